@@ -1,0 +1,55 @@
+// Package durable writes files that are either whole or not there, also after
+// a crash.
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// WriteFile replaces the file at path with data and mode. The data is written
+// to a temporary file in the same directory, synced, renamed over path, and
+// the directory is synced:
+//
+//	openat(dir, ".openirsa-*", O_CREAT|O_EXCL) = tmp
+//	write(tmp, data); fchmod(tmp, mode); fsync(tmp); close(tmp)
+//	rename(tmp, path); fsync(dir)
+//
+// On an error path is as it was and the temporary file is gone.
+func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, ".openirsa-*") // 0600 until it is complete
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(tmp.Name())
+		}
+	}()
+	_, err = tmp.Write(data)
+	if err == nil {
+		err = tmp.Chmod(mode)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err = os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

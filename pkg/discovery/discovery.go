@@ -1,0 +1,186 @@
+// Package discovery makes the two public documents of an issuer, as pure
+// functions of its URL and its keys, and checks that a stranger can read them.
+//
+//	docs, err := discovery.Documents(iss, set)
+//	// ... publish docs below iss, in this order ...
+//	err = discovery.Check(ctx, discovery.HTTP(client), iss, docs)
+package discovery
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/keys"
+)
+
+// CacheControl goes with both documents: how long a reader may keep them, and
+// so how long a rotation has to wait between publishing a key and signing with
+// it.
+const (
+	CacheControl = "public, max-age=300"
+	MaxAge       = 5 * time.Minute
+)
+
+// Document is a file to be published below an issuer.
+type Document struct {
+	// Path is relative to the issuer and begins with a slash.
+	Path string
+	// ContentType is the media type with which it is served.
+	ContentType string
+	Body        []byte
+}
+
+// Configuration is the discovery document (OpenID Connect Discovery 1.0,
+// section 3), in the order of its fields.
+type Configuration struct {
+	Issuer                string   `json:"issuer"`
+	JWKSURI               string   `json:"jwks_uri"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint,omitempty"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	SigningAlgs           []string `json:"id_token_signing_alg_values_supported"`
+	Claims                []string `json:"claims_supported,omitempty"`
+}
+
+// authorizationEndpoint is required by the specification; there is none, and
+// this URN, which EKS publishes too, says so.
+const authorizationEndpoint = "urn:kubernetes:programmatic_authorization"
+
+// Documents are the documents of an issuer whose keys are set, in the order in
+// which they must be published: a discovery document must never point to a key
+// set that is not there. The same arguments always give the same bytes. A set
+// without keys is an error, since STS refuses it.
+func Documents(iss issuer.URL, set keys.Set) ([]Document, error) {
+	if iss.IsZero() {
+		return nil, errors.New("making documents: there is no issuer")
+	}
+	if set.Len() == 0 {
+		return nil, errors.New("making documents: there is no key")
+	}
+	config, err := json.Marshal(Configuration{
+		Issuer:                iss.String(),
+		JWKSURI:               iss.JWKS(),
+		AuthorizationEndpoint: authorizationEndpoint,
+		ResponseTypes:         []string{"id_token"},
+		SubjectTypes:          []string{"public"},
+		SigningAlgs:           set.Algorithms(),
+		Claims:                []string{"sub", "iss"},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making documents: %w", err)
+	}
+	return []Document{
+		{Path: issuer.JWKSPath, ContentType: "application/jwk-set+json", Body: set.JWKS()},
+		{Path: issuer.DiscoveryPath, ContentType: "application/json", Body: config},
+	}, nil
+}
+
+// Get reads the document at a path below the issuer as an anonymous stranger.
+// An error says what the stranger met.
+type Get func(ctx context.Context, iss issuer.URL, path string) (contentType string, body []byte, err error)
+
+// maxBytes bounds a document that is read back.
+const maxBytes = 1 << 20
+
+// HTTP reads documents at their public URL. Redirects are not followed: AWS
+// does not say whether it follows them, so a published issuer must do without.
+func HTTP(client *http.Client) Get {
+	direct := *client
+	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return func(ctx context.Context, iss issuer.URL, path string) (string, []byte, error) {
+		url := iss.String() + path
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return "", nil, err
+		}
+		resp, err := direct.Do(req)
+		if err != nil {
+			return "", nil, err
+		}
+		defer resp.Body.Close()
+		if location := resp.Header.Get("Location"); resp.StatusCode/100 == 3 {
+			return "", nil, fmt.Errorf("GET %s: %s to %s: an issuer must answer itself", url, resp.Status, location)
+		}
+		if resp.StatusCode != http.StatusOK {
+			return "", nil, fmt.Errorf("GET %s: %s", url, resp.Status)
+		}
+		body, err := io.ReadAll(io.LimitReader(resp.Body, maxBytes+1))
+		if err != nil {
+			return "", nil, fmt.Errorf("GET %s: %w", url, err)
+		}
+		if len(body) > maxBytes {
+			return "", nil, fmt.Errorf("GET %s: the answer is larger than %d bytes", url, maxBytes)
+		}
+		return resp.Header.Get("Content-Type"), body, nil
+	}
+}
+
+// Check reads the documents back as a stranger and compares them, byte for
+// byte and with their content type. The error names the first that differs.
+func Check(ctx context.Context, get Get, iss issuer.URL, docs []Document) error {
+	for _, doc := range docs {
+		contentType, body, err := get(ctx, iss, doc.Path)
+		if err != nil {
+			return fmt.Errorf("reading %s back as a stranger: %w", iss.String()+doc.Path, err)
+		}
+		if media, _, _ := strings.Cut(contentType, ";"); strings.TrimSpace(media) != doc.ContentType {
+			return fmt.Errorf("%s is served as %q, expected %q", iss.String()+doc.Path, contentType, doc.ContentType)
+		}
+		if !bytes.Equal(body, doc.Body) {
+			return fmt.Errorf("%s is served with other content than was published (%d bytes, expected %d)", iss.String()+doc.Path, len(body), len(doc.Body))
+		}
+	}
+	return nil
+}
+
+// Read reads an issuer's documents as AWS does: discovery, then the key set to
+// which it points, which here must be the issuer's own. The error names what is
+// wrong.
+func Read(ctx context.Context, get Get, iss issuer.URL) (Configuration, keys.Set, error) {
+	_, body, err := get(ctx, iss, issuer.DiscoveryPath)
+	if err != nil {
+		return Configuration{}, keys.Set{}, fmt.Errorf("reading the discovery document: %w", err)
+	}
+	config, err := ParseConfiguration(body)
+	if err != nil {
+		return Configuration{}, keys.Set{}, err
+	}
+	if config.Issuer != iss.String() {
+		return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says issuer %q, expected %q", iss.Discovery(), config.Issuer, iss)
+	}
+	if config.JWKSURI != iss.JWKS() {
+		return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says jwks_uri %q, expected %q", iss.Discovery(), config.JWKSURI, iss.JWKS())
+	}
+	_, body, err = get(ctx, iss, issuer.JWKSPath)
+	if err != nil {
+		return Configuration{}, keys.Set{}, fmt.Errorf("reading the key set: %w", err)
+	}
+	set, err := keys.ParseJWKS(body)
+	if err != nil {
+		return Configuration{}, keys.Set{}, fmt.Errorf("%s: %w", iss.JWKS(), err)
+	}
+	return config, set, nil
+}
+
+// ParseConfiguration reads a discovery document.
+func ParseConfiguration(body []byte) (Configuration, error) {
+	var config Configuration
+	if len(body) > maxBytes {
+		return Configuration{}, errors.New("reading a discovery document: it is too large")
+	}
+	if err := json.Unmarshal(body, &config); err != nil {
+		return Configuration{}, errors.New("reading a discovery document: not a JSON object of the right form")
+	}
+	if config.Issuer == "" {
+		return Configuration{}, errors.New("reading a discovery document: it has no issuer")
+	}
+	return config, nil
+}

@@ -1,0 +1,236 @@
+package keys_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/openirsa/openirsa/pkg/keys"
+)
+
+const apiserver = "testdata/kube-apiserver-1.37/"
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// The set made of the key files equals the one that a real kube-apiserver made
+// of them: ids, algorithms, members and their order.
+func TestSetIsWhatTheAPIServerServes(t *testing.T) {
+	served := read(t, apiserver+"jwks.json")
+	var all []keys.Public
+	for _, name := range []string{"rsa", "p256", "p384", "p521"} {
+		public, err := keys.ParsePEM(read(t, apiserver+name+".pub"))
+		if err != nil || len(public) != 1 {
+			t.Fatalf("%s: %d keys, %v", name, len(public), err)
+		}
+		all = append(all, public...)
+	}
+	set, err := keys.NewSet(all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, err := keys.ParseJWKS(served)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !set.Equal(copied) {
+		t.Errorf("keys of the files %s\nkeys served       %s", set.JWKS(), copied.JWKS())
+	}
+	// The API server keeps the order of its flags; ours is by id.
+	var ours, theirs struct{ Keys []json.RawMessage }
+	if err := errors.Join(json.Unmarshal(set.JWKS(), &ours), json.Unmarshal(served, &theirs)); err != nil {
+		t.Fatal(err)
+	}
+	sorted := func(raw []json.RawMessage) (lines []string) {
+		for _, r := range raw {
+			lines = append(lines, string(r))
+		}
+		slices.Sort(lines)
+		return lines
+	}
+	if got, want := sorted(ours.Keys), sorted(theirs.Keys); !slices.Equal(got, want) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := set.Algorithms(), []string{"ES256", "ES384", "ES512", "RS256"}; !slices.Equal(got, want) {
+		t.Errorf("algorithms %v, want %v", got, want)
+	}
+}
+
+func TestJWKSIsStable(t *testing.T) {
+	copied, err := keys.ParseJWKS(read(t, apiserver+"jwks.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reversed := slices.Clone(copied.All())
+	slices.Reverse(reversed)
+	again, err := keys.NewSet(append(reversed, reversed...)...)
+	if err != nil || string(again.JWKS()) != string(copied.JWKS()) {
+		t.Errorf("another order gives other bytes, or an error: %v", err)
+	}
+	for _, key := range copied.All() {
+		if found, ok := copied.Lookup(key.KID); !ok || !found.Equal(key) {
+			t.Errorf("Lookup(%q) = %v, %v", key.KID, found, ok)
+		}
+	}
+	if _, ok := copied.Lookup("nope"); ok {
+		t.Error("an unknown id was found")
+	}
+}
+
+func TestGenerateWriteRead(t *testing.T) {
+	for _, alg := range []string{keys.RS256, keys.ES256, keys.ES384, keys.ES512} {
+		private, err := keys.Generate(alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "sa.key")
+		if err := keys.WritePrivate(path, private); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v, %v", info.Mode(), err)
+		}
+		back, err := keys.ReadPrivate(path)
+		if err != nil || !back.Public().Equal(private.Public()) || back.Public().Algorithm != alg {
+			t.Errorf("%s: read %v, %v", alg, back, err)
+		}
+		if err := keys.WritePrivate(path, private); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("writing over a key: %v", err)
+		}
+		if err := os.Chmod(path, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keys.ReadPrivate(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("a key that others can read: %v", err)
+		}
+		public, err := back.Public().PEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parsed, err := keys.ParsePEM(public); err != nil || !parsed[0].Equal(back.Public()) {
+			t.Errorf("public PEM: %v", err)
+		}
+		for _, printed := range []string{fmt.Sprint(private), fmt.Sprintf("%+v", private), fmt.Sprintf("%#v", private)} {
+			if printed != "private key "+private.Public().KID {
+				t.Errorf("a private key prints as %q", printed)
+			}
+		}
+	}
+	if _, err := keys.Generate("HS256"); err == nil {
+		t.Error("HS256 was accepted")
+	}
+}
+
+func TestUnsupportedKeys(t *testing.T) {
+	_, edPrivate, _ := ed25519.GenerateKey(rand.Reader)
+	p224, _ := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []any{edPrivate.Public(), p224.Public(), small.Public(), "text", nil} {
+		if p, err := keys.NewPublic(key); !errors.Is(err, keys.ErrUnsupported) || p != (keys.Public{}) {
+			t.Errorf("NewPublic(%T) = %v, %v", key, p, err)
+		}
+	}
+}
+
+// Each file of testdata/jwks is named for its defect and holds what the error
+// must contain in its first line.
+func TestParseJWKSRejects(t *testing.T) {
+	files, err := filepath.Glob("testdata/jwks/*.txt")
+	if err != nil || len(files) < 15 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		why, body, _ := strings.Cut(string(read(t, file)), "\n")
+		set, err := keys.ParseJWKS([]byte(body))
+		if err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: error %v, want one with %q", file, err, why)
+		}
+		if set.Len() != 0 {
+			t.Errorf("%s: a set beside an error", file)
+		}
+		if strings.Contains(fmt.Sprint(err), "SECRET") {
+			t.Errorf("%s: the error repeats a secret: %v", file, err)
+		}
+	}
+	if _, err := keys.ParseJWKS([]byte(`{"keys":[` + strings.Repeat(" ", keys.MaxJWKSBytes) + `]}`)); err == nil {
+		t.Error("a huge set was read")
+	}
+}
+
+func TestNewSetRejects(t *testing.T) {
+	a, _ := keys.Generate(keys.ES256)
+	b, _ := keys.Generate(keys.ES256)
+	clash := b.Public()
+	clash.KID = a.Public().KID
+	if _, err := keys.NewSet(a.Public(), clash); err == nil {
+		t.Error("two keys under one id were accepted")
+	}
+	var many []keys.Public
+	for i := range keys.MaxKeys + 1 {
+		key := a.Public()
+		key.KID = fmt.Sprint(i)
+		many = append(many, key)
+	}
+	if _, err := keys.NewSet(many...); err == nil {
+		t.Error("101 keys were accepted")
+	}
+	if _, err := keys.NewSet(many[1:]...); err != nil {
+		t.Errorf("100 keys: %v", err)
+	}
+}
+
+func TestParsePEMRejects(t *testing.T) {
+	reject := func(data, why string) {
+		t.Helper()
+		if _, err := keys.ParsePEM([]byte(data)); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("error %v, want one with %q", err, why)
+		}
+	}
+	reject("", "no PEM block")
+	reject("-----BEGIN X-----\nAAAA\n-----END X-----\n", "no PEM block")
+	reject("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "PEM block 1 (PUBLIC KEY)")
+	if _, err := keys.ParsePrivatePEM(read(t, apiserver+"rsa.pub")); err == nil {
+		t.Error("a public key was taken for a private one")
+	}
+}
+
+// What parses, parses again from its own bytes to the same set; what does not,
+// leaves nothing.
+func FuzzParseJWKS(f *testing.F) {
+	f.Add(read(f, apiserver+"jwks.json"))
+	f.Add([]byte(`{"keys":[]}`))
+	f.Add([]byte(`{"keys":[{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB"}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		set, err := keys.ParseJWKS(body)
+		if err != nil {
+			if set.Len() != 0 {
+				t.Fatal("a set beside an error")
+			}
+			return
+		}
+		again, err := keys.ParseJWKS(set.JWKS())
+		if err != nil || !again.Equal(set) {
+			t.Fatalf("round trip: %v", err)
+		}
+	})
+}
