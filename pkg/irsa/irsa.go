@@ -40,13 +40,15 @@ func (p Prefix) TokenExpiration() string { return string(p) + "/token-expiration
 // containers and init containers which get nothing.
 func (p Prefix) SkipContainers() string { return string(p) + "/skip-containers" }
 
-// SkipLabel is the pod label, of any value, with which a pod opts out of the
-// webhook. The webhook configuration's objectSelector reads it.
-func (p Prefix) SkipLabel() string { return string(p) + "/skip-pod-identity-webhook" }
-
-// PodIdentityLabel is the label that a pod gets with container credentials;
-// its value is "enabled".
-func (p Prefix) PodIdentityLabel() string { return string(p) + "/pod-identity" }
+// The pod's labels have one name whatever the prefix of the annotations.
+const (
+	// SkipLabel, of any value, keeps a pod out of the webhook. The webhook
+	// configuration's objectSelector reads it.
+	SkipLabel = "eks.amazonaws.com/skip-pod-identity-webhook"
+	// PodIdentityLabel, with the value "enabled", marks a pod that got
+	// container credentials.
+	PodIdentityLabel = "eks.amazonaws.com/pod-identity"
+)
 
 // The identity of one pod, as the AWS SDKs read it.
 const (
@@ -169,6 +171,10 @@ func (p Prefix) Identity(annotations map[string]string, d Defaults) (id Identity
 	if err := CheckRoleARN(role); err != nil {
 		return Identity{}, nil, &AnnotationError{p.RoleARN(), role, err.Error()}
 	}
+	d, warnings, err = p.Token(annotations, d)
+	if err != nil {
+		return Identity{}, nil, err
+	}
 	id = d.identity()
 	id.RoleARN = role
 	if aud := annotations[p.AudienceKey()]; aud != "" {
@@ -177,15 +183,22 @@ func (p Prefix) Identity(annotations map[string]string, d Defaults) (id Identity
 		}
 		id.Audience = aud
 	}
+	return id, warnings, nil
+}
+
+// Token reads only those annotations that need no role, on top of d: the life
+// of the token and the choice of STS endpoint. Container credentials heed them
+// too. Warnings and errors are those of [Prefix.Identity].
+func (p Prefix) Token(annotations map[string]string, d Defaults) (_ Defaults, warnings []string, err error) {
 	if s, ok := annotations[p.TokenExpiration()]; ok {
 		seconds, warning, err := ParseExpiration(s)
 		if err != nil {
-			return Identity{}, nil, &AnnotationError{p.TokenExpiration(), s, err.Error()}
+			return Defaults{}, nil, &AnnotationError{p.TokenExpiration(), s, err.Error()}
 		}
 		if warning != "" {
 			warnings = append(warnings, p.TokenExpiration()+" "+warning)
 		}
-		id.ExpirationSeconds = seconds
+		d.ExpirationSeconds = seconds
 	}
 	if s, ok := annotations[p.RegionalSTS()]; ok {
 		regional, err := strconv.ParseBool(s)
@@ -193,10 +206,10 @@ func (p Prefix) Identity(annotations map[string]string, d Defaults) (id Identity
 			ignored := &AnnotationError{p.RegionalSTS(), s, `neither "true" nor "false", ignored`}
 			warnings = append(warnings, ignored.Error())
 		} else {
-			id.RegionalSTS = regional
+			d.RegionalSTS = regional
 		}
 	}
-	return id, warnings, nil
+	return d, warnings, nil
 }
 
 // Annotations is what to write on a service account so that
