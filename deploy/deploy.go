@@ -1,0 +1,191 @@
+// Package deploy holds what runs in a cluster as Kubernetes objects.
+//
+// There is one source, the Helm chart in chart/. Its templates keep to what
+// text/template can do by itself, so that this package renders them without
+// Helm; the kustomize base in base/ is such a rendering, kept equal by a test.
+//
+//	objects, err := deploy.Webhook(deploy.WebhookParams{Image: image, Region: "eu-west-1"})
+package deploy
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/template"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+//go:embed chart/values.yaml chart/templates/*.yaml
+var chart embed.FS
+
+// Where things are, unless parameters say otherwise.
+const (
+	// Namespace is where the objects live.
+	Namespace = "openirsa-system"
+	// ManagedBy is the value of the label app.kubernetes.io/managed-by.
+	ManagedBy = "openirsa"
+	// WebhookName is the name of the webhook's Deployment, Service and service
+	// account, and WebhookConfiguration that of its
+	// MutatingWebhookConfiguration.
+	WebhookName          = "webhook"
+	WebhookConfiguration = "openirsa"
+	// EmulatorName is the name of the emulator's Deployment and Service, and
+	// EmulatorPort the Service's port.
+	EmulatorName = "emulator"
+	EmulatorPort = 4566
+)
+
+// WebhookParams are what may differ from cluster to cluster. Empty fields take
+// the chart's values.
+type WebhookParams struct {
+	Namespace string // [Namespace]
+	Image     string // required: the image with the program /webhook
+	Replicas  int    // 2
+
+	AnnotationPrefix  string // eks.amazonaws.com
+	TokenAudience     string // sts.amazonaws.com
+	TokenExpiration   int64  // seconds; 86400
+	Region            string // of AWS_REGION and AWS_DEFAULT_REGION; "" adds neither
+	EndpointURL       string // of AWS_ENDPOINT_URL; "" adds none
+	RegionalSTS       bool   // add AWS_STS_REGIONAL_ENDPOINTS=regional
+	WatchConfigMap    bool   // read roles from the ConfigMap pod-identity-webhook too
+	ExcludeNamespaces []string
+	ExtraArgs         []string // further flags of the program
+}
+
+// Webhook is the webhook in the order in which to apply it: the namespace
+// first, the MutatingWebhookConfiguration last. Pods are refused from the
+// moment that the last one is there until the webhook answers, so whoever can
+// waits for the Deployment before.
+func Webhook(p WebhookParams) ([]*unstructured.Unstructured, error) {
+	if p.Image == "" {
+		return nil, errors.New("rendering the webhook: no image given")
+	}
+	values, err := defaults()
+	if err != nil {
+		return nil, err
+	}
+	values["image"] = p.Image
+	w := values["webhook"].(map[string]any)
+	set(w, "replicas", p.Replicas)
+	set(w, "annotationPrefix", p.AnnotationPrefix)
+	set(w, "tokenAudience", p.TokenAudience)
+	set(w, "tokenExpiration", p.TokenExpiration)
+	set(w, "region", p.Region)
+	set(w, "endpointURL", p.EndpointURL)
+	set(w, "stsRegionalEndpoint", p.RegionalSTS)
+	set(w, "watchConfigMap", p.WatchConfigMap)
+	if p.ExcludeNamespaces != nil {
+		w["excludeNamespaces"] = p.ExcludeNamespaces
+	}
+	if p.ExtraArgs != nil {
+		w["extraArgs"] = p.ExtraArgs
+	}
+	return objects(values, p.Namespace, "namespace.yaml", "webhook.yaml")
+}
+
+// EmulatorParams are what may differ from cluster to cluster. Empty fields take
+// the chart's values.
+type EmulatorParams struct {
+	Namespace string // [Namespace]
+	Image     string // required: the image with the program /emulator
+
+	// Path is a directory on the node for the state file. It must exist;
+	// kubelet gives it to the emulator's group. "" asks the cluster's default
+	// storage class for a volume.
+	Path string
+	// Node is the label kubernetes.io/hostname of the node that the emulator
+	// is pinned to; required with a Path.
+	Node      string
+	ExtraArgs []string // further flags of the program
+}
+
+// Emulator is the emulator in the order in which to apply it.
+func Emulator(p EmulatorParams) ([]*unstructured.Unstructured, error) {
+	switch {
+	case p.Image == "":
+		return nil, errors.New("rendering the emulator: no image given")
+	case p.Path != "" && p.Node == "":
+		return nil, fmt.Errorf("rendering the emulator: path %q without the node that it is on", p.Path)
+	}
+	values, err := defaults()
+	if err != nil {
+		return nil, err
+	}
+	values["image"] = p.Image
+	e := values["emulator"].(map[string]any)
+	e["enabled"] = true
+	set(e, "path", p.Path)
+	set(e, "node", p.Node)
+	if p.ExtraArgs != nil {
+		e["extraArgs"] = p.ExtraArgs
+	}
+	return objects(values, p.Namespace, "namespace.yaml", "emulator.yaml")
+}
+
+// defaults are the chart's own values, fresh at each call.
+func defaults() (map[string]any, error) {
+	raw, err := chart.ReadFile("chart/values.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var values map[string]any
+	if err := sigsyaml.Unmarshal(raw, &values); err != nil {
+		return nil, fmt.Errorf("reading the chart's values: %w", err)
+	}
+	return values, nil
+}
+
+func set[T comparable](values map[string]any, key string, v T) {
+	if v != *new(T) {
+		values[key] = v
+	}
+}
+
+func objects(values map[string]any, namespace string, files ...string) ([]*unstructured.Unstructured, error) {
+	if namespace == "" {
+		namespace = Namespace
+	}
+	var all []*unstructured.Unstructured
+	for _, file := range files {
+		text, err := render(file, values, namespace, ManagedBy)
+		if err != nil {
+			return nil, err
+		}
+		d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
+		for {
+			var u unstructured.Unstructured
+			if err := d.Decode(&u); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return nil, fmt.Errorf("reading %s as rendered: %w", file, err)
+			}
+			if u.Object != nil {
+				all = append(all, &u)
+			}
+		}
+	}
+	return all, nil
+}
+
+// render is the text of one template of the chart, as Helm would render it.
+func render(file string, values map[string]any, namespace, managedBy string) (string, error) {
+	t, err := template.New(file).Option("missingkey=error").ParseFS(chart, "chart/templates/"+file)
+	if err != nil {
+		return "", fmt.Errorf("reading the chart: %w", err)
+	}
+	var b strings.Builder
+	err = t.Execute(&b, map[string]any{
+		"Values":  values,
+		"Release": map[string]any{"Namespace": namespace, "Service": managedBy},
+	})
+	if err != nil {
+		return "", fmt.Errorf("rendering the chart: %w", err)
+	}
+	return strings.TrimLeft(b.String(), "\n"), nil
+}

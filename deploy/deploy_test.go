@@ -1,0 +1,267 @@
+package deploy_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/yaml"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/pkg/irsa"
+)
+
+var update = flag.Bool("update", false, "write the kustomize base anew from the chart")
+
+func webhook(t *testing.T, p deploy.WebhookParams) []*unstructured.Unstructured {
+	t.Helper()
+	if p.Image == "" {
+		p.Image = "openirsa.dev/openirsa:latest"
+	}
+	objects, err := deploy.Webhook(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
+func emulator(t *testing.T, p deploy.EmulatorParams) []*unstructured.Unstructured {
+	t.Helper()
+	if p.Image == "" {
+		p.Image = "openirsa.dev/openirsa:latest"
+	}
+	objects, err := deploy.Emulator(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
+// find decodes the one object of a kind and name into its Go type, and fails
+// on fields that the type does not have.
+func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name string) T {
+	t.Helper()
+	var v T
+	for _, o := range objects {
+		if o.GetKind() == kind && o.GetName() == name {
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, &v, true); err != nil {
+				t.Fatalf("%s %s: %v", kind, name, err)
+			}
+			return v
+		}
+	}
+	t.Fatalf("no %s %s", kind, name)
+	return v
+}
+
+func TestEveryObjectIsValidAndLabelled(t *testing.T) {
+	objects := slices.Concat(
+		webhook(t, deploy.WebhookParams{Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, ExcludeNamespaces: []string{"flannel"}, ExtraArgs: []string{"-v=4"}}),
+		emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "kind-control-plane"}),
+		emulator(t, deploy.EmulatorParams{}),
+	)
+	if len(objects) < 15 {
+		t.Fatalf("only %d objects", len(objects))
+	}
+	for _, o := range objects {
+		typed, err := scheme.Scheme.New(o.GroupVersionKind())
+		if err != nil {
+			t.Errorf("%s: %v", o.GetName(), err)
+			continue
+		}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, typed, true); err != nil {
+			t.Errorf("%s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+		for label, want := range map[string]string{"app.kubernetes.io/part-of": "openirsa", "app.kubernetes.io/managed-by": "openirsa"} {
+			if got := o.GetLabels()[label]; got != want {
+				t.Errorf("%s %s: label %s is %q", o.GetKind(), o.GetName(), label, got)
+			}
+		}
+	}
+}
+
+// The restricted Pod Security profile, as its documentation lists it.
+func TestPodsAreRestricted(t *testing.T) {
+	for name, objects := range map[string][]*unstructured.Unstructured{
+		"webhook":  webhook(t, deploy.WebhookParams{}),
+		"emulator": emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "n"}),
+	} {
+		pod := find[appsv1.Deployment](t, objects, "Deployment", name).Spec.Template.Spec
+		ns := find[corev1.Namespace](t, objects, "Namespace", "openirsa-system")
+		if ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
+			t.Errorf("%s: namespace labels %v", name, ns.Labels)
+		}
+		if pod.HostNetwork || pod.HostPID || pod.HostIPC {
+			t.Errorf("%s: uses the node's namespaces", name)
+		}
+		if c := pod.SecurityContext; c == nil || !*c.RunAsNonRoot || *c.RunAsUser == 0 || c.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+			t.Errorf("%s: pod security context %+v", name, c)
+		}
+		for _, v := range pod.Volumes {
+			if v.PersistentVolumeClaim == nil {
+				t.Errorf("%s: volume %s is of a kind that the profile forbids or nobody checked", name, v.Name)
+			}
+		}
+		for _, c := range pod.Containers {
+			s := c.SecurityContext
+			if *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+				t.Errorf("%s: container security context %+v", name, s)
+			}
+		}
+	}
+}
+
+func TestWebhookConfiguration(t *testing.T) {
+	objects := webhook(t, deploy.WebhookParams{Namespace: "elsewhere", ExcludeNamespaces: []string{"flannel"}})
+	last := objects[len(objects)-1]
+	if last.GetKind() != "MutatingWebhookConfiguration" || last.GetName() != deploy.WebhookConfiguration {
+		t.Errorf("the last object is %s %s: pods would be refused before anybody answers", last.GetKind(), last.GetName())
+	}
+	if objects[0].GetKind() != "Namespace" {
+		t.Errorf("the first object is %s", objects[0].GetKind())
+	}
+	c := find[admissionregistrationv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration", deploy.WebhookConfiguration)
+	w := c.Webhooks[0]
+	if w.ClientConfig.CABundle != nil {
+		t.Error("the manifest claims the caBundle, which is the program's")
+	}
+	if diff := cmp.Diff([]string{"kube-system", "elsewhere", "flannel"}, w.NamespaceSelector.MatchExpressions[0].Values); diff != "" {
+		t.Errorf("namespaces left out: %s", diff)
+	}
+	if key := w.ObjectSelector.MatchExpressions[0].Key; key != irsa.SkipLabel {
+		t.Errorf("opt-out label %q", key)
+	}
+	if *w.FailurePolicy != admissionregistrationv1.Fail || *w.ReinvocationPolicy != admissionregistrationv1.IfNeededReinvocationPolicy ||
+		*w.SideEffects != admissionregistrationv1.SideEffectClassNone || *w.TimeoutSeconds > 5 {
+		t.Errorf("policies %+v", w)
+	}
+}
+
+func TestWebhookArguments(t *testing.T) {
+	args := func(p deploy.WebhookParams) []string {
+		t.Helper()
+		d := find[appsv1.Deployment](t, webhook(t, p), "Deployment", deploy.WebhookName)
+		if p.Replicas != 0 && int(*d.Spec.Replicas) != p.Replicas {
+			t.Errorf("%d replicas", *d.Spec.Replicas)
+		}
+		return d.Spec.Template.Spec.Containers[0].Args
+	}
+	plain := args(deploy.WebhookParams{})
+	for _, a := range plain {
+		if strings.HasPrefix(a, "--aws-") || strings.HasPrefix(a, "--watch") || strings.HasPrefix(a, "--sts") {
+			t.Errorf("argument %q unasked", a)
+		}
+	}
+	all := args(deploy.WebhookParams{
+		Replicas: 3, AnnotationPrefix: "aws.example", TokenAudience: "a: b", TokenExpiration: 3600,
+		Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, ExtraArgs: []string{"-v=4"},
+	})
+	for _, want := range []string{
+		"--annotation-prefix=aws.example", "--token-audience=a: b", "--token-expiration=3600", "--aws-default-region=eu-west-1",
+		"--aws-endpoint-url=http://10.0.0.1:4566", "--sts-regional-endpoint", "--watch-config-map", "-v=4",
+	} {
+		if !slices.Contains(all, want) {
+			t.Errorf("no argument %q in %q", want, all)
+		}
+	}
+	if _, err := deploy.Webhook(deploy.WebhookParams{}); err == nil {
+		t.Error("no image is accepted")
+	}
+}
+
+func TestEmulatorVolume(t *testing.T) {
+	local := emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "n1"})
+	pv := find[corev1.PersistentVolume](t, local, "PersistentVolume", "openirsa-emulator")
+	pvc := find[corev1.PersistentVolumeClaim](t, local, "PersistentVolumeClaim", "emulator")
+	if pv.Spec.Local.Path != "/var/lib/openirsa" || pvc.Spec.VolumeName != pv.Name || pv.Spec.ClaimRef.Name != pvc.Name || pv.Spec.ClaimRef.Namespace != pvc.Namespace {
+		t.Errorf("volume %+v and claim %+v are not each other's", pv.Spec, pvc.Spec)
+	}
+	pod := find[appsv1.Deployment](t, local, "Deployment", "emulator").Spec.Template.Spec
+	if pod.NodeSelector["kubernetes.io/hostname"] != "n1" {
+		t.Errorf("node selector %v", pod.NodeSelector)
+	}
+	pvc = find[corev1.PersistentVolumeClaim](t, emulator(t, deploy.EmulatorParams{}), "PersistentVolumeClaim", "emulator")
+	if pvc.Spec.StorageClassName != nil || pvc.Spec.VolumeName != "" {
+		t.Errorf("claim without a path: %+v", pvc.Spec)
+	}
+	if _, err := deploy.Emulator(deploy.EmulatorParams{Image: "x", Path: "/x"}); err == nil {
+		t.Error("a path without a node is accepted")
+	}
+}
+
+// The kustomize base is the chart rendered with its own values.
+func TestBaseIsTheChart(t *testing.T) {
+	for _, file := range []string{"namespace.yaml", "webhook.yaml"} {
+		want, err := deploy.Render(file, "kustomize")
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join("base", file)
+		if *update {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("%s is not what the chart renders; run go test ./deploy -update\n%s", path, diff)
+		}
+	}
+	var k struct{ Resources []string }
+	raw, err := os.ReadFile("base/kustomization.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(raw, &k); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"namespace.yaml", "webhook.yaml"}, k.Resources); diff != "" {
+		t.Errorf("kustomization: %s", diff)
+	}
+}
+
+// Helm has more functions than text/template; the templates must not need
+// them, and every value must be used.
+func TestValuesAreUsed(t *testing.T) {
+	raw, err := os.ReadFile("chart/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal(raw, &values); err != nil {
+		t.Fatal(err)
+	}
+	var templates string
+	files, _ := filepath.Glob("chart/templates/*.yaml")
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		templates += string(b)
+	}
+	var walk func(prefix string, m map[string]any)
+	walk = func(prefix string, m map[string]any) {
+		for k, v := range m {
+			if sub, ok := v.(map[string]any); ok {
+				walk(prefix+k+".", sub)
+			} else if !strings.Contains(templates, ".Values."+prefix+k) {
+				t.Errorf("value %s%s is used by no template", prefix, k)
+			}
+		}
+	}
+	walk("", values)
+}
