@@ -128,7 +128,8 @@ func Emulator(p EmulatorParams) ([]*unstructured.Unstructured, error) {
 	return objects(values, p.Namespace, "namespace.yaml", "emulator.yaml")
 }
 
-// defaults are the chart's own values, fresh at each call.
+// defaults are the chart's own values, fresh at each call, and the namespace,
+// which nobody makes in Helm's stead.
 func defaults() (map[string]any, error) {
 	raw, err := chart.ReadFile("chart/values.yaml")
 	if err != nil {
@@ -138,6 +139,7 @@ func defaults() (map[string]any, error) {
 	if err := sigsyaml.Unmarshal(raw, &values); err != nil {
 		return nil, fmt.Errorf("reading the chart's values: %w", err)
 	}
+	values["createNamespace"] = true
 	return values, nil
 }
 
