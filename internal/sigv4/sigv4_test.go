@@ -140,9 +140,7 @@ func signed(t testing.TB, r *http.Request, service string, body []byte, presign 
 		if r.URL, err = url.Parse(uri); err != nil {
 			t.Fatal(err)
 		}
-		for name, values := range header {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, header)
 	} else {
 		if service == "s3" {
 			r.Header.Set("X-Amz-Content-Sha256", hash)
