@@ -1,0 +1,149 @@
+package policy
+
+// PrincipalKind says what sort of caller a [Principal] is.
+type PrincipalKind int
+
+const (
+	// Anonymous is a caller without credentials.
+	Anonymous PrincipalKind = iota
+	// Root is the root user of an account.
+	Root
+	// User is an IAM user, with long-term credentials or those of
+	// GetSessionToken.
+	User
+	// RoleSession is a session of a role.
+	RoleSession
+	// FederatedUser is a session of GetFederationToken.
+	FederatedUser
+	// WebIdentity is the holder of a web identity token, before it has a
+	// session: the caller of AssumeRoleWithWebIdentity.
+	WebIdentity
+)
+
+// Principal is who makes a request.
+type Principal struct {
+	Kind PrincipalKind
+	// Account is the twelve digits of the caller's account.
+	Account string
+	// ARN is the caller as AWS names it: the root, user, session or federated
+	// user ARN; of a [WebIdentity], the ARN of the OIDC provider that vouched
+	// for it.
+	ARN string
+	// EntityARN is the role of a [RoleSession] (with its path) or the user
+	// behind a [FederatedUser]. Empty for others.
+	EntityARN string
+	// ID is the unique id of the user (AIDA...) or role (AROA..., without the
+	// session name).
+	ID string
+	// CanonicalUser is the id by which S3 knows the caller's account.
+	CanonicalUser string
+}
+
+// Request is one action on one resource.
+type Request struct {
+	Principal Principal
+	// Action is the name with its service, such as "s3:GetObject".
+	Action string
+	// Resource is an ARN, or "*" for actions without resources. It is ignored
+	// by trust policies, which have no Resource element.
+	Resource string
+	// ResourceAccount is the account that owns the resource. If it is neither
+	// empty nor the caller's, both the caller's policies and the resource's
+	// must allow ("Cross-account policy evaluation logic").
+	ResourceAccount string
+	// Context may be nil.
+	Context *Context
+}
+
+// Named is a policy and the name under which decisions speak of it: an ARN,
+// or the name of an inline policy.
+type Named struct {
+	Name   string
+	Policy *Policy
+}
+
+// Policies are all policies that apply to a request.
+type Policies struct {
+	// Identity are the policies of the user (and its groups) or role.
+	Identity []Named
+	// Boundary is the permissions boundary of the user or role, or nil.
+	Boundary *Named
+	// Session are the session policies, inline and managed, which count as
+	// one. They limit only if HasSession is set: a session with policies that
+	// allow nothing differs from a session without policies.
+	Session    []Named
+	HasSession bool
+	// Resource is the policy of the resource: a bucket policy, or for the
+	// AssumeRole actions the role's trust policy. Nil if it has none.
+	Resource *Named
+}
+
+// Type is a type of policy, in the words of AWS's messages.
+type Type string
+
+const (
+	IdentityType Type = "identity-based policy"
+	BoundaryType Type = "permissions boundary"
+	SessionType  Type = "session policy"
+	ResourceType Type = "resource-based policy"
+)
+
+// Decision is the outcome of [Evaluate] and the reason for it. Print it for
+// one sentence in words.
+type Decision struct {
+	Allowed bool
+	// Action and Resource are those of the request.
+	Action, Resource string
+	// Type is the type of policy that decided; AWS too names only one. Empty
+	// if no policy was asked, as for the root user.
+	Type Type
+	// Statement is the statement that allowed, or denied explicitly.
+	// Its Policy is empty if the request was denied because nothing allows it.
+	Statement Statement
+	// Explicit is set if a Deny statement denied.
+	Explicit bool
+	// Matched are the conditions of the Deny statement, all of which held.
+	Matched []Check
+	// Misses tells, for a denial because nothing allows, why each statement
+	// that speaks of the action did not: the nearest miss first. At most
+	// [MaxMisses].
+	Misses []Miss
+	// Policies and Statements count what was looked at in vain.
+	Policies, Statements int
+}
+
+// MaxMisses limits [Decision.Misses].
+const MaxMisses = 20
+
+// Statement names a statement of a policy.
+type Statement struct {
+	Type   Type
+	Policy string // name of the policy
+	Index  int    // position in the document, from 0
+	Sid    string // if it has one
+	// Start and End are where it stands in the document, in bytes.
+	Start, End int
+}
+
+// Miss is a statement that did not apply and the first of its elements that
+// stood in the way.
+type Miss struct {
+	Statement
+	Check
+}
+
+// Check is one element of a statement held against the request.
+type Check struct {
+	// Element is "Principal", "NotPrincipal", "Action", "NotAction",
+	// "Resource", "NotResource" or "Condition".
+	Element string
+	// Operator and Key are those of a condition, as written in the policy.
+	Operator, Key string
+	// Expected are the values in the policy, as written there.
+	Expected []string
+	// Actual are the values in the request. Of a condition whose key the
+	// request does not have, nil.
+	Actual []string
+	// Hint is advice in a sentence, if there is any to give.
+	Hint string
+}

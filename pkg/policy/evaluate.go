@@ -1,0 +1,202 @@
+package policy
+
+import "strings"
+
+// evaluation is a request made ready to be held against many statements.
+type evaluation struct {
+	req           *Request
+	service, name string // of the action; the service in lower case
+}
+
+// ref is a statement somewhere in the policies of a request.
+type ref struct {
+	policy *Named
+	index  int
+}
+
+// outcome is what the policies of one type say of a request.
+type outcome struct {
+	deny, allow ref   // zero if there is none
+	reach       reach // how the best Allow of a resource policy names the caller
+}
+
+// Evaluate decides a request by all policies that apply to it, as "Policy
+// evaluation logic" and "Cross-account policy evaluation logic" lay down:
+//
+//  1. A Deny in any policy denies.
+//  2. An Allow in the resource's policy allows at once if it names the very
+//     caller or everyone. If it names the role of a session it stands for the
+//     identity policies, and boundary and session policies limit it. If it
+//     names the account it allows nothing by itself.
+//  3. Otherwise identity policies must allow, and the permissions boundary
+//     and session policies, if there are any, as well.
+//  4. If the resource is another account's, 3 and an Allow of any kind in the
+//     resource's policy are both needed.
+//
+// For a trust policy, given as the policy of the resource, an Allow in it is
+// needed in any case; an identity policy alone does not let anybody in. Callers
+// of kind [WebIdentity] and [Anonymous] have no policies of their own: the
+// resource's alone decides. The root user needs no Allow in its own account.
+func Evaluate(req *Request, p *Policies) Decision {
+	service, name, _ := strings.Cut(req.Action, ":")
+	ev := evaluation{req: req, service: strings.ToLower(service), name: name}
+	var identity, boundary, session, resource outcome
+
+	caller := &req.Principal
+	hasPolicies := caller.Kind == User || caller.Kind == RoleSession || caller.Kind == FederatedUser
+	hasSession := hasPolicies && (p.HasSession || len(p.Session) > 0 || caller.Kind == FederatedUser)
+	if hasPolicies {
+		if identity = ev.scan(p.Identity); identity.deny.policy != nil {
+			return ev.denied(IdentityType, identity.deny)
+		}
+		if p.Boundary != nil {
+			if boundary = ev.scanOne(p.Boundary); boundary.deny.policy != nil {
+				return ev.denied(BoundaryType, boundary.deny)
+			}
+		}
+		if hasSession {
+			if session = ev.scan(p.Session); session.deny.policy != nil {
+				return ev.denied(SessionType, session.deny)
+			}
+		}
+	}
+	if p.Resource != nil {
+		if resource = ev.scanOne(p.Resource); resource.deny.policy != nil {
+			return ev.denied(ResourceType, resource.deny)
+		}
+	}
+
+	crossAccount := req.ResourceAccount != "" && req.ResourceAccount != caller.Account
+	needResource := crossAccount || p.Resource != nil && p.Resource.Policy.kind == Trust
+	switch caller.Kind {
+	case Anonymous, WebIdentity:
+		if resource.reach == unnamed {
+			return ev.missed(ResourceType, p)
+		}
+		return ev.allowed(ResourceType, resource.allow)
+	case Root:
+		if !needResource {
+			return ev.allowed("", ref{})
+		}
+		if resource.reach == unnamed {
+			return ev.missed(ResourceType, p)
+		}
+		return ev.allowed(ResourceType, resource.allow)
+	}
+
+	if !crossAccount && resource.reach == direct {
+		return ev.allowed(ResourceType, resource.allow)
+	}
+	byResource := !crossAccount && resource.reach == viaEntity
+	if !crossAccount && needResource && resource.reach == unnamed {
+		return ev.missed(ResourceType, p)
+	}
+	if !byResource && identity.allow.policy == nil {
+		return ev.missed(IdentityType, p)
+	}
+	if p.Boundary != nil && boundary.allow.policy == nil {
+		return ev.missed(BoundaryType, p)
+	}
+	if hasSession && session.allow.policy == nil {
+		return ev.missed(SessionType, p)
+	}
+	if crossAccount && resource.reach == unnamed {
+		return ev.missed(ResourceType, p)
+	}
+	if byResource {
+		return ev.allowed(ResourceType, resource.allow)
+	}
+	return ev.allowed(IdentityType, identity.allow)
+}
+
+// scan looks for a Deny, and on the way for the first Allow.
+func (ev *evaluation) scan(policies []Named) outcome {
+	var out outcome
+	for i := range policies {
+		if ev.scanInto(&out, &policies[i]); out.deny.policy != nil {
+			break
+		}
+	}
+	return out
+}
+
+func (ev *evaluation) scanOne(policy *Named) outcome {
+	var out outcome
+	ev.scanInto(&out, policy)
+	return out
+}
+
+func (ev *evaluation) scanInto(out *outcome, policy *Named) {
+	for i := range policy.Policy.statements {
+		s := &policy.Policy.statements[i]
+		if !s.deny && out.reach == direct {
+			continue // no Allow can add to that
+		}
+		reach := ev.applies(policy.Policy.kind, s)
+		switch {
+		case reach == unnamed:
+		case s.deny:
+			out.deny = ref{policy, i}
+			return
+		case reach > out.reach:
+			out.allow, out.reach = ref{policy, i}, reach
+		}
+	}
+}
+
+// applies holds a statement against the request, the cheapest element first.
+// It is unnamed if an element does not match.
+func (ev *evaluation) applies(kind Kind, s *statement) reach {
+	if s.actions.match(ev.service, ev.name) == s.notAction {
+		return unnamed
+	}
+	reach := direct
+	if kind == Trust || kind == Bucket {
+		if reach = s.principalReach(&ev.req.Principal); reach == unnamed {
+			return unnamed
+		}
+	}
+	if !ev.resourceMatches(s) {
+		return unnamed
+	}
+	for i := range s.conditions {
+		if !s.conditions[i].holds(ev.req.Context, s.deny) {
+			return unnamed
+		}
+	}
+	return reach
+}
+
+func (ev *evaluation) resourceMatches(s *statement) bool {
+	if s.resources == nil {
+		return true
+	}
+	for i := range s.resources {
+		match, resolved := s.resources[i].match(ev.req.Resource, ev.req.Context)
+		if match {
+			return !s.notResource
+		}
+		if !resolved && s.notResource {
+			return false
+		}
+	}
+	return s.notResource
+}
+
+func (ev *evaluation) decision() Decision {
+	return Decision{Action: ev.req.Action, Resource: ev.req.Resource}
+}
+
+func (ev *evaluation) allowed(t Type, r ref) Decision {
+	d := ev.decision()
+	d.Allowed, d.Type = true, t
+	if r.policy != nil {
+		d.Statement = r.statement(t)
+	}
+	return d
+}
+
+func (r ref) statement(t Type) Statement {
+	s := &r.policy.Policy.statements[r.index]
+	return Statement{Type: t, Policy: r.policy.Name, Index: r.index, Sid: s.sid, Start: s.start, End: s.end}
+}

@@ -1,0 +1,320 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// What is in this file runs after a denial, and when a decision is printed;
+// never on the way to an Allow.
+
+func (ev *evaluation) denied(t Type, r ref) Decision {
+	d := ev.decision()
+	d.Type, d.Explicit, d.Statement = t, true, r.statement(t)
+	s := &r.policy.Policy.statements[r.index]
+	for i := range s.conditions {
+		d.Matched = append(d.Matched, s.conditions[i].check(ev.req.Context))
+	}
+	return d
+}
+
+// missed is the denial of a request that no policy of type t allows.
+func (ev *evaluation) missed(t Type, p *Policies) Decision {
+	d := ev.decision()
+	d.Type = t
+	var looked []Named
+	switch t {
+	case IdentityType:
+		looked = p.Identity
+	case BoundaryType:
+		looked = []Named{*p.Boundary}
+	case SessionType:
+		looked = p.Session
+	case ResourceType:
+		if p.Resource != nil {
+			looked = []Named{*p.Resource}
+		}
+	}
+	type ranked struct {
+		Miss
+		rank int
+	}
+	var all []ranked
+	for i := range looked {
+		d.Policies++
+		policy := looked[i].Policy
+		d.Statements += len(policy.statements)
+		for j := range policy.statements {
+			s := &policy.statements[j]
+			if s.deny {
+				continue
+			}
+			check, rank := ev.firstMiss(policy.kind, s)
+			if rank > 0 {
+				all = append(all, ranked{Miss{ref{&looked[i], j}.statement(t), check}, rank})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b ranked) int { return cmp.Compare(b.rank, a.rank) })
+	for _, m := range all[:min(len(all), MaxMisses)] {
+		d.Misses = append(d.Misses, m.Miss)
+	}
+	return d
+}
+
+// firstMiss is the first element of an Allow statement that does not match,
+// and how near the statement came: 0 if it speaks of other actions.
+func (ev *evaluation) firstMiss(kind Kind, s *statement) (Check, int) {
+	withPrincipal := kind == Trust || kind == Bucket
+	reached := !withPrincipal || s.principalReach(&ev.req.Principal) != unnamed
+	if s.actions.match(ev.service, ev.name) == s.notAction {
+		// A trust policy has few statements, and the wrong one of STS's
+		// actions is the commonest fault in them.
+		if kind != Trust || !reached {
+			return Check{}, 0
+		}
+		return Check{
+			Element: notName("Action", s.notAction), Expected: s.actions.raw,
+			Actual: []string{ev.req.Action}, Hint: ev.actionHint(s),
+		}, 1
+	}
+	if !reached {
+		c := Check{Element: notName("Principal", s.notPrincipal), Actual: []string{ev.req.Principal.spelling()}}
+		for _, p := range s.principals {
+			c.Expected = append(c.Expected, p.value)
+		}
+		c.Hint = ev.principalHint(s)
+		return c, 2
+	}
+	if !ev.resourceMatches(s) {
+		return Check{
+			Element: notName("Resource", s.notResource), Expected: s.rawResources,
+			Actual: []string{ev.req.Resource}, Hint: ev.resourceHint(s),
+		}, 3
+	}
+	for i := range s.conditions {
+		c := &s.conditions[i]
+		if !c.holds(ev.req.Context, false) {
+			check := c.check(ev.req.Context)
+			check.Hint = c.hint(ev.req.Context)
+			return check, 4
+		}
+	}
+	// The statement allows, but by naming the account only, which leaves the
+	// decision to the identity policies.
+	return Check{}, 0
+}
+
+func notName(element string, not bool) string {
+	if not {
+		return "Not" + element
+	}
+	return element
+}
+
+func (p *Principal) spelling() string {
+	if p.Kind == Anonymous {
+		return "anonymous"
+	}
+	return p.ARN
+}
+
+func (c *condition) check(ctx *Context) Check {
+	actual, ok := ctx.Values(c.key)
+	if ok && actual == nil {
+		actual = []string{}
+	}
+	return Check{Element: "Condition", Operator: c.name, Key: c.key, Expected: c.raw, Actual: actual}
+}
+
+func (ev *evaluation) actionHint(s *statement) string {
+	if ev.req.Principal.Kind == WebIdentity && s.actions.match("sts", "AssumeRole") != s.notAction {
+		return "sts:AssumeRole does not cover sts:AssumeRoleWithWebIdentity."
+	}
+	return ""
+}
+
+func (ev *evaluation) principalHint(s *statement) string {
+	c := &ev.req.Principal
+	for _, p := range s.principals {
+		switch {
+		case p.id != "" && (p.value == c.ARN || p.value == c.EntityARN):
+			return "The policy was stored for an earlier " + p.value + " that has been deleted since."
+		case c.Kind != WebIdentity:
+		case p.kind == everyone:
+			return `"*" does not let in web identities; name the provider under "Federated".`
+		case p.kind == federatedEntry && afterAccount(p.value) == afterAccount(c.ARN):
+			return "The provider in the policy is in another account or partition."
+		case p.kind == federatedEntry && strings.EqualFold(strings.TrimSuffix(p.value, "/"), strings.TrimSuffix(c.ARN, "/")):
+			return "The providers differ in case or in a trailing slash."
+		}
+	}
+	return ""
+}
+
+func afterAccount(arn string) string {
+	parts := strings.SplitN(arn, ":", arnColons+1)
+	return parts[len(parts)-1]
+}
+
+func (ev *evaluation) resourceHint(s *statement) string {
+	want := ev.req.Resource
+	for i, r := range s.resources {
+		if _, resolved := r.match(want, ev.req.Context); !resolved {
+			return "The request has no value for a variable in " + s.rawResources[i] + "."
+		}
+		if s.notResource {
+			continue
+		}
+		if bucket, ok := strings.CutSuffix(s.rawResources[i], "/*"); ok && bucket == want {
+			return s.rawResources[i] + " covers the objects, not the bucket itself."
+		}
+		if strings.HasPrefix(want, s.rawResources[i]+"/") {
+			return s.rawResources[i] + " covers the bucket itself, not its objects."
+		}
+	}
+	return ""
+}
+
+// hint is advice on a condition that did not hold.
+func (c *condition) hint(ctx *Context) string {
+	e := ctx.find(c.key)
+	if e == nil {
+		if c.op.class == null {
+			return ""
+		}
+		// Keys of OIDC providers are easily misspelt: the path left out, the
+		// scheme left in.
+		suffix := c.key[strings.LastIndexByte(c.key, ':')+1:]
+		var like []string
+		for _, k := range ctx.Keys() {
+			if strings.EqualFold(k[strings.LastIndexByte(k, ':')+1:], suffix) {
+				like = append(like, k)
+			}
+		}
+		if len(like) > 0 {
+			return "The request has no such key; it has " + strings.Join(like, " and ") + "."
+		}
+		return "The request has no such key."
+	}
+	if e.multi && c.quantifier == noQuantifier {
+		return "The key is multivalued: use ForAnyValue:" + c.name + " or ForAllValues:" + c.name + "."
+	}
+	if c.op.negate || c.op.class != stringEquals {
+		return ""
+	}
+	actual := []string{e.value}
+	if e.multi {
+		actual = e.values
+	}
+	for _, a := range actual {
+		for _, o := range c.operands {
+			pattern, ok := compileGlob(o.text, globSyntax{wildcards: true, variables: o.glob.vars}).resolve(ctx)
+			switch {
+			case ok && pattern.match(a, false):
+				return "StringEquals takes * and ? literally; StringLike takes them as wildcards."
+			case strings.EqualFold(o.text, a):
+				return "The values differ in case only."
+			}
+		}
+	}
+	return ""
+}
+
+// String is the decision in one sentence.
+func (d Decision) String() string {
+	switch {
+	case d.Allowed && d.Type == "":
+		return fmt.Sprintf("%s is allowed: the root user of an account may do everything in it.", d.Action)
+	case d.Allowed:
+		return fmt.Sprintf("%s is allowed by %s.", d.Action, d.Statement)
+	case d.Explicit:
+		s := fmt.Sprintf("%s is explicitly denied by %s", d.Action, d.Statement)
+		for i, c := range d.Matched {
+			s += []string{", where ", " and "}[min(i, 1)] + c.words()
+		}
+		return s + "."
+	}
+	s := fmt.Sprintf("%s is denied: no %s allows it", d.Action, d.Type)
+	switch {
+	case d.Policies == 0:
+		return s + "; there is none."
+	case len(d.Misses) == 0:
+		return s + fmt.Sprintf("; none of %s speaks of the action.", count(d.Statements, "statement"))
+	}
+	m := d.Misses[0]
+	s += fmt.Sprintf("; %s does not apply because %s", m.Statement, m.Check.words())
+	if m.Hint != "" {
+		s += " (" + strings.TrimSuffix(m.Hint, ".") + ")"
+	}
+	if n := len(d.Misses) - 1; n > 0 {
+		s += fmt.Sprintf(", nor does %s", count(n, "other statement"))
+	}
+	return s + "."
+}
+
+// Tail is how AWS ends the message of an AccessDenied error: "because no
+// identity-based policy allows the iam:ListGroups action", or "with an explicit
+// deny in a session policy". Empty for a request that was allowed. The page is
+// "Troubleshooting access denied error messages".
+func (d Decision) Tail() string {
+	switch {
+	case d.Allowed:
+		return ""
+	case d.Explicit && d.Type == IdentityType:
+		return "with an explicit deny in an " + string(d.Type)
+	case d.Explicit:
+		return "with an explicit deny in a " + string(d.Type)
+	}
+	return fmt.Sprintf("because no %s allows the %s action", d.Type, d.Action)
+}
+
+// String names the statement, such as
+//
+//	statement 0 (Sid "Read") of identity-based policy "reader"
+func (s Statement) String() string {
+	name := fmt.Sprintf("statement %d", s.Index)
+	if s.Sid != "" {
+		name += fmt.Sprintf(" (Sid %q)", s.Sid)
+	}
+	return fmt.Sprintf("%s of %s %q", name, s.Type, s.Policy)
+}
+
+// words tells what the element expects and what the request has.
+func (c Check) words() string {
+	if c.Element != "Condition" {
+		return fmt.Sprintf("its %s is %s and the request's is %s", c.Element, quoted(c.Expected), quoted(c.Actual))
+	}
+	actual := "has no such key"
+	if c.Actual != nil {
+		actual = "has " + quoted(c.Actual)
+	}
+	return fmt.Sprintf("%s on %s expects %s and the request %s", c.Operator, c.Key, quoted(c.Expected), actual)
+}
+
+// maxQuoted limits the values named in a sentence; all are in the [Check].
+const maxQuoted = 5
+
+func quoted(values []string) string {
+	if len(values) == 0 {
+		return "empty"
+	}
+	var all []string
+	for _, v := range values[:min(len(values), maxQuoted)] {
+		all = append(all, fmt.Sprintf("%q", v))
+	}
+	s := strings.Join(all, " or ")
+	if more := len(values) - maxQuoted; more > 0 {
+		s += " or " + count(more, "other")
+	}
+	return s
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

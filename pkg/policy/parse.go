@@ -1,0 +1,367 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// Parse reads a document. What it refuses is an [*Error] with AWS's own code
+// and text; the order of the checks is AWS's too, so a document with several
+// faults is refused for the same one.
+//
+// Sources: "Grammar of the IAM JSON policy language" for what is a fault; the
+// texts are quoted in public reports and in the tests of other projects that
+// took them from AWS.
+func Parse(kind Kind, doc []byte) (*Policy, error) {
+	var p *Policy
+	var err *Error
+	switch kind {
+	case Trust:
+		p, err = parseTrust(doc)
+	case Bucket:
+		p, err = parseBucket(doc)
+	default:
+		p, err = parseIdentity(kind, doc)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func malformed(message string) *Error {
+	return &Error{Code: "MalformedPolicyDocument", Message: message}
+}
+
+var (
+	errSyntax = malformed("Syntax errors in policy.")
+	errLegacy = malformed("The policy failed legacy parsing")
+)
+
+const (
+	version2008 = "2008-10-17"
+	version2012 = "2012-10-17"
+)
+
+// element is a statement between its JSON and its compiled form.
+type element struct {
+	node
+	sid                    string
+	effect                 string
+	actions, resources     []string
+	notAction, notResource bool
+	hasAction, hasResource bool
+	conditions             []condition
+}
+
+// parseIdentity reads identity and session policies.
+func parseIdentity(kind Kind, doc []byte) (*Policy, *Error) {
+	if len(doc) > MaxDocument {
+		return nil, errSyntax
+	}
+	root, err := parseJSON(doc)
+	if err != nil || root.kind != objectNode {
+		return nil, errSyntax
+	}
+	for _, m := range root.members {
+		switch m.name {
+		case "Version":
+			if m.value.kind != stringNode || m.value.text != version2008 && m.value.text != version2012 {
+				return nil, errSyntax
+			}
+		case "Id":
+			if m.value.kind != stringNode {
+				return nil, errSyntax
+			}
+		case "Statement":
+		default:
+			return nil, errSyntax
+		}
+	}
+	version, _ := root.get("Version")
+	variables := version.text == version2012
+	statements, ok := statementNodes(root)
+	if !ok || len(statements) == 0 {
+		return nil, errSyntax
+	}
+	elements := make([]element, len(statements))
+	for i, n := range statements {
+		if elements[i], ok = identityElement(n, variables); !ok {
+			return nil, errSyntax
+		}
+	}
+	// A session policy may leave the version out, which then is 2008-10-17
+	// ("IAM JSON policy elements: Version").
+	if kind == Identity && !variables {
+		return nil, malformed("Policy document must be version 2012-10-17 or greater.")
+	}
+
+	for _, e := range elements {
+		if e.effect != "Allow" && e.effect != "Deny" {
+			return nil, errLegacy
+		}
+		// STS takes literals in session policies that IAM refuses to store;
+		// only the values of BinaryEquals must be right there too.
+		for _, c := range e.conditions {
+			for _, o := range c.operands {
+				if !o.ok && c.op.class != arnLike && (kind == Identity || c.op.class == binary) {
+					return nil, errLegacy
+				}
+			}
+		}
+	}
+	resourceFault, legacy := "", false
+	for _, not := range []bool{false, true} {
+		for _, e := range elements {
+			if e.notResource != not || !e.hasResource {
+				continue
+			}
+			sorted := slices.Clone(e.resources)
+			slices.Sort(sorted)
+			for _, r := range slices.Backward(sorted) {
+				if fault := resourceFormat(r); fault != "" {
+					resourceFault = fault
+				}
+			}
+			if resourceFault == "" && slices.ContainsFunc(e.resources, failsLegacyParsing) {
+				legacy = true
+			}
+		}
+	}
+	if legacy {
+		return nil, errLegacy
+	}
+	sids := map[string]bool{}
+	for _, e := range elements {
+		if e.sid != "" && sids[e.sid] {
+			return nil, malformed("Statement IDs (SID) in a single policy must be unique.")
+		}
+		sids[e.sid] = true
+	}
+	for _, e := range elements {
+		if len(e.actions) == 0 {
+			return nil, malformed("Policy statement must contain actions.")
+		}
+	}
+	for _, e := range elements {
+		for _, name := range []string{"Principal", "NotPrincipal"} {
+			if _, ok := e.get(name); ok {
+				return nil, malformed("Policy document should not specify a principal.")
+			}
+		}
+	}
+	if resourceFault != "" {
+		return nil, malformed(resourceFault)
+	}
+	for _, not := range []bool{false, true} {
+		for _, e := range elements {
+			if e.notAction != not {
+				continue
+			}
+			for _, a := range e.actions {
+				if fault := actionFormat(a); fault != "" {
+					return nil, malformed(fault)
+				}
+			}
+		}
+	}
+	for _, e := range elements {
+		if len(e.resources) == 0 {
+			return nil, malformed("Policy statement must contain resources.")
+		}
+	}
+
+	p := &Policy{kind: kind}
+	for _, e := range elements {
+		p.statements = append(p.statements, e.compile(variables))
+	}
+	return p, nil
+}
+
+// statementNodes are the statements of a document: an object or a list.
+func statementNodes(root node) ([]node, bool) {
+	n, ok := root.get("Statement")
+	switch {
+	case !ok:
+		return nil, false
+	case n.kind == objectNode:
+		return []node{n}, true
+	case n.kind == listNode:
+		return n.list, true
+	}
+	return nil, false
+}
+
+// identityElement checks the syntax of one statement.
+func identityElement(n node, variables bool) (element, bool) {
+	e := element{node: n}
+	if n.kind != objectNode {
+		return element{}, false
+	}
+	for _, m := range n.members {
+		ok := true
+		switch m.name {
+		case "Sid":
+			ok, e.sid = m.value.kind == stringNode, m.value.text
+		case "Effect":
+			e.effect = m.value.text
+			ok = m.value.kind == stringNode && (strings.EqualFold(e.effect, "Allow") || strings.EqualFold(e.effect, "Deny"))
+		case "Action", "NotAction", "Resource", "NotResource":
+			ok = e.setList(m)
+		case "Condition":
+			e.conditions, ok = parseConditions(m.value, variables)
+		case "Principal", "NotPrincipal":
+		default:
+			ok = false
+		}
+		if !ok {
+			return element{}, false
+		}
+	}
+	return e, e.effect != ""
+}
+
+// setList takes Action, NotAction, Resource or NotResource. Having one and
+// its complement is a fault.
+func (e *element) setList(m member) bool {
+	list, ok := m.value.strings()
+	if !ok {
+		return false
+	}
+	switch m.name {
+	case "Action", "NotAction":
+		if e.hasAction {
+			return false
+		}
+		e.hasAction, e.notAction, e.actions = true, m.name == "NotAction", list
+	default:
+		if e.hasResource {
+			return false
+		}
+		e.hasResource, e.notResource, e.resources = true, m.name == "NotResource", list
+	}
+	return true
+}
+
+// parseConditions compiles a Condition element. An operator that does not
+// exist is a fault unless it has no keys.
+func parseConditions(n node, variables bool) ([]condition, bool) {
+	if n.kind != objectNode {
+		return nil, false
+	}
+	var all []condition
+	for _, m := range n.members {
+		if m.value.kind != objectNode {
+			return nil, false
+		}
+		op, quantifier, ifExists, ok := parseOperator(m.name)
+		if !ok && len(m.value.members) > 0 {
+			return nil, false
+		}
+		for _, kv := range m.value.members {
+			raw, ok := kv.value.scalars()
+			if !ok {
+				return nil, false
+			}
+			c := condition{name: m.name, key: kv.name, raw: raw, op: op, quantifier: quantifier, ifExists: ifExists}
+			for _, v := range raw {
+				c.operands = append(c.operands, compileOperand(op.class, v, variables))
+			}
+			all = append(all, c)
+		}
+	}
+	return all, true
+}
+
+func (e *element) compile(variables bool) statement {
+	s := statement{
+		sid: e.sid, start: e.start, end: e.end,
+		deny:    e.effect == "Deny",
+		actions: compileActions(e.actions), notAction: e.notAction,
+		notResource: e.notResource, rawResources: e.resources,
+		conditions: e.conditions,
+	}
+	for _, r := range e.resources {
+		s.resources = append(s.resources, compileResource(r, variables))
+	}
+	return s
+}
+
+// actionFormat is AWS's complaint about an action, or empty.
+func actionFormat(a string) string {
+	vendor, name, found := strings.Cut(a, ":")
+	switch {
+	case !found && a != "*":
+		return "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+	case strings.Contains(name, ":"):
+		return "Actions/Condition can contain only one colon."
+	case vendor != "*" && strings.ContainsFunc(vendor, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '.')
+	}):
+		return "Vendor " + vendor + " is not valid"
+	}
+	return ""
+}
+
+// partitions that a resource may be in, besides "*".
+var partitions = []string{"aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f"}
+
+// s3Regional are S3's resources that have a region, unlike buckets.
+var s3Regional = []string{"accesspoint/", "access-grants/", "async-request/", "job/", "storage-lens/", "storage-lens-group/"}
+
+var iamPaths = []string{
+	"user/", "federated-user/", "role/", "group/", "instance-profile/", "mfa/", "server-certificate/",
+	"policy/", "sms-mfa/", "saml-provider/", "oidc-provider/", "report/", "access-report/",
+}
+
+// resourceFormat is AWS's complaint about a resource, or empty.
+func resourceFormat(r string) string {
+	if r == "*" {
+		return ""
+	}
+	parts := strings.SplitN(r, ":", arnColons+1)
+	if len(parts) == 1 {
+		return "Resource " + r + ` must be in ARN format or "*".`
+	}
+	part := func(i int) string {
+		if i < len(parts) {
+			return parts[i]
+		}
+		return "*"
+	}
+	partition := parts[1]
+	if partition != "*" && !slices.Contains(partitions, partition) {
+		return `Partition "` + partition + `" is not valid for resource "arn:` +
+			strings.Join([]string{partition, part(2), part(3), part(4), part(5)}, ":") + `".`
+	}
+	if len(parts) == 2 {
+		return "Resource vendor must be fully qualified and cannot contain regexes."
+	}
+	service, resource := parts[2], ""
+	if len(parts) > arnColons {
+		resource = parts[arnColons]
+	}
+	if region := part(3); len(parts) < 5 || region != "" {
+		switch {
+		case service == "iam":
+			return "IAM resource " + r + " cannot contain region information."
+		case service == "s3" && !slices.ContainsFunc(s3Regional, func(p string) bool { return strings.HasPrefix(resource, p) }):
+			return "Resource " + r + " can not contain region information."
+		}
+	}
+	if service == "iam" && resource != "*" && resource != "root" &&
+		!slices.ContainsFunc(iamPaths, func(p string) bool { return strings.HasPrefix(resource, p) }) {
+		return `IAM resource path must either be "*", root, or start with ` + strings.Join(iamPaths, ", ") + "."
+	}
+	return ""
+}
+
+// failsLegacyParsing tells of resources that an older parser of AWS's cannot
+// read although their form is right.
+func failsLegacyParsing(r string) bool {
+	if r == "*" {
+		return false
+	}
+	parts := strings.Split(r, ":")
+	return len(parts) <= arnColons && strings.Contains(r, "::") || len(parts) < 3 || parts[2] == ""
+}
