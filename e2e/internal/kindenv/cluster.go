@@ -1,0 +1,156 @@
+package kindenv
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	"sigs.k8s.io/kind/pkg/cluster"
+	"sigs.k8s.io/kind/pkg/cluster/nodes"
+	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
+)
+
+// Cluster is a kind cluster of one node.
+type Cluster struct {
+	Name       string // as kind knows it; the kubeconfig's context is "kind-" + Name
+	kubeconfig string
+	provider   *cluster.Provider
+	log        *logger
+}
+
+func newCluster(name, kubeconfig string, log *logger) *Cluster {
+	return &Cluster{
+		Name: name, kubeconfig: kubeconfig, log: log,
+		provider: cluster.NewProvider(cluster.ProviderWithLogger(log), cluster.ProviderWithDocker()),
+	}
+}
+
+const firstPort = 6443
+
+// configuration is kind's default one, but for what a node image without kindnet, iptables and CoreDNS needs. The
+// issuer of service-account tokens stays what kubeadm makes it: the product is to change it.
+func configuration(route Route, instance, index int) *v1alpha4.Cluster {
+	c := &v1alpha4.Cluster{
+		TypeMeta: v1alpha4.TypeMeta{Kind: "Cluster", APIVersion: "kind.x-k8s.io/v1alpha4"},
+		Nodes:    []v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole}},
+	}
+	if route == Built {
+		c.Networking = v1alpha4.Networking{
+			APIServerAddress: address(instance), APIServerPort: int32(firstPort + index),
+			DisableDefaultCNI: true, KubeProxyMode: v1alpha4.NFTablesProxyMode, PodSubnet: "10.244.0.0/16",
+		}
+		c.KubeadmConfigPatches = []string{
+			"kind: InitConfiguration\nskipPhases: [preflight, addon/coredns]\n",
+			"kind: KubeletConfiguration\nfailCgroupV1: false\n",
+		}
+	}
+	return c
+}
+
+func (c *Cluster) create(ctx context.Context, route Route, image string, instance, index int) error {
+	defer c.log.step("created cluster " + c.Name)()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	// On the route Kind a cluster of this name may be left from a run that was killed.
+	if err := c.delete(); err != nil {
+		return err
+	}
+	config := configuration(route, instance, index)
+	err := c.provider.Create(c.Name,
+		cluster.CreateWithV1Alpha4Config(config), cluster.CreateWithNodeImage(image),
+		cluster.CreateWithKubeconfigPath(c.kubeconfig), cluster.CreateWithRetain(true),
+		cluster.CreateWithWaitForReady(3*time.Minute),
+		cluster.CreateWithDisplayUsage(false), cluster.CreateWithDisplaySalutation(false))
+	if err != nil {
+		logs := filepath.Join(os.TempDir(), "openirsa-e2e-"+c.Name)
+		if c.provider.CollectLogs(c.Name, logs) == nil {
+			return fmt.Errorf("creating the cluster %s (its logs: %s): %w", c.Name, logs, err)
+		}
+		return fmt.Errorf("creating the cluster %s: %w", c.Name, err)
+	}
+	if !c.healthy() {
+		return fmt.Errorf("creating the cluster %s: its node is not ready after 3 minutes", c.Name)
+	}
+	return nil
+}
+
+func (c *Cluster) delete() error {
+	if err := c.provider.Delete(c.Name, c.kubeconfig); err != nil {
+		return fmt.Errorf("deleting the cluster %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// healthy reports whether the cluster is there with a ready node.
+func (c *Cluster) healthy() bool {
+	names, err := c.provider.List()
+	if err != nil || !slices.Contains(names, c.Name) {
+		return false
+	}
+	n, err := c.Node()
+	if err != nil {
+		return false
+	}
+	return n.Command("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "wait", "--for=condition=Ready", "node", "--all", "--timeout=20s").Run() == nil
+}
+
+// exportKubeconfig makes this cluster the current one of the kubeconfig.
+func (c *Cluster) exportKubeconfig() error {
+	return c.provider.ExportKubeConfig(c.Name, c.kubeconfig, false)
+}
+
+// KubeconfigData is a kubeconfig with this cluster alone.
+func (c *Cluster) KubeconfigData() ([]byte, error) {
+	s, err := c.provider.KubeConfig(c.Name, false)
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig of %s: %w", c.Name, err)
+	}
+	return []byte(s), nil
+}
+
+// Node is the cluster's one node.
+func (c *Cluster) Node() (nodes.Node, error) {
+	list, err := c.provider.ListInternalNodes(c.Name)
+	if err != nil {
+		return nil, fmt.Errorf("listing the nodes of %s: %w", c.Name, err)
+	}
+	if len(list) != 1 {
+		return nil, fmt.Errorf("listing the nodes of %s: %d nodes, want 1", c.Name, len(list))
+	}
+	return list[0], nil
+}
+
+// Load loads images into the node.
+func (c *Cluster) Load(ctx context.Context, images ...Image) error {
+	n, err := c.Node()
+	if err != nil {
+		return err
+	}
+	for _, im := range images {
+		if id, err := nodeutils.ImageID(n, im.Ref); err == nil && id != "" {
+			continue
+		}
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if err := c.load(n, im); err != nil {
+			return fmt.Errorf("loading %s into %s: %w", im.Ref, c.Name, err)
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) load(n nodes.Node, im Image) error {
+	defer c.log.step("loaded " + filepath.Base(im.Ref))()
+	f, err := os.Open(im.Archive)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return nodeutils.LoadImageArchive(n, f)
+}

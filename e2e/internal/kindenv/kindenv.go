@@ -1,0 +1,312 @@
+// Package kindenv brings up real kind clusters for end-to-end tests, on any machine that has the Go toolchain.
+//
+// There are two ways to a cluster, and Up chooses by itself and says which it took and why:
+//
+//   - Kind: a container daemon works and a registry answers. The clusters are what every user of kind has:
+//     kind's own node image, all defaults.
+//   - Built: everything else. Kubernetes, etcd and crictl are compiled from their Go modules, the node image is
+//     made from Debian packages and kind's own image files, and a Docker daemon of its own runs in a network
+//     namespace of its own. This needs root, apt and the Go module proxy, and nothing more.
+//
+// What was built is kept in the user's cache folder, never in a checkout; see cache.go. What runs is recorded in
+// Dir, so that a later process can clean up after one that was killed.
+//
+//	env, err := kindenv.Up(ctx, kindenv.Options{Clusters: []string{"a", "b"}})
+//	if err != nil { ... }
+//	defer env.Down(context.WithoutCancel(ctx))
+//	env.Clusters[0].Load(ctx, archive)
+//
+// CoreDNS is left out of built clusters: it would add two minutes of compiling, and what is tested there is
+// addressed by ClusterIP.
+package kindenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Versions of what is built. Kubernetes is the version of client-go in go.mod, so that what the tests compile is
+// shared with what the cluster runs.
+const (
+	Kubernetes = "v1.37.2"
+	criTools   = "v1.36.0"
+)
+
+// Route is the way to a cluster.
+type Route string
+
+const (
+	Auto  Route = ""      // choose
+	Kind  Route = "kind"  // kind's own node image from a registry, the machine's own container daemon
+	Built Route = "built" // everything built here
+)
+
+// Options of Up. The zero value is one cluster named "openirsa-e2e", by the route that works.
+type Options struct {
+	// Clusters are the names of the kind clusters, each with one node. Default: openirsa-e2e.
+	Clusters []string
+	// Route forces one; Auto tries Kind first.
+	Route Route
+	// Instance, from 1 to 99, keeps environments on one machine apart: it is part of the names of files, of the
+	// network namespace and of the addresses 10.123.<Instance>.0/24. Default: 1.
+	Instance int
+	// Reuse takes clusters that are up already, if they are the same, instead of making them anew.
+	Reuse bool
+	// Log receives progress, a line at a time. Default: nothing.
+	Log io.Writer
+}
+
+func (o *Options) defaults() error {
+	if len(o.Clusters) == 0 {
+		o.Clusters = []string{"openirsa-e2e"}
+	}
+	if o.Instance == 0 {
+		o.Instance = 1
+	}
+	if o.Instance < 1 || o.Instance > 99 {
+		return fmt.Errorf("instance %d: not from 1 to 99", o.Instance)
+	}
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	switch o.Route {
+	case Auto, Kind, Built:
+		return nil
+	}
+	return fmt.Errorf("route %q: neither %q nor %q", o.Route, Kind, Built)
+}
+
+// Env is a running environment.
+type Env struct {
+	Route Route
+	Why   string // the reason for the route, in words
+	Dir   string // of this instance: kubeconfig, logs, sockets
+	// Kubeconfig holds a context "kind-<name>" for each cluster; the current one is the first cluster's.
+	Kubeconfig string
+	Clusters   []*Cluster
+
+	opts   Options
+	log    *logger
+	lock   *os.File
+	daemon *daemon // nil on route Kind
+}
+
+// ErrImpossible is wrapped by errors of Up that say that this machine cannot have a cluster at all: no container
+// daemon with a registry, and not Linux, not root or no apt.
+var ErrImpossible = errors.New("no cluster is possible on this machine")
+
+// Up makes the clusters and waits until their nodes are ready. It first removes what a killed process left behind
+// under the same Instance. On an error nothing is left running.
+//
+// It sets DOCKER_HOST, PATH and KUBECONFIG of this process (kind's library runs the docker program); Environ has
+// them for other processes.
+func Up(ctx context.Context, o Options) (*Env, error) {
+	if err := o.defaults(); err != nil {
+		return nil, err
+	}
+	e := &Env{opts: o, Dir: instanceDir(o.Instance), log: newLogger(o.Log)}
+	e.Kubeconfig = filepath.Join(e.Dir, "kubeconfig")
+	if err := os.MkdirAll(e.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of instance %d: %w", o.Instance, err)
+	}
+	var err error
+	if e.lock, err = lockInstance(e.Dir); err != nil {
+		return nil, err
+	}
+	if err := e.up(ctx); err != nil {
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+		defer cancel()
+		return nil, errors.Join(err, e.Down(cleanup))
+	}
+	return e, nil
+}
+
+func (e *Env) up(ctx context.Context) error {
+	if e.opts.Reuse && e.reuse(ctx) {
+		return nil
+	}
+	if err := e.clean(ctx); err != nil {
+		return err
+	}
+	r, err := choose(ctx, e.opts.Route, e.log)
+	if err != nil {
+		return err
+	}
+	e.Route, e.Why = r.route, r.why
+	e.log.printf("route %q: %s", e.Route, e.Why)
+
+	node := r.image
+	if e.Route == Built {
+		if e.daemon, node, err = e.built(ctx); err != nil {
+			return err
+		}
+	}
+	if err := e.setenv(); err != nil {
+		return err
+	}
+	var g errgroup.Group
+	for i, name := range e.opts.Clusters {
+		c := newCluster(name, e.Kubeconfig, e.log)
+		e.Clusters = append(e.Clusters, c)
+		g.Go(func() error { return c.create(ctx, e.Route, node, e.opts.Instance, i) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := e.Clusters[0].exportKubeconfig(); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(e.Dir, "route"), []byte(e.Route), 0o600)
+}
+
+// Down removes the clusters and everything else that Up started. It can be called more than once.
+func (e *Env) Down(ctx context.Context) error {
+	defer e.log.step("down")()
+	err := e.clean(ctx)
+	e.Release()
+	return err
+}
+
+// Release leaves the clusters running for a later Up with Reuse, or for Down by another process.
+func (e *Env) Release() {
+	if e.lock != nil {
+		e.lock.Close()
+		e.lock = nil
+	}
+}
+
+// Down removes what runs under an instance, whichever process started it.
+func Down(ctx context.Context, o Options) error {
+	if err := o.defaults(); err != nil {
+		return err
+	}
+	e := &Env{opts: o, Dir: instanceDir(o.Instance), log: newLogger(o.Log)}
+	e.Kubeconfig = filepath.Join(e.Dir, "kubeconfig")
+	if _, err := os.Stat(e.Dir); os.IsNotExist(err) {
+		return nil
+	}
+	var err error
+	if e.lock, err = lockInstance(e.Dir); err != nil {
+		return err
+	}
+	return e.Down(ctx)
+}
+
+// Environ is the environment, as "KEY=value", that programs need to see this environment's clusters.
+func (e *Env) Environ() []string {
+	env := []string{"KUBECONFIG=" + e.Kubeconfig}
+	if e.daemon != nil {
+		env = append(env, "DOCKER_HOST="+e.daemon.host(), "PATH="+e.daemon.path())
+	}
+	return env
+}
+
+func (e *Env) setenv() error {
+	for _, kv := range e.Environ() {
+		for i := range kv {
+			if kv[i] == '=' {
+				if err := os.Setenv(kv[:i], kv[i+1:]); err != nil {
+					return err
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// reuse reports whether the clusters of this instance are up and could be taken over.
+func (e *Env) reuse(ctx context.Context) bool {
+	route, err := os.ReadFile(filepath.Join(e.Dir, "route"))
+	if err != nil || (e.opts.Route != Auto && e.opts.Route != Route(route)) {
+		return false
+	}
+	e.Route, e.Why = Route(route), "it is up already"
+	if e.Route == Built {
+		e.daemon = newDaemon(e.opts.Instance, e.Dir, e.log)
+		if !e.daemon.answers(ctx) {
+			e.daemon = nil
+			return false
+		}
+	}
+	if err := e.setenv(); err != nil {
+		return false
+	}
+	for _, name := range e.opts.Clusters {
+		c := newCluster(name, e.Kubeconfig, e.log)
+		if !c.healthy() {
+			e.Clusters = nil
+			return false
+		}
+		e.Clusters = append(e.Clusters, c)
+	}
+	e.log.printf("route %q: %s", e.Route, e.Why)
+	return true
+}
+
+// clean removes the clusters, the daemon and the files of this instance, however much of them there is.
+func (e *Env) clean(ctx context.Context) error {
+	route, _ := os.ReadFile(filepath.Join(e.Dir, "route"))
+	var errs []error
+	if e.Route == Kind || Route(route) == Kind {
+		for _, name := range e.opts.Clusters {
+			if err := newCluster(name, e.Kubeconfig, e.log).delete(); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if os.Geteuid() == 0 {
+		errs = append(errs, newDaemon(e.opts.Instance, e.Dir, e.log).remove(ctx))
+	}
+	e.Clusters, e.daemon = nil, nil
+	// The lock file stays: removing it would let two processes hold "the" lock.
+	for _, f := range []string{"route", "kubeconfig", "kubeconfig.lock"} {
+		if err := os.Remove(filepath.Join(e.Dir, f)); err != nil && !os.IsNotExist(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// instanceDir is where an instance keeps what must be found again by the next process: short, because the paths
+// of sockets in it may have 107 bytes.
+func instanceDir(instance int) string {
+	base := "/run/openirsa-e2e"
+	if os.Geteuid() != 0 {
+		base = filepath.Join(os.TempDir(), "openirsa-e2e-"+strconv.Itoa(os.Getuid()))
+	}
+	return filepath.Join(base, strconv.Itoa(instance))
+}
+
+// Build makes everything that Up and AWSCLI take from the cache, by the route that Up would take, and starts
+// nothing.
+func Build(ctx context.Context, o Options) error {
+	if err := o.defaults(); err != nil {
+		return err
+	}
+	e := &Env{opts: o, log: newLogger(o.Log)}
+	r, err := choose(ctx, o.Route, e.log)
+	if err != nil {
+		return err
+	}
+	e.Route = r.route
+	e.log.printf("route %q: %s", r.route, r.why)
+	if e.Route == Built {
+		if err := installBuilt(ctx, e.log); err != nil {
+			return err
+		}
+		if _, _, err := nodeImage(ctx, e.log); err != nil {
+			return err
+		}
+	}
+	_, err = e.AWSCLI(ctx)
+	return err
+}
