@@ -1,0 +1,255 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/openirsa/openirsa/internal/sigv4"
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// caller is who makes a request, proved by a signature, or nobody in
+// particular.
+type caller struct {
+	policy.Principal
+	userID  string // as GetCallerIdentity says it: "AROA...:session", or "anonymous"
+	keyID   string // access key id
+	role    *role  // of a role session
+	user    *user  // of a user, its session, or a user it federated
+	session *session
+}
+
+// An authFailure is the reason why a signature does not identify anybody. Each
+// service has its own words for it.
+type authFailure struct {
+	kind authKind
+	sig  *sigv4.Error // of kind badSignature
+	why  string       // for the event, in words
+}
+
+type authKind int
+
+const (
+	badSignature   authKind = iota // see sig.Kind; sigv4.Missing for none at all
+	unknownKey                     // no such access key, or one that is inactive
+	badToken                       // the session token is not that of the key
+	expiredSession                 // the session is over
+)
+
+// anonymous is the caller without a signature.
+func anonymous() caller {
+	return caller{Principal: policy.Principal{Kind: policy.Anonymous}, userID: "anonymous"}
+}
+
+// identify verifies the signature of a request and sets the caller. The order
+// is AWS's: the key, its session token, the session's expiry, the clock, the
+// signature. The signing key is for S3's streamed bodies.
+func (s *Server) identify(c *call, sig *sigv4.Signature, payloadHash string) (sigv4.Key, *authFailure) {
+	c.region = sig.Region
+	who, secret, failure := s.lookup(sig, c.at)
+	if failure != nil {
+		return sigv4.Key{}, failure
+	}
+	key, err := s.verifier.Verify(c.r, sig, secret, payloadHash, c.at)
+	if err != nil {
+		return sigv4.Key{}, signatureFailure(err)
+	}
+	who.keyID = sig.AccessKeyID
+	c.caller = who
+	return key, nil
+}
+
+// signatureFailure is the failure that an error of package sigv4 means.
+func signatureFailure(err error) *authFailure {
+	e, ok := err.(*sigv4.Error)
+	if !ok {
+		e = &sigv4.Error{Kind: sigv4.Mismatch}
+	}
+	return &authFailure{kind: badSignature, sig: e, why: "signature refused: " + err.Error()}
+}
+
+// lookup is the caller that owns an access key, and the key's secret.
+func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (caller, string, *authFailure) {
+	id := sig.AccessKeyID
+	if sig.SessionToken != "" {
+		session, err := s.seal.open(id, sig.SessionToken)
+		if err != nil {
+			return caller{}, "", &authFailure{kind: badToken, why: "the session token is not one that was issued with access key " + id}
+		}
+		if !now.Before(session.expires) {
+			return caller{}, "", &authFailure{kind: expiredSession, why: fmt.Sprintf("the session expired at %s, now is %s",
+				session.expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))}
+		}
+		who, why := s.sessionCaller(session)
+		if why != "" {
+			return caller{}, "", &authFailure{kind: badToken, why: why}
+		}
+		return who, s.seal.secretOf(id), nil
+	}
+	if id == s.config.RootAccessKeyID {
+		return s.rootCaller(), s.config.RootSecret, nil
+	}
+	user, key := s.iam.key(id)
+	switch {
+	case key == nil && strings.HasPrefix(id, prefixSession):
+		return caller{}, "", &authFailure{kind: unknownKey, why: "access key " + id + " is a temporary one, but the request has no session token"}
+	case key == nil:
+		return caller{}, "", &authFailure{kind: unknownKey, why: "there is no access key " + id}
+	case !key.Active:
+		return caller{}, "", &authFailure{kind: unknownKey, why: "access key " + id + " of user " + user.Name + " is inactive"}
+	}
+	return s.userCaller(user), key.Secret, nil
+}
+
+func (s *Server) rootCaller() caller {
+	return caller{
+		Principal: policy.Principal{
+			Kind:          policy.Root,
+			Account:       s.config.Account,
+			ARN:           s.arn("iam", "root"),
+			CanonicalUser: s.canonicalUser,
+		},
+		userID: s.config.Account,
+	}
+}
+
+func (s *Server) userCaller(u *user) caller {
+	return caller{
+		Principal: policy.Principal{
+			Kind:          policy.User,
+			Account:       s.config.Account,
+			ARN:           u.ARN,
+			ID:            u.ID,
+			CanonicalUser: s.canonicalUser,
+		},
+		userID: u.ID,
+		user:   u,
+	}
+}
+
+// sessionCaller is the caller of a session, or the reason why there is none
+// any more.
+func (s *Server) sessionCaller(session *session) (caller, string) {
+	var who caller
+	switch session.kind {
+	case roleSession:
+		role := s.iam.roleByID(session.entity)
+		if role == nil {
+			return caller{}, "the role of the session, " + session.entity + ", was deleted"
+		}
+		who = caller{
+			Principal: policy.Principal{
+				Kind:          policy.RoleSession,
+				Account:       s.config.Account,
+				ARN:           s.arn("sts", "assumed-role/"+role.Name+"/"+session.name),
+				EntityARN:     role.ARN,
+				ID:            role.ID,
+				CanonicalUser: s.canonicalUser,
+			},
+			userID: role.ID + ":" + session.name,
+			role:   role,
+		}
+	case userSession, federatedSession:
+		if session.entity == "" {
+			who = s.rootCaller()
+		} else {
+			user := s.iam.userByID(session.entity)
+			if user == nil {
+				return caller{}, "the user of the session, " + session.entity + ", was deleted"
+			}
+			who = s.userCaller(user)
+		}
+		if session.kind == federatedSession {
+			who.EntityARN = who.ARN
+			who.Kind = policy.FederatedUser
+			who.ARN = s.arn("sts", "federated-user/"+session.name)
+			who.userID = s.config.Account + ":" + session.name
+		}
+	default:
+		return caller{}, "the session is of an unknown kind"
+	}
+	who.session = session
+	return who, ""
+}
+
+// identifyQuery is identify for STS and IAM, with their words.
+func (s *Server) identifyQuery(c *call) *awsError {
+	sig, err := sigv4.Parse(c.r)
+	var failure *authFailure
+	switch {
+	case err != nil:
+		failure = signatureFailure(err)
+	case sig.Service != c.service:
+		c.region = sig.Region
+		e := errorf(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to correct service: '%s'.", c.service)
+		s.refuse(c, "signature", "the signature is for service "+sig.Service, e)
+		return e
+	default:
+		_, failure = s.identify(c, &sig, sigv4.HashPayload(c.body))
+	}
+	if failure == nil {
+		return nil
+	}
+	e := failure.queryError()
+	s.refuse(c, "signature", failure.why, e)
+	return e
+}
+
+// queryError is an authFailure in the words of STS and IAM.
+func (f *authFailure) queryError() *awsError {
+	const invalidToken = "The security token included in the request is invalid."
+	switch f.kind {
+	case unknownKey, badToken:
+		return errorf(http.StatusForbidden, "InvalidClientTokenId", invalidToken)
+	case expiredSession:
+		return errorf(http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired")
+	}
+	const iso = "20060102T150405Z"
+	incomplete := func(format string, args ...any) *awsError {
+		return errorf(http.StatusBadRequest, "IncompleteSignature", format, args...)
+	}
+	mismatch := func(format string, args ...any) *awsError {
+		return errorf(http.StatusForbidden, "SignatureDoesNotMatch", format, args...)
+	}
+	e := f.sig
+	switch e.Kind {
+	case sigv4.Missing:
+		return errorf(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
+	case sigv4.UnknownAlgorithm, sigv4.TwoSignatures:
+		return incomplete("Unsupported AWS 'algorithm': '%s'.", e.Value)
+	case sigv4.MissingFields:
+		var words []string
+		for _, field := range e.Fields {
+			switch {
+			case e.Presigned:
+				words = append(words, "AWS query-string parameters must include '"+field+"'.")
+			case field == "Date":
+				words = append(words, "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+			default:
+				words = append(words, "Authorization header requires '"+field+"' parameter.")
+			}
+		}
+		return incomplete("%s", strings.Join(words, " "))
+	case sigv4.BadCredential:
+		return incomplete("Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '%s'", e.Value)
+	case sigv4.BadDate:
+		return incomplete("Date must be in ISO-8601 'basic format'. Got '%s'. See http://en.wikipedia.org/wiki/ISO_8601", e.Value)
+	case sigv4.ScopeDate:
+		return mismatch("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s', from '%s'.",
+			e.Value, e.Time.Format("20060102"), e.Time.Format(iso))
+	case sigv4.BadExpires:
+		return incomplete("X-Amz-Expires must be a number of seconds, got '%s'", e.Value)
+	case sigv4.UnsignedHeaders:
+		return mismatch("'%s' must be a 'SignedHeader' in the AWS Authorization.", strings.Join(e.Fields, "', '"))
+	case sigv4.TooOld, sigv4.Expired:
+		return mismatch("Signature expired: %s is now earlier than %s (%s - %d min.)",
+			e.Time.Format(iso), e.Now.Add(-e.Window).Format(iso), e.Now.Format(iso), int(e.Window.Minutes()))
+	case sigv4.NotYetValid:
+		return mismatch("Signature not yet current: %s is still later than %s (%s + %d min.)",
+			e.Time.Format(iso), e.Now.Add(e.Window).Format(iso), e.Now.Format(iso), int(e.Window.Minutes()))
+	}
+	return mismatch("The request signature we calculated does not match the signature you provided. " +
+		"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
+}

@@ -1,0 +1,177 @@
+package emulator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxWait is how long a request for events may wait for one.
+const maxWait = 60 * time.Second
+
+// controlHandler is everything below /_openirsa/, which is the emulator's own
+// and not AWS's.
+func (s *Server) controlHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /_openirsa/health", s.serveHealth)
+	mux.HandleFunc("GET /_openirsa/events", s.serveEvents)
+	if s.config.Control {
+		mux.HandleFunc("POST /_openirsa/control/clock", s.serveClock)
+		mux.HandleFunc("POST /_openirsa/control/faults", s.serveInject)
+		mux.HandleFunc("DELETE /_openirsa/control/faults", s.serveClearFaults)
+	}
+	return mux
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+func writeProblem(w http.ResponseWriter, status int, format string, args ...any) {
+	writeJSON(w, status, map[string]string{"error": fmt.Sprintf(format, args...)})
+}
+
+// serveHealth says whether the emulator can do its work: 200, or 503 with a
+// reason if the state file does not take writes.
+func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
+	if err := s.store.failure(); err != nil {
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "failing", "reason": err.Error()})
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{
+		"status":    "ok",
+		"account":   s.config.Account,
+		"partition": s.config.Partition,
+		"time":      s.now().UTC().Format(time.RFC3339),
+	})
+}
+
+// serveEvents answers with decisions: {"events": [...], "last": N}. The query
+// is an EventFilter: caller, action, decision, requestId, since (a time, or a
+// duration such as "5m" ago), after (the "last" of an earlier answer), limit
+// (100 unless told); and wait, a duration for which to wait if there is none.
+func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	f := EventFilter{
+		Caller:    q.Get("caller"),
+		Action:    q.Get("action"),
+		Decision:  q.Get("decision"),
+		RequestID: q.Get("requestId"),
+		Limit:     100,
+	}
+	var wait time.Duration
+	var err error
+	for name, values := range q {
+		v := values[0]
+		if err != nil {
+			break
+		}
+		switch name {
+		case "caller", "action", "requestId":
+		case "decision":
+			if v != "" && v != Allow && v != Deny {
+				err = fmt.Errorf("it is neither %q nor %q", Allow, Deny)
+			}
+		case "since":
+			f.Since, err = s.parseSince(v)
+		case "after":
+			f.After, err = strconv.ParseUint(v, 10, 64)
+		case "limit":
+			f.Limit, err = strconv.Atoi(v)
+			if err == nil && f.Limit < 0 {
+				err = fmt.Errorf("it is negative")
+			}
+		case "wait":
+			wait, err = time.ParseDuration(v)
+			wait = min(wait, maxWait)
+		default:
+			err = fmt.Errorf("there is no such filter")
+		}
+		if err != nil {
+			err = fmt.Errorf("reading %s=%q: %w", name, v, err)
+		}
+	}
+	if err != nil {
+		writeProblem(w, http.StatusBadRequest, "%v", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
+	events, last := s.events.wait(ctx, f)
+	if events == nil {
+		events = []Event{}
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Events []Event `json:"events"`
+		Last   uint64  `json:"last"`
+	}{events, last})
+}
+
+// parseSince reads a time, or how long ago it was.
+func (s *Server) parseSince(v string) (time.Time, error) {
+	if d, err := time.ParseDuration(strings.TrimPrefix(v, "-")); err == nil {
+		return s.now().Add(-d), nil
+	}
+	return time.Parse(time.RFC3339, v)
+}
+
+// readControl reads a body of the control API.
+func readControl(w http.ResponseWriter, r *http.Request, v any) bool {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		writeProblem(w, http.StatusBadRequest, "reading the request: %v", err)
+		return false
+	}
+	return true
+}
+
+// serveClock moves the clock: {"forward": "1h"}. It answers with the time.
+func (s *Server) serveClock(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Forward string `json:"forward"`
+	}
+	if !readControl(w, r, &body) {
+		return
+	}
+	d, err := time.ParseDuration(body.Forward)
+	if err != nil {
+		writeProblem(w, http.StatusBadRequest, "reading forward: %v", err)
+		return
+	}
+	s.FastForward(d)
+	writeJSON(w, http.StatusOK, map[string]string{"time": s.now().UTC().Format(time.RFC3339)})
+}
+
+// serveInject injects a fault: the fields of [Fault], latency as "200ms".
+func (s *Server) serveInject(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Fault
+		Latency string `json:"latency"`
+	}
+	if !readControl(w, r, &body) {
+		return
+	}
+	if body.Latency != "" {
+		d, err := time.ParseDuration(body.Latency)
+		if err != nil {
+			writeProblem(w, http.StatusBadRequest, "reading latency: %v", err)
+			return
+		}
+		body.Fault.Latency = d
+	}
+	s.Inject(body.Fault)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) serveClearFaults(w http.ResponseWriter, r *http.Request) {
+	s.ClearFaults()
+	w.WriteHeader(http.StatusNoContent)
+}

@@ -1,0 +1,473 @@
+package emulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// directory is IAM's state: roles, users, groups, managed policies and OIDC
+// providers. What it hands out is never written to again; a change puts a
+// changed copy in the place of the old value, so readers keep no lock.
+type directory struct {
+	store     *store
+	partition string
+	account   string
+	parsed    *parsedPolicies
+
+	mu        sync.RWMutex // guards the maps, and is held while they change
+	roles     map[string]*role
+	roleIDs   map[string]*role
+	users     map[string]*user
+	userIDs   map[string]*user
+	groups    map[string]*group
+	keys      map[string]*user // by access key id
+	managed   map[string]*managedPolicy
+	providers map[string]*provider
+
+	// generation grows with each change: what was derived from the state of a
+	// generation holds until there is another.
+	generation atomic.Uint64
+}
+
+// entity is what roles, users and groups have in common. Names are compared
+// without regard to case.
+type entity struct {
+	ID       string
+	Name     string
+	Path     string
+	ARN      string
+	Created  time.Time
+	Tags     []tag          `json:",omitempty"`
+	Boundary string         `json:",omitempty"` // ARN of a managed policy
+	Inline   []inlinePolicy `json:",omitempty"` // in the order of their names
+	Attached []string       `json:",omitempty"` // ARNs of managed policies, in the order of attachment
+
+	derived *atomic.Pointer[derivedPolicies]
+}
+
+type inlinePolicy struct{ Name, Document string }
+
+// derivedPolicies are the policies of an entity, parsed, as of a generation of
+// the directory.
+type derivedPolicies struct {
+	generation uint64
+	identity   []policy.Named
+	boundary   *policy.Named
+}
+
+type role struct {
+	entity
+	Description string `json:",omitempty"`
+	MaxSession  int    // seconds
+	Trust       string // the trust policy as it was submitted
+
+	// Principals are the unique ids of the roles and users that the trust
+	// policy names, as of the time when it was stored: another role that later
+	// gets the same name is not trusted.
+	Principals map[string]string `json:",omitempty"`
+
+	trust *policy.Policy
+	used  *atomic.Pointer[roleUse]
+}
+
+// roleUse is when and where a role was last used.
+type roleUse struct {
+	at     time.Time
+	region string
+}
+
+type user struct {
+	entity
+	Keys   []accessKey `json:",omitempty"`
+	Groups []string    `json:",omitempty"` // unique ids
+}
+
+type accessKey struct {
+	ID      string
+	Secret  string
+	Active  bool
+	Created time.Time
+}
+
+type group struct{ entity }
+
+// managedPolicy is a customer managed policy, or one of AWS's.
+type managedPolicy struct {
+	ID          string
+	Name        string
+	Path        string
+	ARN         string
+	Description string `json:",omitempty"`
+	Created     time.Time
+	Updated     time.Time
+	Default     string          // id of the default version
+	Versions    []policyVersion // oldest first
+	Next        int             // number of the next version; numbers are never used again
+	Tags        []tag           `json:",omitempty"`
+}
+
+type policyVersion struct {
+	ID       string
+	Document string // of AWS's policies, "": it is looked up when asked for
+	Created  time.Time
+}
+
+type provider struct {
+	ARN         string
+	URL         string // without the scheme
+	ClientIDs   []string
+	Thumbprints []string
+	Created     time.Time
+	Tags        []tag `json:",omitempty"`
+
+	// serial tells a provider from another of the same URL that was there
+	// before it, and from itself with other thumbprints: keys that were
+	// fetched for one are not used for the other.
+	serial uint64
+}
+
+// loadDirectory reads IAM's state from the store.
+func loadDirectory(st *store, partition, account string) (*directory, error) {
+	d := &directory{
+		store:     st,
+		partition: partition,
+		account:   account,
+		parsed:    &parsedPolicies{},
+		roles:     make(map[string]*role),
+		roleIDs:   make(map[string]*role),
+		users:     make(map[string]*user),
+		userIDs:   make(map[string]*user),
+		groups:    make(map[string]*group),
+		keys:      make(map[string]*user),
+		managed:   make(map[string]*managedPolicy),
+		providers: make(map[string]*provider),
+	}
+	load := func(bucket string, each func(value []byte) error) error {
+		return st.load(bucket, func(_ string, value []byte) error { return each(value) })
+	}
+	for _, err := range []error{
+		load(bucketRole, decode(d.placeRole)),
+		load(bucketUser, decode(d.placeUser)),
+		load(bucketGroup, decode(d.placeGroup)),
+		load(bucketPolicy, decode(d.placeManaged)),
+		load(bucketProvider, decode(d.placeProvider)),
+	} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// decode makes a reader of JSON values from a function that takes them.
+func decode[T any](place func(*T) error) func([]byte) error {
+	return func(value []byte) error {
+		v := new(T)
+		if err := json.Unmarshal(value, v); err != nil {
+			return err
+		}
+		return place(v)
+	}
+}
+
+// The place functions put a value into the maps, in the place of an older one
+// with the same id. The caller holds mu, or is alone.
+
+func (d *directory) placeRole(r *role) error {
+	trust, err := policy.Parse(policy.Trust, []byte(r.Trust))
+	if err != nil {
+		return fmt.Errorf("trust policy of role %q: %w", r.Name, err)
+	}
+	r.trust = trust.Bind(r.Principals)
+	r.derived = new(atomic.Pointer[derivedPolicies])
+	if old := d.roleIDs[r.ID]; old != nil {
+		r.used = old.used
+	} else {
+		r.used = new(atomic.Pointer[roleUse])
+	}
+	d.roles[strings.ToLower(r.Name)] = r
+	d.roleIDs[r.ID] = r
+	return nil
+}
+
+func (d *directory) placeUser(u *user) error {
+	u.derived = new(atomic.Pointer[derivedPolicies])
+	if old := d.userIDs[u.ID]; old != nil {
+		for _, k := range old.Keys {
+			delete(d.keys, k.ID)
+		}
+	}
+	for _, k := range u.Keys {
+		d.keys[k.ID] = u
+	}
+	d.users[strings.ToLower(u.Name)] = u
+	d.userIDs[u.ID] = u
+	return nil
+}
+
+func (d *directory) placeGroup(g *group) error {
+	g.derived = new(atomic.Pointer[derivedPolicies])
+	d.groups[strings.ToLower(g.Name)] = g
+	return nil
+}
+
+func (d *directory) placeManaged(p *managedPolicy) error {
+	d.managed[p.ARN] = p
+	return nil
+}
+
+func (d *directory) placeProvider(p *provider) error {
+	p.serial = d.generation.Add(1)
+	d.providers[p.ARN] = p
+	return nil
+}
+
+// edit is a change of the directory under way.
+type edit struct {
+	*directory
+	change
+}
+
+// edit changes the directory: f looks at what is there, and either refuses or
+// puts. When edit returns nil the change is on disk, if there is a file. f
+// must not keep what it put, nor change what is in the directory.
+func (d *directory) edit(f func(*edit) *awsError) *awsError {
+	if d.store.failure() != nil {
+		return errInternal
+	}
+	d.mu.Lock()
+	e := &edit{directory: d}
+	if err := f(e); err != nil {
+		d.mu.Unlock()
+		return err
+	}
+	d.generation.Add(1)
+	var b *batch
+	if e.err == nil {
+		b = d.store.queue(e.records...)
+	}
+	d.mu.Unlock()
+	if e.err != nil || d.store.commit(b) != nil {
+		return errInternal
+	}
+	return nil
+}
+
+func (e *edit) putRole(r *role) *awsError {
+	if err := e.placeRole(r); err != nil {
+		return policyError(err)
+	}
+	e.put(bucketRole, r.ID, r)
+	return nil
+}
+
+func (e *edit) putUser(u *user) {
+	e.placeUser(u)
+	e.put(bucketUser, u.ID, u)
+}
+
+func (e *edit) putGroup(g *group) {
+	e.placeGroup(g)
+	e.put(bucketGroup, g.ID, g)
+}
+
+func (e *edit) putManaged(p *managedPolicy) {
+	e.placeManaged(p)
+	e.put(bucketPolicy, p.ARN, p)
+}
+
+func (e *edit) putProvider(p *provider) {
+	e.placeProvider(p)
+	e.put(bucketProvider, p.ARN, p)
+}
+
+func (e *edit) deleteRole(r *role) {
+	delete(e.roles, strings.ToLower(r.Name))
+	delete(e.roleIDs, r.ID)
+	e.delete(bucketRole, r.ID)
+}
+
+func (e *edit) deleteUser(u *user) {
+	for _, k := range u.Keys {
+		delete(e.keys, k.ID)
+	}
+	delete(e.users, strings.ToLower(u.Name))
+	delete(e.userIDs, u.ID)
+	e.delete(bucketUser, u.ID)
+}
+
+func (e *edit) deleteGroup(g *group) {
+	delete(e.groups, strings.ToLower(g.Name))
+	e.delete(bucketGroup, g.ID)
+}
+
+func (e *edit) deleteManaged(p *managedPolicy) {
+	delete(e.managed, p.ARN)
+	e.delete(bucketPolicy, p.ARN)
+}
+
+func (e *edit) deleteProvider(p *provider) {
+	delete(e.providers, p.ARN)
+	e.delete(bucketProvider, p.ARN)
+}
+
+// read runs f while nothing changes.
+func (d *directory) read(f func()) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	f()
+}
+
+func (d *directory) roleByID(id string) *role {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.roleIDs[id]
+}
+
+func (d *directory) roleByName(name string) *role {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.roles[strings.ToLower(name)]
+}
+
+func (d *directory) userByID(id string) *user {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.userIDs[id]
+}
+
+// key is an access key and its user.
+func (d *directory) key(id string) (*user, *accessKey) {
+	d.mu.RLock()
+	u := d.keys[id]
+	d.mu.RUnlock()
+	if u == nil {
+		return nil, nil
+	}
+	i := slices.IndexFunc(u.Keys, func(k accessKey) bool { return k.ID == id })
+	if i < 0 {
+		return nil, nil
+	}
+	return u, &u.Keys[i]
+}
+
+func (d *directory) provider(arn string) *provider {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.providers[arn]
+}
+
+// policies are the identity policies of an entity, with those of the groups it
+// is in, and its permissions boundary.
+func (d *directory) policies(e *entity, groups []string) ([]policy.Named, *policy.Named) {
+	// Load the generation first: a change during what follows makes the
+	// result stale, never the label newer than the result.
+	generation := d.generation.Load()
+	if p := e.derived.Load(); p != nil && p.generation == generation {
+		return p.identity, p.boundary
+	}
+	p := &derivedPolicies{generation: generation}
+	p.identity = d.appendPolicies(p.identity, e, "")
+	for _, id := range groups {
+		if g := d.groupByID(id); g != nil {
+			p.identity = d.appendPolicies(p.identity, &g.entity, "group "+g.Name+": ")
+		}
+	}
+	if e.Boundary != "" {
+		// A boundary that cannot be read allows nothing.
+		p.boundary = &policy.Named{Name: e.Boundary, Policy: d.managedDefault(e.Boundary)}
+		if p.boundary.Policy == nil {
+			p.boundary.Policy = &policy.Policy{}
+		}
+	}
+	e.derived.Store(p)
+	return p.identity, p.boundary
+}
+
+func (d *directory) appendPolicies(list []policy.Named, e *entity, prefix string) []policy.Named {
+	for _, arn := range e.Attached {
+		if p := d.managedDefault(arn); p != nil {
+			list = append(list, policy.Named{Name: prefix + arn, Policy: p})
+		}
+	}
+	for _, in := range e.Inline {
+		if p, err := d.parsed.get(in.Document); err == nil {
+			list = append(list, policy.Named{Name: prefix + in.Name, Policy: p})
+		}
+	}
+	return list
+}
+
+func (d *directory) groupByID(id string) *group {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, g := range d.groups {
+		if g.ID == id {
+			return g
+		}
+	}
+	return nil
+}
+
+// parsedPolicies remembers identity and session policies by their text, so
+// that a role that many sessions use is parsed once.
+type parsedPolicies struct {
+	mu       sync.Mutex
+	identity generations[*policy.Policy]
+}
+
+func (c *parsedPolicies) get(document string) (*policy.Policy, error) {
+	c.mu.Lock()
+	p, ok := c.identity.get(document)
+	c.mu.Unlock()
+	if ok {
+		return p, nil
+	}
+	p, err := policy.Parse(policy.Session, []byte(document))
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.identity.put(document, p)
+	c.mu.Unlock()
+	return p, nil
+}
+
+// generations is a cache of bounded size: what was not asked for while
+// maxGeneration others came is forgotten.
+type generations[V any] struct{ young, old map[string]V }
+
+const maxGeneration = 1024
+
+func (g *generations[V]) get(key string) (V, bool) {
+	if v, ok := g.young[key]; ok {
+		return v, true
+	}
+	v, ok := g.old[key]
+	if ok {
+		g.put(key, v)
+	}
+	return v, ok
+}
+
+func (g *generations[V]) put(key string, v V) {
+	if g.young == nil || len(g.young) >= maxGeneration {
+		g.old, g.young = g.young, make(map[string]V)
+	}
+	g.young[key] = v
+}
+
+// policyError is the answer to a document that does not parse.
+func policyError(err error) *awsError {
+	if e, ok := err.(*policy.Error); ok {
+		return &awsError{status: 400, code: e.Code, message: e.Message}
+	}
+	return malformedPolicy(err.Error())
+}

@@ -1,0 +1,144 @@
+package emulator
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Fault is something that goes wrong on purpose, so that a test can see what
+// its subject makes of it.
+type Fault struct {
+	// Action is the operation that it befalls, such as "CreateRole", or with
+	// its service, such as "s3:PutObject"; "*" and "?" are wildcards. "" is
+	// every operation.
+	Action string `json:"action,omitempty"`
+	// Times is how many calls it befalls; 0 is all until it is removed.
+	Times int `json:"times,omitempty"`
+	// Skip is how many calls of the action pass before the first.
+	Skip int `json:"skip,omitempty"`
+	// Latency is how long the call waits first, in real time.
+	Latency time.Duration `json:"latency,omitempty"`
+	// Code is the error code of the answer, which is given in the place of
+	// doing anything. "" does what was asked.
+	Code string `json:"code,omitempty"`
+	// Status and Message belong to Code. Status 0 is 500 if the code is one of
+	// a server's fault and else 400; for throttling it is 400 too, as at AWS.
+	Status  int    `json:"status,omitempty"`
+	Message string `json:"message,omitempty"`
+	// Drop cuts the connection in the place of an answer. Without Code, what
+	// was asked has been done by then: the client cannot know.
+	Drop bool `json:"drop,omitempty"`
+}
+
+// status is the HTTP status of the fault's answer.
+func (f *Fault) status() int {
+	if f.Status != 0 {
+		return f.Status
+	}
+	switch f.Code {
+	case "InternalFailure", "InternalError", "ServiceFailure":
+		return http.StatusInternalServerError
+	case "ServiceUnavailable", "SlowDown":
+		return http.StatusServiceUnavailable
+	case "AccessDenied":
+		return http.StatusForbidden
+	}
+	return http.StatusBadRequest
+}
+
+// faultList holds the faults that are still to happen.
+type faultList struct {
+	some atomic.Bool // whether there are any, so that others need not look
+
+	mu   sync.Mutex // guards list
+	list []Fault
+}
+
+// Inject adds a fault. Of several that fit a call, the oldest happens.
+func (s *Server) Inject(f Fault) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.list = append(s.faults.list, f)
+	s.faults.some.Store(true)
+}
+
+// ClearFaults removes all faults.
+func (s *Server) ClearFaults() {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.list = nil
+	s.faults.some.Store(false)
+}
+
+// take is the fault that befalls a call, if any.
+func (l *faultList) take(service, operation string) (Fault, bool) {
+	if !l.some.Load() {
+		return Fault{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.list {
+		f := &l.list[i]
+		name := operation
+		if strings.Contains(f.Action, ":") {
+			name = service + ":" + operation
+		}
+		if f.Action != "" && !wildcard(f.Action, name) {
+			continue
+		}
+		if f.Skip > 0 {
+			f.Skip--
+			continue
+		}
+		fault := *f
+		if f.Times > 0 {
+			if f.Times--; f.Times == 0 {
+				l.list = slices.Delete(l.list, i, i+1)
+				l.some.Store(len(l.list) > 0)
+			}
+		}
+		return fault, true
+	}
+	return Fault{}, false
+}
+
+// inject lets a fault happen to a call whose service and operation are known.
+// If there is an error it is the answer. If c.dropped is set afterwards there
+// is to be no answer at all: the call is done, and nothing is written.
+func (s *Server) inject(c *call) *awsError {
+	f, ok := s.faults.take(c.service, c.operation)
+	if !ok {
+		return nil
+	}
+	if f.Latency > 0 {
+		timer := time.NewTimer(f.Latency)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-c.r.Context().Done():
+		}
+	}
+	c.dropped = f.Drop
+	if f.Code == "" {
+		if f.Drop {
+			s.fault(c, "an injected fault loses the answer", "")
+		}
+		return nil
+	}
+	s.fault(c, "an injected fault answers in the place of the operation", f.Code)
+	message := f.Message
+	if message == "" {
+		message = "Injected fault"
+	}
+	return &awsError{status: f.status(), code: f.Code, message: message}
+}
+
+func (s *Server) fault(c *call, why, code string) {
+	event := c.event()
+	event.Decision, event.Step, event.Reason, event.Code = Deny, "fault", why, code
+	s.record(entry{Event: event})
+}

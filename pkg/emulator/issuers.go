@@ -1,0 +1,4 @@
+package emulator
+
+// issuerCache keeps the keys of issuers.
+type issuerCache struct{}

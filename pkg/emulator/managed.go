@@ -1,0 +1,48 @@
+package emulator
+
+import (
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// managedDefault is the default version of a managed policy, parsed; nil if
+// there is no such policy.
+func (d *directory) managedDefault(arn string) *policy.Policy {
+	p := d.managedPolicy(arn)
+	if p == nil {
+		return nil
+	}
+	parsed, err := d.parsed.get(d.document(p, p.Default))
+	if err != nil {
+		return nil
+	}
+	return parsed
+}
+
+// managedPolicy is the managed policy with an ARN, the account's or AWS's.
+func (d *directory) managedPolicy(arn string) *managedPolicy {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.lookupManaged(arn)
+}
+
+// lookupManaged is managedPolicy for those who hold mu.
+func (d *directory) lookupManaged(arn string) *managedPolicy {
+	return d.managed[arn]
+}
+
+// document is the text of a version of a managed policy.
+func (d *directory) document(p *managedPolicy, version string) string {
+	for _, v := range p.Versions {
+		if v.ID == version {
+			return v.Document
+		}
+	}
+	return ""
+}
+
+// ofAWS says whether an ARN is that of one of AWS's managed policies.
+func (d *directory) ofAWS(arn string) bool {
+	return strings.HasPrefix(arn, "arn:"+d.partition+":iam::aws:policy/")
+}
