@@ -1,6 +1,6 @@
 // Package provider makes AWS trust an issuer: it plans the IAM OIDC provider.
 //
-//	want := provider.Provider{ARN: iss.ProviderARN("aws", account), Issuer: iss, ClientIDs: []string{token.Audience}, Tags: tags}
+//	want := provider.Provider{ARN: iss.ProviderARN("aws", account), Issuer: iss, ClientIDs: []string{irsa.Audience}, Tags: tags}
 //	steps, err := provider.Plan(ctx, iam.NewFromConfig(cfg), want)
 package provider
 

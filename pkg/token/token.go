@@ -2,7 +2,7 @@
 // JSON Web Tokens (RFC 7519) that a pod presents to AWS STS.
 //
 //	sub := token.Subject("default", "app") // system:serviceaccount:default:app
-//	claims, err := token.Verify(raw, set, token.Want{Issuer: iss, Audience: "sts.amazonaws.com"})
+//	claims, err := token.Verify(raw, set, token.Want{Issuer: iss, Audience: irsa.Audience})
 package token
 
 import (
@@ -24,10 +24,6 @@ import (
 // MaxBytes is the length that STS accepts (AssumeRoleWithWebIdentity,
 // parameter WebIdentityToken).
 const MaxBytes = 20000
-
-// Audience is what AWS SDKs' tokens are made for unless a service account asks
-// for another one. It is the same in every partition.
-const Audience = "sts.amazonaws.com"
 
 // Leeway is how far apart the clocks of issuer and verifier may be; STS allows
 // as much.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/token"
@@ -45,7 +46,7 @@ func TestVerifyTokensOfARealAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	want := token.Want{Issuer: parse(t, "https://oidc.example.com/c1"), Audience: token.Audience, Now: at(noon)}
+	want := token.Want{Issuer: parse(t, "https://oidc.example.com/c1"), Audience: irsa.Audience, Now: at(noon)}
 	for _, name := range []string{"rsa", "p256", "p384", "p521"} {
 		claims, err := token.Verify(read(t, name+".jwt"), set, want)
 		if err != nil {
@@ -131,7 +132,7 @@ func TestMintAsTheAPIServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := token.Verify(minted, set, token.Want{Issuer: parse(t, claims.Issuer), Audience: token.Audience, Now: at(claims.IssuedAt.Time())}); err != nil {
+		if _, err := token.Verify(minted, set, token.Want{Issuer: parse(t, claims.Issuer), Audience: irsa.Audience, Now: at(claims.IssuedAt.Time())}); err != nil {
 			t.Errorf("%s: %v", alg, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/token"
 	"github.com/openirsa/openirsa/pkg/trust"
@@ -37,7 +38,7 @@ func provider(t *testing.T, url string, change func(*trust.Provider)) trust.Prov
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := trust.Provider{ARN: iss.ProviderARN("aws", "111122223333"), Issuer: iss, Audience: token.Audience}
+	p := trust.Provider{ARN: iss.ProviderARN("aws", "111122223333"), Issuer: iss, Audience: irsa.Audience}
 	change(&p)
 	return p
 }
