@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 //go:embed scripts
@@ -47,23 +49,25 @@ func nodeImage(ctx context.Context, log *logger) (archive, key string, err error
 	key = keyOf(kubernetesKey, rootfsKey, mustScript("nodeimage.sh"), mustScript("pause/main.go"), kindVersion, controlPlane)
 
 	dir, err := c.entry(ctx, "node", key, func(ctx context.Context, dir string) error {
-		bin, err := c.entry(ctx, "kubernetes", kubernetesKey, func(ctx context.Context, dir string) error {
-			return runScript(ctx, "kubernetes.sh", "OUT="+dir, "VERSION="+Kubernetes, "CRI_TOOLS="+criTools)
-		})
-		if err != nil {
+		var bin, base string
+		g, gctx := errgroup.WithContext(ctx)
+		g.Go(func() (err error) {
+			bin, err = c.entry(gctx, "kubernetes", kubernetesKey, func(ctx context.Context, dir string) error {
+				return runScript(ctx, "kubernetes.sh", "OUT="+dir, "VERSION="+Kubernetes, "CRI_TOOLS="+criTools)
+			})
 			return err
-		}
-		if err := install(ctx, log, "debootstrap", "tar"); err != nil {
-			return err
-		}
-		base, err := c.entry(ctx, "rootfs", rootfsKey, func(ctx context.Context, dir string) error {
-			m, err := mirror(ctx)
-			if err != nil {
-				return err
-			}
-			return runScript(ctx, "rootfs.sh", "OUT="+dir, "MIRROR="+m)
 		})
-		if err != nil {
+		g.Go(func() (err error) {
+			base, err = c.entry(gctx, "rootfs", rootfsKey, func(ctx context.Context, dir string) error {
+				m, err := mirror(ctx)
+				if err != nil {
+					return err
+				}
+				return runScript(ctx, "rootfs.sh", "OUT="+dir, "MIRROR="+m)
+			})
+			return err
+		})
+		if err := g.Wait(); err != nil {
 			return err
 		}
 		return assembleNode(ctx, dir, bin, filepath.Join(base, "rootfs.tar"), kindVersion)

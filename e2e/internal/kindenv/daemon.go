@@ -79,15 +79,8 @@ func (d *daemon) answers(ctx context.Context) bool {
 	return err == nil
 }
 
-// built brings up the daemon with the node image in it and returns the image's name.
-func (e *Env) built(ctx context.Context) (*daemon, string, error) {
-	if err := installBuilt(ctx, e.log); err != nil {
-		return nil, "", err
-	}
-	archive, key, err := nodeImage(ctx, e.log)
-	if err != nil {
-		return nil, "", err
-	}
+// startDaemon brings up the daemon with the node image in it and returns the image's name.
+func (e *Env) startDaemon(ctx context.Context, archive, key string) (*daemon, string, error) {
 	d := newDaemon(e.opts.Instance, e.Dir, e.log)
 	if err := d.start(ctx); err != nil {
 		return nil, "", err

@@ -19,9 +19,9 @@ var packages = map[string]string{
 	"jq":         "jq",
 }
 
-// installBuilt installs what the route Built runs.
+// installBuilt installs all that the route Built runs, at once: two apt-gets do not run side by side.
 func installBuilt(ctx context.Context, log *logger) error {
-	return install(ctx, log, "dockerd", "containerd", "ctr", "runc", "iptables", "ip", "nsenter", "jq")
+	return install(ctx, log, "dockerd", "containerd", "ctr", "runc", "iptables", "ip", "nsenter", "jq", "debootstrap", "tar")
 }
 
 // install installs the packages of those programs that are missing.

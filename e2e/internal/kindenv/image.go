@@ -146,9 +146,6 @@ func (e *Env) AWSCLI(ctx context.Context) (Image, error) {
 			_, err := run(ctx, "docker", "save", "-o", im.Archive, im.Ref)
 			return err
 		}
-		if err := install(ctx, e.log, "debootstrap", "tar"); err != nil {
-			return err
-		}
 		m, err := mirror(ctx)
 		if err != nil {
 			return err

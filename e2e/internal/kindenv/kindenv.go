@@ -60,6 +60,8 @@ type Options struct {
 	Instance int
 	// Reuse takes clusters that are up already, if they are the same, instead of making them anew.
 	Reuse bool
+	// Clients makes the image of AWSCLI at the same time as everything else, not when it is asked for.
+	Clients bool
 	// Log receives progress, a line at a time. Default: nothing.
 	Log io.Writer
 }
@@ -143,9 +145,18 @@ func (e *Env) up(ctx context.Context) error {
 	e.Route, e.Why = r.route, r.why
 	e.log.printf("route %q: %s", e.Route, e.Why)
 
+	if e.Route == Built {
+		if err := installBuilt(ctx, e.log); err != nil {
+			return err
+		}
+	}
+	archive, key, err := e.images(ctx)
+	if err != nil {
+		return err
+	}
 	node := r.image
 	if e.Route == Built {
-		if e.daemon, node, err = e.built(ctx); err != nil {
+		if e.daemon, node, err = e.startDaemon(ctx, archive, key); err != nil {
 			return err
 		}
 	}
@@ -303,10 +314,27 @@ func Build(ctx context.Context, o Options) error {
 		if err := installBuilt(ctx, e.log); err != nil {
 			return err
 		}
-		if _, _, err := nodeImage(ctx, e.log); err != nil {
-			return err
-		}
 	}
-	_, err = e.AWSCLI(ctx)
+	o.Clients, e.opts = true, o
+	_, _, err = e.images(ctx)
 	return err
+}
+
+// images makes what the route needs: on the route Built the node image, whose archive and key it returns, and
+// with Options.Clients the image of AWSCLI. They are made side by side: one waits for compilers, the other for
+// package scripts.
+func (e *Env) images(ctx context.Context) (archive, key string, err error) {
+	g, ctx := errgroup.WithContext(ctx)
+	if e.Route == Built {
+		g.Go(func() error {
+			var err error
+			archive, key, err = nodeImage(ctx, e.log)
+			return err
+		})
+	}
+	if e.opts.Clients {
+		g.Go(func() error { _, err := e.AWSCLI(ctx); return err })
+	}
+	err = g.Wait()
+	return archive, key, err
 }

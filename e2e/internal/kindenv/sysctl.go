@@ -9,11 +9,12 @@ import (
 	"strings"
 )
 
-// machineWide are the sysctls outside network namespaces that kubelet (vm.overcommit_memory, vm.panic_on_oom,
-// kernel.panic, kernel.panic_on_oops; keyring limits) and dockerd (keyring limits) set for the whole machine.
+// machineWide are the sysctls outside network namespaces that the node sets for the whole machine: its kubelet
+// (overcommit, panic, keyring limits), its systemd (files, protected links) and dockerd (keyring limits).
 var machineWide = []string{
-	"vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops",
+	"vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops", "kernel.pid_max",
 	"kernel.keys.root_maxkeys", "kernel.keys.root_maxbytes",
+	"fs.file-max", "fs.nr_open", "fs.protected_fifos", "fs.protected_hardlinks", "fs.protected_regular", "fs.protected_symlinks",
 }
 
 // The values from before the first instance are in a file beside the instances' folders; the last instance to go
