@@ -1,0 +1,686 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"golang.org/x/sync/errgroup"
+)
+
+// Files on a control-plane node. The directory is outside of kubelet's
+// manifest directory, where a copy would run as a second API server.
+const (
+	manifestFile = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+	nodeDir      = "/etc/kubernetes/openirsa"
+	// formerFile is the manifest as it was before the first change of ours.
+	formerFile = nodeDir + "/kube-apiserver.yaml"
+	// provenFile is the last manifest with which the API server was healthy.
+	// It is there while a newer one still has to prove itself.
+	provenFile = nodeDir + "/kube-apiserver.proven.yaml"
+	// tempFile is what writeFile leaves behind in the manifest directory if
+	// the node dies in the middle.
+	tempFile = "/etc/kubernetes/manifests/.kube-apiserver.yaml.openirsa"
+	// StateDir is where the emulator keeps its state on a node.
+	StateDir = "/var/lib/openirsa"
+)
+
+// DefaultWait is how long an API server may take to come up with new flags.
+// Kubelet stops the former one first, which alone may take half a minute.
+const DefaultWait = 4 * time.Minute
+
+// IssuerOptions say how to change the API servers' issuer.
+type IssuerOptions struct {
+	// URL is the issuer that tokens shall have, or no longer have.
+	URL issuer.URL
+	// Own are further issuers that this project set earlier and may replace
+	// or remove, such as those in [State].
+	Own []string
+	// Wait is how long one API server may take to come up with new flags, and
+	// how long pods' tokens may take to be renewed; 0 is [DefaultWait].
+	Wait time.Duration
+	// Immediately removes an issuer without waiting for the tokens that pods
+	// still carry from it: their calls to the API server fail until kubelet
+	// has given them new ones, which takes up to an hour.
+	Immediately bool
+}
+
+func (o IssuerOptions) wait() time.Duration {
+	if o.Wait == 0 {
+		return DefaultWait
+	}
+	return o.Wait
+}
+
+func (o IssuerOptions) owns(iss string) bool {
+	return iss == o.URL.String() || slices.Contains(o.Own, iss)
+}
+
+// OtherIssuerError is an API server whose tokens are already issued under a
+// public URL that is not ours. Whoever uses it relies on it.
+type OtherIssuerError struct {
+	Node   string
+	Issuer string
+}
+
+func (e *OtherIssuerError) Error() string {
+	return fmt.Sprintf("the API server on node %s already has the public issuer %s", e.Node, e.Issuer)
+}
+
+// APIServerError is an API server that did not become healthy with new flags.
+type APIServerError struct {
+	Node     string
+	Err      error  // what it lacked when the time was up
+	Restore  error  // nil: the manifest is as before and the API server healthy with it
+	Log      string // the end of its log while it had the new flags
+	Duration time.Duration
+}
+
+func (e *APIServerError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the API server on node %s was not healthy within %s: %v", e.Node, e.Duration, e.Err)
+	if e.Restore == nil {
+		b.WriteString("; its former manifest is back and it is healthy again")
+	} else {
+		fmt.Fprintf(&b, "; its former manifest was put back, but: %v", e.Restore)
+	}
+	if e.Log != "" {
+		fmt.Fprintf(&b, "\nits last log lines:\n%s", e.Log)
+	}
+	return b.String()
+}
+
+func (e *APIServerError) Unwrap() []error { return []error{e.Err, e.Restore} }
+
+// apiServer is what there is on one control-plane node.
+type apiServer struct {
+	Node
+	*manifest
+	former   *manifest // nil: never changed by us
+	unproven bool      // there is a provenFile
+	running  bool      // one API server runs, with the flags of the manifest
+}
+
+// readAPIServer reads the state of a node.
+func readAPIServer(ctx context.Context, n Node) (*apiServer, error) {
+	text, ok, err := n.readFile(ctx, manifestFile)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("node %s has no %s: its API server is not a static pod of kubeadm's", n.Name, manifestFile)
+	}
+	s := &apiServer{Node: n}
+	if s.manifest, err = parseManifest(text); err != nil {
+		return nil, fmt.Errorf("reading %s on node %s: %w", manifestFile, n.Name, err)
+	}
+	former, ok, err := n.readFile(ctx, formerFile)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		if s.former, err = parseManifest(former); err != nil {
+			return nil, fmt.Errorf("reading %s on node %s: %w", formerFile, n.Name, err)
+		}
+	}
+	there, err := n.existing(ctx, provenFile)
+	if err != nil {
+		return nil, err
+	}
+	s.unproven = len(there) > 0
+	commandLines, err := n.apiServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(commandLines) == 1 {
+		flags, err := parseFlags(commandLines[0])
+		s.running = err == nil && flags.equal(s.Flags)
+	}
+	return s, nil
+}
+
+// readAPIServers reads the state of all control-plane nodes.
+func (c *Cluster) readAPIServers(ctx context.Context) ([]*apiServer, error) {
+	nodes := controlPlanes(c.nodes)
+	if len(nodes) == 0 {
+		return nil, fmt.Errorf("%w: run `setup apiserver` on each control-plane node of cluster %s", ErrNoNodeAccess, c.Name)
+	}
+	servers := make([]*apiServer, len(nodes))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, n := range nodes {
+		g.Go(func() (err error) {
+			servers[i], err = readAPIServer(ctx, n)
+			return err
+		})
+	}
+	return servers, g.Wait()
+}
+
+// has reports whether nothing is left to do for these flags.
+func (s *apiServer) has(want Flags) bool {
+	return s.running && !s.unproven && s.Flags.equal(want)
+}
+
+// accepting are the flags with which tokens of iss are accepted as well.
+//
+// An API server without --api-audiences has the audiences of its issuers. One
+// more issuer would change the audience of every token that asks for none, so
+// the flag then pins the audiences as they were: tokens look as before, those
+// issued before are accepted as before, and an API server that does not know
+// the new issuer yet accepts the audience of those that do.
+func accepting(have Flags, iss issuer.URL) Flags {
+	if slices.Contains(have.Issuers, iss.String()) {
+		return have
+	}
+	want := have
+	if have.APIAudiences == nil && len(have.Issuers) > 0 {
+		want.APIAudiences = slices.Clone(have.Issuers)
+	}
+	want.Issuers = append(slices.Clone(have.Issuers), iss.String())
+	return want
+}
+
+// signing are the flags with which tokens are issued by iss, and those of
+// every former issuer are still accepted.
+func signing(have Flags, iss issuer.URL) Flags {
+	want := accepting(have, iss)
+	others := slices.DeleteFunc(slices.Clone(want.Issuers), func(s string) bool { return s == iss.String() })
+	want.Issuers = append([]string{iss.String()}, others...)
+	want.JWKSURI = iss.JWKS()
+	return want
+}
+
+// SetIssuer has the API servers issue tokens as opts.URL and goes on accepting
+// tokens of every former issuer. With several control-plane nodes all learn to
+// accept the new issuer before the first one uses it. One node is changed at a
+// time; one that does not come up with the new flags gets its former manifest
+// back (an [*APIServerError]).
+//
+// An API server that issues under another public URL is an
+// [*OtherIssuerError]; no node changes.
+func (c *Cluster) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
+	servers, err := c.readAPIServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range servers {
+		if len(s.Flags.Issuers) > 0 && public(s.Flags.Issuers[0]) && !opts.owns(s.Flags.Issuers[0]) {
+			return nil, &OtherIssuerError{Node: s.Name, Issuer: s.Flags.Issuers[0]}
+		}
+	}
+	accept := func(have Flags) Flags { return accepting(have, opts.URL) }
+	sign := func(have Flags) Flags { return signing(have, opts.URL) }
+	var steps []plan.Step
+	later := make(map[*apiServer]Flags) // what a node will have after the steps so far
+	for _, s := range servers {
+		later[s] = s.Flags
+		if len(servers) > 1 && !s.has(sign(s.Flags)) && !s.has(accept(s.Flags)) {
+			steps = append(steps, s.step("API server on node "+s.Name+": accept the issuer", s.Flags, accept, opts.wait()))
+			later[s] = accept(s.Flags)
+		}
+	}
+	for _, s := range servers {
+		if !s.has(sign(s.Flags)) {
+			steps = append(steps, s.step("API server on node "+s.Name, later[s], sign, opts.wait()))
+		}
+	}
+	return steps, nil
+}
+
+// step changes one API server. Before is what it will have when the step runs.
+func (s *apiServer) step(summary string, before Flags, want func(Flags) Flags, wait time.Duration) plan.Step {
+	return plan.Step{
+		Link:    plan.Issuer,
+		Action:  plan.Update,
+		Summary: summary,
+		Diff:    diffLines(before.lines(), want(before).lines()),
+		Do: func(ctx context.Context) error {
+			return replaceManifest(ctx, s.Node, wait, func(now *apiServer) ([]byte, error) {
+				return now.With(want(now.Flags))
+			})
+		},
+	}
+}
+
+// lines are the flags as they stand on a command line.
+func (f Flags) lines() []string {
+	var lines []string
+	if f.APIAudiences != nil {
+		lines = append(lines, "--"+audiencesFlag+"="+strings.Join(f.APIAudiences, ","))
+	}
+	for _, iss := range f.Issuers {
+		lines = append(lines, "--"+issuerFlag+"="+iss)
+	}
+	if f.JWKSURI != "" {
+		lines = append(lines, "--"+jwksFlag+"="+f.JWKSURI)
+	}
+	return lines
+}
+
+// replaceManifest gives a node the manifest that change makes of the present one, and
+// waits until its API server is healthy with it. It mends what an earlier run
+// left when it was killed at any point:
+//
+//   - before the new manifest was written, nothing has happened;
+//   - after it, provenFile holds the manifest to go back to, and change finds
+//     nothing to do but the waiting;
+//   - when the API server has proven the manifest, provenFile goes.
+func replaceManifest(ctx context.Context, n Node, wait time.Duration, change func(*apiServer) ([]byte, error)) error {
+	now, err := readAPIServer(ctx, n)
+	if err != nil {
+		return err
+	}
+	text, err := change(now)
+	if err != nil {
+		return fmt.Errorf("editing %s on node %s: %w", manifestFile, n.Name, err)
+	}
+	next, err := parseManifest(text)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(text, now.text) {
+		if now.former == nil || !changedByUs(now.Flags, now.former.Flags) {
+			if err := n.writeFile(ctx, formerFile, now.text, "0600"); err != nil {
+				return err
+			}
+		}
+		if !now.unproven || now.running {
+			if err := n.writeFile(ctx, provenFile, now.text, "0600"); err != nil {
+				return err
+			}
+		}
+		if err := n.writeFile(ctx, manifestFile, text, "0600"); err != nil {
+			return err
+		}
+	}
+	unhealthy := healthy(ctx, n, next.Flags, wait)
+	if unhealthy == nil {
+		return n.remove(ctx, provenFile)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause // interrupted: the next run goes on waiting
+	}
+	failure := &APIServerError{Node: n.Name, Err: unhealthy, Duration: wait, Log: n.apiServerLog(ctx)}
+	failure.Restore = restore(ctx, n, wait)
+	return failure
+}
+
+// restore goes back to the manifest with which the API server was last
+// healthy.
+func restore(ctx context.Context, n Node, wait time.Duration) error {
+	text, ok, err := n.readFile(ctx, provenFile)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errors.New("there is no former manifest: it was not changed by this program")
+	}
+	m, err := parseManifest(text)
+	if err != nil {
+		return err
+	}
+	if err := n.writeFile(ctx, manifestFile, text, "0600"); err != nil {
+		return err
+	}
+	if err := healthy(ctx, n, m.Flags, wait); err != nil {
+		return err
+	}
+	return n.remove(ctx, provenFile)
+}
+
+// changedByUs reports whether a manifest with these flags was made from the
+// former one. Otherwise something else, such as a kubeadm upgrade, has written
+// it anew, and it is itself the one to go back to.
+func changedByUs(now, former Flags) bool {
+	return slices.ContainsFunc(now.Issuers, func(iss string) bool { return !slices.Contains(former.Issuers, iss) })
+}
+
+// pollInterval is how often a node is asked about its API server.
+const pollInterval = 500 * time.Millisecond
+
+// healthy waits until the only API server on the node runs with the flags, is
+// ready, and serves the discovery document that belongs to them. The flags are
+// read from the running process: a manifest says what should run.
+func healthy(ctx context.Context, n Node, want Flags, wait time.Duration) error {
+	deadline := time.Now().Add(wait)
+	for {
+		err := check(ctx, n, want)
+		if err == nil || context.Cause(ctx) != nil || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+func check(ctx context.Context, n Node, want Flags) error {
+	commandLines, err := n.apiServers(ctx)
+	switch {
+	case err != nil:
+		return err
+	case len(commandLines) == 0:
+		return errors.New("no API server runs")
+	case len(commandLines) > 1:
+		return errors.New("the former API server still runs beside the new one")
+	}
+	flags, err := parseFlags(commandLines[0])
+	if err != nil {
+		return err
+	}
+	if !flags.equal(want) {
+		return fmt.Errorf("the running API server has other flags than its manifest: %s", strings.Join(flags.lines(), " "))
+	}
+	if _, err := n.get(ctx, commandLines[0], "/readyz"); err != nil {
+		return fmt.Errorf("asking whether it is ready: %w", err)
+	}
+	if len(want.Issuers) == 0 || !strings.HasPrefix(want.Issuers[0], "https://") {
+		return nil // no discovery document for such an issuer (NewOpenIDMetadataProvider)
+	}
+	b, err := n.get(ctx, commandLines[0], issuer.DiscoveryPath)
+	if err != nil {
+		return fmt.Errorf("reading its discovery document: %w", err)
+	}
+	var doc struct {
+		Issuer  string `json:"issuer"`
+		JWKSURI string `json:"jwks_uri"`
+	}
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return fmt.Errorf("reading its discovery document: %w", err)
+	}
+	if doc.Issuer != want.Issuers[0] || want.JWKSURI != "" && doc.JWKSURI != want.JWKSURI {
+		return fmt.Errorf("its discovery document has issuer %q and jwks_uri %q", doc.Issuer, doc.JWKSURI)
+	}
+	return nil
+}
+
+// public reports whether relying parties outside of the cluster may read an
+// issuer's documents. The default of a cluster is not: its host is the API
+// server's Service, whatever the cluster's domain.
+func public(iss string) bool {
+	u, err := url.Parse(iss)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	switch host {
+	case "kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost":
+		return false
+	}
+	return !strings.HasPrefix(host, "kubernetes.default.svc.") && !strings.HasSuffix(host, ".cluster.local")
+}
+
+// RemoveIssuer gives the API servers their former flags, and removes every
+// file that this package left on the nodes. Nothing is done to an API server
+// that SetIssuer has not changed, such as that of a kind cluster which was
+// created with the issuer.
+//
+// Running pods notice nothing: first the former issuer signs again while
+// tokens of opts.URL are still accepted; then kubelet is restarted on the
+// nodes whose pods carry such tokens, which renews them; only when none is
+// left, and clients had the minute that client-go takes to read its token
+// file again, is the issuer refused. opts.Immediately skips this.
+func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
+	servers, err := c.readAPIServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var demote, remove []plan.Step
+	for _, s := range servers {
+		if s.former == nil {
+			continue
+		}
+		before := s.Flags
+		if want := demoted(s, opts); !opts.Immediately && !want.equal(before) {
+			demote = append(demote, plan.Step{
+				Link: plan.Issuer, Action: plan.Update,
+				Summary: "API server on node " + s.Name + ": sign with the former issuer",
+				Diff:    diffLines(before.lines(), want.lines()),
+				Do: func(ctx context.Context) error {
+					return replaceManifest(ctx, s.Node, opts.wait(), func(now *apiServer) ([]byte, error) {
+						return now.With(demoted(now, opts))
+					})
+				},
+			})
+			before = want
+		}
+		if want := s.formerFlags(opts); !want.equal(before) || s.unproven || !s.running {
+			remove = append(remove, plan.Step{
+				Link: plan.Issuer, Action: plan.Update,
+				Summary: "API server on node " + s.Name,
+				Diff:    diffLines(before.lines(), want.lines()),
+				Do: func(ctx context.Context) error {
+					return replaceManifest(ctx, s.Node, opts.wait(), func(now *apiServer) ([]byte, error) {
+						return now.formerText(opts)
+					})
+				},
+			})
+		}
+	}
+	steps := demote
+	if len(remove) > 0 && !opts.Immediately {
+		audiences := servers[0].Flags.audiences()
+		steps = append(steps, plan.Step{
+			Link: plan.Issuer, Action: plan.Update,
+			Summary: "tokens of running pods",
+			Do:      func(ctx context.Context) error { return c.renewTokens(ctx, opts, audiences) },
+		})
+	}
+	steps = append(steps, remove...)
+	for _, s := range servers {
+		if s.former == nil {
+			continue
+		}
+		steps = append(steps, plan.Step{
+			Link: plan.Issuer, Action: plan.Delete,
+			Summary: "manifest backup on node " + s.Name,
+			Do:      func(ctx context.Context) error { return s.remove(ctx, nodeDir, tempFile) },
+		})
+	}
+	return steps, nil
+}
+
+// demoted are the flags with which the former issuer signs and ours is still
+// accepted.
+func demoted(s *apiServer, opts IssuerOptions) Flags {
+	want := s.Flags
+	former := s.formerFlags(opts)
+	if len(want.Issuers) == 0 || slices.Contains(former.Issuers, want.Issuers[0]) || s.former == nil {
+		return want
+	}
+	ours := slices.DeleteFunc(slices.Clone(want.Issuers), func(iss string) bool { return slices.Contains(former.Issuers, iss) })
+	want.Issuers = append(slices.Clone(former.Issuers), ours...)
+	want.JWKSURI = former.JWKSURI
+	return want
+}
+
+// formerFlags are the flags without what we added. What others have changed
+// meanwhile stays.
+func (s *apiServer) formerFlags(opts IssuerOptions) Flags {
+	want := s.Flags
+	if s.former == nil {
+		return want
+	}
+	former := s.former.Flags
+	want.Issuers = slices.DeleteFunc(slices.Clone(want.Issuers), func(iss string) bool {
+		return opts.owns(iss) && !slices.Contains(former.Issuers, iss)
+	})
+	if len(want.Issuers) == 0 {
+		want.Issuers = former.Issuers
+	}
+	isOurs := func(jwks string) bool {
+		return jwks == opts.URL.JWKS() || slices.ContainsFunc(opts.Own, func(iss string) bool {
+			u, err := issuer.Parse(iss)
+			return err == nil && jwks == u.JWKS()
+		})
+	}
+	if isOurs(want.JWKSURI) {
+		want.JWKSURI = former.JWKSURI
+	}
+	if former.APIAudiences == nil && slices.Equal(want.APIAudiences, former.Issuers) {
+		want.APIAudiences = nil
+	}
+	return want
+}
+
+// formerText is the manifest with the former flags: byte for byte the one
+// before our first change, unless something else in it has changed since.
+func (s *apiServer) formerText(opts IssuerOptions) ([]byte, error) {
+	want := s.formerFlags(opts)
+	if s.former == nil || want.equal(s.Flags) {
+		return s.text, nil
+	}
+	same, err := s.sameBut(s.former)
+	if err != nil {
+		return nil, err
+	}
+	if same && want.equal(s.former.Flags) {
+		return s.former.text, nil
+	}
+	return s.With(want)
+}
+
+// clientReload is how long client-go uses a token before it reads the file
+// again (cachingTokenSource: a minute, less 10 s of leeway), and a bit.
+const clientReload = 65 * time.Second
+
+// renewTokens returns when no pod has a token for the API server from one of
+// our issuers any more.
+func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences []string) error {
+	deadline := time.Now().Add(opts.wait())
+	restarted := make(map[string]bool)
+	for {
+		var carrying []string
+		var newest time.Time
+		for _, n := range c.nodes {
+			projected, err := n.projectedClaims(ctx)
+			if err != nil {
+				return err
+			}
+			carries := false
+			for uid, payloads := range projected {
+				for _, payload := range payloads {
+					claims, ok := parseClaims(payload)
+					if !ok || !slices.ContainsFunc(claims.Audience, func(aud string) bool { return slices.Contains(audiences, aud) }) {
+						continue
+					}
+					if opts.owns(claims.Issuer) {
+						carries = true
+						carrying = append(carrying, claims.pod(uid)+" on node "+n.Name)
+					} else if claims.issuedAt().After(newest) {
+						newest = claims.issuedAt()
+					}
+				}
+			}
+			if carries && !restarted[n.Name] {
+				if err := n.restartKubelet(ctx); err != nil {
+					return err
+				}
+				restarted[n.Name] = true
+			}
+		}
+		if len(carrying) == 0 {
+			return sleep(ctx, min(time.Until(newest.Add(clientReload)), clientReload))
+		}
+		if time.Now().After(deadline) {
+			slices.Sort(carrying)
+			return fmt.Errorf("after %s, %d pods still have tokens of the issuer to be removed, such as %s; the former issuer signs again and both are accepted: run the same command again later, or delete these pods", opts.wait(), len(carrying), carrying[0])
+		}
+		if err := sleep(ctx, 2*time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// claims are what matters of a projected token.
+type claims struct {
+	Issuer     string     `json:"iss"`
+	Audience   stringList `json:"aud"`
+	IssuedAt   int64      `json:"iat"`
+	Kubernetes struct {
+		Namespace string `json:"namespace"`
+		Pod       struct {
+			Name string `json:"name"`
+		} `json:"pod"`
+	} `json:"kubernetes.io"`
+}
+
+func (c claims) issuedAt() time.Time { return time.Unix(c.IssuedAt, 0) }
+
+// pod names the pod, by its UID where the token does not.
+func (c claims) pod(uid string) string {
+	if c.Kubernetes.Pod.Name == "" {
+		return "pod " + uid
+	}
+	return "pod " + c.Kubernetes.Namespace + "/" + c.Kubernetes.Pod.Name
+}
+
+// stringList is a claim that is one string or a list of them (RFC 7519, 4.1.3).
+type stringList []string
+
+func (l *stringList) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*l = stringList{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(l))
+}
+
+// parseClaims reads the payload segment of a token, unless it is none.
+func parseClaims(payload string) (claims, bool) {
+	b, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return claims{}, false
+	}
+	var c claims
+	if json.Unmarshal(b, &c) != nil {
+		return claims{}, false
+	}
+	return c, true
+}
+
+// sleep waits, or ends with ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// diffLines shows two short lists as what goes and what comes.
+func diffLines(before, after []string) string {
+	var b strings.Builder
+	if slices.Equal(before, after) {
+		return ""
+	}
+	for _, s := range before {
+		if !slices.Contains(after, s) {
+			fmt.Fprintf(&b, "-%s\n", s)
+		}
+	}
+	for _, s := range after {
+		mark := "+"
+		if slices.Contains(before, s) {
+			mark = " "
+		}
+		fmt.Fprintf(&b, "%s%s\n", mark, s)
+	}
+	return b.String()
+}

@@ -1,0 +1,96 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
+
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// LoadImage puts an image into every node of a kind cluster that does not have
+// one of that name. The name must tell the content, so that having it means
+// having the same. Archive writes the image as `docker save` does.
+func (c *Cluster) LoadImage(ctx context.Context, image string, archive func(io.Writer) error) ([]plan.Step, error) {
+	if !c.Kind {
+		return nil, fmt.Errorf("%w: push image %s to a registry that cluster %s can pull from", ErrNoNodeAccess, image, c.Name)
+	}
+	var steps []plan.Step
+	for _, n := range c.nodes {
+		have, err := n.output(ctx, "ctr", "--namespace=k8s.io", "images", "list", "--quiet", "name=="+image)
+		if err != nil {
+			return nil, fmt.Errorf("listing the images of node %s: %w", n.Name, err)
+		}
+		if strings.TrimSpace(string(have)) == image {
+			continue
+		}
+		steps = append(steps, plan.Step{
+			Link: plan.Webhook, Action: plan.Create, Summary: "image " + image + " on node " + n.Name,
+			Do: func(ctx context.Context) error {
+				r, w := io.Pipe()
+				defer r.Close()
+				stop := context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
+				defer stop()
+				go func() { w.CloseWithError(archive(w)) }()
+				if err := nodeutils.LoadImageArchive(n.kind, r); err != nil {
+					return kindError(err)
+				}
+				return context.Cause(ctx)
+			},
+		})
+	}
+	return steps, nil
+}
+
+// removeImagesScript removes the images of repository $1, of every tag.
+const removeImagesScript = `ids=$(crictl images --quiet "$1") || exit 1
+[ -z "$ids" ] || crictl rmi $ids >/dev/null`
+
+// RemoveImages removes all images of a repository, such as
+// "openirsa.dev/openirsa", from the nodes of a kind cluster. Nothing is done
+// to other clusters.
+func (c *Cluster) RemoveImages(ctx context.Context, repository string) ([]plan.Step, error) {
+	if !c.Kind {
+		return nil, nil
+	}
+	var steps []plan.Step
+	for _, n := range c.nodes {
+		ids, err := n.output(ctx, "crictl", "images", "--quiet", repository)
+		if err != nil {
+			return nil, fmt.Errorf("listing the images of node %s: %w", n.Name, err)
+		}
+		if len(strings.Fields(string(ids))) == 0 {
+			continue
+		}
+		steps = append(steps, plan.Step{
+			Link: plan.Webhook, Action: plan.Delete, Summary: "image " + repository + " on node " + n.Name,
+			Do: func(ctx context.Context) error {
+				return n.Exec(ctx, nil, io.Discard, "sh", "-c", removeImagesScript, "sh", repository)
+			},
+		})
+	}
+	return steps, nil
+}
+
+// RemoveNodeState removes what programs of ours have kept on nodes, which is
+// the emulator's state. It must have ended before.
+func (c *Cluster) RemoveNodeState(ctx context.Context) ([]plan.Step, error) {
+	var steps []plan.Step
+	for _, n := range c.nodes {
+		there, err := n.existing(ctx, StateDir)
+		if err != nil {
+			return nil, err
+		}
+		if len(there) == 0 {
+			continue
+		}
+		steps = append(steps, plan.Step{
+			Link: plan.Emulator, Action: plan.Delete, Summary: "directory " + StateDir + " on node " + n.Name,
+			Do: func(ctx context.Context) error { return n.remove(ctx, StateDir) },
+		})
+	}
+	return steps, nil
+}

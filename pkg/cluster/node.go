@@ -1,0 +1,236 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+
+	kindnodes "sigs.k8s.io/kind/pkg/cluster/nodes"
+)
+
+// Node is a machine of the cluster on which commands can be run as root: a
+// kind node, or the machine this program runs on.
+type Node struct {
+	// Name is the Kubernetes name of the node.
+	Name string
+	// ControlPlane says that an API server runs there.
+	ControlPlane bool
+	// Exec runs a command on the node. in may be nil. An error carries what
+	// the command wrote to its standard error.
+	Exec func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error
+
+	kind kindnodes.Node // nil if it is none of kind's
+}
+
+// Local is the machine this program runs on as a control-plane node, for
+// kubeadm clusters: the program must run there as root.
+func Local() (Node, error) {
+	name, err := os.Hostname()
+	if err != nil {
+		return Node{}, err
+	}
+	return Node{Name: strings.ToLower(name), ControlPlane: true, Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
+		cmd := exec.CommandContext(ctx, command, args...)
+		var stderr bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &stderr
+		return execError(ctx, command, &stderr, cmd.Run())
+	}}, nil
+}
+
+// execError makes one error of a command's failure and of what it said.
+func execError(ctx context.Context, command string, stderr *bytes.Buffer, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if said := bytes.TrimSpace(stderr.Bytes()); len(said) > 0 {
+		const most = 2000
+		return fmt.Errorf("%s: %w: %s", path.Base(command), err, said[max(0, len(said)-most):])
+	}
+	return fmt.Errorf("%s: %w", path.Base(command), err)
+}
+
+// output is what a command writes to its standard output.
+func (n Node) output(ctx context.Context, command string, args ...string) ([]byte, error) {
+	var out bytes.Buffer
+	if err := n.Exec(ctx, nil, &out, command, args...); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// readScript tells a missing file (nothing at all) from an empty one.
+const readScript = `[ -e "$1" ] || exit 0; printf x; exec cat -- "$1"`
+
+// readFile is the content of a file and whether it exists.
+func (n Node) readFile(ctx context.Context, file string) ([]byte, bool, error) {
+	b, err := n.output(ctx, "sh", "-c", readScript, "sh", file)
+	if err != nil {
+		return nil, false, fmt.Errorf("reading %s on node %s: %w", file, n.Name, err)
+	}
+	if len(b) == 0 {
+		return nil, false, nil
+	}
+	return b[1:], true, nil
+}
+
+// writeScript replaces file $1 at once or not at all. The name of the
+// temporary file starts with a dot because kubelet ignores such files in its
+// manifest directory (pkg/kubelet/config/file.go). The digest $2 tells a
+// complete input from one that ended because we were killed. A new file gets
+// mode $3, an existing one keeps its own.
+const writeScript = `set -eu
+d=$(dirname -- "$1"); t="$d/.$(basename -- "$1").openirsa"
+mkdir -p -- "$d"
+(umask 077; cat >"$t")
+[ "$(sha256sum <"$t" | cut -c1-64)" = "$2" ] || { rm -f -- "$t"; echo "input cut short" >&2; exit 1; }
+if [ -e "$1" ]; then chmod --reference="$1" -- "$t"; chown --reference="$1" -- "$t"; else chmod "$3" -- "$t"; fi
+sync -- "$t"
+mv -f -T -- "$t" "$1"
+sync -- "$d"`
+
+// writeFile replaces a file at once or not at all. Mode is that of a new file.
+func (n Node) writeFile(ctx context.Context, file string, data []byte, mode string) error {
+	sum := sha256.Sum256(data)
+	err := n.Exec(ctx, bytes.NewReader(data), io.Discard, "sh", "-c", writeScript, "sh", file, hex.EncodeToString(sum[:]), mode)
+	if err != nil {
+		return fmt.Errorf("writing %s on node %s: %w", file, n.Name, err)
+	}
+	return nil
+}
+
+// remove removes files and directories with all they hold, if they exist.
+func (n Node) remove(ctx context.Context, files ...string) error {
+	if err := n.Exec(ctx, nil, io.Discard, "rm", append([]string{"-rf", "--"}, files...)...); err != nil {
+		return fmt.Errorf("removing %s on node %s: %w", strings.Join(files, ", "), n.Name, err)
+	}
+	return nil
+}
+
+// existsScript prints those of its arguments that exist.
+const existsScript = `for f; do [ -e "$f" ] && printf '%s\n' "$f"; done; true`
+
+// existing are those of the files that exist.
+func (n Node) existing(ctx context.Context, files ...string) ([]string, error) {
+	b, err := n.output(ctx, "sh", append([]string{"-c", existsScript, "sh"}, files...)...)
+	if err != nil {
+		return nil, fmt.Errorf("looking for files on node %s: %w", n.Name, err)
+	}
+	return strings.Fields(string(b)), nil
+}
+
+// apiServersScript prints the command line of every API server that runs on
+// the node: arguments end with NUL, command lines with an empty argument. The
+// pod's own process ID namespace lies right under the node's: a process with
+// more than two IDs belongs to a cluster nested in containers of this machine.
+const apiServersScript = `for p in /proc/[0-9]*; do
+  case "$(tr '\0' '\n' <"$p/cmdline" 2>/dev/null | head -n 1)" in
+  kube-apiserver|*/kube-apiserver) ;;
+  *) continue ;;
+  esac
+  [ "$(sed -n 's/^NSpid:[[:space:]]*//p' "$p/status" 2>/dev/null | wc -w)" -le 2 ] || continue
+  cat "$p/cmdline" 2>/dev/null && printf '\0'
+done; true`
+
+// apiServers are the command lines of the API servers that run on the node:
+// one, none while it restarts, two for the moment that the former one needs
+// to end.
+func (n Node) apiServers(ctx context.Context) ([][]string, error) {
+	b, err := n.output(ctx, "sh", "-c", apiServersScript)
+	if err != nil {
+		return nil, fmt.Errorf("reading the API server's command line on node %s: %w", n.Name, err)
+	}
+	var all [][]string
+	for line := range strings.SplitSeq(strings.TrimSuffix(string(b), "\x00\x00"), "\x00\x00") {
+		if line != "" {
+			all = append(all, strings.Split(line, "\x00"))
+		}
+	}
+	return all, nil
+}
+
+// adminConf is kubeadm's kubeconfig of the cluster's administrator.
+const adminConf = "/etc/kubernetes/admin.conf"
+
+// get asks the API server with the given command line, and no other behind a
+// load balancer, for a path. Every API server's certificate holds the name
+// "kubernetes" (kubeadm's GetAPIServerAltNames).
+func (n Node) get(ctx context.Context, commandLine []string, urlPath string) ([]byte, error) {
+	host, port := "127.0.0.1", "6443"
+	for _, f := range flagsIn(commandLine) {
+		switch f.name {
+		case "advertise-address":
+			host = f.value
+		case "secure-port":
+			port = f.value
+		}
+	}
+	return n.output(ctx, "kubectl", "--kubeconfig="+adminConf, "--server=https://"+net.JoinHostPort(host, port),
+		"--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", urlPath)
+}
+
+// logScript prints the last $1 lines of the newest API server container.
+const logScript = `id=$(crictl ps --all --quiet --name '^kube-apiserver$' | head -n 1)
+[ -z "$id" ] || crictl logs --tail "$1" "$id" 2>&1`
+
+// apiServerLog is the end of the newest API server container's log, or why it
+// cannot be had.
+func (n Node) apiServerLog(ctx context.Context) string {
+	b, err := n.output(ctx, "sh", "-c", logScript, "sh", "12")
+	if err != nil {
+		return fmt.Sprintf("(log not readable: %v)", err)
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// restartKubelet has kubelet forget the tokens it keeps for running pods. The
+// pods' containers go on running.
+func (n Node) restartKubelet(ctx context.Context) error {
+	if err := n.Exec(ctx, nil, io.Discard, "systemctl", "restart", "kubelet"); err != nil {
+		return fmt.Errorf("restarting kubelet on node %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// podsDir is where kubelet keeps the volumes of pods.
+const podsDir = "/var/lib/kubelet/pods"
+
+// claimsScript prints, for every file in a projected volume under $1 that
+// looks like a JWT, the pod's UID and the token's payload; never a signature.
+const claimsScript = `cd -- "$1" 2>/dev/null || exit 0
+find -L . -path './*/volumes/kubernetes.io~projected/*/..data/*' -type f 2>/dev/null | while IFS= read -r f; do
+  p=${f#./}; IFS=. read -r h c s <"$f" 2>/dev/null || [ -n "$s" ] || continue
+  case $h in eyJ*) printf '%s %s\n' "${p%%/*}" "$c" ;; esac
+done; true`
+
+// projectedClaims are the payloads, as base64url, of the tokens that kubelet
+// projects into pods on the node, by pod UID.
+func (n Node) projectedClaims(ctx context.Context) (map[string][]string, error) {
+	b, err := n.output(ctx, "sh", "-c", claimsScript, "sh", podsDir)
+	if err != nil {
+		return nil, fmt.Errorf("reading the claims of projected tokens on node %s: %w", n.Name, err)
+	}
+	claims := make(map[string][]string)
+	for line := range strings.Lines(string(b)) {
+		if uid, payload, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			claims[uid] = append(claims[uid], payload)
+		}
+	}
+	return claims, nil
+}
+
+// controlPlanes are the nodes with an API server.
+func controlPlanes(nodes []Node) []Node {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool { return !n.ControlPlane })
+}

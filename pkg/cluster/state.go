@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// State is what later commands need to know of an installation: the data of
+// the ConfigMap "openirsa" in [Namespace]. It holds no secrets.
+type State struct {
+	// Cluster is the name that the installation goes by in AWS tags.
+	Cluster string `json:"cluster"`
+	// Issuer is the issuer URL of the cluster's tokens.
+	Issuer string `json:"issuer"`
+	// FormerIssuers, separated by spaces, are those that this project had set
+	// before and that may still be accepted.
+	FormerIssuers string `json:"formerIssuers,omitempty"`
+	// Provider is the ARN of the IAM OIDC provider.
+	Provider string `json:"provider,omitempty"`
+	// Bucket, Prefix and Region say where the documents are in S3. The Bucket
+	// is empty where another server has the documents.
+	Bucket string `json:"bucket,omitempty"`
+	Prefix string `json:"prefix,omitempty"`
+	Region string `json:"region,omitempty"`
+	// Account is the AWS account and Partition its partition.
+	Account   string `json:"account,omitempty"`
+	Partition string `json:"partition,omitempty"`
+	// Endpoint is where pods reach AWS's services; empty for AWS itself.
+	Endpoint string `json:"endpoint,omitempty"`
+	// Emulator is "true" where the emulator runs in this cluster.
+	Emulator string `json:"emulator,omitempty"`
+	// Image is the container image that was loaded into the nodes.
+	Image string `json:"image,omitempty"`
+}
+
+// stateName is the name of the ConfigMap in Namespace.
+const stateName = "openirsa"
+
+// ErrNoState says that nothing is installed in the cluster.
+var ErrNoState = errors.New("nothing is installed in this cluster")
+
+// State reads what is installed. [ErrNoState] if nothing is.
+func (c *Cluster) State(ctx context.Context) (State, error) {
+	m, err := retry(ctx, func() (*corev1.ConfigMap, error) {
+		return c.client.CoreV1().ConfigMaps(Namespace).Get(ctx, stateName, metav1.GetOptions{})
+	})
+	if apierrors.IsNotFound(err) {
+		return State{}, fmt.Errorf("%w: cluster %s has no ConfigMap %s/%s: run `setup up` first", ErrNoState, c.Name, Namespace, stateName)
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("reading ConfigMap %s/%s of cluster %s: %w", Namespace, stateName, c.Name, err)
+	}
+	b, err := json.Marshal(m.Data)
+	if err != nil {
+		return State{}, err
+	}
+	var s State
+	if err := json.Unmarshal(b, &s); err != nil {
+		return State{}, fmt.Errorf("reading ConfigMap %s/%s of cluster %s: %w", Namespace, stateName, c.Name, err)
+	}
+	return s, nil
+}
+
+// SetState records what is installed, in [Namespace], which is made if need
+// be: the record comes before anything else, so that whatever happens then,
+// `setup down` knows where to look.
+func (c *Cluster) SetState(ctx context.Context, s State) ([]plan.Step, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	var data map[string]any
+	if err := json.Unmarshal(b, &data); err != nil {
+		return nil, err
+	}
+	labels := map[string]any{"app.kubernetes.io/part-of": "openirsa", "app.kubernetes.io/managed-by": "openirsa"}
+	steps, err := c.Apply(ctx, []*unstructured.Unstructured{{Object: map[string]any{
+		"apiVersion": "v1",
+		"kind":       "ConfigMap",
+		"metadata":   map[string]any{"namespace": Namespace, "name": stateName, "labels": labels},
+		"data":       data,
+	}}}, plan.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	namespace := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1",
+		"kind":       "Namespace",
+		"metadata":   map[string]any{"name": Namespace, "labels": labels},
+	}}
+	r, err := c.resource(namespace)
+	if err != nil {
+		return nil, err
+	}
+	// Created, not applied: its manifest, with more in it, is applied later
+	// under the same field manager, and two sets of fields would fight.
+	create := func(ctx context.Context) error {
+		if err := c.gone(ctx, namespace); err != nil {
+			return err
+		}
+		_, err := retry(ctx, func() (*unstructured.Unstructured, error) {
+			return r.Create(ctx, namespace, metav1.CreateOptions{FieldManager: Manager})
+		})
+		if apierrors.IsAlreadyExists(err) {
+			return nil
+		}
+		return err
+	}
+	live, err := retry(ctx, func() (*unstructured.Unstructured, error) { return r.Get(ctx, Namespace, metav1.GetOptions{}) })
+	if apierrors.IsNotFound(err) || err == nil && live.GetDeletionTimestamp() != nil {
+		return append([]plan.Step{{Link: plan.Issuer, Action: plan.Create, Summary: name(namespace), Do: create}}, steps...), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading namespace %s of cluster %s: %w", Namespace, c.Name, err)
+	}
+	return steps, nil
+}
