@@ -31,6 +31,9 @@ type State struct {
 	Bucket string `json:"bucket,omitempty"`
 	Prefix string `json:"prefix,omitempty"`
 	Region string `json:"region,omitempty"`
+	// BucketOwned is "true" where the Bucket was made by this project, which
+	// then deletes it with its last document.
+	BucketOwned string `json:"bucketOwned,omitempty"`
 	// Account is the AWS account and Partition its partition.
 	Account   string `json:"account,omitempty"`
 	Partition string `json:"partition,omitempty"`

@@ -1,0 +1,38 @@
+package cluster
+
+import (
+	"context"
+	"io"
+
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// StateNode is the node of a kind cluster whose [StateDir] keeps what programs
+// of ours must not lose: the first control-plane node, which outlives the
+// others. False for clusters whose nodes cannot be reached.
+func (c *Cluster) StateNode() (Node, bool) {
+	for _, n := range c.nodes {
+		if n.ControlPlane {
+			return n, true
+		}
+	}
+	return Node{}, false
+}
+
+// MakeNodeState makes [StateDir] on the [Cluster.StateNode].
+func (c *Cluster) MakeNodeState(ctx context.Context) ([]plan.Step, error) {
+	n, ok := c.StateNode()
+	if !ok {
+		return nil, nil
+	}
+	there, err := n.existing(ctx, StateDir)
+	if err != nil || len(there) > 0 {
+		return nil, err
+	}
+	return []plan.Step{{
+		Link: plan.Emulator, Action: plan.Create, Summary: "directory " + StateDir + " on node " + n.Name,
+		Do: func(ctx context.Context) error {
+			return n.Exec(ctx, nil, io.Discard, "mkdir", "--parents", "--mode=0750", StateDir)
+		},
+	}}, nil
+}
