@@ -29,6 +29,10 @@ const (
 	MaxAge       = 5 * time.Minute
 )
 
+// Paths are those of the documents below the issuer, in the order in which they
+// are published.
+var Paths = []string{issuer.JWKSPath, issuer.DiscoveryPath}
+
 // Document is a file to be published below an issuer.
 type Document struct {
 	// Path is relative to the issuer and begins with a slash.

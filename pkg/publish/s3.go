@@ -179,9 +179,9 @@ func (b S3) Plan(ctx context.Context, docs []discovery.Document) ([]plan.Step, e
 }
 
 // Delete decides what must be done for nothing of the issuer to be left: the
-// documents in reverse order, the statement of the bucket's policy, and an owned
+// documents at paths ([discovery.Paths]) in reverse order, the statement of the bucket's policy, and an owned
 // bucket with nothing else in it.
-func (b S3) Delete(ctx context.Context, docs []discovery.Document) ([]plan.Step, error) {
+func (b S3) Delete(ctx context.Context, paths []string) ([]plan.Step, error) {
 	exists, err := b.Exists(ctx)
 	if err != nil || !exists {
 		return nil, err
@@ -199,8 +199,8 @@ func (b S3) Delete(ctx context.Context, docs []discovery.Document) ([]plan.Step,
 		steps = append(steps, plan.Step{Link: plan.Documents, Action: action, Summary: summary, Do: do})
 	}
 	var ours []string
-	for _, doc := range slices.Backward(docs) {
-		key := b.key(doc.Path)
+	for _, path := range slices.Backward(paths) {
+		key := b.key(path)
 		ours = append(ours, key)
 		if slices.ContainsFunc(objects.Contents, func(o types.Object) bool { return *o.Key == key }) {
 			add(plan.Delete, "s3://"+b.Bucket+"/"+key, func(ctx context.Context) error {
