@@ -373,6 +373,8 @@ func (c *Cluster) Owned(ctx context.Context) ([]*unstructured.Unstructured, erro
 	owned = slices.DeleteFunc(owned, func(o *unstructured.Unstructured) bool { return namespaces[o.GetNamespace()] })
 	order := func(o *unstructured.Unstructured) int {
 		switch {
+		case o.GetKind() == "PersistentVolume": // kept for as long as a claim has it
+			return -1
 		case o.GetKind() == "Namespace":
 			return 0
 		case strings.HasSuffix(o.GetKind(), "WebhookConfiguration"):
