@@ -94,10 +94,6 @@ func (c *condition) fixesSource() bool {
 			parts := strings.SplitN(v, ":", arnColons+1)
 			return len(parts) <= arnColons || !isAccount(parts[4])
 		}
-		if sameKey(c.key, "aws:userid") {
-			v = strings.TrimSuffix(v, ":*") // all sessions of a role
-			return strings.HasPrefix(v, "AROLEID") || strings.ContainsAny(v, "*?$")
-		}
 		return strings.Contains(v, "${") || strings.ContainsAny(v, "*?") && c.op.class != stringEquals && c.op.class != stringEqualsFold
 	})
 }

@@ -86,6 +86,7 @@ const (
 	BoundaryType Type = "permissions boundary"
 	SessionType  Type = "session policy"
 	ResourceType Type = "resource-based policy"
+	TrustType    Type = "role trust policy"
 )
 
 // Decision is the outcome of [Evaluate] and the reason for it. Print it for

@@ -60,36 +60,40 @@ func Evaluate(req *Request, p *Policies) Decision {
 			}
 		}
 	}
+	resourceType := ResourceType
 	if p.Resource != nil {
+		if p.Resource.Policy.kind == Trust {
+			resourceType = TrustType
+		}
 		if resource = ev.scanOne(p.Resource); resource.deny.policy != nil {
-			return ev.denied(ResourceType, resource.deny)
+			return ev.denied(resourceType, resource.deny)
 		}
 	}
 
 	crossAccount := req.ResourceAccount != "" && req.ResourceAccount != caller.Account
-	needResource := crossAccount || p.Resource != nil && p.Resource.Policy.kind == Trust
+	needResource := crossAccount || resourceType == TrustType
 	switch caller.Kind {
 	case Anonymous, WebIdentity:
 		if resource.reach == unnamed {
-			return ev.missed(ResourceType, p)
+			return ev.missed(resourceType, p)
 		}
-		return ev.allowed(ResourceType, resource.allow)
+		return ev.allowed(resourceType, resource.allow)
 	case Root:
 		if !needResource {
 			return ev.allowed("", ref{})
 		}
 		if resource.reach == unnamed {
-			return ev.missed(ResourceType, p)
+			return ev.missed(resourceType, p)
 		}
-		return ev.allowed(ResourceType, resource.allow)
+		return ev.allowed(resourceType, resource.allow)
 	}
 
 	if !crossAccount && resource.reach == direct {
-		return ev.allowed(ResourceType, resource.allow)
+		return ev.allowed(resourceType, resource.allow)
 	}
 	byResource := !crossAccount && resource.reach == viaEntity
 	if !crossAccount && needResource && resource.reach == unnamed {
-		return ev.missed(ResourceType, p)
+		return ev.missed(resourceType, p)
 	}
 	if !byResource && identity.allow.policy == nil {
 		return ev.missed(IdentityType, p)
@@ -101,10 +105,10 @@ func Evaluate(req *Request, p *Policies) Decision {
 		return ev.missed(SessionType, p)
 	}
 	if crossAccount && resource.reach == unnamed {
-		return ev.missed(ResourceType, p)
+		return ev.missed(resourceType, p)
 	}
 	if byResource {
-		return ev.allowed(ResourceType, resource.allow)
+		return ev.allowed(resourceType, resource.allow)
 	}
 	return ev.allowed(IdentityType, identity.allow)
 }

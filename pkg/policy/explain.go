@@ -32,7 +32,7 @@ func (ev *evaluation) missed(t Type, p *Policies) Decision {
 		looked = []Named{*p.Boundary}
 	case SessionType:
 		looked = p.Session
-	case ResourceType:
+	case ResourceType, TrustType:
 		if p.Resource != nil {
 			looked = []Named{*p.Resource}
 		}
@@ -195,9 +195,9 @@ func (c *condition) hint(ctx *Context) string {
 			}
 		}
 		if len(like) > 0 {
-			return "The request has no such key; it has " + strings.Join(like, " and ") + "."
+			return "It does have " + strings.Join(like, " and ") + "."
 		}
-		return "The request has no such key."
+		return ""
 	}
 	if e.multi && c.quantifier == noQuantifier {
 		return "The key is multivalued: use ForAnyValue:" + c.name + " or ForAllValues:" + c.name + "."

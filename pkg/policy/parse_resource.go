@@ -221,7 +221,7 @@ func (g *resourceGrammar) principals(n node) ([]principal, *Error) {
 			p := principal{value: v}
 			switch m.name {
 			case "AWS":
-				if p, ok = parseAWSPrincipal(v); !ok {
+				if p, ok = parseAWSPrincipal(v); !ok || g.kind == Bucket && isUniqueID(v) {
 					return nil, g.invalidPrincipal("AWS", v)
 				}
 			case "Federated":
