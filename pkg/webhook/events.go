@@ -1,0 +1,77 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+)
+
+// Events tells users about malformed objects, in the Events of those objects.
+// Every replica reports the same; the name of an Event is made of what it
+// says, so that the API server keeps one of them.
+type Events struct {
+	client corev1client.EventsGetter
+	log    *slog.Logger
+	queue  chan *corev1.Event
+}
+
+// NewEvents reports through the given client, once Run runs. A log of nil logs
+// nothing.
+func NewEvents(client corev1client.EventsGetter, log *slog.Logger) *Events {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Events{client: client, log: log, queue: make(chan *corev1.Event, 1000)}
+}
+
+// report queues a warning about an object. It does not block; when there is
+// too much to report, the rest goes to the log alone.
+func (e *Events) report(about corev1.ObjectReference, reason, message string) {
+	if e == nil {
+		return
+	}
+	if len(message) > 1000 {
+		message = message[:1000] + "..." // an Event's message has 1 kB
+	}
+	sum := fnv.New64a()
+	fmt.Fprintf(sum, "%s\n%s\n%s\n%s", about.UID, about.ResourceVersion, reason, message)
+	now := metav1.NewTime(time.Now())
+	event := &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: about.Namespace, Name: fmt.Sprintf("%.200s.%016x", about.Name, sum.Sum64())},
+		InvolvedObject: about,
+		Type:           corev1.EventTypeWarning,
+		Reason:         reason,
+		Message:        message,
+		Source:         corev1.EventSource{Component: "openirsa-webhook"},
+		FirstTimestamp: now,
+		LastTimestamp:  now,
+		Count:          1,
+	}
+	select {
+	case e.queue <- event:
+	default:
+		e.log.Warn("too many events to report", "about", about.Namespace+"/"+about.Name, "reason", reason)
+	}
+}
+
+// Run sends what is reported until ctx ends.
+func (e *Events) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case event := <-e.queue:
+			_, err := e.client.Events(event.Namespace).Create(ctx, event, metav1.CreateOptions{})
+			if err != nil && !apierrors.IsAlreadyExists(err) {
+				e.log.Warn("event could not be reported", "about", event.Namespace+"/"+event.InvolvedObject.Name, "error", err)
+			}
+		}
+	}
+}
