@@ -6,6 +6,7 @@
 //	client get s3://BUCKET/KEY    GetObject: the body
 //	client assume ROLE_ARN        AssumeRoleWithWebIdentity with the token on standard input: the assumed ARN
 //	client claims [FILE]          header and claims of a token, never its signature (default: the pod's token)
+//	client whoami                 asks the API server whose token Kubernetes gave the pod: the user's name
 //	client environ                the AWS_ variables, without secrets
 //	client watch                  GetCallerIdentity every half second until it is ended: "ok ARN" or "error ..."
 //	client sleep                  nothing, until it is ended
@@ -15,10 +16,15 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -51,6 +57,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	switch verb {
 	case "claims":
 		return claims(arg, stdout)
+	case "whoami":
+		return whoami(ctx, stdout)
 	case "environ":
 		for _, kv := range os.Environ() {
 			if strings.HasPrefix(kv, "AWS_") && !strings.HasPrefix(kv, "AWS_SECRET") && !strings.HasPrefix(kv, "AWS_SESSION") {
@@ -117,7 +125,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 		fmt.Fprintln(stdout, *out.AssumedRoleUser.Arn)
 		return nil
 	}
-	return errors.New("usage: client identity|groups|get s3://BUCKET/KEY|assume ROLE_ARN|claims [FILE]|environ|watch|sleep")
+	return errors.New("usage: client identity|groups|get s3://BUCKET/KEY|assume ROLE_ARN|claims [FILE]|whoami|environ|watch|sleep")
 }
 
 // claims prints the first two parts of a token. The third one makes it a credential and stays where it is.
@@ -140,6 +148,56 @@ func claims(file string, stdout io.Writer) error {
 		}
 		fmt.Fprintf(stdout, "%s\n", text)
 	}
+	return nil
+}
+
+// whoami uses the token that every pod has for the API server, as a client in the cluster does.
+func whoami(ctx context.Context, stdout io.Writer) error {
+	const dir = "/var/run/secrets/kubernetes.io/serviceaccount/"
+	token, err := os.ReadFile(dir + "token")
+	if err != nil {
+		return fmt.Errorf("reading the token: %w", err)
+	}
+	ca, err := os.ReadFile(dir + "ca.crt")
+	if err != nil {
+		return fmt.Errorf("reading the CA: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	server := "https://" + net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT"))
+	const kind = `{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`
+	req, err := http.NewRequestWithContext(ctx, "POST", server+"/apis/authentication.k8s.io/v1/selfsubjectreviews", strings.NewReader(kind))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	c := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var review struct {
+		Status struct {
+			UserInfo struct {
+				Username string `json:"username"`
+			} `json:"userInfo"`
+		} `json:"status"`
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusCreated {
+		return fmt.Errorf("asking the API server: %s: %s", resp.Status, body)
+	}
+	if err := json.Unmarshal(body, &review); err != nil {
+		return fmt.Errorf("reading the API server's answer: %w", err)
+	}
+	fmt.Fprintln(stdout, review.Status.UserInfo.Username)
 	return nil
 }
 

@@ -8,10 +8,10 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/kind/pkg/cmd/kind/version"
 )
 
 //go:embed scripts
@@ -40,10 +40,7 @@ func nodeImage(ctx context.Context, log *logger) (archive, key string, err error
 	if err != nil {
 		return "", "", err
 	}
-	kindVersion, err := moduleVersion("sigs.k8s.io/kind")
-	if err != nil {
-		return "", "", err
-	}
+	kindVersion := "v" + version.Version() // of the library that this program is linked with
 	kubernetesKey := keyOf(mustScript("kubernetes.sh"), Kubernetes, criTools, runtime.Version())
 	rootfsKey := keyOf(mustScript("rootfs.sh"))
 	key = keyOf(kubernetesKey, rootfsKey, mustScript("nodeimage.sh"), mustScript("pause/main.go"), kindVersion, controlPlane)
@@ -187,19 +184,6 @@ func libraries(ldd string) []string {
 		}
 	}
 	return libs
-}
-
-// moduleVersion is the version of a module that this program is built with.
-func moduleVersion(module string) (string, error) {
-	info, ok := debug.ReadBuildInfo()
-	if ok {
-		for _, m := range info.Deps {
-			if m.Path == module {
-				return m.Version, nil
-			}
-		}
-	}
-	return "", fmt.Errorf("finding the version of %s: not in this program's build information", module)
 }
 
 // moduleDir is the folder of a module in the module cache; it is downloaded if it is not there.

@@ -1,0 +1,21 @@
+// Package e2e holds the end-to-end tests: the project's real programs on real kind clusters, with AWS's own
+// clients in the pods.
+//
+//	make build && cd e2e && go test -count=1 -timeout 60m -v .
+//
+// TestMain brings two clusters up (package kindenv says how, and keeps what it builds outside the checkout) and
+// takes them down at the end, also after a failure or an interrupt. Where no cluster is possible, the tests fail
+// if CI=true and are skipped otherwise, with the reason.
+//
+// The environment:
+//
+//	OPENIRSA_BIN             folder of setup and emulator (default ../bin)
+//	OPENIRSA_E2E_KEEP=1      leave the clusters up at the end, and take those that are up at the start
+//	OPENIRSA_E2E_INSTANCE    keeps test runs on one machine apart, 1 to 99 (default 1)
+//	OPENIRSA_E2E_ROUTE       "kind" or "built" instead of the first that works
+//
+// TestChain is one story on one cluster, and its steps are subtests in order. A step that needs the chain makes it
+// if it is not there, so that with OPENIRSA_E2E_KEEP=1 a single step can be run again and again:
+//
+//	OPENIRSA_E2E_KEEP=1 go test -count=1 -v -run TestChain/S3 .
+package e2e

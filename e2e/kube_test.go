@@ -1,0 +1,334 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/client-go/util/exec"
+
+	"github.com/openirsa/openirsa/e2e/internal/kindenv"
+)
+
+// kube is a cluster as its administrator sees it.
+type kube struct {
+	*kindenv.Cluster
+	config     *rest.Config
+	client     *kubernetes.Clientset
+	kubeconfig string // file with this cluster alone
+}
+
+func newKube(c *kindenv.Cluster, kubeconfig string) (*kube, error) {
+	data, err := c.KubeconfigData()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(kubeconfig, data, 0o600); err != nil {
+		return nil, err
+	}
+	config, err := clientcmd.RESTConfigFromKubeConfig(data)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = 100, 200
+	client, err := kubernetes.NewForConfig(config)
+	return &kube{Cluster: c, config: config, client: client, kubeconfig: kubeconfig}, err
+}
+
+// poll calls check twice a second until it returns nil, and fails t with its last error after the time.
+func poll(t testing.TB, within time.Duration, what string, check func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(suite, within)
+	defer cancel()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			if cause := context.Cause(suite); cause != nil {
+				t.Fatalf("%s: %v", what, cause)
+			}
+			t.Fatalf("%s: not within %v: %v", what, within, err)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// testLabel marks what tests made, so that it does not count as left behind by the product.
+const testLabel = "openirsa.dev/e2e"
+
+// namespace makes a namespace if it is not there, and waits for its default service account.
+func (k *kube) namespace(t testing.TB, name string) {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{testLabel: "true"}}}
+	if _, err := k.client.CoreV1().Namespaces().Create(suite, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatalf("making namespace %s: %v", name, err)
+	}
+	poll(t, time.Minute, "default service account of "+name, func(ctx context.Context) error {
+		_, err := k.client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
+}
+
+// serviceAccount makes a service account, or gives the one that is there exactly these annotations.
+func (k *kube) serviceAccount(t testing.TB, namespace, name string, annotations map[string]string) {
+	t.Helper()
+	accounts := k.client.CoreV1().ServiceAccounts(namespace)
+	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations, Labels: map[string]string{testLabel: "true"}}}
+	_, err := accounts.Create(suite, sa, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		_, err = accounts.Update(suite, sa, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		t.Fatalf("making service account %s/%s: %v", namespace, name, err)
+	}
+}
+
+// annotations of a service account.
+func (k *kube) annotations(t testing.TB, namespace, name string) map[string]string {
+	t.Helper()
+	sa, err := k.client.CoreV1().ServiceAccounts(namespace).Get(suite, name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatalf("reading service account %s/%s: %v", namespace, name, err)
+	}
+	return sa.Annotations
+}
+
+// token asks the API server for a token of a service account.
+func (k *kube) token(t testing.TB, namespace, name string, audiences ...string) string {
+	t.Helper()
+	tr := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
+	tr, err := k.client.CoreV1().ServiceAccounts(namespace).CreateToken(suite, name, tr, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("requesting a token of %s/%s: %v", namespace, name, err)
+	}
+	return tr.Status.Token
+}
+
+// whoami asks the API server whose token this is.
+func (k *kube) whoami(ctx context.Context, token string) (string, error) {
+	config := rest.AnonymousClientConfig(k.config)
+	config.BearerToken = token
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return "", err
+	}
+	r, err := c.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", err
+	}
+	return r.Status.UserInfo.Username, nil
+}
+
+// podSpec is a pod of one container.
+type podSpec struct {
+	namespace, name string
+	serviceAccount  string // default: default
+	image           kindenv.Image
+	args            []string // the program and its arguments
+	env             map[string]string
+	labels          map[string]string
+}
+
+// pod is a pod that was made.
+type pod struct {
+	k               *kube
+	namespace, name string
+}
+
+func (p pod) String() string { return p.namespace + "/" + p.name }
+
+// pod makes a pod. One of the same name is removed first: steps can be run again.
+func (k *kube) pod(t testing.TB, s podSpec) pod {
+	t.Helper()
+	p := pod{k, s.namespace, s.name}
+	p.remove(t)
+	var env []corev1.EnvVar
+	for _, name := range slices.Sorted(maps.Keys(s.env)) {
+		env = append(env, corev1.EnvVar{Name: name, Value: s.env[name]})
+	}
+	o := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: s.name, Labels: map[string]string{testLabel: "true"}},
+		Spec: corev1.PodSpec{
+			ServiceAccountName: s.serviceAccount, RestartPolicy: corev1.RestartPolicyNever,
+			TerminationGracePeriodSeconds: new(int64(1)),
+			Containers: []corev1.Container{{
+				Name: "main", Image: s.image.Ref, ImagePullPolicy: corev1.PullNever, Command: s.args, Env: env,
+			}},
+		},
+	}
+	maps.Copy(o.Labels, s.labels)
+	// The API server may be between two of its lives, and the webhook with it.
+	poll(t, 30*time.Second, "making pod "+p.String(), func(ctx context.Context) error {
+		_, err := k.client.CoreV1().Pods(s.namespace).Create(ctx, o, metav1.CreateOptions{})
+		return err
+	})
+	return p
+}
+
+func (p pod) get(ctx context.Context) (*corev1.Pod, error) {
+	return p.k.client.CoreV1().Pods(p.namespace).Get(ctx, p.name, metav1.GetOptions{})
+}
+
+func (p pod) remove(t testing.TB) {
+	t.Helper()
+	pods := p.k.client.CoreV1().Pods(p.namespace)
+	poll(t, time.Minute, "removing pod "+p.String(), func(ctx context.Context) error {
+		err := pods.Delete(ctx, p.name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("still there")
+		}
+		return err
+	})
+}
+
+// running waits until the pod's container runs.
+func (p pod) running(t testing.TB) pod {
+	t.Helper()
+	poll(t, time.Minute, "waiting for pod "+p.String(), func(ctx context.Context) error {
+		o, err := p.get(ctx)
+		if err != nil {
+			return err
+		}
+		if o.Status.Phase != corev1.PodRunning {
+			return fmt.Errorf("phase %s: %s", o.Status.Phase, podTrouble(o))
+		}
+		return nil
+	})
+	return p
+}
+
+func podTrouble(o *corev1.Pod) string {
+	var trouble []string
+	for _, s := range o.Status.ContainerStatuses {
+		if w := s.State.Waiting; w != nil {
+			trouble = append(trouble, w.Reason+" "+w.Message)
+		}
+		if e := s.State.Terminated; e != nil {
+			trouble = append(trouble, fmt.Sprintf("exit %d %s", e.ExitCode, e.Reason))
+		}
+	}
+	return strings.Join(trouble, "; ")
+}
+
+// result is what a program did.
+type result struct {
+	stdout, stderr string // of a pod's container, which has one log, all is in stdout
+	code           int
+	took           time.Duration
+}
+
+// finished waits for the pod's end.
+func (p pod) finished(t testing.TB) result {
+	t.Helper()
+	var code int32
+	start := time.Now()
+	poll(t, 2*time.Minute, "waiting for the end of pod "+p.String(), func(ctx context.Context) error {
+		o, err := p.get(ctx)
+		if err != nil {
+			return err
+		}
+		if s := o.Status.ContainerStatuses; len(s) == 1 && s[0].State.Terminated != nil {
+			code = s[0].State.Terminated.ExitCode
+			return nil
+		}
+		return fmt.Errorf("phase %s: %s", o.Status.Phase, podTrouble(o))
+	})
+	return result{stdout: p.logs(t), code: int(code), took: time.Since(start)}
+}
+
+// run makes a pod, waits for its end and removes it.
+func (k *kube) run(t testing.TB, s podSpec) result {
+	t.Helper()
+	p := k.pod(t, s)
+	r := p.finished(t)
+	p.remove(t)
+	return r
+}
+
+func (p pod) logs(t testing.TB) string {
+	t.Helper()
+	b, err := p.k.client.CoreV1().Pods(p.namespace).GetLogs(p.name, &corev1.PodLogOptions{}).DoRaw(suite)
+	if err != nil {
+		t.Fatalf("reading the log of pod %s: %v", p, err)
+	}
+	return string(b)
+}
+
+// exec runs a program in the pod's container.
+func (p pod) exec(t testing.TB, stdin string, args ...string) result {
+	t.Helper()
+	r, err := p.tryExec(suite, stdin, args...)
+	if err != nil {
+		t.Fatalf("running %v in pod %s: %v", args, p, err)
+	}
+	return r
+}
+
+func (p pod) tryExec(ctx context.Context, stdin string, args ...string) (result, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	req := p.k.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(p.namespace).Name(p.name).SubResource("exec").
+		VersionedParams(&corev1.PodExecOptions{Command: args, Stdin: stdin != "", Stdout: true, Stderr: true}, scheme.ParameterCodec)
+	ex, err := remotecommand.NewWebSocketExecutor(p.k.config, "GET", req.URL().String())
+	if err != nil {
+		return result{}, err
+	}
+	var stdout, stderr bytes.Buffer
+	o := remotecommand.StreamOptions{Stdout: &stdout, Stderr: &stderr}
+	if stdin != "" {
+		o.Stdin = io.Reader(strings.NewReader(stdin))
+	}
+	start := time.Now()
+	err = ex.StreamWithContext(ctx, o)
+	r := result{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
+	if exit, ok := errors.AsType[exec.CodeExitError](err); ok {
+		r.code, err = exit.Code, nil
+	}
+	return r, err
+}
+
+// node runs a shell command on the cluster's node and returns what it wrote.
+func (k *kube) node(t testing.TB, script string) string {
+	t.Helper()
+	out, err := k.tryNode(suite, script)
+	if err != nil {
+		t.Fatalf("on the node of %s: %v", k.Name, err)
+	}
+	return out
+}
+
+func (k *kube) tryNode(ctx context.Context, script string) (string, error) {
+	n, err := k.Node()
+	if err != nil {
+		return "", err
+	}
+	var stdout, stderr bytes.Buffer
+	err = n.CommandContext(ctx, "bash", "-c", script).SetStdout(&stdout).SetStderr(&stderr).Run()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return strings.TrimSpace(stdout.String()), nil
+}
