@@ -73,8 +73,9 @@ type role struct {
 	// gets the same name is not trusted.
 	Principals map[string]string `json:",omitempty"`
 
-	trust *policy.Policy
-	used  *atomic.Pointer[roleUse]
+	trust    *policy.Policy
+	warnings []string // about the trust policy
+	used     *atomic.Pointer[roleUse]
 }
 
 // roleUse is when and where a role was last used.
@@ -186,6 +187,7 @@ func (d *directory) placeRole(r *role) error {
 		return fmt.Errorf("trust policy of role %q: %w", r.Name, err)
 	}
 	r.trust = trust.Bind(r.Principals)
+	r.warnings = trust.Warnings()
 	r.derived = new(atomic.Pointer[derivedPolicies])
 	if old := d.roleIDs[r.ID]; old != nil {
 		r.used = old.used

@@ -46,3 +46,17 @@ func (d *directory) document(p *managedPolicy, version string) string {
 func (d *directory) ofAWS(arn string) bool {
 	return strings.HasPrefix(arn, "arn:"+d.partition+":iam::aws:policy/")
 }
+
+// allManaged are all managed policies of a scope: "Local" for the account's,
+// "AWS", or "All". The caller holds mu.
+func (d *directory) allManaged(scope string) func(yield func(*managedPolicy) bool) {
+	return func(yield func(*managedPolicy) bool) {
+		if scope != "AWS" {
+			for _, p := range d.managed {
+				if !yield(p) {
+					return
+				}
+			}
+		}
+	}
+}

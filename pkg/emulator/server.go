@@ -158,15 +158,18 @@ type Server struct {
 	iam      *directory
 	seal     *sealer // of session tokens
 	verifier sigv4.Verifier
+	headers  tokenHeaders
 	issuers  issuerCache
 	events   eventLog
 	faults   faultList
 	control  http.Handler // everything below /_openirsa/
 
-	// S3 is made by newS3: serveS3 answers a request, and readPublic answers a
-	// GET as S3 answers a stranger, if the URL is one of S3's.
+	// S3: serveS3 answers a request, and readPublic answers a GET as S3 answers
+	// a stranger, if the URL is one of S3's. s3Changes grows after each change
+	// of what a stranger may read there, so that keys from S3 are never stale.
 	serveS3    func(http.ResponseWriter, *call)
 	readPublic func(u *url.URL, now time.Time) (status int, header http.Header, body []byte, ours bool)
+	s3Changes  atomic.Uint64
 }
 
 // New makes an emulator and, if there is a state file, reads it.

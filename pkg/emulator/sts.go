@@ -2,7 +2,8 @@ package emulator
 
 // stsOperations are the operations of STS that the emulator has.
 var stsOperations = map[string]operation{
-	"GetCallerIdentity": {run: (*Server).getCallerIdentity},
+	"AssumeRoleWithWebIdentity": {run: (*Server).assumeRoleWithWebIdentity, unsigned: true},
+	"GetCallerIdentity":         {run: (*Server).getCallerIdentity},
 }
 
 func (s *Server) getCallerIdentity(c *call) (func(*xmlWriter), *awsError) {

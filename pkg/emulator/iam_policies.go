@@ -1,0 +1,489 @@
+package emulator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+func (s *Server) createPolicy(c *call) (func(*xmlWriter), *awsError) {
+	name := c.text("PolicyName", rulePolicyName)
+	path := pathOr(c.text("Path", rulePolicyPath))
+	document := c.text("PolicyDocument", ruleDocument)
+	description := c.text("Description", ruleDescription)
+	tags := c.tags("Tags", maxTags)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	now := c.at.UTC()
+	p := &managedPolicy{
+		ID:          uniqueID(prefixPolicy, s.config.Account),
+		Name:        name,
+		Path:        path,
+		ARN:         s.arn("iam", "policy"+path+name),
+		Description: description,
+		Created:     now,
+		Updated:     now,
+		Default:     "v1",
+		Versions:    []policyVersion{{ID: "v1", Document: document, Created: now}},
+		Next:        2,
+		Tags:        tags,
+	}
+	var keys policy.Context
+	requestTags(&keys, tags)
+	if e := s.permit(c, p.ARN, "policy "+name, keys); e != nil {
+		return nil, e
+	}
+	e := s.iam.edit(func(e *edit) *awsError {
+		if err := checkTags(tags, false); err != nil {
+			return err
+		}
+		if err := checkManaged(document); err != nil {
+			return err
+		}
+		for _, other := range e.managed {
+			if strings.EqualFold(other.Name, name) {
+				return alreadyExists("A policy called %s already exists. Duplicate names are not allowed.", name)
+			}
+		}
+		if len(e.managed) >= maxCustomPolicies {
+			return limitExceeded("Cannot exceed quota for PoliciesPerAccount: %d", maxCustomPolicies)
+		}
+		e.putManaged(p)
+		return nil
+	})
+	return func(x *xmlWriter) {
+		x.open("Policy")
+		p.write(x, uses{})
+		if len(p.Tags) > 0 {
+			writeTags(x, p.Tags)
+		}
+		x.close("Policy")
+	}, e
+}
+
+// checkManaged refuses a document that cannot be a managed policy.
+func checkManaged(document string) *awsError {
+	if _, err := policy.Parse(policy.Identity, []byte(document)); err != nil {
+		return policyError(err)
+	}
+	if policy.Size([]byte(document)) > policy.MaxManaged {
+		return limitExceeded("Cannot exceed quota for PolicySize: %d", policy.MaxManaged)
+	}
+	return nil
+}
+
+// uses is how often a managed policy is used.
+type uses struct{ attached, boundary int }
+
+// uses counts the uses of all managed policies. The caller holds mu.
+func (d *directory) uses() map[string]uses {
+	count := make(map[string]uses)
+	for e := range d.entities() {
+		for _, arn := range e.Attached {
+			u := count[arn]
+			u.attached++
+			count[arn] = u
+		}
+		if e.Boundary != "" {
+			u := count[e.Boundary]
+			u.boundary++
+			count[e.Boundary] = u
+		}
+	}
+	return count
+}
+
+// entities are all roles, users and groups. The caller holds mu.
+func (d *directory) entities() func(yield func(*entity) bool) {
+	return func(yield func(*entity) bool) {
+		for _, r := range d.roles {
+			if !yield(&r.entity) {
+				return
+			}
+		}
+		for _, u := range d.users {
+			if !yield(&u.entity) {
+				return
+			}
+		}
+		for _, g := range d.groups {
+			if !yield(&g.entity) {
+				return
+			}
+		}
+	}
+}
+
+// write writes a policy without its description and tags.
+func (p *managedPolicy) write(x *xmlWriter, u uses) {
+	x.text("PolicyName", p.Name)
+	x.text("PolicyId", p.ID)
+	x.text("Arn", p.ARN)
+	x.text("Path", p.Path)
+	x.text("DefaultVersionId", p.Default)
+	x.number("AttachmentCount", u.attached)
+	x.number("PermissionsBoundaryUsageCount", u.boundary)
+	x.bool("IsAttachable", true)
+	x.time("CreateDate", p.Created)
+	x.time("UpdateDate", p.Updated)
+}
+
+// permitPolicy asks whether the caller may do this to a managed policy, which
+// need not exist. Nobody may write to AWS's.
+func (s *Server) permitPolicy(c *call, arn string, keys policy.Context) *awsError {
+	if e := checkPolicyARN(arn); e != nil {
+		return s.invalid(c, e)
+	}
+	if p := s.iam.managedPolicy(arn); p != nil {
+		resourceTags(&keys, p.Tags)
+	}
+	if e := s.permit(c, arn, "policy "+arn, keys); e != nil {
+		return e
+	}
+	if s.iam.ofAWS(arn) && !strings.HasPrefix(c.operation, "Get") && !strings.HasPrefix(c.operation, "List") {
+		e := accessDenied("User: %s is not authorized to perform: iam:%s on resource: policy %s", c.caller.ARN, c.operation, arn)
+		s.refuse(c, "permission", "the policy is AWS's, and nobody else may change it", e)
+		return e
+	}
+	return nil
+}
+
+// lookPolicy reads the parameter PolicyArn, after all others, and is the
+// policy if the caller may see it.
+func (s *Server) lookPolicy(c *call) (*managedPolicy, *awsError) {
+	arn := c.text("PolicyArn", ruleARN)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
+		return nil, e
+	}
+	p := s.iam.managedPolicy(arn)
+	if p == nil {
+		return nil, noPolicy(arn)
+	}
+	return p, nil
+}
+
+func noPolicy(arn string) *awsError { return noSuchEntity("Policy %s was not found.", arn) }
+
+// editPolicy changes a managed policy of the account.
+func (s *Server) editPolicy(arn string, f func(*edit, *managedPolicy) *awsError) *awsError {
+	return s.iam.edit(func(e *edit) *awsError {
+		old := e.managed[arn]
+		if old == nil {
+			return noPolicy(arn)
+		}
+		p := *old
+		if err := f(e, &p); err != nil {
+			return err
+		}
+		e.putManaged(&p)
+		return nil
+	})
+}
+
+func (s *Server) getPolicy(c *call) (func(*xmlWriter), *awsError) {
+	p, e := s.lookPolicy(c)
+	if e != nil {
+		return nil, e
+	}
+	var count map[string]uses
+	s.iam.read(func() { count = s.iam.uses() })
+	return func(x *xmlWriter) {
+		x.open("Policy")
+		p.write(x, count[p.ARN])
+		x.optional("Description", p.Description)
+		if len(p.Tags) > 0 {
+			writeTags(x, p.Tags)
+		}
+		x.close("Policy")
+	}, nil
+}
+
+func (s *Server) listPolicies(c *call) (func(*xmlWriter), *awsError) {
+	scope := "All"
+	if c.has("Scope") {
+		scope = c.oneOf("Scope", false, "All", "AWS", "Local")
+	}
+	attached := c.bool("OnlyAttached")
+	usage := c.oneOf("PolicyUsageFilter", false, "PermissionsPolicy", "PermissionsBoundary")
+	prefix := pathOr(c.text("PathPrefix", rulePathPrefix))
+	page := c.readPage()
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := s.permit(c, s.arn("iam", "policy"+prefix), "policy path "+prefix, policy.Context{}); e != nil {
+		return nil, e
+	}
+	var found []*managedPolicy
+	var count map[string]uses
+	s.iam.read(func() {
+		count = s.iam.uses()
+		for p := range s.iam.allManaged(scope) {
+			u := count[p.ARN]
+			switch {
+			case !strings.HasPrefix(p.Path, prefix):
+			case attached && u.attached == 0 && usage != "PermissionsBoundary":
+			case usage == "PermissionsPolicy" && u.attached == 0:
+			case usage == "PermissionsBoundary" && u.boundary == 0:
+			default:
+				found = append(found, p)
+			}
+		}
+	})
+	found, marker := cut(page, found, func(p *managedPolicy) string { return p.ARN })
+	return func(x *xmlWriter) {
+		x.list("Policies", len(found), func(i int) { found[i].write(x, count[found[i].ARN]) })
+		writePage(x, marker)
+	}, nil
+}
+
+func (s *Server) deletePolicy(c *call) (func(*xmlWriter), *awsError) {
+	arn := c.text("PolicyArn", ruleARN)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
+		return nil, e
+	}
+	return nil, s.iam.edit(func(e *edit) *awsError {
+		p := e.managed[arn]
+		switch {
+		case p == nil:
+			return noPolicy(arn)
+		case e.uses()[arn] != uses{}:
+			return deleteConflict("Cannot delete a policy attached to entities.")
+		case len(p.Versions) > 1:
+			return deleteConflict("This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.")
+		}
+		e.deleteManaged(p)
+		return nil
+	})
+}
+
+func (s *Server) createPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
+	arn := c.text("PolicyArn", ruleARN)
+	document := c.text("PolicyDocument", ruleDocument)
+	asDefault := c.bool("SetAsDefault")
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
+		return nil, e
+	}
+	version := policyVersion{Document: document, Created: c.at.UTC()}
+	e := s.editPolicy(arn, func(_ *edit, p *managedPolicy) *awsError {
+		if err := checkManaged(document); err != nil {
+			return err
+		}
+		if len(p.Versions) >= maxPolicyVersions {
+			return limitExceeded("A managed policy can have up to %d versions. Before you create a new version, you must delete an existing version.", maxPolicyVersions)
+		}
+		version.ID = fmt.Sprintf("v%d", p.Next)
+		p.Next++
+		p.Versions = append(slices.Clone(p.Versions), version)
+		if asDefault {
+			p.Default = version.ID
+		}
+		p.Updated = version.Created
+		return nil
+	})
+	return func(x *xmlWriter) {
+		x.open("PolicyVersion")
+		version.write(x, asDefault)
+		x.close("PolicyVersion")
+	}, e
+}
+
+// write writes a version without its document.
+func (v *policyVersion) write(x *xmlWriter, isDefault bool) {
+	x.text("VersionId", v.ID)
+	x.bool("IsDefaultVersion", isDefault)
+	x.time("CreateDate", v.Created)
+}
+
+func noVersion(arn, version string) *awsError {
+	return noSuchEntity("Policy %s version %s does not exist or is not attachable.", arn, version)
+}
+
+func (p *managedPolicy) version(id string) int {
+	return slices.IndexFunc(p.Versions, func(v policyVersion) bool { return v.ID == id })
+}
+
+func (s *Server) getPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
+	version := c.text("VersionId", ruleVersion)
+	p, e := s.lookPolicy(c)
+	if e != nil {
+		return nil, e
+	}
+	i := p.version(version)
+	if i < 0 {
+		return nil, noVersion(p.ARN, version)
+	}
+	return func(x *xmlWriter) {
+		x.open("PolicyVersion")
+		x.text("Document", escapeDocument(s.iam.document(p, version)))
+		p.Versions[i].write(x, version == p.Default)
+		x.close("PolicyVersion")
+	}, nil
+}
+
+func (s *Server) listPolicyVersions(c *call) (func(*xmlWriter), *awsError) {
+	page := c.readPage()
+	p, e := s.lookPolicy(c)
+	if e != nil {
+		return nil, e
+	}
+	// Newest first, as at AWS; the key counts down, so that the page can sort.
+	position := make(map[string]int, len(p.Versions))
+	for i, v := range p.Versions {
+		position[v.ID] = len(p.Versions) - i
+	}
+	found, marker := cut(page, slices.Clone(p.Versions), func(v policyVersion) string { return fmt.Sprintf("%08d", position[v.ID]) })
+	return func(x *xmlWriter) {
+		x.list("Versions", len(found), func(i int) { found[i].write(x, found[i].ID == p.Default) })
+		writePage(x, marker)
+	}, nil
+}
+
+func (s *Server) deletePolicyVersion(c *call) (func(*xmlWriter), *awsError) {
+	arn := c.text("PolicyArn", ruleARN)
+	version := c.text("VersionId", ruleVersion)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
+		return nil, e
+	}
+	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) *awsError {
+		i := p.version(version)
+		switch {
+		case i < 0:
+			return noVersion(arn, version)
+		case version == p.Default:
+			return deleteConflict("Cannot delete the default version of a policy.")
+		}
+		p.Versions = slices.Delete(slices.Clone(p.Versions), i, i+1)
+		return nil
+	})
+}
+
+func (s *Server) setDefaultPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
+	arn := c.text("PolicyArn", ruleARN)
+	version := c.text("VersionId", ruleVersion)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
+		return nil, e
+	}
+	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) *awsError {
+		if p.version(version) < 0 {
+			return noVersion(arn, version)
+		}
+		p.Default, p.Updated = version, c.at.UTC()
+		return nil
+	})
+}
+
+func (s *Server) listEntitiesForPolicy(c *call) (func(*xmlWriter), *awsError) {
+	filter := c.oneOf("EntityFilter", false, "User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy")
+	usage := c.oneOf("PolicyUsageFilter", false, "PermissionsPolicy", "PermissionsBoundary")
+	prefix := pathOr(c.text("PathPrefix", rulePathPrefix))
+	page := c.readPage()
+	p, e := s.lookPolicy(c)
+	if e != nil {
+		return nil, e
+	}
+	type use struct {
+		title string
+		*entity
+	}
+	var found []use
+	s.iam.read(func() {
+		add := func(title string, e *entity) {
+			switch {
+			case filter != "" && filter != title:
+			case !strings.HasPrefix(e.Path, prefix):
+			case usage != "PermissionsBoundary" && slices.Contains(e.Attached, p.ARN),
+				usage != "PermissionsPolicy" && e.Boundary == p.ARN:
+				found = append(found, use{title, e})
+			}
+		}
+		for _, r := range s.iam.roles {
+			add("Role", &r.entity)
+		}
+		for _, u := range s.iam.users {
+			add("User", &u.entity)
+		}
+		for _, g := range s.iam.groups {
+			add("Group", &g.entity)
+		}
+	})
+	found, marker := cut(page, found, func(u use) string { return u.title + " " + u.Name })
+	return func(x *xmlWriter) {
+		for _, title := range []string{"Group", "User", "Role"} {
+			x.open("Policy" + title + "s")
+			for _, u := range found {
+				if u.title == title {
+					x.open("member")
+					x.text(title+"Name", u.Name)
+					x.text(title+"Id", u.ID)
+					x.close("member")
+				}
+			}
+			x.close("Policy" + title + "s")
+		}
+		writePage(x, marker)
+	}, nil
+}
+
+func (s *Server) tagPolicy(c *call) (func(*xmlWriter), *awsError) {
+	arn, tags := c.text("PolicyArn", ruleARN), c.tags("Tags", maxTags)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	var keys policy.Context
+	requestTags(&keys, tags)
+	if e := s.permitPolicy(c, arn, keys); e != nil {
+		return nil, e
+	}
+	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) (err *awsError) {
+		if err = checkTags(tags, false); err == nil {
+			p.Tags, err = mergeTags(p.Tags, tags, false)
+		}
+		return err
+	})
+}
+
+func (s *Server) untagPolicy(c *call) (func(*xmlWriter), *awsError) {
+	var keys policy.Context
+	arn, names := c.text("PolicyArn", ruleARN), c.readTagKeys(&keys)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := s.permitPolicy(c, arn, keys); e != nil {
+		return nil, e
+	}
+	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) *awsError {
+		p.Tags = removeTags(p.Tags, names, false)
+		return nil
+	})
+}
+
+func (s *Server) listPolicyTags(c *call) (func(*xmlWriter), *awsError) {
+	page := c.readPage()
+	p, e := s.lookPolicy(c)
+	if e != nil {
+		return nil, e
+	}
+	tags, marker := cut(page, slices.Clone(p.Tags), func(t tag) string { return t.Key })
+	return func(x *xmlWriter) {
+		writeTags(x, tags)
+		writePage(x, marker)
+	}, nil
+}

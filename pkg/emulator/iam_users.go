@@ -1,0 +1,423 @@
+package emulator
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+func (s *Server) createUser(c *call) (func(*xmlWriter), *awsError) {
+	var keys policy.Context
+	name := c.text("UserName", ruleUserName)
+	path := pathOr(c.text("Path", rulePath))
+	boundary := c.readBoundary(ruleARN.optional(), &keys)
+	tags := c.tags("Tags", maxTags)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	requestTags(&keys, tags)
+	u := &user{entity: entity{
+		ID:       uniqueID(prefixUser, s.config.Account),
+		Name:     name,
+		Path:     path,
+		ARN:      userKind.arn(s, path, name),
+		Created:  c.at.UTC(),
+		Tags:     tags,
+		Boundary: boundary,
+	}}
+	if e := s.permit(c, u.ARN, "", keys); e != nil {
+		return nil, e
+	}
+	e := s.iam.edit(func(e *edit) *awsError {
+		if err := checkTags(tags, false); err != nil {
+			return err
+		}
+		if err := e.checkBoundary(boundary); err != nil {
+			return err
+		}
+		switch {
+		case e.users[strings.ToLower(name)] != nil:
+			return alreadyExists("User with name %s already exists.", name)
+		case len(e.users) >= maxUsers:
+			return limitExceeded("Cannot exceed quota for UsersPerAccount: %d", maxUsers)
+		}
+		e.putUser(u)
+		return nil
+	})
+	return func(x *xmlWriter) {
+		x.open("User")
+		u.write(x, "User")
+		u.writeTagsIfAny(x)
+		u.writeBoundary(x)
+		x.close("User")
+	}, e
+}
+
+// readUser reads the parameter UserName, which may be left out: then it is the
+// user who calls.
+func (c *call) readUser() string {
+	name := c.text("UserName", ruleOldUserName.optional())
+	if !c.has("UserName") && c.caller.user != nil {
+		return c.caller.user.Name
+	}
+	return name
+}
+
+func (s *Server) lookUser(c *call) (*user, *awsError) {
+	name := c.readUser()
+	if name == "" && c.err() == nil {
+		return nil, s.invalid(c, validationError("Must specify userName when calling with non-User credentials"))
+	}
+	if _, e := userKind.look(s, c, name); e != nil {
+		return nil, e
+	}
+	s.iam.mu.RLock()
+	defer s.iam.mu.RUnlock()
+	u := s.iam.users[strings.ToLower(name)]
+	if u == nil {
+		return nil, userKind.missing(name)
+	}
+	return u, nil
+}
+
+func (s *Server) getUser(c *call) (func(*xmlWriter), *awsError) {
+	if !c.has("UserName") && c.caller.Kind == policy.Root && c.caller.session == nil {
+		// The root user asks for itself.
+		if e := s.permit(c, c.caller.ARN, "", policy.Context{}); e != nil {
+			return nil, e
+		}
+		return func(x *xmlWriter) {
+			x.open("User")
+			x.text("UserId", s.config.Account)
+			x.text("Arn", c.caller.ARN)
+			x.time("CreateDate", c.at)
+			x.close("User")
+		}, nil
+	}
+	u, e := s.lookUser(c)
+	if e != nil {
+		return nil, e
+	}
+	return func(x *xmlWriter) {
+		x.open("User")
+		u.write(x, "User")
+		u.writeTagsIfAny(x)
+		u.writeBoundary(x)
+		x.close("User")
+	}, nil
+}
+
+func (s *Server) listUsers(c *call) (func(*xmlWriter), *awsError) {
+	prefix, page, e := userKind.listPermit(s, c)
+	if e != nil {
+		return nil, e
+	}
+	var found []*user
+	s.iam.read(func() {
+		for _, u := range s.iam.users {
+			if strings.HasPrefix(u.Path, prefix) {
+				found = append(found, u)
+			}
+		}
+	})
+	found, marker := cut(page, found, func(u *user) string { return u.Name })
+	return func(x *xmlWriter) {
+		x.list("Users", len(found), func(i int) { found[i].write(x, "User") })
+		writePage(x, marker)
+	}, nil
+}
+
+func (s *Server) deleteUser(c *call) (func(*xmlWriter), *awsError) {
+	name := c.text("UserName", ruleOldUserName)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := userKind.permit(s, c, name, policy.Context{}); e != nil {
+		return nil, e
+	}
+	return nil, s.iam.edit(func(e *edit) *awsError {
+		u := e.users[strings.ToLower(name)]
+		if u == nil {
+			return userKind.missing(name)
+		}
+		if err := u.deletable(); err != nil {
+			return err
+		}
+		switch {
+		case len(u.Keys) > 0:
+			return deleteConflict("Cannot delete entity, must delete access keys first.")
+		case len(u.Groups) > 0:
+			return deleteConflict("Cannot delete entity, must remove users from group first.")
+		}
+		e.deleteUser(u)
+		return nil
+	})
+}
+
+// editUser changes a user.
+func (s *Server) editUser(name string, f func(*edit, *user) *awsError) *awsError {
+	return s.iam.edit(func(e *edit) *awsError {
+		old := e.users[strings.ToLower(name)]
+		if old == nil {
+			return userKind.missing(name)
+		}
+		u := *old
+		if err := f(e, &u); err != nil {
+			return err
+		}
+		e.putUser(&u)
+		return nil
+	})
+}
+
+var ruleKeyID = rule{required: true, min: 16, max: 128, pattern: patternKeyID}
+
+func (s *Server) createAccessKey(c *call) (func(*xmlWriter), *awsError) {
+	u, e := s.lookUser(c)
+	if e != nil {
+		return nil, e
+	}
+	key := accessKey{
+		ID:      newAccessKeyID(prefixAccessKey, s.config.Account),
+		Secret:  newSecret(),
+		Active:  true,
+		Created: c.at.UTC(),
+	}
+	e = s.editUser(u.Name, func(_ *edit, u *user) *awsError {
+		if len(u.Keys) >= maxAccessKeys {
+			return limitExceeded("Cannot exceed quota for AccessKeysPerUser: %d", maxAccessKeys)
+		}
+		u.Keys = append(slices.Clone(u.Keys), key)
+		return nil
+	})
+	return func(x *xmlWriter) {
+		x.open("AccessKey")
+		x.text("UserName", u.Name)
+		x.text("AccessKeyId", key.ID)
+		x.text("Status", key.status())
+		x.text("SecretAccessKey", key.Secret)
+		x.time("CreateDate", key.Created)
+		x.close("AccessKey")
+	}, e
+}
+
+func (k *accessKey) status() string {
+	if k.Active {
+		return "Active"
+	}
+	return "Inactive"
+}
+
+func (s *Server) listAccessKeys(c *call) (func(*xmlWriter), *awsError) {
+	page := c.readPage()
+	u, e := s.lookUser(c)
+	if e != nil {
+		return nil, e
+	}
+	found, marker := cut(page, slices.Clone(u.Keys), func(k accessKey) string { return k.ID })
+	return func(x *xmlWriter) {
+		x.list("AccessKeyMetadata", len(found), func(i int) {
+			x.text("UserName", u.Name)
+			x.text("AccessKeyId", found[i].ID)
+			x.text("Status", found[i].status())
+			x.time("CreateDate", found[i].Created)
+		})
+		writePage(x, marker)
+	}, nil
+}
+
+// editKey changes the access key that a call names.
+func (s *Server) editKey(c *call, f func(u *user, i int)) *awsError {
+	id := c.text("AccessKeyId", ruleKeyID)
+	u, e := s.lookUser(c)
+	if e != nil {
+		return e
+	}
+	return s.editUser(u.Name, func(_ *edit, u *user) *awsError {
+		i := slices.IndexFunc(u.Keys, func(k accessKey) bool { return k.ID == id })
+		if i < 0 {
+			return noSuchEntity("The Access Key with id %s cannot be found.", id)
+		}
+		u.Keys = slices.Clone(u.Keys)
+		f(u, i)
+		return nil
+	})
+}
+
+func (s *Server) updateAccessKey(c *call) (func(*xmlWriter), *awsError) {
+	status := c.oneOf("Status", true, "Active", "Inactive")
+	return nil, s.editKey(c, func(u *user, i int) { u.Keys[i].Active = status == "Active" })
+}
+
+func (s *Server) deleteAccessKey(c *call) (func(*xmlWriter), *awsError) {
+	return nil, s.editKey(c, func(u *user, i int) { u.Keys = slices.Delete(u.Keys, i, i+1) })
+}
+
+func (s *Server) createGroup(c *call) (func(*xmlWriter), *awsError) {
+	name := c.text("GroupName", ruleGroupName)
+	path := pathOr(c.text("Path", rulePath))
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	g := &group{entity{
+		ID:      uniqueID(prefixGroup, s.config.Account),
+		Name:    name,
+		Path:    path,
+		ARN:     groupKind.arn(s, path, name),
+		Created: c.at.UTC(),
+	}}
+	if e := s.permit(c, g.ARN, "", policy.Context{}); e != nil {
+		return nil, e
+	}
+	e := s.iam.edit(func(e *edit) *awsError {
+		switch {
+		case e.groups[strings.ToLower(name)] != nil:
+			return alreadyExists("Group with name %s already exists.", name)
+		case len(e.groups) >= maxGroups:
+			return limitExceeded("Cannot exceed quota for GroupsPerAccount: %d", maxGroups)
+		}
+		e.putGroup(g)
+		return nil
+	})
+	return func(x *xmlWriter) {
+		x.open("Group")
+		g.write(x, "Group")
+		x.close("Group")
+	}, e
+}
+
+func (s *Server) getGroup(c *call) (func(*xmlWriter), *awsError) {
+	name := groupKind.readName(c)
+	page := c.readPage()
+	g, e := groupKind.look(s, c, name)
+	if e != nil {
+		return nil, e
+	}
+	var found []*user
+	s.iam.read(func() { found = s.iam.members(g.ID) })
+	found, marker := cut(page, found, func(u *user) string { return u.Name })
+	return func(x *xmlWriter) {
+		x.open("Group")
+		g.write(x, "Group")
+		x.close("Group")
+		x.list("Users", len(found), func(i int) { found[i].write(x, "User") })
+		writePage(x, marker)
+	}, nil
+}
+
+// members are the users in a group. The caller holds mu.
+func (d *directory) members(groupID string) []*user {
+	var found []*user
+	for _, u := range d.users {
+		if slices.Contains(u.Groups, groupID) {
+			found = append(found, u)
+		}
+	}
+	return found
+}
+
+func (s *Server) listGroups(c *call) (func(*xmlWriter), *awsError) {
+	prefix, page, e := groupKind.listPermit(s, c)
+	if e != nil {
+		return nil, e
+	}
+	var found []*group
+	s.iam.read(func() {
+		for _, g := range s.iam.groups {
+			if strings.HasPrefix(g.Path, prefix) {
+				found = append(found, g)
+			}
+		}
+	})
+	return writeGroups(page, found), nil
+}
+
+func writeGroups(p page, found []*group) func(*xmlWriter) {
+	found, marker := cut(p, found, func(g *group) string { return g.Name })
+	return func(x *xmlWriter) {
+		x.list("Groups", len(found), func(i int) { found[i].write(x, "Group") })
+		writePage(x, marker)
+	}
+}
+
+func (s *Server) deleteGroup(c *call) (func(*xmlWriter), *awsError) {
+	name := groupKind.readName(c)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := groupKind.permit(s, c, name, policy.Context{}); e != nil {
+		return nil, e
+	}
+	return nil, s.iam.edit(func(e *edit) *awsError {
+		g := e.groups[strings.ToLower(name)]
+		if g == nil {
+			return groupKind.missing(name)
+		}
+		if len(e.members(g.ID)) > 0 {
+			return deleteConflict("Cannot delete entity, must remove users from group first.")
+		}
+		if err := g.deletable(); err != nil {
+			return err
+		}
+		e.deleteGroup(g)
+		return nil
+	})
+}
+
+// editMembership changes the groups of a user.
+func (s *Server) editMembership(c *call, f func(u *user, groupID string) *awsError) *awsError {
+	groupName := groupKind.readName(c)
+	userName := c.text("UserName", ruleOldUserName)
+	if e := c.err(); e != nil {
+		return s.invalid(c, e)
+	}
+	if e := groupKind.permit(s, c, groupName, policy.Context{}); e != nil {
+		return e
+	}
+	return s.editUser(userName, func(e *edit, u *user) *awsError {
+		g := e.groups[strings.ToLower(groupName)]
+		if g == nil {
+			return groupKind.missing(groupName)
+		}
+		return f(u, g.ID)
+	})
+}
+
+func (s *Server) addUserToGroup(c *call) (func(*xmlWriter), *awsError) {
+	return nil, s.editMembership(c, func(u *user, id string) *awsError {
+		switch {
+		case slices.Contains(u.Groups, id):
+		case len(u.Groups) >= maxGroupsPerUser:
+			return limitExceeded("Cannot exceed quota for GroupsPerUser: %d", maxGroupsPerUser)
+		default:
+			u.Groups = append(slices.Clone(u.Groups), id)
+		}
+		return nil
+	})
+}
+
+func (s *Server) removeUserFromGroup(c *call) (func(*xmlWriter), *awsError) {
+	return nil, s.editMembership(c, func(u *user, id string) *awsError {
+		u.Groups = slices.DeleteFunc(slices.Clone(u.Groups), func(o string) bool { return o == id })
+		return nil
+	})
+}
+
+func (s *Server) listGroupsForUser(c *call) (func(*xmlWriter), *awsError) {
+	name := userKind.readName(c)
+	page := c.readPage()
+	if _, e := userKind.look(s, c, name); e != nil {
+		return nil, e
+	}
+	var found []*group
+	s.iam.read(func() {
+		u := s.iam.users[strings.ToLower(name)]
+		for _, g := range s.iam.groups {
+			if u != nil && slices.Contains(u.Groups, g.ID) {
+				found = append(found, g)
+			}
+		}
+	})
+	return writeGroups(page, found), nil
+}

@@ -1,0 +1,423 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// Rules of the AssumeRole operations (STS's service model).
+var (
+	ruleSessionName   = rule{required: true, min: 2, max: 64, pattern: patternSession}
+	ruleWebToken      = rule{required: true, min: 4, max: 20000, secret: true}
+	ruleProviderID    = rule{min: 4, max: 2048}
+	ruleSessionPolicy = rule{min: 1, max: 2048, pattern: patternDocument}
+)
+
+const (
+	defaultDuration = 3600  // seconds
+	minDuration     = 900   // seconds
+	maxDuration     = 43200 // seconds
+	maxPolicyARNs   = 10    // managed session policies
+	maxPolicies     = 2048  // characters of all session policies together
+)
+
+// assumption is a call of one of the AssumeRole operations under way.
+type assumption struct {
+	*call
+	event    Event
+	role     *role
+	name     string // of the session
+	seconds  int
+	policy   string
+	arns     []string
+	warnings []string
+}
+
+// assumeRoleWithWebIdentity exchanges a web identity token for credentials.
+// AWS does not publish the order of its checks; this one never tells anything
+// about roles to somebody without a valid token.
+func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*xmlWriter), *awsError) {
+	a := &assumption{call: c, event: c.event()}
+	a.event.Caller = "anonymous"
+	roleARN := c.text("RoleArn", ruleARN)
+	a.name = c.text("RoleSessionName", ruleSessionName)
+	raw := c.text("WebIdentityToken", ruleWebToken)
+	providerID := c.text("ProviderId", ruleProviderID)
+	a.readSession()
+	a.event.Resource = roleARN
+	if e := c.err(); e != nil {
+		return nil, s.refuseToken(a, &tokenFault{"parameters", e.message, e}, nil)
+	}
+	if c.has("ProviderId") {
+		return nil, s.refuseToken(a, unknownProvider(providerID), nil)
+	}
+	token, fault := s.headers.parseToken(raw, c.at)
+	if token != nil {
+		a.event.Issuer, a.event.Subject, a.event.Audience = token.issuer, token.subject, strings.Join(token.audience, ", ")
+	}
+	if fault != nil {
+		return nil, s.refuseToken(a, fault, nil)
+	}
+	provider, fault := s.providerOf(token, roleARN)
+	if fault != nil {
+		return nil, s.refuseToken(a, fault, nil)
+	}
+	fetches, fault := s.verifyToken(token, provider, c.at)
+	if fault == nil {
+		a.event.Caller = provider.ARN + ":" + token.subject
+		fault = token.special
+	}
+	if fault == nil && token.hasRoles && !slices.Contains(token.roles, roleARN) {
+		fault = &tokenFault{"roles claim", fmt.Sprintf("the claim %s lists %s, not the role %q", claimRoles, quotedList(token.roles), roleARN), errRolesClaim}
+	}
+	a.event.Fetches = fetches
+	if fault != nil {
+		return nil, s.refuseToken(a, fault, nil)
+	}
+
+	decision, fault := s.trusts(a, token, provider, roleARN)
+	if fault == nil {
+		fault = s.checkSession(a, len(provider.ARN)+len(token.subject)+len(token.clientID()), token.tags)
+	}
+	if fault != nil {
+		return nil, s.refuseToken(a, fault, decision)
+	}
+	a.event.Warnings = a.role.warnings
+
+	session := &session{
+		kind:           roleSession,
+		entity:         a.role.ID,
+		name:           a.name,
+		issued:         c.at,
+		expires:        c.at.Add(time.Duration(a.seconds) * time.Second),
+		tags:           token.tags,
+		transitive:     token.transitive,
+		sourceIdentity: token.sourceIdentity,
+		policy:         a.policy,
+		policyARNs:     a.arns,
+		provider:       provider.ARN,
+		issuer:         provider.URL,
+		subject:        token.subject,
+		audience:       token.clientID(),
+		amr:            token.amr,
+	}
+	creds := s.seal.issue(s.config.Account, session)
+	a.role.used.Store(&roleUse{c.at, c.region})
+	a.event.Decision, a.event.Step, a.event.AccessKeyID = Allow, "trust", creds.keyID
+	s.record(entry{a.event, decision})
+
+	packed := packedSize(a, len(provider.ARN)+len(token.subject)+len(token.clientID()), token.tags)
+	return func(x *xmlWriter) {
+		x.text("Audience", token.clientID())
+		s.writeAssumed(x, a.role, a.name)
+		x.text("Provider", provider.ARN)
+		creds.write(x)
+		x.text("SubjectFromWebIdentityToken", token.subject)
+		x.optional("SourceIdentity", token.sourceIdentity)
+		x.number("PackedPolicySize", packed)
+	}, nil
+}
+
+// readSession reads the parameters that all AssumeRole operations have.
+func (a *assumption) readSession() {
+	if a.has("Policy") {
+		a.policy = a.text("Policy", ruleSessionPolicy)
+	}
+	a.arns = a.policyARNs()
+	a.seconds = a.number("DurationSeconds", defaultDuration, minDuration, maxDuration)
+}
+
+// policyARNs reads the list of managed session policies.
+func (c *call) policyARNs() []string {
+	n := c.size("PolicyArns")
+	var arns []string
+	for i := range n {
+		arns = append(arns, c.textAt(fmt.Sprintf("PolicyArns.member.%d.arn", i+1), fmt.Sprintf("policyArns.%d.member.arn", i+1), ruleARN))
+	}
+	c.tooLong("PolicyArns", n, maxPolicyARNs, strings.Join(arns, ", "))
+	return arns
+}
+
+// refuseToken records why an assumption was refused, and returns what AWS says.
+func (s *Server) refuseToken(a *assumption, f *tokenFault, d *policy.Decision) *awsError {
+	a.event.Decision, a.event.Step, a.event.Reason, a.event.Code = Deny, f.step, f.why, f.answer.code
+	s.record(entry{a.event, d})
+	return f.answer
+}
+
+// unknownProvider is the answer to a ProviderId, which OAuth 2.0 access tokens
+// of two providers have, and OpenID Connect tokens never.
+func unknownProvider(id string) *tokenFault {
+	f := &tokenFault{step: "parameters", why: fmt.Sprintf("ProviderId is %q, but OpenID Connect tokens come without one", id)}
+	switch id {
+	case "www.amazon.com":
+		f.answer = invalidToken("Provided Token is not a Login With Amazon token")
+	case "graph.facebook.com":
+		f.answer = errorf(http.StatusForbidden, "IDPRejectedClaim", "The identity provider rejected the token")
+	default:
+		f.answer = accessDenied("Unrecognized OAuth provider. Do not include a provider parameter when submitting OpenIDConnect ID tokens")
+	}
+	return f
+}
+
+// google is the one issuer whose tokens may have it without a scheme (IAM User
+// Guide, "Create an OpenID Connect (OIDC) identity provider in IAM").
+const google = "accounts.google.com"
+
+// providerOf is the provider that vouches for a token, in the account of the
+// role that is to be assumed.
+func (s *Server) providerOf(t *webToken, roleARN string) (*provider, *tokenFault) {
+	parts := strings.SplitN(roleARN, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "role/") {
+		return nil, &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), validationError("Request ARN is invalid")}
+	}
+	missing := func(format string, args ...any) *tokenFault {
+		answer := errNotValidated
+		if s.config.LegacyMessages {
+			answer = invalidToken("No OpenIDConnect provider found in your account for " + t.issuer)
+		}
+		return &tokenFault{"provider", fmt.Sprintf(format, args...), answer}
+	}
+	if parts[1] != s.config.Partition || parts[4] != s.config.Account {
+		return nil, missing("the role %q is of account %s in partition %q, and this is %s in %q", roleARN, parts[4], parts[1], s.config.Account, s.config.Partition)
+	}
+	url, ok := strings.CutPrefix(t.issuer, "https://")
+	if !ok && t.issuer != google {
+		return nil, missing("the token's issuer %q does not begin with https://", t.issuer)
+	}
+	arn := s.arn("iam", "oidc-provider/"+url)
+	p := s.iam.provider(arn)
+	if p == nil {
+		return nil, missing("there is no OIDC provider %s, which the token's issuer %q would need", arn, t.issuer)
+	}
+	if id := t.clientID(); id == "" || !slices.Contains(p.ClientIDs, id) {
+		answer := errNotValidated
+		if s.config.LegacyMessages {
+			answer = invalidToken("Incorrect token audience")
+		}
+		return nil, &tokenFault{"audience", fmt.Sprintf("the token is for %q, and the client ids of the provider are %s", id, quotedList(p.ClientIDs)), answer}
+	}
+	return p, nil
+}
+
+// verifyToken verifies the signature of a token with the keys of its issuer.
+// A key that is not known, or under which the token does not verify, may have
+// changed since it was fetched, so it is fetched once more.
+func (s *Server) verifyToken(t *webToken, p *provider, now time.Time) ([]Fetch, *tokenFault) {
+	var fetches []Fetch
+	for refetch := false; ; refetch = true {
+		f, fetched := s.issuerKeys(p, now, refetch)
+		if fetched {
+			fetches = append(fetches, f.fetches...)
+		}
+		fault := f.fault
+		if fault == nil {
+			fault = t.verifyWith(f.keys, p)
+		}
+		if fault == nil || refetch || fetched {
+			return fetches, fault
+		}
+	}
+}
+
+func (t *webToken) verifyWith(keys *keySet, p *provider) *tokenFault {
+	key := keys.find(t.kid)
+	if key == nil {
+		var kids []string
+		for kid := range keys.keys {
+			kids = append(kids, kid)
+		}
+		slices.Sort(kids)
+		why := fmt.Sprintf("the token is signed with key %q, and https://%s publishes %s", t.kid, p.URL, quotedList(kids))
+		if t.kid == "" {
+			why = fmt.Sprintf("the token does not name a key, and https://%s publishes %d", p.URL, len(kids))
+		}
+		if len(keys.left) > 0 {
+			why += " (" + strings.Join(keys.left, "; ") + ")"
+		}
+		return &tokenFault{"keys", why, errKeys}
+	}
+	if err := t.verify(key); err != nil {
+		return &tokenFault{"signature", err.Error(), errNotValidated}
+	}
+	return nil
+}
+
+// errNotAuthorized is the answer to all that a trust policy does not allow, to
+// a role that does not exist among them.
+var errNotAuthorized = accessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity")
+
+// trusts finds the role and asks its trust policy.
+func (s *Server) trusts(a *assumption, t *webToken, p *provider, roleARN string) (*policy.Decision, *tokenFault) {
+	name := roleARN[strings.LastIndexByte(roleARN, '/')+1:]
+	a.role = s.iam.roleByName(name)
+	if a.role == nil || a.role.ARN != roleARN {
+		why := fmt.Sprintf("there is no role %s", roleARN)
+		if a.role != nil {
+			why += ": the role of that name is " + a.role.ARN
+		}
+		return nil, &tokenFault{"trust", why, errNotAuthorized}
+	}
+
+	var keys policy.Context
+	s.requestKeys(a.call, &keys, s.config.Account)
+	// IAM User Guide, "IAM and AWS STS condition context keys", section
+	// "Available keys for AWS OIDC federation". Other claims are not keys.
+	keys.Set(p.URL+":sub", t.subject)
+	keys.Set(p.URL+":aud", t.clientID())
+	if t.hasAZP {
+		keys.SetMulti(p.URL+":oaud", t.audience...)
+		if len(t.audience) == 1 {
+			keys.Set(p.URL+":oaud", t.audience[0])
+		}
+	}
+	if len(t.amr) > 0 {
+		keys.SetMulti(p.URL+":amr", t.amr...)
+	}
+	if t.email != "" {
+		keys.Set(p.URL+":email", t.email)
+	}
+	keys.Set("aws:FederatedProvider", p.ARN)
+	keys.Set("aws:PrincipalAccount", s.config.Account)
+	keys.Set("aws:PrincipalType", "User")
+	keys.Set("aws:userid", p.ARN)
+	keys.Set("sts:RoleAuthorizedByIdp", strconv.FormatBool(t.hasRoles))
+	s.sessionKeys(a, &keys, t.tags, t.transitive, t.sourceIdentity)
+
+	request := policy.Request{
+		Principal:       policy.Principal{Kind: policy.WebIdentity, Account: s.config.Account, ARN: p.ARN},
+		Action:          "sts:AssumeRoleWithWebIdentity",
+		Resource:        a.role.ARN,
+		ResourceAccount: s.config.Account,
+		Context:         &keys,
+	}
+	policies := policy.Policies{Resource: &policy.Named{Name: "trust policy of " + a.role.Name, Policy: a.role.trust}}
+	decision := policy.Evaluate(&request, &policies)
+	for _, action := range furtherActions(t.tags, t.sourceIdentity) {
+		if !decision.Allowed {
+			break
+		}
+		request.Action = action
+		decision = policy.Evaluate(&request, &policies)
+	}
+	if !decision.Allowed {
+		a.event.Action = request.Action
+		return &decision, &tokenFault{"trust", "", errNotAuthorized}
+	}
+	return &decision, nil
+}
+
+// furtherActions are what a trust policy must allow besides assuming the role,
+// if the session is to have tags or a source identity.
+func furtherActions(tags []tag, sourceIdentity string) []string {
+	var actions []string
+	if len(tags) > 0 {
+		actions = append(actions, "sts:TagSession")
+	}
+	if sourceIdentity != "" {
+		actions = append(actions, "sts:SetSourceIdentity")
+	}
+	return actions
+}
+
+// sessionKeys sets the condition keys of the session that is asked for.
+func (s *Server) sessionKeys(a *assumption, keys *policy.Context, tags []tag, transitive []string, sourceIdentity string) {
+	keys.Set("sts:RoleSessionName", a.name)
+	keys.Set("sts:DurationSeconds", strconv.Itoa(a.seconds))
+	if sourceIdentity != "" {
+		keys.Set("sts:SourceIdentity", sourceIdentity)
+	}
+	if len(tags) > 0 {
+		names := make([]string, len(tags))
+		for i, t := range tags {
+			names[i] = t.Key
+			keys.Set("aws:RequestTag/"+t.Key, t.Value)
+			if a.caller.Kind == policy.Anonymous { // a web identity has no tags of its own
+				keys.Set("aws:PrincipalTag/"+t.Key, t.Value)
+			}
+		}
+		keys.SetMulti("aws:TagKeys", names...)
+	}
+	if len(transitive) > 0 {
+		keys.SetMulti("sts:TransitiveTagKeys", transitive...)
+	}
+	resourceTags(keys, a.role.Tags)
+}
+
+// resourceTags sets the condition keys of an IAM resource's tags.
+func resourceTags(keys *policy.Context, tags []tag) {
+	for _, t := range tags {
+		keys.Set("aws:ResourceTag/"+t.Key, t.Value)
+		keys.Set("iam:ResourceTag/"+t.Key, t.Value)
+	}
+}
+
+// checkSession checks what the trust policy has no say in: the duration, and
+// the session policies. identity is the size of what the session remembers of
+// its owner.
+func (s *Server) checkSession(a *assumption, identity int, tags []tag) *tokenFault {
+	if a.role != nil && a.seconds > a.role.MaxSession {
+		return &tokenFault{"duration",
+			fmt.Sprintf("%d s were asked for, and sessions of role %s last %d s at most", a.seconds, a.role.Name, a.role.MaxSession),
+			validationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")}
+	}
+	if a.policy != "" {
+		if _, err := s.iam.parsed.get(a.policy); err != nil {
+			e := policyError(err)
+			return &tokenFault{"session policy", "the session policy does not parse: " + e.message, e}
+		}
+	}
+	for _, arn := range a.arns {
+		if s.iam.managedPolicy(arn) == nil {
+			return &tokenFault{"session policy", "there is no managed policy " + arn,
+				malformedPolicy("Policy " + arn + " does not exist or is not attachable.")}
+		}
+	}
+	if n := packedSize(a, identity, tags); n > 100 {
+		return &tokenFault{"session policy", fmt.Sprintf("session policies and tags take %d%% of the space there is", n),
+			errorf(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed policy consumes %d%% of allotted space, please use smaller policy.", n)}
+	}
+	return nil
+}
+
+// packedSize is the PackedPolicySize of a session, in percent. AWS compresses
+// policies and tags in a way of its own; this grows with them, is never zero,
+// and passes 100 where they pass AWS's limits in the clear.
+func packedSize(a *assumption, identity int, tags []tag) int {
+	policies := len([]rune(a.policy))
+	for _, arn := range a.arns {
+		policies += len(arn)
+	}
+	n := 20 + identity/25 + policies*60/maxPolicies
+	for _, t := range tags {
+		n += (len(t.Key) + len(t.Value)) / 32
+	}
+	if policies > maxPolicies {
+		n = max(n, policies*100/maxPolicies)
+	}
+	return max(n, 1)
+}
+
+// write writes the Credentials element.
+func (k *credentials) write(x *xmlWriter) {
+	x.open("Credentials")
+	x.text("AccessKeyId", k.keyID)
+	x.text("SecretAccessKey", k.secret)
+	x.text("SessionToken", k.token)
+	x.time("Expiration", k.expires)
+	x.close("Credentials")
+}
+
+// writeAssumed writes the AssumedRoleUser element.
+func (s *Server) writeAssumed(x *xmlWriter, r *role, session string) {
+	x.open("AssumedRoleUser")
+	x.text("AssumedRoleId", r.ID+":"+session)
+	x.text("Arn", s.arn("sts", "assumed-role/"+r.Name+"/"+session))
+	x.close("AssumedRoleUser")
+}
