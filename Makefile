@@ -1,0 +1,46 @@
+# make build   the four programs, and those for the container image
+# make test    every test that needs nothing but Go
+# make demo    the chain at work, with no cluster and no AWS account
+# make e2e     the same on real kind clusters
+# make lint    gofmt, vet, staticcheck, go fix
+# make image   the container image, as an archive
+# make bench   benchmarks, as ratios against a bare handler
+
+GO       ?= go
+ARCH     ?= $(shell $(GO) env GOARCH)
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+PROGRAMS := setup issuer webhook emulator
+IMAGE    := issuer webhook emulator
+
+.PHONY: build test lint e2e image demo bench clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(PROGRAMS:%=./cmd/%)
+	mkdir -p bin/linux-$(ARCH)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/linux-$(ARCH)/ $(IMAGE:%=./cmd/%)
+
+test:
+	$(GO) test ./...
+
+demo:
+	@$(GO) run ./cmd/setup demo
+
+lint:
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) fix -diff ./...
+	$(GO) tool staticcheck ./...
+	cd e2e && $(GO) vet ./...
+
+e2e: build
+	cd e2e && $(GO) test -count=1 -timeout 60m -v ./...
+
+image: build
+	bin/setup image --arch $(ARCH) --file bin/openirsa-linux-$(ARCH).tar
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
+
+clean:
+	rm -rf bin

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/openirsa/openirsa/pkg/issuer"
+)
+
+// defaultRegion is that of the emulator's buckets unless a region is set.
+const defaultRegion = "us-east-1"
+
+// account is the AWS account in which the chain is made, and the clients for it.
+type account struct {
+	ID, Partition, Region string
+
+	cfg   aws.Config
+	calls *callCount
+	IAM   *iam.Client
+	S3    *s3.Client
+	// Anonymous reads S3 as a stranger, at the same endpoint.
+	Anonymous *s3.Client
+}
+
+// emulatorCredentials are the root of the emulator in the cluster.
+const emulatorCredentials = "test"
+
+// connectAWS finds the account. With an endpoint, which is that of the emulator
+// in the cluster, its root credentials are used; otherwise AWS's default chain
+// decides about everything.
+func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Client) (*account, error) {
+	acct := &account{calls: &callCount{}}
+	options := []func(*config.LoadOptions) error{
+		config.WithAPIOptions([]func(*middleware.Stack) error{acct.calls.add}),
+		config.WithRetryer(func() aws.Retryer {
+			// Many calls at once are throttled now and then, and IAM takes a
+			// while to be consistent.
+			return retry.AddWithMaxAttempts(retry.NewStandard(), 8)
+		}),
+	}
+	if a.region != "" {
+		options = append(options, config.WithRegion(a.region))
+	}
+	if client != nil {
+		options = append(options, config.WithHTTPClient(client))
+	}
+	if endpoint != "" {
+		options = append(options,
+			config.WithBaseEndpoint(endpoint),
+			config.WithDefaultRegion(defaultRegion),
+			config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(emulatorCredentials, emulatorCredentials, "")))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, fmt.Errorf("loading the AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, advise(errors.New("no AWS region is set"), "SETUP up --region REGION, or set AWS_REGION")
+	}
+	acct.cfg = cfg
+	acct.Region = cfg.Region
+	acct.IAM = iam.NewFromConfig(cfg)
+	acct.S3 = s3.NewFromConfig(cfg)
+	acct.Anonymous = s3.NewFromConfig(cfg, func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
+
+	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return nil, advise(fmt.Errorf("asking AWS who we are (sts:GetCallerIdentity): %w", awsCause(err)),
+			"check your credentials with `aws sts get-caller-identity`, or work without an AWS account: SETUP up --emulator")
+	}
+	self, err := arn.Parse(*who.Arn)
+	if err != nil {
+		return nil, fmt.Errorf("reading the caller's ARN %q: %w", *who.Arn, err)
+	}
+	acct.ID, acct.Partition = *who.Account, self.Partition
+	return acct, nil
+}
+
+// s3Issuer is the issuer of documents in a bucket. Where S3's endpoints are is
+// the SDK's knowledge; an endpoint of the emulator has no part in it.
+func s3Issuer(ctx context.Context, bucket, prefix, region string) (issuer.URL, error) {
+	endpoint, err := s3.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, s3.EndpointParameters{Region: &region})
+	if err != nil {
+		return issuer.URL{}, fmt.Errorf("finding the S3 endpoint of region %q: %w", region, err)
+	}
+	suffix, ok := strings.CutPrefix(endpoint.URI.Host, "s3."+region+".")
+	if !ok {
+		return issuer.URL{}, fmt.Errorf("region %q: S3 is at %s there, which has no address for each bucket", region, endpoint.URI.Host)
+	}
+	return issuer.S3(bucket, region, suffix, prefix)
+}
+
+// callCount counts the calls to AWS.
+type callCount struct {
+	mu     sync.Mutex
+	total  int
+	writes int
+}
+
+func (c *callCount) add(stack *middleware.Stack) error {
+	return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("openirsa/count",
+		func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+			name := awsmiddleware.GetOperationName(ctx)
+			read := slices.ContainsFunc([]string{"Get", "List", "Head"}, func(p string) bool { return strings.HasPrefix(name, p) })
+			c.mu.Lock()
+			c.total++
+			if !read {
+				c.writes++
+			}
+			c.mu.Unlock()
+			return next.HandleInitialize(ctx, in)
+		}), middleware.After)
+}
+
+func (c *callCount) counts() (total, writes int) {
+	if c == nil {
+		return 0, 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total, c.writes
+}
+
+// awsCause is what AWS answered, without the SDK's account of how it got there.
+func awsCause(err error) error {
+	if e, ok := errors.AsType[smithy.APIError](err); ok {
+		return fmt.Errorf("%s: %s", e.ErrorCode(), e.ErrorMessage())
+	}
+	return err
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/keys"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/publish"
+)
+
+// chain is the cluster, the account, and what joins them: what all commands
+// work on.
+type chain struct {
+	app   *app
+	c     *cluster.Cluster
+	state cluster.State // as it is recorded in the cluster, or as it shall be
+	there bool          // it is recorded
+	acct  *account      // nil until connected
+
+	iss issuer.URL
+	set keys.Set
+}
+
+// connect finds the cluster and what is recorded in it.
+func (a *app) connect(ctx context.Context) (*chain, error) {
+	c, err := cluster.Connect(ctx, cluster.Options{Kubeconfig: a.kubeconfig, Context: a.context, KindName: a.kindName})
+	if err != nil {
+		return nil, clusterAdvice(err)
+	}
+	ch := &chain{app: a, c: c}
+	ch.state, err = c.State(ctx)
+	switch {
+	case errors.Is(err, cluster.ErrNoState):
+	case err != nil:
+		return nil, clusterAdvice(err)
+	default:
+		ch.there = true
+		if ch.iss, err = issuer.Parse(ch.state.Issuer); err != nil {
+			return nil, fmt.Errorf("reading the ConfigMap %s/openirsa: %w", cluster.Namespace, err)
+		}
+	}
+	return ch, nil
+}
+
+// connectInstalled is [app.connect] for commands that need the chain to be
+// there, and the account in which it is.
+func (a *app) connectInstalled(ctx context.Context) (*chain, error) {
+	ch, err := a.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !ch.there {
+		return nil, advise(fmt.Errorf("cluster %s has no chain yet", ch.c.Name), "SETUP up, or SETUP up --emulator")
+	}
+	if err := ch.connectAWS(ctx); err != nil {
+		return nil, err
+	}
+	return ch, nil
+}
+
+// clusterAdvice adds the next command to what went wrong with a cluster.
+func clusterAdvice(err error) error {
+	switch {
+	case errors.Is(err, cluster.ErrNoCluster):
+		return advise(err, "kind create cluster, or name one with --kubeconfig and --context")
+	case errors.Is(err, cluster.ErrSeveralClusters):
+		return advise(err, "name one with --kind-name NAME")
+	case errors.Is(err, cluster.ErrForbidden):
+		return advise(err, "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME")
+	case errors.Is(err, cluster.ErrUnreachable):
+		return advise(err, "kubectl cluster-info")
+	case errors.Is(err, cluster.ErrNoNodeAccess):
+		return advise(err, "set the issuer in the API server's flags yourself, then run SETUP up --issuer-url URL")
+	}
+	if e, ok := errors.AsType[*cluster.OtherIssuerError](err); ok {
+		return advise(err, "SETUP up --issuer-url "+e.Issuer+" keeps that issuer and publishes nothing")
+	}
+	return err
+}
+
+// connectAWS connects to the account of the recorded chain: through the cluster
+// where the emulator runs in it, directly otherwise.
+func (ch *chain) connectAWS(ctx context.Context) error {
+	endpoint := ""
+	if ch.state.Emulator == "true" {
+		// Open until the command ends, and its context with it.
+		addr, _, err := ch.c.Forward(ctx, deploy.Namespace, deploy.EmulatorName, deploy.EmulatorPort)
+		if err != nil {
+			return advise(fmt.Errorf("%s: reaching it in the cluster: %w", plan.Emulator, err), "SETUP up --emulator")
+		}
+		endpoint = "http://" + addr
+	}
+	if ch.app.region == "" {
+		ch.app.region = ch.state.Region
+	}
+	return ch.useAWS(ctx, endpoint, nil)
+}
+
+func (ch *chain) useAWS(ctx context.Context, endpoint string, client *http.Client) (err error) {
+	ch.acct, err = ch.app.connectAWS(ctx, endpoint, client)
+	if err != nil {
+		return err
+	}
+	if ch.state.Account != "" && ch.state.Account != ch.acct.ID {
+		return advise(fmt.Errorf("the chain of cluster %s is in AWS account %s, but these credentials are of %s", ch.c.Name, ch.state.Account, ch.acct.ID),
+			"set AWS_PROFILE to a profile of account "+ch.state.Account)
+	}
+	return nil
+}
+
+// readKeys reads link 1 from the API server.
+func (ch *chain) readKeys(ctx context.Context) error {
+	body, err := ch.c.JWKS(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.SigningKey, clusterAdvice(err))
+	}
+	if ch.set, err = keys.ParseJWKS(body); err != nil {
+		err = fmt.Errorf("%s: the API server's keys: %w", plan.SigningKey, err)
+		if errors.Is(err, keys.ErrUnsupported) {
+			return advise(err, "give the API server an RSA or EC key: --service-account-signing-key-file")
+		}
+		return err
+	}
+	if ch.set.Len() == 0 {
+		return fmt.Errorf("%s: the API server has no keys", plan.SigningKey)
+	}
+	return nil
+}
+
+func (ch *chain) describeKeys() string {
+	var s []string
+	for _, k := range ch.set.All() {
+		s = append(s, k.Algorithm+" "+k.KID)
+	}
+	return strings.Join(s, ", ") + ", read from the API server"
+}
+
+// tags mark what is made for this cluster.
+func (ch *chain) tags(ctx context.Context) (map[string]string, error) {
+	ns, err := ch.c.Client().CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading the uid of cluster %s: %w", ch.c.Name, err)
+	}
+	return owner.Tags(ch.state.Cluster, string(ns.UID)), nil
+}
+
+// bucket is where the documents are.
+func (ch *chain) s3Bucket(tags map[string]string) publish.S3 {
+	return publish.S3{
+		Client: ch.acct.S3, Account: ch.acct.ID, Partition: ch.acct.Partition, Region: ch.state.Region,
+		Bucket: ch.state.Bucket, Prefix: ch.state.Prefix, Owned: ch.state.BucketOwned == "true", Tags: tags,
+	}
+}
+
+// stranger reads the documents as anybody does: from S3 without credentials, at
+// whatever endpoint S3 has, or at the issuer's URL.
+func (ch *chain) stranger() discovery.Get {
+	if ch.state.Bucket == "" {
+		return discovery.HTTP(&http.Client{Timeout: 10 * time.Second})
+	}
+	return ch.s3Bucket(nil).Stranger(ch.acct.Anonymous)
+}
+
+func (ch *chain) wantProvider(tags map[string]string) provider.Provider {
+	return provider.Provider{
+		ARN: ch.iss.ProviderARN(ch.acct.Partition, ch.acct.ID), Issuer: ch.iss,
+		ClientIDs: []string{irsa.Audience}, Tags: tags,
+	}
+}
+
+func (ch *chain) issuerOptions() cluster.IssuerOptions {
+	return cluster.IssuerOptions{URL: ch.iss, Own: strings.Fields(ch.state.FormerIssuers)}
+}
+
+// webhookObjects are the objects of link 7.
+func (ch *chain) webhookObjects() ([]*unstructured.Unstructured, error) {
+	return deploy.Webhook(deploy.WebhookParams{
+		Image: ch.state.Image, Region: ch.state.Region, EndpointURL: ch.state.Endpoint,
+	})
+}
+
+// awsAdvice adds the next command to what AWS refused.
+func awsAdvice(err error, account string) error {
+	switch {
+	case errors.Is(err, publish.ErrForeignBucket):
+		return advise(err, "choose another bucket: SETUP up --bucket NAME")
+	case errors.Is(err, publish.ErrWrongRegion):
+		return advise(err, "SETUP up --region with the bucket's region, or another --bucket")
+	case errors.Is(err, publish.ErrAccountBlock):
+		return advise(err, "aws s3control get-public-access-block --account-id "+account+
+			" shows it; open BlockPublicPolicy and RestrictPublicBuckets there, or serve the documents elsewhere: SETUP up --issuer-url URL")
+	}
+	return err
+}

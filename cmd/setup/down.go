@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/image"
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/role"
+)
+
+// downOptions are the flags of `down`.
+type downOptions struct {
+	dryRun      bool
+	immediately bool
+	wait        time.Duration
+}
+
+func (a *app) downCommand() *cobra.Command {
+	var o downOptions
+	c := &cobra.Command{
+		Use:   "down",
+		Short: "Remove what `up` and `iamserviceaccount create` made, and nothing else",
+		Long: `Remove the chain in reverse order: the webhook, the service accounts' annotations
+and roles, the issuer from the API servers, the provider, the documents and their
+bucket, the emulator. What others have made stays.
+
+The API servers get exactly their former flags. Pods carry tokens of the issuer
+for their own calls to the API server; before it is removed, kubelet renews
+them, which takes a minute or two. --immediately does not wait: such pods' calls
+then fail until kubelet has renewed their tokens.`,
+		RunE: func(c *cobra.Command, _ []string) error { return a.down(c.Context(), o) },
+	}
+	a.clusterFlags(c)
+	a.outputFlag(c, "text", "json")
+	f := c.Flags()
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
+	f.BoolVar(&o.immediately, "immediately", false, "do not wait for pods' tokens to be renewed")
+	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server may take to come up, and tokens to be renewed")
+	return c
+}
+
+func (a *app) down(ctx context.Context, o downOptions) error {
+	ch, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	d := &downRun{downOptions: o, chain: ch, report: a.newReport(orDefault(ch.state.Cluster, ch.c.Name), o.dryRun)}
+	if !ch.there {
+		d.report.say("cluster %s has no chain; nothing to remove", ch.c.Name)
+		return d.report.finish()
+	}
+	if err := ch.c.Check(ctx, cluster.InstallRights()...); err != nil {
+		return clusterAdvice(err)
+	}
+	d.report.Issuer = ch.iss.String()
+	d.report.say("cluster %s, issuer %s", ch.state.Cluster, ch.iss)
+	if err := d.connectAWS(ctx); err != nil {
+		return err
+	}
+	links := []func(context.Context) error{d.webhook, d.serviceAccounts, d.apiServer, d.roles, d.provider, d.documents, d.rest}
+	for _, link := range links {
+		if err := link(ctx); err != nil {
+			return clusterAdvice(err)
+		}
+	}
+	if err := d.report.finish(); err != nil {
+		return err
+	}
+	if o.dryRun {
+		d.report.say("\nNothing was changed: this was a dry run.")
+		return nil
+	}
+	d.report.say("\nNothing is left (%.1fs).", d.report.Seconds)
+	return nil
+}
+
+// downRun is one run of `down`.
+type downRun struct {
+	downOptions
+	*chain
+	report *report
+}
+
+// connectAWS finds the account, unless that was an emulator which is gone.
+func (d *downRun) connectAWS(ctx context.Context) error {
+	if d.state.Emulator == "true" {
+		_, err := d.c.Client().AppsV1().Deployments(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+	}
+	if err := d.chain.connectAWS(ctx); err != nil {
+		return err
+	}
+	d.report.calls = d.acct.calls
+	return nil
+}
+
+// webhook is removed first, so that no pod is made with a role that is about to
+// go.
+func (d *downRun) webhook(ctx context.Context) error {
+	objects, err := d.webhookObjects()
+	if err != nil {
+		return err
+	}
+	return d.report.link(ctx, plan.Webhook, func() string { return deploy.Namespace + "/" + deploy.WebhookName }, func(ctx context.Context) ([]plan.Step, error) {
+		// The namespace, the first of them, holds the record: it goes last.
+		return d.c.Delete(ctx, objects[1:], plan.Webhook)
+	})
+}
+
+func (d *downRun) serviceAccounts(ctx context.Context) error {
+	accounts, err := d.c.ServiceAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, sa := range accounts {
+		err := d.report.link(ctx, plan.ServiceAccount, func() string { return sa.Namespace + "/" + sa.Name }, func(ctx context.Context) ([]plan.Step, error) {
+			return d.c.Unannotate(ctx, sa.Namespace, sa.Name)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *downRun) apiServer(ctx context.Context) error {
+	options := d.issuerOptions()
+	options.Wait, options.Immediately = d.wait, d.immediately
+	return d.report.link(ctx, "API server", func() string { return "without --service-account-issuer=" + d.iss.String() }, func(ctx context.Context) ([]plan.Step, error) {
+		steps, err := d.c.RemoveIssuer(ctx, options)
+		if errors.Is(err, cluster.ErrNoNodeAccess) {
+			return nil, nil // never changed by us
+		}
+		return steps, err
+	})
+}
+
+func (d *downRun) roles(ctx context.Context) error {
+	if d.acct == nil {
+		return nil
+	}
+	names, err := role.List(ctx, d.acct.IAM, role.PathFor(d.state.Cluster))
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Role, err)
+	}
+	for _, name := range names {
+		err := d.report.link(ctx, plan.Role, func() string { return name }, func(ctx context.Context) ([]plan.Step, error) {
+			return role.Delete(ctx, d.acct.IAM, name, d.state.Cluster)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *downRun) provider(ctx context.Context) error {
+	if d.acct == nil {
+		return nil
+	}
+	return d.report.link(ctx, plan.Provider, func() string { return d.state.Provider }, func(ctx context.Context) ([]plan.Step, error) {
+		return provider.Delete(ctx, d.acct.IAM, d.state.Provider)
+	})
+}
+
+func (d *downRun) documents(ctx context.Context) error {
+	if d.acct == nil || d.state.Bucket == "" {
+		return nil
+	}
+	return d.report.link(ctx, plan.Documents, func() string { return "s3://" + d.state.Bucket }, func(ctx context.Context) ([]plan.Step, error) {
+		return d.s3Bucket(nil).Delete(ctx, discovery.Paths)
+	})
+}
+
+// rest removes everything of ours that is still in the cluster, the record with
+// its namespace last.
+func (d *downRun) rest(ctx context.Context) error {
+	name := "cluster"
+	if d.state.Emulator == "true" {
+		name = plan.Emulator
+	}
+	return d.report.link(ctx, name, func() string { return "namespace " + cluster.Namespace + ", images, files on nodes" }, func(ctx context.Context) ([]plan.Step, error) {
+		owned, err := d.c.Owned(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// Last of all the namespace with the record, the first of these.
+		steps, err := d.c.Delete(ctx, owned, name)
+		if err != nil {
+			return nil, err
+		}
+		state, err := d.c.RemoveNodeState(ctx)
+		if err != nil {
+			return nil, err
+		}
+		images, err := d.c.RemoveImages(ctx, image.Repository)
+		if err != nil {
+			return nil, err
+		}
+		return append(append(steps, state...), images...), nil
+	})
+}

@@ -1,0 +1,178 @@
+// Setup makes, shows and removes the chain that gives a pod an IAM role: the
+// operator's command of OpenIRSA. `setup --help` is the manual.
+//
+// How it speaks: results go to standard output, a line each, or as JSON;
+// everything else goes to standard error. An error says which link of the chain
+// it is about, what was tried and what was answered, and, after "next:", the
+// command to run. The exit status is 0 when all is done, 1 when something
+// failed, 2 when the command line is wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(Main(ctx, os.Args, os.Getenv, os.Stdout, os.Stderr))
+}
+
+// Main runs the command line args, whose first is the program's name, and
+// returns the exit status.
+func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	a := &app{name: programName(args[0]), getenv: getenv, out: stdout, err: stderr}
+	root := a.command()
+	root.SetArgs(args[1:])
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = advise(fmt.Errorf("stopped by a signal: %w", err), "run the same command again: it goes on where it stopped")
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", a.name, err)
+	if e, ok := errors.AsType[*adviceError](err); ok && e.next != "" {
+		fmt.Fprintf(stderr, "next: %s\n", strings.ReplaceAll(e.next, "SETUP", a.name))
+	}
+	if _, ok := errors.AsType[*usageError](err); ok || strings.HasPrefix(err.Error(), "unknown command") {
+		fmt.Fprintf(stderr, "See '%s --help'.\n", a.name)
+		return 2
+	}
+	return 1
+}
+
+// programName is what the user typed: kubectl runs a program called
+// kubectl-irsa as `kubectl irsa`.
+func programName(path string) string {
+	name := path[strings.LastIndexAny(path, `/\`)+1:]
+	if verb, ok := strings.CutPrefix(name, "kubectl-"); ok {
+		return "kubectl " + verb
+	}
+	return name
+}
+
+// app is one run of the program.
+type app struct {
+	name     string
+	getenv   func(string) string
+	out, err io.Writer
+
+	// Flags of all commands that reach a cluster.
+	kubeconfig, context, kindName string
+	region                        string
+	output                        string
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// adviceError is an error with the command to run next. "SETUP" in it stands
+// for the program's name.
+type adviceError struct {
+	err  error
+	next string
+}
+
+func (e *adviceError) Error() string { return e.err.Error() }
+func (e *adviceError) Unwrap() error { return e.err }
+
+func advise(err error, next string) error { return &adviceError{err, next} }
+
+const long = `OpenIRSA gives pods AWS credentials through IAM Roles for Service Accounts, on
+any Kubernetes cluster, as EKS does: the cluster signs a token, AWS STS verifies
+it against the cluster's public documents, and an IAM OIDC provider and the
+role's trust policy decide.
+
+  setup up --emulator                       the whole chain on the one kind cluster, no AWS account
+  setup up --kind-name dev --region eu-west-1     the same against AWS
+  setup iamserviceaccount create --namespace default --name app \
+      --attach-policy-arn arn:aws:iam::aws:policy/IAMReadOnlyAccess --approve
+  setup status                              each link: what is there
+  setup down                                remove it all
+  setup demo                                see it work, with no cluster and no AWS account
+
+AWS is reached as by the AWS CLI: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL and
+~/.aws are read. Kubernetes is reached as by kubectl: KUBECONFIG is read.`
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           strings.ReplaceAll(a.name, " ", "-"),
+		Short:         "IAM roles for service accounts on any Kubernetes cluster",
+		Long:          strings.ReplaceAll(long, "setup ", a.name+" "),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.name},
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.serviceAccountCommand(), a.kindConfigCommand(), a.imageCommand(), a.demoCommand())
+	for _, c := range root.Commands() {
+		wrapArgs(c)
+	}
+	return root
+}
+
+// wrapArgs turns a wrong number of arguments into an error of usage.
+func wrapArgs(c *cobra.Command) {
+	check := c.Args
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	if !c.HasSubCommands() {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return &usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		wrapArgs(sub)
+	}
+}
+
+// clusterFlags are those of every command that reaches a cluster.
+func (a *app) clusterFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&a.kindName, "kind-name", "", "name of the kind cluster (default: that of the current context, or the only one)")
+	f.StringVar(&a.kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, ~/.kube/config)")
+	f.StringVar(&a.context, "context", "", "context in the kubeconfig (default: the current one)")
+	c.MarkFlagsMutuallyExclusive("kind-name", "context")
+	c.MarkFlagsMutuallyExclusive("kind-name", "kubeconfig")
+	c.RegisterFlagCompletionFunc("kind-name", completeKindNames)
+}
+
+// outputFlag is -o with the formats that a command knows.
+func (a *app) outputFlag(c *cobra.Command, formats ...string) {
+	c.Flags().StringVarP(&a.output, "output", "o", formats[0], "output format: "+strings.Join(formats, ", "))
+	c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	pre := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		for _, f := range formats {
+			if a.output == f {
+				if pre != nil {
+					return pre(c, args)
+				}
+				return nil
+			}
+		}
+		return usagef("output format %q is not one of %s", a.output, strings.Join(formats, ", "))
+	}
+}

@@ -1,0 +1,456 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/image"
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/emulator"
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/provider"
+)
+
+// upOptions are the flags of `up`.
+type upOptions struct {
+	place
+	dryRun   bool
+	image    string
+	endpoint string
+	takeOver bool
+	wait     time.Duration
+}
+
+func (a *app) upCommand() *cobra.Command {
+	var o upOptions
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Make the whole chain: documents, provider, issuer and webhook",
+		Long: `Make everything that pods of a cluster need to assume IAM roles, link by link:
+
+  signing key   read from the API server; no new key is made
+  documents     the discovery document and the key set, in an S3 bucket
+  issuer        read back as a stranger reads it
+  provider      the IAM OIDC provider for it
+  API server    issues tokens with this issuer; the former one stays accepted
+  webhook       gives pods of annotated service accounts their token and role
+
+With --emulator all of AWS is an emulator in the cluster: no AWS account is
+needed, and pods find it by themselves.
+
+Run it again at any time: what is right stays unchanged, what is missing is made.`,
+		Example: `  setup up --emulator
+  setup up --kind-name dev --region eu-west-1
+  setup up --context prod --bucket my-bucket/clusters/prod
+  setup up --dry-run`,
+		RunE: func(c *cobra.Command, _ []string) error { return a.up(c.Context(), o) },
+	}
+	a.clusterFlags(c)
+	o.place.flags(c)
+	a.outputFlag(c, "text", "json")
+	f := c.Flags()
+	f.StringVar(&a.region, "region", "", "AWS region of the bucket, and the default region of pods (default: $AWS_REGION, ~/.aws/config)")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
+	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: built from the programs beside this one and loaded into the kind nodes)")
+	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator outside of the cluster")
+	f.BoolVar(&o.takeOver, "take-over", false, "use the documents and the provider of an earlier cluster of the same name")
+	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server or a Deployment may take to come up")
+	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
+	return c
+}
+
+func (a *app) up(ctx context.Context, o upOptions) error {
+	ch, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	u := &upRun{upOptions: o, chain: ch}
+	if err := u.prepare(ctx); err != nil {
+		return err
+	}
+	u.report = a.newReport(u.state.Cluster, o.dryRun)
+	u.report.say("cluster %s, issuer %s", u.state.Cluster, u.iss)
+	for _, link := range []func(context.Context) error{u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.provider, u.apiServer, u.webhook} {
+		if err := link(ctx); err != nil {
+			return err
+		}
+	}
+	u.report.Issuer, u.report.Target = u.iss.String(), u.target()
+	if err := u.report.finish(); err != nil {
+		return err
+	}
+	u.epilogue()
+	return nil
+}
+
+// upRun is one run of `up`.
+type upRun struct {
+	upOptions
+	*chain
+	report *report
+	mark   map[string]string // tags
+	docs   []discovery.Document
+	img    *image.Image // nil: in a registry
+}
+
+// prepare finds out everything that can stop the run, before the first write.
+func (u *upRun) prepare(ctx context.Context) error {
+	if err := u.c.Check(ctx, cluster.InstallRights()...); err != nil {
+		return clusterAdvice(err)
+	}
+	if u.there && u.state.Emulator == "true" {
+		u.emulator = true // it stays where it is
+	} else if u.there && u.emulator {
+		return advise(errors.New("the chain of this cluster is in AWS, not in an emulator"), "SETUP down first")
+	}
+	u.name = orDefault(u.name, orDefault(u.state.Cluster, u.c.Name))
+	if u.there && u.state.Cluster != u.name {
+		return advise(fmt.Errorf("the chain of this cluster is called %q", u.state.Cluster), "SETUP up --name "+u.state.Cluster+", or SETUP down first")
+	}
+	if err := u.readKeys(ctx); err != nil {
+		return err
+	}
+
+	// Who the account is: the emulator's is known before it runs.
+	id, partition := emulatorAccount, "aws"
+	region := orDefault(u.app.region, orDefault(u.state.Region, defaultRegion))
+	if !u.emulator {
+		if u.app.region == "" {
+			u.app.region = u.state.Region
+		}
+		if err := u.useAWS(ctx, "", nil); err != nil {
+			return err
+		}
+		id, region, partition = u.acct.ID, u.acct.Region, u.acct.Partition
+	}
+
+	want := u.state
+	want.Cluster, want.Account, want.Region, want.Partition = u.name, id, region, partition
+	var err error
+	if want.Issuer, want.Bucket, want.Prefix, err = u.whereTo(ctx, id, region); err != nil {
+		return err
+	}
+	if u.there && u.state.Issuer != want.Issuer {
+		return advise(fmt.Errorf("%s: the chain of this cluster has the issuer %s, not %s", plan.Issuer, u.state.Issuer, want.Issuer),
+			"SETUP down first, or run SETUP up with the flags of the first time")
+	}
+	if u.iss, err = issuer.Parse(want.Issuer); err != nil {
+		return err
+	}
+	want.Provider = u.iss.ProviderARN(partition, id)
+	if u.emulator {
+		want.Emulator = "true"
+	}
+	if u.emulator && want.Bucket != "" {
+		want.BucketOwned = "true" // whatever is in the emulator is ours
+	}
+	want.Endpoint = orDefault(u.endpoint, want.Endpoint)
+	u.state = want
+	if err := u.findImage(ctx); err != nil {
+		return err
+	}
+
+	// The API servers must be willing; planning is reading.
+	if _, err := u.c.SetIssuer(ctx, u.issuerOptions()); err != nil {
+		return fmt.Errorf("%s: %w", plan.Issuer, clusterAdvice(err))
+	}
+	if u.mark, err = u.tags(ctx); err != nil {
+		return err
+	}
+	if u.docs, err = discovery.Documents(u.iss, u.set); err != nil {
+		return err
+	}
+	if u.acct != nil {
+		return u.checkAWS(ctx)
+	}
+	return nil
+}
+
+// whereTo is the issuer, and its bucket unless it is served elsewhere.
+func (u *upRun) whereTo(ctx context.Context, account, region string) (iss, bucket, prefix string, err error) {
+	if u.issuerURL != "" {
+		parsed, err := u.parseIssuer()
+		return parsed.String(), "", "", err
+	}
+	if u.there && u.bucket == "" {
+		return u.state.Issuer, u.state.Bucket, u.state.Prefix, nil
+	}
+	parsed, err := u.place.issuer(ctx, account, region)
+	if err != nil {
+		return "", "", "", fmt.Errorf("%s: %w", plan.Issuer, err)
+	}
+	bucket, prefix, err = u.bucketAndPrefix(account)
+	return parsed.String(), bucket, prefix, err
+}
+
+// issuer is that of the place's bucket in an account.
+func (p place) issuer(ctx context.Context, account, region string) (issuer.URL, error) {
+	bucket, prefix, err := p.bucketAndPrefix(account)
+	if err != nil {
+		return issuer.URL{}, err
+	}
+	return s3Issuer(ctx, bucket, prefix, region)
+}
+
+// checkAWS refuses to touch what belongs to others.
+func (u *upRun) checkAWS(ctx context.Context) error {
+	there, ok, err := provider.Get(ctx, u.acct.IAM, u.iss.ProviderARN(u.acct.Partition, u.acct.ID))
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Provider, awsCause(err))
+	}
+	if uid := there.Tags[owner.UIDTag]; ok && uid != "" && uid != u.mark[owner.UIDTag] && !u.takeOver {
+		return advise(fmt.Errorf("%s: %s was made for another cluster called %q (uid %s, this one is %s), whose tokens would stop working",
+			plan.Provider, there.ARN, there.Tags[owner.ClusterTag], uid, u.mark[owner.UIDTag]),
+			"SETUP up --name ANOTHER, or, if that cluster is gone, SETUP up --take-over")
+	}
+	if u.state.Bucket == "" {
+		return nil
+	}
+	exists, err := u.s3Bucket(u.mark).Exists(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Documents, awsAdvice(err, u.acct.ID))
+	}
+	if !exists || ok && owner.Owns(there.Tags, u.name) && u.place.bucket == "" {
+		u.state.BucketOwned = "true" // made by us, now or by a cluster that we take over from
+	}
+	return nil
+}
+
+// signingKey is link 1.
+func (u *upRun) signingKey(context.Context) error {
+	u.report.add(linkReport{Link: plan.SigningKey, Result: unchanged, Object: u.describeKeys()})
+	return nil
+}
+
+// record writes down what is about to be made, before it is made, so that
+// `down` finds it whatever happens.
+func (u *upRun) record(ctx context.Context) error {
+	return u.report.link(ctx, "record", func() string { return "ConfigMap " + cluster.Namespace + "/openirsa" }, func(ctx context.Context) ([]plan.Step, error) {
+		return u.c.SetState(ctx, u.state)
+	})
+}
+
+// loadImage puts the image into the nodes that lack it.
+func (u *upRun) loadImage(ctx context.Context) error {
+	if u.img == nil {
+		return nil // pulled from a registry
+	}
+	return u.report.link(ctx, "image", func() string { return u.state.Image }, func(ctx context.Context) ([]plan.Step, error) {
+		return u.c.LoadImage(ctx, u.state.Image, u.img.Archive)
+	})
+}
+
+// findImage names the image, and builds it from the programs beside this one
+// unless it is in a registry.
+func (u *upRun) findImage(ctx context.Context) error {
+	if u.image != "" {
+		u.state.Image = u.image
+		return nil
+	}
+	if !u.c.Kind {
+		return advise(errors.New("image: this is not a kind cluster, into whose nodes an image could be loaded"), "push the image to a registry and name it: SETUP up --image REF")
+	}
+	arch, err := u.c.Architecture(ctx)
+	if err != nil {
+		return clusterAdvice(err)
+	}
+	if u.img, err = findImage(arch); err != nil {
+		return advise(fmt.Errorf("image: %w", err), "make build, then run the setup that it puts into bin/")
+	}
+	u.state.Image = u.img.Tag
+	return nil
+}
+
+// installEmulator installs the emulator and connects to it. In a dry run in
+// which it is not there yet, an empty one in this process takes its place and
+// answers as the new one would.
+func (u *upRun) installEmulator(ctx context.Context) error {
+	if !u.emulator {
+		return nil
+	}
+	params := deploy.EmulatorParams{Image: u.state.Image, ExtraArgs: []string{"--account=" + u.state.Account}}
+	if node, ok := u.c.StateNode(); ok {
+		params.Path, params.Node = cluster.StateDir, node.Name
+	}
+	objects, err := deploy.Emulator(params)
+	if err != nil {
+		return err
+	}
+	missing := false
+	err = u.report.link(ctx, plan.Emulator, func() string { return deploy.Namespace + "/" + deploy.EmulatorName + ": AWS STS, IAM and S3" },
+		func(ctx context.Context) ([]plan.Step, error) {
+			steps, err := u.c.MakeNodeState(ctx)
+			if err != nil {
+				return nil, err
+			}
+			more, err := u.c.Apply(ctx, objects, plan.Emulator)
+			steps = append(steps, more...)
+			if missing = len(steps) > 0; missing {
+				steps = append(steps, u.rollout(plan.Emulator, deploy.EmulatorName, objects))
+			}
+			return steps, err
+		})
+	if err != nil {
+		return err
+	}
+	if u.dryRun && missing {
+		server, err := emulator.New(emulator.Config{Account: u.state.Account})
+		if err != nil {
+			return err
+		}
+		if err := u.useAWS(ctx, "http://127.0.0.1", &http.Client{Transport: inProcess{server}}); err != nil {
+			return err
+		}
+		return u.checkAWS(ctx)
+	}
+	if err := u.connectAWS(ctx); err != nil {
+		return err
+	}
+	service, err := u.c.Client().CoreV1().Services(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("%s: reading its Service: %w", plan.Emulator, err)
+	}
+	// An address, not a name: SDKs then put the bucket into the path, where
+	// they would otherwise look up BUCKET.emulator.openirsa-system.svc.
+	u.state.Endpoint = fmt.Sprintf("http://%s:%d", service.Spec.ClusterIP, deploy.EmulatorPort)
+	if err := u.checkAWS(ctx); err != nil {
+		return err
+	}
+	steps, err := u.c.SetState(ctx, u.state)
+	if err != nil || u.dryRun {
+		return err
+	}
+	return plan.Run(ctx, steps, nil)
+}
+
+// inProcess answers requests with a handler.
+type inProcess struct{ handler http.Handler }
+
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	server := r.Clone(r.Context())
+	server.RequestURI = r.URL.RequestURI()
+	server.RemoteAddr = "127.0.0.1:0"
+	if server.Host == "" {
+		server.Host = r.URL.Host
+	}
+	if server.Body == nil {
+		server.Body = http.NoBody
+	}
+	t.handler.ServeHTTP(w, server)
+	return w.Result(), nil
+}
+
+// rollout waits for Deployments as a step, since nothing after it works without
+// them.
+func (u *upRun) rollout(link, name string, objects []*unstructured.Unstructured) plan.Step {
+	return plan.Step{Link: link, Action: plan.Update, Summary: "rollout of " + name, Do: func(ctx context.Context) error {
+		return u.c.Rollout(ctx, objects, u.wait)
+	}}
+}
+
+// documents are links 2 and 3.
+func (u *upRun) documents(ctx context.Context) error {
+	u.report.calls = u.acct.calls
+	get := u.stranger()
+	if u.state.Bucket == "" {
+		// Served by somebody else: they must be right already.
+		if err := discovery.Check(ctx, get, u.iss, u.docs); err != nil {
+			return advise(fmt.Errorf("%s: %w", plan.Issuer, err), "serve the cluster's documents there, for example with `issuer serve`, then run this again")
+		}
+		u.report.add(linkReport{Link: plan.Issuer, Result: unchanged, Object: u.iss.String() + " serves the cluster's keys"})
+		return nil
+	}
+	b := u.s3Bucket(u.mark)
+	var changed bool
+	err := u.report.link(ctx, plan.Documents, func() string { return "s3://" + strings.TrimSuffix(b.Bucket+"/"+b.Prefix, "/") }, func(ctx context.Context) ([]plan.Step, error) {
+		steps, err := b.Plan(ctx, u.docs)
+		changed = len(steps) > 0
+		return steps, err
+	})
+	if err != nil {
+		return awsAdvice(err, u.acct.ID)
+	}
+	if u.dryRun && changed {
+		return nil
+	}
+	start := time.Now()
+	u.report.doing(plan.Issuer, "reading the documents back as a stranger")
+	if err := b.Check(ctx, get, u.iss, u.docs, 30*time.Second); err != nil {
+		return awsAdvice(fmt.Errorf("%s: %w", plan.Issuer, err), u.acct.ID)
+	}
+	u.report.add(linkReport{Link: plan.Issuer, Result: unchanged, Object: u.iss.String() + ", read back as a stranger: equal", Seconds: time.Since(start).Seconds()})
+	return nil
+}
+
+// provider is link 4.
+func (u *upRun) provider(ctx context.Context) error {
+	want := u.wantProvider(u.mark)
+	return u.report.link(ctx, plan.Provider, func() string { return want.ARN }, func(ctx context.Context) ([]plan.Step, error) {
+		return provider.Plan(ctx, u.acct.IAM, want)
+	})
+}
+
+// apiServer makes the API servers issue tokens with the issuer.
+func (u *upRun) apiServer(ctx context.Context) error {
+	options := u.issuerOptions()
+	options.Wait = u.wait
+	err := u.report.link(ctx, "API server", func() string { return "--service-account-issuer=" + u.iss.String() }, func(ctx context.Context) ([]plan.Step, error) {
+		return u.c.SetIssuer(ctx, options)
+	})
+	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
+		return advise(err, "look at the log lines above; SETUP up tries again, SETUP down removes the rest")
+	}
+	return clusterAdvice(err)
+}
+
+// webhook is link 7.
+func (u *upRun) webhook(ctx context.Context) error {
+	objects, err := u.webhookObjects()
+	if err != nil {
+		return err
+	}
+	return u.report.link(ctx, plan.Webhook, func() string { return deploy.Namespace + "/" + deploy.WebhookName }, func(ctx context.Context) ([]plan.Step, error) {
+		steps, err := u.c.Apply(ctx, objects, plan.Webhook)
+		if len(steps) > 0 {
+			steps = append(steps, u.rollout(plan.Webhook, deploy.WebhookName, objects))
+		}
+		return steps, err
+	})
+}
+
+func (u *upRun) target() string {
+	if u.emulator {
+		return "emulator in the cluster, account " + u.state.Account
+	}
+	return "AWS account " + u.state.Account
+}
+
+// epilogue says what was done in sum, and what to do next.
+func (u *upRun) epilogue() {
+	r := u.report
+	r.say("")
+	switch {
+	case u.dryRun && r.changed():
+		r.say("Nothing was changed: this was a dry run.")
+		return
+	case !r.changed():
+		r.say("Everything is unchanged (%s to AWS, none of them a write, %.1fs).", plural(r.Calls, "call"), r.Seconds)
+		return
+	}
+	r.say("Done in %.1fs, with %s to AWS (%s). Give a service account a role:", r.Seconds, plural(r.Calls, "call"), plural(r.Writes, "write"))
+	r.say("  %s iamserviceaccount create --namespace default --name app --attach-policy-arn arn:%s:iam::aws:policy/IAMReadOnlyAccess --approve", u.app.name, u.state.Partition)
+}
