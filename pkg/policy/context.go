@@ -5,7 +5,8 @@ import "strings"
 // Context holds the condition keys of one request. Names are compared without
 // regard to case (IAM User Guide, "IAM JSON policy elements: Condition"). The
 // zero value is empty and ready. It is built for each request, so it is a
-// plain list: requests have some twenty keys.
+// plain list: requests have some twenty keys. A copy of the struct shares its
+// keys with the original; [Context.Clone] does not.
 //
 // A key is single-valued or multivalued by its nature, not by the number of
 // values it has ("Single-valued vs. multivalued context keys"): aws:TagKeys

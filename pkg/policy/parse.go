@@ -56,7 +56,7 @@ type element struct {
 
 // parseIdentity reads identity and session policies.
 func parseIdentity(kind Kind, doc []byte) (*Policy, *Error) {
-	if len(doc) > MaxDocument {
+	if len(doc) > maxBytes {
 		return nil, errSyntax
 	}
 	root, err := parseJSON(doc)

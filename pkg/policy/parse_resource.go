@@ -37,7 +37,7 @@ func parseBucket(doc []byte) (*Policy, *Error) {
 }
 
 func (g *resourceGrammar) parse(doc []byte) (*Policy, *Error) {
-	if len(doc) > MaxDocument {
+	if len(doc) > maxBytes {
 		return nil, g.fault(g.syntax)
 	}
 	root, err := parseJSON(doc)

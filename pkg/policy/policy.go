@@ -52,8 +52,12 @@ const (
 	MaxRoleInline  = 10240     // all inline policies of a role together
 	MaxSession     = 2048      // inline session policy, all characters counted
 	MaxBucket      = 20 * 1024 // bucket policy, in bytes
-	MaxDocument    = 131072    // any document as sent, in bytes; Parse refuses longer ones
+	MaxDocument    = 131072    // any document in a request to IAM, all characters counted
 )
+
+// maxBytes limits what Parse reads. AWS's own managed policies, to which its
+// quotas do not apply, have up to 150 KB.
+const maxBytes = 1 << 20
 
 // Size is the length of a document as IAM's quotas count it: in characters,
 // white space left out.
