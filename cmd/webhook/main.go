@@ -86,7 +86,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.metricsPort, "metrics-port", 9999, "port to listen on (http): /metrics, /healthz, /readyz")
 	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "how long to go on answering after SIGTERM, while the cluster takes the replica out of the service")
 	f.BoolVar(&o.debugHandlers, "enable-debugging-handlers", false, "serve /debug/alpha/cache, the annotations of the service accounts known, on the metrics port")
-	f.IntVarP(&o.verbosity, "v", "v", 0, "verbosity of the log; 4 and more logs each pod")
+	f.IntVarP(&o.verbosity, "v", "v", 0, "verbosity of the log: 4 logs each pod, more what the Kubernetes client does")
 
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; without it and --kube-api the pod's own service account is used")
 	f.StringVar(&o.kubeAPI, "kube-api", "", "URL of the API server")
@@ -234,7 +234,11 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	klog.SetSlogLogger(log.With("component", "client-go"))
+	clientLevel := slog.LevelInfo
+	if o.verbosity > 4 {
+		clientLevel = slog.Level(-o.verbosity) // klog's levels
+	}
+	klog.SetSlogLogger(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: clientLevel})).With("component", "client-go"))
 
 	config, err := clientcmd.BuildConfigFromFlags(o.kubeAPI, o.kubeconfig)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 type Metrics struct {
 	used       prometheus.Gauge
 	pods       *prometheus.CounterVec
-	missingSA  *prometheus.CounterVec
+	missingSA  prometheus.Counter
 	malformedN prometheus.Counter
 	requests   *prometheus.CounterVec
 	latencies  *prometheus.HistogramVec
@@ -33,10 +33,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "pod_identity_webhook_pod_count",
 			Help: "Pods that were granted an identity, by method: sts_web_identity or container_credentials.",
 		}, []string{"method"}),
-		missingSA: prometheus.NewCounterVec(prometheus.CounterOpts{
+		missingSA: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pod_identity_webhook_missing_sa_count",
 			Help: "Pods whose service account could not be found.",
-		}, nil),
+		}),
 		malformedN: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pod_identity_webhook_malformed_sa_count",
 			Help: "Pods whose service account has a malformed role, audience or expiration.",
@@ -87,7 +87,7 @@ func (m *Metrics) granted(credentials bool) {
 
 func (m *Metrics) missing() {
 	if m != nil {
-		m.missingSA.WithLabelValues().Inc()
+		m.missingSA.Inc()
 	}
 }
 
