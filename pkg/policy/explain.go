@@ -232,8 +232,11 @@ func (d Decision) String() string {
 		return fmt.Sprintf("%s is allowed by %s.", d.Action, d.Statement)
 	case d.Explicit:
 		s := fmt.Sprintf("%s is explicitly denied by %s", d.Action, d.Statement)
-		for i, c := range d.Matched {
-			s += []string{", where ", " and "}[min(i, 1)] + c.words()
+		if len(d.Matched) > 0 {
+			s += ", where " + d.Matched[0].words()
+		}
+		if n := len(d.Matched) - 1; n > 0 {
+			s += fmt.Sprintf(" and %s too", holdAs(n))
 		}
 		return s + "."
 	}
@@ -310,6 +313,13 @@ func quoted(values []string) string {
 		s += " or " + count(more, "other")
 	}
 	return s
+}
+
+func holdAs(n int) string {
+	if n == 1 {
+		return "1 other condition holds"
+	}
+	return fmt.Sprintf("%d other conditions hold", n)
 }
 
 func count(n int, noun string) string {

@@ -152,7 +152,6 @@ func TestDecisionFields(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	const p = "i.example/c1"
 	noAud := "Statement 0 lets in tokens of i.example/c1 for any of the provider's audiences: it has no condition that demands i.example/c1:aud."
 	noSub := "Statement 0 lets in every service account of i.example/c1: it has no condition that demands i.example/c1:sub."
 	const aud = `"i.example/c1:aud":"sts.amazonaws.com"`

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -120,6 +121,30 @@ func TestManyStars(t *testing.T) {
 		}
 	}
 	if d := time.Since(start); d > 20*time.Second {
+		t.Errorf("took %v", d)
+	}
+}
+
+// Large documents must not take more than linear time, in whatever they are
+// large.
+func TestLargeDocuments(t *testing.T) {
+	list := func(format string) string {
+		var all []string
+		for i := range 40_000 {
+			all = append(all, fmt.Sprintf(format, i))
+		}
+		return strings.Join(all, ",")
+	}
+	start := time.Now()
+	for _, s := range []string{
+		`"Action":[` + list(`"s%d:Get*"`) + `],"Resource":"*"`,
+		`"Action":"*","Resource":[` + list(`"arn:aws:s3:::b%d"`) + `]`,
+		`"Action":"*","Resource":"*","Condition":{"StringEquals":{` + list(`"k%d":"v"`) + `}}`,
+		`"Action":"*","Resource":"*","Condition":{"StringNotEquals":{"k":[` + list(`"%d"`) + `]}}`,
+	} {
+		identity(t, `{"Effect":"Allow",`+s+`}`, "s3:GetObject", "arn:aws:s3:::b/k", context("k", "v"))
+	}
+	if d := time.Since(start); d > 10*time.Second {
 		t.Errorf("took %v", d)
 	}
 }

@@ -78,6 +78,7 @@ func parseValue(d *json.Decoder, depth int) (node, error) {
 		if t == '{' {
 			n.kind = objectNode
 		}
+		seen := map[string]bool{}
 		for d.More() {
 			var name string
 			if n.kind == objectNode {
@@ -86,9 +87,10 @@ func parseValue(d *json.Decoder, depth int) (node, error) {
 					return node{}, err
 				}
 				name, _ = t.(string)
-				if _, ok := n.get(name); ok {
+				if seen[name] {
 					return node{}, fmt.Errorf("member %q is repeated", name)
 				}
+				seen[name] = true
 			}
 			v, err := parseValue(d, depth+1)
 			if err != nil {
@@ -109,8 +111,7 @@ func parseValue(d *json.Decoder, depth int) (node, error) {
 	return node{kind: nullNode, end: end}, nil
 }
 
-// get is the member of an object. Objects are small: the largest are
-// conditions with a handful of keys.
+// get is the member of an object.
 func (n node) get(name string) (node, bool) {
 	for _, m := range n.members {
 		if m.name == name {

@@ -44,16 +44,18 @@ type actionGroup struct {
 
 func compileActions(raw []string) actions {
 	a := actions{raw: raw}
+	groups := map[string]int{}
 	for _, s := range raw {
 		service, name, found := strings.Cut(strings.ToLower(s), ":")
 		if !found {
 			service, name = "*", service // "*" alone
 		}
 		g := compileGlob(name, globSyntax{wildcards: true})
-		i := slices.IndexFunc(a.groups, func(h actionGroup) bool { return h.service == service })
-		if i < 0 {
+		i, ok := groups[service]
+		if !ok {
+			i = len(a.groups)
+			groups[service] = i
 			a.groups = append(a.groups, actionGroup{service: service})
-			i = len(a.groups) - 1
 		}
 		a.groups[i].names = append(a.groups[i].names, g)
 	}
