@@ -1,0 +1,302 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestChain is one story: a cluster with pods on it gets the chain, uses it, is refused where it must be, loses its
+// emulator, and is in the end as it was.
+func TestChain(t *testing.T) {
+	t.Cleanup(func() { explain(t) })
+	steps := []struct {
+		name string
+		run  func(*testing.T)
+		// The story ends if this fails.
+		vital bool
+	}{
+		{"Before", testBefore, true},
+		{"Up", testUp, true},
+		{"OldPods", testOldPods, false},
+		{"UpAgain", testUpAgain, false},
+		{"Yardstick", testYardstick, false},
+		{"S3", testS3, false},
+		{"Refused", testRefused, false},
+		{"EmulatorKilled", testEmulatorKilled, false},
+		{"BadRoles", testBadRoles, false},
+		{"Down", testDown, false},
+		{"Interrupted", testInterrupted, false},
+	}
+	for _, s := range steps {
+		start := time.Now()
+		ok := t.Run(s.name, s.run)
+		t.Logf("%-16s %.1fs", s.name, time.Since(start).Seconds())
+		if err := context.Cause(suite); err != nil {
+			t.Fatal(err)
+		}
+		if !ok && s.vital {
+			t.Fatalf("without %s the rest makes no sense", s.name)
+		}
+	}
+}
+
+// What was there before the first `up`.
+var before struct {
+	snapshot *snapshot
+	token    string // for the API server
+	pod      pod    // with a token for the API server
+	issuer   string
+}
+
+func testBefore(t *testing.T) {
+	if installed(t) {
+		t.Skip("the chain is up already")
+	}
+	before.snapshot = primary.snapshot(t)
+	before.issuer = primary.issuer(t)
+	primary.namespace(t, "e2e-before")
+	before.token = primary.token(t, "e2e-before", "default")
+	before.pod = primary.pod(t, podSpec{namespace: "e2e-before", name: "old", image: client, args: []string{"/client", "sleep"}}).running(t)
+	checkPodToken(t, before.pod)
+}
+
+// installed reports whether the chain is recorded in the cluster.
+func installed(t testing.TB) bool {
+	t.Helper()
+	_, err := primary.client.CoreV1().ConfigMaps(system).Get(suite, "openirsa", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false
+	}
+	if err != nil {
+		t.Fatalf("reading the record: %v", err)
+	}
+	return true
+}
+
+// needChain makes the chain if it is not there.
+func needChain(t testing.TB) {
+	t.Helper()
+	if !installed(t) {
+		setup(t, "up", "--emulator").ok(t)
+	}
+}
+
+// issuer is what the API server says of itself.
+func (k *kube) issuer(t testing.TB) string {
+	t.Helper()
+	var doc struct{ Issuer string }
+	poll(t, 30*time.Second, "reading the API server's issuer", func(ctx context.Context) error {
+		b, err := k.client.RESTClient().Get().AbsPath("/.well-known/openid-configuration").DoRaw(ctx)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(b, &doc)
+	})
+	return doc.Issuer
+}
+
+// checkPodToken: the token that Kubernetes itself gave the pod is good for the API server.
+func checkPodToken(t testing.TB, p pod) {
+	t.Helper()
+	r := p.exec(t, "", "/client", "whoami")
+	if r.code != 0 || !strings.HasPrefix(r.stdout, "system:serviceaccount:"+p.namespace+":") {
+		t.Errorf("pod %s at the API server: exit %d: %s%s", p, r.code, r.stdout, r.stderr)
+	}
+}
+
+func testUp(t *testing.T) {
+	if installed(t) {
+		t.Skip("the chain is up already")
+	}
+	r := setup(t, "up", "--emulator", "-o", "json").ok(t)
+	v := r.report(t)
+	if v.Cluster != mainCluster {
+		t.Errorf("cluster %q, want it named after the kind cluster: %q", v.Cluster, mainCluster)
+	}
+	for _, l := range v.Links {
+		t.Logf("%-16s %-10s %5.1fs  %3d calls %3d writes  %s", l.Link, l.Result, l.Seconds, l.Calls, l.Writes, l.Object)
+		if l.Link != "signing key" && l.Result == "unchanged" {
+			t.Errorf("first up: %s: %s", l.Link, l.Result)
+		}
+	}
+	t.Logf("%-16s %-10s %5.1fs  %3d calls %3d writes", "all", "", r.took.Seconds(), v.Calls, v.Writes)
+
+	if got := primary.issuer(t); got != v.Issuer {
+		t.Errorf("the API server says issuer %q, setup says %q", got, v.Issuer)
+	}
+	flags := primary.apiServerFlags(t)
+	if want := []string{v.Issuer, before.issuer}; before.issuer != "" && !cmp.Equal(flags["service-account-issuer"], want) {
+		t.Errorf("the API server runs with issuers %q, want %q", flags["service-account-issuer"], want)
+	}
+}
+
+// testOldPods: what was there before `up` goes on working: the token at hand, and the pod with the token that its
+// kubelet got it.
+func testOldPods(t *testing.T) {
+	needChain(t)
+	if before.token == "" {
+		t.Skip("the chain was up before the tests")
+	}
+	user, err := primary.whoami(suite, before.token)
+	if want := "system:serviceaccount:e2e-before:default"; err != nil || user != want {
+		t.Errorf("a token from before: user %q, error %v, want %q", user, err, want)
+	}
+	checkPodToken(t, before.pod)
+	o, err := before.pod.get(suite)
+	if err != nil || o.Status.ContainerStatuses[0].RestartCount != 0 {
+		t.Errorf("the pod from before: restarted, or: %v", err)
+	}
+	// A new pod gets a token of the new issuer for the API server.
+	checkPodToken(t, primary.pod(t, podSpec{namespace: "e2e-before", name: "new", image: client, args: []string{"/client", "sleep"}}).running(t))
+}
+
+// testUpAgain: the second run finds everything in place and writes nothing, neither to Kubernetes nor to AWS.
+func testUpAgain(t *testing.T) {
+	needChain(t)
+	versions := func() string {
+		return primary.node(t, `export KUBECONFIG=/etc/kubernetes/admin.conf
+kinds=$(kubectl api-resources --verbs=list -o name | grep -v -E '^(events|leases|podmetrics|nodemetrics)' | paste -sd,)
+kubectl get "$kinds" -A -l app.kubernetes.io/part-of=openirsa -o jsonpath='{range .items[*]}{.kind} {.metadata.namespace} {.metadata.name} {.metadata.resourceVersion}{"\n"}{end}' | sort
+kubectl get cm -n openirsa-system openirsa -o jsonpath='{.metadata.resourceVersion}{"\n"}'
+for p in $(pgrep -x kube-apiserver); do stat -c "%n %Y" /proc/$p; done
+stat -c "%n %i %Y" /etc/kubernetes/manifests/*; sha256sum /etc/kubernetes/manifests/*`)
+	}
+	was, at := versions(), mark(t)
+	if n := strings.Count(was, "\n"); n < 10 {
+		t.Fatalf("%d objects of the chain are labelled, want more:\n%s", n, was)
+	}
+	r := setup(t, "up", "--emulator", "-o", "json").ok(t)
+	v := r.report(t)
+	for _, l := range v.Links {
+		if l.Result != "unchanged" {
+			t.Errorf("second up: %s: %s", l.Link, l.Result)
+		}
+	}
+	if v.Writes != 0 {
+		t.Errorf("second up: %d writes to AWS by setup's own count, want 0", v.Writes)
+	}
+	if diff := cmp.Diff(was, versions()); diff != "" {
+		t.Errorf("second up changed the cluster (-before +after):\n%s", diff)
+	}
+	reads := 0
+	for _, e := range since(t, at) {
+		_, op, _ := strings.Cut(e.Action, ":")
+		if strings.HasPrefix(op, "Get") || strings.HasPrefix(op, "List") || strings.HasPrefix(op, "Head") {
+			reads++
+			continue
+		}
+		t.Errorf("second up: %s", e)
+	}
+	t.Logf("second up: %.1fs, %d calls to AWS, %d events, all of them reads", r.took.Seconds(), v.Calls, reads)
+
+	text := setup(t, "up", "--emulator").ok(t)
+	if !strings.Contains(text.stdout, "unchanged") || strings.Contains(text.stdout, "created") || strings.Contains(text.stdout, "updated") {
+		t.Errorf("second up does not say that all is unchanged:\n%s", text.stdout)
+	}
+}
+
+func testDown(t *testing.T) {
+	needChain(t)
+	primary.namespace(t, "e2e-down")
+	during := primary.pod(t, podSpec{namespace: "e2e-down", name: "during", image: client, args: []string{"/client", "sleep"}}).running(t)
+	checkPodToken(t, during)
+	setup(t, "down").ok(t)
+	checkAsBefore(t)
+	// Pods that got their token for the API server while the issuer was ours have one of the old issuer by now.
+	checkPodToken(t, during)
+	if before.token != "" {
+		checkPodToken(t, before.pod)
+		user, err := primary.whoami(suite, before.token)
+		if err != nil {
+			t.Errorf("a token from before: user %q, error %v", user, err)
+		}
+	}
+	again := setup(t, "down").ok(t)
+	if strings.Contains(again.stdout, "deleted") {
+		t.Errorf("second down:\n%s", again.stdout)
+	}
+}
+
+// checkAsBefore: the cluster is as it was before the first `up`, but for what the tests made.
+func checkAsBefore(t *testing.T) {
+	t.Helper()
+	if before.snapshot == nil {
+		if installed(t) {
+			t.Error("the record is still there")
+		}
+		t.Log("the chain was up before the tests: nothing to compare with")
+		return
+	}
+	// Kubernetes' garbage collection takes its time.
+	var diff string
+	poll(t, time.Minute, "waiting for the cluster to be as before", func(context.Context) error {
+		if diff = cmp.Diff(before.snapshot, primary.snapshot(t)); diff != "" {
+			return errors.New("it differs (-before +after):\n" + diff)
+		}
+		return nil
+	})
+}
+
+// testInterrupted: SIGINT at any moment ends setup with an error and the next command, and a second run mends what
+// the first left; then the same for down.
+func testInterrupted(t *testing.T) {
+	if installed(t) {
+		setup(t, "down").ok(t)
+	}
+	interrupted := func(after time.Duration, args ...string) {
+		t.Helper()
+		v := invocation{interrupt: func(send func()) { time.AfterFunc(after, send) }}
+		r := v.run(t, args...)
+		switch {
+		case r.code == 0:
+			t.Logf("%v was done before %v", args, after)
+		case r.code != 1 || !strings.Contains(r.stderr, "signal") || !strings.Contains(r.stderr, "next: "):
+			t.Errorf("interrupted %v after %v: exit %d, want 1, the word signal and what is next:\n%s", args, after, r.code, r.stderr)
+		case r.took > after+15*time.Second:
+			t.Errorf("interrupted %v after %v: it took %v more to end", args, after, r.took-after)
+		}
+	}
+	for _, after := range []time.Duration{time.Second, 3 * time.Second, 6 * time.Second, 12 * time.Second} {
+		interrupted(after, "up", "--emulator")
+	}
+	setup(t, "up", "--emulator").ok(t)
+	primary.namespace(t, "e2e-interrupted")
+	setup(t, "iamserviceaccount", "create", "--namespace", "e2e-interrupted", "--name", "app",
+		"--attach-policy-arn", "arn:aws:iam::aws:policy/IAMReadOnlyAccess", "--approve").ok(t)
+	r := primary.run(t, podSpec{namespace: "e2e-interrupted", name: "app", serviceAccount: "app", image: client, args: []string{"/client", "identity"}})
+	if r.code != 0 || !strings.Contains(r.stdout, ":assumed-role/") {
+		t.Errorf("after interrupted ups and a last one: exit %d: %s", r.code, r.stdout)
+	}
+	for _, after := range []time.Duration{2 * time.Second, 8 * time.Second} {
+		interrupted(after, "down")
+	}
+	setup(t, "down").ok(t)
+	checkAsBefore(t)
+}
+
+// explain writes what an engineer looks at first.
+func explain(t *testing.T) {
+	if !t.Failed() || suite.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(suite, time.Minute)
+	defer cancel()
+	out, err := primary.tryNode(ctx, `export KUBECONFIG=/etc/kubernetes/admin.conf
+kubectl get pods -A -o wide; kubectl get events -A --sort-by=.lastTimestamp | tail -30
+for p in $(kubectl get pods -n openirsa-system -o name); do echo "== $p"; kubectl logs -n openirsa-system "$p" --tail=40; done`)
+	t.Logf("the cluster after the failure (%v):\n%s", err, out)
+	if list, _, err := events(ctx, map[string][]string{"limit": {"20"}}); err == nil {
+		for _, e := range list {
+			t.Log(e)
+		}
+	}
+}
