@@ -1,0 +1,283 @@
+package discovery
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/openirsa/openirsa/pkg/issuer"
+)
+
+// Handler serves the documents of any number of issuers over HTTP, from memory:
+// a request costs two map lookups and allocates nothing. An issuer is found by
+// the host and the path of the request, so a host that no issuer has is
+// answered 404 whatever the path. The zero Handler serves none.
+//
+//	var h discovery.Handler
+//	h.Update(map[issuer.URL][]discovery.Document{iss: docs})
+//	http.ListenAndServe(addr, &h)
+type Handler struct {
+	// ForwardedHost takes the host from X-Forwarded-Host where the request has
+	// one. Only for a server that nobody but a proxy can reach; a proxy that
+	// keeps the Host header needs no such trust.
+	ForwardedHost bool
+
+	mu     sync.Mutex // held by Update
+	index  atomic.Pointer[map[place]*entry]
+	counts [outcomes]atomic.Uint64
+}
+
+// place is where an issuer is: its host, lower-case, and its path, decoded and
+// without a slash at the end.
+type place struct{ host, path string }
+
+// entry are the files of an issuer, replaced one by one.
+type entry struct {
+	jwks, discovery atomic.Pointer[file]
+}
+
+// file is a document with all of its header fields made.
+type file struct {
+	body                      []byte
+	contentType, etag, length []string
+}
+
+// What is the same for all files. The slices are never changed: they are
+// shared by all responses.
+var (
+	cacheControl = []string{CacheControl}
+	allow        = []string{"GET, HEAD"}
+	contentTypes sync.Map // string to []string
+)
+
+func newFile(doc Document) *file {
+	contentType, _ := contentTypes.LoadOrStore(doc.ContentType, []string{doc.ContentType})
+	// The tag is strong (RFC 9110, section 8.8.1): equal tags, equal bytes.
+	sum := sha256.Sum256(doc.Body)
+	return &file{
+		body:        doc.Body,
+		contentType: contentType.([]string),
+		etag:        []string{`"` + base64.RawURLEncoding.EncodeToString(sum[:18]) + `"`},
+		length:      []string{strconv.Itoa(len(doc.Body))},
+	}
+}
+
+// Update replaces the documents of the given issuers, and removes those whose
+// documents are nil. Other issuers stay as they are. The handler keeps the
+// bodies, which must not change. Requests that are under way see either the old
+// documents or the new.
+//
+// An update that adds or removes issuers copies the index of all, which takes
+// some milliseconds for 100,000 of them: add many at once.
+func (h *Handler) Update(changes map[issuer.URL][]Document) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var index map[place]*entry
+	if p := h.index.Load(); p != nil {
+		index = *p
+	}
+	copied := false
+	own := func() {
+		if !copied {
+			if index = maps.Clone(index); index == nil {
+				index = make(map[place]*entry, len(changes))
+			}
+			copied = true
+		}
+	}
+	for iss, docs := range changes {
+		u, err := url.Parse(iss.String())
+		if err != nil || iss.IsZero() {
+			return fmt.Errorf("serving issuer %q: it is not one", iss)
+		}
+		at := place{u.Host, u.Path}
+		e := index[at]
+		if docs == nil {
+			if e != nil {
+				own()
+				delete(index, at)
+			}
+			continue
+		}
+		if e == nil {
+			own()
+			e = &entry{}
+			index[at] = e
+		}
+		for _, doc := range docs { // in publication order
+			switch doc.Path {
+			case issuer.JWKSPath:
+				e.jwks.Store(newFile(doc))
+			case issuer.DiscoveryPath:
+				e.discovery.Store(newFile(doc))
+			default:
+				return fmt.Errorf("serving issuer %q: a document at %q is not known", iss, doc.Path)
+			}
+		}
+	}
+	if copied {
+		h.index.Store(&index)
+	}
+	return nil
+}
+
+// Len is the number of issuers that are served.
+func (h *Handler) Len() int {
+	if p := h.index.Load(); p != nil {
+		return len(*p)
+	}
+	return 0
+}
+
+// ServesHost reports whether a host is that of an issuer. It looks at all of
+// them.
+func (h *Handler) ServesHost(host string) bool {
+	if p := h.index.Load(); p != nil {
+		for at := range *p {
+			if name, _, _ := strings.Cut(at.host, ":"); name == host || at.host == host {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ServeHTTP answers GET and HEAD (RFC 9110), with a strong ETag and 304 for a
+// reader that has the document, and [CacheControl].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f, kind := h.find(r)
+	header := w.Header()
+	switch {
+	case f == nil:
+		h.count(kind, http.StatusNotFound)
+		http.Error(w, "404 not found", http.StatusNotFound)
+		return
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		h.count(kind, http.StatusMethodNotAllowed)
+		header["Allow"] = allow
+		http.Error(w, "405 method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	header["Cache-Control"] = cacheControl
+	header["Etag"] = f.etag
+	if matches(r.Header["If-None-Match"], f.etag[0]) {
+		h.count(kind, http.StatusNotModified)
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.count(kind, http.StatusOK)
+	header["Content-Type"] = f.contentType
+	header["Content-Length"] = f.length
+	if r.Method == http.MethodGet {
+		w.Write(f.body) // a reader who has left needs no answer
+	}
+}
+
+// find is the file that a request is for, nil if there is none.
+func (h *Handler) find(r *http.Request) (*file, int) {
+	path, kind := r.URL.Path, kindOther
+	if p, ok := strings.CutSuffix(path, issuer.JWKSPath); ok {
+		path, kind = p, kindJWKS
+	} else if p, ok := strings.CutSuffix(path, issuer.DiscoveryPath); ok {
+		path, kind = p, kindDiscovery
+	}
+	index := h.index.Load()
+	if kind == kindOther || index == nil {
+		return nil, kindOther
+	}
+	host := r.Host
+	if h.ForwardedHost {
+		if v := r.Header["X-Forwarded-Host"]; len(v) > 0 {
+			host = v[0]
+		}
+	}
+	e := (*index)[place{host, path}]
+	if e == nil {
+		// Rare spellings of the host: capitals, and the default port.
+		e = (*index)[place{canonicalHost(host), path}]
+	}
+	switch {
+	case e == nil:
+		return nil, kindOther
+	case kind == kindJWKS:
+		return e.jwks.Load(), kind
+	default:
+		return e.discovery.Load(), kind
+	}
+}
+
+func canonicalHost(host string) string {
+	host = strings.ToLower(host)
+	if h, ok := strings.CutSuffix(host, ":443"); ok {
+		return h
+	}
+	return strings.TrimSuffix(host, ":80") // of a proxy in front
+}
+
+// matches reports whether an If-None-Match field names the tag (RFC 9110,
+// section 13.1.2: weak comparison, "*" is any).
+func matches(field []string, etag string) bool {
+	for _, list := range field {
+		for list != "" {
+			var tag string
+			tag, list, _ = strings.Cut(list, ",") // no tag of ours has a comma
+			tag = strings.TrimPrefix(strings.Trim(tag, " \t"), "W/")
+			if tag == etag || tag == "*" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Requests are counted by what they were for and how they were answered.
+const (
+	kindOther = iota
+	kindJWKS
+	kindDiscovery
+	kinds
+
+	outcomes = kinds * 4
+)
+
+var (
+	kindNames = [kinds]string{"none", "jwks", "discovery"}
+	codes     = [4]int{http.StatusOK, http.StatusNotModified, http.StatusNotFound, http.StatusMethodNotAllowed}
+)
+
+func (h *Handler) count(kind, code int) {
+	for i, c := range codes {
+		if c == code {
+			h.counts[kind*len(codes)+i].Add(1)
+		}
+	}
+}
+
+// Count is how many requests were for a Document ("jwks", "discovery", or
+// "none" if there is no such document) and answered with the status Code.
+type Count struct {
+	Document string
+	Code     int
+	N        uint64
+}
+
+// Counts are the requests since the start, by every pair of document and code
+// that can be.
+func (h *Handler) Counts() []Count {
+	var all []Count
+	for kind, name := range kindNames {
+		for i, code := range codes {
+			if (kind == kindOther) == (code == http.StatusNotFound) {
+				all = append(all, Count{name, code, h.counts[kind*len(codes)+i].Load()})
+			}
+		}
+	}
+	return all
+}
