@@ -426,6 +426,7 @@ func TestVariables(t *testing.T) {
 		{"arn:aws:s3:::mybucket/${aws:username}/*", "arn:aws:s3:::mybucket/Carlos/x", david, false},
 		{"arn:aws:s3:::mybucket/${aws:username}/*", "arn:aws:s3:::mybucket//x", nil, false},
 		{"arn:aws:s3:::mybucket/${aws:username}/*", "arn:aws:s3:::mybucket/David/x", &multi, false},
+		{"arn:aws:s3:::mybucket/${aws:username}/*", "arn:aws:s3:::mybucket//x", &multi, false},
 		{"arn:aws:s3:::bucket/${aws:PrincipalTag/department}", "arn:aws:s3:::bucket/sales", david, true},
 		{"arn:aws:s3:::bucket/${aws:PrincipalTag/team, 'company-wide'}", "arn:aws:s3:::bucket/company-wide", david, true},
 		{"arn:aws:s3:::bucket/${aws:PrincipalTag/department, 'company-wide'}", "arn:aws:s3:::bucket/company-wide", david, false},
@@ -695,6 +696,7 @@ func TestAlgorithm(t *testing.T) {
 		{"abroad, bucket only", session, elsewhere, docs{"bucket": aws(session.ARN)}, noIdentity},
 		{"abroad, everyone, no identity", session, elsewhere, docs{"bucket": bucket(`"*"`)}, noIdentity},
 		{"abroad, both", session, elsewhere, docs{"identity": yes, "bucket": aws(session.EntityARN)}, ""},
+		{"abroad, role, no identity", session, elsewhere, docs{"bucket": aws(session.EntityARN)}, noIdentity},
 		{"abroad, root", session, elsewhere, docs{"identity": yes, "bucket": aws("123456789012")}, ""},
 		{"abroad, everyone", session, elsewhere, docs{"identity": yes, "bucket": bucket(`"*"`)}, ""},
 		{"abroad, boundary lacks", session, elsewhere, docs{"identity": yes, "boundary": no, "bucket": aws(session.ARN)}, noBoundary},
@@ -785,9 +787,13 @@ func TestBind(t *testing.T) {
 	}
 	// A unique id in the document itself.
 	byID := mustParse(t, policy.Trust, strings.Replace(doc, session.EntityARN, session.ID, 1))
-	d = policy.Evaluate(&policy.Request{Principal: session, Action: "sts:AssumeRole"},
-		&policy.Policies{Resource: &policy.Named{Name: "R", Policy: byID}})
-	if !d.Allowed {
+	policies := &policy.Policies{Resource: &policy.Named{Name: "R", Policy: byID}}
+	if d = policy.Evaluate(&policy.Request{Principal: session, Action: "sts:AssumeRole"}, policies); !d.Allowed {
+		t.Error(d)
+	}
+	// It names the role, so that session policies limit it.
+	policies.HasSession = true
+	if d = policy.Evaluate(&policy.Request{Principal: session, Action: "sts:AssumeRole"}, policies); d.Type != policy.SessionType {
 		t.Error(d)
 	}
 }

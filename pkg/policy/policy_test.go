@@ -110,6 +110,10 @@ func TestParseIdentityRefuses(t *testing.T) {
 			allow(list + `,"Resource":["arn:error:s3:::example_bucket","arn:error:s3::example_bucket"]`),
 			`Partition "error" is not valid for resource "arn:error:s3:::example_bucket".`,
 		},
+		{
+			allow(list + `,"Resource":["arn:error:s3::example_bucket","arn:error:s3:::example_bucket"]`),
+			`Partition "error" is not valid for resource "arn:error:s3:::example_bucket".`,
+		},
 		{allow(list), noRes},
 		{allow(list + `,"Resource":[]`), noRes},
 		{allow(bucket), noAction},
