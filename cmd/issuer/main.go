@@ -1,0 +1,109 @@
+// Issuer keeps the public documents of clusters where AWS reads them: it serves
+// them, or keeps an S3 bucket in step with a cluster's keys. `issuer --help` is
+// the manual.
+//
+// How it speaks: what it does is logged to standard error, a line each; nothing
+// goes to standard output but what was asked for. The exit status is 0 when it
+// was told to stop or all is done, 1 when something failed, 2 when the command
+// line is wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no certificates of its own
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	if err == nil {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "issuer: %v\n", err)
+	if _, ok := errors.AsType[*usageError](err); ok || strings.HasPrefix(err.Error(), "unknown command") {
+		fmt.Fprintln(os.Stderr, "See 'issuer --help'.")
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
+
+// run is the program. It ends when ctx does, without error then.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	a := &app{getenv: getenv, stdout: stdout, stderr: stderr}
+	root := &cobra.Command{
+		Use:   "issuer",
+		Short: "Keep the public documents of clusters where AWS reads them",
+		Long: `The issuer of a cluster's service-account tokens is a URL below which AWS reads
+two documents: the discovery document and the set of public keys.
+
+  issuer serve --config issuer.yaml      serves those of many clusters over HTTP(S)
+  issuer publish --bucket B              keeps those of one cluster in an S3 bucket`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return a.openLog()
+		},
+	}
+	root.PersistentFlags().StringVar(&a.logFormat, "log-format", "text", "text or json")
+	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(a.serveCommand(), a.publishCommand())
+	for _, c := range root.Commands() {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(c, args); err != nil {
+				return &usageError{err}
+			}
+			return nil
+		}
+	}
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+// app is one run of the program.
+type app struct {
+	getenv         func(string) string
+	stdout, stderr io.Writer
+
+	logFormat, logLevel string
+	log                 *slog.Logger
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+func (a *app) openLog() error {
+	options := &slog.HandlerOptions{}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
+		return usagef("--log-level %q is not debug, info, warn or error", a.logLevel)
+	}
+	options.Level = level
+	switch a.logFormat {
+	case "text":
+		a.log = slog.New(slog.NewTextHandler(a.stderr, options))
+	case "json":
+		a.log = slog.New(slog.NewJSONHandler(a.stderr, options))
+	default:
+		return usagef("--log-format %q is neither text nor json", a.logFormat)
+	}
+	return nil
+}
