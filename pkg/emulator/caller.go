@@ -52,7 +52,9 @@ func (s *Server) identify(c *call, sig *sigv4.Signature, payloadHash string) (si
 	if failure != nil {
 		return sigv4.Key{}, failure
 	}
-	key, err := s.verifier.Verify(c.r, sig, secret, payloadHash, c.at)
+	// A clock that was moved ahead moves tokens and sessions, not the clocks of
+	// clients, so signatures are held against the clock as it was given.
+	key, err := s.verifier.Verify(c.r, sig, secret, payloadHash, s.config.Now())
 	if err != nil {
 		return sigv4.Key{}, signatureFailure(err)
 	}
@@ -190,10 +192,22 @@ func (s *Server) identifyQuery(c *call) *awsError {
 		_, failure = s.identify(c, &sig, sigv4.HashPayload(c.body))
 	}
 	if failure == nil {
-		return nil
+		return s.refuseIAM(c)
 	}
 	e := failure.queryError()
 	s.refuse(c, "signature", failure.why, e)
+	return e
+}
+
+// refuseIAM refuses to let sessions of GetSessionToken, which never have MFA
+// here, and of GetFederationToken call IAM (IAM User Guide, "Compare AWS STS
+// credentials").
+func (s *Server) refuseIAM(c *call) *awsError {
+	if c.service != "iam" || c.caller.session == nil || c.caller.session.kind == roleSession {
+		return nil
+	}
+	e := (&authFailure{kind: badToken}).queryError()
+	s.refuse(c, "signature", "IAM does not accept the credentials of GetSessionToken without MFA, nor those of GetFederationToken", e)
 	return e
 }
 

@@ -49,7 +49,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 		"status":    "ok",
 		"account":   s.config.Account,
 		"partition": s.config.Partition,
-		"time":      s.now().UTC().Format(time.RFC3339),
+		"time":      s.Now().UTC().Format(time.RFC3339),
 	})
 }
 
@@ -117,7 +117,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 // parseSince reads a time, or how long ago it was.
 func (s *Server) parseSince(v string) (time.Time, error) {
 	if d, err := time.ParseDuration(strings.TrimPrefix(v, "-")); err == nil {
-		return s.now().Add(-d), nil
+		return s.Now().Add(-d), nil
 	}
 	return time.Parse(time.RFC3339, v)
 }
@@ -147,7 +147,7 @@ func (s *Server) serveClock(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.FastForward(d)
-	writeJSON(w, http.StatusOK, map[string]string{"time": s.now().UTC().Format(time.RFC3339)})
+	writeJSON(w, http.StatusOK, map[string]string{"time": s.Now().UTC().Format(time.RFC3339)})
 }
 
 // serveInject injects a fault: the fields of [Fault], latency as "200ms".

@@ -219,13 +219,15 @@ func (s *Server) load() error {
 // Close ends the use of the state file. No request may be under way.
 func (s *Server) Close() error { return s.store.close() }
 
-// now is the emulator's time.
-func (s *Server) now() time.Time {
+// Now is the emulator's time.
+func (s *Server) Now() time.Time {
 	return s.config.Now().Add(time.Duration(s.offset.Load()))
 }
 
 // FastForward moves the clock ahead, so that tokens and sessions expire and
 // cached keys grow old without anybody waiting. A negative d moves it back.
+// Signatures go on being held against the clock of [Config], by which clients
+// sign.
 func (s *Server) FastForward(d time.Duration) { s.offset.Add(int64(d)) }
 
 // arn is an ARN of the emulator's account. STS and IAM have no regions in
@@ -260,7 +262,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.control.ServeHTTP(w, r)
 		return
 	}
-	c := &call{r: r, id: newRequestID(), at: s.now(), region: "us-east-1"}
+	c := &call{r: r, id: newRequestID(), at: s.Now(), region: "us-east-1"}
 	query, e := c.readQuery()
 	if e == nil && !query {
 		switch service := c.signedService(); {

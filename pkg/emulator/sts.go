@@ -1,18 +1,296 @@
 package emulator
 
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
 // stsOperations are the operations of STS that the emulator has.
 var stsOperations = map[string]operation{
 	"AssumeRoleWithWebIdentity": {run: (*Server).assumeRoleWithWebIdentity, unsigned: true},
+	"AssumeRole":                {run: (*Server).assumeRole},
 	"GetCallerIdentity":         {run: (*Server).getCallerIdentity},
+	"GetSessionToken":           {run: (*Server).getSessionToken},
+	"GetFederationToken":        {run: (*Server).getFederationToken},
+	"GetAccessKeyInfo":          {run: (*Server).getAccessKeyInfo},
 }
 
+// getCallerIdentity needs no permission, and no policy can deny it.
 func (s *Server) getCallerIdentity(c *call) (func(*xmlWriter), *awsError) {
-	event := c.event()
-	event.Decision, event.Step, event.Reason = Allow, "signature", "the signature is valid, and the operation needs no permission"
-	s.record(entry{Event: event})
+	s.allow(c, "the signature is valid, and the operation needs no permission")
 	return func(x *xmlWriter) {
 		x.text("Arn", c.caller.ARN)
 		x.text("UserId", c.caller.userID)
 		x.text("Account", c.caller.Account)
+	}, nil
+}
+
+// allow records that a call was allowed without asking policies.
+func (s *Server) allow(c *call, why string) {
+	event := c.event()
+	event.Decision, event.Step, event.Reason = Allow, "signature", why
+	s.record(entry{Event: event})
+}
+
+// getAccessKeyInfo says which account an access key id is of, which is written
+// in the id.
+func (s *Server) getAccessKeyInfo(c *call) (func(*xmlWriter), *awsError) {
+	id := c.text("AccessKeyId", ruleKeyID)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	account, ok := keyAccount(id)
+	if !ok {
+		return nil, s.invalid(c, validationError("Invalid AccessKeyId"))
+	}
+	s.allow(c, "the signature is valid, and the operation needs no permission")
+	return func(x *xmlWriter) { x.text("Account", account) }, nil
+}
+
+// maxChained is how long a session may last that another role's session has
+// assumed, in seconds (IAM User Guide, "Roles terms and concepts").
+const maxChained = 3600
+
+var (
+	ruleExternalID     = rule{min: 2, max: 1224, pattern: patternExternalID}
+	ruleSourceIdentity = rule{min: 2, max: 64, pattern: patternSession}
+	ruleSerialNumber   = rule{min: 9, max: 256, pattern: everyRune(`[\w+=/:,.@-]*`, func(r rune) bool { return isName(r) || r == '/' || r == ':' })}
+	ruleTokenCode      = rule{min: 6, max: 6, pattern: everyRune(`[\d]*`, func(r rune) bool { return '0' <= r && r <= '9' })}
+)
+
+// assumeRole exchanges credentials for those of a role. The role's trust
+// policy must allow the caller, and unless it names the very user, session or
+// role, the caller's own policies must allow it too.
+func (s *Server) assumeRole(c *call) (func(*xmlWriter), *awsError) {
+	a := &assumption{call: c, event: c.event()}
+	roleARN := c.text("RoleArn", ruleARN)
+	a.name = c.text("RoleSessionName", ruleSessionName)
+	externalID := c.text("ExternalId", ruleExternalID)
+	sourceIdentity := c.text("SourceIdentity", ruleSourceIdentity)
+	tags := c.tags("Tags", maxSessionTags)
+	transitive := c.texts("TransitiveTagKeys", false, maxSessionTags, ruleTagKey)
+	c.text("SerialNumber", ruleSerialNumber)
+	c.text("TokenCode", ruleTokenCode)
+	a.readSession()
+	a.event.Resource = roleARN
+	if e := c.err(); e != nil {
+		return nil, s.refuseToken(a, &tokenFault{"parameters", e.message, e}, nil)
+	}
+	chained := c.caller.session
+	fault := s.checkAssumeRole(a, roleARN, tags, transitive)
+	if fault != nil {
+		return nil, s.refuseToken(a, fault, nil)
+	}
+
+	// A chained session keeps the source identity, and the transitive tags.
+	asked := sourceIdentity
+	if chained != nil {
+		if chained.sourceIdentity != "" {
+			if sourceIdentity != "" && sourceIdentity != chained.sourceIdentity {
+				return nil, s.refuseToken(a, &tokenFault{"parameters",
+					fmt.Sprintf("the source identity %q was set by an earlier role, and cannot become %q", chained.sourceIdentity, sourceIdentity),
+					s.notAssumed(c, "sts:SetSourceIdentity", roleARN)}, nil)
+			}
+			sourceIdentity = chained.sourceIdentity
+		}
+		for _, key := range chained.transitive {
+			i := slices.IndexFunc(chained.tags, func(t tag) bool { return strings.EqualFold(t.Key, key) })
+			if i < 0 {
+				continue
+			}
+			if slices.ContainsFunc(tags, func(t tag) bool { return strings.EqualFold(t.Key, key) }) {
+				return nil, s.refuseToken(a, &tokenFault{"parameters",
+					fmt.Sprintf("the tag %q is transitive and was set by an earlier role", key),
+					invalidParameter("One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")}, nil)
+			}
+			tags, transitive = append(tags, chained.tags[i]), append(transitive, key)
+		}
+	}
+
+	name := roleARN[strings.LastIndexByte(roleARN, '/')+1:]
+	a.role = s.iam.roleByName(name)
+	if a.role == nil || a.role.ARN != roleARN {
+		e := s.notAssumed(c, "sts:AssumeRole", roleARN)
+		return nil, s.refuseToken(a, &tokenFault{"trust", "there is no role " + roleARN, e}, nil)
+	}
+	for _, action := range append([]string{"sts:AssumeRole"}, furtherActions(tags, asked)...) {
+		q := &question{
+			action:   action,
+			resource: a.role.ARN,
+			bare:     true,
+			attached: &policy.Named{Name: "trust policy of " + a.role.Name, Policy: a.role.trust},
+		}
+		if c.has("ExternalId") {
+			q.keys.Set("sts:ExternalId", externalID)
+		}
+		s.sessionKeys(a, &q.keys, tags, transitive, sourceIdentity)
+		if e := s.authorize(c, q); e != nil {
+			return nil, e
+		}
+	}
+	identity := len(sourceIdentity)
+	if fault := s.checkSession(a, identity, tags); fault != nil {
+		return nil, s.refuseToken(a, fault, nil)
+	}
+
+	creds := s.seal.issue(s.config.Account, &session{
+		kind:           roleSession,
+		entity:         a.role.ID,
+		name:           a.name,
+		issued:         c.at,
+		expires:        c.at.Add(time.Duration(a.seconds) * time.Second),
+		tags:           tags,
+		transitive:     transitive,
+		sourceIdentity: sourceIdentity,
+		policy:         a.policy,
+		policyARNs:     a.arns,
+	})
+	a.role.used.Store(&roleUse{c.at, c.region})
+	return func(x *xmlWriter) {
+		x.optional("SourceIdentity", sourceIdentity)
+		s.writeAssumed(x, a.role, a.name)
+		creds.write(x)
+		x.number("PackedPolicySize", packedSize(a, identity, tags))
+	}, nil
+}
+
+// invalidParameter is the answer to a value that cannot be.
+func invalidParameter(format string, args ...any) *awsError {
+	return errorf(http.StatusBadRequest, "InvalidParameterValue", format, args...)
+}
+
+// notAssumed is AssumeRole's AccessDenied, which does not say why.
+func (s *Server) notAssumed(c *call, action, roleARN string) *awsError {
+	return accessDenied("User: %s is not authorized to perform: %s on resource: %s", c.caller.ARN, action, roleARN)
+}
+
+// checkAssumeRole refuses what AssumeRole refuses whatever the trust policy
+// says.
+func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []tag, transitive []string) *tokenFault {
+	c := a.call
+	parts := strings.SplitN(roleARN, ":", 6)
+	switch {
+	case len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "role/"):
+		return &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), validationError("Request ARN is invalid")}
+	case c.caller.Kind == policy.Root:
+		return &tokenFault{"permission", "the root user cannot assume roles", accessDenied("Roles may not be assumed by root accounts.")}
+	case c.caller.Kind == policy.FederatedUser:
+		return &tokenFault{"permission", "a federated user cannot assume roles", s.notAssumed(c, "sts:AssumeRole", roleARN)}
+	case c.caller.Kind == policy.RoleSession && a.seconds > maxChained:
+		return &tokenFault{"duration", fmt.Sprintf("%d s were asked for with the credentials of a role", a.seconds),
+			validationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")}
+	}
+	seen := map[string]bool{}
+	for _, t := range tags {
+		key := strings.ToLower(t.Key)
+		if seen[key] || strings.HasPrefix(key, "aws:") {
+			return &tokenFault{"parameters", fmt.Sprintf("the session tag %q is there twice, or begins with aws:", t.Key),
+				invalidParameter("Duplicate or reserved tag keys found. Please note that Tag keys are case insensitive.")}
+		}
+		seen[key] = true
+	}
+	for _, key := range transitive {
+		if !seen[strings.ToLower(key)] {
+			return &tokenFault{"parameters", fmt.Sprintf("the transitive tag key %q is not among the tags", key),
+				invalidParameter("The specified transitive tag key must be included in the requested tags.")}
+		}
+	}
+	return nil
+}
+
+// refuseSessions is the answer to operations that only long-term credentials
+// may call.
+func (s *Server) refuseSessions(c *call) *awsError {
+	if c.caller.session == nil {
+		return nil
+	}
+	e := accessDenied("Cannot call %s with session credentials", c.operation)
+	s.refuse(c, "permission", "the operation needs long-term credentials, and these are temporary", e)
+	return e
+}
+
+const (
+	defaultTokenDuration = 43200  // seconds, of GetSessionToken and GetFederationToken
+	maxTokenDuration     = 129600 // seconds
+	maxRootDuration      = 3600   // seconds: more is shortened for the root user
+)
+
+// readDuration reads the duration of GetSessionToken and GetFederationToken.
+func (c *call) readDuration() int {
+	seconds := c.number("DurationSeconds", defaultTokenDuration, minDuration, maxTokenDuration)
+	if c.caller.Kind == policy.Root {
+		seconds = min(seconds, maxRootDuration)
+	}
+	return seconds
+}
+
+func (s *Server) getSessionToken(c *call) (func(*xmlWriter), *awsError) {
+	seconds := c.readDuration()
+	c.text("SerialNumber", ruleSerialNumber)
+	c.text("TokenCode", ruleTokenCode)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := s.refuseSessions(c); e != nil {
+		return nil, e
+	}
+	s.allow(c, "the signature is valid, and the operation needs no permission")
+	creds := s.seal.issue(s.config.Account, &session{
+		kind:    userSession,
+		entity:  c.caller.ID,
+		issued:  c.at,
+		expires: c.at.Add(time.Duration(seconds) * time.Second),
+	})
+	return creds.write, nil
+}
+
+func (s *Server) getFederationToken(c *call) (func(*xmlWriter), *awsError) {
+	a := &assumption{call: c, event: c.event()}
+	a.name = c.text("Name", rule{required: true, min: 2, max: 32, pattern: patternSession})
+	if c.has("Policy") {
+		a.policy = c.text("Policy", ruleSessionPolicy)
+	}
+	a.arns = c.policyARNs()
+	a.seconds = c.readDuration()
+	tags := c.tags("Tags", maxSessionTags)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	if e := s.refuseSessions(c); e != nil {
+		return nil, e
+	}
+	user := s.arn("sts", "federated-user/"+a.name)
+	var keys policy.Context
+	requestTags(&keys, tags)
+	q := &question{action: "sts:GetFederationToken", resource: user, keys: keys}
+	if e := s.authorize(c, q); e != nil {
+		return nil, e
+	}
+	if fault := s.checkSession(a, len(a.name), tags); fault != nil {
+		return nil, s.refuseToken(a, fault, nil)
+	}
+	creds := s.seal.issue(s.config.Account, &session{
+		kind:       federatedSession,
+		entity:     c.caller.ID,
+		name:       a.name,
+		issued:     c.at,
+		expires:    c.at.Add(time.Duration(a.seconds) * time.Second),
+		tags:       tags,
+		policy:     a.policy,
+		policyARNs: a.arns,
+		limited:    true,
+	})
+	return func(x *xmlWriter) {
+		creds.write(x)
+		x.open("FederatedUser")
+		x.text("FederatedUserId", s.config.Account+":"+a.name)
+		x.text("Arn", user)
+		x.close("FederatedUser")
+		x.number("PackedPolicySize", packedSize(a, len(a.name), tags))
 	}, nil
 }

@@ -1,0 +1,227 @@
+// Command emulator serves AWS's STS, IAM and S3 on one port, and says why it
+// refuses what it refuses.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no roots of its own
+
+	"github.com/openirsa/openirsa/pkg/emulator"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "emulator:", err)
+		if _, ok := errors.AsType[usageError](err); ok {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}
+
+// usageError is a mistake in the command line or the environment.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// options are the flags; their usage texts are the manual.
+type options struct {
+	listen          string
+	certFile, key   string
+	caFile, level   string
+	version         bool
+	shutdownTimeout time.Duration
+	config          emulator.Config
+}
+
+func (o *options) flags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	c := &o.config
+	f.StringVar(&o.listen, "listen", "127.0.0.1:4566", "address to listen on; port 0 is any free one, which the log tells")
+	f.StringVar(&o.certFile, "tls-cert", "", "certificate to serve HTTPS with, PEM; without it HTTP is served")
+	f.StringVar(&o.key, "tls-key", "", "its key, PEM")
+	f.StringVar(&c.State, "state", "", "file that keeps the state, and survives kill -9; without it the state is in memory")
+	f.StringVar(&c.Account, "account", "000000000000", "account id, twelve digits")
+	f.StringVar(&c.Partition, "partition", "aws", "partition of all ARNs: aws, aws-cn, aws-us-gov, aws-eusc, ...")
+	f.StringVar(&c.RootAccessKeyID, "root-access-key-id", "test", "access key id of the account's root user, who may do everything")
+	f.StringVar(&c.RootSecret, "root-secret-access-key", "test", "its secret; better given in the environment")
+	f.StringSliceVar(&c.S3Hosts, "s3-host", nil, "host below which buckets are virtual hosts (repeatable): with s3.test, b.s3.test is the bucket b")
+
+	f.StringVar(&o.caFile, "ca-file", "", "certificates, PEM, that issuers may be certified by, beside those of public CAs")
+	f.BoolVar(&c.AllowPrivateIssuers, "allow-private-issuers", false, "admit issuers that AWS could not reach: at ports other than 443, at private and loopback addresses")
+	f.BoolVar(&c.Strict, "strict", false, "refuse what AWS could not reach or would not trust: no --ca-file, and issuers must answer when a provider is created without thumbprints")
+	f.DurationVar(&c.MaxKeyAge, "max-key-age", 5*time.Minute, "how long keys of an issuer are used before they are fetched again, if its Cache-Control does not make that shorter; 0: fetch them for each call")
+	f.BoolVar(&c.LegacyMessages, "legacy-messages", false, "answer with the texts that STS used until 2026 for an unknown provider and a wrong audience")
+
+	f.BoolVar(&c.Control, "control", false, "open /_openirsa/control, with which anyone who can connect can move the clock and inject faults")
+	f.IntVar(&c.MaxEvents, "max-events", 4096, "how many decisions are kept for /_openirsa/events")
+	f.StringVar(&o.level, "log-level", "info", "what is logged: debug (every decision), info (denials), warn, error")
+	f.DurationVar(&o.shutdownTimeout, "shutdown-timeout", 5*time.Second, "how long requests may take to end after SIGTERM")
+	f.BoolVar(&o.version, "version", false, "print the version and exit")
+}
+
+// environment lets variables stand for flags that are not given, and says so
+// in their usage texts.
+func environment(f *pflag.FlagSet, lookup func(string) (string, bool)) error {
+	var err error
+	f.VisitAll(func(flag *pflag.Flag) {
+		if flag.Name == "help" || flag.Name == "version" {
+			return
+		}
+		name := "EMULATOR_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		flag.Usage += " [" + name + "]"
+		if value, ok := lookup(name); ok && err == nil {
+			if e := flag.Value.Set(value); e != nil {
+				err = fmt.Errorf("reading %s: %w", name, e)
+			}
+			if flag.Name != "root-secret-access-key" { // --help shows defaults
+				flag.DefValue = value
+			}
+		}
+	})
+	return err
+}
+
+func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) error {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "emulator",
+		Short: "Serve AWS's STS, IAM and S3 on one port",
+		Long: "Serve AWS's STS, IAM and S3 on one port, as AWS does, and say why a call was denied.\n\n" +
+			"Clients need AWS_ENDPOINT_URL=http://127.0.0.1:4566, a region, and credentials; the root user's are test and test.\n" +
+			"Decisions are at /_openirsa/events, for people at /_openirsa/.\n\n" +
+			"Each flag can also be given as the environment variable in brackets; the flag wins.",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.version {
+				fmt.Fprintln(stdout, programVersion())
+				return nil
+			}
+			return o.serve(cmd.Context(), stderr)
+		},
+	}
+	o.flags(cmd.Flags())
+	if err := environment(cmd.Flags(), lookup); err != nil {
+		return usageError{err}
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	return cmd.ExecuteContext(ctx)
+}
+
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// complete reads the files that flags name.
+func (o *options) complete(stderr io.Writer) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.level)); err != nil {
+		return usageError{fmt.Errorf("--log-level %q is none of debug, info, warn and error", o.level)}
+	}
+	o.config.Log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	if (o.certFile == "") != (o.key == "") {
+		return usageError{errors.New("--tls-cert and --tls-key go together")}
+	}
+	if o.config.MaxKeyAge == 0 {
+		o.config.MaxKeyAge = -1 // the zero Config has the default
+	}
+	if o.caFile != "" {
+		pem, err := os.ReadFile(o.caFile)
+		if err != nil {
+			return fmt.Errorf("reading --ca-file: %w", err)
+		}
+		o.config.Roots = x509.NewCertPool()
+		if !o.config.Roots.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("reading --ca-file: %q has no certificate in PEM", o.caFile)
+		}
+	}
+	return nil
+}
+
+// serve runs the emulator until ctx is done.
+func (o *options) serve(ctx context.Context, stderr io.Writer) error {
+	if err := o.complete(stderr); err != nil {
+		return err
+	}
+	log := o.config.Log
+	server, err := emulator.New(o.config)
+	if err != nil {
+		return err
+	}
+	web := &http.Server{
+		Handler:           server,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	scheme := "http"
+	if o.certFile != "" {
+		scheme = "https"
+		pair, err := tls.LoadX509KeyPair(o.certFile, o.key)
+		if err != nil {
+			return errors.Join(fmt.Errorf("reading the serving certificate: %w", err), server.Close())
+		}
+		web.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	listener, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listening on --listen: %w", err), server.Close())
+	}
+	// Requests that wait for events end when the program is to end.
+	waiting, endWaiting := context.WithCancel(context.Background())
+	defer endWaiting()
+	web.BaseContext = func(net.Listener) context.Context { return waiting }
+	web.RegisterOnShutdown(endWaiting)
+
+	log.Info("serving", "url", scheme+"://"+listener.Addr().String(), "account", o.config.Account, "partition", o.config.Partition, "state", o.config.State)
+	done := make(chan error, 1)
+	go func() {
+		if o.certFile != "" {
+			done <- web.ServeTLS(listener, "", "")
+		} else {
+			done <- web.Serve(listener)
+		}
+	}()
+	select {
+	case err = <-done:
+		err = fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+		log.Info("shutting down")
+		timeout, cancel := context.WithTimeout(context.Background(), o.shutdownTimeout)
+		defer cancel()
+		if err = web.Shutdown(timeout); errors.Is(err, context.DeadlineExceeded) {
+			log.Warn("requests were still under way", "after", o.shutdownTimeout)
+			err = web.Close()
+		}
+	}
+	return errors.Join(err, server.Close())
+}
