@@ -23,6 +23,7 @@ func (s *Server) controlHandler() http.Handler {
 		mux.HandleFunc("POST /_openirsa/control/clock", s.serveClock)
 		mux.HandleFunc("POST /_openirsa/control/faults", s.serveInject)
 		mux.HandleFunc("DELETE /_openirsa/control/faults", s.serveClearFaults)
+		mux.HandleFunc("POST /_openirsa/control/buckets", s.serveForeignBucket)
 	}
 	return mux
 }

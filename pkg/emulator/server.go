@@ -83,6 +83,11 @@ type Config struct {
 	// Those of S3 itself and "localhost" need not be named.
 	S3Hosts []string
 
+	// MaxObject is the size in bytes up to which S3 takes an object, or a part
+	// of one, in a single request. 0 is five gigabytes, as at AWS. Without a
+	// state file objects are in memory.
+	MaxObject int64
+
 	// State is the path of the file that keeps the state. "" keeps it in
 	// memory only. The file holds secret keys and is made with mode 0600.
 	State string
@@ -129,6 +134,9 @@ func (c *Config) complete() error {
 	if c.MaxKeyAge == 0 {
 		c.MaxKeyAge = 5 * time.Minute
 	}
+	if c.MaxObject <= 0 {
+		c.MaxObject = maxObject
+	}
 	if c.MaxEvents <= 0 {
 		c.MaxEvents = 4096
 	}
@@ -167,6 +175,7 @@ type Server struct {
 	// S3: serveS3 answers a request, and readPublic answers a GET as S3 answers
 	// a stranger, if the URL is one of S3's. s3Changes grows after each change
 	// of what a stranger may read there, so that keys from S3 are never stale.
+	s3         *s3
 	serveS3    func(http.ResponseWriter, *call)
 	readPublic func(u *url.URL, now time.Time) (status int, header http.Header, body []byte, ours bool)
 	s3Changes  atomic.Uint64
@@ -209,6 +218,9 @@ func (s *Server) load() error {
 		return err
 	}
 	if s.iam, err = loadDirectory(s.store, s.config.Partition, s.config.Account); err != nil {
+		return err
+	}
+	if err := s.newS3(); err != nil {
 		return err
 	}
 	s.events.init(s.config.MaxEvents)

@@ -1,0 +1,323 @@
+package emulator
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// maxList is how many keys S3 lists at once.
+const maxList = 1000
+
+// listing is a part of what is in a bucket.
+type listing struct {
+	objects  []*s3Object
+	prefixes []string // common prefixes
+	next     string   // the last key or prefix; "" if there is nothing more
+}
+
+// list lists the keys after a key or common prefix, at most limit keys and
+// common prefixes together.
+func (s *s3) list(bucket, prefix, delimiter, after string, limit int) listing {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var l listing
+	b := s.buckets[bucket]
+	if b == nil || limit == 0 {
+		return l
+	}
+	i, _ := b.find(max(prefix, after))
+	last := ""
+	for i < len(b.objects) {
+		o := b.objects[i]
+		rest, found := strings.CutPrefix(o.Key, prefix)
+		if !found {
+			break
+		}
+		if o.Key <= after {
+			i++
+			continue
+		}
+		common := ""
+		if delimiter != "" {
+			if at := strings.Index(rest, delimiter); at >= 0 {
+				common = o.Key[:len(prefix)+at+len(delimiter)]
+			}
+		}
+		if common != "" && common == after { // the page before ended with it
+			i = b.beyond(common, i)
+			continue
+		}
+		if len(l.objects)+len(l.prefixes) == limit {
+			l.next = last
+			return l
+		}
+		if common != "" {
+			l.prefixes = append(l.prefixes, common)
+			last = common
+			i = b.beyond(common, i)
+			continue
+		}
+		l.objects = append(l.objects, o)
+		last = o.Key
+		i++
+	}
+	return l
+}
+
+// beyond is the position of the first key from i on that does not begin with
+// the prefix.
+func (b *s3Bucket) beyond(prefix string, i int) int {
+	n, _ := slices.BinarySearchFunc(b.objects[i:], prefix, func(o *s3Object, prefix string) int {
+		if strings.HasPrefix(o.Key, prefix) || o.Key < prefix {
+			return -1
+		}
+		return 1
+	})
+	return i + n
+}
+
+// listKeys sets the condition keys of listings.
+func (q *s3Call) listKeys(keys *policy.Context) {
+	for _, name := range []string{"prefix", "delimiter", "max-keys"} {
+		if q.query.Has(name) {
+			keys.Set("s3:"+name, q.query.Get(name))
+		}
+	}
+}
+
+// encoding gives the function that encodes names in a listing.
+func (q *s3Call) encoding() (func(string) string, *s3Error) {
+	switch v := q.query.Get("encoding-type"); v {
+	case "":
+		return func(s string) string { return s }, nil
+	case "url":
+		return func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "%2F", "/") }, nil
+	default:
+		return nil, errInvalidArgument("Invalid Encoding Method specified in Request", "encoding-type", v)
+	}
+}
+
+// listObjects is ListObjects and ListObjectsV2.
+func (q *s3Call) listObjects() (*s3Answer, *s3Error) {
+	if e := q.exists(); e != nil {
+		return nil, e
+	}
+	if e := q.may(q.config, "s3:ListBucket", q.bucketARN(), q.listKeys); e != nil {
+		return nil, e
+	}
+	v2 := q.operation == "ListObjectsV2"
+	limit, e := q.number("max-keys", maxList)
+	if e != nil {
+		return nil, e
+	}
+	encode, e := q.encoding()
+	if e != nil {
+		return nil, e
+	}
+	prefix, delimiter := q.query.Get("prefix"), q.query.Get("delimiter")
+	after := q.query.Get("marker")
+	if v2 {
+		if after, e = q.continuation(); e != nil {
+			return nil, e
+		}
+		if after == "" {
+			after = q.query.Get("start-after")
+		}
+	}
+	l := q.s3.list(q.bucket, prefix, delimiter, after, limit)
+
+	return document("ListBucketResult", func(x *xmlWriter) {
+		x.text("Name", q.bucket)
+		x.text("Prefix", encode(prefix))
+		if v2 {
+			x.optional("StartAfter", encode(q.query.Get("start-after")))
+			x.optional("ContinuationToken", q.query.Get("continuation-token"))
+			if l.next != "" {
+				x.text("NextContinuationToken", continuationToken(l.next))
+			}
+			x.number("KeyCount", len(l.objects)+len(l.prefixes))
+		} else {
+			x.text("Marker", encode(after))
+			if l.next != "" && delimiter != "" {
+				x.text("NextMarker", encode(l.next))
+			}
+		}
+		x.number("MaxKeys", limit)
+		x.optional("Delimiter", encode(delimiter))
+		x.optional("EncodingType", q.query.Get("encoding-type"))
+		x.bool("IsTruncated", l.next != "")
+		for _, o := range l.objects {
+			x.open("Contents")
+			q.writeObject(x, o, encode, !v2 || q.query.Get("fetch-owner") == "true")
+			x.close("Contents")
+		}
+		writePrefixes(x, l.prefixes, encode)
+	}), nil
+}
+
+func (q *s3Call) writeObject(x *xmlWriter, o *s3Object, encode func(string) string, owner bool) {
+	x.text("Key", encode(o.Key))
+	x.text("LastModified", s3Time(o.Modified))
+	x.text("ETag", `"`+o.ETag+`"`)
+	x.optional("ChecksumAlgorithm", string(o.Algorithm))
+	x.optional("ChecksumType", o.ChecksumType)
+	x.number("Size", int(o.Size))
+	if owner {
+		q.writeOwner(x)
+	}
+	x.text("StorageClass", o.storageClass())
+}
+
+func (q *s3Call) writeOwner(x *xmlWriter) {
+	x.open("Owner")
+	x.text("ID", canonicalUserID(q.config.Account))
+	x.close("Owner")
+}
+
+func writePrefixes(x *xmlWriter, prefixes []string, encode func(string) string) {
+	for _, p := range prefixes {
+		x.open("CommonPrefixes")
+		x.text("Prefix", encode(p))
+		x.close("CommonPrefixes")
+	}
+}
+
+// listVersions lists the one version that each object has in a bucket without
+// versioning, which is called "null".
+func (q *s3Call) listVersions() (*s3Answer, *s3Error) {
+	if e := q.exists(); e != nil {
+		return nil, e
+	}
+	if e := q.may(q.config, "s3:ListBucketVersions", q.bucketARN(), q.listKeys); e != nil {
+		return nil, e
+	}
+	limit, e := q.number("max-keys", maxList)
+	if e != nil {
+		return nil, e
+	}
+	encode, e := q.encoding()
+	if e != nil {
+		return nil, e
+	}
+	prefix, delimiter, after := q.query.Get("prefix"), q.query.Get("delimiter"), q.query.Get("key-marker")
+	if q.query.Get("version-id-marker") != "" && after == "" {
+		return nil, errInvalidArgument("A version-id marker cannot be specified without a key marker.", "version-id-marker", q.query.Get("version-id-marker"))
+	}
+	l := q.s3.list(q.bucket, prefix, delimiter, after, limit)
+	return document("ListVersionsResult", func(x *xmlWriter) {
+		x.text("Name", q.bucket)
+		x.text("Prefix", encode(prefix))
+		x.text("KeyMarker", encode(after))
+		x.text("VersionIdMarker", q.query.Get("version-id-marker"))
+		if l.next != "" {
+			x.text("NextKeyMarker", encode(l.next))
+			x.text("NextVersionIdMarker", "null")
+		}
+		x.number("MaxKeys", limit)
+		x.optional("Delimiter", encode(delimiter))
+		x.optional("EncodingType", q.query.Get("encoding-type"))
+		x.bool("IsTruncated", l.next != "")
+		for _, o := range l.objects {
+			x.open("Version")
+			q.writeObject(x, o, encode, true)
+			x.text("VersionId", "null")
+			x.bool("IsLatest", true)
+			x.close("Version")
+		}
+		writePrefixes(x, l.prefixes, encode)
+	}), nil
+}
+
+// listUploads lists multipart uploads under way, by key and then by time.
+func (q *s3Call) listUploads() (*s3Answer, *s3Error) {
+	if e := q.exists(); e != nil {
+		return nil, e
+	}
+	if e := q.may(q.config, "s3:ListBucketMultipartUploads", q.bucketARN(), q.listKeys); e != nil {
+		return nil, e
+	}
+	limit, e := q.number("max-uploads", maxList)
+	if e != nil {
+		return nil, e
+	}
+	encode, e := q.encoding()
+	if e != nil {
+		return nil, e
+	}
+	prefix, delimiter := q.query.Get("prefix"), q.query.Get("delimiter")
+	keyMarker, idMarker := q.query.Get("key-marker"), q.query.Get("upload-id-marker")
+
+	q.s3.mu.RLock()
+	all := slices.Collect(maps.Values(q.s3.uploads))
+	q.s3.mu.RUnlock()
+	all = slices.DeleteFunc(all, func(u *s3Upload) bool { return u.Bucket != q.bucket || !strings.HasPrefix(u.Key, prefix) })
+	// Ids begin with the time, so that their order is that of time.
+	slices.SortFunc(all, func(a, b *s3Upload) int {
+		if c := strings.Compare(a.Key, b.Key); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	var found []*s3Upload
+	var prefixes []string
+	var last *s3Upload
+	truncated := false
+	for _, u := range all {
+		if u.Key < keyMarker || u.Key == keyMarker && u.ID <= idMarker || u.Key == keyMarker && idMarker == "" && keyMarker != "" {
+			continue
+		}
+		common := ""
+		if delimiter != "" {
+			if at := strings.Index(u.Key[len(prefix):], delimiter); at >= 0 {
+				common = u.Key[:len(prefix)+at+len(delimiter)]
+				if slices.Contains(prefixes, common) {
+					last = u
+					continue
+				}
+			}
+		}
+		if len(found)+len(prefixes) == limit {
+			truncated = limit > 0
+			break
+		}
+		last = u
+		if common != "" {
+			prefixes = append(prefixes, common)
+		} else {
+			found = append(found, u)
+		}
+	}
+	return document("ListMultipartUploadsResult", func(x *xmlWriter) {
+		x.text("Bucket", q.bucket)
+		x.text("KeyMarker", encode(keyMarker))
+		x.text("UploadIdMarker", idMarker)
+		if truncated {
+			x.text("NextKeyMarker", encode(last.Key))
+			x.text("NextUploadIdMarker", last.ID)
+		}
+		x.optional("Prefix", encode(prefix))
+		x.optional("Delimiter", encode(delimiter))
+		x.optional("EncodingType", q.query.Get("encoding-type"))
+		x.number("MaxUploads", limit)
+		x.bool("IsTruncated", truncated)
+		for _, u := range found {
+			x.open("Upload")
+			x.text("Key", encode(u.Key))
+			x.text("UploadId", u.ID)
+			x.open("Initiator")
+			x.text("ID", u.Initiator)
+			x.close("Initiator")
+			q.writeOwner(x)
+			x.text("StorageClass", storageClassOf(u.Headers))
+			x.text("Initiated", s3Time(u.Initiated))
+			x.text("ChecksumAlgorithm", string(u.Algorithm))
+			x.text("ChecksumType", u.ChecksumType)
+			x.close("Upload")
+		}
+		writePrefixes(x, prefixes, encode)
+	}), nil
+}

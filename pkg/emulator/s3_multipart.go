@@ -1,0 +1,571 @@
+package emulator
+
+import (
+	"crypto/md5"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openirsa/openirsa/internal/checksum"
+)
+
+// Limits of multipart uploads (S3 User Guide, "Amazon S3 multipart upload
+// limits").
+const (
+	maxParts = 10000
+	minPart  = 5 << 20 // of all parts but the last
+)
+
+func errNoSuchUpload(id string) *s3Error {
+	return notFound("NoSuchUpload", "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.").
+		with("UploadId", id)
+}
+
+func errPartNumber(value string) *s3Error {
+	return errInvalidArgument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", value)
+}
+
+// newUploadID makes an id that sorts by time.
+func newUploadID(now time.Time) string {
+	var b [24]byte
+	rand.Read(b[:])
+	return fmt.Sprintf("%016x", uint64(now.UnixNano())) + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
+	if e := q.exists(); e != nil {
+		return nil, e
+	}
+	tags, e := q.headerTags()
+	if e != nil {
+		return nil, e
+	}
+	if e := q.mayPut(tags); e != nil {
+		return nil, e
+	}
+	if e := q.checkACL(); e != nil {
+		return nil, e
+	}
+	headers, e := q.objectHeaders()
+	if e != nil {
+		return nil, e
+	}
+	u := &s3Upload{
+		ID:           newUploadID(q.at),
+		Bucket:       q.bucket,
+		Key:          q.key,
+		Initiated:    q.at.UTC(),
+		Initiator:    q.callerName(),
+		Headers:      headers,
+		Tags:         tags,
+		Algorithm:    checksum.CRC64NVME,
+		ChecksumType: fullObject,
+		parts:        make(map[int]*s3Part),
+	}
+	if v := q.r.Header.Get("X-Amz-Checksum-Algorithm"); v != "" {
+		var known bool
+		if u.Algorithm, known = checksum.Parse(v); !known {
+			return nil, errNotImplemented("checksum algorithm " + v)
+		}
+		u.Asked = true
+		if u.Algorithm != checksum.CRC64NVME {
+			u.ChecksumType = composite
+		}
+	}
+	switch v := q.r.Header.Get("X-Amz-Checksum-Type"); {
+	case v == "":
+	case v != fullObject && v != composite:
+		return nil, errInvalidRequest("Value for x-amz-checksum-type header is invalid.")
+	case !u.Asked:
+		return nil, errInvalidRequest("The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.")
+	case v == composite && u.Algorithm == checksum.CRC64NVME, v == fullObject && !u.Algorithm.IsCRC():
+		return nil, errInvalidRequest("The %s checksum type cannot be used with the %s checksum algorithm.", v, strings.ToLower(string(u.Algorithm)))
+	default:
+		u.ChecksumType = v
+	}
+	if e := q.s3.edit(func(c *change) *s3Error {
+		if q.s3.buckets[q.bucket] == nil {
+			return errNoSuchBucket(q.bucket)
+		}
+		q.s3.uploads[u.ID] = u
+		c.put(bucketS3Upload, u.ID, u)
+		return nil
+	}); e != nil {
+		return nil, e
+	}
+	a := document("InitiateMultipartUploadResult", func(x *xmlWriter) {
+		x.text("Bucket", q.bucket)
+		x.text("Key", q.key)
+		x.text("UploadId", u.ID)
+	})
+	a.set("X-Amz-Server-Side-Encryption", "AES256")
+	if u.Asked {
+		a.set("X-Amz-Checksum-Algorithm", string(u.Algorithm))
+		a.set("X-Amz-Checksum-Type", u.ChecksumType)
+	}
+	return a, nil
+}
+
+// upload is the multipart upload that a request names.
+func (q *s3Call) upload() (*s3Upload, *s3Error) {
+	id := q.query.Get("uploadId")
+	q.s3.mu.RLock()
+	u := q.s3.uploads[id]
+	q.s3.mu.RUnlock()
+	if u == nil || u.Bucket != q.bucket || u.Key != q.key {
+		return nil, errNoSuchUpload(id)
+	}
+	return u, nil
+}
+
+// partNumber is the number of the part that a request is to store.
+func (q *s3Call) partNumber() (int, *s3Error) {
+	v := q.query.Get("partNumber")
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > maxParts {
+		return 0, errPartNumber(v)
+	}
+	return n, nil
+}
+
+// storePart puts a part, whose body is in use already, in its place.
+func (q *s3Call) storePart(u *s3Upload, p *s3Part) *s3Error {
+	e := q.s3.edit(func(c *change) *s3Error {
+		if q.s3.uploads[u.ID] != u {
+			return errNoSuchUpload(u.ID)
+		}
+		if old := u.parts[p.Number]; old != nil {
+			q.s3.drop(c, old.Blob)
+		}
+		u.parts[p.Number] = p
+		c.put(bucketS3Part, partKey(u.ID, p.Number), p)
+		return nil
+	})
+	if e != nil {
+		q.s3.release(p.Blob)
+	}
+	return e
+}
+
+func (q *s3Call) uploadPart() (*s3Answer, *s3Error) {
+	if e := q.exists(); e != nil {
+		return nil, e
+	}
+	if e := q.may(q.config, "s3:PutObject", q.objectARN(), nil); e != nil {
+		return nil, e
+	}
+	n, e := q.partNumber()
+	if e != nil {
+		return nil, e
+	}
+	u, e := q.upload()
+	if e != nil {
+		return nil, e
+	}
+	body, e := q.payload()
+	if e != nil {
+		return nil, e
+	}
+	d, e := q.newDigests(body)
+	if e != nil {
+		return nil, e
+	}
+	given := d.algorithm
+	if trailer, ok := checksum.ParseHeader(q.r.Header.Get("X-Amz-Trailer")); ok && d.sum == nil {
+		given = trailer
+	}
+	if u.Asked && d.want == "" && d.sum != nil {
+		given = "" // newDigests chose it
+		if u.ChecksumType == fullObject {
+			given = u.Algorithm
+		}
+	}
+	if u.Asked && given != u.Algorithm {
+		name := strings.ToLower(string(given))
+		if name == "" {
+			name = "null"
+		}
+		return nil, errInvalidRequest("Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
+			strings.ToLower(string(u.Algorithm)), name)
+	}
+	// The checksum that the object will need, beside the one that protects
+	// the part on its way.
+	sum := u.Algorithm.New()
+	ref, e := q.receive(body, d, sum)
+	if e != nil {
+		return nil, e
+	}
+	p := &s3Part{
+		Number:   n,
+		Size:     ref.Size,
+		ETag:     d.etag(),
+		Modified: q.at.UTC().Truncate(time.Second),
+		Checksum: checksum.Encode(sum),
+		Blob:     ref,
+	}
+	if e := q.storePart(u, p); e != nil {
+		return nil, e
+	}
+	a := &s3Answer{}
+	a.set("Etag", `"`+p.ETag+`"`)
+	a.set("X-Amz-Server-Side-Encryption", "AES256")
+	if d.value() != "" && d.algorithm != "" {
+		a.set(d.algorithm.Header(), d.value())
+	}
+	return a, nil
+}
+
+func (q *s3Call) uploadPartCopy() (*s3Answer, *s3Error) {
+	if e := q.exists(); e != nil {
+		return nil, e
+	}
+	source, _, done, e := q.copySource()
+	if e != nil {
+		return nil, e
+	}
+	a := &s3Answer{done: done}
+	if e := q.may(q.config, "s3:PutObject", q.objectARN(), nil); e != nil {
+		return a, e
+	}
+	n, e := q.partNumber()
+	if e != nil {
+		return a, e
+	}
+	u, e := q.upload()
+	if e != nil {
+		return a, e
+	}
+	offset, length := int64(0), source.Size
+	if v := q.r.Header.Get("X-Amz-Copy-Source-Range"); v != "" {
+		first, last, ok := byteRange(v)
+		switch {
+		case !ok || first < 0 || last < 0:
+			return a, errInvalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy",
+				"x-amz-copy-source-range", v)
+		case last >= source.Size:
+			return a, errInvalidArgument(fmt.Sprintf("Range specified is not valid for source object of size: %d", source.Size), "x-amz-copy-source-range", v)
+		}
+		offset, length = first, last-first+1
+	}
+	if length > maxObject {
+		return a, errInvalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(maxObject))
+	}
+	d := &digests{md5: md5.New(), algorithm: u.Algorithm, sum: u.Algorithm.New()}
+	ref, err := q.s3.newBody(io.TeeReader(q.s3.reader(source.Blobs, offset, length), d))
+	if err != nil {
+		return a, errS3Internal()
+	}
+	p := &s3Part{
+		Number:   n,
+		Size:     ref.Size,
+		ETag:     d.etag(),
+		Modified: q.at.UTC().Truncate(time.Second),
+		Checksum: checksum.Encode(d.sum),
+		Blob:     ref,
+	}
+	if e := q.storePart(u, p); e != nil {
+		return a, e
+	}
+	a.xml = document("CopyPartResult", func(x *xmlWriter) {
+		x.text("LastModified", s3Time(p.Modified))
+		x.text("ETag", `"`+p.ETag+`"`)
+		x.text("Checksum"+string(u.Algorithm), p.Checksum)
+	}).xml
+	return a, nil
+}
+
+// completedPart is a part in the document of CompleteMultipartUpload.
+type completedPart struct {
+	PartNumber        int
+	ETag              string
+	ChecksumCRC32     string
+	ChecksumCRC32C    string
+	ChecksumCRC64NVME string
+	ChecksumSHA1      string
+	ChecksumSHA256    string
+}
+
+func (p *completedPart) checksum(a checksum.Algorithm) string {
+	switch a {
+	case checksum.CRC32:
+		return p.ChecksumCRC32
+	case checksum.CRC32C:
+		return p.ChecksumCRC32C
+	case checksum.CRC64NVME:
+		return p.ChecksumCRC64NVME
+	case checksum.SHA1:
+		return p.ChecksumSHA1
+	}
+	return p.ChecksumSHA256
+}
+
+func (q *s3Call) completeUpload() (*s3Answer, *s3Error) {
+	if e := q.exists(); e != nil {
+		return nil, e
+	}
+	if e := q.mayPut(nil); e != nil {
+		return nil, e
+	}
+	var body struct {
+		XMLName xml.Name        `xml:"CompleteMultipartUpload"`
+		Part    []completedPart `xml:"Part"`
+	}
+	data, e := q.readCompletion()
+	if e != nil {
+		return nil, e
+	}
+	if e := parseXML(data, &body); e != nil {
+		return nil, e
+	}
+	if len(body.Part) == 0 {
+		return nil, errMalformedXML()
+	}
+	u, e := q.upload()
+	if e != nil {
+		// A client that did not hear that its upload was completed asks again,
+		// and hears it now (API reference, CompleteMultipartUpload).
+		if o := q.s3.object(q.bucket, q.key); o != nil && o.Upload == q.query.Get("uploadId") && o.Upload != "" {
+			return q.completed(o), nil
+		}
+		return nil, e
+	}
+	o, e := q.assemble(u, body.Part)
+	if e != nil {
+		return nil, e
+	}
+	e = q.s3.edit(func(c *change) *s3Error {
+		b := q.s3.buckets[q.bucket]
+		if b == nil {
+			return errNoSuchBucket(q.bucket)
+		}
+		if q.s3.uploads[u.ID] != u {
+			return errNoSuchUpload(u.ID)
+		}
+		if e := q.checkWrite(b.object(o.Key)); e != nil {
+			return e
+		}
+		for i, p := range o.Parts { // a part may have been replaced meanwhile
+			if now := u.parts[p.Number]; now == nil || now.Blob != o.Blobs[i] {
+				return errInvalidPart(u.ID, p.Number, "")
+			}
+		}
+		q.s3.use(o.Blobs...)
+		q.s3.placeObject(c, b, o)
+		q.s3.removeUpload(c, u)
+		return nil
+	})
+	if e != nil {
+		return nil, e
+	}
+	return q.completed(o), nil
+}
+
+// readCompletion reads the document of CompleteMultipartUpload. The checksums
+// in its headers are not the document's but the object's.
+func (q *s3Call) readCompletion() ([]byte, *s3Error) {
+	body, e := q.payload()
+	if e != nil {
+		return nil, e
+	}
+	data, err := io.ReadAll(io.LimitReader(body, maxXML+1))
+	switch {
+	case err != nil:
+		return nil, payloadError(err)
+	case len(data) > maxXML:
+		return nil, errMalformedXML()
+	}
+	return data, nil
+}
+
+func errInvalidPart(upload string, number int, etag string) *s3Error {
+	return s3Errorf(http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.  The part may not have been uploaded, "+
+		"or the specified entity tag may not match the part's entity tag.").
+		with("UploadId", upload).with("PartNumber", strconv.Itoa(number)).with("ETag", etag)
+}
+
+// assemble makes the object of an upload from the parts that the client lists.
+func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Error) {
+	q.s3.mu.RLock()
+	parts := maps.Clone(u.parts)
+	q.s3.mu.RUnlock()
+	o := &s3Object{
+		Key:          u.Key,
+		Modified:     q.at.UTC().Truncate(time.Second),
+		Headers:      u.Headers,
+		Tags:         u.Tags,
+		Algorithm:    u.Algorithm,
+		ChecksumType: u.ChecksumType,
+		Upload:       u.ID,
+	}
+	tags := md5.New()
+	ofParts := u.Algorithm.New()
+	for i, c := range list {
+		if i > 0 && c.PartNumber <= list[i-1].PartNumber {
+			return nil, s3Errorf(http.StatusBadRequest, "InvalidPartOrder",
+				"The list of parts was not in ascending order. Parts must be ordered by part number.").with("UploadId", u.ID)
+		}
+		p := parts[c.PartNumber]
+		etag := strings.Trim(c.ETag, `"`)
+		if p == nil || etag != p.ETag {
+			return nil, errInvalidPart(u.ID, c.PartNumber, etag)
+		}
+		if i < len(list)-1 && p.Size < minPart {
+			return nil, s3Errorf(http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size").
+				with("ProposedSize", strconv.FormatInt(p.Size, 10)).with("MinSizeAllowed", strconv.Itoa(minPart)).
+				with("PartNumber", strconv.Itoa(p.Number)).with("ETag", p.ETag)
+		}
+		switch given := c.checksum(u.Algorithm); {
+		case given == "" && u.Asked && u.ChecksumType == composite:
+			name := strings.ToLower(string(u.Algorithm))
+			return nil, errInvalidRequest("The upload was created using a %s checksum. The complete request must include the checksum for each part. "+
+				"It was missing for part %d in the request.", name, p.Number)
+		case given != "" && given != p.Checksum:
+			return nil, errInvalidPart(u.ID, c.PartNumber, etag)
+		}
+		sum, _ := hex.DecodeString(p.ETag)
+		tags.Write(sum)
+		sum, _ = base64.StdEncoding.DecodeString(p.Checksum)
+		ofParts.Write(sum)
+		o.Size += p.Size
+		o.Blobs = append(o.Blobs, p.Blob)
+		part := objectPart{Number: p.Number, Size: p.Size}
+		if u.ChecksumType == composite {
+			part.Checksum = p.Checksum
+		}
+		o.Parts = append(o.Parts, part)
+	}
+	o.ETag = hex.EncodeToString(tags.Sum(nil)) + "-" + strconv.Itoa(len(list))
+
+	if v := q.r.Header.Get("X-Amz-Mp-Object-Size"); v != "" && v != strconv.FormatInt(o.Size, 10) {
+		return nil, errInvalidRequest("The provided 'x-amz-mp-object-size' header value %s does not match what was computed: %d", v, o.Size)
+	}
+	if u.ChecksumType == composite {
+		o.Checksum = checksum.Encode(ofParts) + "-" + strconv.Itoa(len(list))
+	} else {
+		q.s3.mu.Lock()
+		q.s3.use(o.Blobs...)
+		q.s3.mu.Unlock()
+		defer q.s3.release(o.Blobs...)
+		whole := u.Algorithm.New()
+		if _, err := q.s3.reader(o.Blobs, 0, o.Size).WriteTo(whole); err != nil {
+			return nil, errInvalidPart(u.ID, list[0].PartNumber, "") // replaced while it was read
+		}
+		o.Checksum = checksum.Encode(whole)
+	}
+	if v := q.r.Header.Get(u.Algorithm.Header()); v != "" && v != o.Checksum {
+		return nil, errBadDigest(string(u.Algorithm))
+	}
+	return o, nil
+}
+
+func (q *s3Call) completed(o *s3Object) *s3Answer {
+	a := document("CompleteMultipartUploadResult", func(x *xmlWriter) {
+		scheme := "http"
+		if q.r.TLS != nil {
+			scheme = "https"
+		}
+		location := scheme + "://" + q.r.Host + "/"
+		if q.host.bucket == "" {
+			location += q.bucket + "/"
+		}
+		x.text("Location", location+q.key)
+		x.text("Bucket", q.bucket)
+		x.text("Key", q.key)
+		x.text("ETag", `"`+o.ETag+`"`)
+		x.text("Checksum"+string(o.Algorithm), o.Checksum)
+		x.text("ChecksumType", o.ChecksumType)
+	})
+	a.set("X-Amz-Server-Side-Encryption", "AES256")
+	return a
+}
+
+func (q *s3Call) abortUpload() (*s3Answer, *s3Error) {
+	if e := q.exists(); e != nil {
+		return nil, e
+	}
+	if e := q.may(q.config, "s3:AbortMultipartUpload", q.objectARN(), nil); e != nil {
+		return nil, e
+	}
+	u, e := q.upload()
+	if e != nil {
+		return nil, e
+	}
+	return noContent(), q.s3.edit(func(c *change) *s3Error {
+		if q.s3.uploads[u.ID] != u {
+			return errNoSuchUpload(u.ID)
+		}
+		q.s3.removeUpload(c, u)
+		return nil
+	})
+}
+
+func (q *s3Call) listParts() (*s3Answer, *s3Error) {
+	if e := q.exists(); e != nil {
+		return nil, e
+	}
+	if e := q.may(q.config, "s3:ListMultipartUploadParts", q.objectARN(), nil); e != nil {
+		return nil, e
+	}
+	u, e := q.upload()
+	if e != nil {
+		return nil, e
+	}
+	limit, e := q.number("max-parts", maxList)
+	if e != nil {
+		return nil, e
+	}
+	marker, e := q.number("part-number-marker", maxParts)
+	if e != nil {
+		return nil, e
+	}
+	if q.query.Get("part-number-marker") == "" {
+		marker = 0
+	}
+	q.s3.mu.RLock()
+	all := slices.Collect(maps.Values(u.parts))
+	q.s3.mu.RUnlock()
+	slices.SortFunc(all, func(a, b *s3Part) int { return a.Number - b.Number })
+	all = slices.DeleteFunc(all, func(p *s3Part) bool { return p.Number <= marker })
+	truncated := len(all) > limit
+	all = all[:min(len(all), limit)]
+	return document("ListPartsResult", func(x *xmlWriter) {
+		x.text("Bucket", q.bucket)
+		x.text("Key", q.key)
+		x.text("UploadId", u.ID)
+		x.open("Initiator")
+		x.text("ID", u.Initiator)
+		x.close("Initiator")
+		q.writeOwner(x)
+		x.text("StorageClass", storageClassOf(u.Headers))
+		x.number("PartNumberMarker", marker)
+		if len(all) > 0 {
+			x.number("NextPartNumberMarker", all[len(all)-1].Number)
+		}
+		x.number("MaxParts", limit)
+		x.bool("IsTruncated", truncated && limit > 0)
+		if u.Asked {
+			x.text("ChecksumAlgorithm", string(u.Algorithm))
+			x.text("ChecksumType", u.ChecksumType)
+		}
+		for _, p := range all {
+			x.open("Part")
+			x.number("PartNumber", p.Number)
+			x.text("LastModified", s3Time(p.Modified))
+			x.text("ETag", `"`+p.ETag+`"`)
+			x.number("Size", int(p.Size))
+			if u.Asked {
+				x.text("Checksum"+string(u.Algorithm), p.Checksum)
+			}
+			x.close("Part")
+		}
+	}), nil
+}
