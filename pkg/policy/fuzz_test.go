@@ -101,9 +101,12 @@ func FuzzStringLike(f *testing.F) {
 // Many stars must not take more than polynomial time.
 func TestManyStars(t *testing.T) {
 	stars := strings.Repeat("*a", 1000) + "b"
+	pairs := "*" + strings.Repeat("a?", 60_000) + "b"
 	subject := strings.Repeat("a", 4000)
 	start := time.Now()
 	for _, s := range []string{
+		`"Action":"*","Resource":"*","Condition":{"StringLike":{"k":"` + pairs + `"}}`,
+		`"Action":"*","Resource":"*","Condition":{"StringLike":{"k":"*` + strings.Repeat("a", 2000) + `b*"}}`,
 		`"Action":"s3:` + stars + `","Resource":"*"`,
 		`"Action":"*","Resource":"arn:aws:s3:::` + stars + `"`,
 		`"Action":"*","Resource":"arn:aws:sns:` + stars + "*:" + stars + `:x"`,

@@ -9,6 +9,9 @@ import (
 type glob struct {
 	parts []part
 	vars  bool // some part is a variable
+	// least is the number of bytes that a match has at least, variables not
+	// counted.
+	least int
 }
 
 type part struct {
@@ -97,7 +100,20 @@ func compileGlob(s string, syntax globSyntax) glob {
 		}
 	}
 	flush()
+	g.measure()
 	return g
+}
+
+func (g *glob) measure() {
+	g.least = 0
+	for _, p := range g.parts {
+		switch p.kind {
+		case literal:
+			g.least += len(p.text)
+		case anyUnit, anyInside:
+			g.least++
+		}
+	}
 }
 
 // parseVariable reads ${name}, ${name, 'default'}, or ${*}, ${?} and ${$},
@@ -155,7 +171,9 @@ func (g glob) resolve(ctx *Context) (glob, bool) {
 		}
 		parts[i] = p
 	}
-	return glob{parts: parts}, true
+	r := glob{parts: parts}
+	r.measure()
+	return r, true
 }
 
 // text is a resolved glob without wildcards as a string.
@@ -199,9 +217,11 @@ func (u unit) next(s string) unit {
 // A failed comparison goes back to the last star only: what the stars before
 // it have taken is the least they could take. A star that must not pass a
 // colon may be unable to take more; then the last one that may is asked. The
-// time is thus bounded by the length of s squared times that of the glob, for
-// any number of stars.
+// time is thus bounded by a power of the length of s, for any number of stars.
 func (g glob) match(s string, fold bool) bool {
+	if len(s) < g.least {
+		return false
+	}
 	type retry struct {
 		part int
 		at   unit

@@ -6,7 +6,7 @@ import (
 )
 
 // Policy is a parsed document. It is immutable and may be used by any number
-// of goroutines.
+// of goroutines. The zero value neither allows nor denies anything.
 type Policy struct {
 	kind       Kind
 	statements []statement
