@@ -91,7 +91,7 @@ func (e *APIServerError) Error() string {
 	if e.Restore == nil {
 		b.WriteString("; its former manifest is back and it is healthy again")
 	} else {
-		fmt.Fprintf(&b, "; its former manifest was put back, but: %v", e.Restore)
+		fmt.Fprintf(&b, "; its former manifest was put back, but it is not healthy with that either: %v", e.Restore)
 	}
 	if e.Log != "" {
 		fmt.Fprintf(&b, "\nits last log lines:\n%s", e.Log)
@@ -310,7 +310,7 @@ func replaceManifest(ctx context.Context, n Node, wait time.Duration, change fun
 		return cause // interrupted: the next run goes on waiting
 	}
 	failure := &APIServerError{Node: n.Name, Err: unhealthy, Duration: wait, Log: n.apiServerLog(ctx)}
-	failure.Restore = restore(ctx, n, wait)
+	failure.Restore = restore(ctx, n, max(wait, DefaultWait))
 	return failure
 }
 
@@ -352,43 +352,67 @@ const pollInterval = 500 * time.Millisecond
 // read from the running process: a manifest says what should run.
 func healthy(ctx context.Context, n Node, want Flags, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
+	var leaving time.Time // since when the former API server does not serve any more
 	for {
-		err := check(ctx, n, want)
+		former, err := check(ctx, n, want)
 		if err == nil || context.Cause(ctx) != nil || time.Now().After(deadline) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(pollInterval):
+		if former == nil {
+			leaving = time.Time{}
+		} else if _, err := n.get(ctx, former, "/readyz"); err != nil {
+			switch now := time.Now(); {
+			case leaving.IsZero():
+				leaving = now
+			case now.Sub(leaving) > drainTime:
+				leaving = now
+				if err := n.hasten(ctx, former); err != nil {
+					return err
+				}
+			}
+		}
+		if err := sleep(ctx, pollInterval); err != nil {
+			return err
 		}
 	}
 }
 
-func check(ctx context.Context, n Node, want Flags) error {
+// drainTime is what an API server that has stopped serving gets for requests
+// that are still under way.
+const drainTime = 3 * time.Second
+
+// check is nil if the API server is healthy. Otherwise former is the command
+// line of the API server with other flags that still runs, if one does.
+func check(ctx context.Context, n Node, want Flags) (former []string, err error) {
 	commandLines, err := n.apiServers(ctx)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case len(commandLines) == 0:
-		return errors.New("no API server runs")
+		return nil, errors.New("no API server runs")
 	case len(commandLines) > 1:
-		return errors.New("the former API server still runs beside the new one")
+		return nil, errors.New("the former API server still runs beside the new one")
 	}
 	flags, err := parseFlags(commandLines[0])
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !flags.equal(want) {
-		return fmt.Errorf("the running API server has other flags than its manifest: %s", strings.Join(flags.lines(), " "))
+		return commandLines[0], fmt.Errorf("the running API server has other flags than its manifest: %s", strings.Join(flags.lines(), " "))
 	}
-	if _, err := n.get(ctx, commandLines[0], "/readyz"); err != nil {
+	return nil, serves(ctx, n, commandLines[0], want)
+}
+
+// serves asks an API server whether it is ready and whether its discovery
+// document is the one of its flags.
+func serves(ctx context.Context, n Node, commandLine []string, want Flags) error {
+	if _, err := n.get(ctx, commandLine, "/readyz"); err != nil {
 		return fmt.Errorf("asking whether it is ready: %w", err)
 	}
 	if len(want.Issuers) == 0 || !strings.HasPrefix(want.Issuers[0], "https://") {
 		return nil // no discovery document for such an issuer (NewOpenIDMetadataProvider)
 	}
-	b, err := n.get(ctx, commandLines[0], issuer.DiscoveryPath)
+	b, err := n.get(ctx, commandLine, issuer.DiscoveryPath)
 	if err != nil {
 		return fmt.Errorf("reading its discovery document: %w", err)
 	}
@@ -430,30 +454,25 @@ func public(iss string) bool {
 // tokens of opts.URL are still accepted; then kubelet is restarted on the
 // nodes whose pods carry such tokens, which renews them; only when none is
 // left, and clients had the minute that client-go takes to read its token
-// file again, is the issuer refused. opts.Immediately skips this.
+// file again, is the issuer refused. With one node this takes two restarts of
+// the API server and that minute, about two minutes in all; opts.Immediately
+// takes one restart.
 func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
 	servers, err := c.readAPIServers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var demote, remove []plan.Step
+	var steps, remove, files []plan.Step
 	for _, s := range servers {
 		if s.former == nil {
-			continue
+			continue // not ours
 		}
 		before := s.Flags
-		if want := demoted(s, opts); !opts.Immediately && !want.equal(before) {
-			demote = append(demote, plan.Step{
-				Link: plan.Issuer, Action: plan.Update,
-				Summary: "API server on node " + s.Name + ": sign with the former issuer",
-				Diff:    diffLines(before.lines(), want.lines()),
-				Do: func(ctx context.Context) error {
-					return replaceManifest(ctx, s.Node, opts.wait(), func(now *apiServer) ([]byte, error) {
-						return now.With(demoted(now, opts))
-					})
-				},
-			})
-			before = want
+		if !opts.Immediately {
+			if step := s.demotion(opts); step.Do != nil {
+				steps = append(steps, step)
+				before = demoted(s, opts)
+			}
 		}
 		if want := s.formerFlags(opts); !want.equal(before) || s.unproven || !s.running {
 			remove = append(remove, plan.Step{
@@ -467,28 +486,64 @@ func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.
 				},
 			})
 		}
-	}
-	steps := demote
-	if len(remove) > 0 && !opts.Immediately {
-		audiences := servers[0].Flags.audiences()
-		steps = append(steps, plan.Step{
-			Link: plan.Issuer, Action: plan.Update,
-			Summary: "tokens of running pods",
-			Do:      func(ctx context.Context) error { return c.renewTokens(ctx, opts, audiences) },
-		})
-	}
-	steps = append(steps, remove...)
-	for _, s := range servers {
-		if s.former == nil {
-			continue
-		}
-		steps = append(steps, plan.Step{
+		files = append(files, plan.Step{
 			Link: plan.Issuer, Action: plan.Delete,
 			Summary: "manifest backup on node " + s.Name,
 			Do:      func(ctx context.Context) error { return s.remove(ctx, nodeDir, tempFile) },
 		})
 	}
+	if len(remove) > 0 && !opts.Immediately {
+		steps = append(steps, c.renewal(opts, servers[0].Flags.audiences(), clientReload))
+	}
+	return slices.Concat(steps, remove, files), nil
+}
+
+// DemoteIssuer is the first half of RemoveIssuer, as far as the renewal of the
+// pods' tokens. Whoever has other things to remove does so in between, and
+// RemoveIssuer has less of the minute to wait for.
+func (c *Cluster) DemoteIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
+	servers, err := c.readAPIServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var steps []plan.Step
+	for _, s := range servers {
+		if step := s.demotion(opts); step.Do != nil {
+			steps = append(steps, step)
+		}
+	}
+	if len(steps) > 0 {
+		steps = append(steps, c.renewal(opts, servers[0].Flags.audiences(), 0))
+	}
 	return steps, nil
+}
+
+// demotion has the former issuer sign again. The step has no Do if it does.
+func (s *apiServer) demotion(opts IssuerOptions) plan.Step {
+	want := demoted(s, opts)
+	if want.equal(s.Flags) {
+		return plan.Step{}
+	}
+	return plan.Step{
+		Link: plan.Issuer, Action: plan.Update,
+		Summary: "API server on node " + s.Name + ": sign with the former issuer",
+		Diff:    diffLines(s.Flags.lines(), want.lines()),
+		Do: func(ctx context.Context) error {
+			return replaceManifest(ctx, s.Node, opts.wait(), func(now *apiServer) ([]byte, error) {
+				return now.With(demoted(now, opts))
+			})
+		},
+	}
+}
+
+// renewal waits until pods have tokens of the former issuer, and their clients
+// have had time to notice.
+func (c *Cluster) renewal(opts IssuerOptions, audiences []string, settle time.Duration) plan.Step {
+	return plan.Step{
+		Link: plan.Issuer, Action: plan.Update,
+		Summary: "tokens of running pods",
+		Do:      func(ctx context.Context) error { return c.renewTokens(ctx, opts, audiences, settle) },
+	}
 }
 
 // demoted are the flags with which the former issuer signs and ours is still
@@ -556,8 +611,8 @@ func (s *apiServer) formerText(opts IssuerOptions) ([]byte, error) {
 const clientReload = 65 * time.Second
 
 // renewTokens returns when no pod has a token for the API server from one of
-// our issuers any more.
-func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences []string) error {
+// our issuers any more, and the newest token is as old as settle.
+func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences []string, settle time.Duration) error {
 	deadline := time.Now().Add(opts.wait())
 	restarted := make(map[string]bool)
 	for {
@@ -591,7 +646,7 @@ func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences
 			}
 		}
 		if len(carrying) == 0 {
-			return sleep(ctx, min(time.Until(newest.Add(clientReload)), clientReload))
+			return sleep(ctx, min(time.Until(newest.Add(settle)), settle))
 		}
 		if time.Now().After(deadline) {
 			slices.Sort(carrying)
@@ -672,7 +727,7 @@ func diffLines(before, after []string) string {
 	}
 	for _, s := range before {
 		if !slices.Contains(after, s) {
-			fmt.Fprintf(&b, "-%s\n", s)
+			fmt.Fprintf(&b, "- %s\n", s)
 		}
 	}
 	for _, s := range after {
@@ -680,7 +735,7 @@ func diffLines(before, after []string) string {
 		if slices.Contains(before, s) {
 			mark = " "
 		}
-		fmt.Fprintf(&b, "%s%s\n", mark, s)
+		fmt.Fprintf(&b, "%s %s\n", mark, s)
 	}
 	return b.String()
 }

@@ -246,17 +246,18 @@ func kindNames() ([]string, error) {
 	}
 	names, err := provider.List()
 	if err != nil {
-		return nil, fmt.Errorf("listing the kind clusters (does the container runtime run?): %w", kindError(err))
+		return nil, fmt.Errorf("listing the kind clusters: %w", kindError(err))
 	}
 	slices.Sort(names)
 	return names, nil
 }
 
-// kindError adds what the command said to kind's error, which leaves it out.
+// kindError is what the command said, instead of kind's error, which has the
+// command line.
 func kindError(err error) error {
 	if run := kindexec.RunErrorForError(err); run != nil {
 		if said := bytes.TrimSpace(run.Output); len(said) > 0 {
-			return fmt.Errorf("%w: %s", err, said)
+			return errors.New(string(said))
 		}
 	}
 	return err

@@ -123,7 +123,9 @@ func parseManifest(text []byte) (*manifest, error) {
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
-	if err := dec.Decode(&doc); err != nil {
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, errors.New("it is empty")
+	} else if err != nil {
 		return nil, err
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
@@ -177,7 +179,7 @@ func parseManifest(text []byte) (*manifest, error) {
 
 // apiServerContainer is the container that runs kube-apiserver.
 func apiServerContainer(doc *yaml.Node) (*yaml.Node, error) {
-	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+	if len(doc.Content) != 1 {
 		return nil, errors.New("it is empty")
 	}
 	if kind := child(doc.Content[0], "kind"); kind == nil || kind.Value != "Pod" {
@@ -511,19 +513,13 @@ func (m *manifest) deletion(i int) (edit, error) {
 	if !m.flow() {
 		return m.line(i)
 	}
-	if i+1 < len(m.args) { // up to the next item, whose own spacing goes with us
-		next, _, err := m.span(i + 1)
-		if err != nil {
-			return edit{}, err
-		}
-		return edit{from: from, to: next}, nil
-	}
-	if i > 0 { // the last one takes the comma before it along
+	if i > 0 { // with the comma before it, as insertion puts it there
 		_, before, err := m.span(i - 1)
-		if err != nil {
-			return edit{}, err
-		}
-		return edit{from: before, to: to}, nil
+		return edit{from: before, to: to}, err
+	}
+	if i+1 < len(m.args) {
+		next, _, err := m.span(i + 1)
+		return edit{from: from, to: next}, err
 	}
 	return edit{from: from, to: to}, nil
 }
