@@ -77,26 +77,23 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.MaxEvents, "max-events", 4096, "how many decisions are kept for /_openirsa/events")
 	f.StringVar(&o.level, "log-level", "info", "what is logged: debug (every decision), info (denials), warn, error")
 	f.DurationVar(&o.shutdownTimeout, "shutdown-timeout", 5*time.Second, "how long requests may take to end after SIGTERM")
-	f.BoolVar(&o.version, "version", false, "print the version and exit")
 }
 
-// environment lets variables stand for flags that are not given, and says so
-// in their usage texts.
+// variable is the environment variable that stands for a flag.
+func variable(flag *pflag.Flag) string {
+	return "EMULATOR_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+}
+
+// environment sets the flags that are not given from the environment.
 func environment(f *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var err error
 	f.VisitAll(func(flag *pflag.Flag) {
-		if flag.Name == "help" || flag.Name == "version" {
+		value, ok := lookup(variable(flag))
+		if !ok || flag.Changed || err != nil {
 			return
 		}
-		name := "EMULATOR_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
-		flag.Usage += " [" + name + "]"
-		if value, ok := lookup(name); ok && err == nil {
-			if e := flag.Value.Set(value); e != nil {
-				err = fmt.Errorf("reading %s: %w", name, e)
-			}
-			if flag.Name != "root-secret-access-key" { // --help shows defaults
-				flag.DefValue = value
-			}
+		if e := flag.Value.Set(value); e != nil {
+			err = fmt.Errorf("reading %s: %w", variable(flag), e)
 		}
 	})
 	return err
@@ -119,13 +116,15 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 				fmt.Fprintln(stdout, programVersion())
 				return nil
 			}
+			if err := environment(cmd.Flags(), lookup); err != nil {
+				return usageError{err}
+			}
 			return o.serve(cmd.Context(), stderr)
 		},
 	}
 	o.flags(cmd.Flags())
-	if err := environment(cmd.Flags(), lookup); err != nil {
-		return usageError{err}
-	}
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) { flag.Usage += " [" + variable(flag) + "]" })
+	cmd.Flags().BoolVar(&o.version, "version", false, "print the version and exit")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)

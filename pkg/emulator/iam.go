@@ -93,6 +93,16 @@ var iamOperations = map[string]operation{
 	"GetGroupPolicy":            {run: groupKind.getInline},
 	"DeleteGroupPolicy":         {run: groupKind.deleteInline},
 	"ListGroupPolicies":         {run: groupKind.listInline},
+
+	"GetAccountSummary":                  {run: (*Server).getAccountSummary},
+	"GetAccountAuthorizationDetails":     {run: (*Server).getAccountAuthorizationDetails},
+	"ListAccountAliases":                 {run: (*Server).listAccountAliases},
+	"ListSAMLProviders":                  {run: (*Server).listSAMLProviders},
+	"ListInstanceProfiles":               {run: (*Server).listInstanceProfiles},
+	"GenerateServiceLastAccessedDetails": {run: (*Server).generateLastAccessed},
+	"GetServiceLastAccessedDetails":      {run: (*Server).getLastAccessed},
+	"SimulateCustomPolicy":               {run: (*Server).simulateCustomPolicy},
+	"SimulatePrincipalPolicy":            {run: (*Server).simulatePrincipalPolicy},
 }
 
 // Rules of IAM's service model.

@@ -168,6 +168,7 @@ type Server struct {
 	verifier sigv4.Verifier
 	headers  tokenHeaders
 	issuers  issuerCache
+	reports  accessReports
 	events   eventLog
 	faults   faultList
 	control  http.Handler // everything below /_openirsa/
