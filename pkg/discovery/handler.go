@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -30,8 +31,14 @@ type Handler struct {
 	ForwardedHost bool
 
 	mu     sync.Mutex // held by Update
-	index  atomic.Pointer[map[place]*entry]
+	index  atomic.Pointer[index]
 	counts [outcomes]atomic.Uint64
+}
+
+// index is all that is served. It is replaced whole when issuers come or go.
+type index struct {
+	entries map[place]*entry
+	hosts   map[string]int // how many issuers have the host, without port
 }
 
 // place is where an issuer is: its host, lower-case, and its path, decoded and
@@ -79,74 +86,104 @@ func newFile(doc Document) *file {
 func (h *Handler) Update(changes map[issuer.URL][]Document) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var index map[place]*entry
-	if p := h.index.Load(); p != nil {
-		index = *p
-	}
-	copied := false
-	own := func() {
-		if !copied {
-			if index = maps.Clone(index); index == nil {
-				index = make(map[place]*entry, len(changes))
+	for iss, docs := range changes {
+		if _, err := placeOf(iss); err != nil {
+			return err
+		}
+		for _, doc := range docs {
+			if doc.Path != issuer.JWKSPath && doc.Path != issuer.DiscoveryPath {
+				return fmt.Errorf("serving issuer %q: a document at %q is not known", iss, doc.Path)
 			}
-			copied = true
+		}
+	}
+	old := h.index.Load()
+	if old == nil {
+		old = &index{}
+	}
+	next := old
+	own := func() {
+		if next == old {
+			next = &index{maps.Clone(old.entries), maps.Clone(old.hosts)}
+		}
+		if next.entries == nil {
+			next.entries, next.hosts = make(map[place]*entry, len(changes)), map[string]int{}
 		}
 	}
 	for iss, docs := range changes {
-		u, err := url.Parse(iss.String())
-		if err != nil || iss.IsZero() {
-			return fmt.Errorf("serving issuer %q: it is not one", iss)
-		}
-		at := place{u.Host, u.Path}
-		e := index[at]
+		at, _ := placeOf(iss)
+		e := next.entries[at]
 		if docs == nil {
 			if e != nil {
 				own()
-				delete(index, at)
+				delete(next.entries, at)
+				if next.hosts[at.hostname()]--; next.hosts[at.hostname()] == 0 {
+					delete(next.hosts, at.hostname())
+				}
 			}
 			continue
 		}
 		if e == nil {
 			own()
 			e = &entry{}
-			index[at] = e
+			next.entries[at] = e
+			next.hosts[at.hostname()]++
 		}
 		for _, doc := range docs { // in publication order
-			switch doc.Path {
-			case issuer.JWKSPath:
-				e.jwks.Store(newFile(doc))
-			case issuer.DiscoveryPath:
-				e.discovery.Store(newFile(doc))
-			default:
-				return fmt.Errorf("serving issuer %q: a document at %q is not known", iss, doc.Path)
-			}
+			e.file(doc.Path).Store(newFile(doc))
 		}
 	}
-	if copied {
-		h.index.Store(&index)
+	if next != old {
+		h.index.Store(next)
 	}
 	return nil
 }
 
+// placeOf is where requests look for the issuer.
+func placeOf(iss issuer.URL) (place, error) {
+	u, err := url.Parse(iss.String())
+	if err != nil || iss.IsZero() {
+		return place{}, fmt.Errorf("serving issuer %q: it is not one", iss)
+	}
+	return place{u.Host, u.Path}, nil
+}
+
+func (p place) hostname() string { return (&url.URL{Host: p.host}).Hostname() }
+
+func (e *entry) file(path string) *atomic.Pointer[file] {
+	if path == issuer.JWKSPath {
+		return &e.jwks
+	}
+	return &e.discovery
+}
+
+// Differs reports whether the documents are other ones than those that are
+// served.
+func (h *Handler) Differs(iss issuer.URL, docs []Document) bool {
+	at, err := placeOf(iss)
+	index := h.index.Load()
+	if err != nil || index == nil || index.entries[at] == nil {
+		return true
+	}
+	for _, doc := range docs {
+		if f := index.entries[at].file(doc.Path).Load(); f == nil || !bytes.Equal(f.body, doc.Body) {
+			return true
+		}
+	}
+	return false
+}
+
 // Len is the number of issuers that are served.
 func (h *Handler) Len() int {
-	if p := h.index.Load(); p != nil {
-		return len(*p)
+	if index := h.index.Load(); index != nil {
+		return len(index.entries)
 	}
 	return 0
 }
 
-// ServesHost reports whether a host is that of an issuer. It looks at all of
-// them.
+// ServesHost reports whether a host, without port, is that of an issuer.
 func (h *Handler) ServesHost(host string) bool {
-	if p := h.index.Load(); p != nil {
-		for at := range *p {
-			if name, _, _ := strings.Cut(at.host, ":"); name == host || at.host == host {
-				return true
-			}
-		}
-	}
-	return false
+	index := h.index.Load()
+	return index != nil && index.hosts[host] > 0
 }
 
 // ServeHTTP answers GET and HEAD (RFC 9110), with a strong ETag and 304 for a
@@ -198,10 +235,10 @@ func (h *Handler) find(r *http.Request) (*file, int) {
 			host = v[0]
 		}
 	}
-	e := (*index)[place{host, path}]
+	e := index.entries[place{host, path}]
 	if e == nil {
 		// Rare spellings of the host: capitals, and the default port.
-		e = (*index)[place{canonicalHost(host), path}]
+		e = index.entries[place{canonicalHost(host), path}]
 	}
 	switch {
 	case e == nil:

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -184,33 +185,40 @@ func documents(iss issuer.URL, get discovery.Get) Read {
 
 // API reads the keys that an API server publishes (/openid/v1/jwks), which its
 // ClusterRole system:service-account-issuer-discovery lets every service account
-// read.
-func API(config *rest.Config) (Read, error) {
-	config = rest.CopyConfig(config)
-	config.QPS = -1 // the caller says how often
-	config.UserAgent = "openirsa-issuer"
-	config.Timeout = 10 * time.Second
-	client, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the API server: %w", err)
-	}
-	base, _, err := rest.DefaultServerUrlFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the API server: %w", err)
-	}
-	url := base.JoinPath(issuer.JWKSPath).String()
-	get := discovery.HTTP(client)
-	return func(ctx context.Context) (keys.Set, error) {
-		_, body, err := get(ctx, issuer.URL{}, url)
-		if err != nil {
-			return keys.Set{}, fmt.Errorf("reading the API server's keys: %w", err)
+// read. It connects again after an error, since credentials may be new. It is
+// for one caller at a time.
+func API(connect func() (*rest.Config, error)) Read {
+	var client *http.Client
+	var url string
+	return func(ctx context.Context) (_ keys.Set, err error) {
+		defer func() {
+			if err != nil {
+				client = nil
+				err = fmt.Errorf("reading the API server's keys: %w", err)
+			}
+		}()
+		if client == nil {
+			config, err := connect()
+			if err != nil {
+				return keys.Set{}, err
+			}
+			config = rest.CopyConfig(config)
+			config.UserAgent = "openirsa-issuer"
+			base, _, err := rest.DefaultServerUrlFor(config)
+			if err != nil {
+				return keys.Set{}, err
+			}
+			url = base.JoinPath(issuer.JWKSPath).String()
+			if client, err = rest.HTTPClientFor(config); err != nil {
+				return keys.Set{}, err
+			}
 		}
-		set, err := nonEmpty(keys.ParseJWKS(body))
+		_, body, err := discovery.HTTP(client)(ctx, issuer.URL{}, url)
 		if err != nil {
-			return keys.Set{}, fmt.Errorf("reading the API server's keys: %w", err)
+			return keys.Set{}, err
 		}
-		return set, nil
-	}, nil
+		return nonEmpty(keys.ParseJWKS(body))
+	}
 }
 
 // Union is all the keys of several sources, and their faults together if one of

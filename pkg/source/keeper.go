@@ -1,0 +1,541 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/issuer"
+)
+
+// Keeper keeps a [discovery.Handler] in step with the sources of clusters.
+// Documents are made and checked once, when keys have changed. A source that
+// cannot be read, or that holds a key which must not be published, changes
+// nothing: the last good documents stay, and the fault shows in [Keeper.Status]
+// and in the log until it is mended.
+//
+//	k := &source.Keeper{Handler: &handler, Path: "issuer.yaml"}
+//	err := k.Run(ctx)
+type Keeper struct {
+	// Handler gets the documents.
+	Handler *discovery.Handler
+	// Path is the configuration file, which is read again when it changes. A
+	// cluster that comes, changes or goes touches no other.
+	Path string
+	// Config is the configuration where Path is empty.
+	Config Config
+	// Open makes ready to read a cluster. If nil, that of an [Opener].
+	Open func(context.Context, Cluster) (Read, error)
+	// Log may be nil.
+	Log *slog.Logger
+	// Now is the clock for what is reported; nil is [time.Now].
+	Now func() time.Time
+
+	mu          sync.Mutex // guards what follows, and the marked fields of state
+	clusters    map[issuer.URL]*state
+	configFault string
+	configAt    time.Time
+	untried     int // clusters whose first reading has not ended
+	serving     int // clusters that have documents
+}
+
+// state is a cluster that is kept. The fields that are not marked belong to the
+// goroutine of Run.
+type state struct {
+	cluster  Cluster
+	read     Read      // nil until it was opened
+	blind    bool      // some of its files are not watched
+	next     time.Time // when to read again, unless a file changes before
+	failures int
+	queued   bool
+	running  bool
+	again    bool // something changed while it was running
+	gone     bool
+
+	tried  bool      // guarded by mu
+	good   time.Time // guarded by mu: of the last success
+	fault  string    // guarded by mu
+	broken time.Time // guarded by mu: since when there is a fault
+}
+
+// How often things are looked at that do not tell, or that may fail to.
+const (
+	eventTick    = 100 * time.Millisecond // lets a file be written to its end
+	dueTick      = 5 * eventTick
+	watchedSweep = 5 * time.Minute // files that are watched
+	blindSweep   = time.Second     // files that cannot be watched
+	readTimeout  = 15 * time.Second
+)
+
+// result is what one reading gave.
+type result struct {
+	s    *state
+	read Read
+	docs []discovery.Document
+	kids []string
+	err  error
+}
+
+// Run reads the sources until ctx ends. It returns at once, with an error, if
+// the configuration cannot be read; a configuration that cannot be read later
+// on changes nothing.
+func (k *Keeper) Run(ctx context.Context) error {
+	if k.Log == nil {
+		k.Log = slog.New(slog.DiscardHandler)
+	}
+	if k.Now == nil {
+		k.Now = time.Now
+	}
+	if k.Open == nil {
+		k.Open = new(Opener).Open
+	}
+	w := newWatcher(k.Log)
+	defer w.close()
+	r := &round{Keeper: k, watcher: w, limit: 8 * runtime.GOMAXPROCS(0), results: make(chan result, 64), changes: map[issuer.URL][]discovery.Document{}}
+
+	config := k.Config
+	if k.Path != "" {
+		var err error
+		if config, err = k.readConfig(); err != nil {
+			return err
+		}
+		w.add(k.Path, nil)
+	} else if err := config.Check(); err != nil {
+		return err
+	}
+	r.apply(config)
+	return r.loop(ctx)
+}
+
+func (k *Keeper) readConfig() (Config, error) {
+	data, err := os.ReadFile(k.Path)
+	if err != nil {
+		return Config{}, fmt.Errorf("reading the configuration: %w", err)
+	}
+	config, err := ParseConfig(data, filepath.Dir(k.Path))
+	if err != nil {
+		return Config{}, fmt.Errorf("reading the configuration %s: %w", k.Path, err)
+	}
+	return config, nil
+}
+
+// round is the state of Run's goroutine.
+type round struct {
+	*Keeper
+	watcher *watcher
+	limit   int // readings at a time
+	queue   []*state
+	running int
+	results chan result
+	started time.Time
+
+	changes   map[issuer.URL][]discovery.Document // not yet with the handler
+	notBefore time.Time                           // when to hand them over
+
+	configChanged bool
+	configModTime time.Time
+	touched       []*state
+}
+
+func (r *round) loop(ctx context.Context) error {
+	tick := time.NewTicker(eventTick)
+	defer tick.Stop()
+	ticks := 0
+	for {
+		for len(r.queue) > 0 && r.running < r.limit {
+			s := r.queue[0]
+			r.queue = r.queue[1:]
+			s.queued, s.running = false, true
+			if s.gone {
+				continue
+			}
+			r.running++
+			go func() { r.results <- r.readCluster(ctx, s) }()
+		}
+		select {
+		case <-ctx.Done():
+			for ; r.running > 0; r.running-- {
+				<-r.results
+			}
+			return nil
+		case result := <-r.results:
+			r.running--
+			r.take(result)
+			if r.running == 0 && len(r.queue) == 0 {
+				r.flush(true)
+			}
+		case e := <-r.watcher.events():
+			r.event(e)
+		case <-r.watcher.faults():
+			// Events were lost.
+			r.configChanged = r.Path != ""
+			for _, s := range r.clusters {
+				r.touched = append(r.touched, s)
+			}
+		case <-tick.C:
+			if r.configChanged {
+				r.configChanged = false
+				r.reload()
+			}
+			for _, s := range r.touched {
+				r.enqueue(s)
+			}
+			r.touched = r.touched[:0]
+			if ticks++; ticks%int(dueTick/eventTick) == 0 {
+				r.due()
+			}
+			r.flush(false)
+		}
+	}
+}
+
+// event notes what a changed file is part of. It is looked at with the next
+// tick.
+func (r *round) event(e fsnotify.Event) {
+	if r.Path != "" && filepath.Dir(e.Name) == filepath.Dir(filepath.Clean(r.Path)) &&
+		(filepath.Base(e.Name) == filepath.Base(r.Path) || strings.HasPrefix(filepath.Base(e.Name), kubeletLink)) {
+		r.configChanged = true
+	}
+	users, blind := r.watcher.users(e)
+	r.touched = append(r.touched, users...)
+	if blind {
+		for _, s := range users {
+			s.blind = true
+		}
+	}
+}
+
+// due queues what has not been read for long.
+func (r *round) due() {
+	now := time.Now()
+	for _, s := range r.clusters {
+		if !s.next.After(now) {
+			r.enqueue(s)
+		}
+	}
+	// The configuration too may be where nothing tells of changes.
+	if info, err := os.Stat(r.Path); err == nil && !info.ModTime().Equal(r.configModTime) {
+		r.configModTime = info.ModTime()
+		r.configChanged = true
+	}
+}
+
+func (r *round) enqueue(s *state) {
+	switch {
+	case s.gone || s.queued:
+	case s.running:
+		s.again = true
+	default:
+		s.queued = true
+		r.queue = append(r.queue, s)
+	}
+}
+
+// reload reads the configuration again.
+func (r *round) reload() {
+	config, err := r.readConfig()
+	r.mu.Lock()
+	before := r.configFault
+	r.configFault = ""
+	if err != nil {
+		r.configFault = err.Error()
+	}
+	r.mu.Unlock()
+	if err != nil {
+		if before != err.Error() {
+			r.Log.Error("the configuration cannot be used; going on with the one before", "error", err)
+		}
+		return
+	}
+	r.apply(config)
+}
+
+// apply makes the clusters those of a configuration.
+func (r *round) apply(config Config) {
+	if info, err := os.Stat(r.Path); err == nil {
+		r.configModTime = info.ModTime()
+	}
+	r.mu.Lock()
+	added, removed := 0, 0
+	if r.clusters == nil {
+		r.clusters = make(map[issuer.URL]*state, len(config.Clusters))
+	}
+	keep := make(map[issuer.URL]bool, len(config.Clusters))
+	for _, c := range config.Clusters {
+		keep[c.Issuer] = true
+		old := r.clusters[c.Issuer]
+		if old != nil && reflect.DeepEqual(old.cluster, c) {
+			continue
+		}
+		s := &state{cluster: c}
+		if old != nil { // its documents stay until the new source is read
+			r.drop(old)
+			s.tried, s.good, s.fault, s.broken = old.tried, old.good, old.fault, old.broken
+		}
+		if !s.tried {
+			r.untried++
+		}
+		r.clusters[c.Issuer] = s
+		r.watch(s) // before it is read, so that no change is missed
+		r.enqueue(s)
+		added++
+	}
+	if len(keep) < len(r.clusters) {
+		for iss, s := range r.clusters {
+			if !keep[iss] {
+				r.drop(s)
+				if !s.good.IsZero() {
+					r.serving--
+				}
+				delete(r.clusters, iss)
+				r.changes[iss] = nil
+				removed++
+			}
+		}
+	}
+	r.configAt = r.Now()
+	r.mu.Unlock()
+	if added > 0 {
+		r.started = time.Now()
+	}
+	if added+removed > 0 {
+		r.Log.Info("configuration read", "clusters", len(config.Clusters), "new_or_changed", added, "removed", removed)
+	}
+}
+
+// drop ends the keeping of a cluster. The mutex is held.
+func (r *round) drop(s *state) {
+	s.gone = true
+	for _, name := range s.cluster.files() {
+		r.watcher.remove(name, s)
+	}
+	if !s.tried {
+		r.untried--
+	}
+}
+
+// readCluster reads a cluster's keys and makes its documents.
+func (k *Keeper) readCluster(ctx context.Context, s *state) result {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	res := result{s: s, read: s.read}
+	if res.read == nil {
+		if res.read, res.err = k.Open(ctx, s.cluster); res.err != nil {
+			return res
+		}
+	}
+	set, err := res.read(ctx)
+	if err != nil {
+		res.err = err
+		return res
+	}
+	for _, key := range set.All() {
+		res.kids = append(res.kids, key.KID)
+	}
+	res.docs, res.err = discovery.Documents(s.cluster.Issuer, set)
+	return res
+}
+
+// take notes what a reading gave.
+func (r *round) take(res result) {
+	s := res.s
+	s.running = false
+	if s.gone {
+		return
+	}
+	s.read = res.read
+	iss := s.cluster.Issuer
+	r.mu.Lock()
+	first, faultBefore := !s.tried, s.fault
+	if first {
+		s.tried = true
+		r.untried--
+	}
+	if res.err == nil {
+		if s.good.IsZero() {
+			r.serving++
+		}
+		s.good, s.fault = r.Now(), ""
+	} else {
+		s.fault = res.err.Error()
+		if faultBefore == "" {
+			s.broken = r.Now()
+		}
+	}
+	loaded := first && r.untried == 0
+	r.mu.Unlock()
+
+	if s.blind && r.watcher.notify != nil {
+		for _, name := range s.cluster.files() {
+			r.watcher.remove(name, s)
+		}
+		if r.watch(s); !s.blind {
+			s.again = true // it may have changed before it was watched
+		}
+	}
+	wait := s.interval()
+	if res.err != nil {
+		s.failures++
+		wait = min(wait, minInterval<<min(s.failures-1, 16))
+		if s.fault != faultBefore {
+			r.Log.Error("the keys cannot be read; the documents stay as they are", "issuer", iss, "error", res.err)
+		}
+	} else {
+		s.failures = 0
+		if faultBefore != "" {
+			r.Log.Info("the keys can be read again", "issuer", iss)
+		}
+		r.changes[iss] = res.docs
+		if r.Handler.Differs(iss, res.docs) {
+			level := slog.LevelInfo
+			if first {
+				level = slog.LevelDebug
+			}
+			r.Log.Log(context.Background(), level, "the keys have changed", "issuer", iss, "kids", res.kids)
+		} else {
+			delete(r.changes, iss)
+		}
+	}
+	// Not all at the same moment.
+	s.next = time.Now().Add(wait - wait/10 + rand.N(wait/5))
+	if s.again {
+		s.again = false
+		r.enqueue(s)
+	}
+	if loaded {
+		r.flush(true)
+		r.Log.Info("all clusters have been read", "clusters", len(r.clusters), "served", r.Handler.Len(), "took", time.Since(r.started).Round(time.Millisecond))
+	}
+}
+
+// watch asks to be told of changes of the cluster's files.
+func (r *round) watch(s *state) {
+	s.blind = false
+	for _, name := range s.cluster.files() {
+		if !r.watcher.add(name, s) {
+			s.blind = true
+		}
+	}
+}
+
+// interval is how long a cluster that is well may go without being read.
+func (s *state) interval() time.Duration {
+	interval := watchedSweep
+	if s.blind {
+		interval = blindSweep
+	}
+	if s.cluster.polled() {
+		interval = min(interval, cmp.Or(time.Duration(s.cluster.Interval), defaultInterval))
+	}
+	return interval
+}
+
+// flush hands the changes to the handler, which may take a while if there are
+// many issuers and some of them are new: then it waits for more.
+func (r *round) flush(now bool) {
+	if len(r.changes) == 0 || (!now && time.Now().Before(r.notBefore)) {
+		return
+	}
+	start := time.Now()
+	if err := r.Handler.Update(r.changes); err != nil {
+		r.Log.Error("the documents cannot be served", "error", err)
+	}
+	clear(r.changes)
+	r.notBefore = time.Now().Add(10 * time.Since(start))
+}
+
+// Fault is what is wrong with a cluster.
+type Fault struct {
+	Issuer issuer.URL `json:"issuer"`
+	Error  string     `json:"error"`
+	// Since is when it began, and Good when the keys were last read; zero if
+	// never, and then the issuer is not served.
+	Since time.Time `json:"since"`
+	Good  time.Time `json:"good,omitzero"`
+}
+
+// Status is how the keeper fares.
+type Status struct {
+	// Clusters are as many as the configuration has, of which Served have
+	// documents and Untried have not yet been read for the first time.
+	Clusters int `json:"clusters"`
+	Served   int `json:"served"`
+	Untried  int `json:"untried"`
+	// ConfigError is why the configuration file cannot be used as it is now.
+	ConfigError string    `json:"configError,omitempty"`
+	ConfigRead  time.Time `json:"configRead"`
+	// Faults are the clusters that have one, by issuer.
+	Faults []Fault `json:"faults,omitempty"`
+}
+
+// Ready reports whether the server should get requests: all clusters have been
+// tried, and some are served unless there are none. A cluster with a fault does
+// not take the others away.
+func (s Status) Ready() bool {
+	return !s.ConfigRead.IsZero() && s.Untried == 0 && (s.Served > 0 || s.Clusters == 0)
+}
+
+// Status looks at all clusters.
+func (k *Keeper) Status() Status {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := Status{Clusters: len(k.clusters), Served: k.serving, Untried: k.untried, ConfigError: k.configFault, ConfigRead: k.configAt}
+	for iss, c := range k.clusters {
+		if c.fault != "" {
+			s.Faults = append(s.Faults, Fault{Issuer: iss, Error: c.fault, Since: c.broken, Good: c.good})
+		}
+	}
+	slices.SortFunc(s.Faults, func(a, b Fault) int { return strings.Compare(a.Issuer.String(), b.Issuer.String()) })
+	return s
+}
+
+// ErrNotServed is that of a cluster which is not in the configuration.
+var ErrNotServed = errors.New("the issuer is not served here")
+
+// Age is how long ago a cluster's keys were last read, with its fault if it has
+// one now. The error is [ErrNotServed] for an issuer that is not configured.
+func (k *Keeper) Age(iss issuer.URL) (age time.Duration, fault error, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c := k.clusters[iss]
+	if c == nil {
+		return 0, nil, ErrNotServed
+	}
+	if c.fault != "" {
+		fault = errors.New(c.fault)
+	}
+	if c.good.IsZero() {
+		if fault == nil {
+			fault = errors.New("the keys have not been read yet")
+		}
+		return 0, fault, nil
+	}
+	return k.Now().Sub(c.good), fault, nil
+}
+
+// Ages calls visit with how long ago each cluster's keys were last read, for
+// those that were.
+func (k *Keeper) Ages(visit func(iss issuer.URL, age time.Duration)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.Now()
+	for iss, c := range k.clusters {
+		if !c.good.IsZero() {
+			visit(iss, now.Sub(c.good))
+		}
+	}
+}
