@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,7 +51,7 @@ func TestBadInput(t *testing.T) {
 		v.run(t, "up", "--emulator").fails(t, "cluster", primary.Name, secondary.Name, "--kind-name")
 	})
 	t.Run("NoAnswer", func(t *testing.T) {
-		file := kubeconfigFor(t, "gone", "https://127.0.0.1:1", &clientcmdapi.AuthInfo{Token: "none"})
+		file := kubeconfigFor(t, "gone", &httptest.Server{URL: "https://127.0.0.1:1"}, &clientcmdapi.AuthInfo{Token: "none"})
 		setup(t, "up", "--emulator", "--kubeconfig", file).fails(t, "cluster", "127.0.0.1:1")
 	})
 	t.Run("NoRights", func(t *testing.T) {
@@ -69,12 +71,12 @@ func TestBadInput(t *testing.T) {
 	})
 	t.Run("OtherIssuer", func(t *testing.T) {
 		const public = "https://issuer.example.com"
-		former := secondary.setManifest(t, `s#--service-account-issuer=.*#--service-account-issuer=`+public+`#`, public)
+		restore := secondary.setManifest(t, `s#--service-account-issuer=.*#--service-account-issuer=`+public+`#`, public)
 		setup(t, "up", "--emulator", "--kind-name", secondary.Name).fails(t, "issuer", public, "--issuer-url")
 		if names := secondary.snapshot(t).Namespaces; slices.Contains(names, system) {
 			t.Errorf("namespaces %q", names)
 		}
-		secondary.restoreManifest(t, former, was.Issuer)
+		restore()
 		untouched(t)
 	})
 	t.Run("Usage", func(t *testing.T) {
@@ -142,10 +144,13 @@ func testBadRoles(t *testing.T) {
 }
 
 // kubeconfigFor writes a kubeconfig with one context.
-func kubeconfigFor(t testing.TB, name, server string, user *clientcmdapi.AuthInfo) string {
+func kubeconfigFor(t testing.TB, name string, server *httptest.Server, user *clientcmdapi.AuthInfo) string {
 	t.Helper()
 	c := clientcmdapi.NewConfig()
-	c.Clusters[name] = &clientcmdapi.Cluster{Server: server}
+	c.Clusters[name] = &clientcmdapi.Cluster{Server: server.URL}
+	if cert := server.Certificate(); cert != nil { // without TLS, client-go keeps credentials to itself
+		c.Clusters[name].CertificateAuthorityData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
+	}
 	c.AuthInfos[name] = user
 	c.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	c.CurrentContext = name
@@ -158,7 +163,7 @@ func kubeconfigFor(t testing.TB, name, server string, user *clientcmdapi.AuthInf
 
 // proxy stands before the second cluster's API server and gives some paths another body. A request with a bearer
 // token stays who it is; any other is the administrator's.
-func proxy(t testing.TB, bodies map[string]string) string {
+func proxy(t testing.TB, bodies map[string]string) *httptest.Server {
 	t.Helper()
 	target, err := url.Parse(secondary.config.Host)
 	if err != nil {
@@ -192,9 +197,9 @@ func proxy(t testing.TB, bodies map[string]string) string {
 			return resp, err
 		}),
 	}
-	s := httptest.NewServer(p)
+	s := httptest.NewTLSServer(p)
 	t.Cleanup(s.Close)
-	return s.URL
+	return s
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -204,20 +209,20 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 const manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 
 // setManifest edits the API server's manifest as an administrator does, and waits until an API server with that
-// issuer answers. It returns where the former manifest is.
-func (k *kube) setManifest(t testing.TB, sed, issuer string) string {
+// issuer answers. It returns what puts the former manifest back, which the end of the test does in any case.
+func (k *kube) setManifest(t testing.TB, sed, issuer string) (restore func()) {
 	t.Helper()
 	const former = "/root/e2e-kube-apiserver.yaml"
+	was := k.issuer(t)
+	restore = sync.OnceFunc(func() {
+		k.node(t, "mv "+former+" "+manifest)
+		k.waitIssuer(t, was)
+	})
 	// Made elsewhere: kubelet would run whatever lies in the folder of manifests.
 	k.node(t, `cp -p `+manifest+` `+former+` && sed -e '`+sed+`' `+former+` >/root/e2e-new.yaml && mv /root/e2e-new.yaml `+manifest)
+	t.Cleanup(restore)
 	k.waitIssuer(t, issuer)
-	return former
-}
-
-func (k *kube) restoreManifest(t testing.TB, former, issuer string) {
-	t.Helper()
-	k.node(t, "mv "+former+" "+manifest)
-	k.waitIssuer(t, issuer)
+	return restore
 }
 
 func (k *kube) waitIssuer(t testing.TB, issuer string) {
