@@ -35,6 +35,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -177,6 +178,7 @@ func (a *AWS) Env(roleARN, webToken string) map[string]string {
 		irsa.EnvRoleARN:             roleARN,
 		irsa.EnvTokenFile:           file,
 		irsa.EnvEndpointURL:         a.URL,
+		irsa.EnvEndpointURLSTS:      a.URL,
 		irsa.EnvRegion:              Region,
 		irsa.EnvDefaultRegion:       Region,
 		"AWS_EC2_METADATA_DISABLED": "true",
@@ -331,6 +333,26 @@ func (i *Issuer) Mint(claims token.Claims) string {
 	signed, err := token.Mint(i.Key, claims)
 	i.aws.check(err)
 	return signed
+}
+
+// Assume exchanges a token for credentials of a role, as SDKs do: unsigned.
+func (a *AWS) Assume(roleARN, webToken string) (*sts.AssumeRoleWithWebIdentityOutput, error) {
+	a.t.Helper()
+	config := a.Config()
+	config.Credentials = aws.AnonymousCredentials{}
+	return sts.NewFromConfig(config).AssumeRoleWithWebIdentity(a.t.Context(), &sts.AssumeRoleWithWebIdentityInput{
+		RoleArn: &roleARN, RoleSessionName: new("emulatortest"), WebIdentityToken: &webToken,
+	})
+}
+
+// Session is the configuration of a client with the credentials of a role, got
+// for a token.
+func (a *AWS) Session(roleARN, webToken string) aws.Config {
+	a.t.Helper()
+	out, err := a.Assume(roleARN, webToken)
+	a.check(err)
+	c := out.Credentials
+	return a.ConfigFor(aws.ToString(c.AccessKeyId), aws.ToString(c.SecretAccessKey), aws.ToString(c.SessionToken))
 }
 
 // Role makes a role with a trust policy and managed policies, and is its ARN.
