@@ -820,7 +820,7 @@ func (q *s3Call) setKeys(config *bucketConfig, keys *policy.Context) {
 	}
 	if q.sig != nil {
 		keys.Set("s3:signatureversion", sigv4.Algorithm)
-		keys.Set("s3:signatureAge", strconv.FormatInt(max(0, q.at.Sub(q.sig.Time).Milliseconds()), 10))
+		keys.Set("s3:signatureAge", strconv.FormatInt(max(0, q.s.config.Now().Sub(q.sig.Time).Milliseconds()), 10))
 		if q.sig.Presigned {
 			keys.Set("s3:authType", "REST-QUERY-STRING")
 		} else {

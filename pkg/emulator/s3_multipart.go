@@ -408,11 +408,13 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 	}
 	tags := md5.New()
 	ofParts := u.Algorithm.New()
-	for i, c := range list {
-		if i > 0 && c.PartNumber <= list[i-1].PartNumber {
+	for i := range list[1:] {
+		if list[i+1].PartNumber <= list[i].PartNumber {
 			return nil, s3Errorf(http.StatusBadRequest, "InvalidPartOrder",
 				"The list of parts was not in ascending order. Parts must be ordered by part number.").with("UploadId", u.ID)
 		}
+	}
+	for i, c := range list {
 		p := parts[c.PartNumber]
 		etag := strings.Trim(c.ETag, `"`)
 		if p == nil || etag != p.ETag {
