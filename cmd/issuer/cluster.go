@@ -16,11 +16,14 @@ func (c *clusterFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&c.context, "context", "", "context in the kubeconfig")
 }
 
+// given reports whether a cluster is named.
+func (c *clusterFlags) given() bool { return c.kubeconfig != "" || c.context != "" }
+
 // config is how to reach the API server.
 func (c *clusterFlags) config() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.kubeconfig
-	if c.kubeconfig == "" && c.context == "" {
+	if !c.given() {
 		if config, err := rest.InClusterConfig(); err == nil {
 			return config, nil
 		}

@@ -20,6 +20,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no certificates of its own
 )
 
@@ -48,10 +49,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 two documents: the discovery document and the set of public keys.
 
   issuer serve --config issuer.yaml      serves those of many clusters over HTTP(S)
-  issuer publish --bucket B              keeps those of one cluster in an S3 bucket`,
+  issuer publish --bucket B              keeps those of one cluster in an S3 bucket
+
+A flag that is not given is taken from the environment: --admin-listen from
+ISSUER_ADMIN_LISTEN.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := a.environment(c); err != nil {
+				return err
+			}
 			return a.openLog()
 		},
 	}
@@ -89,6 +96,20 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// environment sets the flags that were not given from the environment.
+func (a *app) environment(c *cobra.Command) error {
+	var errs []error
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "ISSUER_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v := a.getenv(name); v != "" && !f.Changed {
+			if err := c.Flags().Set(f.Name, v); err != nil {
+				errs = append(errs, usagef("%s: %w", name, err))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
 
 func (a *app) openLog() error {
 	options := &slog.HandlerOptions{}

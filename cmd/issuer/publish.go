@@ -57,13 +57,7 @@ func (p *publisher) run(ctx context.Context) error {
 	}
 	read := source.Files(p.keyFiles...)
 	if len(p.keyFiles) == 0 {
-		config, err := p.cluster.config()
-		if err != nil {
-			return err
-		}
-		if read, err = source.API(config); err != nil {
-			return err
-		}
+		read = source.API(p.cluster.config)
 	}
 	bucket, anonymous, iss, err := p.open(ctx)
 	if err != nil {

@@ -97,9 +97,6 @@ func (k *Keeper) Run(ctx context.Context) error {
 	if k.Log == nil {
 		k.Log = slog.New(slog.DiscardHandler)
 	}
-	if k.Now == nil {
-		k.Now = time.Now
-	}
 	if k.Open == nil {
 		k.Open = new(Opener).Open
 	}
@@ -307,7 +304,7 @@ func (r *round) apply(config Config) {
 			}
 		}
 	}
-	r.configAt = r.Now()
+	r.configAt = r.now()
 	r.mu.Unlock()
 	if added > 0 {
 		r.started = time.Now()
@@ -369,11 +366,11 @@ func (r *round) take(res result) {
 		if s.good.IsZero() {
 			r.serving++
 		}
-		s.good, s.fault = r.Now(), ""
+		s.good, s.fault = r.now(), ""
 	} else {
 		s.fault = res.err.Error()
 		if faultBefore == "" {
-			s.broken = r.Now()
+			s.broken = r.now()
 		}
 	}
 	loaded := first && r.untried == 0
@@ -506,9 +503,9 @@ func (k *Keeper) Status() Status {
 // ErrNotServed is that of a cluster which is not in the configuration.
 var ErrNotServed = errors.New("the issuer is not served here")
 
-// Age is how long ago a cluster's keys were last read, with its fault if it has
-// one now. The error is [ErrNotServed] for an issuer that is not configured.
-func (k *Keeper) Age(iss issuer.URL) (age time.Duration, fault error, err error) {
+// Cluster is how long ago a cluster's keys were last read, with its fault if it
+// has one now. The error is [ErrNotServed] for an issuer that is not configured.
+func (k *Keeper) Cluster(iss issuer.URL) (age time.Duration, fault error, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c := k.clusters[iss]
@@ -524,18 +521,36 @@ func (k *Keeper) Age(iss issuer.URL) (age time.Duration, fault error, err error)
 		}
 		return 0, fault, nil
 	}
-	return k.Now().Sub(c.good), fault, nil
+	return k.now().Sub(c.good), fault, nil
 }
 
-// Ages calls visit with how long ago each cluster's keys were last read, for
-// those that were.
-func (k *Keeper) Ages(visit func(iss issuer.URL, age time.Duration)) {
+// Age is how long ago a cluster's keys were last read.
+type Age struct {
+	Issuer issuer.URL
+	Age    time.Duration
+}
+
+// Oldest are the n clusters whose last reading is the longest ago, of those that
+// were read.
+func (k *Keeper) Oldest(n int) []Age {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.Now()
+	now := k.now()
+	all := make([]Age, 0, len(k.clusters))
 	for iss, c := range k.clusters {
 		if !c.good.IsZero() {
-			visit(iss, now.Sub(c.good))
+			all = append(all, Age{iss, now.Sub(c.good)})
 		}
 	}
+	k.mu.Unlock()
+	slices.SortFunc(all, func(a, b Age) int {
+		return cmp.Or(cmp.Compare(b.Age, a.Age), strings.Compare(a.Issuer.String(), b.Issuer.String()))
+	})
+	return all[:min(n, len(all))]
+}
+
+func (k *Keeper) now() time.Time {
+	if k.Now == nil {
+		return time.Now()
+	}
+	return k.Now()
 }

@@ -183,8 +183,8 @@ func TestKeeperFiles(t *testing.T) {
 	if !k.Status().Ready() {
 		t.Error("a fault of one cluster makes the server unready")
 	}
-	if _, fault, err := k.Age(parse(t, issA)); err != nil || fault == nil {
-		t.Errorf("Age: %v, %v", fault, err)
+	if _, fault, err := k.Cluster(parse(t, issA)); err != nil || fault == nil {
+		t.Errorf("Cluster: %v, %v", fault, err)
 	}
 	k.serves(issA, key1, key3)
 	if log := k.log.String(); !strings.Contains(log, "private key") || strings.Contains(log, strings.Split(string(secret), "\n")[1]) {
@@ -216,8 +216,8 @@ func TestKeeperFiles(t *testing.T) {
 	if s := k.Status(); s.Clusters != 1 || s.Served != 1 || s.ConfigError != "" {
 		t.Errorf("status %+v", s)
 	}
-	if _, _, err := k.Age(parse(t, issA)); !errors.Is(err, source.ErrNotServed) {
-		t.Errorf("Age: %v", err)
+	if _, _, err := k.Cluster(parse(t, issA)); !errors.Is(err, source.ErrNotServed) {
+		t.Errorf("Cluster: %v", err)
 	}
 	k.serves(issB, key1, key2)
 }
