@@ -40,7 +40,11 @@ type chain struct {
 func (a *app) connect(ctx context.Context) (*chain, error) {
 	c, err := cluster.Connect(ctx, cluster.Options{Kubeconfig: a.kubeconfig, Context: a.context, KindName: a.kindName})
 	if err != nil {
-		return nil, clusterAdvice(err)
+		err = clusterAdvice(err)
+		if _, ok := errors.AsType[*adviceError](err); !ok {
+			err = advise(fmt.Errorf("finding the cluster: %w", err), "name a cluster with --kubeconfig FILE --context NAME, or start what kind runs in")
+		}
+		return nil, err
 	}
 	ch := &chain{app: a, c: c}
 	ch.state, err = c.State(ctx)

@@ -56,6 +56,8 @@ const (
 var demoGroups = []string{"admins", "developers"}
 
 func (a *app) demo(ctx context.Context) error {
+	// The machine's AWS settings have no part in this.
+	defer setEnvironment(map[string]string{})()
 	server, err := emulator.New(emulator.Config{})
 	if err != nil {
 		return err
@@ -264,7 +266,7 @@ func (d *demo) listGroups(ctx context.Context, serviceAccount string) (groups []
 	}
 	restore := setEnvironment(map[string]string{
 		irsa.EnvRoleARN: d.roleARN, irsa.EnvTokenFile: file,
-		irsa.EnvRegion: d.acct.Region, irsa.EnvDefaultRegion: d.acct.Region, irsa.EnvEndpointURL: d.endpoint,
+		irsa.EnvRegion: d.acct.Region, irsa.EnvDefaultRegion: d.acct.Region, irsa.EnvEndpointURL: d.endpoint, irsa.EnvEndpointURLSTS: d.endpoint,
 	})
 	defer restore()
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRetryMaxAttempts(1))

@@ -46,7 +46,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	if e, ok := errors.AsType[*adviceError](err); ok && e.next != "" {
 		fmt.Fprintf(stderr, "next: %s\n", strings.ReplaceAll(e.next, "SETUP", a.name))
 	}
-	if _, ok := errors.AsType[*usageError](err); ok || strings.HasPrefix(err.Error(), "unknown command") {
+	if _, ok := errors.AsType[*usageError](err); ok || !a.started {
 		fmt.Fprintf(stderr, "See '%s --help'.\n", a.name)
 		return 2
 	}
@@ -68,6 +68,8 @@ type app struct {
 	name     string
 	getenv   func(string) string
 	out, err io.Writer
+
+	started bool // the command line made sense
 
 	// Flags of all commands that reach a cluster.
 	kubeconfig, context, kindName string
@@ -120,31 +122,24 @@ func (a *app) command() *cobra.Command {
 		SilenceUsage:  true,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.name},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.serviceAccountCommand(), a.kindConfigCommand(), a.imageCommand(), a.demoCommand())
-	for _, c := range root.Commands() {
-		wrapArgs(c)
-	}
+	a.prepare(root)
 	return root
 }
 
-// wrapArgs turns a wrong number of arguments into an error of usage.
-func wrapArgs(c *cobra.Command) {
-	check := c.Args
-	if check == nil {
-		check = cobra.NoArgs
-	}
-	if !c.HasSubCommands() {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return &usageError{err}
-			}
-			return nil
-		}
-	}
+// prepare has every command below c refuse arguments, of which none takes any,
+// and note when it starts: an error before that is one of usage.
+func (a *app) prepare(c *cobra.Command) {
 	for _, sub := range c.Commands() {
-		wrapArgs(sub)
+		a.prepare(sub)
+	}
+	if run := c.RunE; run != nil {
+		c.Args = cobra.NoArgs
+		c.RunE = func(c *cobra.Command, args []string) error {
+			a.started = true
+			return run(c, args)
+		}
 	}
 }
 

@@ -392,7 +392,9 @@ func (u *upRun) documents(ctx context.Context) error {
 	if err := b.Check(ctx, get, u.iss, u.docs, 30*time.Second); err != nil {
 		return awsAdvice(fmt.Errorf("%s: %w", plan.Issuer, err), u.acct.ID)
 	}
-	u.report.add(linkReport{Link: plan.Issuer, Result: unchanged, Object: u.iss.String() + ", read back as a stranger: equal", Seconds: time.Since(start).Seconds()})
+	// As new as its documents.
+	result := u.report.Links[len(u.report.Links)-1].Result
+	u.report.add(linkReport{Link: plan.Issuer, Result: result, Object: u.iss.String() + ", read back as a stranger: equal", Seconds: time.Since(start).Seconds()})
 	return nil
 }
 

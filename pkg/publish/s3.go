@@ -70,6 +70,10 @@ type S3 struct {
 	Owned bool
 	// Tags mark an owned bucket.
 	Tags map[string]string
+	// DocumentsOnly leaves the bucket, its policy and its public access block
+	// to others: only the documents are read and written, for which
+	// s3:GetObject and s3:PutObject on them are enough.
+	DocumentsOnly bool
 }
 
 // The errors that a caller can turn into advice, wrapped with what AWS said.
@@ -120,6 +124,9 @@ func (b S3) arn() string { return "arn:" + b.Partition + ":s3:::" + b.Bucket }
 // the documents in their order. Documents that have the right content already
 // are left alone.
 func (b S3) Plan(ctx context.Context, docs []discovery.Document) ([]plan.Step, error) {
+	if b.DocumentsOnly {
+		return b.planDocuments(ctx, docs)
+	}
 	exists, err := b.Exists(ctx)
 	if err != nil {
 		return nil, err
@@ -172,10 +179,32 @@ func (b S3) Plan(ctx context.Context, docs []discovery.Document) ([]plan.Step, e
 	}
 	for i, doc := range docs {
 		if !there[i] {
-			add(plan.Update, "s3://"+b.Bucket+"/"+b.key(doc.Path), "", func(ctx context.Context) error { return b.put(ctx, doc) })
+			steps = append(steps, b.putStep(doc))
 		}
 	}
 	return steps, nil
+}
+
+// planDocuments is Plan for the documents alone.
+func (b S3) planDocuments(ctx context.Context, docs []discovery.Document) ([]plan.Step, error) {
+	var steps []plan.Step
+	for _, doc := range docs {
+		there, err := b.has(ctx, doc)
+		// Who may not list the bucket is told 403 of an object that is not
+		// there (GetObject, Permissions).
+		if err != nil && status(err) != http.StatusForbidden {
+			return nil, err
+		}
+		if !there {
+			steps = append(steps, b.putStep(doc))
+		}
+	}
+	return steps, nil
+}
+
+func (b S3) putStep(doc discovery.Document) plan.Step {
+	return plan.Step{Link: plan.Documents, Action: plan.Update, Summary: "s3://" + b.Bucket + "/" + b.key(doc.Path),
+		Do: func(ctx context.Context) error { return b.put(ctx, doc) }}
 }
 
 // Delete decides what must be done for nothing of the issuer to be left: the

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"setup":        func() { os.Exit(Main(context.Background(), os.Args, os.Getenv, os.Stdout, os.Stderr)) },
+		"kubectl-irsa": func() { os.Exit(Main(context.Background(), os.Args, os.Getenv, os.Stdout, os.Stderr)) },
+	})
+}
+
+// The scripts run the real program. What needs a cluster is tested in e2e.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// status N PROGRAM ARGS... runs a program that must end with status N.
+			"status": func(ts *testscript.TestScript, neg bool, args []string) {
+				if neg || len(args) < 2 {
+					ts.Fatalf("usage: status N PROGRAM ARGS...")
+				}
+				err := ts.Exec(args[1], args[2:]...)
+				exit, ok := errors.AsType[*exec.ExitError](err)
+				if !ok || strconv.Itoa(exit.ExitCode()) != args[0] {
+					ts.Fatalf("%s ended with %v, expected status %s", args[1], err, args[0])
+				}
+			},
+		},
+		Setup: func(env *testscript.Env) error {
+			// No cluster, no Docker and no AWS settings of the machine.
+			env.Setenv("KUBECONFIG", env.WorkDir+"/no-kubeconfig")
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("DOCKER_HOST", "unix://"+env.WorkDir+"/no-docker.sock")
+			env.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+			return nil
+		},
+	})
+}

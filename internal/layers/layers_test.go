@@ -1,0 +1,172 @@
+// Package layers holds the import table of the project as a test: what each
+// package may import of the others, and which libraries it may use. Imports go
+// one way, from programs to effects to documents to values.
+package layers_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/openirsa/openirsa/"
+
+// table lists each package with everything of this module that it imports. A
+// package that is missing here, an import that is missing, and one that is no
+// longer used fail the test, so the table is always the truth.
+var table = map[string][]string{
+	// Values: no I/O but key files.
+	"pkg/issuer": {},
+	"pkg/irsa":   {},
+	"pkg/owner":  {},
+	"pkg/policy": {},
+	"pkg/keys":   {"internal/durable"},
+	"pkg/token":  {"pkg/issuer", "pkg/keys"},
+
+	// Documents: pure functions of the values.
+	"pkg/discovery": {"pkg/issuer", "pkg/keys"},
+	"pkg/trust":     {"pkg/issuer"},
+
+	// Effects: each reaches one system and knows no sibling.
+	"pkg/plan":     {},
+	"pkg/publish":  {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/plan"},
+	"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
+	"pkg/role":     {"pkg/owner", "pkg/plan", "pkg/trust"},
+	"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/plan"},
+	"pkg/webhook":  {"pkg/irsa"},
+
+	// The other side: an AWS that is told nothing by the effects.
+	"pkg/emulator":              {"internal/checksum", "internal/sigv4", "pkg/emulator/managed", "pkg/policy"},
+	"pkg/emulator/managed":      {},
+	"pkg/emulator/managed/gen":  {},
+	"pkg/emulator/emulatortest": {"pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
+
+	"internal/checksum": {},
+	"internal/durable":  {},
+	"internal/image":    {},
+	"internal/layers":   {},
+	"internal/sigv4":    {"internal/checksum"},
+	"deploy":            {},
+
+	// Programs: where everything meets.
+	"cmd/setup": {"deploy", "internal/image", "pkg/cluster", "pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys",
+		"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
+	"cmd/webhook":  {"pkg/irsa", "pkg/webhook"},
+	"cmd/emulator": {"pkg/emulator"},
+	"cmd/issuer":   {},
+}
+
+// forbidden libraries: a package below the key must not import anything below
+// the value, not even with the best of reasons.
+var forbidden = map[string][]string{
+	"pkg/issuer":    {"github.com/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/irsa":      {"github.com/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/owner":     {"github.com/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/policy":    {"github.com/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/plan":      {"github.com/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/keys":      {"github.com/aws/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/token":     {"github.com/aws/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/discovery": {"github.com/aws/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/trust":     {"github.com/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/publish":   {"k8s.io/", "sigs.k8s.io/"},
+	"pkg/provider":  {"k8s.io/", "sigs.k8s.io/"},
+	"pkg/role":      {"k8s.io/", "sigs.k8s.io/"},
+	"pkg/cluster":   {"github.com/aws/"},
+	"pkg/webhook":   {"github.com/aws/"},
+	"cmd/webhook":   {"github.com/aws/"},
+	// The emulator's clients use the SDK; it must not agree with them by
+	// sharing their code.
+	"pkg/emulator": {"github.com/aws/", "k8s.io/", "sigs.k8s.io/"},
+}
+
+// imports reads what every package of the module imports, tests left out. It
+// parses the files itself: a test that asks `go list` would be served from the
+// test cache when only a listed file has changed.
+func imports(t *testing.T) map[string]map[string]bool {
+	t.Helper()
+	root := os.DirFS("../..")
+	packages := map[string]map[string]bool{}
+	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			base := path.Base(name)
+			if base == "testdata" || name == "e2e" || name == "bin" || strings.HasPrefix(base, ".") && name != "." {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		dir := path.Dir(name)
+		if packages[dir] == nil {
+			packages[dir] = map[string]bool{}
+		}
+		if strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("../..", filepath.FromSlash(name)), nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			packages[dir][imported] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packages
+}
+
+func TestImports(t *testing.T) {
+	packages := imports(t)
+	if len(packages) < len(table) {
+		t.Errorf("only %d packages were found", len(packages))
+	}
+	for _, dir := range slices.Sorted(maps.Keys(packages)) {
+		allowed, ok := table[dir]
+		if !ok {
+			t.Errorf("%s is not in the table", dir)
+			continue
+		}
+		for _, imported := range slices.Sorted(maps.Keys(packages[dir])) {
+			if ours, ok := strings.CutPrefix(imported, module); ok && !slices.Contains(allowed, ours) {
+				t.Errorf("%s must not import %s", dir, ours)
+			}
+			for below, libraries := range forbidden {
+				for _, library := range libraries {
+					if (dir == below || strings.HasPrefix(dir, below+"/") && dir != "pkg/emulator/emulatortest") &&
+						strings.HasPrefix(imported, library) && !strings.HasPrefix(imported, module) {
+						t.Errorf("%s must not import %s", dir, imported)
+					}
+				}
+			}
+		}
+		for _, ours := range allowed {
+			if !packages[dir][module+ours] {
+				t.Errorf("the table lets %s import %s, which it no longer does", dir, ours)
+			}
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(table)) {
+		if packages[dir] == nil {
+			t.Errorf("the table has %s, which is not there", dir)
+		}
+	}
+}
