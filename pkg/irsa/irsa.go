@@ -64,8 +64,13 @@ const (
 	EnvDefaultRegion = "AWS_DEFAULT_REGION"
 	EnvRegion        = "AWS_REGION"
 
-	// EnvEndpointURL sends every call of an SDK to one endpoint.
-	EnvEndpointURL = "AWS_ENDPOINT_URL"
+	// EnvEndpointURL sends every call of an SDK to one endpoint, but for one:
+	// the AWS SDK for Go v2 makes the STS client of its web identity provider
+	// before it has read this variable (resolveCredentials and
+	// resolveBaseEndpoint in its config package), so the call that gets the
+	// role's credentials needs EnvEndpointURLSTS.
+	EnvEndpointURL    = "AWS_ENDPOINT_URL"
+	EnvEndpointURLSTS = "AWS_ENDPOINT_URL_STS"
 
 	// EnvCredentialsURI and EnvCredentialsTokenFile make up the SDKs'
 	// container credentials provider (EKS Pod Identity).

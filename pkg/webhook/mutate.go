@@ -216,7 +216,7 @@ func decide(p *Pod, g Grant, s Settings, expiration int64) (in injection) {
 		in.env = append(in.env, []corev1.EnvVar{variable(irsa.EnvDefaultRegion, s.Region), variable(irsa.EnvRegion, s.Region)})
 	}
 	if s.EndpointURL != "" {
-		in.env = append(in.env, []corev1.EnvVar{variable(irsa.EnvEndpointURL, s.EndpointURL)})
+		in.env = append(in.env, []corev1.EnvVar{variable(irsa.EnvEndpointURL, s.EndpointURL), variable(irsa.EnvEndpointURLSTS, s.EndpointURL)})
 	}
 	if g.Credentials {
 		in.env = append(in.env, []corev1.EnvVar{
