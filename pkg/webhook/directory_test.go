@@ -1,0 +1,394 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/webhook"
+)
+
+const roleA, roleB = "arn:aws:iam::123456789012:role/a", "arn:aws:iam::123456789012:role/b"
+
+func identity(role string) irsa.Identity {
+	return irsa.Identity{RoleARN: role, Audience: "sts.amazonaws.com", ExpirationSeconds: 86400}
+}
+
+func annotated(role string, more ...string) map[string]string {
+	m := map[string]string{"eks.amazonaws.com/role-arn": role, "somebody.else/key": "value"}
+	for i := 0; i < len(more); i += 2 {
+		m["eks.amazonaws.com/"+more[i]] = more[i+1]
+	}
+	return m
+}
+
+// follow runs a directory until the test ends, and waits until it is ready.
+func follow(t *testing.T, d *webhook.Directory) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		d.Run(ctx)
+		close(done)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	eventually(t, "the directory is ready", func() bool { return d.Ready() == nil })
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not after 10 s: %s", what)
+		}
+	}
+}
+
+// asked counts how often the API server is asked for one service account, and
+// answers with an error if there is one.
+func asked(c *cluster, answer *atomic.Pointer[error]) *atomic.Int32 {
+	var n atomic.Int32
+	c.meta.PrependReactor("get", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
+		n.Add(1)
+		if err := answer.Load(); err != nil {
+			return true, nil, *err
+		}
+		return false, nil, nil
+	})
+	return &n
+}
+
+func TestLookup(t *testing.T) {
+	c := newCluster(t)
+	c.serviceAccount(t, "ns", "a", annotated(roleA, "audience", "aud", "token-expiration", "3600", "sts-regional-endpoints", "true"))
+	c.serviceAccount(t, "ns", "plain", nil)
+	c.serviceAccount(t, "ns", "malformed", annotated("role/a"))
+	c.serviceAccount(t, "ns", "warned", annotated(roleA, "token-expiration", "1"))
+	var failure atomic.Pointer[error]
+	asks := asked(c, &failure)
+	d := &webhook.Directory{Metadata: c.meta, Grace: time.Second}
+	if d.Ready() == nil {
+		t.Error("ready before anything is known")
+	}
+	if g, err := d.Lookup(t.Context(), "ns", "a"); err != nil || g.RoleARN != roleA {
+		t.Errorf("before anything is known the API server is not asked: %+v, %v", g, err)
+	}
+	follow(t, d)
+	asks.Store(0)
+	expect := func(name string, want webhook.Grant, wantAsks int32) {
+		t.Helper()
+		g, err := d.Lookup(t.Context(), "ns", name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(want, g); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if n := asks.Swap(0); n != wantAsks {
+			t.Errorf("%s: the API server was asked %d times, want %d", name, n, wantAsks)
+		}
+	}
+	expect("a", webhook.Grant{Identity: irsa.Identity{RoleARN: roleA, Audience: "aud", ExpirationSeconds: 3600, RegionalSTS: true}}, 0)
+	expect("warned", webhook.Grant{Identity: irsa.Identity{RoleARN: roleA, Audience: "sts.amazonaws.com", ExpirationSeconds: 600},
+		Warnings: []string{`eks.amazonaws.com/token-expiration "1" is less than 600 seconds, the least that Kubernetes allows; using 600`}}, 0)
+	expect("plain", webhook.Grant{}, 1)
+	expect("missing", webhook.Grant{}, 1)
+	if _, err := d.Lookup(t.Context(), "ns", "malformed"); !isAnnotationError(err) {
+		t.Errorf("malformed: %v", err)
+	}
+
+	// The API server does not answer: what is known stands; what is not is not
+	// decided.
+	failure.Store(new(error(apierrors.NewTimeoutError("away", 1))))
+	asks.Store(0)
+	expect("plain", webhook.Grant{}, 1)
+	if g, err := d.Lookup(t.Context(), "ns", "missing"); err == nil || isAnnotationError(err) || !g.Nothing() {
+		t.Errorf("an unknown service account was decided: %+v, %v", g, err)
+	}
+
+	if diff := cmp.Diff(map[string]string{"eks.amazonaws.com/role-arn": roleA, "eks.amazonaws.com/token-expiration": "1"}, d.Known()["ns/warned"]); diff != "" {
+		t.Errorf("known: %s", diff)
+	}
+	if _, ok := d.Known()["ns/plain"]; ok {
+		t.Error("a service account without annotations takes up memory")
+	}
+}
+
+func isAnnotationError(err error) bool {
+	_, ok := errors.AsType[*irsa.AnnotationError](err)
+	return ok
+}
+
+// A service account that is made or annotated after the directory has last
+// heard of it: the watch is held up, and the pod is not missed.
+func TestLookupBeforeTheWatch(t *testing.T) {
+	c := newCluster(t)
+	c.serviceAccount(t, "ns", "annotated-later", nil)
+	d := &webhook.Directory{Metadata: c.meta, Grace: time.Second}
+	follow(t, d)
+	deaf := &webhook.Directory{Metadata: c.meta, Grace: 0}
+	follow(t, deaf)
+	for _, name := range []string{"made-later", "annotated-later"} {
+		// The fake's watch delivers at once, so it is told of neither.
+		c.meta.PrependReactor("get", "serviceaccounts", func(a clienttesting.Action) (bool, runtime.Object, error) {
+			if get := a.(clienttesting.GetAction); get.GetName() == name {
+				return true, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, Annotations: annotated(roleA)}}, nil
+			}
+			return false, nil, nil
+		})
+		if g, err := d.Lookup(t.Context(), "ns", name); err != nil || g.Identity != identity(roleA) {
+			t.Errorf("%s: %+v, %v", name, g, err)
+		}
+		if g, err := deaf.Lookup(t.Context(), "ns", name); err != nil || !g.Nothing() {
+			t.Errorf("%s, without grace: %+v, %v", name, g, err)
+		}
+	}
+}
+
+func TestLookupFollows(t *testing.T) {
+	c := newCluster(t)
+	c.serviceAccount(t, "ns", "a", annotated(roleA))
+	d := &webhook.Directory{Metadata: c.meta}
+	follow(t, d)
+	role := func(name string) string {
+		g, err := d.Lookup(t.Context(), "ns", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g.RoleARN
+	}
+	c.serviceAccount(t, "ns", "a", annotated(roleB))
+	eventually(t, "a role is changed", func() bool { return role("a") == roleB })
+	c.serviceAccount(t, "ns", "new", annotated(roleA))
+	eventually(t, "a service account is new", func() bool { return role("new") == roleA })
+	c.serviceAccount(t, "ns", "a", nil)
+	eventually(t, "a role is taken away", func() bool { return role("a") == "" })
+}
+
+func TestLookupConfigMap(t *testing.T) {
+	c := newCluster(t)
+	c.serviceAccount(t, "ns", "own", annotated(roleA))
+	for _, name := range []string{"mapped", "everywhere", "glob", "malformed", "none"} {
+		c.serviceAccount(t, "ns", name, nil)
+	}
+	write := func(text string) {
+		t.Helper()
+		cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "hook", Name: webhook.ConfigMap}, Data: map[string]string{"config": text}}
+		_, err := c.core().ConfigMaps("hook").Create(t.Context(), cm, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			if cm, err = c.core().ConfigMaps("hook").Get(t.Context(), webhook.ConfigMap, metav1.GetOptions{}); err == nil {
+				cm.Data["config"] = text
+				_, err = c.core().ConfigMaps("hook").Update(t.Context(), cm, metav1.UpdateOptions{})
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`{"ns/own": {"RoleARN": "` + roleB + `"}, "ns/mapped": {"RoleARN": "` + roleB + `", "Audience": "aud", "UseRegionalSTS": true, "TokenExpiration": 1200},
+		"*/everywhere": {"RoleARN": "` + roleB + `"}, "n*/glob": {"RoleARN": "` + roleA + `"}, "*/glob": {"RoleARN": "` + roleB + `"},
+		"ns/malformed": {"RoleARN": "x"}, "ns/absent": {"RoleARN": "` + roleA + `"}}`)
+	d := &webhook.Directory{Metadata: c.meta, Grace: time.Second, ConfigMaps: c.core(), Namespace: "hook", Defaults: irsa.Defaults{Audience: "default-aud", ExpirationSeconds: 7200}}
+	if _, err := d.Lookup(t.Context(), "ns", "mapped"); err == nil {
+		t.Error("a pod is decided before the ConfigMap is known")
+	}
+	follow(t, d)
+	lookup := func(name string) irsa.Identity {
+		t.Helper()
+		g, err := d.Lookup(t.Context(), "ns", name)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return g.Identity
+	}
+	with := func(role string) irsa.Identity {
+		return irsa.Identity{RoleARN: role, Audience: "default-aud", ExpirationSeconds: 7200}
+	}
+	for name, want := range map[string]irsa.Identity{
+		"own":        with(roleA), // annotations win
+		"mapped":     {RoleARN: roleB, Audience: "aud", ExpirationSeconds: 1200, RegionalSTS: true},
+		"everywhere": with(roleB),
+		"glob":       with(roleA), // the longer pattern wins
+		"none":       {},
+		"absent":     with(roleA),
+	} {
+		if diff := cmp.Diff(want, lookup(name)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	_, err := d.Lookup(t.Context(), "ns", "malformed")
+	if !isAnnotationError(err) || !strings.Contains(err.Error(), `entry "ns/malformed" of ConfigMap pod-identity-webhook, role-arn "x"`) {
+		t.Errorf("malformed: %v", err)
+	}
+
+	write(`{"ns/mapped": {"RoleARN": "` + roleA + `"}, "nonsense": {}, "a/b/c": {}, "[/x": {}}`)
+	eventually(t, "the ConfigMap has changed", func() bool { return lookup("mapped") == with(roleA) })
+	if id := lookup("everywhere"); !id.IsZero() {
+		t.Errorf("an entry that is gone: %+v", id)
+	}
+	write(`{"ns/mapped"`) // half-written: what it said before stays
+	write(`{"ns/mapped": {"RoleARN": 1}}`)
+	time.Sleep(50 * time.Millisecond)
+	if id := lookup("mapped"); id != with(roleA) {
+		t.Errorf("an unreadable ConfigMap: %+v", id)
+	}
+	if err := c.core().ConfigMaps("hook").Delete(t.Context(), webhook.ConfigMap, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the ConfigMap is gone", func() bool { return lookup("mapped").IsZero() })
+}
+
+func TestLookupCredentials(t *testing.T) {
+	c := newCluster(t)
+	c.serviceAccount(t, "ns", "both", annotated("not even an ARN", "token-expiration", "3600", "sts-regional-endpoints", "true"))
+	c.serviceAccount(t, "ns", "plain", nil)
+	c.serviceAccount(t, "ns", "malformed", map[string]string{"eks.amazonaws.com/token-expiration": "x"})
+	list, err := webhook.ParseCredentialsList([]byte(`{"identities":[{"namespace":"ns","serviceAccount":"both"},{"namespace":"ns","serviceAccount":"plain"},{"namespace":"ns","serviceAccount":"malformed"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &webhook.Directory{Metadata: c.meta, Grace: time.Second, Credentials: func() webhook.CredentialsList { return list }}
+	follow(t, d)
+	g, err := d.Lookup(t.Context(), "ns", "both")
+	if diff := cmp.Diff(webhook.Grant{Credentials: true, Identity: irsa.Identity{ExpirationSeconds: 3600, RegionalSTS: true}}, g); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	if _, err := d.Lookup(t.Context(), "ns", "malformed"); !isAnnotationError(err) {
+		t.Errorf("malformed: %v", err)
+	}
+	seen := map[int64]bool{}
+	for range 200 {
+		g, err := d.Lookup(t.Context(), "ns", "plain")
+		if err != nil || !g.Credentials || g.ExpirationSeconds < 79200 || g.ExpirationSeconds > 86400 {
+			t.Fatalf("%+v, %v", g, err)
+		}
+		seen[g.ExpirationSeconds] = true
+	}
+	if len(seen) < 100 {
+		t.Errorf("200 tokens have only %d different lives", len(seen))
+	}
+	if g, err := d.Lookup(t.Context(), "elsewhere", "plain"); err != nil || !g.Nothing() {
+		t.Errorf("another namespace: %+v, %v", g, err)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	c := newCluster(t)
+	c.serviceAccount(t, "ns", "fine", annotated(roleA))
+	c.serviceAccount(t, "ns", "malformed", annotated("role/a"))
+	events := webhook.NewEvents(c.core(), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		events.Run(ctx)
+		close(done)
+	}()
+	defer func() { cancel(); <-done }()
+	list := func() []corev1.Event {
+		l, err := c.core().Events("").List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Items
+	}
+	follow(t, &webhook.Directory{Metadata: c.meta, Events: events})
+	eventually(t, "an event", func() bool { return len(list()) > 0 })
+	// A second replica reports the same, and so does the next look.
+	follow(t, &webhook.Directory{Metadata: c.meta, Events: events, Resync: 20 * time.Millisecond})
+	time.Sleep(200 * time.Millisecond)
+	all := list()
+	if len(all) != 1 {
+		t.Fatalf("%d events: %+v", len(all), all)
+	}
+	e := all[0]
+	if e.Namespace != "ns" || e.InvolvedObject.Kind != "ServiceAccount" || e.InvolvedObject.Name != "malformed" || e.Type != "Warning" || e.Reason != "MalformedIdentity" ||
+		e.Message != `pods of this service account get no AWS identity: eks.amazonaws.com/role-arn "role/a": not an ARN: want arn:aws:iam::<account>:role/<name>` {
+		t.Errorf("%+v", e)
+	}
+	// Another mistake is another event.
+	c.serviceAccount(t, "ns", "malformed", annotated(roleA, "token-expiration", "soon"))
+	eventually(t, "a second event", func() bool { return len(list()) == 2 })
+}
+
+func TestReloaded(t *testing.T) { synctest.Test(t, testReloaded) }
+
+func testReloaded(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parses := 0
+	parse := func(c [][]byte) (string, error) {
+		parses++
+		if strings.Contains(string(c[0]), "bad") {
+			return "", errors.New("bad")
+		}
+		return string(c[0]) + string(c[1]), nil
+	}
+	if _, err := webhook.NewReloaded(nil, parse, a, b); err == nil {
+		t.Error("files that are not there are accepted")
+	}
+	write(a, "bad")
+	write(b, "2")
+	if _, err := webhook.NewReloaded(nil, parse, a, b); err == nil {
+		t.Error("files that cannot be read are accepted")
+	}
+	write(a, "1")
+	r, err := webhook.NewReloaded(nil, parse, a, b)
+	if err != nil || r.Value() != "12" {
+		t.Fatalf("%q, %v", r.Value(), err)
+	}
+	parses = 0
+	write(b, "3")
+	if v := r.Value(); v != "12" {
+		t.Errorf("read again within the second: %q", v)
+	}
+	time.Sleep(1100 * time.Millisecond)
+	if v := r.Value(); v != "13" {
+		t.Errorf("after a change: %q", v)
+	}
+	write(a, "bad")
+	for range 2 {
+		time.Sleep(1100 * time.Millisecond)
+		if v := r.Value(); v != "13" {
+			t.Errorf("after a mistake: %q", v)
+		}
+	}
+	if parses != 2 {
+		t.Errorf("parsed %d times, want once for each change", parses)
+	}
+	if err := os.Remove(a); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1100 * time.Millisecond)
+	if v := r.Value(); v != "13" {
+		t.Errorf("while a file is gone: %q", v)
+	}
+}
+
+func TestParseCredentialsList(t *testing.T) {
+	for text, ok := range map[string]bool{"": true, " \n": true, "{}": true, `{"identities":[]}`: true, `{"identities":{}}`: false, "x": false} {
+		l, err := webhook.ParseCredentialsList([]byte(text))
+		if (err == nil) != ok || l.Has("", "") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
