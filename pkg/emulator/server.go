@@ -323,18 +323,22 @@ func (c *call) readQuery() (bool, *awsError) {
 	switch r.Method {
 	case http.MethodPost:
 		kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-		if !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
+		posted := strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded")
+		// A presigned POST has its parameters in the URL, or some of them.
+		form = r.URL.RawQuery
+		if !posted && !strings.Contains(form, "Action=") {
 			return false, nil
 		}
 		var e *awsError
 		if c.body, e = readBody(r); e != nil {
 			return true, e
 		}
-		form = string(c.body)
-		if r.URL.RawQuery != "" {
-			// A presigned POST has its signature in the URL, and may have its
-			// parameters there as well.
-			form = r.URL.RawQuery + "&" + form
+		switch {
+		case !posted:
+		case form == "":
+			form = string(c.body)
+		default:
+			form += "&" + string(c.body)
 		}
 	case http.MethodGet, http.MethodHead:
 		if !strings.Contains(r.URL.RawQuery, "Action=") {

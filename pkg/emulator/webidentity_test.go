@@ -1,6 +1,8 @@
 package emulator_test
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -148,3 +150,232 @@ func TestWebIdentityRefused(t *testing.T) {
 
 // jsonNull is null where a nil would remove a claim.
 var jsonNull = (*int)(nil)
+
+// TestLeeway is acceptance test A5: AWS tolerates 300 seconds.
+func TestLeeway(t *testing.T) {
+	t.Parallel()
+	now := time.Now().Truncate(time.Second)
+	a, idp := start(t, emulator.Config{Now: func() time.Time { return now }})
+	idp.register()
+	role := a.Role("R", idp.usual())
+	for _, c := range []claims{
+		{"exp": now.Unix() - 299},
+		{"exp": now.Unix() - 300},
+		{"iat": now.Unix() + 300},
+		{"nbf": now.Unix() + 300},
+		{"exp": fmt.Sprint(now.Unix() + 60)}, // a string of an integer
+		{"nbf": nil},
+		{"iat": now.Unix() - 1e6},
+		{"sub": subject, "aud": "sts.amazonaws.com"},
+		{"azp": "sts.amazonaws.com", "aud": []string{"a", "b"}},
+	} {
+		if _, err := assume(t, a, role, idp.token(idp.claims().with(c))); err != nil {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+	// Of a repeated claim the last one counts.
+	body, _ := json.Marshal(idp.claims())
+	twice := strings.Replace(string(body), `"sub":`, `"sub":"system:serviceaccount:x:y","sub":`, 1)
+	if _, err := assume(t, a, role, sign(t, map[string]any{"alg": "RS256", "kid": "one"}, base64.RawURLEncoding.EncodeToString([]byte(twice)), keyOne())); err != nil {
+		t.Error(err)
+	}
+	// The session outlives the token.
+	out, err := assume(t, a, role, idp.token(idp.claims().with(claims{"exp": now.Unix() + 60})), func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = new(int32(3600)) })
+	if err != nil || !out.Credentials.Expiration.Equal(now.Add(time.Hour)) {
+		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// TestSameDenial is acceptance test A6: nobody can tell a wrong service account
+// from a role that is not there or one that denies.
+func TestSameDenial(t *testing.T) {
+	t.Parallel()
+	a, idp := start(t, emulator.Config{})
+	idp.register()
+	a.Role("R", idp.usual())
+	a.Role("denies", document(
+		map[string]any{"Effect": "Allow", "Principal": map[string]any{"Federated": idp.arn()}, "Action": "sts:AssumeRoleWithWebIdentity"},
+		map[string]any{"Effect": "Deny", "Principal": map[string]any{"Federated": idp.arn()}, "Action": "sts:*"}))
+	var bodies []string
+	for role, token := range map[string]string{
+		"R":       idp.token(idp.claims().with(claims{"sub": "system:serviceaccount:ns1:wrong"})),
+		"missing": idp.token(idp.claims()),
+		"denies":  idp.token(idp.claims()),
+	} {
+		status, body := post(t, a, form("Action", "AssumeRoleWithWebIdentity", "Version", "2011-06-15", "RoleArn", "arn:aws:iam::000000000000:role/"+role, "RoleSessionName", "app", "WebIdentityToken", token))
+		if status != 403 {
+			t.Errorf("%s: status %d", role, status)
+		}
+		bodies = append(bodies, body)
+	}
+	if bodies[0] != bodies[1] || bodies[1] != bodies[2] {
+		t.Errorf("the answers differ: %q", bodies)
+	}
+}
+
+// TestDurations is acceptance test A9 as far as it needs a role.
+func TestDurations(t *testing.T) {
+	t.Parallel()
+	a, idp := start(t, emulator.Config{})
+	idp.register()
+	role := a.Role("R", idp.usual())
+	seconds := func(n int32) func(*sts.AssumeRoleWithWebIdentityInput) {
+		return func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = &n }
+	}
+	_, err := assume(t, a, role, idp.token(idp.claims()), seconds(7200))
+	refused(t, err, 400, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+	if _, err := iam.NewFromConfig(a.Config()).UpdateRole(t.Context(), &iam.UpdateRoleInput{RoleName: new("R"), MaxSessionDuration: new(int32(7200))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := assume(t, a, role, idp.token(idp.claims()), seconds(7200)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLegacyMessages holds the texts that STS had before 2026.
+func TestLegacyMessages(t *testing.T) {
+	t.Parallel()
+	a, idp := start(t, emulator.Config{LegacyMessages: true})
+	idp.register()
+	role := a.Role("R", idp.usual())
+	_, err := assume(t, a, role, idp.token(idp.claims().with(claims{"aud": "x"})))
+	refused(t, err, 400, "InvalidIdentityToken", "Incorrect token audience")
+	_, err = assume(t, a, role, idp.token(idp.claims().with(claims{"iss": "https://x.example"})))
+	refused(t, err, 400, "InvalidIdentityToken", "No OpenIDConnect provider found in your account for https://x.example")
+}
+
+// TestTrustVectors are vectors of trust policies: a condition, with the token
+// for system:serviceaccount:ns1:app, and whether the role may be assumed.
+func TestTrustVectors(t *testing.T) {
+	t.Parallel()
+	a, idp := start(t, emulator.Config{})
+	idp.register()
+	p := idp.hostPath()
+	eq := func(op, key string, values ...string) map[string]any {
+		return map[string]any{op: map[string]any{key: values}}
+	}
+	statement := func(change map[string]any) string {
+		s := map[string]any{"Effect": "Allow", "Principal": map[string]any{"Federated": idp.arn()}, "Action": "sts:AssumeRoleWithWebIdentity"}
+		for k, v := range change {
+			s[k] = v
+		}
+		return document(s)
+	}
+	other := "arn:aws:iam::999999999999:oidc-provider/" + p
+	for i, c := range []struct {
+		trust   string
+		allowed bool
+	}{
+		1:  {idp.usual(), true},
+		2:  {idp.trust(nil), true},
+		3:  {idp.trust(eq("StringLike", p+":sub", "system:serviceaccount:ns1:*")), true},
+		4:  {idp.trust(eq("StringEquals", p+":sub", "system:serviceaccount:ns1:*")), false},
+		5:  {idp.trust(eq("StringLike", strings.ToUpper(p+":sub"), "system:serviceaccount:ns?:app")), true},
+		6:  {idp.trust(eq("StringEquals", p+":sub", "System:ServiceAccount:ns1:app")), false},
+		7:  {idp.trust(eq("StringEqualsIgnoreCase", p+":sub", "System:ServiceAccount:ns1:app")), true},
+		8:  {idp.trust(eq("StringEquals", strings.TrimSuffix(p, "/c1")+":sub", subject)), false},
+		9:  {idp.trust(eq("StringEquals", "https://"+p+":sub", subject)), false},
+		10: {idp.trust(eq("StringNotEquals", p+":nope", "x")), true},
+		11: {idp.trust(eq("StringEqualsIfExists", p+":nope", "x")), true},
+		12: {idp.trust(eq("Null", p+":sub", "false")), true},
+		13: {idp.trust(eq("ForAllValues:StringEquals", p+":amr", "pwd")), true},
+		14: {idp.trust(eq("ForAnyValue:StringEquals", p+":amr", "pwd")), false},
+		15: {idp.trust(eq("StringEquals", p+":sub", "a", subject)), true},
+		16: {document(
+			map[string]any{"Effect": "Allow", "Principal": map[string]any{"Federated": idp.arn()}, "Action": "sts:AssumeRoleWithWebIdentity"},
+			map[string]any{"Effect": "Deny", "Principal": map[string]any{"Federated": idp.arn()}, "Action": "sts:AssumeRoleWithWebIdentity", "Condition": eq("StringEquals", "sts:RoleSessionName", "app1")}), false},
+		17: {statement(map[string]any{"Principal": map[string]any{"Federated": []string{other, idp.arn()}}}), true},
+		18: {statement(map[string]any{"Principal": map[string]any{"Federated": other}}), false},
+		19: {statement(map[string]any{"Action": "sts:AssumeRole"}), false},
+		20: {statement(map[string]any{"Principal": "*"}), false},
+		21: {idp.trust(map[string]any{"Bool": map[string]any{"aws:SecureTransport": "true"}}), false},
+		22: {idp.trust(eq("StringEquals", p+":iss", "https://"+p)), false}, // not a condition key
+		23: {statement(map[string]any{"Action": "sts:assumerole*"}), true},
+		24: {idp.trust(eq("StringEquals", "aws:FederatedProvider", idp.arn())), true},
+		25: {idp.trust(eq("StringEquals", "aws:PrincipalType", "User")), true},
+		26: {idp.trust(eq("Null", "aws:PrincipalArn", "true")), true},
+		27: {idp.trust(eq("NumericLessThanEquals", "sts:DurationSeconds", "3600")), true},
+	} {
+		if i == 0 {
+			continue
+		}
+		role := a.Role(fmt.Sprint("R", i), c.trust)
+		_, err := assume(t, a, role, idp.token(idp.claims()))
+		switch {
+		case c.allowed && err != nil:
+			t.Errorf("vector %d: %v; %s", i, err, a.LastDenial().Reason)
+		case !c.allowed:
+			refused(t, err, 403, "AccessDenied", notAllowed)
+			if t.Failed() {
+				t.Errorf("vector %d: %s", i, c.trust)
+			}
+		}
+	}
+}
+
+// TestAfterAssume: the session knows the token's subject, so that policies can
+// use it as a variable.
+func TestAfterAssume(t *testing.T) {
+	t.Parallel()
+	a, idp := start(t, emulator.Config{})
+	idp.register()
+	role := a.Role("R", idp.trust(nil))
+	a.Policy("R", "p",
+		map[string]any{"Effect": "Allow", "Action": "iam:GetRole", "Resource": "*", "Condition": map[string]any{"StringEquals": map[string]any{idp.hostPath() + ":sub": subject, "aws:FederatedProvider": idp.arn()}}},
+		map[string]any{"Effect": "Allow", "Action": "iam:ListRoleTags", "Resource": "*", "Condition": map[string]any{"Null": map[string]any{idp.hostPath() + ":email": "false"}}})
+	get := func(sub string) error {
+		client := iam.NewFromConfig(session(t, a, role, idp.token(idp.claims().with(claims{"sub": sub, "email": "a@b.example"}))))
+		if _, err := client.ListRoleTags(t.Context(), &iam.ListRoleTagsInput{RoleName: new("R")}); err == nil {
+			t.Error("the session has the claim email, which only the trust policy may see")
+		}
+		_, err := client.GetRole(t.Context(), &iam.GetRoleInput{RoleName: new("R")})
+		return err
+	}
+	if err := get(subject); err != nil {
+		t.Error(err)
+	}
+	if err := get("system:serviceaccount:ns1:other"); err == nil {
+		t.Error("another subject got in")
+	}
+	used, err := iam.NewFromConfig(a.Config()).GetRole(t.Context(), &iam.GetRoleInput{RoleName: new("R")})
+	if err != nil || used.Role.RoleLastUsed == nil || used.Role.RoleLastUsed.LastUsedDate == nil || *used.Role.RoleLastUsed.Region != "us-east-1" {
+		t.Errorf("RoleLastUsed %+v, %v", used, err)
+	}
+}
+
+// TestSpecialClaims: session tags, source identity and roles in the token.
+func TestSpecialClaims(t *testing.T) {
+	t.Parallel()
+	a, idp := start(t, emulator.Config{})
+	idp.register()
+	role := a.Role("R", document(map[string]any{"Effect": "Allow", "Principal": map[string]any{"Federated": idp.arn()},
+		"Action":    []string{"sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"},
+		"Condition": map[string]any{"StringEqualsIfExists": map[string]any{"aws:RequestTag/team": "blue", "sts:SourceIdentity": "ann"}}}))
+	a.Policy("R", "p", map[string]any{"Effect": "Allow", "Action": "iam:GetRole", "Resource": "*",
+		"Condition": map[string]any{"StringEquals": map[string]any{"aws:PrincipalTag/team": "blue", "aws:SourceIdentity": "ann"}}})
+	nested := claims{"https://aws.amazon.com/tags": map[string]any{"principal_tags": map[string]any{"team": []string{"blue"}}, "transitive_tag_keys": []string{"team"}},
+		"https://aws.amazon.com/source_identity": "ann", "https://aws.amazon.com/roles": "x; " + role}
+	flat := claims{"https://aws.amazon.com/tags/principal_tags/team": "blue", "https://aws.amazon.com/source_identity": "ann", "https://aws.amazon.com/roles": []any{1, role}}
+	for _, c := range []claims{nested, flat} {
+		client := iam.NewFromConfig(session(t, a, role, idp.token(idp.claims().with(c))))
+		if _, err := client.GetRole(t.Context(), &iam.GetRoleInput{RoleName: new("R")}); err != nil {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+	_, err := assume(t, a, role, idp.token(idp.claims().with(flat).with(claims{"https://aws.amazon.com/tags/principal_tags/team": "red"})))
+	refused(t, err, 403, "AccessDenied", notAllowed)
+
+	// Chained, the transitive tag and the source identity stay.
+	next := a.Role("next", document(map[string]any{"Effect": "Allow", "Principal": map[string]any{"AWS": role}, "Action": []string{"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"}}))
+	a.Policy("next", "p", map[string]any{"Effect": "Allow", "Action": "iam:GetRole", "Resource": "*",
+		"Condition": map[string]any{"StringEquals": map[string]any{"aws:PrincipalTag/team": "blue", "aws:SourceIdentity": "ann"}}})
+	first := session(t, a, role, idp.token(idp.claims().with(nested)))
+	out, err := sts.NewFromConfig(first).AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: &next, RoleSessionName: new("chained")})
+	if err != nil {
+		t.Fatal(err, a.LastDenial().Reason)
+	}
+	c := out.Credentials
+	if _, err := iam.NewFromConfig(a.ConfigFor(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)).GetRole(t.Context(), &iam.GetRoleInput{RoleName: new("next")}); err != nil {
+		t.Error(err)
+	}
+}
