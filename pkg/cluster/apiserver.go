@@ -48,7 +48,7 @@ type IssuerOptions struct {
 	// Wait is how long one API server may take to come up with new flags, and
 	// how long pods' tokens may take to be renewed; 0 is [DefaultWait].
 	Wait time.Duration
-	// Immediately removes an issuer without waiting for the tokens that pods
+	// Immediately removes an issuer without renewing the tokens that pods
 	// still carry from it: their calls to the API server fail until kubelet
 	// has given them new ones, which takes up to an hour.
 	Immediately bool
@@ -456,7 +456,7 @@ func public(iss string) bool {
 // left, and clients had the minute that client-go takes to read its token
 // file again, is the issuer refused. With one node this takes two restarts of
 // the API server and that minute, about two minutes in all; opts.Immediately
-// takes one restart.
+// takes one restart and no minute.
 func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
 	servers, err := c.readAPIServers(ctx)
 	if err != nil {
@@ -468,7 +468,8 @@ func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.
 			continue // not ours
 		}
 		before := s.Flags
-		if !opts.Immediately {
+		// Several API servers must agree on who issues, whatever the hurry.
+		if !opts.Immediately || len(servers) > 1 {
 			if step := s.demotion(opts); step.Do != nil {
 				steps = append(steps, step)
 				before = demoted(s, opts)

@@ -1,0 +1,770 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// fakeNode stands in for a control-plane node at the one place where commands
+// leave this process. It keeps files, runs an API server a while after its
+// manifest has changed, as kubelet does, and renews the tokens of its pods. It
+// knows its commands by their scripts; an unknown one fails the test.
+//
+// With every command it checks, for all nodes, what must never happen: a token
+// in a pod, or one that an API server would issue, which another API server
+// that serves does not accept.
+type fakeNode struct {
+	t       *testing.T
+	cluster *fakeCluster
+	name    string
+	files   map[string]string
+
+	process   []string  // the API server's command line; nil: none
+	parsed    Flags     // those of process
+	serving   bool      // it answers
+	changed   time.Time // when the manifest was last written; zero: nothing is under way
+	hastened  bool
+	refuses   func(Flags) bool // flags with which the API server never gets ready
+	renewAt   time.Time        // when kubelet renews the tokens
+	tokens    []claims
+	restarted int // how often kubelet was
+}
+
+type fakeCluster struct {
+	nodes []*fakeNode
+	mu    sync.Mutex // guards everything, of the nodes too
+	kill  int        // the number of commands until we are killed; negative: never
+	after bool
+	ran   []string // the commands so far
+}
+
+var errKilled = errors.New("killed")
+
+// newFake is a cluster of control planes, each with the manifest of kubeadm and
+// a pod that has been there before.
+func newFake(t *testing.T, n int) (*fakeCluster, *Cluster) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/manifests/kubeadm-1.37.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fakeCluster{kill: -1}
+	c := &Cluster{Name: "fake"}
+	for i := range n {
+		node := &fakeNode{
+			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: string(text)},
+			refuses: func(Flags) bool { return false },
+		}
+		node.start()
+		node.serving = true
+		f.nodes = append(f.nodes, node)
+		c.nodes = append(c.nodes, Node{Name: node.name, ControlPlane: true, Exec: node.exec})
+	}
+	for _, node := range f.nodes {
+		node.issue()
+	}
+	return f, c
+}
+
+// start runs the API server of the manifest.
+func (n *fakeNode) start() {
+	m, err := parseManifest([]byte(n.files[manifestFile]))
+	if err != nil {
+		n.t.Errorf("%s: kubelet got a broken manifest: %v", n.name, err)
+		return
+	}
+	n.process, n.parsed = nil, m.Flags
+	for _, arg := range m.args {
+		n.process = append(n.process, arg.Value)
+	}
+}
+
+func (n *fakeNode) flags() Flags { return n.parsed }
+
+// issue gives the node's pod a token, as its API server issues it.
+func (n *fakeNode) issue() {
+	f := n.flags()
+	n.tokens = append(n.tokens[:0:0], claims{Issuer: f.Issuers[0], Audience: f.audiences(), IssuedAt: time.Now().Unix()})
+}
+
+// pass makes what should have happened by now.
+func (n *fakeNode) pass() {
+	if !n.changed.IsZero() {
+		since := time.Since(n.changed)
+		n.serving = false
+		switch {
+		case since < 30*time.Second && !n.hastened: // the former one drains
+		case since < 35*time.Second && !n.hastened, since < 8*time.Second:
+			n.process = nil
+		default:
+			n.start()
+			n.serving = !n.refuses(n.flags())
+			n.changed, n.hastened = time.Time{}, false
+		}
+	}
+	if n.serving && !n.renewAt.IsZero() && time.Now().After(n.renewAt) {
+		n.issue()
+		n.renewAt = time.Time{}
+	}
+}
+
+// invariants are checked before and after every command.
+func (f *fakeCluster) invariants() {
+	for _, n := range f.nodes {
+		n.pass()
+	}
+	for _, server := range f.nodes {
+		if !server.serving {
+			continue
+		}
+		accepts := server.flags()
+		for _, n := range f.nodes {
+			tokens := slices.Clone(n.tokens)
+			if n.serving {
+				tokens = append(tokens, claims{Issuer: n.flags().Issuers[0], Audience: n.flags().audiences()})
+			}
+			for _, token := range tokens {
+				audience := slices.ContainsFunc(token.Audience, func(a string) bool { return slices.Contains(accepts.audiences(), a) })
+				if !slices.Contains(accepts.Issuers, token.Issuer) || !audience {
+					server.t.Errorf("%s does not accept a token of %s for %v; it accepts %v for %v", server.name, token.Issuer, token.Audience, accepts.Issuers, accepts.audiences())
+				}
+			}
+		}
+	}
+}
+
+func (n *fakeNode) exec(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	f := n.cluster
+	before := func() error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.invariants()
+		f.ran = append(f.ran, n.name+command+strings.Join(args[:min(2, len(args))], ""))
+		if f.kill == 0 && !f.after {
+			return errKilled
+		}
+		return nil
+	}
+	if err := before(); err != nil {
+		return err
+	}
+	time.Sleep(100 * time.Millisecond)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n.pass()
+	err := n.run(in, out, command, args)
+	f.invariants()
+	if f.kill == 0 {
+		return errKilled
+	}
+	f.kill--
+	return err
+}
+
+func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []string) error {
+	script, rest := "", []string(nil)
+	if command == "sh" {
+		script, rest = args[1], args[min(3, len(args)):]
+	}
+	switch {
+	case script == readScript:
+		if text, ok := n.files[rest[0]]; ok {
+			fmt.Fprint(out, "x"+text)
+		}
+	case script == writeScript:
+		b, err := io.ReadAll(in)
+		if err != nil {
+			return err
+		}
+		if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != rest[1] {
+			n.t.Error("wrong digest")
+		}
+		if rest[0] == manifestFile && n.files[manifestFile] != string(b) {
+			n.changed, n.hastened = time.Now(), false
+		}
+		n.files[rest[0]] = string(b)
+	case script == existsScript:
+		for _, file := range rest {
+			if _, ok := n.files[file]; ok {
+				fmt.Fprintln(out, file)
+			}
+		}
+	case command == "rm":
+		for _, file := range args[2:] {
+			maps.DeleteFunc(n.files, func(name, _ string) bool { return name == file || strings.HasPrefix(name, file+"/") })
+		}
+	case script == apiServersScript:
+		if n.process != nil {
+			fmt.Fprint(out, strings.Join(n.process, "\x00")+"\x00\x00")
+		}
+	case script == hastenScript:
+		sum := sha256.Sum256([]byte(strings.Join(n.process, "\x00") + "\x00"))
+		if rest[0] == hex.EncodeToString(sum[:]) {
+			if n.changed.IsZero() || n.serving {
+				n.t.Error("an API server that serves was told to hurry")
+			}
+			n.hastened = true
+		}
+	case command == "kubectl":
+		if !n.serving {
+			return errors.New("connection refused")
+		}
+		f := n.flags()
+		switch path := args[len(args)-1]; path {
+		case "/readyz":
+			fmt.Fprint(out, "ok")
+		case issuer.DiscoveryPath:
+			jwks := f.JWKSURI
+			if jwks == "" {
+				jwks = "https://172.18.0.2:6443/openid/v1/jwks"
+			}
+			fmt.Fprintf(out, `{"issuer":%q,"jwks_uri":%q}`, f.Issuers[0], jwks)
+		default:
+			n.t.Errorf("asked for %s", path)
+		}
+	case script == logScript:
+		fmt.Fprint(out, "Error: something is wrong\n")
+	case command == "systemctl":
+		n.restarted++
+		n.renewAt = time.Now().Add(3 * time.Second)
+	case script == claimsScript:
+		for _, token := range n.tokens {
+			b, err := json.Marshal(map[string]any{"iss": token.Issuer, "aud": token.Audience, "iat": token.IssuedAt})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "uid %s\n", base64.RawURLEncoding.EncodeToString(b))
+		}
+		aws := base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"` + testIssuer + `","aud":["sts.amazonaws.com"],"iat":1}`))
+		fmt.Fprintf(out, "uid %s\nuid bm90IGpzb24\nuid !!\n", aws)
+	default:
+		n.t.Errorf("unknown command %s %q", command, args)
+	}
+	return nil
+}
+
+func options(t *testing.T) IssuerOptions {
+	t.Helper()
+	u, err := issuer.Parse(testIssuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return IssuerOptions{URL: u}
+}
+
+func set(ctx context.Context, c *Cluster, opts IssuerOptions) error {
+	steps, err := c.SetIssuer(ctx, opts)
+	if err != nil {
+		return err
+	}
+	return plan.Run(ctx, steps, nil)
+}
+
+func unset(ctx context.Context, c *Cluster, opts IssuerOptions) error {
+	steps, err := c.RemoveIssuer(ctx, opts)
+	if err != nil {
+		return err
+	}
+	return plan.Run(ctx, steps, nil)
+}
+
+func summaries(steps []plan.Step) []string {
+	var all []string
+	for _, s := range steps {
+		all = append(all, s.String())
+	}
+	return all
+}
+
+func TestSetIssuer(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprintf("%d nodes", n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, c := newFake(t, n)
+				former := f.nodes[0].files[manifestFile]
+				ctx, opts := t.Context(), options(t)
+				steps, err := c.SetIssuer(ctx, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := []string{"update API server on node control-plane0"}
+				if n == 3 {
+					want = nil
+					for i := range 3 {
+						want = append(want, fmt.Sprintf("update API server on node control-plane%d: accept the issuer", i))
+					}
+					for i := range 3 {
+						want = append(want, fmt.Sprintf("update API server on node control-plane%d", i))
+					}
+				}
+				if diff := cmp.Diff(want, summaries(steps)); diff != "" {
+					t.Fatal(diff)
+				}
+				start := time.Now()
+				if err := plan.Run(ctx, steps, nil); err != nil {
+					t.Fatal(err)
+				}
+				if each := time.Since(start) / time.Duration(len(steps)); each > 20*time.Second {
+					t.Errorf("%s for each API server: it was not told to hurry", each)
+				}
+				for _, node := range f.nodes {
+					wantFlags := Flags{Issuers: []string{testIssuer, oldIssuer}, JWKSURI: testJWKS, APIAudiences: []string{oldIssuer}}
+					if diff := cmp.Diff(wantFlags, node.flags()); diff != "" {
+						t.Errorf("%s: %s", node.name, diff)
+					}
+					files := slices.Sorted(maps.Keys(node.files))
+					if !slices.Equal(files, []string{manifestFile, formerFile}) || node.files[formerFile] != former {
+						t.Errorf("%s has %q", node.name, files)
+					}
+				}
+				ran := len(f.ran)
+				again, err := c.SetIssuer(ctx, opts)
+				if err != nil || len(again) > 0 {
+					t.Errorf("second run: %q, %v", summaries(again), err)
+				}
+				if len(f.ran) == ran {
+					t.Error("the second run did not look")
+				}
+
+				for _, node := range f.nodes { // a pod of the time between
+					node.issue()
+				}
+				start = time.Now()
+				if err := unset(ctx, c, opts); err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("removal took %s", time.Since(start))
+				for _, node := range f.nodes {
+					if len(node.files) != 1 || node.files[manifestFile] != former {
+						t.Errorf("%s is not as before: %q\n%s", node.name, slices.Collect(maps.Keys(node.files)), cmp.Diff(former, node.files[manifestFile]))
+					}
+					if node.restarted != 1 {
+						t.Errorf("%s: kubelet restarted %d times", node.name, node.restarted)
+					}
+				}
+				if steps, err := c.RemoveIssuer(ctx, opts); err != nil || len(steps) > 0 {
+					t.Errorf("second removal: %q, %v", summaries(steps), err)
+				}
+			})
+		})
+	}
+}
+
+// distinct are the numbers of the commands to be killed at: all, but of
+// questions that are asked again and again only the first ones.
+//
+// Being killed after a question is being killed before the next command, so
+// only what changes something is of interest there.
+func distinct(ran []string, after bool) []int {
+	var ks []int
+	for k := range ran {
+		changes := strings.Contains(ran[k], writeScript) || strings.Contains(ran[k], "rm-rf") || strings.Contains(ran[k], "systemctl") || strings.Contains(ran[k], hastenScript)
+		if after && !changes {
+			continue
+		}
+		if changes || k < 6 || ran[k] != ran[k-2] || ran[k] != ran[k-4] || ran[k] != ran[k-6] {
+			ks = append(ks, k)
+		}
+	}
+	return ks
+}
+
+// TestKilledAnywhere ends the program before and after each of its commands,
+// and expects the next run to reach the same end.
+func TestKilledAnywhere(t *testing.T) {
+	for _, n := range []int{1, 2} {
+		for _, after := range []bool{false, true} {
+			for _, what := range []string{"set", "remove", "remove at once"} {
+				t.Run(fmt.Sprintf("%s %d nodes after=%t", what, n, after), func(t *testing.T) {
+					t.Parallel()
+					opts := options(t)
+					one := func(t *testing.T, k int) (ran []string) {
+						f, c := newFake(t, n)
+						former := f.nodes[0].files[manifestFile]
+						ctx := t.Context()
+						if what != "set" {
+							if err := set(ctx, c, opts); err != nil {
+								t.Fatal(err)
+							}
+						}
+						if what == "remove" {
+							for _, node := range f.nodes { // a pod of the time between
+								node.issue()
+							}
+						}
+						end := func() error {
+							switch what {
+							case "set":
+								return set(ctx, c, opts)
+							case "remove":
+								return unset(ctx, c, opts)
+							}
+							now := opts
+							now.Immediately = true
+							return unset(ctx, c, now)
+						}
+						f.kill, f.after, f.ran = k, after, nil
+						err := end()
+						f.kill = -1
+						ran = f.ran
+						if k >= 0 && !errors.Is(err, errKilled) {
+							t.Fatalf("killed at %d: %v", k, err)
+						}
+						if k%3 == 0 { // sometimes the second run comes late
+							time.Sleep(time.Minute)
+						}
+						if err := end(); err != nil {
+							t.Fatalf("run after the one killed at %d: %v", k, err)
+						}
+						for _, node := range f.nodes {
+							if what != "set" && (len(node.files) != 1 || node.files[manifestFile] != former) {
+								t.Errorf("killed at %d: %s is not as before: %q", k, node.name, slices.Collect(maps.Keys(node.files)))
+							}
+							if want := []string{testIssuer, oldIssuer}; what == "set" && !slices.Equal(node.flags().Issuers, want) {
+								t.Errorf("killed at %d: %s has %v", k, node.name, node.flags())
+							}
+							if _, ok := node.files[provenFile]; ok {
+								t.Errorf("killed at %d: %s still has %s", k, node.name, provenFile)
+							}
+							if what == "set" && node.files[formerFile] != former {
+								t.Errorf("killed at %d: %s has lost the former manifest", k, node.name)
+							}
+						}
+						return ran
+					}
+					var ran []string
+					synctest.Test(t, func(t *testing.T) { ran = one(t, -1) })
+					ks := distinct(ran, after)
+					if len(ks) < 4 {
+						t.Errorf("only %d commands to be killed at", len(ks))
+					}
+					for _, k := range ks {
+						synctest.Test(t, func(t *testing.T) { one(t, k) })
+						if t.Failed() {
+							return
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestRollback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, 3)
+		former := f.nodes[1].files[manifestFile]
+		f.nodes[1].refuses = func(flags Flags) bool { return slices.Contains(flags.Issuers, testIssuer) }
+		opts := options(t)
+		opts.Wait = time.Minute
+		err := set(t.Context(), c, opts)
+		failure, ok := errors.AsType[*APIServerError](err)
+		if !ok {
+			t.Fatalf("error = %v", err)
+		}
+		if failure.Node != "control-plane1" || failure.Restore != nil || !strings.Contains(failure.Log, "something is wrong") {
+			t.Errorf("failure %+v", failure)
+		}
+		for _, want := range []string{"control-plane1 was not healthy within 1m0s", "connection refused", "its former manifest is back and it is healthy again", "something is wrong"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("error %q lacks %q", err, want)
+			}
+		}
+		if f.nodes[1].files[manifestFile] != former || !f.nodes[1].serving {
+			t.Error("the former manifest is not back")
+		}
+		if strings.Contains(f.nodes[2].files[manifestFile], testIssuer) || f.nodes[0].flags().Issuers[0] != oldIssuer {
+			t.Error("it went on with other nodes")
+		}
+		// Nothing that another attempt, or the removal, would not mend.
+		f.nodes[1].refuses = func(Flags) bool { return false }
+		if err := set(t.Context(), c, opts); err != nil {
+			t.Fatal(err)
+		}
+		if err := unset(t.Context(), c, opts); err != nil {
+			t.Fatal(err)
+		}
+		if f.nodes[1].files[manifestFile] != former {
+			t.Error("the removal did not bring the former manifest back")
+		}
+	})
+}
+
+// A run is killed while it waits, and the manifest turns out to be one with
+// which the API server does not come up: the next run goes back.
+func TestRollbackAfterKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, 1)
+		former := f.nodes[0].files[manifestFile]
+		f.nodes[0].refuses = func(flags Flags) bool { return slices.Contains(flags.Issuers, testIssuer) }
+		opts := options(t)
+		opts.Wait = time.Minute
+		f.kill = 30
+		if err := set(t.Context(), c, opts); !errors.Is(err, errKilled) || f.nodes[0].files[manifestFile] == former {
+			t.Fatalf("error = %v", err)
+		}
+		f.kill = -1
+		err := set(t.Context(), c, opts)
+		if failure, ok := errors.AsType[*APIServerError](err); !ok || failure.Restore != nil {
+			t.Fatalf("error = %v", err)
+		}
+		if f.nodes[0].files[manifestFile] != former {
+			t.Error("the former manifest is not back")
+		}
+	})
+}
+
+// Two changes in a row fail, the first one unseen: the manifest to go back to
+// is the last healthy one, not the first change.
+func TestRollbackToTheLastHealthy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, 1)
+		former := f.nodes[0].files[manifestFile]
+		f.nodes[0].refuses = func(flags Flags) bool { return len(flags.Issuers) > 1 }
+		f.kill = 30
+		if err := set(t.Context(), c, options(t)); !errors.Is(err, errKilled) || f.nodes[0].files[manifestFile] == former {
+			t.Fatalf("error = %v", err)
+		}
+		f.kill = -1
+		other, err := issuer.Parse("https://openirsa-other.s3.eu-west-1.amazonaws.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = set(t.Context(), c, IssuerOptions{URL: other, Own: []string{testIssuer}})
+		if failure, ok := errors.AsType[*APIServerError](err); !ok || failure.Restore != nil {
+			t.Fatalf("error = %v", err)
+		}
+		if f.nodes[0].files[manifestFile] != former {
+			t.Error("the last healthy manifest is not back")
+		}
+	})
+}
+
+func TestInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, c := newFake(t, 1)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cause := errors.New("interrupted by the user")
+		time.AfterFunc(8*time.Second, func() { cancel(cause) })
+		if err := set(ctx, c, options(t)); !errors.Is(err, cause) {
+			t.Errorf("error = %v", err)
+		}
+		if err := set(t.Context(), c, options(t)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOtherIssuer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, 2)
+		node := f.nodes[1]
+		node.files[manifestFile] = strings.ReplaceAll(node.files[manifestFile], oldIssuer, "https://oidc.example.com/them")
+		for _, n := range f.nodes {
+			n.tokens = nil
+		}
+		other, ok := errors.AsType[*OtherIssuerError](set(t.Context(), c, options(t)))
+		if !ok || other.Issuer != "https://oidc.example.com/them" || other.Node != "control-plane1" {
+			t.Fatalf("error = %v", other)
+		}
+		if strings.Contains(f.nodes[0].files[manifestFile], testIssuer) {
+			t.Error("another node was changed all the same")
+		}
+	})
+}
+
+func TestPublic(t *testing.T) {
+	for iss, want := range map[string]bool{
+		"https://kubernetes.default.svc.cluster.local": false,
+		"https://kubernetes.default.svc":               false,
+		"https://kubernetes.default.svc.corp.internal": false,
+		"https://kubernetes.default":                   false,
+		"https://Kubernetes.Default.svc.":              false,
+		"https://oidc.tenant.svc.cluster.local":        false,
+		"kubernetes/serviceaccount":                    false,
+		"http://oidc.example.com":                      false,
+		"api":                                          false,
+		"https://oidc.example.com/x":                   true,
+		"https://kubernetes.default.svc@example.com":   true,
+		"https://kubernetes.default.example.com":       true,
+		testIssuer:                                     true,
+	} {
+		if public(iss) != want {
+			t.Errorf("public(%q) = %t", iss, !want)
+		}
+	}
+}
+
+// An API server that was created with the issuer keeps it.
+func TestRemoveIssuerNotSetByUs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, 1)
+		node := f.nodes[0]
+		m, err := parseManifest([]byte(node.files[manifestFile]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := m.With(Flags{Issuers: []string{testIssuer, oldIssuer}, JWKSURI: testJWKS})
+		if err != nil {
+			t.Fatal(err)
+		}
+		node.files[manifestFile] = string(text)
+		node.start()
+		if steps, err := c.SetIssuer(t.Context(), options(t)); err != nil || len(steps) > 0 {
+			t.Errorf("set: %q, %v", summaries(steps), err)
+		}
+		if steps, err := c.RemoveIssuer(t.Context(), options(t)); err != nil || len(steps) > 0 {
+			t.Errorf("remove: %q, %v", summaries(steps), err)
+		}
+	})
+}
+
+// What others change in the manifest meanwhile stays; what an upgrade writes
+// anew becomes what to go back to.
+func TestManifestChangedByOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, 1)
+		node := f.nodes[0]
+		former := node.files[manifestFile]
+		if err := set(t.Context(), c, options(t)); err != nil {
+			t.Fatal(err)
+		}
+		edit := func(old, new string) {
+			t.Helper()
+			text := strings.Replace(node.files[manifestFile], old, new, 1)
+			if text == node.files[manifestFile] {
+				t.Fatalf("no %q", old)
+			}
+			node.files[manifestFile] = text
+			node.changed = time.Now()
+			time.Sleep(time.Minute)
+			node.pass()
+		}
+		edit("    - --secure-port=6443\n", "    # theirs\n    - --v=4\n    - --secure-port=6443\n")
+		edit("    - --service-account-issuer="+oldIssuer+"\n", "    - --service-account-issuer="+oldIssuer+"\n    - --service-account-issuer=https://third.example\n")
+		if err := unset(t.Context(), c, options(t)); err != nil {
+			t.Fatal(err)
+		}
+		want := strings.Replace(former, "    - --secure-port=6443\n", "    # theirs\n    - --v=4\n    - --secure-port=6443\n", 1)
+		want = strings.Replace(want, "    - --service-account-issuer="+oldIssuer+"\n", "    - --service-account-issuer="+oldIssuer+"\n    - --service-account-issuer=https://third.example\n", 1)
+		if diff := cmp.Diff(want, node.files[manifestFile]); diff != "" {
+			t.Errorf("after the removal (-want +got):\n%s", diff)
+		}
+
+		f, c = newFake(t, 1)
+		node = f.nodes[0]
+		if err := set(t.Context(), c, options(t)); err != nil {
+			t.Fatal(err)
+		}
+		upgraded := strings.Replace(former, "v1.37.2", "v1.38.0", 1)
+		node.files[manifestFile] = upgraded
+		node.changed = time.Now()
+		node.tokens = nil
+		time.Sleep(time.Minute)
+		if err := set(t.Context(), c, options(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := unset(t.Context(), c, options(t)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(upgraded, node.files[manifestFile]); diff != "" {
+			t.Errorf("after the removal (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestTokensNotRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, 1)
+		node := f.nodes[0]
+		if err := set(t.Context(), c, options(t)); err != nil {
+			t.Fatal(err)
+		}
+		node.issue()
+		exec := c.nodes[0].Exec
+		c.nodes[0].Exec = func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
+			if command == "systemctl" {
+				return nil // kubelet does not come back
+			}
+			return exec(ctx, in, out, command, args...)
+		}
+		err := unset(t.Context(), c, options(t))
+		if err == nil || !strings.Contains(err.Error(), "1 pods still have tokens of the issuer to be removed, such as pod uid on node control-plane0") {
+			t.Errorf("error = %v", err)
+		}
+		if got := node.flags().Issuers; !slices.Equal(got, []string{oldIssuer, testIssuer}) {
+			t.Errorf("issuers %v: the token in the pod must still be accepted", got)
+		}
+	})
+}
+
+// Two halves give the same end as the whole, with less to wait for.
+func TestDemoteIssuer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, 2)
+		former := f.nodes[0].files[manifestFile]
+		if err := set(t.Context(), c, options(t)); err != nil {
+			t.Fatal(err)
+		}
+		for _, node := range f.nodes {
+			node.issue()
+		}
+		steps, err := c.DemoteIssuer(t.Context(), options(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := plan.Run(t.Context(), steps, nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, node := range f.nodes {
+			if got := node.tokens[0].Issuer; got != oldIssuer {
+				t.Errorf("%s: the token in the pod is still of %s", node.name, got)
+			}
+		}
+		if steps, err := c.DemoteIssuer(t.Context(), options(t)); err != nil || len(steps) > 0 {
+			t.Errorf("second time: %q, %v", summaries(steps), err)
+		}
+		time.Sleep(2 * time.Minute) // other things to do
+		start := time.Now()
+		if err := unset(t.Context(), c, options(t)); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > 50*time.Second {
+			t.Errorf("the second half took %s", took)
+		}
+		for _, node := range f.nodes {
+			if len(node.files) != 1 || node.files[manifestFile] != former {
+				t.Errorf("%s is not as before", node.name)
+			}
+		}
+	})
+}
+
+func TestSetIssuerNoNodes(t *testing.T) {
+	c := &Cluster{Name: "remote"}
+	if _, err := c.SetIssuer(t.Context(), options(t)); !errors.Is(err, ErrNoNodeAccess) || !strings.Contains(err.Error(), "setup apiserver") {
+		t.Errorf("error = %v", err)
+	}
+}

@@ -1,0 +1,185 @@
+package cluster
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// local runs the scripts for nodes on this machine.
+func local(t *testing.T) Node {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("nodes run Linux")
+	}
+	n, err := Local()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestFiles(t *testing.T) {
+	n, ctx := local(t), t.Context()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "new dir", "it's $HOME")
+	if _, ok, err := n.readFile(ctx, file); ok || err != nil {
+		t.Fatalf("%t, %v", ok, err)
+	}
+	for _, text := range []string{"", "a\n", strings.Repeat("x", 1<<20), "no newline"} {
+		if err := n.writeFile(ctx, file, []byte(text), "0600"); err != nil {
+			t.Fatal(err)
+		}
+		if b, ok, err := n.readFile(ctx, file); !ok || err != nil || string(b) != text {
+			t.Fatalf("%.20q, %t, %v", b, ok, err)
+		}
+	}
+	mode := func(want os.FileMode) {
+		t.Helper()
+		if info, err := os.Stat(file); err != nil || info.Mode() != want {
+			t.Errorf("mode %v, %v", info.Mode(), err)
+		}
+	}
+	mode(0o600)
+	if err := os.Chmod(file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.writeFile(ctx, file, []byte("again"), "0600"); err != nil {
+		t.Fatal(err)
+	}
+	mode(0o640)
+	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
+	}
+
+	// The input ends early, because we were killed: the file stays.
+	err := n.Exec(ctx, strings.NewReader("aga"), new(strings.Builder), "sh", "-c", writeScript, "sh", file, strings.Repeat("0", 64), "0600")
+	if err == nil || !strings.Contains(err.Error(), "input cut short") {
+		t.Errorf("error = %v", err)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "again" {
+		t.Errorf("%q, %v", b, err)
+	}
+
+	there, err := n.existing(ctx, dir, filepath.Join(dir, "none"))
+	if err != nil || !cmp.Equal(there, []string{dir}) {
+		t.Errorf("%q, %v", there, err)
+	}
+	if err := n.remove(ctx, filepath.Dir(file), filepath.Join(dir, "none")); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+	if err := n.writeFile(ctx, "/proc/none/file", nil, "0600"); err == nil || !strings.Contains(err.Error(), "writing /proc/none/file on node") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// TestAPIServers runs a program called kube-apiserver.
+func TestAPIServers(t *testing.T) {
+	n, ctx := local(t), t.Context()
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "kube-apiserver")
+	b, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, b, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// Another program's argument is not a program.
+	other := exec.CommandContext(ctx, sleep, "61")
+	other.Args = []string{"sleep", "61", program}
+	cmd := exec.CommandContext(ctx, program, "59", "1")
+	for _, c := range []*exec.Cmd{other, cmd} {
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer c.Wait()
+		defer c.Process.Kill()
+	}
+	want := []string{program, "59", "1"}
+	found := func() bool {
+		t.Helper()
+		all, err := n.apiServers(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(all, func(c []string) bool { return cmp.Equal(c, want) })
+	}
+	if !found() {
+		t.Fatal("the program was not found")
+	}
+	if err := n.hasten(ctx, []string{program, "59"}); err != nil {
+		t.Fatal(err)
+	}
+	if !found() {
+		t.Fatal("another command line was signalled")
+	}
+	if err := n.hasten(ctx, want); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if found() {
+		t.Error("the program still runs")
+	}
+}
+
+// TestProjectedClaims reads tokens as kubelet keeps them. What makes them
+// credentials, the signature, must not leave the node.
+func TestProjectedClaims(t *testing.T) {
+	n, ctx := local(t), t.Context()
+	dir := t.TempDir()
+	write := func(path, text string) {
+		t.Helper()
+		file := filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	volume := func(pod, name string) string {
+		path := filepath.Join(pod, "volumes/kubernetes.io~projected", name)
+		write(filepath.Join(path, "..2026_11_22/ca.crt"), "-----BEGIN")
+		if err := os.Symlink("..2026_11_22", filepath.Join(dir, path, "..data")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("..data/token", filepath.Join(dir, path, "token")); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(path, "..2026_11_22")
+	}
+	api := volume("pod-1", "kube-api-access-x")
+	write(filepath.Join(api, "token"), "eyJh.Y2xhaW1z.U0lHTkFUVVJF")
+	aws := volume("pod-1", "aws-iam-token")
+	write(filepath.Join(aws, "deep/token"), "eyJh.YXdz.U0lHTkFUVVJF\n")
+	none := volume("pod-2", "config")
+	write(filepath.Join(none, "file"), "eyJh, not a token")
+	write(filepath.Join(none, "other"), "a.b.c")
+	write("pod-3/volumes/kubernetes.io~secret/s/..data/token", "eyJh.c2VjcmV0.U0lHTkFUVVJF")
+
+	b, err := n.output(ctx, "sh", "-c", claimsScript, "sh", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := slices.Sorted(strings.Lines(string(b)))
+	if diff := cmp.Diff([]string{"pod-1 Y2xhaW1z\n", "pod-1 YXdz\n"}, lines); diff != "" {
+		t.Error(diff)
+	}
+	if b, err := n.output(ctx, "sh", "-c", claimsScript, "sh", filepath.Join(dir, "none")); err != nil || len(b) != 0 {
+		t.Errorf("%q, %v", b, err)
+	}
+}
