@@ -10,15 +10,20 @@ GO       ?= go
 ARCH     ?= $(shell $(GO) env GOARCH)
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-PROGRAMS := setup issuer webhook emulator
+HOST     := $(shell $(GO) env GOOS)/$(shell $(GO) env GOARCH)
 IMAGE    := issuer webhook emulator
 
 .PHONY: build test lint e2e image demo bench clean
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(PROGRAMS:%=./cmd/%)
 	mkdir -p bin/linux-$(ARCH)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/setup
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/linux-$(ARCH)/ $(IMAGE:%=./cmd/%)
+ifeq ($(HOST),linux/$(ARCH))
+	ln -f $(IMAGE:%=bin/linux-$(ARCH)/%) bin/
+else
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(IMAGE:%=./cmd/%)
+endif
 
 test:
 	$(GO) test ./...

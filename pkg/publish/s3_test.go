@@ -1,15 +1,19 @@
 package publish_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -277,7 +281,7 @@ func jsonOf(v any) string { b, _ := json.Marshal(v); return string(b) }
 
 func TestForeignBucket(t *testing.T) {
 	p := newPlace(t, "taken", "", nil)
-	if err := p.aws.ForeignBucket("taken", "999999999999"); err != nil {
+	if err := p.aws.AddForeignBucket("taken", "999999999999", emulatortest.Region); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.b.Plan(t.Context(), p.docs); !errors.Is(err, publish.ErrForeignBucket) {
@@ -286,7 +290,7 @@ func TestForeignBucket(t *testing.T) {
 	// A race: it was free when the plan was made.
 	q := newPlace(t, "raced", "", nil)
 	steps := q.plan()
-	if err := q.aws.ForeignBucket("raced", "999999999999"); err != nil {
+	if err := q.aws.AddForeignBucket("raced", "999999999999", emulatortest.Region); err != nil {
 		t.Fatal(err)
 	}
 	if err := plan.Run(t.Context(), steps, nil); !errors.Is(err, publish.ErrForeignBucket) {
@@ -306,18 +310,45 @@ func TestBucketInAnotherRegion(t *testing.T) {
 }
 
 func TestAccountLevelPublicAccessBlock(t *testing.T) {
-	for _, block := range []emulator.PublicAccessBlock{{BlockPublicPolicy: true}, {RestrictPublicBuckets: true}} {
+	for _, block := range []string{"BlockPublicPolicy", "RestrictPublicBuckets"} {
 		p := newPlace(t, "docs", "", nil)
-		if err := p.aws.BlockPublicAccess(block); err != nil {
-			t.Fatal(err)
-		}
+		blockAccount(t, p.aws, block)
 		err := plan.Run(t.Context(), p.plan(), nil)
 		if err == nil {
 			err = p.check()
 		}
 		if !errors.Is(err, publish.ErrAccountBlock) {
-			t.Errorf("%+v: error %v", block, err)
+			t.Errorf("%s: error %v", block, err)
 		}
+	}
+}
+
+// blockAccount switches one of the account's public access blocks on (S3
+// Control, PutPublicAccessBlock).
+func blockAccount(t *testing.T, a *emulatortest.AWS, block string) {
+	t.Helper()
+	body := "<PublicAccessBlockConfiguration><" + block + ">true</" + block + "></PublicAccessBlockConfiguration>"
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, a.URL+"/v20180820/configuration/publicAccessBlock", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(body)))
+	req.Header.Set("X-Amz-Account-Id", a.Account())
+	req.Header.Set("X-Amz-Content-Sha256", sum)
+	creds, err := a.Config().Credentials.Retrieve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v4.NewSigner().SignHTTP(t.Context(), creds, req, sum, "s3", emulatortest.Region, a.Now()); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		t.Fatalf("blocking public access of the account: %s", resp.Status)
 	}
 }
 
@@ -345,8 +376,11 @@ func TestAnyCallMayFail(t *testing.T) {
 			}
 			p.aws.ClearFaults()
 			p.up()
-			if err == nil {
-				break // more calls than there are
+			if err == nil { // more calls than there are
+				if k < 7 {
+					t.Errorf("publishing took only %d calls", k)
+				}
+				break
 			}
 		}
 		for k := 0; ; k++ {
@@ -363,6 +397,9 @@ func TestAnyCallMayFail(t *testing.T) {
 				t.Errorf("call %d, drop %v: the bucket is still there: %v", k, drop, err)
 			}
 			if err == nil {
+				if k < 7 {
+					t.Errorf("removing took only %d calls", k)
+				}
 				break
 			}
 		}
