@@ -37,6 +37,9 @@ import (
 	"github.com/openirsa/openirsa/pkg/webhook"
 )
 
+// version is set by the linker; see the Makefile.
+var version string
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -190,7 +193,7 @@ func (o *options) tlsConfig() (*tls.Config, error) {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var o options
-	var version bool
+	var showVersion bool
 	cmd := &cobra.Command{
 		Use:           "webhook",
 		Short:         "Give pods their AWS identity at admission",
@@ -198,7 +201,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if version {
+			if showVersion {
 				fmt.Fprintln(stdout, programVersion())
 				return nil
 			}
@@ -206,7 +209,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		},
 	}
 	o.flags(cmd.Flags())
-	cmd.Flags().BoolVar(&version, "version", false, "print the version and exit")
+	cmd.Flags().BoolVar(&showVersion, "version", false, "print the version and exit")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
@@ -215,6 +218,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 func programVersion() string {
+	if version != "" {
+		return version
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
