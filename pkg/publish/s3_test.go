@@ -363,45 +363,49 @@ func TestCheckWaitsForAStranger(t *testing.T) {
 	}
 }
 
-// Whichever call of publishing fails, before or after it was done, the next run
-// ends at the same; and so does removing.
+// Whichever call fails, before or after it was done, the next run ends at the
+// same; and so does removing.
 func TestAnyCallMayFail(t *testing.T) {
+	const calls = 12 // neither takes more
 	for _, drop := range []bool{false, true} {
-		for k := 0; ; k++ {
+		failed := 0
+		fault := func(k int) emulator.Fault {
+			f := emulator.Fault{Action: "s3:*", Skip: k, Times: 1, Drop: drop}
+			if !drop {
+				f.Code = "InternalError"
+			}
+			return f
+		}
+		for k := range calls {
 			p := newPlace(t, "docs", "x", nil)
-			p.aws.Inject(emulator.Fault{Action: "s3:*", Skip: k, Times: 1, Code: map[bool]string{false: "InternalError"}[drop], Drop: drop})
+			p.aws.Inject(fault(k))
 			steps, err := p.b.Plan(t.Context(), p.docs)
 			if err == nil {
 				err = plan.Run(t.Context(), steps, nil)
 			}
+			if err != nil {
+				failed++
+			}
 			p.aws.ClearFaults()
 			p.up()
-			if err == nil { // more calls than there are
-				if k < 7 {
-					t.Errorf("publishing took only %d calls", k)
-				}
-				break
-			}
-		}
-		for k := 0; ; k++ {
-			p := newPlace(t, "docs", "x", nil)
-			p.up()
-			p.aws.Inject(emulator.Fault{Action: "s3:*", Skip: k, Times: 1, Code: map[bool]string{false: "InternalError"}[drop], Drop: drop})
-			steps, err := p.b.Delete(t.Context(), discovery.Paths)
+
+			p.aws.Inject(fault(k))
+			steps, err = p.b.Delete(t.Context(), discovery.Paths)
 			if err == nil {
 				err = plan.Run(t.Context(), steps, nil)
+			}
+			if err != nil {
+				failed++
 			}
 			p.aws.ClearFaults()
 			p.run(p.b.Delete(t.Context(), discovery.Paths))
 			if exists, err := p.b.Exists(t.Context()); exists || err != nil {
 				t.Errorf("call %d, drop %v: the bucket is still there: %v", k, drop, err)
 			}
-			if err == nil {
-				if k < 7 {
-					t.Errorf("removing took only %d calls", k)
-				}
-				break
-			}
+		}
+		// A lost answer to a GET or HEAD may be asked for again by net/http.
+		if failed < 10 {
+			t.Errorf("drop %v: only %d faults were felt", drop, failed)
 		}
 	}
 }
