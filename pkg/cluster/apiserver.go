@@ -293,7 +293,12 @@ func replaceManifest(ctx context.Context, n Node, wait time.Duration, change fun
 				return err
 			}
 		}
-		if !now.unproven || now.running {
+		proven := !now.unproven
+		if !proven { // it may have become healthy after an earlier run was killed
+			_, err := check(ctx, n, now.Flags)
+			proven = err == nil
+		}
+		if proven {
 			if err := n.writeFile(ctx, provenFile, now.text, "0600"); err != nil {
 				return err
 			}
