@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,7 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -27,7 +33,32 @@ type publisher struct {
 	cluster                clusterFlags
 	keyFiles               []string
 	bucket, prefix, region string
+	documentsOnly          bool
 	once, dryRun           bool
+	interval, repair, keep time.Duration
+	patience               time.Duration
+	lease                  leaseFlags
+	admin                  adminFlags
+
+	to        publish.S3
+	iss       issuer.URL
+	anonymous *s3.Client
+	written   prometheus.Counter
+	failed    prometheus.Counter
+
+	mu     sync.Mutex // guards status
+	status publishStatus
+}
+
+// publishStatus is how the publisher fares.
+type publishStatus struct {
+	Issuer issuer.URL `json:"issuer"`
+	// Leader says that this replica is the one that publishes.
+	Leader bool `json:"leader"`
+	// Checked is when the documents were last found, by a stranger, to be
+	// those of the cluster's keys.
+	Checked time.Time `json:"checked,omitzero"`
+	Error   string    `json:"error,omitempty"`
 }
 
 func (a *app) publishCommand() *cobra.Command {
@@ -35,76 +66,197 @@ func (a *app) publishCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish",
 		Short: "Keep the documents of a cluster in an S3 bucket",
-		RunE:  func(c *cobra.Command, _ []string) error { return p.run(c.Context()) },
+		Long: `Keep the documents in an S3 bucket in step with the keys of a cluster. Only what
+differs is written: a new key into the key set first and then into the discovery
+document, a removed one the other way round. What anybody changes in the
+documents, the bucket's policy or its public access block is put right. Every
+write is proved by reading it back as an anonymous stranger.
+
+Without --once it runs until it is told to stop. Of several replicas one
+publishes, elected by a Lease. AWS is reached as by the AWS CLI, and so also with
+the IAM role of a service account.`,
+		Example: `  issuer publish --bucket openirsa-dev --once --kubeconfig ~/.kube/config
+  issuer publish --bucket issuers --prefix dev --documents-only`,
+		RunE: func(c *cobra.Command, _ []string) error { return p.run(c.Context()) },
 	}
 	f := c.Flags()
 	p.cluster.add(f)
-	f.StringSliceVar(&p.keyFiles, "key-file", nil, "file of public keys, PEM or JSON; may be repeated. Without: the API server's")
+	f.StringSliceVar(&p.keyFiles, "key-file", nil, "`file` or pattern of public keys, PEM or JSON; may be repeated. Without: the API server's")
 	f.StringVar(&p.bucket, "bucket", "", "S3 bucket (required)")
 	f.StringVar(&p.prefix, "prefix", "", "prefix of this cluster's documents in the bucket")
 	f.StringVar(&p.region, "region", "", "region of the bucket. Without: AWS's configuration")
-	f.BoolVar(&p.once, "once", false, "publish once and exit")
+	f.BoolVar(&p.documentsOnly, "documents-only", false, "leave the bucket, its policy and its public access block to others; needs no more than s3:GetObject and s3:PutObject")
+	f.BoolVar(&p.once, "once", false, "publish once and exit, with status 1 if that failed")
 	f.BoolVar(&p.dryRun, "dry-run", false, "print what would be written, and write nothing")
+	f.DurationVar(&p.interval, "interval", 10*time.Second, "how often to look at the keys")
+	f.DurationVar(&p.repair, "repair-interval", 5*time.Minute, "how often to look at what is published")
+	f.DurationVar(&p.keep, "keep", time.Minute, "how long a key stays published that the API server does not give any more; several behind one address differ while they are restarted")
+	f.DurationVar(&p.patience, "patience", time.Minute, "how long a change may take until a stranger sees it")
+	p.lease.add(f)
+	p.admin.add(f)
 	return c
 }
 
 func (p *publisher) run(ctx context.Context) error {
-	if p.bucket == "" {
+	switch {
+	case p.bucket == "":
 		return usagef("--bucket is needed")
-	}
-	if !p.once && !p.dryRun {
-		return usagef("--once is needed")
+	case p.interval < time.Second:
+		return usagef("--interval %s is less than a second", p.interval)
 	}
 	read := source.Files(p.keyFiles...)
 	if len(p.keyFiles) == 0 {
-		read = source.API(p.cluster.config)
+		read = source.Keep(source.API(p.cluster.config), p.keep, nil)
 	}
-	bucket, anonymous, iss, err := p.open(ctx)
+	p.written = prometheus.NewCounter(prometheus.CounterOpts{Name: "openirsa_publish_writes_total", Help: "Changes made in the bucket."})
+	p.failed = prometheus.NewCounter(prometheus.CounterOpts{Name: "openirsa_publish_failures_total", Help: "Attempts to publish that failed."})
+	if p.once || p.dryRun {
+		if err := p.open(ctx); err != nil {
+			return err
+		}
+		set, err := read(ctx)
+		if err != nil {
+			return err
+		}
+		return p.publish(ctx, set)
+	}
+
+	gauge := func(name, help string, value func(publishStatus) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(p.current()) })
+	}
+	admin := &admin{
+		ready: func() (any, bool) { s := p.current(); return s, s.Error == "" },
+		metrics: []prometheus.Collector{
+			p.written, p.failed,
+			gauge("openirsa_publish_leader", "1 for the replica that publishes.", func(s publishStatus) float64 {
+				if s.Leader {
+					return 1
+				}
+				return 0
+			}),
+			gauge("openirsa_publish_checked_timestamp_seconds", "When the documents were last found to be right by a stranger; 0 for never.", func(s publishStatus) float64 {
+				if s.Checked.IsZero() {
+					return 0
+				}
+				return float64(s.Checked.Unix())
+			}),
+		},
+	}
+	servers, err := p.admin.listen(admin)
 	if err != nil {
 		return err
 	}
-	set, err := read(ctx)
-	if err != nil {
-		return err
+	group, ctx := errgroup.WithContext(ctx)
+	serveUntil(ctx, group, p.log, servers...)
+	group.Go(func() error {
+		return p.lease.lead(ctx, p.log, p.cluster.config, func(ctx context.Context) error {
+			p.update(func(s *publishStatus) { s.Leader = true })
+			defer p.update(func(s *publishStatus) { s.Leader, s.Error = false, "" })
+			return p.loop(ctx, read)
+		})
+	})
+	return group.Wait()
+}
+
+func (p *publisher) current() publishStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status
+}
+
+func (p *publisher) update(change func(*publishStatus)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.status)
+}
+
+// loop publishes until ctx ends. What fails is tried again.
+func (p *publisher) loop(ctx context.Context, read source.Read) error {
+	var published keys.Set
+	var checked time.Time
+	said := ""
+	for wait := time.Duration(0); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		err := func() error {
+			if p.iss.IsZero() {
+				if err := p.open(ctx); err != nil {
+					return err
+				}
+			}
+			set, err := read(ctx)
+			if err != nil {
+				return err
+			}
+			if set.Equal(published) && time.Since(checked) < p.repair {
+				return nil
+			}
+			published = keys.Set{} // whatever is there while this goes on
+			if err := p.publish(ctx, set); err != nil {
+				return err
+			}
+			published, checked = set, time.Now()
+			p.update(func(s *publishStatus) { s.Checked, s.Issuer = checked, p.iss })
+			return nil
+		}()
+		wait = p.interval
+		text := ""
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			p.failed.Inc()
+			if text = err.Error(); text != said {
+				p.log.Error("publishing goes wrong; the documents stay as they are", "issuer", p.iss, "error", err)
+			}
+		} else if said != "" {
+			p.log.Info("publishing works again", "issuer", p.iss)
+		}
+		said = text
+		p.update(func(s *publishStatus) { s.Error = text })
 	}
-	return p.publish(ctx, bucket, anonymous, iss, set)
 }
 
 // open finds the bucket and the issuer that its documents are of.
-func (p *publisher) open(ctx context.Context) (publish.S3, *s3.Client, issuer.URL, error) {
-	fail := func(err error) (publish.S3, *s3.Client, issuer.URL, error) {
-		return publish.S3{}, nil, issuer.URL{}, err
-	}
+func (p *publisher) open(ctx context.Context) error {
 	var options []func(*config.LoadOptions) error
 	if p.region != "" {
 		options = append(options, config.WithRegion(p.region))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return fail(fmt.Errorf("loading the AWS configuration: %w", err))
+		return fmt.Errorf("loading the AWS configuration: %w", err)
 	}
 	if cfg.Region == "" {
-		return fail(usagef("no region is set: give --region, or set AWS_REGION"))
+		return usagef("no region is set: give --region, or set AWS_REGION")
 	}
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return fail(fmt.Errorf("asking AWS who we are (sts:GetCallerIdentity): %w", err))
+		return fmt.Errorf("asking AWS who we are (sts:GetCallerIdentity): %w", err)
 	}
 	self, err := arn.Parse(aws.ToString(who.Arn))
 	if err != nil {
-		return fail(fmt.Errorf("reading the caller's ARN %q: %w", aws.ToString(who.Arn), err))
+		return fmt.Errorf("reading the caller's ARN %q: %w", aws.ToString(who.Arn), err)
 	}
 	iss, err := s3Issuer(ctx, p.bucket, p.prefix, cfg.Region)
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	bucket := publish.S3{
-		Client: s3.NewFromConfig(cfg), Account: aws.ToString(who.Account), Partition: self.Partition,
-		Region: cfg.Region, Bucket: p.bucket, Prefix: p.prefix,
+	p.to = publish.S3{
+		Client: s3.NewFromConfig(cfg, pathStyle), Account: aws.ToString(who.Account), Partition: self.Partition,
+		Region: cfg.Region, Bucket: p.bucket, Prefix: p.prefix, DocumentsOnly: p.documentsOnly,
 	}
-	anonymous := s3.NewFromConfig(cfg, func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
-	return bucket, anonymous, iss, nil
+	p.anonymous = s3.NewFromConfig(cfg, pathStyle, func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
+	p.iss = iss
+	return nil
 }
+
+// pathStyle addresses buckets by path where an endpoint is configured, which need
+// not have a name for each bucket.
+func pathStyle(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil }
 
 // s3Issuer is the issuer of documents in a bucket. Where S3's endpoints are is
 // the SDK's knowledge; an endpoint that was configured has no part in it.
@@ -120,27 +272,56 @@ func s3Issuer(ctx context.Context, bucket, prefix, region string) (issuer.URL, e
 	return issuer.S3(bucket, region, suffix, prefix)
 }
 
-// patience is how long a change may take to be visible to everybody.
-const patience = time.Minute
+// publish makes the published documents those of the keys.
+func (p *publisher) publish(ctx context.Context, set keys.Set) error {
+	// What is published now decides the order of what is written. If it is not
+	// there, or not to be read, or wrong, all is added.
+	_, published, err := discovery.Read(ctx, p.to.Stranger(p.to.Client), p.iss)
+	if err != nil {
+		published = keys.Set{}
+	}
+	phases, err := discovery.Transition(p.iss, published, set)
+	if err != nil {
+		return err
+	}
+	for _, docs := range phases {
+		steps, err := p.to.Plan(ctx, docs)
+		if err != nil {
+			return err
+		}
+		if p.dryRun {
+			plan.Print(p.stdout, steps)
+			continue
+		}
+		err = plan.Run(ctx, steps, func(s plan.Step) {
+			p.written.Inc()
+			p.log.Info(plan.Past(s.Action), "what", s.Summary, "issuer", p.iss)
+		})
+		if err != nil {
+			return err
+		}
+		if err := p.to.Check(ctx, p.to.Stranger(p.anonymous), p.iss, docs, p.patience); err != nil {
+			if errors.Is(err, publish.ErrAccountBlock) && p.documentsOnly {
+				return fmt.Errorf("the bucket's policy lets nobody read the documents (run `setup up`, or publish without --documents-only): %w", err)
+			}
+			return err
+		}
+		if len(steps) > 0 {
+			p.log.Info("a stranger reads what was published", "issuer", p.iss, slog.Any("kids", kids(docs)))
+		}
+	}
+	return nil
+}
 
-func (p *publisher) publish(ctx context.Context, bucket publish.S3, anonymous *s3.Client, iss issuer.URL, set keys.Set) error {
-	docs, err := discovery.Documents(iss, set)
+// kids are the ids of the keys in documents.
+func kids(docs []discovery.Document) (ids []string) {
+	i := slices.IndexFunc(docs, func(d discovery.Document) bool { return d.Path == issuer.JWKSPath })
+	set, err := keys.ParseJWKS(docs[i].Body)
 	if err != nil {
-		return err
-	}
-	steps, err := bucket.Plan(ctx, docs)
-	if err != nil {
-		return err
-	}
-	if p.dryRun {
-		plan.Print(p.stdout, steps)
 		return nil
 	}
-	err = plan.Run(ctx, steps, func(s plan.Step) {
-		p.log.Info(plan.Past(s.Action), "what", s.Summary, "issuer", iss)
-	})
-	if err != nil {
-		return err
+	for _, key := range set.All() {
+		ids = append(ids, key.KID)
 	}
-	return bucket.Check(ctx, bucket.Stranger(anonymous), iss, docs, patience)
+	return ids
 }

@@ -276,6 +276,8 @@ func (o *Opener) bucket(ctx context.Context, region string) (*s3.Client, error) 
 	if o.buckets == nil {
 		o.buckets = map[string]*s3.Client{}
 	}
-	o.buckets[region] = s3.NewFromConfig(cfg)
+	o.buckets[region] = s3.NewFromConfig(cfg, func(so *s3.Options) {
+		so.UsePathStyle = so.BaseEndpoint != nil // which need not have a name for each bucket
+	})
 	return o.buckets[region], nil
 }
