@@ -197,28 +197,62 @@ func TestS3ReadersAndWriters(t *testing.T) {
 	}
 }
 
-// Of many who make the same object with If-None-Match one succeeds.
+// Of many who make the same object with If-None-Match one succeeds, though the
+// object was there for none of them when they began.
 func TestS3OneWriterWins(t *testing.T) {
 	t.Parallel()
-	_, c := newS3Client(t)
-	makeBucket(t, c, "race")
-	won := make(chan int, 20)
-	var wg sync.WaitGroup
-	for i := range 20 {
-		wg.Go(func() {
-			_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: new("race"), Key: new("k"), Body: strings.NewReader(fmt.Sprint(i)), IfNoneMatch: new("*")})
-			if err == nil {
-				won <- i
+	w := newWire(t)
+	const writers = 8
+	var begun, done sync.WaitGroup
+	begun.Add(writers)
+	won := make(chan string, writers)
+	for i := range writers {
+		done.Go(func() {
+			body := fmt.Sprint(i)
+			got := w.do(signed("PUT", "/bucket/one", body, "If-None-Match", "*").then(func(r *http.Request) {
+				r.Body = &barrier{Reader: strings.NewReader(body), begun: &begun}
+			}))
+			if got.Code == http.StatusOK {
+				won <- body
 			}
 		})
 	}
-	wg.Wait()
+	done.Wait()
 	close(won)
 	if len(won) != 1 {
 		t.Fatalf("%d writers succeeded", len(won))
 	}
-	if got, _ := fetch(t, c, &s3.GetObjectInput{Bucket: new("race"), Key: new("k")}); string(got) != fmt.Sprint(<-won) {
+	if got := w.ok(signed("GET", "/bucket/one", "")).Body.String(); got != <-won {
 		t.Errorf("the object is %q", got)
+	}
+}
+
+// barrier is a body that is there once all have begun to read theirs.
+type barrier struct {
+	io.Reader
+	begun *sync.WaitGroup
+	once  sync.Once
+}
+
+func (b *barrier) Read(p []byte) (int, error) {
+	b.once.Do(func() {
+		b.begun.Done()
+		b.begun.Wait()
+	})
+	return b.Reader.Read(p)
+}
+
+func (b *barrier) Close() error { return nil }
+
+// A copy shares its body with the original and outlives it.
+func TestS3CopyOutlivesOriginal(t *testing.T) {
+	t.Parallel()
+	_, c := newS3Client(t)
+	makeBucket(t, c, "copies", "original")
+	must(c.CopyObject(t.Context(), &s3.CopyObjectInput{Bucket: new("copies"), Key: new("copy"), CopySource: new("copies/original")}))
+	must(c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: new("copies"), Key: new("original")}))
+	if got, _ := fetch(t, c, &s3.GetObjectInput{Bucket: new("copies"), Key: new("copy")}); string(got) != "original" {
+		t.Errorf("the copy is %q", got)
 	}
 }
 
