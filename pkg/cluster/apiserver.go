@@ -350,7 +350,7 @@ func changedByUs(now, former Flags) bool {
 }
 
 // pollInterval is how often a node is asked about its API server.
-const pollInterval = 500 * time.Millisecond
+const pollInterval = time.Second
 
 // healthy waits until the only API server on the node runs with the flags, is
 // ready, and serves the discovery document that belongs to them. The flags are

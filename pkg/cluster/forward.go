@@ -136,12 +136,12 @@ func (f *forwarder) open(ctx context.Context) (httpstream.Connection, httpstream
 		header.Set(corev1.StreamType, corev1.StreamTypeError)
 		header.Set(corev1.PortHeader, strconv.Itoa(podPort))
 		header.Set(corev1.PortForwardRequestIDHeader, strconv.Itoa(id))
-		said, err := connection.CreateStream(header)
+		said, err := createStream(connection, header.Clone())
 		if err == nil {
 			said.Close() // nothing to say
 			header.Set(corev1.StreamType, corev1.StreamTypeData)
 			var data httpstream.Stream
-			if data, err = connection.CreateStream(header); err == nil {
+			if data, err = createStream(connection, header.Clone()); err == nil {
 				return connection, data, said, nil
 			}
 			connection.RemoveStreams(said)
@@ -150,6 +150,28 @@ func (f *forwarder) open(ctx context.Context) (httpstream.Connection, httpstream
 		if err := sleep(ctx, 200*time.Millisecond); err != nil {
 			return nil, nil, nil, err
 		}
+	}
+}
+
+// createStream gives up as soon as the connection is known to be lost, and
+// early, where httpstream waits for an answer for half a minute.
+func createStream(connection httpstream.Connection, header http.Header) (httpstream.Stream, error) {
+	type result struct {
+		stream httpstream.Stream
+		err    error
+	}
+	created := make(chan result, 1)
+	go func() {
+		stream, err := connection.CreateStream(header)
+		created <- result{stream, err}
+	}()
+	select {
+	case r := <-created:
+		return r.stream, r.err
+	case <-connection.CloseChan():
+		return nil, errors.New("the connection to the API server is lost")
+	case <-time.After(5 * time.Second):
+		return nil, errors.New("the pod's kubelet does not answer")
 	}
 }
 
