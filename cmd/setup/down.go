@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,20 +56,19 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 	if err != nil {
 		return err
 	}
-	d := &downRun{downOptions: o, chain: ch, report: a.newReport(orDefault(ch.state.Cluster, ch.c.Name), o.dryRun)}
-	if !ch.there {
-		d.report.say("cluster %s has no chain; nothing to remove", ch.c.Name)
-		return d.report.finish()
-	}
 	if err := ch.c.Check(ctx, cluster.InstallRights()...); err != nil {
 		return clusterAdvice(err)
 	}
-	d.report.Issuer = ch.iss.String()
-	d.report.say("cluster %s, issuer %s", ch.state.Cluster, ch.iss)
-	if err := d.connectAWS(ctx); err != nil {
-		return err
+	d := &downRun{downOptions: o, chain: ch, report: a.newReport(orDefault(ch.state.Cluster, ch.c.Name), o.dryRun)}
+	links := []func(context.Context) error{d.rest} // what a run that was stopped may have left
+	if ch.there {
+		d.report.Issuer = ch.iss.String()
+		d.report.say("cluster %s, issuer %s", ch.state.Cluster, ch.iss)
+		if err := d.connectAWS(ctx); err != nil {
+			return err
+		}
+		links = []func(context.Context) error{d.webhook, d.serviceAccounts, d.apiServer, d.roles, d.provider, d.documents, d.rest}
 	}
-	links := []func(context.Context) error{d.webhook, d.serviceAccounts, d.apiServer, d.roles, d.provider, d.documents, d.rest}
 	for _, link := range links {
 		if err := link(ctx); err != nil {
 			return clusterAdvice(err)
@@ -79,6 +79,10 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 	}
 	if o.dryRun {
 		d.report.say("\nNothing was changed: this was a dry run.")
+		return nil
+	}
+	if !d.report.changed() {
+		d.report.say("cluster %s has no chain; nothing was removed", ch.c.Name)
 		return nil
 	}
 	d.report.say("\nNothing is left (%.1fs).", d.report.Seconds)
@@ -185,20 +189,20 @@ func (d *downRun) documents(ctx context.Context) error {
 	})
 }
 
-// rest removes everything of ours that is still in the cluster, the record with
-// its namespace last.
+// rest removes everything of ours that is still in the cluster, and then what
+// nothing uses any more: the emulator's state and the images on the nodes. It
+// needs no record, since a run that is stopped here has removed it.
 func (d *downRun) rest(ctx context.Context) error {
-	name := "cluster"
+	link := "cluster"
 	if d.state.Emulator == "true" {
-		name = plan.Emulator
+		link = plan.Emulator
 	}
-	return d.report.link(ctx, name, func() string { return "namespace " + cluster.Namespace + ", images, files on nodes" }, func(ctx context.Context) ([]plan.Step, error) {
+	return d.report.link(ctx, link, func() string { return "namespace " + cluster.Namespace + ", images and files on nodes" }, func(ctx context.Context) ([]plan.Step, error) {
 		owned, err := d.c.Owned(ctx)
 		if err != nil {
 			return nil, err
 		}
-		// Last of all the namespace with the record, the first of these.
-		steps, err := d.c.Delete(ctx, owned, name)
+		steps, err := d.c.Delete(ctx, owned, link)
 		if err != nil {
 			return nil, err
 		}
@@ -207,9 +211,6 @@ func (d *downRun) rest(ctx context.Context) error {
 			return nil, err
 		}
 		images, err := d.c.RemoveImages(ctx, image.Repository)
-		if err != nil {
-			return nil, err
-		}
-		return append(append(steps, state...), images...), nil
+		return slices.Concat(steps, state, images), err
 	})
 }
