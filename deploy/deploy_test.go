@@ -244,21 +244,21 @@ func TestValuesAreUsed(t *testing.T) {
 	if err := yaml.Unmarshal(raw, &values); err != nil {
 		t.Fatal(err)
 	}
-	var templates string
+	var templates strings.Builder
 	files, _ := filepath.Glob("chart/templates/*.yaml")
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		templates += string(b)
+		templates.WriteString(string(b))
 	}
 	var walk func(prefix string, m map[string]any)
 	walk = func(prefix string, m map[string]any) {
 		for k, v := range m {
 			if sub, ok := v.(map[string]any); ok {
 				walk(prefix+k+".", sub)
-			} else if !strings.Contains(templates, ".Values."+prefix+k) {
+			} else if !strings.Contains(templates.String(), ".Values."+prefix+k) {
 				t.Errorf("value %s%s is used by no template", prefix, k)
 			}
 		}

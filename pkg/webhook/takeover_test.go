@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,10 +27,8 @@ func original(t *testing.T, pod []byte, role, region string) []byte {
 			c := &all[i]
 			has := func(names ...string) bool {
 				for _, e := range c.Env {
-					for _, n := range names {
-						if e.Name == n {
-							return true
-						}
+					if slices.Contains(names, e.Name) {
+						return true
 					}
 				}
 				return false
