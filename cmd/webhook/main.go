@@ -33,6 +33,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
+	"github.com/openirsa/openirsa/internal/reload"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/webhook"
 )
@@ -281,7 +282,7 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 		directory.ConfigMaps, directory.Namespace = core, o.namespace
 	}
 	if o.credentialsFile != "" {
-		list, err := webhook.NewReloaded(log, func(b [][]byte) (webhook.CredentialsList, error) { return webhook.ParseCredentialsList(b[0]) }, o.credentialsFile)
+		list, err := reload.New(log, func(b [][]byte) (webhook.CredentialsList, error) { return webhook.ParseCredentialsList(b[0]) }, o.credentialsFile)
 		if err != nil {
 			return fmt.Errorf("reading --watch-container-credentials-config: %w", err)
 		}
@@ -300,7 +301,7 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 		tlsConfig.GetCertificate = authority.GetCertificate
 		background, ready = append(background, authority.Run), append(ready, authority.Ready)
 	} else {
-		pair, err := webhook.NewReloaded(log, func(b [][]byte) (*tls.Certificate, error) {
+		pair, err := reload.New(log, func(b [][]byte) (*tls.Certificate, error) {
 			c, err := tls.X509KeyPair(b[0], b[1])
 			return &c, err
 		}, o.certFile, o.keyFile)

@@ -3,12 +3,9 @@ package webhook_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -322,66 +319,6 @@ func TestEvents(t *testing.T) {
 	// Another mistake is another event.
 	c.serviceAccount(t, "ns", "malformed", annotated(roleA, "token-expiration", "soon"))
 	eventually(t, "a second event", func() bool { return len(list()) == 2 })
-}
-
-func TestReloaded(t *testing.T) { synctest.Test(t, testReloaded) }
-
-func testReloaded(t *testing.T) {
-	dir := t.TempDir()
-	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
-	write := func(path, text string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	parses := 0
-	parse := func(c [][]byte) (string, error) {
-		parses++
-		if strings.Contains(string(c[0]), "bad") {
-			return "", errors.New("bad")
-		}
-		return string(c[0]) + string(c[1]), nil
-	}
-	if _, err := webhook.NewReloaded(nil, parse, a, b); err == nil {
-		t.Error("files that are not there are accepted")
-	}
-	write(a, "bad")
-	write(b, "2")
-	if _, err := webhook.NewReloaded(nil, parse, a, b); err == nil {
-		t.Error("files that cannot be read are accepted")
-	}
-	write(a, "1")
-	r, err := webhook.NewReloaded(nil, parse, a, b)
-	if err != nil || r.Value() != "12" {
-		t.Fatalf("%q, %v", r.Value(), err)
-	}
-	parses = 0
-	write(b, "3")
-	if v := r.Value(); v != "12" {
-		t.Errorf("read again within the second: %q", v)
-	}
-	time.Sleep(1100 * time.Millisecond)
-	if v := r.Value(); v != "13" {
-		t.Errorf("after a change: %q", v)
-	}
-	write(a, "bad")
-	for range 2 {
-		time.Sleep(1100 * time.Millisecond)
-		if v := r.Value(); v != "13" {
-			t.Errorf("after a mistake: %q", v)
-		}
-	}
-	if parses != 2 {
-		t.Errorf("parsed %d times, want once for each change", parses)
-	}
-	if err := os.Remove(a); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(1100 * time.Millisecond)
-	if v := r.Value(); v != "13" {
-		t.Errorf("while a file is gone: %q", v)
-	}
 }
 
 func TestParseCredentialsList(t *testing.T) {
