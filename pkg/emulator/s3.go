@@ -474,7 +474,7 @@ func (q *s3Call) authenticate() *s3Error {
 	q.region = sig.Region
 	if sig.Service != "s3" {
 		e := authHeaderError(sig.Presigned, "incorrect service %q. This endpoint belongs to \"s3\".", sig.Service)
-		q.s.refuse(q.call, "signature", "the signature is for service "+sig.Service, &e.awsError)
+		q.deny("signature", "the signature is for service "+sig.Service, e)
 		return e
 	}
 	if e := q.checkRegion(); e != nil {
@@ -498,7 +498,7 @@ func (q *s3Call) unauthentic(f *authFailure) *s3Error {
 		keyID = q.sig.AccessKeyID
 	}
 	e := f.s3Error(keyID)
-	q.s.refuse(q.call, "signature", f.why, &e.awsError)
+	q.deny("signature", f.why, e)
 	return e
 }
 
@@ -763,7 +763,7 @@ func (q *s3Call) checkOwner(config *bucketConfig, header string) *s3Error {
 		return errInvalidArgument("The value specified in the expected bucket owner header must be an AWS account ID", strings.ToLower(header), want)
 	}
 	e := errAccessDenied()
-	q.s.refuse(q.call, "permission", fmt.Sprintf("bucket %s is account %s's, but %s says %s", config.Name, config.Account, strings.ToLower(header), want), &e.awsError)
+	q.deny("permission", fmt.Sprintf("bucket %s is account %s's, but %s says %s", config.Name, config.Account, strings.ToLower(header), want), e)
 	return e
 }
 
@@ -784,11 +784,9 @@ func (q *s3Call) may(config *bucketConfig, action, arn string, keys func(*policy
 		switch {
 		case restricted:
 			e := errAccessDenied()
-			event := q.event()
-			event.Action, event.Resource, event.Decision, event.Step, event.Code = action, arn, Deny, "permission", e.code
-			event.Reason = "the bucket policy is public, and RestrictPublicBuckets in S3 Block Public Access " +
-				"(" + q.s3.blockedBy(config, func(b publicAccessBlock) bool { return b.RestrictPublicBuckets }) + ") then admits nobody from outside account " + config.Account
-			q.s.record(entry{Event: event})
+			q.deny("permission", "the bucket policy is public, and RestrictPublicBuckets in S3 Block Public Access ("+
+				q.s3.blockedBy(config, func(b publicAccessBlock) bool { return b.RestrictPublicBuckets })+
+				") then admits nobody from outside account "+config.Account, e)
 			return e
 		case q.caller.Kind == policy.Root && !stranger && isPolicyAction(action):
 			// The root user can always mend a policy that locks everybody out.
@@ -797,10 +795,31 @@ func (q *s3Call) may(config *bucketConfig, action, arn string, keys func(*policy
 		}
 	}
 	e := asS3(q.s.authorize(q.call, ask))
-	if e != nil && stranger {
+	switch {
+	case e == nil:
+	case stranger:
 		e.message = "Access Denied" // S3 tells strangers no more
+	case arn == "*":
+		e.message = strings.Replace(e.message, ` on resource: "*"`, "", 1)
 	}
 	return e
+}
+
+// deny records that the request was denied at a step other than the policies,
+// why in words, and what the caller is told.
+func (q *s3Call) deny(step, why string, e *s3Error) {
+	event := q.event()
+	switch {
+	case q.key != "":
+		event.Resource = q.objectARN()
+	case q.bucket != "":
+		event.Resource = q.bucketARN()
+	}
+	if q.sig != nil {
+		event.AccessKeyID = q.sig.AccessKeyID // as claimed
+	}
+	event.Decision, event.Step, event.Reason, event.Code = Deny, step, why, e.code
+	q.s.record(entry{Event: event})
 }
 
 func isPolicyAction(action string) bool {

@@ -116,6 +116,6 @@ func (q *s3Call) checkRegion() *s3Error {
 		return nil
 	}
 	e.header = http.Header{"X-Amz-Bucket-Region": {q.config.Region}}
-	q.s.refuse(q.call, "region", "bucket "+q.bucket+" is in "+q.config.Region+", and the request is for "+max(endpoint, q.region), &e.awsError)
+	q.deny("region", "bucket "+q.bucket+" is in "+q.config.Region+", and the request is for "+max(endpoint, q.region), e)
 	return e
 }

@@ -390,10 +390,7 @@ func (o *s3Object) setChecksum(a *s3Answer) {
 // who may list the bucket are told (API reference, GetObject).
 func (q *s3Call) missing(config *bucketConfig, key string) *s3Error {
 	if e := q.may(config, "s3:ListBucket", q.s.bucketARN(config.Name), nil); e != nil {
-		event := q.event()
-		event.Resource, event.Decision, event.Step, event.Code = q.s.bucketARN(config.Name)+"/"+key, Deny, "existence", e.code
-		event.Reason = "there is no such object, and S3 says so only to those who may s3:ListBucket"
-		q.s.record(entry{Event: event})
+		q.deny("existence", "there is no object "+config.Name+"/"+key+", and S3 says so only to those who may s3:ListBucket", e)
 		return e
 	}
 	return errNoSuchKey(key)
@@ -877,7 +874,7 @@ func (q *s3Call) copyObject() (*s3Answer, *s3Error) {
 	return a, nil
 }
 
-// heldObject is the object that a request addresses, once the caller may do
+// permitted is the object that a request addresses, once the caller may do
 // all of the actions.
 func (q *s3Call) permitted(actions ...string) (*s3Object, *s3Error) {
 	if e := q.exists(); e != nil {

@@ -98,12 +98,8 @@ func (q *s3Call) bindPrincipals(p *policy.Policy) (map[string]string, *s3Error) 
 func (q *s3Call) refusePublicPolicy() *s3Error {
 	e := asS3(accessDenied("User: %s is not authorized to perform: s3:PutBucketPolicy on resource: %q because public policies are prevented by the "+
 		"BlockPublicPolicy setting in S3 Block Public Access.", q.caller.ARN, q.bucketARN()))
-	event := q.event()
-	event.Action, event.Resource = "s3:PutBucketPolicy", q.bucketARN()
-	event.Decision, event.Step, event.Code = Deny, "permission", e.code
-	event.Reason = "the policy is public, and BlockPublicPolicy in S3 Block Public Access (" +
-		q.s3.blockedBy(q.config, func(b publicAccessBlock) bool { return b.BlockPublicPolicy }) + ") refuses such policies"
-	q.s.record(entry{Event: event})
+	q.deny("permission", "the policy is public, and BlockPublicPolicy in S3 Block Public Access ("+
+		q.s3.blockedBy(q.config, func(b publicAccessBlock) bool { return b.BlockPublicPolicy })+") refuses such policies", e)
 	return e
 }
 
@@ -264,8 +260,8 @@ func (q *s3Call) checkACL() *s3Error {
 	}
 	if strings.HasPrefix(acl, "public-") && q.s3.blockOf(q.config).BlockPublicAcls {
 		e := errAccessDenied()
-		q.s.refuse(q.call, "permission", "the access control list is public, and BlockPublicAcls in S3 Block Public Access ("+
-			q.s3.blockedBy(q.config, func(b publicAccessBlock) bool { return b.BlockPublicAcls })+") refuses those", &e.awsError)
+		q.deny("permission", "the access control list is public, and BlockPublicAcls in S3 Block Public Access ("+
+			q.s3.blockedBy(q.config, func(b publicAccessBlock) bool { return b.BlockPublicAcls })+") refuses those", e)
 		return e
 	}
 	return errNotImplemented("access control lists")
@@ -378,7 +374,7 @@ func (q *s3Call) mayControl(action string) *s3Error {
 	}
 	if account := q.r.Header.Get("X-Amz-Account-Id"); account != q.caller.Account {
 		e := errAccessDenied()
-		q.s.refuse(q.call, "permission", "the request is about account "+account+", the caller is of "+q.caller.Account, &e.awsError)
+		q.deny("permission", "the request is about account "+account+", the caller is of "+q.caller.Account, e)
 		return e
 	}
 	return nil

@@ -120,7 +120,7 @@ func TestS3MissingKeyIsHidden(t *testing.T) {
 	refused(t, getKey(t, c, "hidden", "none"), 403, "AccessDenied",
 		`User: arn:aws:sts::000000000000:assumed-role/narrow/s1 is not authorized to perform: s3:ListBucket on resource: "arn:aws:s3:::hidden" `+
 			`because no identity-based policy allows the s3:ListBucket action`)
-	if e := a.LastDenial(); e.Resource != "arn:aws:s3:::hidden/none" || !strings.Contains(e.Reason, "there is no such object") {
+	if e := a.LastDenial(); e.Resource != "arn:aws:s3:::hidden/none" || !strings.Contains(e.Reason, "there is no object hidden/none") {
 		t.Errorf("event %+v", e)
 	}
 	_, err := c.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: new("hidden"), Key: new("none")})
@@ -134,6 +134,9 @@ func TestS3MissingKeyIsHidden(t *testing.T) {
 	if e, ok := errors.AsType[smithy.APIError](err); !ok || e.ErrorCode() != "AccessDenied" {
 		t.Error(err)
 	}
+	_, err = c.ListBuckets(t.Context(), nil)
+	refused(t, err, 403, "AccessDenied", "User: arn:aws:sts::000000000000:assumed-role/narrow/s1 is not authorized to perform: s3:ListAllMyBuckets "+
+		"because no identity-based policy allows the s3:ListAllMyBuckets action")
 	refused(t, getKey(t, c, "not-there", "k"), 404, "NoSuchBucket", "The specified bucket does not exist")
 }
 

@@ -304,6 +304,104 @@ func TestS3Wire(t *testing.T) {
 	}
 }
 
+// Which bucket a host name stands for.
+func TestS3Hosts(t *testing.T) {
+	t.Parallel()
+	s := must(emulator.New(emulator.Config{S3Hosts: []string{"emu.ns.svc", "deeper.emu.ns.svc.", "S3.Test"}}))
+	defer s.Close()
+	for host, want := range map[string]string{
+		"127.0.0.1:4566":                              "path",
+		"[::1]:4566":                                  "path",
+		"elsewhere":                                   "path",
+		"b.elsewhere:4566":                            "path",
+		"localhost:4566":                              "path",
+		"b.localhost:4566":                            "b",
+		"a.b.localhost":                               "a.b",
+		"emu.ns.svc:4566":                             "path",
+		"b.emu.ns.svc":                                "b",
+		"deeper.emu.ns.svc":                           "path",
+		"b.deeper.emu.ns.svc":                         "b",
+		"B.s3.TEST":                                   "b",
+		"s3.test.":                                    "path",
+		"s3.amazonaws.com":                            "path",
+		"b.s3.amazonaws.com":                          "b",
+		"s3.eu-west-1.amazonaws.com":                  "path",
+		"b.s3.eu-west-1.amazonaws.com":                "b",
+		"a.b.s3.eu-west-1.amazonaws.com:443":          "a.b",
+		"b.s3-eu-west-1.amazonaws.com":                "b",
+		"b.s3.dualstack.eu-west-1.amazonaws.com":      "b",
+		"b.s3-fips.us-gov-west-1.amazonaws.com":       "b",
+		"b.s3-fips.dualstack.us-east-1.amazonaws.com": "b",
+		"b.s3.us-iso-east-1.c2s.ic.gov":               "path",
+		"b.s3.amazonaws.com.evil.test":                "path",
+		"b.ec2.eu-west-1.amazonaws.com":               "path",
+		"s3.s3.eu-west-1.amazonaws.com":               "s3",
+		"eu-west-1.s3.eu-west-1.amazonaws.com":        "eu-west-1",
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/path/k", nil)
+		r.Host = host
+		recorder := httptest.NewRecorder()
+		s.ServeHTTP(recorder, r)
+		if got := regexp.MustCompile("<BucketName>(.*)</BucketName>").FindStringSubmatch(recorder.Body.String()); got == nil || got[1] != want {
+			t.Errorf("%s: bucket %q, want %q", host, got, want)
+		}
+	}
+}
+
+// AWS's published example of a stream whose chunks and trailer are signed (S3
+// API Reference, sigv4-streaming-trailers.html) is an object in the end.
+func TestS3PublishedStream(t *testing.T) {
+	t.Parallel()
+	s := must(emulator.New(emulator.Config{
+		RootAccessKeyID: "AKIAIOSFODNN7EXAMPLE",
+		RootSecret:      "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+		Now:             func() time.Time { return time.Date(2013, 5, 24, 0, 0, 0, 0, time.UTC) },
+	}))
+	defer s.Close()
+	w := &wire{s, t}
+	root := func(e exchange) exchange {
+		e.at = time.Date(2013, 5, 24, 0, 0, 0, 0, time.UTC)
+		return e.by("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "")
+	}
+	w.ok(root(signed("PUT", "/examplebucket", "")))
+	put := func(data string) *httptest.ResponseRecorder {
+		body := "10000;chunk-signature=b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2\r\n" + data[:65536] +
+			"\r\n400;chunk-signature=1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7\r\n" + data[65536:] +
+			"\r\n0;chunk-signature=2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992\r\n" +
+			"x-amz-checksum-crc32c:sOO8/Q==\r\n" +
+			"x-amz-trailer-signature:d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435\r\n\r\n"
+		r := httptest.NewRequestWithContext(t.Context(), "PUT", "/examplebucket/chunkObject.txt", strings.NewReader(body))
+		r.Host = "s3.amazonaws.com"
+		for name, value := range map[string]string{
+			"X-Amz-Date": "20130524T000000Z", "X-Amz-Storage-Class": "REDUCED_REDUNDANCY", "Content-Encoding": "aws-chunked",
+			"X-Amz-Decoded-Content-Length": "66560", "X-Amz-Trailer": "x-amz-checksum-crc32c",
+			"X-Amz-Content-Sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+			"Authorization": "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request," +
+				"SignedHeaders=content-encoding;host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;x-amz-storage-class;x-amz-trailer," +
+				"Signature=106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e",
+		} {
+			r.Header.Set(name, value)
+		}
+		recorder := httptest.NewRecorder()
+		s.ServeHTTP(recorder, r)
+		return recorder
+	}
+	data := strings.Repeat("a", 66560)
+	if got := put(data[1:] + "b"); got.Code != 403 || !strings.Contains(got.Body.String(), "<Code>SignatureDoesNotMatch</Code>") {
+		t.Errorf("with a byte changed: %d %s", got.Code, got.Body)
+	}
+	if got := w.do(root(signed("GET", "/examplebucket/chunkObject.txt", ""))); got.Code != 404 {
+		t.Errorf("what was refused is there: %d", got.Code)
+	}
+	if got := put(data); got.Code != 200 || got.Header().Get("X-Amz-Checksum-Crc32c") != "sOO8/Q==" {
+		t.Errorf("%d %s", got.Code, got.Body)
+	}
+	got := w.ok(root(signed("GET", "/examplebucket/chunkObject.txt", "")))
+	if got.Body.String() != data || got.Header().Get("Content-Encoding") != "" || got.Header().Get("X-Amz-Storage-Class") != "REDUCED_REDUNDANCY" {
+		t.Errorf("%d bytes, %v", got.Body.Len(), got.Header())
+	}
+}
+
 // The signature of a refused request is shown to its sender as S3 computed it,
 // and to nobody else: not in events.
 func TestS3MismatchIsNotLogged(t *testing.T) {
