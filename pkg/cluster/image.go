@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
@@ -45,9 +47,32 @@ func (c *Cluster) LoadImage(ctx context.Context, image string, archive func(io.W
 	return steps, nil
 }
 
-// removeImagesScript removes the images of repository $1, of every tag.
-const removeImagesScript = `ids=$(crictl images --quiet "$1") || exit 1
-[ -z "$ids" ] || crictl rmi $ids >/dev/null`
+// imagesOf are the names of a node's images of a repository, of every tag. The
+// choice is made here: containerd answers to a filter with all its images.
+func (n Node) imagesOf(ctx context.Context, repository string) ([]string, error) {
+	b, err := n.output(ctx, "crictl", "images", "--output=json")
+	if err != nil {
+		return nil, fmt.Errorf("listing the images of node %s: %w", n.Name, err)
+	}
+	var list struct {
+		Images []struct {
+			RepoTags []string `json:"repoTags"`
+		} `json:"images"`
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, fmt.Errorf("listing the images of node %s: %w", n.Name, err)
+	}
+	var names []string
+	for _, image := range list.Images {
+		for _, tag := range image.RepoTags {
+			if strings.HasPrefix(tag, repository+":") {
+				names = append(names, tag)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
 
 // RemoveImages removes all images of a repository, such as
 // "openirsa.dev/openirsa", from the nodes of a kind cluster. Nothing is done
@@ -58,19 +83,18 @@ func (c *Cluster) RemoveImages(ctx context.Context, repository string) ([]plan.S
 	}
 	var steps []plan.Step
 	for _, n := range c.nodes {
-		ids, err := n.output(ctx, "crictl", "images", "--quiet", repository)
+		names, err := n.imagesOf(ctx, repository)
 		if err != nil {
-			return nil, fmt.Errorf("listing the images of node %s: %w", n.Name, err)
+			return nil, err
 		}
-		if len(strings.Fields(string(ids))) == 0 {
-			continue
+		for _, image := range names {
+			steps = append(steps, plan.Step{
+				Link: plan.Webhook, Action: plan.Delete, Summary: "image " + image + " on node " + n.Name,
+				Do: func(ctx context.Context) error {
+					return n.Exec(ctx, nil, io.Discard, "crictl", "rmi", image) // no error if it is gone
+				},
+			})
 		}
-		steps = append(steps, plan.Step{
-			Link: plan.Webhook, Action: plan.Delete, Summary: "image " + repository + " on node " + n.Name,
-			Do: func(ctx context.Context) error {
-				return n.Exec(ctx, nil, io.Discard, "sh", "-c", removeImagesScript, "sh", repository)
-			},
-		})
 	}
 	return steps, nil
 }
