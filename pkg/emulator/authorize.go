@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -171,12 +170,23 @@ func (s *Server) policiesOf(who *caller) policy.Policies {
 		p.Identity, p.Boundary = s.iam.policies(&who.role.entity, nil)
 	case who.user != nil:
 		p.Identity, p.Boundary = s.iam.policies(&who.user.entity, who.user.Groups)
+	case who.Kind == policy.FederatedUser:
+		p.Identity = rootPolicies // federated by the root user, who has none
 	}
 	if who.session != nil && who.session.hasPolicy() {
 		p.Session, p.HasSession = s.sessionPolicies(who.session), true
 	}
 	return p
 }
+
+// rootPolicies are what the root user's permissions amount to.
+var rootPolicies = func() []policy.Named {
+	p, err := policy.Parse(policy.Identity, []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`))
+	if err != nil {
+		return nil // federated users of the root user may then do nothing
+	}
+	return []policy.Named{{Name: "root user", Policy: p}}
+}()
 
 // sessionPolicies are the parsed policies of a session. Managed ones are those
 // of now: a new default version limits sessions that were issued before.
@@ -194,10 +204,4 @@ func (s *Server) sessionPolicies(session *session) []policy.Named {
 		}
 	}
 	return named
-}
-
-// bareARN is an ARN without its first five parts: "role/x" of a role's.
-func bareARN(arn string) string {
-	parts := strings.SplitN(arn, ":", 6)
-	return parts[len(parts)-1]
 }

@@ -90,7 +90,7 @@ func bareVerify(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	jws, err := jose.ParseSigned(r.Form.Get("WebIdentityToken"), []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(r.Form.Get("WebIdentityToken"), []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return

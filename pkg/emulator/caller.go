@@ -145,7 +145,7 @@ func (s *Server) sessionCaller(session *session) (caller, string) {
 			Principal: policy.Principal{
 				Kind:          policy.RoleSession,
 				Account:       s.config.Account,
-				ARN:           s.arn("sts", "assumed-role/"+role.Name+"/"+session.name),
+				ARN:           s.assumedARN(role, session.name),
 				EntityARN:     role.ARN,
 				ID:            role.ID,
 				CanonicalUser: s.canonicalUser,

@@ -19,6 +19,11 @@ func (s *Server) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_openirsa/health", s.serveHealth)
 	mux.HandleFunc("GET /_openirsa/events", s.serveEvents)
+	mux.HandleFunc("GET /_openirsa/chain", s.serveChain)
+	mux.HandleFunc("GET /_openirsa/{$}", servePage)
+	mux.HandleFunc("GET /_openirsa/page.css", servePage)
+	mux.HandleFunc("GET /_openirsa/page.js", servePage)
+	mux.Handle("GET /_openirsa", http.RedirectHandler("/_openirsa/", http.StatusFound))
 	if s.config.Control {
 		mux.HandleFunc("POST /_openirsa/control/clock", s.serveClock)
 		mux.HandleFunc("POST /_openirsa/control/faults", s.serveInject)
@@ -125,6 +130,11 @@ func (s *Server) parseSince(v string) (time.Time, error) {
 
 // readControl reads a body of the control API.
 func readControl(w http.ResponseWriter, r *http.Request, v any) bool {
+	// Other content types can be posted from any page on the web.
+	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.TrimSpace(kind) != "application/json" {
+		writeProblem(w, http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+		return false
+	}
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {

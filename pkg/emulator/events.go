@@ -48,7 +48,9 @@ type Event struct {
 	// Step is the check that decided: "permission" for policies, "signature"
 	// for who signed, "parameters", and for web identity "token", "claims",
 	// "provider", "audience", "keys", "signature", "roles claim", "trust",
-	// "duration", "session policy".
+	// "duration", "session policy". Not decisions, but worth telling, are
+	// "issued" for credentials that a permission was given for, "warning", and
+	// "fault" for one that was injected.
 	Step string `json:"step"`
 	// Code is the error code that the caller got.
 	Code string `json:"code,omitempty"`
@@ -58,6 +60,8 @@ type Event struct {
 	Issuer   string `json:"issuer,omitempty"`
 	Subject  string `json:"subject,omitempty"`
 	Audience string `json:"audience,omitempty"`
+	// Session is what was given out, if credentials were.
+	Session *IssuedSession `json:"session,omitempty"`
 	// Fetches are the documents that were fetched for this decision.
 	Fetches []Fetch `json:"fetches,omitempty"`
 	// Statement is what decided, if it was a statement of a policy.
@@ -67,6 +71,13 @@ type Event struct {
 	Checks []Check `json:"checks,omitempty"`
 	// Warnings are advice about what was allowed or stored.
 	Warnings []string `json:"warnings,omitempty"`
+}
+
+// IssuedSession tells of temporary credentials without telling them.
+type IssuedSession struct {
+	AccessKeyID string    `json:"accessKeyId"`
+	ARN         string    `json:"arn"` // as GetCallerIdentity says it
+	Expires     time.Time `json:"expires"`
 }
 
 // Fetch is a document of an issuer that was fetched, or was to be.
@@ -311,6 +322,15 @@ func (s *Server) record(e entry) {
 		attrs = append(attrs, slog.String("code", event.Code))
 	}
 	s.config.Log.LogAttrs(ctx, level, "decision", attrs...)
+}
+
+// issued records that a call which was allowed gave credentials out.
+func (s *Server) issued(c *call, k *credentials, arn string) {
+	event := c.event()
+	event.Resource, event.Decision, event.Step = arn, Allow, "issued"
+	event.Reason = "credentials of a session were given out"
+	event.Session = &IssuedSession{k.keyID, arn, k.expires.UTC()}
+	s.record(entry{Event: event})
 }
 
 // refuse records that a call was denied at a step, why in words, and what the

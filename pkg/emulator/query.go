@@ -159,7 +159,6 @@ var (
 	patternTagValue   = byRegexp(`[\p{L}\p{Z}\p{N}_.:/=+\-@]*`, `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`)
 	patternMarker     = everyRune(`[\u0020-\u00FF]+`, func(r rune) bool { return r >= ' ' && r <= 0xff })
 	patternKeyID      = everyRune(`[\w]*`, func(r rune) bool { return isName(r) && !strings.ContainsRune("+=,.@-", r) })
-	patternUserName   = patternName
 	patternExternalID = everyRune(`[\w+=,.@:\/-]*`, func(r rune) bool { return isName(r) || r == ':' || r == '/' })
 )
 

@@ -263,11 +263,6 @@ func (c *change) put(bucket, key string, value any) {
 	c.records = append(c.records, record{bucket, key, b})
 }
 
-// putBytes records a value as it is, which must not change any more.
-func (c *change) putBytes(bucket, key string, value []byte) {
-	c.records = append(c.records, record{bucket, key, value})
-}
-
 // delete records that a value is no more.
 func (c *change) delete(bucket, key string) {
 	c.records = append(c.records, record{bucket, key, nil})

@@ -123,7 +123,7 @@ func (s *Server) assumeRole(c *call) (func(*xmlWriter), *awsError) {
 			action:   action,
 			resource: a.role.ARN,
 			bare:     true,
-			attached: &policy.Named{Name: "trust policy of " + a.role.Name, Policy: a.role.trust},
+			attached: &policy.Named{Name: a.role.Name, Policy: a.role.trust},
 		}
 		if c.has("ExternalId") {
 			q.keys.Set("sts:ExternalId", externalID)
@@ -151,6 +151,7 @@ func (s *Server) assumeRole(c *call) (func(*xmlWriter), *awsError) {
 		policyARNs:     a.arns,
 	})
 	a.role.used.Store(&roleUse{c.at, c.region})
+	s.issued(c, &creds, s.assumedARN(a.role, a.name))
 	return func(x *xmlWriter) {
 		x.optional("SourceIdentity", sourceIdentity)
 		s.writeAssumed(x, a.role, a.name)
@@ -239,13 +240,13 @@ func (s *Server) getSessionToken(c *call) (func(*xmlWriter), *awsError) {
 	if e := s.refuseSessions(c); e != nil {
 		return nil, e
 	}
-	s.allow(c, "the signature is valid, and the operation needs no permission")
 	creds := s.seal.issue(s.config.Account, &session{
 		kind:    userSession,
 		entity:  c.caller.ID,
 		issued:  c.at,
 		expires: c.at.Add(time.Duration(seconds) * time.Second),
 	})
+	s.issued(c, &creds, c.caller.ARN)
 	return creds.write, nil
 }
 
@@ -285,6 +286,7 @@ func (s *Server) getFederationToken(c *call) (func(*xmlWriter), *awsError) {
 		policyARNs: a.arns,
 		limited:    true,
 	})
+	s.issued(c, &creds, user)
 	return func(x *xmlWriter) {
 		creds.write(x)
 		x.open("FederatedUser")

@@ -30,13 +30,12 @@ const (
 // assumption is a call of one of the AssumeRole operations under way.
 type assumption struct {
 	*call
-	event    Event
-	role     *role
-	name     string // of the session
-	seconds  int
-	policy   string
-	arns     []string
-	warnings []string
+	event   Event
+	role    *role
+	name    string // of the session
+	seconds int
+	policy  string
+	arns    []string
 }
 
 // assumeRoleWithWebIdentity exchanges a web identity token for credentials.
@@ -110,6 +109,7 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*xmlWriter), *awsError
 	creds := s.seal.issue(s.config.Account, session)
 	a.role.used.Store(&roleUse{c.at, c.region})
 	a.event.Decision, a.event.Step, a.event.AccessKeyID = Allow, "trust", creds.keyID
+	a.event.Session = &IssuedSession{creds.keyID, s.assumedARN(a.role, a.name), creds.expires.UTC()}
 	s.record(entry{a.event, decision})
 
 	packed := packedSize(a, len(provider.ARN)+len(token.subject)+len(token.clientID()), token.tags)
@@ -297,7 +297,7 @@ func (s *Server) trusts(a *assumption, t *webToken, p *provider, roleARN string)
 		ResourceAccount: s.config.Account,
 		Context:         &keys,
 	}
-	policies := policy.Policies{Resource: &policy.Named{Name: "trust policy of " + a.role.Name, Policy: a.role.trust}}
+	policies := policy.Policies{Resource: &policy.Named{Name: a.role.Name, Policy: a.role.trust}}
 	decision := policy.Evaluate(&request, &policies)
 	for _, action := range furtherActions(t.tags, t.sourceIdentity) {
 		if !decision.Allowed {
@@ -418,6 +418,11 @@ func (k *credentials) write(x *xmlWriter) {
 func (s *Server) writeAssumed(x *xmlWriter, r *role, session string) {
 	x.open("AssumedRoleUser")
 	x.text("AssumedRoleId", r.ID+":"+session)
-	x.text("Arn", s.arn("sts", "assumed-role/"+r.Name+"/"+session))
+	x.text("Arn", s.assumedARN(r, session))
 	x.close("AssumedRoleUser")
+}
+
+// assumedARN is the ARN of a session of a role, which has no path.
+func (s *Server) assumedARN(r *role, session string) string {
+	return s.arn("sts", "assumed-role/"+r.Name+"/"+session)
 }

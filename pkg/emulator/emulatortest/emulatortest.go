@@ -21,6 +21,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
@@ -140,14 +142,27 @@ func (a *AWS) Config() aws.Config {
 }
 
 // ConfigFor is the configuration of a client with given credentials. Clients
-// made from it call once: a test that wants retries sets them.
+// made from it call once, whatever the answer: a test that wants retries sets
+// them.
 func (a *AWS) ConfigFor(accessKeyID, secret, sessionToken string) aws.Config {
 	return aws.Config{
-		Region:           Region,
-		BaseEndpoint:     &a.URL,
-		Credentials:      credentials.NewStaticCredentialsProvider(accessKeyID, secret, sessionToken),
-		RetryMaxAttempts: 1,
+		Region:       Region,
+		BaseEndpoint: &a.URL,
+		Credentials:  credentials.NewStaticCredentialsProvider(accessKeyID, secret, sessionToken),
+		Retryer:      once,
 	}
+}
+
+// once does not retry, save what the SDK does to itself: it closes the body of
+// a request as soon as the answer begins, and if net/http has not looked for
+// the body's end by then, which happens on a busy machine, net/http cuts the
+// connection in the middle of the answer.
+func once() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+			return aws.BoolTernary(errors.Is(err, net.ErrClosed))
+		})}
+	})
 }
 
 // Account is the account of the emulator.

@@ -1,0 +1,163 @@
+package emulator
+
+import (
+	"crypto/ecdsa"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// chain is the state of the account as far as it concerns web identity, for
+// the page: providers with what was fetched of their issuers, roles with their
+// policies, and the sessions that the events tell of.
+type chain struct {
+	Account   string          `json:"account"`
+	Partition string          `json:"partition"`
+	Time      time.Time       `json:"time"`
+	Providers []chainProvider `json:"providers"`
+	Roles     []chainRole     `json:"roles"`
+	Sessions  []chainSession  `json:"sessions"`
+}
+
+type chainProvider struct {
+	ARN         string   `json:"arn"`
+	URL         string   `json:"url"`
+	ClientIDs   []string `json:"clientIds"`
+	Thumbprints []string `json:"thumbprints"`
+	Tags        []tag    `json:"tags"`
+	// Fetched is when the keys were fetched last, null if they never were.
+	Fetched *time.Time `json:"fetched"`
+	Keys    []chainKey `json:"keys"`
+	// Problems are why there are no keys, or not all.
+	Problems []string `json:"problems"`
+	Fetches  []Fetch  `json:"fetches"`
+}
+
+type chainKey struct {
+	KID  string `json:"kid"`
+	Type string `json:"type"` // such as "RSA 2048" and "P-256"
+}
+
+type chainRole struct {
+	ARN      string          `json:"arn"`
+	Trust    json.RawMessage `json:"trust"`
+	Warnings []string        `json:"warnings"`
+	Attached []string        `json:"attached"`
+	Inline   []chainPolicy   `json:"inline"`
+	Boundary string          `json:"boundary"`
+	Used     *time.Time      `json:"used"`
+}
+
+type chainPolicy struct {
+	Name     string          `json:"name"`
+	Document json.RawMessage `json:"document"`
+}
+
+type chainSession struct {
+	IssuedSession
+	Issued    time.Time `json:"issued"`
+	Operation string    `json:"operation"`
+	Subject   string    `json:"subject"`
+}
+
+// serveChain answers with the chain.
+func (s *Server) serveChain(w http.ResponseWriter, r *http.Request) {
+	c := chain{
+		Account:   s.config.Account,
+		Partition: s.config.Partition,
+		Time:      s.Now().UTC(),
+		Providers: []chainProvider{},
+		Roles:     []chainRole{},
+		Sessions:  []chainSession{},
+	}
+	s.iam.read(func() {
+		for _, p := range s.iam.providers {
+			c.Providers = append(c.Providers, s.chainProvider(p))
+		}
+		for _, r := range s.iam.roles {
+			c.Roles = append(c.Roles, r.chain())
+		}
+	})
+	slices.SortFunc(c.Providers, func(a, b chainProvider) int { return strings.Compare(a.ARN, b.ARN) })
+	slices.SortFunc(c.Roles, func(a, b chainRole) int { return strings.Compare(a.ARN, b.ARN) })
+	for _, e := range slices.Backward(s.Events(EventFilter{Decision: Allow})) {
+		if e.Session != nil && e.Session.Expires.After(c.Time) {
+			c.Sessions = append(c.Sessions, chainSession{*e.Session, e.Time.UTC(), e.Operation, e.Subject})
+		}
+	}
+	writeJSON(w, http.StatusOK, c)
+}
+
+func (s *Server) chainProvider(p *provider) chainProvider {
+	c := chainProvider{ARN: p.ARN, URL: p.URL, ClientIDs: p.ClientIDs, Thumbprints: p.Thumbprints, Tags: p.Tags}
+	e := s.issuers.entry(p)
+	e.mu.Lock()
+	f := e.latest
+	e.mu.Unlock()
+	if f == nil {
+		return c
+	}
+	c.Fetched, c.Fetches = new(f.at.UTC()), f.fetches
+	if f.fault != nil {
+		c.Problems = append(c.Problems, f.fault.why)
+		return c
+	}
+	c.Problems = append(c.Problems, f.keys.left...)
+	for kid, key := range f.keys.keys {
+		c.Keys = append(c.Keys, chainKey{kid, key.describe()})
+	}
+	slices.SortFunc(c.Keys, func(a, b chainKey) int { return strings.Compare(a.KID, b.KID) })
+	return c
+}
+
+func (k *issuerKey) describe() string {
+	if k.rsa != nil {
+		return fmt.Sprintf("RSA %d", k.rsa.N.BitLen())
+	}
+	return curveName(k.ecdsa)
+}
+
+func curveName(k *ecdsa.PublicKey) string { return k.Curve.Params().Name }
+
+func (r *role) chain() chainRole {
+	c := chainRole{
+		ARN:      r.ARN,
+		Trust:    json.RawMessage(r.Trust),
+		Warnings: r.warnings,
+		Attached: r.Attached,
+		Boundary: r.Boundary,
+	}
+	for _, p := range r.Inline {
+		c.Inline = append(c.Inline, chainPolicy{p.Name, json.RawMessage(p.Document)})
+	}
+	if used := r.used.Load(); used != nil {
+		c.Used = new(used.at.UTC())
+	}
+	return c
+}
+
+// page is what people see at /_openirsa/. It has no parts from elsewhere, so
+// it works without internet access.
+//
+//go:embed page
+var pageFiles embed.FS
+
+// servePage serves the page, and what belongs to it, under names that say what
+// they are. Nothing but its own script may run in it.
+func servePage(w http.ResponseWriter, r *http.Request) {
+	name := path.Base(r.URL.Path)
+	if name == "_openirsa" {
+		name = "page.html"
+	}
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-cache")
+	http.ServeFileFS(w, r, pageFiles, "page/"+name)
+}

@@ -1,0 +1,180 @@
+package emulator_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/openirsa/openirsa/pkg/emulator"
+)
+
+// TestPage looks at the page in a real browser: what happened is there in
+// words, and what clients sent is text and nothing else.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("there is no chromium, and the page must be tested: apt-get install chromium")
+		}
+		t.Skip("there is no chromium: apt-get install chromium")
+	}
+	config := quiet()
+	a, idp := start(t, config)
+	idp.register()
+	role := a.Role("R", idp.usual())
+	a.Role("open", idp.trust(nil))
+	client := iam.NewFromConfig(session(t, a, role, idp.token(idp.claims())))
+	if _, err := client.ListGroups(t.Context(), nil); err == nil {
+		t.Fatal("ListGroups was allowed")
+	}
+	// An attempt to have the page run something.
+	assume(t, a, role, idp.token(idp.claims().with(claims{"sub": `<img src=x onerror="document.title='owned'">`})))
+
+	page := openPage(t, browser, a.URL+"/_openirsa/")
+	denial := a.Events(emulator.EventFilter{Action: "iam:ListGroups"})[0]
+	for _, want := range []string{
+		"Account 000000000000, partition aws",
+		"iam:ListGroups",
+		denial.Reason,
+		"arn:aws:sts::000000000000:assumed-role/R/app1",
+		"<img src=x onerror=",
+		idp.arn(),
+		"RSA 2048 one",
+		"arn:aws:iam::000000000000:role/open",
+		"lets in every service account of " + idp.hostPath(),
+	} {
+		page.waitFor(`document.body.textContent.includes(` + quote(want) + `)`)
+	}
+	page.waitFor(`document.title === "OpenIRSA emulator" && document.images.length === 0`)
+	page.waitFor(`document.querySelector("#events > .deny .action").textContent === "sts:AssumeRoleWithWebIdentity"`)
+
+	// It is readable on a phone: nothing sticks out, and controls are large
+	// enough for a thumb.
+	page.waitFor(`document.documentElement.scrollWidth <= 390`)
+	page.waitFor(`[...document.querySelectorAll("input[type=search], select")].every(e => e.getBoundingClientRect().height >= 40)`)
+
+	// Decisions come by themselves, and the filter is heeded.
+	if _, err := client.ListUsers(t.Context(), nil); err == nil {
+		t.Fatal("ListUsers was allowed")
+	}
+	page.waitFor(`document.querySelector("#events .action").textContent === "iam:ListUsers"`)
+	page.evaluate(`document.querySelector("[name=action]").value = "iam:ListGroups"; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
+	page.waitFor(`document.querySelectorAll("#events > li").length === 1 && document.querySelector("#events .action").textContent === "iam:ListGroups"`)
+}
+
+func quote(s string) string {
+	b, _ := json.Marshal(s)
+	return string(b)
+}
+
+// browserPage is a page in a browser, spoken to by the Chrome DevTools
+// Protocol over a pair of pipes.
+type browserPage struct {
+	t       *testing.T
+	in      io.Writer
+	out     *bufio.Reader
+	id      int
+	session string
+}
+
+func openPage(t *testing.T, browser, url string) *browserPage {
+	t.Helper()
+	toBrowser, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, fromBrowser, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+		"--user-data-dir="+t.TempDir(), "--remote-debugging-pipe", "about:blank")
+	cmd.ExtraFiles = []*os.File{toBrowser, fromBrowser} // descriptors 3 and 4
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	toBrowser.Close()
+	fromBrowser.Close()
+	p := &browserPage{t: t, in: in, out: bufio.NewReader(out)}
+	t.Cleanup(func() {
+		p.session = ""
+		p.send("Browser.close", nil) // an orderly end, so that its directory can be removed
+		cmd.Wait()
+		in.Close()
+		out.Close()
+	})
+	out.SetReadDeadline(time.Now().Add(2 * time.Minute))
+	target := p.call("Target.createTarget", map[string]any{"url": "about:blank"})["targetId"]
+	p.session = p.call("Target.attachToTarget", map[string]any{"targetId": target, "flatten": true})["sessionId"].(string)
+	p.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true})
+	p.call("Page.navigate", map[string]any{"url": url})
+	return p
+}
+
+func (p *browserPage) send(method string, params map[string]any) {
+	p.id++
+	message := map[string]any{"id": p.id, "method": method, "params": params}
+	if p.session != "" {
+		message["sessionId"] = p.session
+	}
+	b, err := json.Marshal(message)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.in.Write(append(b, 0))
+}
+
+// call calls a method of the protocol and returns its result.
+func (p *browserPage) call(method string, params map[string]any) map[string]any {
+	p.t.Helper()
+	p.send(method, params)
+	for {
+		b, err := p.out.ReadBytes(0)
+		if err != nil {
+			p.t.Fatalf("%s: %v", method, err)
+		}
+		var message struct {
+			ID     int
+			Result map[string]any
+			Error  map[string]any
+		}
+		if err := json.Unmarshal(b[:len(b)-1], &message); err != nil {
+			p.t.Fatal(err)
+		}
+		switch {
+		case message.ID != p.id: // an event
+		case message.Error != nil:
+			p.t.Fatalf("%s: %v", method, message.Error)
+		default:
+			return message.Result
+		}
+	}
+}
+
+// evaluate is the value of an expression in the page.
+func (p *browserPage) evaluate(expression string) any {
+	p.t.Helper()
+	result := p.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true})
+	value, _ := result["result"].(map[string]any)
+	return value["value"]
+}
+
+// waitFor waits until an expression is true.
+func (p *browserPage) waitFor(expression string) {
+	p.t.Helper()
+	for range 300 {
+		if p.evaluate(expression) == true {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	p.t.Fatalf("never true: %s\n%s", expression, p.evaluate(`document.body.innerText`))
+}
