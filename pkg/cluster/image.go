@@ -91,7 +91,10 @@ func (c *Cluster) RemoveImages(ctx context.Context, repository string) ([]plan.S
 			steps = append(steps, plan.Step{
 				Link: plan.Webhook, Action: plan.Delete, Summary: "image " + image + " on node " + n.Name,
 				Do: func(ctx context.Context) error {
-					return n.Exec(ctx, nil, io.Discard, "crictl", "rmi", image) // no error if it is gone
+					if now, err := n.imagesOf(ctx, repository); err != nil || !slices.Contains(now, image) {
+						return err // rmi fails if it is gone
+					}
+					return n.Exec(ctx, nil, io.Discard, "crictl", "rmi", image)
 				},
 			})
 		}

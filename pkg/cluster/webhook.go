@@ -1,0 +1,40 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// WaitForCABundle waits until every webhook of a configuration has the
+// certificate by which the API server knows it, which the webhook itself puts
+// there. Until then the API server refuses what it would ask the webhook about.
+func (c *Cluster) WaitForCABundle(ctx context.Context, configuration string, wait time.Duration) error {
+	deadline := time.Now().Add(wait)
+	for {
+		live, err := retry(ctx, func() (*admissionv1.MutatingWebhookConfiguration, error) {
+			return c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, configuration, metav1.GetOptions{})
+		})
+		if err != nil {
+			return fmt.Errorf("reading MutatingWebhookConfiguration %s of cluster %s: %w", configuration, c.Name, err)
+		}
+		missing := ""
+		for _, w := range live.Webhooks {
+			if len(w.ClientConfig.CABundle) == 0 {
+				missing = w.Name
+			}
+		}
+		if missing == "" {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("webhook %s of MutatingWebhookConfiguration %s has no caBundle after %s", missing, configuration, wait)
+		}
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
