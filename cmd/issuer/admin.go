@@ -25,8 +25,8 @@ import (
 // adminFlags are the addresses for those who run the program.
 type adminFlags struct{ address, pprof string }
 
-func (a *adminFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&a.address, "admin-listen", ":9090", "`address` for /healthz, /readyz and /metrics, not for the public; empty for none")
+func (a *adminFlags) add(f *pflag.FlagSet, address string) {
+	f.StringVar(&a.address, "admin-listen", address, "`address` for /healthz, /readyz and /metrics, not for the public; empty for none")
 	f.StringVar(&a.pprof, "pprof-listen", "", "`address` for Go's profiles at /debug/pprof/, such as 127.0.0.1:6060; empty for none")
 }
 

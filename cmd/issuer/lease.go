@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	"k8s.io/client-go/kubernetes"
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -51,7 +51,7 @@ func (l *leaseFlags) lead(ctx context.Context, log *slog.Logger, connect func() 
 	if err != nil {
 		return err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := coordination.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)
 	}
@@ -77,7 +77,7 @@ func (l *leaseFlags) lead(ctx context.Context, log *slog.Logger, connect func() 
 		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 			Lock: &resourcelock.LeaseLock{
 				LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: l.name},
-				Client:     client.CoordinationV1(),
+				Client:     client,
 				LockConfig: resourcelock.ResourceLockConfig{Identity: me},
 			},
 			LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,

@@ -1,6 +1,6 @@
 // Issuer keeps the public documents of clusters where AWS reads them: it serves
-// them, or keeps an S3 bucket in step with a cluster's keys. `issuer --help` is
-// the manual.
+// them, keeps an S3 bucket in step with a cluster's keys, or signs the tokens.
+// `issuer --help` is the manual.
 //
 // How it speaks: what it does is logged to standard error, a line each; nothing
 // goes to standard output but what was asked for. The exit status is 0 when it
@@ -50,6 +50,7 @@ two documents: the discovery document and the set of public keys.
 
   issuer serve --config issuer.yaml      serves those of many clusters over HTTP(S)
   issuer publish --bucket B              keeps those of one cluster in an S3 bucket
+  issuer sign --signing-kms-key K        signs the tokens for kube-apiserver
 
 A flag that is not given is taken from the environment: --admin-listen from
 ISSUER_ADMIN_LISTEN.`,
@@ -65,7 +66,7 @@ ISSUER_ADMIN_LISTEN.`,
 	root.PersistentFlags().StringVar(&a.logFormat, "log-format", "text", "text or json")
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(a.serveCommand(), a.publishCommand())
+	root.AddCommand(a.serveCommand(), a.publishCommand(), a.signCommand())
 	for _, c := range root.Commands() {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(c, args); err != nil {

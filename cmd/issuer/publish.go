@@ -93,7 +93,7 @@ the IAM role of a service account.`,
 	f.DurationVar(&p.keep, "keep", time.Minute, "how long a key stays published that the API server does not give any more; several behind one address differ while they are restarted")
 	f.DurationVar(&p.patience, "patience", time.Minute, "how long a change may take until a stranger sees it")
 	p.lease.add(f)
-	p.admin.add(f)
+	p.admin.add(f, ":9090")
 	return c
 }
 

@@ -71,7 +71,7 @@ hosts of the configured issuers are answered.`,
 	f.StringVar(&s.listen, "listen", ":8080", "`address` to serve the documents at")
 	f.DurationVar(&s.drain, "drain", 0, "how long to go on serving, not ready any more, when told to stop")
 	s.tls.add(f)
-	s.admin.add(f)
+	s.admin.add(f, ":9090")
 	return c
 }
 
