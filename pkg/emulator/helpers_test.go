@@ -166,9 +166,9 @@ func (i *idp) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		return
 	}
-	if strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration") {
+	if before, ok := strings.CutSuffix(r.URL.Path, "/.well-known/openid-configuration"); ok {
 		if doc == nil {
-			issuer := i.URL + strings.TrimSuffix(r.URL.Path, "/.well-known/openid-configuration")
+			issuer := i.URL + before
 			doc = map[string]any{"issuer": issuer, "jwks_uri": i.URL + "/keys"}
 		}
 		json.NewEncoder(w).Encode(doc)

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -29,9 +30,7 @@ func TestJWKS(t *testing.T) {
 	one := rsaJWK("one", rsaKey)
 	with := func(jwk object, name string, value any) object {
 		c := object{}
-		for k, v := range jwk {
-			c[k] = v
-		}
+		maps.Copy(c, jwk)
 		if value == nil {
 			delete(c, name)
 		} else {

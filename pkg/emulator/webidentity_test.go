@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -256,9 +257,7 @@ func TestTrustVectors(t *testing.T) {
 	}
 	statement := func(change map[string]any) string {
 		s := map[string]any{"Effect": "Allow", "Principal": map[string]any{"Federated": idp.arn()}, "Action": "sts:AssumeRoleWithWebIdentity"}
-		for k, v := range change {
-			s[k] = v
-		}
+		maps.Copy(s, change)
 		return document(s)
 	}
 	other := "arn:aws:iam::999999999999:oidc-provider/" + p
