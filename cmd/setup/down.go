@@ -129,15 +129,13 @@ func (d *downRun) serviceAccounts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var items []item
 	for _, sa := range accounts {
-		err := d.report.link(ctx, plan.ServiceAccount, func() string { return sa.Namespace + "/" + sa.Name }, func(ctx context.Context) ([]plan.Step, error) {
+		items = append(items, item{sa.Namespace + "/" + sa.Name, func(ctx context.Context) ([]plan.Step, error) {
 			return d.c.Unannotate(ctx, sa.Namespace, sa.Name)
-		})
-		if err != nil {
-			return err
-		}
+		}})
 	}
-	return nil
+	return d.report.all(ctx, plan.ServiceAccount, items)
 }
 
 func (d *downRun) apiServer(ctx context.Context) error {
@@ -160,15 +158,13 @@ func (d *downRun) roles(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Role, err)
 	}
+	var items []item
 	for _, name := range names {
-		err := d.report.link(ctx, plan.Role, func() string { return name }, func(ctx context.Context) ([]plan.Step, error) {
+		items = append(items, item{name, func(ctx context.Context) ([]plan.Step, error) {
 			return role.Delete(ctx, d.acct.IAM, name, d.state.Cluster)
-		})
-		if err != nil {
-			return err
-		}
+		}})
 	}
-	return nil
+	return d.report.all(ctx, plan.Role, items)
 }
 
 func (d *downRun) provider(ctx context.Context) error {

@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
@@ -106,9 +108,7 @@ func (r *report) link(ctx context.Context, name string, object func() string, de
 	if r.dryRun && len(steps) > 0 {
 		l.Result = planned
 	}
-	for _, s := range steps {
-		l.Steps = append(l.Steps, stepReport{s.Action, s.Summary, s.Diff})
-	}
+	l.Steps = reportSteps(steps)
 	if !r.dryRun {
 		for _, s := range steps {
 			r.doing(name, s.String())
@@ -126,6 +126,84 @@ func (r *report) link(ctx context.Context, name string, object func() string, de
 		plan.Print(r.out, steps)
 	}
 	return nil
+}
+
+// item is one of many objects of a link.
+type item struct {
+	object string
+	decide func(context.Context) ([]plan.Step, error)
+}
+
+// atOnce is how many objects are worked on at the same time: enough for a
+// hundred to take a second or two, and well below what IAM throttles.
+const atOnce = 16
+
+// all makes one link of several objects, at the same time. All are decided
+// before the first is changed. Objects that change have a line each; the others
+// share one if they are many.
+func (r *report) all(ctx context.Context, name string, items []item) error {
+	if len(items) == 1 {
+		return r.link(ctx, name, func() string { return items[0].object }, items[0].decide)
+	}
+	defer r.done()
+	start := time.Now()
+	calls, writes := r.calls.counts()
+	decided := make([][]plan.Step, len(items))
+	each := func(what string, f func(context.Context, int) error) error {
+		var finished atomic.Int64
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(atOnce)
+		for i := range items {
+			group.Go(func() error {
+				err := f(ctx, i)
+				r.doing(name, fmt.Sprintf("%s %d of %d", what, finished.Add(1), len(items)))
+				return err
+			})
+		}
+		return group.Wait()
+	}
+	err := each("looking at", func(ctx context.Context, i int) (err error) {
+		if decided[i], err = items[i].decide(ctx); err != nil {
+			return fmt.Errorf("%s: %s: %w", name, items[i].object, err)
+		}
+		return nil
+	})
+	if err == nil && !r.dryRun {
+		err = each("making", func(ctx context.Context, i int) error { return plan.Run(ctx, decided[i], nil) })
+	}
+	if err != nil {
+		return err
+	}
+	total, wrote := r.calls.counts()
+	sum := linkReport{Link: name, Result: unchanged, Seconds: time.Since(start).Seconds(), Calls: total - calls, Writes: wrote - writes}
+	same := 0
+	for i, steps := range decided {
+		if len(steps) == 0 && !r.json {
+			same++
+			continue
+		}
+		l := linkReport{Link: name, Result: outcome(steps), Object: items[i].object, Steps: reportSteps(steps)}
+		if r.dryRun && len(steps) > 0 {
+			l.Result = planned
+		}
+		r.add(l)
+		if r.dryRun && !r.json {
+			plan.Print(r.out, steps)
+		}
+	}
+	if same > 0 {
+		sum.Object = plural(same, name)
+		r.add(sum)
+	}
+	return nil
+}
+
+func reportSteps(steps []plan.Step) []stepReport {
+	var reports []stepReport
+	for _, s := range steps {
+		reports = append(reports, stepReport{s.Action, s.Summary, s.Diff})
+	}
+	return reports
 }
 
 // add reports a link that is done with.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -25,23 +27,15 @@ import (
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
-// serviceAccountOptions are eksctl's flags of `create iamserviceaccount`.
-type serviceAccountOptions struct {
-	namespace, name string
-	policyARNs      []string
-	wellKnown       []string
-	inlineFile      string
-	boundary        string
-	roleName        string
-	rolePath        string
-	attachRole      string
-	roleOnly        bool
-	override        bool
-	pattern         string
-	tags            map[string]string
-	labels          map[string]string
-	approve         bool
-	timeout         time.Duration
+// createOptions are the flags of `iamserviceaccount create`, which are eksctl's.
+type createOptions struct {
+	iamServiceAccount
+	wellKnown  []string
+	inlineFile string
+	config     string
+	override   bool
+	approve    bool
+	timeout    time.Duration
 }
 
 func (a *app) serviceAccountCommand() *cobra.Command {
@@ -56,7 +50,7 @@ func (a *app) serviceAccountCommand() *cobra.Command {
 }
 
 func (a *app) createServiceAccountCommand() *cobra.Command {
-	var o serviceAccountOptions
+	var o createOptions
 	c := &cobra.Command{
 		Use:   "create",
 		Short: "Make a role for a service account, or bring it up to date",
@@ -79,69 +73,72 @@ change the policies: the role gets exactly those that are named.`,
 	a.clusterFlags(c)
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
-	f.StringVar(&o.namespace, "namespace", "default", "namespace of the service account")
-	f.StringVar(&o.name, "name", "", "name of the service account (required)")
-	f.StringArrayVar(&o.policyARNs, "attach-policy-arn", nil, "ARN of a managed policy to attach to the role (repeatable)")
+	f.StringVar(&o.Metadata.Namespace, "namespace", "default", "namespace of the service account")
+	f.StringVar(&o.Metadata.Name, "name", "", "name of the service account (required)")
+	f.StringArrayVar(&o.AttachPolicyARNs, "attach-policy-arn", nil, "ARN of a managed policy to attach to the role (repeatable)")
 	f.StringSliceVar(&o.wellKnown, "well-known-policy", nil, "a policy that is known by name: "+strings.Join(wellKnownNames(), ", "))
 	f.StringVar(&o.inlineFile, "inline-policy-file", "", "JSON file with an inline policy for the role")
-	f.StringVar(&o.attachRole, "attach-role-arn", "", "use this role, as it is, instead of making one")
-	f.StringVar(&o.roleName, "role-name", "", "name of the role (default: openirsa-CLUSTER-NAMESPACE-NAME)")
-	f.StringVar(&o.rolePath, "role-path", "", "path of the role (default: /openirsa/CLUSTER/)")
-	f.BoolVar(&o.roleOnly, "role-only", false, "make the role and leave the service account alone")
-	f.StringToStringVar(&o.tags, "tags", nil, "tags of the role: KEY=VALUE,...")
-	f.StringToStringVar(&o.labels, "labels", nil, "labels of the service account: KEY=VALUE,...")
-	f.StringVar(&o.pattern, "subject-pattern", "", `let in every service account whose subject matches, such as "system:serviceaccount:team-*:app"`)
+	f.StringVar(&o.AttachRoleARN, "attach-role-arn", "", "use this role, as it is, instead of making one")
+	f.StringVar(&o.RoleName, "role-name", "", "name of the role (default: openirsa-CLUSTER-NAMESPACE-NAME)")
+	f.StringVar(&o.RolePath, "role-path", "", "path of the role (default: /openirsa/CLUSTER/)")
+	f.BoolVar(&o.RoleOnly, "role-only", false, "make the role and leave the service account alone")
+	f.StringToStringVar(&o.Tags, "tags", nil, "tags of the role: KEY=VALUE,...")
+	f.StringToStringVar(&o.Metadata.Labels, "labels", nil, "labels of the service account: KEY=VALUE,...")
+	f.StringVar(&o.SubjectPattern, "subject-pattern", "", `let in every service account whose subject matches, such as "system:serviceaccount:team-*:app"`)
 	f.BoolVar(&o.override, "override-existing-serviceaccounts", false, "replace the role of a service account that has another one")
-	f.StringVar(&o.boundary, "permissions-boundary", "", "ARN of the role's permissions boundary")
+	f.StringVar(&o.PermissionsBoundary, "permissions-boundary", "", "ARN of the role's permissions boundary")
 	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
 	f.BoolVar(&o.approve, "approve", false, "make the changes; without it they are only printed")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long it may take")
-	c.MarkFlagRequired("name")
+	f.StringVar(&o.config, "config-file", "", "configuration file with the service accounts, instead of flags (see docs/configuration.md)")
+	c.MarkFlagsOneRequired("name", "config-file")
+	c.MarkFlagsMutuallyExclusive("name", "config-file")
 	for _, other := range []string{"attach-policy-arn", "well-known-policy", "inline-policy-file", "permissions-boundary", "role-name", "role-path", "role-only", "subject-pattern", "tags"} {
 		c.MarkFlagsMutuallyExclusive("attach-role-arn", other)
 	}
 	return c
 }
 
-// wellKnownPolicies are those of eksctl's --well-known-policies that are plain
-// managed policies of AWS.
+// wellKnownPolicies are those of eksctl's wellKnownPolicies that are managed
+// policies of AWS.
 var wellKnownPolicies = map[string]string{
 	"imageBuilder":     "AmazonEC2ContainerRegistryPowerUser",
 	"ebsCSIController": "service-role/AmazonEBSCSIDriverPolicy",
 	"efsCSIController": "service-role/AmazonEFSCSIDriverPolicy",
 }
 
-func wellKnownNames() []string {
-	var names []string
-	for name := range wellKnownPolicies {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func wellKnownNames() []string { return slices.Sorted(maps.Keys(wellKnownPolicies)) }
 
 // check refuses what cannot work, before the first call.
-func (o *serviceAccountOptions) check() error {
-	if msgs := validation.IsDNS1123Label(o.namespace); len(msgs) > 0 {
-		return usagef("--namespace %q: %s", o.namespace, msgs[0])
+func (sa *iamServiceAccount) check() error {
+	if msgs := validation.IsDNS1123Label(sa.Metadata.Namespace); len(msgs) > 0 {
+		return fmt.Errorf("%s: namespace %q: %s", plan.ServiceAccount, sa.Metadata.Namespace, msgs[0])
 	}
-	if msgs := validation.IsDNS1123Subdomain(o.name); len(msgs) > 0 {
-		return usagef("--name %q: %s", o.name, msgs[0])
+	if msgs := validation.IsDNS1123Subdomain(sa.Metadata.Name); len(msgs) > 0 {
+		return fmt.Errorf("%s: name %q: %s", plan.ServiceAccount, sa.Metadata.Name, msgs[0])
 	}
-	if o.attachRole != "" {
-		if _, err := roleARN(o.attachRole); err != nil {
-			return usagef("--attach-role-arn %q is not the ARN of a role", o.attachRole)
+	if sa.AttachRoleARN != "" {
+		if _, err := roleARN(sa.AttachRoleARN); err != nil {
+			return fmt.Errorf("%s: %q is not the ARN of a role", plan.Role, sa.AttachRoleARN)
+		}
+		if len(sa.AttachPolicyARNs) > 0 || len(sa.AttachPolicy) > 0 || sa.RoleName != "" || sa.RoleOnly || sa.SubjectPattern != "" {
+			return fmt.Errorf("%s: a role that is attached as it is cannot be given a name or policies", plan.Role)
 		}
 		return nil
 	}
-	for _, name := range o.wellKnown {
+	for name := range sa.WellKnownPolicies {
 		if _, ok := wellKnownPolicies[name]; !ok {
-			return usagef("--well-known-policy %q is not one of %s", name, strings.Join(wellKnownNames(), ", "))
+			return fmt.Errorf("%s: well-known policy %q is not one of %s", plan.Role, name, strings.Join(wellKnownNames(), ", "))
 		}
 	}
-	r := role.Role{Name: orDefault(o.roleName, "x"), Path: o.rolePath, PolicyARNs: o.policyARNs, Boundary: o.boundary, Tags: o.tags}
+	if sa.AttachPolicy != nil {
+		if _, err := policy.Parse(policy.Identity, sa.AttachPolicy); err != nil {
+			return fmt.Errorf("%s: the inline policy: %w", plan.Role, err)
+		}
+	}
+	r := role.Role{Name: orDefault(sa.RoleName, "x"), Path: sa.RolePath, PolicyARNs: sa.AttachPolicyARNs, Boundary: sa.PermissionsBoundary, Tags: sa.Tags}
 	if err := r.Check(); err != nil {
-		return &usageError{fmt.Errorf("%s: %w", plan.Role, err)}
+		return fmt.Errorf("%s: %w", plan.Role, err)
 	}
 	return nil
 }
@@ -154,67 +151,51 @@ func roleARN(s string) (arn.ARN, error) {
 	return parsed, nil
 }
 
-// inline are the inline policies, checked as IAM checks them.
-func (o *serviceAccountOptions) inline() (map[string][]byte, error) {
-	if o.inlineFile == "" {
-		return nil, nil
+// complete takes the flags that a configuration file spells in another way.
+func (o *createOptions) complete() error {
+	for _, name := range o.wellKnown {
+		if o.WellKnownPolicies == nil {
+			o.WellKnownPolicies = map[string]bool{}
+		}
+		o.WellKnownPolicies[name] = true
 	}
-	document, err := os.ReadFile(o.inlineFile)
-	if err != nil {
-		return nil, fmt.Errorf("%s: reading the inline policy: %w", plan.Role, err)
+	if o.inlineFile != "" {
+		document, err := os.ReadFile(o.inlineFile)
+		if err != nil {
+			return fmt.Errorf("%s: reading the inline policy: %w", plan.Role, err)
+		}
+		o.AttachPolicy = document
 	}
-	if _, err := policy.Parse(policy.Identity, document); err != nil {
-		return nil, fmt.Errorf("%s: inline policy %s: %w", plan.Role, o.inlineFile, err)
+	if err := o.check(); err != nil {
+		return &usageError{err}
 	}
-	return map[string][]byte{"inline": document}, nil
+	return nil
 }
 
-func (a *app) createServiceAccount(ctx context.Context, o serviceAccountOptions) error {
-	if err := o.check(); err != nil {
+func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
+	accounts := []iamServiceAccount{o.iamServiceAccount}
+	if o.config != "" {
+		file, err := readConfig(o.config)
+		if err != nil {
+			return err
+		}
+		var up upOptions
+		file.apply(a, &up)
+		accounts = file.IAMServiceAccounts
+	} else if err := o.complete(); err != nil {
 		return err
-	}
-	inline, err := o.inline()
-	if err != nil {
-		return err
+	} else {
+		accounts[0] = o.iamServiceAccount
 	}
 	ch, err := a.connectInstalled(ctx)
 	if err != nil {
 		return err
 	}
-	if err := ch.c.Check(ctx, cluster.ServiceAccountRights(o.namespace)...); err != nil {
-		return clusterAdvice(err)
-	}
 	r := a.newReport(ch.state.Cluster, !o.approve)
 	r.calls = ch.acct.calls
 	r.Issuer = ch.iss.String()
-
-	target := o.attachRole
-	if target == "" {
-		want, err := ch.wantRole(ctx, o, inline)
-		if err != nil {
-			return err
-		}
-		target = want.ARN
-		if err := r.link(ctx, plan.Role, func() string { return want.ARN }, func(ctx context.Context) ([]plan.Step, error) {
-			return role.Plan(ctx, ch.acct.IAM, want)
-		}); err != nil {
-			return err
-		}
-	}
-	if !o.roleOnly {
-		sa := cluster.ServiceAccount{
-			Namespace: o.namespace, Name: o.name, Labels: o.labels, Override: o.override,
-			Annotations: map[string]string{irsa.DefaultPrefix.RoleARN(): target},
-		}
-		err := r.link(ctx, plan.ServiceAccount, func() string { return o.namespace + "/" + o.name }, func(ctx context.Context) ([]plan.Step, error) {
-			return ch.c.Annotate(ctx, sa)
-		})
-		if _, ok := errors.AsType[*cluster.ConflictError](err); ok {
-			return advise(err, "the same command with --override-existing-serviceaccounts")
-		}
-		if err != nil {
-			return err
-		}
+	if err := ch.makeServiceAccounts(ctx, r, accounts, o.override); err != nil {
+		return err
 	}
 	if err := r.finish(); err != nil {
 		return err
@@ -224,49 +205,169 @@ func (a *app) createServiceAccount(ctx context.Context, o serviceAccountOptions)
 		r.say("\nNothing was changed. To make these changes, run the same command with --approve.")
 	case !r.changed():
 		r.say("\nEverything is unchanged.")
-	case !o.roleOnly:
-		r.say("\nNew pods of %s/%s get the role. Restart those that run: kubectl --namespace %s rollout restart deployment ...", o.namespace, o.name, o.namespace)
+	case !o.RoleOnly:
+		r.say("\nNew pods get the role. Make those that run anew, for example: kubectl --namespace %s rollout restart deployment", accounts[0].Metadata.Namespace)
 	}
 	return nil
 }
 
-// wantRole is the role as the options ask for it.
-func (ch *chain) wantRole(ctx context.Context, o serviceAccountOptions, inline map[string][]byte) (role.Role, error) {
+// makeServiceAccounts makes links 5 and 6 of all the accounts: first every role,
+// then every service account, so that no pod finds an annotation without a role.
+func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []iamServiceAccount, override bool) error {
+	namespaces := map[string]bool{}
+	for _, sa := range accounts {
+		namespaces[sa.Metadata.Namespace] = true
+	}
+	for _, ns := range slices.Sorted(maps.Keys(namespaces)) {
+		if err := ch.c.Check(ctx, cluster.ServiceAccountRights(ns)...); err != nil {
+			return clusterAdvice(err)
+		}
+	}
+	roles, err := ch.wantRoles(ctx, accounts)
+	if err != nil {
+		return err
+	}
+	var items []item
+	for _, name := range slices.Sorted(maps.Keys(roles)) {
+		want := roles[name]
+		items = append(items, item{want.ARN, func(ctx context.Context) ([]plan.Step, error) { return role.Plan(ctx, ch.acct.IAM, want) }})
+	}
+	if err := r.all(ctx, plan.Role, items); err != nil {
+		return err
+	}
+	items = nil
+	for _, sa := range accounts {
+		if sa.RoleOnly {
+			continue
+		}
+		annotations := maps.Clone(sa.Metadata.Annotations)
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[irsa.DefaultPrefix.RoleARN()] = sa.AttachRoleARN
+		if sa.AttachRoleARN == "" {
+			annotations[irsa.DefaultPrefix.RoleARN()] = roles[ch.roleName(&sa)].ARN
+		}
+		want := cluster.ServiceAccount{Namespace: sa.Metadata.Namespace, Name: sa.Metadata.Name, Labels: sa.Metadata.Labels, Annotations: annotations, Override: override}
+		items = append(items, item{sa.String(), func(ctx context.Context) ([]plan.Step, error) { return ch.c.Annotate(ctx, want) }})
+	}
+	err = r.all(ctx, plan.ServiceAccount, items)
+	if _, ok := errors.AsType[*cluster.ConflictError](err); ok {
+		return advise(err, "the same command with --override-existing-serviceaccounts")
+	}
+	return err
+}
+
+// pruneServiceAccounts removes the roles and the annotations that were made for service
+// accounts which are no longer listed.
+func (ch *chain) pruneServiceAccounts(ctx context.Context, r *report, accounts []iamServiceAccount) error {
+	keepRoles, keep := map[string]bool{}, map[string]bool{}
+	for _, sa := range accounts {
+		keepRoles[ch.roleName(&sa)] = true
+		keep[sa.String()] = !sa.RoleOnly
+	}
+	annotated, err := ch.c.ServiceAccounts(ctx)
+	if err != nil {
+		return clusterAdvice(err)
+	}
+	var items []item
+	for _, sa := range annotated {
+		if name := sa.Namespace + "/" + sa.Name; !keep[name] {
+			items = append(items, item{name, func(ctx context.Context) ([]plan.Step, error) { return ch.c.Unannotate(ctx, sa.Namespace, sa.Name) }})
+		}
+	}
+	if err := r.all(ctx, plan.ServiceAccount, items); err != nil {
+		return err
+	}
+	names, err := role.List(ctx, ch.acct.IAM, role.PathFor(ch.state.Cluster))
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Role, err)
+	}
+	items = nil
+	for _, name := range names {
+		if !keepRoles[name] {
+			items = append(items, item{name, func(ctx context.Context) ([]plan.Step, error) {
+				return role.Delete(ctx, ch.acct.IAM, name, ch.state.Cluster)
+			}})
+		}
+	}
+	return r.all(ctx, plan.Role, items)
+}
+
+// roleName is the name of a service account's role.
+func (ch *chain) roleName(sa *iamServiceAccount) string {
+	return orDefault(sa.RoleName, role.NameFor(ch.state.Cluster, sa.Metadata.Namespace, sa.Metadata.Name))
+}
+
+// wantRoles are the roles of the accounts, by name. Service accounts that name
+// the same role share it: it trusts them all, in one statement.
+func (ch *chain) wantRoles(ctx context.Context, accounts []iamServiceAccount) (map[string]role.Role, error) {
 	mark, err := ch.tags(ctx)
 	if err != nil {
-		return role.Role{}, err
+		return nil, err
 	}
-	for k, v := range o.tags {
-		if _, ok := mark[k]; ok {
-			return role.Role{}, usagef("--tags %s: this tag marks what setup has made", k)
+	sharers := map[string][]*iamServiceAccount{}
+	for i := range accounts {
+		if sa := &accounts[i]; sa.AttachRoleARN == "" {
+			sharers[ch.roleName(sa)] = append(sharers[ch.roleName(sa)], sa)
 		}
-		mark[k] = v
 	}
-	subject := trust.Provider{
-		ARN: ch.state.Provider, Issuer: ch.iss, Audience: irsa.Audience, Pattern: o.pattern,
+	roles := map[string]role.Role{}
+	for name, sas := range sharers {
+		want, err := ch.wantRole(name, sas, mark)
+		if err != nil {
+			return nil, err
+		}
+		roles[name] = want
 	}
-	if o.pattern == "" {
-		subject.Subjects = []string{token.Subject(o.namespace, o.name)}
-		mark[owner.ServiceAccountTag] = o.namespace + "/" + o.name
-	}
-	document, err := trust.Policy{Providers: []trust.Provider{subject}}.Document()
-	if err != nil {
-		return role.Role{}, fmt.Errorf("%s: %w", plan.Role, err)
-	}
-	policies := slices.Clone(o.policyARNs)
-	for _, name := range o.wellKnown {
-		policies = append(policies, "arn:"+ch.acct.Partition+":iam::aws:policy/"+wellKnownPolicies[name])
-	}
-	slices.Sort(policies)
+	return roles, nil
+}
+
+// wantRole is the role that some service accounts share, mostly one.
+func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[string]string) (role.Role, error) {
+	first := sharers[0]
+	subject := trust.Provider{ARN: ch.state.Provider, Issuer: ch.iss, Audience: irsa.Audience, Pattern: first.SubjectPattern}
 	want := role.Role{
-		Name:        orDefault(o.roleName, role.NameFor(ch.state.Cluster, o.namespace, o.name)),
-		Path:        orDefault(o.rolePath, role.PathFor(ch.state.Cluster)),
-		Description: "Service account " + o.namespace + "/" + o.name + " of cluster " + ch.state.Cluster,
-		Trust:       document,
-		PolicyARNs:  slices.Compact(policies),
-		Inline:      inline,
-		Boundary:    o.boundary,
-		Tags:        mark,
+		Name:        name,
+		Path:        orDefault(first.RolePath, role.PathFor(ch.state.Cluster)),
+		Description: "Service accounts of cluster " + ch.state.Cluster,
+		Boundary:    first.PermissionsBoundary,
+		Tags:        maps.Clone(mark),
+	}
+	if first.SubjectPattern == "" {
+		for _, sa := range sharers {
+			subject.Subjects = append(subject.Subjects, token.Subject(sa.Metadata.Namespace, sa.Metadata.Name))
+		}
+	}
+	if len(sharers) == 1 && first.SubjectPattern == "" {
+		want.Description = "Service account " + first.String() + " of cluster " + ch.state.Cluster
+		want.Tags[owner.ServiceAccountTag] = first.String()
+	}
+	for _, sa := range sharers {
+		if sa.PermissionsBoundary != first.PermissionsBoundary || sa.RolePath != first.RolePath || sa.SubjectPattern != first.SubjectPattern || !bytes.Equal(sa.AttachPolicy, first.AttachPolicy) {
+			return role.Role{}, usagef("%s: %s and %s share role %s and ask for different ones", plan.Role, first, sa, name)
+		}
+		for k, v := range sa.Tags {
+			if _, ok := mark[k]; ok {
+				return role.Role{}, usagef("%s: tag %s marks what setup has made", plan.Role, k)
+			}
+			want.Tags[k] = v
+		}
+		want.PolicyARNs = append(want.PolicyARNs, sa.AttachPolicyARNs...)
+		for known, on := range sa.WellKnownPolicies {
+			if on {
+				want.PolicyARNs = append(want.PolicyARNs, "arn:"+ch.acct.Partition+":iam::aws:policy/"+wellKnownPolicies[known])
+			}
+		}
+	}
+	if first.AttachPolicy != nil {
+		want.Inline = map[string][]byte{"inline": first.AttachPolicy}
+	}
+	slices.Sort(want.PolicyARNs)
+	want.PolicyARNs = slices.Compact(want.PolicyARNs)
+	var err error
+	if want.Trust, err = (trust.Policy{Providers: []trust.Provider{subject}}).Document(); err != nil {
+		return role.Role{}, fmt.Errorf("%s: %w", plan.Role, err)
 	}
 	want.ARN = "arn:" + ch.acct.Partition + ":iam::" + ch.acct.ID + ":role" + want.Path + want.Name
 	return want, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,10 @@ import (
 // upOptions are the flags of `up`.
 type upOptions struct {
 	place
+	config   string
+	prune    bool
+	override bool
+	accounts []iamServiceAccount // of the configuration file
 	dryRun   bool
 	image    string
 	endpoint string
@@ -55,14 +60,30 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 		Example: `  setup up --emulator
   setup up --kind-name dev --region eu-west-1
   setup up --context prod --bucket my-bucket/clusters/prod
+  setup up --config cluster.yaml --prune
   setup up --dry-run`,
-		RunE: func(c *cobra.Command, _ []string) error { return a.up(c.Context(), o) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.config != "" {
+				file, err := readConfig(o.config)
+				if err != nil {
+					return err
+				}
+				file.apply(a, &o)
+				o.accounts = file.IAMServiceAccounts
+			} else if o.prune {
+				return usagef("--prune needs a --config, which lists what stays")
+			}
+			return a.up(c.Context(), o)
+		},
 	}
 	a.clusterFlags(c)
 	o.place.flags(c)
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.StringVar(&a.region, "region", "", "AWS region of the bucket, and the default region of pods (default: $AWS_REGION, ~/.aws/config)")
+	f.StringVar(&o.config, "config", "", "configuration file: what these flags say, and service accounts with their roles")
+	f.BoolVar(&o.prune, "prune", false, "remove the roles of service accounts that the configuration file does not list")
+	f.BoolVar(&o.override, "override-existing-serviceaccounts", false, "replace the role of service accounts that have another one")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
 	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: built from the programs beside this one and loaded into the kind nodes)")
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator outside of the cluster")
@@ -83,7 +104,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	}
 	u.report = a.newReport(u.state.Cluster, o.dryRun)
 	u.report.say("cluster %s, issuer %s", u.state.Cluster, u.iss)
-	for _, link := range []func(context.Context) error{u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.provider, u.apiServer, u.webhook} {
+	for _, link := range []func(context.Context) error{u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.provider, u.apiServer, u.webhook, u.serviceAccounts} {
 		if err := link(ctx); err != nil {
 			return err
 		}
@@ -419,19 +440,39 @@ func (u *upRun) apiServer(ctx context.Context) error {
 	return clusterAdvice(err)
 }
 
-// webhook is link 7.
+// webhook is link 7. The configuration that makes the API server ask it comes
+// last, when it is there to answer.
 func (u *upRun) webhook(ctx context.Context) error {
 	objects, err := u.webhookObjects()
 	if err != nil {
 		return err
 	}
+	last := len(objects) - 1
 	return u.report.link(ctx, plan.Webhook, func() string { return deploy.Namespace + "/" + deploy.WebhookName }, func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := u.c.Apply(ctx, objects, plan.Webhook)
+		steps, err := u.c.Apply(ctx, objects[:last], plan.Webhook)
+		if err != nil {
+			return nil, err
+		}
 		if len(steps) > 0 {
 			steps = append(steps, u.rollout(plan.Webhook, deploy.WebhookName, objects))
 		}
-		return steps, err
+		register, err := u.c.Apply(ctx, objects[last:], plan.Webhook)
+		if err != nil || len(register) == 0 {
+			return steps, err
+		}
+		trusted := plan.Step{Link: plan.Webhook, Action: plan.Update, Summary: "wait for the webhook's certificate in its configuration", Do: func(ctx context.Context) error {
+			return u.c.WaitForCABundle(ctx, deploy.WebhookConfiguration, u.wait)
+		}}
+		return slices.Concat(steps, register, []plan.Step{trusted}), nil
 	})
+}
+
+// serviceAccounts are links 5 and 6, of those in the configuration file.
+func (u *upRun) serviceAccounts(ctx context.Context) error {
+	if err := u.makeServiceAccounts(ctx, u.report, u.accounts, u.override); err != nil || !u.prune {
+		return err
+	}
+	return u.pruneServiceAccounts(ctx, u.report, u.accounts)
 }
 
 func (u *upRun) target() string {

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The header of a configuration file.
+const (
+	configVersion = "openirsa.dev/v1alpha1"
+	configKind    = "Cluster"
+)
+
+// clusterFile is a configuration file: everything that the flags of `up` say,
+// and the service accounts with their roles. docs/cluster.schema.json describes
+// it for editors.
+type clusterFile struct {
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string `yaml:"kind"`
+	Metadata   struct {
+		// Name is --name.
+		Name string `yaml:"name"`
+		// Region is --region.
+		Region string `yaml:"region"`
+	} `yaml:"metadata"`
+
+	KindName   string `yaml:"kindName"`
+	Kubeconfig string `yaml:"kubeconfig"`
+	Context    string `yaml:"context"`
+
+	Emulator       bool   `yaml:"emulator"`
+	Bucket         string `yaml:"bucket"`
+	IssuerURL      string `yaml:"issuerURL"`
+	Image          string `yaml:"image"`
+	PodEndpointURL string `yaml:"podEndpointURL"`
+
+	IAMServiceAccounts []iamServiceAccount `yaml:"iamServiceAccounts"`
+	// IAM is the section of eksctl's ClusterConfig, as it is.
+	IAM struct {
+		WithOIDC        bool                `yaml:"withOIDC"`
+		ServiceAccounts []iamServiceAccount `yaml:"serviceAccounts"`
+	} `yaml:"iam"`
+}
+
+// iamServiceAccount is a service account and its role, in the fields of eksctl's
+// iam.serviceAccounts.
+type iamServiceAccount struct {
+	Metadata struct {
+		Name        string            `yaml:"name"`
+		Namespace   string            `yaml:"namespace"`
+		Labels      map[string]string `yaml:"labels"`
+		Annotations map[string]string `yaml:"annotations"`
+	} `yaml:"metadata"`
+	AttachPolicyARNs    []string          `yaml:"attachPolicyARNs"`
+	AttachPolicy        inlinePolicy      `yaml:"attachPolicy"`
+	WellKnownPolicies   map[string]bool   `yaml:"wellKnownPolicies"`
+	AttachRoleARN       string            `yaml:"attachRoleARN"`
+	PermissionsBoundary string            `yaml:"permissionsBoundary"`
+	RoleName            string            `yaml:"roleName"`
+	RolePath            string            `yaml:"rolePath"`
+	RoleOnly            bool              `yaml:"roleOnly"`
+	SubjectPattern      string            `yaml:"subjectPattern"`
+	Tags                map[string]string `yaml:"tags"`
+	// Status is what eksctl writes back; it is not read.
+	Status struct {
+		RoleARN string `yaml:"roleARN"`
+	} `yaml:"status"`
+}
+
+// String is NAMESPACE/NAME.
+func (sa *iamServiceAccount) String() string { return sa.Metadata.Namespace + "/" + sa.Metadata.Name }
+
+// inlinePolicy is a policy document, written as YAML.
+type inlinePolicy []byte
+
+// UnmarshalYAML makes JSON of it.
+func (p *inlinePolicy) UnmarshalYAML(node *yaml.Node) error {
+	var v any
+	if err := node.Decode(&v); err != nil {
+		return err
+	}
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("line %d: the policy is not JSON: %w", node.Line, err)
+	}
+	*p = body
+	return nil
+}
+
+// readConfig reads a configuration file, "-" being standard input. Unknown
+// fields are errors that name the field and the line.
+func readConfig(path string) (clusterFile, error) {
+	var body []byte
+	var err error
+	if path == "-" {
+		body, err = io.ReadAll(os.Stdin)
+	} else {
+		body, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return clusterFile{}, fmt.Errorf("reading the configuration: %w", err)
+	}
+	file, err := parseConfig(body)
+	if err != nil {
+		return clusterFile{}, &usageError{fmt.Errorf("%s: %w", path, err)}
+	}
+	return file, nil
+}
+
+func parseConfig(body []byte) (clusterFile, error) {
+	var file clusterFile
+	d := yaml.NewDecoder(bytes.NewReader(body))
+	d.KnownFields(true)
+	if err := d.Decode(&file); err != nil {
+		if e, ok := errors.AsType[*yaml.TypeError](err); ok {
+			text := strings.Join(e.Errors, "; ")
+			return clusterFile{}, errors.New(inType.ReplaceAllString(text, ""))
+		}
+		return clusterFile{}, err
+	}
+	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return clusterFile{}, errors.New("it holds more than one document")
+	}
+	if file.APIVersion != configVersion || file.Kind != configKind {
+		return clusterFile{}, fmt.Errorf("it is %s %s, not %s %s", file.APIVersion, file.Kind, configVersion, configKind)
+	}
+	var tree yaml.Node
+	if err := yaml.Unmarshal(body, &tree); err != nil {
+		return clusterFile{}, err
+	}
+	lines := append(itemLines(&tree, "iamServiceAccounts"), itemLines(&tree, "iam", "serviceAccounts")...)
+	file.IAMServiceAccounts = append(file.IAMServiceAccounts, file.IAM.ServiceAccounts...)
+	if file.Bucket != "" && file.IssuerURL != "" {
+		return clusterFile{}, errors.New("bucket and issuerURL exclude each other")
+	}
+	seen := map[string]int{}
+	for i := range file.IAMServiceAccounts {
+		sa, line := &file.IAMServiceAccounts[i], lines[i]
+		sa.Metadata.Namespace = orDefault(sa.Metadata.Namespace, "default") // as in eksctl
+		if err := sa.check(); err != nil {
+			return clusterFile{}, fmt.Errorf("line %d: %w", line, err)
+		}
+		if first := seen[sa.String()]; first != 0 {
+			return clusterFile{}, fmt.Errorf("line %d: service account %s is on line %d already", line, sa, first)
+		}
+		seen[sa.String()] = line
+	}
+	return file, nil
+}
+
+// inType is how yaml.v3 names Go's types in its errors.
+var inType = regexp.MustCompile(` in type (main\.\w+|struct \{.*?\}$)`)
+
+// itemLines are the lines of the items of a list, which is found by its path.
+func itemLines(node *yaml.Node, path ...string) []int {
+	if node.Kind == yaml.DocumentNode {
+		node = node.Content[0]
+	}
+	if len(path) == 0 {
+		var lines []int
+		for _, item := range node.Content {
+			lines = append(lines, item.Line)
+		}
+		return lines
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == path[0] {
+			return itemLines(node.Content[i+1], path[1:]...)
+		}
+	}
+	return nil
+}
+
+// apply sets what flags have not set.
+func (file *clusterFile) apply(a *app, o *upOptions) {
+	for _, p := range []struct {
+		flag *string
+		file string
+	}{
+		{&o.name, file.Metadata.Name}, {&a.region, file.Metadata.Region}, {&o.bucket, file.Bucket}, {&o.issuerURL, file.IssuerURL},
+		{&o.image, file.Image}, {&o.endpoint, file.PodEndpointURL},
+	} {
+		*p.flag = orDefault(*p.flag, p.file)
+	}
+	if a.kindName == "" && a.context == "" && a.kubeconfig == "" {
+		a.kindName, a.context, a.kubeconfig = file.KindName, file.Context, file.Kubeconfig
+	}
+	o.emulator = o.emulator || file.Emulator
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+)
+
+const header = "apiVersion: openirsa.dev/v1alpha1\nkind: Cluster\n"
+
+// eksctlSection is iam.serviceAccounts of eksctl's example 13-iamserviceaccounts.yaml,
+// less the policies that are statements of eksctl's own.
+const eksctlSection = `
+iam:
+  withOIDC: true
+  serviceAccounts:
+  - metadata:
+      name: s3-reader
+      namespace: backend-apps
+      labels: {aws-usage: "application"}
+    attachPolicyARNs:
+    - "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+    tags:
+      Owner: "John Doe"
+      Team: "Some Team"
+  - metadata:
+      name: cache-access
+      namespace: backend-apps
+      labels: {aws-usage: "application"}
+    attachPolicyARNs:
+    - "arn:aws:iam::aws:policy/AmazonDynamoDBReadOnlyAccess"
+    - "arn:aws:iam::aws:policy/AmazonElastiCacheFullAccess"
+  - metadata:
+      name: ebs-csi-controller-sa
+      namespace: kube-system
+    wellKnownPolicies:
+      ebsCSIController: true
+  - metadata:
+      name: autoscaler-service
+      namespace: kube-system
+    attachPolicy:
+      Version: "2012-10-17"
+      Statement:
+      - Effect: Allow
+        Action:
+        - "autoscaling:DescribeAutoScalingGroups"
+        - "autoscaling:SetDesiredCapacity"
+        Resource: '*'
+  - metadata:
+      name: some-app
+    roleName: some-app-role
+    roleOnly: true
+`
+
+func TestConfigTakesEksctlsSection(t *testing.T) {
+	file, err := parseConfig([]byte(header + eksctlSection))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, sa := range file.IAMServiceAccounts {
+		names = append(names, sa.String())
+	}
+	if want := []string{"backend-apps/s3-reader", "backend-apps/cache-access", "kube-system/ebs-csi-controller-sa", "kube-system/autoscaler-service", "default/some-app"}; !slices.Equal(names, want) {
+		t.Errorf("service accounts %q, want %q", names, want)
+	}
+	var inline map[string]any
+	if err := json.Unmarshal(file.IAMServiceAccounts[3].AttachPolicy, &inline); err != nil || inline["Version"] != "2012-10-17" {
+		t.Errorf("inline policy %s, %v", file.IAMServiceAccounts[3].AttachPolicy, err)
+	}
+	if sa := file.IAMServiceAccounts[4]; sa.RoleName != "some-app-role" || !sa.RoleOnly {
+		t.Errorf("%+v", sa)
+	}
+}
+
+func TestConfigRejects(t *testing.T) {
+	reject := func(body, why string) {
+		t.Helper()
+		file, err := parseConfig([]byte(body))
+		if err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("error %v, want one with %q", err, why)
+		}
+		if !cmp.Equal(file, clusterFile{}) {
+			t.Error("a configuration beside an error")
+		}
+	}
+	reject("", "EOF")
+	reject("apiVersion: v1\nkind: Pod\n", "v1 Pod, not openirsa.dev/v1alpha1 Cluster")
+	reject(header+"emulatr: true\n", "line 3: field emulatr not found")
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicyArn: x\n", "line 5: field attachPolicyArn not found")
+	reject(header+"iam:\n  serviceAccounts:\n  - metadata: {name: a, namspace: b}\n", "line 5: field namspace not found")
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n- metadata: {name: B}\n", `line 5: service account: name "B"`)
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n- metadata: {name: a, namespace: default}\n", "line 5: service account default/a is on line 4 already")
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicyARNs: [ReadOnly]\n", `line 4: role: policy "ReadOnly" is not the ARN`)
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  wellKnownPolicies: {nope: true}\n", `line 4: role: well-known policy "nope"`)
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicy: {Version: \"2012-10-17\", Statement: []}\n", "line 4: role: the inline policy: MalformedPolicyDocument: Syntax errors in policy.")
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachRoleARN: arn:aws:iam::123456789012:role/r\n  roleName: r\n", "line 4: role: a role that is attached")
+	reject(header+"bucket: b\nissuerURL: https://i.example\n", "exclude each other")
+	reject(header+"---\nkind: Cluster\n", "more than one document")
+}
+
+// What a parser says of broken YAML has the line too.
+func TestConfigSyntax(t *testing.T) {
+	if _, err := parseConfig([]byte(header + "a: [\n")); err == nil || !strings.Contains(err.Error(), "line") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// The published schema and the type have the same fields.
+func TestConfigSchema(t *testing.T) {
+	body, err := os.ReadFile("../../docs/cluster.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal(body, &schema); err != nil {
+		t.Fatal(err)
+	}
+	definitions := schema["$defs"].(map[string]any)
+	var compare func(where string, typ reflect.Type, node map[string]any)
+	compare = func(where string, typ reflect.Type, node map[string]any) {
+		if ref, ok := node["$ref"].(string); ok {
+			node = definitions[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any)
+		}
+		switch {
+		case typ == reflect.TypeFor[inlinePolicy]():
+			if node["type"] != "object" {
+				t.Errorf("%s: %v", where, node["type"])
+			}
+		case typ.Kind() == reflect.Struct:
+			if node["additionalProperties"] != false {
+				t.Errorf("%s lets unknown fields pass", where)
+			}
+			properties := node["properties"].(map[string]any)
+			seen := map[string]bool{}
+			for field := range typ.Fields() {
+				name := field.Tag.Get("yaml")
+				seen[name] = true
+				property, ok := properties[name].(map[string]any)
+				if !ok {
+					t.Errorf("%s.%s is not in the schema", where, name)
+					continue
+				}
+				compare(where+"."+name, field.Type, property)
+			}
+			for name := range properties {
+				if !seen[name] {
+					t.Errorf("%s.%s is in the schema alone", where, name)
+				}
+			}
+		case typ.Kind() == reflect.Slice:
+			compare(where+"[]", typ.Elem(), node["items"].(map[string]any))
+		default:
+			want := map[reflect.Kind]string{reflect.String: "string", reflect.Bool: "boolean", reflect.Map: "object"}[typ.Kind()]
+			if node["type"] != want {
+				t.Errorf("%s is %v, want %s", where, node["type"], want)
+			}
+		}
+		if typ.Kind() != reflect.Slice && node["description"] == nil && where != "" {
+			t.Errorf("%s has no description", where)
+		}
+	}
+	compare("", reflect.TypeFor[clusterFile](), schema)
+}
+
+// The example in the documentation is valid.
+func TestConfigExample(t *testing.T) {
+	body, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(body), "```yaml\n")
+	example, _, ok2 := strings.Cut(rest, "```")
+	if !ok || !ok2 {
+		t.Fatal("no example")
+	}
+	if file, err := parseConfig([]byte(example)); err != nil || len(file.IAMServiceAccounts) < 2 {
+		t.Errorf("%v, %d service accounts", err, len(file.IAMServiceAccounts))
+	}
+	var any map[string]any
+	if err := yaml.Unmarshal([]byte(example), &any); err != nil {
+		t.Error(err)
+	}
+}
