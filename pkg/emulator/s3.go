@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -168,9 +169,7 @@ func (s *Server) handleS3(w http.ResponseWriter, c *call) {
 		q.writeError(w, e)
 		return
 	}
-	for name, values := range answer.header {
-		h[name] = values
-	}
+	maps.Copy(h, answer.header)
 	status := answer.status
 	if status == 0 {
 		status = http.StatusOK
@@ -201,9 +200,7 @@ func (s *Server) handleS3(w http.ResponseWriter, c *call) {
 
 func (q *s3Call) writeError(w http.ResponseWriter, e *s3Error) {
 	h := w.Header()
-	for name, values := range e.header {
-		h[name] = values
-	}
+	maps.Copy(h, e.header)
 	if q.r.Method == http.MethodHead || e.status == http.StatusNotModified {
 		w.WriteHeader(e.status)
 		return

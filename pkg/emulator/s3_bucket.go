@@ -59,8 +59,11 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 	if !validBucketName(q.bucket) {
 		return nil, s3Errorf(http.StatusBadRequest, "InvalidBucketName", "The specified bucket is not valid.").with("BucketName", q.bucket)
 	}
-	if q.caller.Kind == policy.Anonymous {
-		return nil, q.may(nil, "s3:CreateBucket", q.bucketARN(), nil)
+	if q.caller.Kind == policy.Anonymous { // before anything is read
+		if e := q.may(nil, "s3:CreateBucket", q.bucketARN(), nil); e != nil {
+			return nil, e
+		}
+		return nil, errAccessDenied()
 	}
 	data, e := q.readDocument()
 	if e != nil {

@@ -616,7 +616,13 @@ func (q *s3Call) deleteObject() (*s3Answer, *s3Error) {
 	if e := q.mayDelete(q.key, versioned); e != nil {
 		return nil, e
 	}
-	return noContent(), q.remove(q.key, q.r.Header.Get("If-Match"))
+	return noContent(), q.s3.edit(func(c *change) *s3Error {
+		b := q.s3.buckets[q.bucket]
+		if b == nil {
+			return errNoSuchBucket(q.bucket)
+		}
+		return q.s3.removeIf(c, b, q.key, q.r.Header.Get("If-Match"))
+	})
 }
 
 func (q *s3Call) mayDelete(key string, versioned bool) *s3Error {
@@ -627,24 +633,19 @@ func (q *s3Call) mayDelete(key string, versioned bool) *s3Error {
 	return q.may(q.config, action, q.bucketARN()+"/"+key, existingTags(q.s3.object(q.bucket, key)))
 }
 
-// remove deletes an object, if it is there and has the ETag.
-func (q *s3Call) remove(key, ifMatch string) *s3Error {
-	return q.s3.edit(func(c *change) *s3Error {
-		b := q.s3.buckets[q.bucket]
-		if b == nil {
-			return errNoSuchBucket(q.bucket)
+// removeIf deletes an object, if it is there and has the ETag. The caller
+// holds mu.
+func (s *s3) removeIf(c *change, b *s3Bucket, key, ifMatch string) *s3Error {
+	if o := b.object(key); ifMatch != "" {
+		switch {
+		case o == nil:
+			return errNoSuchKey(key)
+		case !matchesETag(ifMatch, o.ETag):
+			return errPrecondition("If-Match")
 		}
-		if o := b.object(key); ifMatch != "" {
-			switch {
-			case o == nil:
-				return errNoSuchKey(key)
-			case !matchesETag(ifMatch, o.ETag):
-				return errPrecondition("If-Match")
-			}
-		}
-		q.s3.removeObject(c, b, key)
-		return nil
-	})
+	}
+	s.removeObject(c, b, key)
+	return nil
 }
 
 func (q *s3Call) deleteObjects() (*s3Answer, *s3Error) {
@@ -678,15 +679,31 @@ func (q *s3Call) deleteObjects() (*s3Answer, *s3Error) {
 			return nil, errMalformedXML()
 		}
 	}
+	refused := make([]*s3Error, len(body.Object))
+	for i, o := range body.Object {
+		refused[i] = q.mayDelete(*o.Key, o.VersionID != nil)
+		if refused[i] == nil && o.VersionID != nil && *o.VersionID != "null" {
+			refused[i] = s3Errorf(http.StatusNotFound, "NoSuchVersion", "The specified version does not exist.")
+		}
+	}
+	e := q.s3.edit(func(c *change) *s3Error {
+		b := q.s3.buckets[q.bucket]
+		if b == nil {
+			return errNoSuchBucket(q.bucket)
+		}
+		for i, o := range body.Object {
+			if refused[i] == nil {
+				refused[i] = q.s3.removeIf(c, b, *o.Key, o.ETag)
+			}
+		}
+		return nil
+	})
+	if e != nil {
+		return nil, e
+	}
 	return document("DeleteResult", func(x *xmlWriter) {
-		for _, o := range body.Object {
-			e := q.mayDelete(*o.Key, o.VersionID != nil)
-			if e == nil && o.VersionID != nil && *o.VersionID != "null" {
-				e = s3Errorf(http.StatusNotFound, "NoSuchVersion", "The specified version does not exist.")
-			}
-			if e == nil {
-				e = q.remove(*o.Key, o.ETag)
-			}
+		for i, o := range body.Object {
+			e := refused[i]
 			switch {
 			case e != nil:
 				x.open("Error")

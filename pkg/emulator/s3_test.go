@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -567,6 +568,30 @@ func TestS3Conditions(t *testing.T) {
 	}
 }
 
+func TestS3DeleteMany(t *testing.T) {
+	t.Parallel()
+	_, c := newS3Client(t)
+	makeBucket(t, c, "many", "a", "b", "c")
+	etag := must(c.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: new("many"), Key: new("b")})).ETag
+	out, err := c.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: new("many"), Delete: &types.Delete{Quiet: new(true), Objects: []types.ObjectIdentifier{
+		{Key: new("a"), ETag: etag}, {Key: new("b"), ETag: etag}, {Key: new("c"), VersionId: new("null")}, {Key: new("a"), VersionId: new("x")}, {Key: new("never")},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codes []string
+	for _, e := range out.Errors {
+		codes = append(codes, *e.Key+" "+*e.Code)
+	}
+	if got := strings.Join(codes, ", "); got != "a PreconditionFailed, a NoSuchVersion" || len(out.Deleted) != 0 {
+		t.Errorf("errors %q, deleted %+v", got, out.Deleted)
+	}
+	left := must(c.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: new("many")}))
+	if len(left.Contents) != 1 || *left.Contents[0].Key != "a" {
+		t.Errorf("left over: %+v", left.Contents)
+	}
+}
+
 func TestS3Tags(t *testing.T) {
 	t.Parallel()
 	_, c := newS3Client(t)
@@ -633,9 +658,7 @@ func TestS3Presigned(t *testing.T) {
 	do := func(request *v4.PresignedHTTPRequest, body string) (int, string) {
 		t.Helper()
 		r := must(http.NewRequestWithContext(t.Context(), request.Method, request.URL, strings.NewReader(body)))
-		for name, values := range request.SignedHeader {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, request.SignedHeader)
 		resp := must(http.DefaultClient.Do(r))
 		defer resp.Body.Close()
 		return resp.StatusCode, string(must(io.ReadAll(resp.Body)))
