@@ -42,26 +42,29 @@ var table = map[string][]string{
 	"pkg/role":     {"pkg/owner", "pkg/plan", "pkg/trust"},
 	"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/plan"},
 	"pkg/webhook":  {"pkg/irsa"},
+	"pkg/source":   {"pkg/discovery", "pkg/issuer", "pkg/keys"},
+	"pkg/signer":   {"pkg/keys", "pkg/token"},
 
 	// The other side: an AWS that is told nothing by the effects.
 	"pkg/emulator":              {"internal/checksum", "internal/sigv4", "pkg/emulator/managed", "pkg/policy"},
 	"pkg/emulator/managed":      {},
 	"pkg/emulator/managed/gen":  {},
-	"pkg/emulator/emulatortest": {"pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
+	"pkg/emulator/emulatortest": {"pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
 
 	"internal/checksum": {},
 	"internal/durable":  {},
 	"internal/image":    {},
 	"internal/layers":   {},
+	"internal/reload":   {},
 	"internal/sigv4":    {"internal/checksum"},
 	"deploy":            {},
 
 	// Programs: where everything meets.
 	"cmd/setup": {"deploy", "internal/image", "pkg/cluster", "pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys",
 		"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
-	"cmd/webhook":  {"pkg/irsa", "pkg/webhook"},
+	"cmd/webhook":  {"internal/reload", "pkg/irsa", "pkg/webhook"},
 	"cmd/emulator": {"pkg/emulator"},
-	"cmd/issuer":   {},
+	"cmd/issuer":   {"internal/reload", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
 }
 
 // forbidden libraries: a package below the key must not import anything below
