@@ -118,6 +118,19 @@ func appendQuery(dst []byte, query string, presigned, withToken bool) []byte {
 	return dst
 }
 
+// usual are the names of headers that SDKs sign, as net/http has them, so that
+// they need not be made for each request.
+var usual = map[string]string{
+	"accept-encoding":       "Accept-Encoding",
+	"amz-sdk-invocation-id": "Amz-Sdk-Invocation-Id",
+	"amz-sdk-request":       "Amz-Sdk-Request",
+	"content-length":        "Content-Length",
+	"content-type":          "Content-Type",
+	"x-amz-content-sha256":  "X-Amz-Content-Sha256",
+	"x-amz-date":            "X-Amz-Date",
+	"x-amz-security-token":  "X-Amz-Security-Token",
+}
+
 // appendHeader appends the value of a signed header: trimmed, runs of blanks
 // collapsed, several values joined by commas. net/http takes some headers out
 // of the map of a server's request; they are put back here.
@@ -125,7 +138,11 @@ func appendHeader(dst []byte, r *http.Request, name string) []byte {
 	if name == "host" {
 		return appendTrimmed(dst, r.Host)
 	}
-	values := r.Header[textproto.CanonicalMIMEHeaderKey(name)]
+	key, known := usual[name]
+	if !known {
+		key = textproto.CanonicalMIMEHeaderKey(name)
+	}
+	values := r.Header[key]
 	if len(values) == 0 {
 		switch name {
 		case "content-length":

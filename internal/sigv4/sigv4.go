@@ -71,17 +71,34 @@ type Signature struct {
 	signature     string // 64 hexadecimal digits
 }
 
-// SignedHeader says whether the signature covers a header. The name is in
-// lower case.
+// SignedHeader says whether the signature covers a header, whose name may be
+// in any case. Signed names are in lower case: another spelling signs nothing.
 func (s *Signature) SignedHeader(name string) bool {
 	for list := s.signedHeaders; list != ""; {
 		var h string
 		h, list, _ = strings.Cut(list, ";")
-		if h == name {
+		if isLower(h, name) {
 			return true
 		}
 	}
 	return false
+}
+
+// isLower says whether lower is name in lower case, without making that.
+func isLower(lower, name string) bool {
+	if len(lower) != len(name) {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if lower[i] != c {
+			return false
+		}
+	}
+	return true
 }
 
 // Parse reads the signature of a request from its Authorization header or its
@@ -378,12 +395,11 @@ func (s *Signature) unsignedHeaders(h http.Header) []string {
 		if !strings.HasPrefix(name, "X-Amz-") {
 			continue
 		}
-		name = strings.ToLower(name)
-		if s.Presigned && name == "x-amz-security-token" {
+		if s.Presigned && name == "X-Amz-Security-Token" {
 			continue // old clients add it after presigning
 		}
 		if !s.SignedHeader(name) {
-			unsigned = append(unsigned, name)
+			unsigned = append(unsigned, strings.ToLower(name))
 		}
 	}
 	return unsigned

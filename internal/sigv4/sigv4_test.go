@@ -297,6 +297,7 @@ func TestParseErrors(t *testing.T) {
 		{"wrong terminator", get("Authorization: AWS4-HMAC-SHA256 Credential=AKIA/20261122/us-east-1/sts/aws5_request" + fields + date), sigv4.Error{Kind: sigv4.BadCredential, Value: "AKIA/20261122/us-east-1/sts/aws5_request"}},
 		{"date malformed", get("Authorization: AWS4-HMAC-SHA256 Credential=" + scope + fields + "X-Amz-Date: today\n"), sigv4.Error{Kind: sigv4.BadDate, Value: "today"}},
 		{"day differs", get("Authorization: AWS4-HMAC-SHA256 Credential=" + scope + fields + "X-Amz-Date: 20261123T000000Z\n"), sigv4.Error{Kind: sigv4.ScopeDate, Value: "20261122", Time: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}},
+		{"host in upper case", get("Authorization: AWS4-HMAC-SHA256 Credential=" + scope + ", SignedHeaders=HOST, Signature=00\n" + date), sigv4.Error{Kind: sigv4.UnsignedHeaders, Fields: []string{"host"}}},
 		{"host not signed", get("Authorization: AWS4-HMAC-SHA256 Credential=" + scope + ", SignedHeaders=x-amz-date, Signature=00\n" + date), sigv4.Error{Kind: sigv4.UnsignedHeaders, Fields: []string{"host"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
