@@ -63,9 +63,9 @@ func Past(action string) string { return action + "d" }
 // indented below.
 func Print(w io.Writer, steps []Step) {
 	for _, s := range steps {
-		fmt.Fprintf(w, "%-15s %s\n", s.Link, s)
+		fmt.Fprintf(w, "  %s\n", s)
 		for line := range strings.Lines(s.Diff) {
-			fmt.Fprintf(w, "%-15s   %s\n", "", strings.TrimRight(line, "\n"))
+			fmt.Fprintf(w, "      %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
 }

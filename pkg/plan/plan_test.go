@@ -51,7 +51,7 @@ func TestRunEndsWithTheContext(t *testing.T) {
 func TestPrint(t *testing.T) {
 	var out strings.Builder
 	plan.Print(&out, []plan.Step{{Link: plan.Provider, Action: plan.Update, Summary: "provider x", Diff: "-a\n+b\n"}})
-	want := "provider        update provider x\n                  -a\n                  +b\n"
+	want := "  update provider x\n      -a\n      +b\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}

@@ -234,7 +234,7 @@ func Plan(ctx context.Context, client IAM, want Role) ([]plan.Step, error) {
 	}
 	name := "role " + want.Name
 	if !ok {
-		add(plan.Create, name, "+ trust policy "+string(want.Trust), func(ctx context.Context) error { return create(ctx, client, want) })
+		add(plan.Create, name, plan.DiffJSON(nil, want.Trust), func(ctx context.Context) error { return create(ctx, client, want) })
 	} else {
 		steps = append(steps, planUpdate(client, there, want)...)
 	}
@@ -253,7 +253,7 @@ func Plan(ctx context.Context, client IAM, want Role) ([]plan.Step, error) {
 	}
 	for _, policy := range slices.Sorted(maps.Keys(want.Inline)) {
 		if !trust.Equal(there.Inline[policy], want.Inline[policy]) {
-			add(plan.Update, name, "+ inline policy "+policy+" "+string(want.Inline[policy]), func(ctx context.Context) error {
+			add(plan.Update, "inline policy "+policy+" of "+name, plan.DiffJSON(there.Inline[policy], want.Inline[policy]), func(ctx context.Context) error {
 				_, err := client.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &want.Name, PolicyName: &policy, PolicyDocument: new(string(want.Inline[policy]))})
 				return err
 			})
@@ -279,7 +279,7 @@ func planUpdate(client IAM, there, want Role) []plan.Step {
 		steps = append(steps, plan.Step{Link: plan.Role, Action: plan.Update, Summary: "role " + want.Name, Diff: diff, Do: do})
 	}
 	if !trust.Equal(there.Trust, want.Trust) {
-		add("- trust policy "+string(there.Trust)+"\n+ trust policy "+string(want.Trust), func(ctx context.Context) error {
+		add(plan.DiffJSON(there.Trust, want.Trust), func(ctx context.Context) error {
 			_, err := client.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &want.Name, PolicyDocument: new(string(want.Trust))})
 			return err
 		})
