@@ -164,6 +164,7 @@ type Server struct {
 
 	store    *store
 	iam      *directory
+	kms      keyRing
 	seal     *sealer // of session tokens
 	verifier sigv4.Verifier
 	headers  tokenHeaders
@@ -221,6 +222,9 @@ func (s *Server) load() error {
 	if s.iam, err = loadDirectory(s.store, s.config.Partition, s.config.Account); err != nil {
 		return err
 	}
+	if err := s.loadKeys(); err != nil {
+		return err
+	}
 	if err := s.newS3(); err != nil {
 		return err
 	}
@@ -267,7 +271,8 @@ type call struct {
 }
 
 // ServeHTTP answers a request to any of the services, or to the emulator
-// itself below /_openirsa/. Services are told apart by the parameters Action
+// itself below /_openirsa/. KMS is told by the header that names its operation;
+// the other services are told apart by the parameters Action
 // and Version, which only STS and IAM have, then by the service that the
 // signature names, then by the host; what is left is S3's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -276,6 +281,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{r: r, id: newRequestID(), at: s.Now(), region: "us-east-1"}
+	if isKMS(r) {
+		s.serveKMS(w, c)
+		if c.dropped {
+			panic(http.ErrAbortHandler)
+		}
+		return
+	}
 	query, e := c.readQuery()
 	if e == nil && !query {
 		switch service := c.signedService(); {
