@@ -3,14 +3,18 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -79,6 +85,29 @@ func TestBadInput(t *testing.T) {
 		restore()
 		untouched(t)
 	})
+	t.Run("ForeignBucket", func(t *testing.T) {
+		cloud := startEmulator(t)
+		cloud.post(t, "/_openirsa/control/buckets", `{"name": "not-ours", "account": "111122223333", "region": "`+region+`"}`)
+		up := []string{"up", "--kind-name", secondary.Name, "--bucket", "not-ours"}
+		cloud.setup(t, up...).fails(t, "documents", "not-ours", "--bucket")
+		cloud.setup(t, "down", "--kind-name", secondary.Name).ok(t)
+		untouched(t)
+	})
+	t.Run("AccountBlock", func(t *testing.T) {
+		cloud := startEmulator(t)
+		block := func(v bool) {
+			cloud.putAccountBlock(t, fmt.Sprintf(`<PublicAccessBlockConfiguration xmlns="http://awss3control.amazonaws.com/doc/2018-08-20/">`+
+				`<BlockPublicAcls>%[1]t</BlockPublicAcls><IgnorePublicAcls>%[1]t</IgnorePublicAcls>`+
+				`<BlockPublicPolicy>%[1]t</BlockPublicPolicy><RestrictPublicBuckets>%[1]t</RestrictPublicBuckets></PublicAccessBlockConfiguration>`, v))
+		}
+		block(true)
+		up := []string{"up", "--kind-name", secondary.Name}
+		cloud.setup(t, up...).fails(t, "documents", "account", "s3control")
+		block(false)
+		cloud.setup(t, append(up, "--dry-run")...).ok(t)
+		cloud.setup(t, "down", "--kind-name", secondary.Name).ok(t)
+		untouched(t)
+	})
 	t.Run("Usage", func(t *testing.T) {
 		for _, args := range [][]string{{"upp"}, {"up", "--no-such-flag"}, {"up", "--emulator", "extra"}, {"iamserviceaccount", "create", "--name", "UPPER"}} {
 			if r := setup(t, args...); r.code != 2 || !strings.Contains(r.stderr, "--help") {
@@ -101,7 +130,7 @@ func testBadRoles(t *testing.T) {
 		if list := setup(t, "iamserviceaccount", "get", "--namespace", ns).ok(t); strings.Contains(list.stdout, "arn:") {
 			t.Errorf("a service account has a role:\n%s", list.stdout)
 		}
-		if roles := aws(t, "iam", "list-roles"); strings.Contains(roles, "e2e-bad") || strings.Contains(roles, "xxxx") {
+		if roles := rootCLI(t, "iam", "list-roles"); strings.Contains(roles, "e2e-bad") || strings.Contains(roles, "xxxx") {
 			t.Errorf("a role was made: %s", roles)
 		}
 	}
@@ -141,6 +170,86 @@ func testBadRoles(t *testing.T) {
 		setup(t, "iamserviceaccount", "delete", "--namespace", ns, "--name", "taken").ok(t)
 		primary.annotations(t, ns, "taken") // it was there before, and is still
 	})
+}
+
+// emulatorProcess is the emulator outside of every cluster: for setup it is AWS.
+type emulatorProcess struct{ url string }
+
+// startEmulator runs the project's emulator until the end of the test.
+func startEmulator(t testing.TB) emulatorProcess {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	cmd := exec.Command(filepath.Join(bin, "emulator"), "--listen", address, "--control")
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting the emulator: %v: run make build first", err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil || t.Failed() {
+			t.Logf("the emulator: %v\n%s", err, log.String())
+		}
+	})
+	e := emulatorProcess{"http://" + address}
+	poll(t, 10*time.Second, "waiting for the emulator", func(context.Context) error {
+		resp, err := http.Get(e.url + "/_openirsa/health")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	})
+	return e
+}
+
+func (e emulatorProcess) setup(t testing.TB, args ...string) result {
+	t.Helper()
+	v := invocation{env: []string{"AWS_ENDPOINT_URL=" + e.url, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"}}
+	return v.run(t, args...)
+}
+
+func (e emulatorProcess) post(t testing.TB, path, body string) {
+	t.Helper()
+	resp, err := http.Post(e.url+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		text, _ := io.ReadAll(resp.Body)
+		t.Fatalf("POST %s: %s: %s", path, resp.Status, text)
+	}
+}
+
+// putAccountBlock calls S3 Control's PutPublicAccessBlock, as root of the account.
+func (e emulatorProcess) putAccountBlock(t testing.TB, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(suite, "PUT", e.url+"/v20180820/configuration/publicAccessBlock", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Amz-Account-Id", account)
+	sum := sha256.Sum256([]byte(body))
+	hash := hex.EncodeToString(sum[:])
+	req.Header.Set("X-Amz-Content-Sha256", hash)
+	root := aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}
+	if err := v4.NewSigner().SignHTTP(suite, root, req, hash, "s3", region, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		text, _ := io.ReadAll(resp.Body)
+		t.Fatalf("PutPublicAccessBlock: %s: %s", resp.Status, text)
+	}
 }
 
 // kubeconfigFor writes a kubeconfig with one context.

@@ -38,16 +38,19 @@ type event struct {
 	Issuer    string
 	Subject   string
 	Audience  string
-	Fetches   []struct {
-		URL    string
-		Status int
-		Inside bool
-		Error  string
-	}
-	Checks []struct {
+	Fetches   []fetch
+	Checks    []struct {
 		Element, Operator, Key string
 		Expected, Actual       []string
 	}
+}
+
+// fetch is a document of an issuer that the emulator fetched, or could not.
+type fetch struct {
+	URL    string
+	Status int
+	Inside bool // in its own S3
+	Error  string
 }
 
 func (e event) String() string {
@@ -161,8 +164,8 @@ func root(t testing.TB) pod {
 	return primary.pod(t, spec).running(t)
 }
 
-// aws runs AWS's command line as root of the account.
-func aws(t testing.TB, args ...string) string {
+// rootCLI runs AWS's command line as root of the account.
+func rootCLI(t testing.TB, args ...string) string {
 	t.Helper()
 	r := root(t).exec(t, "", append([]string{"aws"}, args...)...)
 	if r.code != 0 {

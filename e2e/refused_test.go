@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,14 +114,17 @@ func testRefused(t *testing.T) {
 	})
 	t.Run("PrivateBucket", func(t *testing.T) {
 		bucket, _, _ := strings.Cut(strings.TrimPrefix(issuer, "https://"), ".")
-		aws(t, "s3api", "put-public-access-block", "--bucket", bucket, "--public-access-block-configuration",
+		rootCLI(t, "s3api", "put-public-access-block", "--bucket", bucket, "--public-access-block-configuration",
 			"BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true")
 		killEmulator(t) // with it goes its copy of the keys, as AWS's goes in time
 		at := mark(t)
 		refused(t, identity(t, ns, sa), "InvalidIdentityToken")
-		e := denied(t, at, assume, "keys", "403", "openid-configuration")
-		if len(e.Fetches) == 0 || !e.Fetches[0].Inside {
-			t.Errorf("the event does not tell of the fetch: %+v", e.Fetches)
+		denied(t, at, assume, "keys", "403", "openid-configuration")
+		fetched := func(e event) bool {
+			return slices.ContainsFunc(e.Fetches, func(f fetch) bool { return f.Inside && f.Status == 403 })
+		}
+		if list := since(t, at); !slices.ContainsFunc(list, fetched) {
+			t.Errorf("no event tells of a fetch that S3 refused: %v", list)
 		}
 		// up sees it and mends it.
 		v := setup(t, "up", "--emulator", "-o", "json").ok(t).report(t)

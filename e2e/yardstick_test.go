@@ -21,8 +21,8 @@ func testYardstick(t *testing.T) {
 	const ns, sa = "blogpost-demo", "list-iam-groups"
 	primary.namespace(t, ns)
 	for _, g := range []string{"admins", "developers"} {
-		if !strings.Contains(aws(t, "iam", "list-groups"), `"`+g+`"`) {
-			aws(t, "iam", "create-group", "--group-name", g)
+		if !strings.Contains(rootCLI(t, "iam", "list-groups"), `"`+g+`"`) {
+			rootCLI(t, "iam", "create-group", "--group-name", g)
 		}
 	}
 	listGroups := []string{"aws", "iam", "list-groups"}
@@ -120,8 +120,8 @@ func testS3(t *testing.T) {
 	needChain(t)
 	const ns, sa, bucket = "e2e-s3", "reader", "e2e-app-data"
 	primary.namespace(t, ns)
-	if !strings.Contains(aws(t, "s3api", "list-buckets"), `"`+bucket+`"`) {
-		aws(t, "s3api", "create-bucket", "--bucket", bucket)
+	if !strings.Contains(rootCLI(t, "s3api", "list-buckets"), `"`+bucket+`"`) {
+		rootCLI(t, "s3api", "create-bucket", "--bucket", bucket)
 	}
 	for key, body := range map[string]string{"allowed/hello.txt": "hello from S3", "other/secret.txt": "not for you"} {
 		if r := root(t).exec(t, body, "aws", "s3", "cp", "-", "s3://"+bucket+"/"+key); r.code != 0 {
@@ -129,8 +129,8 @@ func testS3(t *testing.T) {
 		}
 	}
 	arn := "arn:aws:iam::" + account + ":policy/e2e-read-allowed"
-	if !strings.Contains(aws(t, "iam", "list-policies", "--scope", "Local"), arn) {
-		aws(t, "iam", "create-policy", "--policy-name", "e2e-read-allowed", "--policy-document",
+	if !strings.Contains(rootCLI(t, "iam", "list-policies", "--scope", "Local"), arn) {
+		rootCLI(t, "iam", "create-policy", "--policy-name", "e2e-read-allowed", "--policy-document",
 			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::`+bucket+`/allowed/*"}]}`)
 	}
 	setup(t, "iamserviceaccount", "create", "--namespace", ns, "--name", sa, "--attach-policy-arn", arn, "--approve").ok(t)
@@ -155,7 +155,7 @@ func testS3(t *testing.T) {
 	if list := setup(t, "iamserviceaccount", "get").ok(t); strings.Contains(list.stdout, ns) {
 		t.Errorf("after the delete it is still listed:\n%s", list.stdout)
 	}
-	if roles := aws(t, "iam", "list-roles"); strings.Contains(roles, ns) {
+	if roles := rootCLI(t, "iam", "list-roles"); strings.Contains(roles, ns) {
 		t.Errorf("after the delete the role is still there: %s", roles)
 	}
 }

@@ -1,0 +1,55 @@
+"""The scenario with boto3: provider and role by the root user, and then the default credential chain of a pod."""
+
+import os
+
+import boto3
+from botocore.exceptions import ClientError
+
+issuer, role, bucket = os.environ["ISSUER"], os.environ["ROLE"], os.environ["BUCKET"]
+
+
+def read(name):
+    with open(name) as f:
+        return f.read()
+
+
+def denied(call, **arguments):
+    try:
+        call(**arguments)
+    except ClientError as e:
+        assert e.response["Error"]["Code"] == "AccessDenied", e
+        assert e.response["ResponseMetadata"]["HTTPStatusCode"] == 403, e
+        print(e)
+    else:
+        raise AssertionError("it was allowed")
+
+
+root = boto3.Session("test", "test")
+iam = root.client("iam")
+arn = iam.create_open_id_connect_provider(Url=issuer, ClientIDList=["sts.amazonaws.com"])["OpenIDConnectProviderArn"]
+assert iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)["Url"] == issuer.removeprefix("https://")
+made = iam.create_role(RoleName=role, AssumeRolePolicyDocument=read("trust.json"))["Role"]
+assert made["AssumeRolePolicyDocument"]["Version"] == "2012-10-17"  # botocore decodes it
+iam.attach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/IAMReadOnlyAccess")
+iam.put_role_policy(RoleName=role, PolicyName="bucket", PolicyDocument=read("bucket.json"))
+root.client("s3").create_bucket(Bucket=bucket)
+
+arn = boto3.client("sts").get_caller_identity()["Arn"]
+assert f":assumed-role/{role}/" in arn, arn
+iam = boto3.client("iam")
+groups = [g["GroupName"] for page in iam.get_paginator("list_groups").paginate() for g in page["Groups"]]
+assert "admins" in groups, groups
+denied(iam.create_group, GroupName=role)
+
+up = os.urandom(20 << 20)
+with open("up", "wb") as f:
+    f.write(up)
+s3 = boto3.client("s3")
+s3.upload_file("up", bucket, "data/up")
+s3.download_file(bucket, "data/up", "down")
+with open("down", "rb") as f:
+    assert f.read() == up
+assert s3.head_object(Bucket=bucket, Key="data/up")["ETag"].endswith('-3"')  # parts of 8 MiB
+denied(s3.put_object, Bucket=bucket, Key="elsewhere", Body=b"x")
+denied(s3.get_object, Bucket=bucket, Key="elsewhere")
+print("passed")

@@ -1,0 +1,93 @@
+package kindenv
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// Clients runs the programs of [Env.AWSCLI] on this machine, with its network, and without a cluster.
+type Clients struct {
+	route Route
+	ref   string
+	root  string // route Built: the image's files
+}
+
+// NewClients unpacks the image in dir, or loads it. It needs what a cluster needs: a docker daemon with a registry, or
+// root and apt; else the error wraps [ErrImpossible].
+func NewClients(ctx context.Context, dir string, log io.Writer) (*Clients, error) {
+	l := newLogger(log)
+	chosen, err := choose(ctx, Auto, l)
+	if err != nil {
+		return nil, err
+	}
+	if chosen.route == Built {
+		if err := install(ctx, l, "debootstrap", "tar"); err != nil {
+			return nil, err
+		}
+	}
+	im, err := (&Env{Route: chosen.route, log: l}).AWSCLI(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &Clients{route: chosen.route, ref: im.Ref, root: filepath.Join(dir, "clients")}
+	if c.route == Kind {
+		_, err := run(ctx, "docker", "load", "--quiet", "--input", im.Archive)
+		return c, err
+	}
+	if err := os.MkdirAll(c.root, 0o755); err != nil {
+		return nil, err
+	}
+	img, err := tarball.ImageFromPath(im.Archive, nil)
+	if err != nil {
+		return nil, fmt.Errorf("reading the image %s: %w", im.Ref, err)
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image %s: %w", im.Ref, err)
+	}
+	for _, layer := range layers {
+		files, err := layer.Uncompressed()
+		if err != nil {
+			return nil, fmt.Errorf("reading the image %s: %w", im.Ref, err)
+		}
+		_, err = command{stdin: files}.run(ctx, "tar", "-C", c.root, "--numeric-owner", "-xf", "-")
+		files.Close()
+		if err != nil {
+			return nil, fmt.Errorf("unpacking the image %s: %w", im.Ref, err)
+		}
+	}
+	return c, nil
+}
+
+// Command runs a program of the image with nothing but env in its environment. It sees dir, and what is in it, as /work,
+// which is also where it starts.
+func (c *Clients) Command(ctx context.Context, dir string, env map[string]string, name string, args ...string) (*exec.Cmd, error) {
+	var pairs []string
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		pairs = append(pairs, k+"="+env[k])
+	}
+	if c.route == Kind {
+		run := []string{"run", "--rm", "--network=host", "--volume=" + dir + ":/work", "--workdir=/work"}
+		for _, p := range pairs {
+			run = append(run, "--env="+p)
+		}
+		return exec.CommandContext(ctx, "docker", append(append(run, c.ref, name), args...)...), nil
+	}
+	work := filepath.Join(c.root, "work")
+	if err := os.RemoveAll(work); err != nil {
+		return nil, err
+	}
+	if err := os.CopyFS(work, os.DirFS(dir)); err != nil {
+		return nil, fmt.Errorf("copying %s for a program: %w", dir, err)
+	}
+	env1 := append([]string{c.root, "env", "-i", "-C", "/work", "PATH=" + searchPath, "HOME=/tmp"}, pairs...)
+	return exec.CommandContext(ctx, "chroot", append(append(env1, name), args...)...), nil
+}
