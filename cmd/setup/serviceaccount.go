@@ -233,7 +233,7 @@ func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []
 		items = append(items, item{want.ARN, func(ctx context.Context) ([]plan.Step, error) { return role.Plan(ctx, ch.acct.IAM, want) }})
 	}
 	if err := r.all(ctx, plan.Role, items); err != nil {
-		return err
+		return roleAdvice(err)
 	}
 	items = nil
 	for _, sa := range accounts {
@@ -254,6 +254,17 @@ func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []
 	err = r.all(ctx, plan.ServiceAccount, items)
 	if _, ok := errors.AsType[*cluster.ConflictError](err); ok {
 		return advise(err, "the same command with --override-existing-serviceaccounts")
+	}
+	return err
+}
+
+// roleAdvice adds the next command to what was wrong with a role.
+func roleAdvice(err error) error {
+	if errors.Is(err, role.ErrNoPolicy) {
+		return advise(err, "aws iam list-policies shows the policies that there are")
+	}
+	if e, ok := errors.AsType[*role.ForeignError](err); ok {
+		return advise(err, "choose another --role-name, or use the role as it is with --attach-role-arn "+e.Role.ARN)
 	}
 	return err
 }

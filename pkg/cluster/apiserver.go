@@ -15,6 +15,9 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Files on a control-plane node. The directory is outside of kubelet's
@@ -624,6 +627,10 @@ func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences
 	for {
 		var carrying []string
 		var newest time.Time
+		accounts, err := c.serviceAccountUIDs(ctx)
+		if err != nil {
+			return err
+		}
 		for _, n := range c.nodes {
 			projected, err := n.projectedClaims(ctx)
 			if err != nil {
@@ -634,6 +641,11 @@ func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences
 				for _, payload := range payloads {
 					claims, ok := parseClaims(payload)
 					if !ok || !slices.ContainsFunc(claims.Audience, func(aud string) bool { return slices.Contains(audiences, aud) }) {
+						continue
+					}
+					// A token outlives its service account, but is void, and
+					// kubelet cannot renew it.
+					if !accounts[claims.Kubernetes.ServiceAccount.UID] {
 						continue
 					}
 					if opts.owns(claims.Issuer) {
@@ -664,6 +676,21 @@ func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences
 	}
 }
 
+// serviceAccountUIDs are those of all service accounts that there are.
+func (c *Cluster) serviceAccountUIDs(ctx context.Context) (map[types.UID]bool, error) {
+	list, err := retry(ctx, func() (*corev1.ServiceAccountList, error) {
+		return c.client.CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the service accounts of cluster %s: %w", c.Name, err)
+	}
+	uids := make(map[types.UID]bool, len(list.Items))
+	for _, sa := range list.Items {
+		uids[sa.UID] = true
+	}
+	return uids, nil
+}
+
 // claims are what matters of a projected token.
 type claims struct {
 	Issuer     string     `json:"iss"`
@@ -674,6 +701,9 @@ type claims struct {
 		Pod       struct {
 			Name string `json:"name"`
 		} `json:"pod"`
+		ServiceAccount struct {
+			UID types.UID `json:"uid"`
+		} `json:"serviceaccount"`
 	} `json:"kubernetes.io"`
 }
 

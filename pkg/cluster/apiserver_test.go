@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +21,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -57,6 +63,33 @@ type fakeCluster struct {
 	ran   []string // the commands so far
 }
 
+// liveAccount is the uid of the service account of the fake nodes' pods.
+const liveAccount = "live"
+
+// serviceAccounts is a client of an API that has one service account.
+func serviceAccounts(t *testing.T) *kubernetes.Clientset {
+	t.Helper()
+	answer := roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Method != http.MethodGet || r.URL.Path != "/api/v1/serviceaccounts" {
+			t.Errorf("%s %s", r.Method, r.URL)
+		}
+		body, err := json.Marshal(corev1.ServiceAccountList{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccountList"},
+			Items:    []corev1.ServiceAccount{{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "default", UID: liveAccount}}},
+		})
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, err
+	})
+	client, err := kubernetes.NewForConfigAndClient(&rest.Config{Host: "http://fake", QPS: -1}, &http.Client{Transport: answer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 var errKilled = errors.New("killed")
 
 // newFake is a cluster of control planes, each with the manifest of kubeadm and
@@ -68,7 +101,7 @@ func newFake(t *testing.T, n int) (*fakeCluster, *Cluster) {
 		t.Fatal(err)
 	}
 	f := &fakeCluster{kill: -1}
-	c := &Cluster{Name: "fake"}
+	c := &Cluster{Name: "fake", client: serviceAccounts(t)}
 	for i := range n {
 		node := &fakeNode{
 			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: string(text)},
@@ -103,7 +136,9 @@ func (n *fakeNode) flags() Flags { return n.parsed }
 // issue gives the node's pod a token, as its API server issues it.
 func (n *fakeNode) issue() {
 	f := n.flags()
-	n.tokens = append(n.tokens[:0:0], claims{Issuer: f.Issuers[0], Audience: f.audiences(), IssuedAt: time.Now().Unix()})
+	token := claims{Issuer: f.Issuers[0], Audience: f.audiences(), IssuedAt: time.Now().Unix()}
+	token.Kubernetes.ServiceAccount.UID = liveAccount
+	n.tokens = append(n.tokens[:0:0], token)
 }
 
 // pass makes what should have happened by now.
@@ -251,7 +286,8 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 		n.renewAt = time.Now().Add(3 * time.Second)
 	case script == claimsScript:
 		for _, token := range n.tokens {
-			b, err := json.Marshal(map[string]any{"iss": token.Issuer, "aud": token.Audience, "iat": token.IssuedAt})
+			b, err := json.Marshal(map[string]any{"iss": token.Issuer, "aud": token.Audience, "iat": token.IssuedAt,
+				"kubernetes.io": map[string]any{"serviceaccount": map[string]any{"uid": token.Kubernetes.ServiceAccount.UID}}})
 			if err != nil {
 				return err
 			}
@@ -716,6 +752,39 @@ func TestTokensNotRenewed(t *testing.T) {
 		}
 		if got := node.flags().Issuers; !slices.Equal(got, []string{oldIssuer, testIssuer}) {
 			t.Errorf("issuers %v: the token in the pod must still be accepted", got)
+		}
+	})
+}
+
+// A pod whose service account was deleted keeps a token that is void and that
+// kubelet cannot renew; nobody waits for it.
+func TestTokenOfADeletedServiceAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, 1)
+		node := f.nodes[0]
+		if err := set(t.Context(), c, options(t)); err != nil {
+			t.Fatal(err)
+		}
+		void := claims{Issuer: testIssuer, Audience: node.flags().audiences(), IssuedAt: time.Now().Unix()}
+		void.Kubernetes.ServiceAccount.UID = "deleted"
+		exec := c.nodes[0].Exec
+		c.nodes[0].Exec = func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
+			f.mu.Lock()
+			if !slices.ContainsFunc(node.tokens, func(c claims) bool { return c.Kubernetes.ServiceAccount.UID == "deleted" }) && node.flags().Issuers[0] != testIssuer {
+				node.tokens = append(node.tokens, void)
+			}
+			f.mu.Unlock()
+			err := exec(ctx, in, out, command, args...)
+			f.mu.Lock()
+			node.tokens = slices.DeleteFunc(node.tokens, func(c claims) bool { return c.Kubernetes.ServiceAccount.UID == "deleted" })
+			f.mu.Unlock()
+			return err
+		}
+		if err := unset(t.Context(), c, options(t)); err != nil {
+			t.Error(err)
+		}
+		if got := node.flags().Issuers; !slices.Equal(got, []string{oldIssuer}) {
+			t.Errorf("issuers %v", got)
 		}
 	})
 }

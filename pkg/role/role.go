@@ -213,9 +213,20 @@ func decode(document *string) ([]byte, error) {
 	return []byte(s), nil
 }
 
-// Plan decides what must be done for the role to be as wanted. A role that is
-// there but was not made for the same cluster is never changed: the error says
-// whose it is. The managed policies must exist.
+// ForeignError is a role that has the wanted name but was not made for the
+// cluster. It is never changed.
+type ForeignError struct {
+	Role    Role
+	Cluster string
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("role %s exists and was not made for cluster %q", e.Role.Name, e.Cluster)
+}
+
+// Plan decides what must be done for the role to be as wanted. One that was not
+// made for the same cluster is a [*ForeignError]; a managed policy that does not
+// exist is [ErrNoPolicy].
 func Plan(ctx context.Context, client IAM, want Role) ([]plan.Step, error) {
 	if err := want.Check(); err != nil {
 		return nil, err
@@ -225,8 +236,7 @@ func Plan(ctx context.Context, client IAM, want Role) ([]plan.Step, error) {
 		return nil, err
 	}
 	if ok && !owner.Owns(there.Tags, want.Tags[owner.ClusterTag]) {
-		return nil, fmt.Errorf("role %s exists and was not made for cluster %q; choose another --role-name, or use it as it is with --attach-role-arn %s",
-			want.Name, want.Tags[owner.ClusterTag], there.ARN)
+		return nil, &ForeignError{Role: there, Cluster: want.Tags[owner.ClusterTag]}
 	}
 	var steps []plan.Step
 	add := func(action, summary, diff string, do func(context.Context) error) {
@@ -367,7 +377,7 @@ var ErrNoPolicy = errors.New("the managed policy does not exist")
 func exists(ctx context.Context, client IAM, arn string) error {
 	_, err := client.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
 	if isMissing(err) {
-		return fmt.Errorf("%s: %w; `aws iam list-policies` shows those that do", arn, ErrNoPolicy)
+		return fmt.Errorf("%s: %w", arn, ErrNoPolicy)
 	}
 	if err != nil {
 		return fmt.Errorf("reading policy %s: %w", arn, err)
