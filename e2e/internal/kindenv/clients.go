@@ -88,6 +88,17 @@ func (c *Clients) Command(ctx context.Context, dir string, env map[string]string
 	if err := os.CopyFS(work, os.DirFS(dir)); err != nil {
 		return nil, fmt.Errorf("copying %s for a program: %w", dir, err)
 	}
-	env1 := append([]string{c.root, "env", "-i", "-C", "/work", "PATH=" + searchPath, "HOME=/tmp"}, pairs...)
+	env1 := append([]string{c.root, "env", "-i", "-C", "/work", "PATH=" + searchPath, "HOME=/work"}, pairs...)
 	return exec.CommandContext(ctx, "chroot", append(append(env1, name), args...)...), nil
+}
+
+// Install installs the packages of those programs that are missing, if it can: on Debian, as root.
+func Install(ctx context.Context, log io.Writer, programs ...string) error {
+	if len(missing(programs...)) == 0 {
+		return nil
+	}
+	if os.Geteuid() != 0 || len(missing("apt-get")) > 0 {
+		return fmt.Errorf("installing %v needs root and apt-get", programs)
+	}
+	return install(ctx, newLogger(log), programs...)
 }

@@ -17,6 +17,7 @@ var packages = map[string]string{
 	"ip":         "iproute2",
 	"nsenter":    "util-linux",
 	"jq":         "jq",
+	"node":       "nodejs",
 }
 
 // installBuilt installs all that the route Built runs, at once: two apt-gets do not run side by side.

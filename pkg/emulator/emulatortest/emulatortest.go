@@ -296,7 +296,7 @@ func (i *Issuer) Open() {
 		PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{BlockPublicAcls: new(true), IgnorePublicAcls: new(true)},
 	})
 	i.aws.check(err)
-	_, err = client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &i.Bucket, Policy: new(document(map[string]any{
+	_, err = client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &i.Bucket, Policy: new(Document(map[string]any{
 		"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:" + i.aws.partition() + ":s3:::" + i.Bucket + "/*",
 	}))})
 	i.aws.check(err)
@@ -316,7 +316,7 @@ func (i *Issuer) Close() {
 
 // Trust is a trust policy for one service account of the issuer's cluster.
 func (i *Issuer) Trust(namespace, serviceAccount string) string {
-	return document(map[string]any{
+	return Document(map[string]any{
 		"Effect":    "Allow",
 		"Principal": map[string]string{"Federated": i.ARN},
 		"Action":    "sts:AssumeRoleWithWebIdentity",
@@ -387,7 +387,7 @@ func (a *AWS) Role(name, trust string, policyARNs ...string) string {
 func (a *AWS) Policy(role, name string, statements ...map[string]any) {
 	a.t.Helper()
 	_, err := iam.NewFromConfig(a.Config()).PutRolePolicy(a.t.Context(), &iam.PutRolePolicyInput{
-		RoleName: &role, PolicyName: &name, PolicyDocument: new(document(statements...)),
+		RoleName: &role, PolicyName: &name, PolicyDocument: new(Document(statements...)),
 	})
 	a.check(err)
 }
@@ -411,8 +411,8 @@ func (a *AWS) check(err error) {
 	}
 }
 
-// document is a policy document of statements.
-func document(statements ...map[string]any) string {
+// Document is a policy document of statements.
+func Document(statements ...map[string]any) string {
 	b, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": statements})
 	if err != nil {
 		return ""

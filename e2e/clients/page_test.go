@@ -1,8 +1,9 @@
-package emulator_test
+package clients
 
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -11,31 +12,51 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
+	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 	"github.com/openirsa/openirsa/pkg/emulator"
+	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
+	"github.com/openirsa/openirsa/pkg/token"
 )
 
-// TestPage looks at the page in a real browser: what happened is there in
-// words, and what clients sent is text and nothing else.
-func TestPage(t *testing.T) {
-	t.Parallel()
-	browser, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("there is no chromium, and the page must be tested: apt-get install chromium")
+// findBrowser finds a browser, or installs one.
+func findBrowser(t *testing.T) string {
+	t.Helper()
+	find := func() string {
+		for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+			if path, err := exec.LookPath(name); err == nil {
+				return path
+			}
 		}
-		t.Skip("there is no chromium: apt-get install chromium")
+		return ""
 	}
-	config := quiet()
-	a, idp := start(t, config)
-	idp.register()
-	role := a.Role("R", idp.usual())
-	a.Role("open", idp.trust(nil))
-	client := iam.NewFromConfig(session(t, a, role, idp.token(idp.claims())))
+	if path := find(); path != "" {
+		return path
+	}
+	if err := kindenv.Install(t.Context(), os.Stderr, "chromium"); err != nil {
+		lacking(t, fmt.Errorf("there is no browser: %w", err))
+	}
+	return find()
+}
+
+// TestPage looks at the emulator's page in a real browser: what happened is there in words, and what clients sent is text
+// and nothing else.
+func TestPage(t *testing.T) {
+	browser := findBrowser(t)
+	a := emulatortest.Start(t)
+	iss := a.Issuer("dev")
+	role := a.Role("R", iss.Trust("ns1", "app"))
+	a.Role("open", emulatortest.Document(map[string]any{"Effect": "Allow", "Principal": map[string]string{"Federated": iss.ARN}, "Action": "sts:AssumeRoleWithWebIdentity"}))
+	client := iam.NewFromConfig(a.Session(role, iss.Token("ns1", "app")))
 	if _, err := client.ListGroups(t.Context(), nil); err == nil {
 		t.Fatal("ListGroups was allowed")
 	}
 	// An attempt to have the page run something.
-	assume(t, a, role, idp.token(idp.claims().with(claims{"sub": `<img src=x onerror="document.title='owned'">`})))
+	now := a.Now()
+	evil := iss.Mint(token.Claims{Issuer: iss.URL.String(), Subject: `<img src=x onerror="document.title='owned'">`, Audience: []string{emulatortest.Audience},
+		IssuedAt: token.At(now), Expiry: token.At(now.Add(time.Hour))})
+	if _, err := a.Assume(role, evil); err == nil {
+		t.Fatal("the evil subject was let in")
+	}
 
 	page := openPage(t, browser, a.URL+"/_openirsa/")
 	denial := a.Events(emulator.EventFilter{Action: "iam:ListGroups"})[0]
@@ -43,12 +64,12 @@ func TestPage(t *testing.T) {
 		"Account 000000000000, partition aws",
 		"iam:ListGroups",
 		denial.Reason,
-		"arn:aws:sts::000000000000:assumed-role/R/app1",
+		"arn:aws:sts::000000000000:assumed-role/R/emulatortest",
 		"<img src=x onerror=",
-		idp.arn(),
-		"RSA 2048 one",
+		iss.ARN,
+		"P-256 " + iss.Key.Public().KID,
 		"arn:aws:iam::000000000000:role/open",
-		"lets in every service account of " + idp.hostPath(),
+		"lets in every service account of " + iss.URL.HostPath(),
 	} {
 		page.waitFor(`document.body.textContent.includes(` + quote(want) + `)`)
 	}
