@@ -63,8 +63,11 @@ type fakeCluster struct {
 	ran   []string // the commands so far
 }
 
-// liveAccount is the uid of the service account of the fake nodes' pods.
-const liveAccount = "live"
+// Uids of the service account of the fake nodes' pods, and of one that is gone.
+const (
+	liveAccount    = "live"
+	deletedAccount = "deleted"
+)
 
 // serviceAccounts is a client of an API that has one service account.
 func serviceAccounts(t *testing.T) *kubernetes.Clientset {
@@ -138,7 +141,8 @@ func (n *fakeNode) issue() {
 	f := n.flags()
 	token := claims{Issuer: f.Issuers[0], Audience: f.audiences(), IssuedAt: time.Now().Unix()}
 	token.Kubernetes.ServiceAccount.UID = liveAccount
-	n.tokens = append(n.tokens[:0:0], token)
+	n.tokens = slices.DeleteFunc(n.tokens, func(c claims) bool { return c.Kubernetes.ServiceAccount.UID != deletedAccount })
+	n.tokens = append(n.tokens, token)
 }
 
 // pass makes what should have happened by now.
@@ -173,7 +177,7 @@ func (f *fakeCluster) invariants() {
 		}
 		accepts := server.flags()
 		for _, n := range f.nodes {
-			tokens := slices.Clone(n.tokens)
+			tokens := slices.DeleteFunc(slices.Clone(n.tokens), func(c claims) bool { return c.Kubernetes.ServiceAccount.UID == deletedAccount })
 			if n.serving {
 				tokens = append(tokens, claims{Issuer: n.flags().Issuers[0], Audience: n.flags().audiences()})
 			}
@@ -766,20 +770,8 @@ func TestTokenOfADeletedServiceAccount(t *testing.T) {
 			t.Fatal(err)
 		}
 		void := claims{Issuer: testIssuer, Audience: node.flags().audiences(), IssuedAt: time.Now().Unix()}
-		void.Kubernetes.ServiceAccount.UID = "deleted"
-		exec := c.nodes[0].Exec
-		c.nodes[0].Exec = func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
-			f.mu.Lock()
-			if !slices.ContainsFunc(node.tokens, func(c claims) bool { return c.Kubernetes.ServiceAccount.UID == "deleted" }) && node.flags().Issuers[0] != testIssuer {
-				node.tokens = append(node.tokens, void)
-			}
-			f.mu.Unlock()
-			err := exec(ctx, in, out, command, args...)
-			f.mu.Lock()
-			node.tokens = slices.DeleteFunc(node.tokens, func(c claims) bool { return c.Kubernetes.ServiceAccount.UID == "deleted" })
-			f.mu.Unlock()
-			return err
-		}
+		void.Kubernetes.ServiceAccount.UID = deletedAccount
+		node.tokens = append(node.tokens, void)
 		if err := unset(t.Context(), c, options(t)); err != nil {
 			t.Error(err)
 		}
