@@ -26,6 +26,9 @@ import (
 	"github.com/openirsa/openirsa/pkg/emulator"
 )
 
+// version is set by the linker; see the Makefile.
+var version string
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
@@ -133,6 +136,9 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 }
 
 func programVersion() string {
+	if version != "" {
+		return version
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
