@@ -179,6 +179,18 @@ func TestWebhookArguments(t *testing.T) {
 	}
 }
 
+// A webhook that cannot reach the API server yet has no certificate. It is not
+// ready, but it would not help to restart it, later and later each time.
+func TestWebhookProbes(t *testing.T) {
+	c := find[appsv1.Deployment](t, webhook(t, deploy.WebhookParams{}), "Deployment", deploy.WebhookName).Spec.Template.Spec.Containers[0]
+	if p := c.ReadinessProbe.HTTPGet; p.Path != "/readyz" || p.Port.String() != "https" || p.Scheme != corev1.URISchemeHTTPS {
+		t.Errorf("readiness by %+v", p)
+	}
+	if p := c.LivenessProbe.HTTPGet; p.Path != "/healthz" || p.Port.String() != "metrics" || p.Scheme != "" {
+		t.Errorf("liveness by %+v, want one that needs no certificate", p)
+	}
+}
+
 func TestEmulatorVolume(t *testing.T) {
 	local := emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "n1"})
 	pv := find[corev1.PersistentVolume](t, local, "PersistentVolume", "openirsa-emulator")
