@@ -241,35 +241,17 @@ func (p *publisher) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the caller's ARN %q: %w", aws.ToString(who.Arn), err)
 	}
-	iss, err := s3Issuer(ctx, p.bucket, p.prefix, cfg.Region)
+	iss, err := publish.Issuer(ctx, p.bucket, p.prefix, cfg.Region)
 	if err != nil {
 		return err
 	}
 	p.to = publish.S3{
-		Client: s3.NewFromConfig(cfg, pathStyle), Account: aws.ToString(who.Account), Partition: self.Partition,
+		Client: s3.NewFromConfig(cfg, publish.PathStyle), Account: aws.ToString(who.Account), Partition: self.Partition,
 		Region: cfg.Region, Bucket: p.bucket, Prefix: p.prefix, DocumentsOnly: p.documentsOnly,
 	}
-	p.anonymous = s3.NewFromConfig(cfg, pathStyle, func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
+	p.anonymous = s3.NewFromConfig(cfg, publish.PathStyle, func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
 	p.iss = iss
 	return nil
-}
-
-// pathStyle addresses buckets by path where an endpoint is configured, which need
-// not have a name for each bucket.
-func pathStyle(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil }
-
-// s3Issuer is the issuer of documents in a bucket. Where S3's endpoints are is
-// the SDK's knowledge; an endpoint that was configured has no part in it.
-func s3Issuer(ctx context.Context, bucket, prefix, region string) (issuer.URL, error) {
-	endpoint, err := s3.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, s3.EndpointParameters{Region: &region})
-	if err != nil {
-		return issuer.URL{}, fmt.Errorf("finding the S3 endpoint of region %q: %w", region, err)
-	}
-	suffix, ok := strings.CutPrefix(endpoint.URI.Host, "s3."+region+".")
-	if !ok {
-		return issuer.URL{}, fmt.Errorf("region %q: S3 is at %s there, which has no address for each bucket", region, endpoint.URI.Host)
-	}
-	return issuer.S3(bucket, region, suffix, prefix)
 }
 
 // publish makes the published documents those of the keys.

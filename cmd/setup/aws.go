@@ -21,7 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 
-	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/publish"
 )
 
 // defaultRegion is that of the emulator's buckets unless a region is set.
@@ -77,8 +77,8 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 	acct.cfg = cfg
 	acct.Region = cfg.Region
 	acct.IAM = iam.NewFromConfig(cfg)
-	acct.S3 = s3.NewFromConfig(cfg)
-	acct.Anonymous = s3.NewFromConfig(cfg, func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
+	acct.S3 = s3.NewFromConfig(cfg, publish.PathStyle)
+	acct.Anonymous = s3.NewFromConfig(cfg, publish.PathStyle, func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
 
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
@@ -91,20 +91,6 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 	}
 	acct.ID, acct.Partition = *who.Account, self.Partition
 	return acct, nil
-}
-
-// s3Issuer is the issuer of documents in a bucket. Where S3's endpoints are is
-// the SDK's knowledge; an endpoint of the emulator has no part in it.
-func s3Issuer(ctx context.Context, bucket, prefix, region string) (issuer.URL, error) {
-	endpoint, err := s3.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, s3.EndpointParameters{Region: &region})
-	if err != nil {
-		return issuer.URL{}, fmt.Errorf("finding the S3 endpoint of region %q: %w", region, err)
-	}
-	suffix, ok := strings.CutPrefix(endpoint.URI.Host, "s3."+region+".")
-	if !ok {
-		return issuer.URL{}, fmt.Errorf("region %q: S3 is at %s there, which has no address for each bucket", region, endpoint.URI.Host)
-	}
-	return issuer.S3(bucket, region, suffix, prefix)
 }
 
 // callCount counts the calls to AWS.

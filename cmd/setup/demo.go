@@ -127,7 +127,7 @@ func (d *demo) chain(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	iss, err := s3Issuer(ctx, bucket, "", d.acct.Region)
+	iss, err := publish.Issuer(ctx, bucket, "", d.acct.Region)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/publish"
 )
 
 // upOptions are the flags of `up`.
@@ -223,7 +224,7 @@ func (p place) issuer(ctx context.Context, account, region string) (issuer.URL, 
 	if err != nil {
 		return issuer.URL{}, err
 	}
-	return s3Issuer(ctx, bucket, prefix, region)
+	return publish.Issuer(ctx, bucket, prefix, region)
 }
 
 // checkAWS refuses to touch what belongs to others.

@@ -87,6 +87,25 @@ var (
 	ErrAccountBlock = errors.New("S3 Block Public Access is on for the whole account")
 )
 
+// Issuer is the issuer of documents in a bucket. Where S3 is in a region is the
+// SDK's knowledge (its partitions); an endpoint that was configured has no part
+// in it.
+func Issuer(ctx context.Context, bucket, prefix, region string) (issuer.URL, error) {
+	endpoint, err := s3.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, s3.EndpointParameters{Region: &region})
+	if err != nil {
+		return issuer.URL{}, fmt.Errorf("finding the S3 endpoint of region %q: %w", region, err)
+	}
+	suffix, ok := strings.CutPrefix(endpoint.URI.Host, "s3."+region+".")
+	if !ok {
+		return issuer.URL{}, fmt.Errorf("region %q: S3 is at %s there, which has no address for each bucket", region, endpoint.URI.Host)
+	}
+	return issuer.S3(bucket, region, suffix, prefix)
+}
+
+// PathStyle is an option of clients that addresses buckets by path where an
+// endpoint is configured, which need not have a host name for each bucket.
+func PathStyle(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil }
+
 // Exists reports whether the bucket is there and belongs to the account. The
 // error wraps [ErrForeignBucket] or [ErrWrongRegion].
 func (b S3) Exists(ctx context.Context) (bool, error) {
