@@ -356,25 +356,27 @@ func (r *round) take(res result) {
 	}
 	s.read = res.read
 	iss := s.cluster.Issuer
-	r.mu.Lock()
-	first, faultBefore := !s.tried, s.fault
-	if first {
-		s.tried = true
-		r.untried--
-	}
+	first := !s.tried
 	if res.err == nil {
-		if s.good.IsZero() {
-			r.serving++
-		}
-		s.good, s.fault = r.now(), ""
-	} else {
-		s.fault = res.err.Error()
-		if faultBefore == "" {
-			s.broken = r.now()
+		if r.Handler.Differs(iss, res.docs) {
+			r.changes[iss] = res.docs
+			level := slog.LevelInfo
+			if first {
+				level = slog.LevelDebug
+			}
+			r.Log.Log(context.Background(), level, "the keys have changed", "issuer", iss, "kids", res.kids)
+		} else {
+			delete(r.changes, iss)
 		}
 	}
-	loaded := first && r.untried == 0
-	r.mu.Unlock()
+	loaded := first && r.untried == 1
+	if loaded {
+		r.flush(true) // before the status says so
+	}
+	faultBefore := r.note(s, res.err)
+	if loaded {
+		r.Log.Info("all clusters have been read", "clusters", len(r.clusters), "served", r.Handler.Len(), "took", time.Since(r.started).Round(time.Millisecond))
+	}
 
 	if s.blind && r.watcher.notify != nil {
 		for _, name := range s.cluster.files() {
@@ -396,16 +398,6 @@ func (r *round) take(res result) {
 		if faultBefore != "" {
 			r.Log.Info("the keys can be read again", "issuer", iss)
 		}
-		r.changes[iss] = res.docs
-		if r.Handler.Differs(iss, res.docs) {
-			level := slog.LevelInfo
-			if first {
-				level = slog.LevelDebug
-			}
-			r.Log.Log(context.Background(), level, "the keys have changed", "issuer", iss, "kids", res.kids)
-		} else {
-			delete(r.changes, iss)
-		}
 	}
 	// Not all at the same moment.
 	s.next = time.Now().Add(wait - wait/10 + rand.N(wait/5))
@@ -413,10 +405,29 @@ func (r *round) take(res result) {
 		s.again = false
 		r.enqueue(s)
 	}
-	if loaded {
-		r.flush(true)
-		r.Log.Info("all clusters have been read", "clusters", len(r.clusters), "served", r.Handler.Len(), "took", time.Since(r.started).Round(time.Millisecond))
+}
+
+// note puts the end of a reading into the status. The result is the fault that
+// was there before.
+func (r *round) note(s *state, err error) (before string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !s.tried {
+		s.tried = true
+		r.untried--
 	}
+	before = s.fault
+	if err != nil {
+		if s.fault = err.Error(); before == "" {
+			s.broken = r.now()
+		}
+		return before
+	}
+	if s.good.IsZero() {
+		r.serving++
+	}
+	s.good, s.fault = r.now(), ""
+	return before
 }
 
 // watch asks to be told of changes of the cluster's files.
