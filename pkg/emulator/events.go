@@ -294,8 +294,21 @@ func sourceIP(r *http.Request) string {
 	return strings.Trim(host, "[]")
 }
 
+// maxEventText bounds the texts of an event, in bytes: what clients send in may
+// be longer than anybody reads.
+const maxEventText = 4096
+
+func clip(text *string) {
+	if len(*text) > maxEventText {
+		*text = strings.ToValidUTF8((*text)[:maxEventText], "") + "..."
+	}
+}
+
 // record keeps an event and logs it.
 func (s *Server) record(e entry) {
+	for _, text := range []*string{&e.Caller, &e.Resource, &e.Reason, &e.Issuer, &e.Subject, &e.Audience} {
+		clip(text)
+	}
 	s.events.add(e)
 	level := slog.LevelDebug
 	if e.Decision == Deny {

@@ -218,6 +218,15 @@ func removeTags(tags []tag, keys []string, exact bool) []tag {
 	})
 }
 
+// tagPage is the result of the operations that list tags.
+func tagPage(p page, tags []tag) func(*xmlWriter) {
+	found, marker := cut(p, slices.Clone(tags), func(t tag) string { return t.Key })
+	return func(x *xmlWriter) {
+		writeTags(x, found)
+		writePage(x, marker)
+	}
+}
+
 func writeTags(x *xmlWriter, tags []tag) {
 	x.list("Tags", len(tags), func(i int) {
 		x.text("Key", tags[i].Key)

@@ -416,11 +416,7 @@ func (k *entityKind) listTags(s *Server, c *call) (func(*xmlWriter), *awsError) 
 	if e != nil {
 		return nil, e
 	}
-	tags, marker := cut(page, slices.Clone(entity.Tags), func(t tag) string { return t.Key })
-	return func(x *xmlWriter) {
-		writeTags(x, tags)
-		writePage(x, marker)
-	}, nil
+	return tagPage(page, entity.Tags), nil
 }
 
 // write writes what the elements Role, User and Group begin with.
@@ -460,6 +456,21 @@ func (e *entity) deletable() *awsError {
 		return deleteConflict("Cannot delete entity, must delete policies first.")
 	}
 	return nil
+}
+
+func (e *entity) path() string { return e.Path }
+
+// within are the roles, users or groups of m whose path begins with prefix.
+func within[T interface{ path() string }](d *directory, m map[string]T, prefix string) []T {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var found []T
+	for _, v := range m {
+		if strings.HasPrefix(v.path(), prefix) {
+			found = append(found, v)
+		}
+	}
+	return found
 }
 
 // listPermit reads the parameters of an operation that lists a kind, asks

@@ -351,9 +351,5 @@ func (s *Server) listProviderTags(c *call) (func(*xmlWriter), *awsError) {
 	if e != nil {
 		return nil, e
 	}
-	tags, marker := cut(page, slices.Clone(p.Tags), func(t tag) string { return t.Key })
-	return func(x *xmlWriter) {
-		writeTags(x, tags)
-		writePage(x, marker)
-	}, nil
+	return tagPage(page, p.Tags), nil
 }

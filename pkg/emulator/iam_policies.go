@@ -350,13 +350,20 @@ func (s *Server) listPolicyVersions(c *call) (func(*xmlWriter), *awsError) {
 	}, nil
 }
 
-func (s *Server) deletePolicyVersion(c *call) (func(*xmlWriter), *awsError) {
-	arn := c.text("PolicyArn", ruleARN)
-	version := c.text("VersionId", ruleVersion)
+// readVersion reads the parameters PolicyArn and VersionId, and asks whether
+// the caller may do this.
+func (s *Server) readVersion(c *call) (arn, version string, e *awsError) {
+	arn = c.text("PolicyArn", ruleARN)
+	version = c.text("VersionId", ruleVersion)
 	if e := c.err(); e != nil {
-		return nil, s.invalid(c, e)
+		return "", "", s.invalid(c, e)
 	}
-	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
+	return arn, version, s.permitPolicy(c, arn, policy.Context{})
+}
+
+func (s *Server) deletePolicyVersion(c *call) (func(*xmlWriter), *awsError) {
+	arn, version, e := s.readVersion(c)
+	if e != nil {
 		return nil, e
 	}
 	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) *awsError {
@@ -373,12 +380,8 @@ func (s *Server) deletePolicyVersion(c *call) (func(*xmlWriter), *awsError) {
 }
 
 func (s *Server) setDefaultPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
-	arn := c.text("PolicyArn", ruleARN)
-	version := c.text("VersionId", ruleVersion)
-	if e := c.err(); e != nil {
-		return nil, s.invalid(c, e)
-	}
-	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
+	arn, version, e := s.readVersion(c)
+	if e != nil {
 		return nil, e
 	}
 	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) *awsError {
@@ -481,9 +484,5 @@ func (s *Server) listPolicyTags(c *call) (func(*xmlWriter), *awsError) {
 	if e != nil {
 		return nil, e
 	}
-	tags, marker := cut(page, slices.Clone(p.Tags), func(t tag) string { return t.Key })
-	return func(x *xmlWriter) {
-		writeTags(x, tags)
-		writePage(x, marker)
-	}, nil
+	return tagPage(page, p.Tags), nil
 }

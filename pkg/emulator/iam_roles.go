@@ -198,15 +198,7 @@ func (s *Server) listRoles(c *call) (func(*xmlWriter), *awsError) {
 	if e != nil {
 		return nil, e
 	}
-	var found []*role
-	s.iam.read(func() {
-		for _, r := range s.iam.roles {
-			if strings.HasPrefix(r.Path, prefix) {
-				found = append(found, r)
-			}
-		}
-	})
-	found, marker := cut(page, found, func(r *role) string { return r.Name })
+	found, marker := cut(page, within(s.iam, s.iam.roles, prefix), func(r *role) string { return r.Name })
 	return func(x *xmlWriter) {
 		x.list("Roles", len(found), func(i int) { found[i].writeRole(x, true) })
 		writePage(x, marker)

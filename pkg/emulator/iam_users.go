@@ -113,15 +113,7 @@ func (s *Server) listUsers(c *call) (func(*xmlWriter), *awsError) {
 	if e != nil {
 		return nil, e
 	}
-	var found []*user
-	s.iam.read(func() {
-		for _, u := range s.iam.users {
-			if strings.HasPrefix(u.Path, prefix) {
-				found = append(found, u)
-			}
-		}
-	})
-	found, marker := cut(page, found, func(u *user) string { return u.Name })
+	found, marker := cut(page, within(s.iam, s.iam.users, prefix), func(u *user) string { return u.Name })
 	return func(x *xmlWriter) {
 		x.list("Users", len(found), func(i int) { found[i].write(x, "User") })
 		writePage(x, marker)
@@ -322,15 +314,7 @@ func (s *Server) listGroups(c *call) (func(*xmlWriter), *awsError) {
 	if e != nil {
 		return nil, e
 	}
-	var found []*group
-	s.iam.read(func() {
-		for _, g := range s.iam.groups {
-			if strings.HasPrefix(g.Path, prefix) {
-				found = append(found, g)
-			}
-		}
-	})
-	return writeGroups(page, found), nil
+	return writeGroups(page, within(s.iam, s.iam.groups, prefix)), nil
 }
 
 func writeGroups(p page, found []*group) func(*xmlWriter) {

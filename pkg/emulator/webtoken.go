@@ -108,7 +108,7 @@ const (
 )
 
 // tokenHeaders remembers headers by their encoded form: all tokens of a
-// cluster have the same.
+// cluster have the same. Long ones, which no cluster makes, are not worth it.
 type tokenHeaders struct {
 	mu   sync.Mutex
 	seen generations[tokenHeader]
@@ -122,7 +122,7 @@ func (c *tokenHeaders) parse(encoded string) (tokenHeader, *tokenFault) {
 		return h, nil
 	}
 	h, fault := parseTokenHeader(encoded)
-	if fault == nil {
+	if fault == nil && len(encoded) <= 512 {
 		c.mu.Lock()
 		c.seen.put(strings.Clone(encoded), h)
 		c.mu.Unlock()
