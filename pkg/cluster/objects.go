@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,7 +19,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/openirsa/openirsa/pkg/plan"
 )
@@ -49,6 +52,10 @@ func name(o *unstructured.Unstructured) string {
 func (c *Cluster) resource(o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	gvk := o.GroupVersionKind()
 	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if meta.IsNoMatchError(err) { // the list of resources is kept, also one that a failed request has cut short
+		c.mapper.Reset()
+		mapping, err = c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("looking up %s in cluster %s: %w", gvk.Kind, c.Name, err)
 	}
@@ -65,9 +72,13 @@ func (c *Cluster) resource(o *unstructured.Unstructured) (dynamic.ResourceInterf
 // apply under the field manager [Manager]. What differs is found by a dry run
 // of the same apply, so that an object which is already as wanted has no step.
 func (c *Cluster) Apply(ctx context.Context, objs []*unstructured.Unstructured, link string) ([]plan.Step, error) {
+	going, err := c.going(ctx, objs)
+	if err != nil {
+		return nil, err
+	}
 	steps := make([]plan.Step, len(objs))
 	decide := func(ctx context.Context, i int) error {
-		step, err := c.apply(ctx, objs[i], link)
+		step, err := c.apply(ctx, objs[i], link, going[objs[i].GetNamespace()])
 		if err != nil {
 			return fmt.Errorf("comparing %s with cluster %s: %w", name(objs[i]), c.Name, err)
 		}
@@ -85,12 +96,37 @@ func (c *Cluster) Apply(ctx context.Context, objs []*unstructured.Unstructured, 
 	return slices.DeleteFunc(steps, func(s plan.Step) bool { return s.Do == nil }), nil
 }
 
-// apply decides about one object. The step has no Do if there is nothing to do.
-func (c *Cluster) apply(ctx context.Context, o *unstructured.Unstructured, link string) (plan.Step, error) {
+// going are those of the objects' namespaces that are being deleted. What is
+// in them now will not be there soon.
+func (c *Cluster) going(ctx context.Context, objs []*unstructured.Unstructured) (map[string]bool, error) {
+	going := make(map[string]bool)
+	for _, o := range objs {
+		namespace := o.GetNamespace()
+		if _, known := going[namespace]; known || namespace == "" {
+			continue
+		}
+		ns, err := retry(ctx, func() (*corev1.Namespace, error) {
+			return c.client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+		})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("reading namespace %s of cluster %s: %w", namespace, c.Name, err)
+		}
+		going[namespace] = err == nil && ns.DeletionTimestamp != nil
+	}
+	return going, nil
+}
+
+// apply decides about one object, which is in a namespace that is going or
+// not. The step has no Do if there is nothing to do.
+func (c *Cluster) apply(ctx context.Context, o *unstructured.Unstructured, link string, going bool) (plan.Step, error) {
 	step := plan.Step{Link: link, Summary: name(o), Do: func(ctx context.Context) error { return c.applyNow(ctx, o) }}
 	r, err := c.resource(o)
 	if err != nil {
 		return plan.Step{}, err
+	}
+	if going {
+		step.Action = plan.Create
+		return step, nil
 	}
 	live, err := retry(ctx, func() (*unstructured.Unstructured, error) { return r.Get(ctx, o.GetName(), metav1.GetOptions{}) })
 	if apierrors.IsNotFound(err) || err == nil && live.GetDeletionTimestamp() != nil {
@@ -133,6 +169,14 @@ func (c *Cluster) applyNow(ctx context.Context, o *unstructured.Unstructured) er
 	}
 	if err := c.gone(ctx, o); err != nil { // if it is being deleted
 		return err
+	}
+	if o.GetNamespace() != "" {
+		namespace := &unstructured.Unstructured{}
+		namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+		namespace.SetName(o.GetNamespace())
+		if err := c.gone(ctx, namespace); err != nil {
+			return err
+		}
 	}
 	deadline := time.Now().Add(goneWait)
 	for {
@@ -228,8 +272,7 @@ func fields(o *unstructured.Unstructured) map[string]string {
 }
 
 // Delete removes those of the objects that are there, the last first, and
-// waits until each is gone, a namespace with all it holds. Objects of kinds
-// that the cluster does not know are not there.
+// waits until each is gone, a namespace with all it holds.
 func (c *Cluster) Delete(ctx context.Context, objs []*unstructured.Unstructured, link string) ([]plan.Step, error) {
 	steps := make([]plan.Step, len(objs))
 	g, gctx := errgroup.WithContext(ctx)
@@ -237,9 +280,6 @@ func (c *Cluster) Delete(ctx context.Context, objs []*unstructured.Unstructured,
 	for i, o := range objs {
 		g.Go(func() error {
 			r, err := c.resource(o)
-			if meta.IsNoMatchError(err) {
-				return nil
-			}
 			if err != nil {
 				return err
 			}
@@ -324,7 +364,14 @@ func whyStill(o *unstructured.Unstructured) string {
 // namespace is left out.
 func (c *Cluster) Owned(ctx context.Context) ([]*unstructured.Unstructured, error) {
 	lists, err := retry(ctx, func() ([]*metav1.APIResourceList, error) { return c.client.Discovery().ServerPreferredResources() })
-	if err != nil && len(lists) == 0 { // an aggregated API that does not answer is not ours
+	if failed, ok := errors.AsType[*discovery.ErrGroupDiscoveryFailed](err); ok {
+		// An aggregated API that does not answer has nothing of ours.
+		maps.DeleteFunc(failed.Groups, func(gv schema.GroupVersion, _ error) bool { return !scheme.Scheme.IsGroupRegistered(gv.Group) })
+		if len(failed.Groups) == 0 {
+			err = nil
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("listing the resources of cluster %s: %w", c.Name, err)
 	}
 	var mu sync.Mutex

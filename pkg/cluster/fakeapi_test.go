@@ -1,0 +1,453 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/applyconfigurations"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/openirsa/openirsa/pkg/issuer"
+)
+
+// fakeAPI is an API server as far as this package can tell: objects with
+// Kubernetes' own field manager for server-side apply, dry runs, namespaces
+// that need a while to be gone.
+type fakeAPI struct {
+	t      *testing.T
+	server *httptest.Server
+
+	mu       sync.Mutex
+	objects  map[string]runtime.Object // by path
+	gone     map[string]int            // how many more times a deleted object is seen, by path
+	lingers  int                       // the same for a namespace
+	version  int
+	writes   []string // what changed something
+	requests int
+	failAt   int  // the number of requests until one fails; negative: none
+	after    bool // it fails after it was done
+	failed   bool
+	denied   map[string]bool // "verb resource" that SelfSubjectAccessReview refuses
+	issuer   string          // empty: no discovery document
+}
+
+var served = map[schema.GroupVersion][]metav1.APIResource{
+	{Version: "v1"}: {
+		{Name: "namespaces", Kind: "Namespace"},
+		{Name: "configmaps", Kind: "ConfigMap", Namespaced: true},
+		{Name: "serviceaccounts", Kind: "ServiceAccount", Namespaced: true},
+		{Name: "secrets", Kind: "Secret", Namespaced: true},
+		{Name: "services", Kind: "Service", Namespaced: true},
+		{Name: "pods", Kind: "Pod", Namespaced: true},
+		{Name: "nodes", Kind: "Node"},
+		{Name: "persistentvolumes", Kind: "PersistentVolume"},
+	},
+	{Group: "apps", Version: "v1"}:                         {{Name: "deployments", Kind: "Deployment", Namespaced: true}},
+	{Group: "rbac.authorization.k8s.io", Version: "v1"}:    {{Name: "clusterroles", Kind: "ClusterRole"}},
+	{Group: "admissionregistration.k8s.io", Version: "v1"}: {{Name: "mutatingwebhookconfigurations", Kind: "MutatingWebhookConfiguration"}},
+}
+
+// newAPI is a fake and a Cluster that is connected to it through a kubeconfig.
+func newAPI(t *testing.T) (*fakeAPI, *Cluster) {
+	t.Helper()
+	f := &fakeAPI{t: t, objects: map[string]runtime.Object{}, gone: map[string]int{}, denied: map[string]bool{}, failAt: -1, issuer: oldIssuer}
+	f.server = httptest.NewServer(f)
+	t.Cleanup(f.server.Close)
+	f.put("/api/v1/namespaces/default", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+	c, err := Connect(t.Context(), Options{Kubeconfig: f.kubeconfig(t, "remote")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, c
+}
+
+// kubeconfig is a file whose current context, of that name, is the fake.
+func (f *fakeAPI) kubeconfig(t *testing.T, context string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config")
+	text := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":%q,"contexts":[{"name":%[1]q,"context":{"cluster":"c-%[1]s","user":"u"}}],
+"clusters":[{"name":"c-%[1]s","cluster":{"server":%q}}],"users":[{"name":"u","user":{}}]}`, context, f.server.URL)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// put is an object of somebody else's.
+func (f *fakeAPI) put(path string, o runtime.Object) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stamp(o)
+	f.objects[path] = o
+}
+
+func (f *fakeAPI) stamp(o runtime.Object) {
+	f.version++
+	m, err := meta.Accessor(o)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	m.SetResourceVersion(strconv.Itoa(f.version))
+	if d, ok := o.(*appsv1.Deployment); ok { // kube-controller-manager is quick
+		d.Status = appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}
+	}
+}
+
+// took returns what has been written since the last time.
+func (f *fakeAPI) took() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w := f.writes
+	f.writes = nil
+	return w
+}
+
+func (f *fakeAPI) paths() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.objects))
+}
+
+func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests++
+	fail := f.failAt == 0
+	f.failAt--
+	if fail {
+		f.failed = true
+	}
+	if fail && !f.after {
+		f.send(w, nil, apierrors.NewInternalError(fmt.Errorf("this request fails")))
+		return
+	}
+	o, err := f.serve(r)
+	if fail {
+		err = apierrors.NewInternalError(fmt.Errorf("the answer to this request is lost"))
+	}
+	f.send(w, o, err)
+}
+
+func (f *fakeAPI) send(w http.ResponseWriter, o any, err error) {
+	code := http.StatusOK
+	if err != nil {
+		status, ok := err.(apierrors.APIStatus)
+		if !ok {
+			status = apierrors.NewInternalError(err)
+		}
+		s := status.Status()
+		s.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+		o, code = &s, int(s.Code)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	if err := json.NewEncoder(w).Encode(o); err != nil {
+		f.t.Error(err)
+	}
+}
+
+func notFound(path string) error {
+	return apierrors.NewNotFound(schema.GroupResource{}, path)
+}
+
+func (f *fakeAPI) serve(r *http.Request) (any, error) {
+	path := r.URL.Path
+	switch path {
+	case "/version":
+		return map[string]string{"major": "1", "minor": "37", "gitVersion": "v1.37.2"}, nil
+	case jwksPath:
+		return map[string]any{"keys": []any{}}, nil
+	case issuer.DiscoveryPath:
+		if f.issuer == "" {
+			return nil, notFound(path)
+		}
+		return map[string]string{"issuer": f.issuer}, nil
+	case "/api":
+		return &metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}}, nil
+	case "/apis":
+		list := &metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
+		for gv := range served {
+			if gv.Group != "" {
+				v := metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version}
+				list.Groups = append(list.Groups, metav1.APIGroup{Name: gv.Group, Versions: []metav1.GroupVersionForDiscovery{v}, PreferredVersion: v})
+			}
+		}
+		return list, nil
+	case "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
+		o, err := decode(r)
+		if err != nil {
+			return nil, err
+		}
+		review := o.(*authorizationv1.SelfSubjectAccessReview)
+		key := ""
+		if a := review.Spec.ResourceAttributes; a != nil {
+			key = a.Verb + " " + a.Resource
+		} else {
+			key = review.Spec.NonResourceAttributes.Verb + " " + review.Spec.NonResourceAttributes.Path
+		}
+		review.Status.Allowed = !f.denied[key]
+		return typed(review, authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview")), nil
+	}
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	var gv schema.GroupVersion
+	var base string
+	switch {
+	case len(parts) >= 2 && parts[0] == "api":
+		gv, base, parts = schema.GroupVersion{Version: parts[1]}, "/api/"+parts[1], parts[2:]
+	case len(parts) >= 3 && parts[0] == "apis":
+		gv, base, parts = schema.GroupVersion{Group: parts[1], Version: parts[2]}, "/apis/"+parts[1]+"/"+parts[2], parts[3:]
+	}
+	resources, ok := served[gv]
+	if !ok {
+		return nil, notFound(path)
+	}
+	if len(parts) == 0 {
+		list := &metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String()}
+		for _, res := range resources {
+			res.Verbs = metav1.Verbs{"create", "delete", "get", "list", "patch"}
+			list.APIResources = append(list.APIResources, res)
+		}
+		return list, nil
+	}
+	namespace := ""
+	if parts[0] == "namespaces" && len(parts) > 2 {
+		namespace, parts = parts[1], parts[2:]
+	}
+	i := slices.IndexFunc(resources, func(res metav1.APIResource) bool { return res.Name == parts[0] })
+	if i < 0 {
+		return nil, notFound(path)
+	}
+	gvk := gv.WithKind(resources[i].Kind)
+	if len(parts) == 1 {
+		if r.Method == http.MethodPost {
+			return f.create(r, gvk, path, namespace)
+		}
+		return f.list(r, gvk, base, namespace, parts[0])
+	}
+	switch r.Method {
+	case http.MethodGet:
+		return f.get(path, gvk)
+	case http.MethodPatch:
+		return f.apply(r, gvk, path, namespace, parts[1])
+	case http.MethodDelete:
+		return f.delete(path, gvk)
+	}
+	return nil, apierrors.NewMethodNotSupported(schema.GroupResource{Resource: parts[0]}, r.Method)
+}
+
+// decode reads a body, as JSON or as protobuf, which typed clients prefer.
+func decode(r *http.Request) (runtime.Object, error) {
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	o, _, err := scheme.Codecs.UniversalDeserializer().Decode(b, nil, nil)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	return o, nil
+}
+
+// typed puts the kind into an object, which typed objects lack.
+func typed(o runtime.Object, gvk schema.GroupVersionKind) runtime.Object {
+	o = o.DeepCopyObject()
+	o.GetObjectKind().SetGroupVersionKind(gvk)
+	return o
+}
+
+// see counts down the life of a deleted object.
+func (f *fakeAPI) see(path string) {
+	left, ok := f.gone[path]
+	if !ok {
+		return
+	}
+	if left > 0 {
+		f.gone[path]--
+		return
+	}
+	delete(f.gone, path)
+	maps.DeleteFunc(f.objects, func(p string, _ runtime.Object) bool {
+		return p == path || strings.Contains(p, path+"/") || inNamespace(p, path)
+	})
+}
+
+func inNamespace(object, namespacePath string) bool {
+	name, ok := strings.CutPrefix(namespacePath, "/api/v1/namespaces/")
+	return ok && strings.Contains(object, "/namespaces/"+name+"/")
+}
+
+func (f *fakeAPI) get(path string, gvk schema.GroupVersionKind) (any, error) {
+	f.see(path)
+	o, ok := f.objects[path]
+	if !ok {
+		return nil, notFound(path)
+	}
+	return typed(o, gvk), nil
+}
+
+func (f *fakeAPI) list(r *http.Request, gvk schema.GroupVersionKind, base, namespace, resource string) (any, error) {
+	selector, err := labels.Parse(r.URL.Query().Get("labelSelector"))
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	items := []any{}
+	for _, path := range slices.Sorted(maps.Keys(f.objects)) {
+		f.see(path)
+		o, ok := f.objects[path]
+		parts := strings.Split(path, "/")
+		if !ok || !strings.HasPrefix(path, base+"/") || parts[len(parts)-2] != resource {
+			continue
+		}
+		m, err := meta.Accessor(o)
+		if err != nil {
+			return nil, err
+		}
+		if (namespace == "" || m.GetNamespace() == namespace) && selector.Matches(labels.Set(m.GetLabels())) {
+			items = append(items, typed(o, gvk))
+		}
+	}
+	return map[string]any{"apiVersion": gvk.GroupVersion().String(), "kind": gvk.Kind + "List", "metadata": map[string]any{}, "items": items}, nil
+}
+
+// canWrite refuses writes to a namespace that is not there or about to go.
+func (f *fakeAPI) canWrite(namespace string) error {
+	if namespace == "" {
+		return nil
+	}
+	o, ok := f.objects["/api/v1/namespaces/"+namespace]
+	if !ok {
+		return notFound(namespace)
+	}
+	if o.(*corev1.Namespace).DeletionTimestamp != nil {
+		f.see("/api/v1/namespaces/" + namespace)
+		err := apierrors.NewForbidden(schema.GroupResource{}, namespace, fmt.Errorf("the namespace is being terminated"))
+		err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+		return err
+	}
+	return nil
+}
+
+func (f *fakeAPI) create(r *http.Request, gvk schema.GroupVersionKind, path, namespace string) (any, error) {
+	if err := f.canWrite(namespace); err != nil {
+		return nil, err
+	}
+	o, err := decode(r)
+	if err != nil {
+		return nil, err
+	}
+	m, err := meta.Accessor(o)
+	if err != nil {
+		return nil, err
+	}
+	m.SetNamespace(namespace)
+	path += "/" + m.GetName()
+	if _, ok := f.objects[path]; ok {
+		return nil, apierrors.NewAlreadyExists(schema.GroupResource{Resource: gvk.Kind}, m.GetName())
+	}
+	f.stamp(o)
+	f.objects[path] = o
+	f.writes = append(f.writes, "create "+path)
+	return typed(o, gvk), nil
+}
+
+func (f *fakeAPI) apply(r *http.Request, gvk schema.GroupVersionKind, path, namespace, name string) (any, error) {
+	if got := r.Header.Get("Content-Type"); got != "application/apply-patch+yaml" {
+		return nil, apierrors.NewBadRequest("content type " + got)
+	}
+	if _, ok := f.objects[path]; !ok { // as NamespaceLifecycle has it: updates go through
+		if err := f.canWrite(namespace); err != nil {
+			return nil, err
+		}
+	}
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	var patch unstructured.Unstructured
+	if err := json.Unmarshal(b, &patch.Object); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	live, ok := f.objects[path]
+	if !ok {
+		if live, err = scheme.Scheme.New(gvk); err != nil {
+			return nil, err
+		}
+	}
+	live = typed(live, gvk)
+	m, err := meta.Accessor(live)
+	if err != nil {
+		return nil, err
+	}
+	if m.GetDeletionTimestamp() != nil {
+		f.t.Errorf("%s is applied while it is being deleted", path)
+	}
+	m.SetNamespace(namespace)
+	m.SetName(name)
+	manager, err := managedfields.NewDefaultFieldManager(applyconfigurations.NewTypeConverter(scheme.Scheme), scheme.Scheme, scheme.Scheme, scheme.Scheme, gvk, gvk.GroupVersion(), "", nil)
+	if err != nil {
+		return nil, err
+	}
+	q := r.URL.Query()
+	after, err := manager.Apply(live, &patch, q.Get("fieldManager"), q.Get("force") == "true")
+	if err != nil {
+		return nil, err
+	}
+	if d, isDeployment := after.(*appsv1.Deployment); isDeployment && ok {
+		if was := live.(*appsv1.Deployment); !labels.Equals(was.Spec.Selector.MatchLabels, d.Spec.Selector.MatchLabels) {
+			return nil, apierrors.NewInvalid(gvk.GroupKind(), name, nil)
+		}
+	}
+	if q.Get("dryRun") == "All" {
+		return typed(after, gvk), nil
+	}
+	f.stamp(after)
+	f.objects[path] = after
+	f.writes = append(f.writes, "apply "+path)
+	return typed(after, gvk), nil
+}
+
+func (f *fakeAPI) delete(path string, gvk schema.GroupVersionKind) (any, error) {
+	f.see(path)
+	o, ok := f.objects[path]
+	if !ok {
+		return nil, notFound(path)
+	}
+	f.writes = append(f.writes, "delete "+path)
+	m, err := meta.Accessor(o)
+	if err != nil {
+		return nil, err
+	}
+	if gvk.Kind == "Namespace" {
+		if m.GetDeletionTimestamp() != nil {
+			return nil, apierrors.NewConflict(schema.GroupResource{Resource: "namespaces"}, m.GetName(), fmt.Errorf("it is being deleted"))
+		}
+		m.SetDeletionTimestamp(new(metav1.NewTime(time.Now())))
+		f.gone[path] = f.lingers
+		return typed(o, gvk), nil
+	}
+	delete(f.objects, path)
+	return typed(o, gvk), nil
+}
