@@ -1,10 +1,15 @@
 package emulator_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha1"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -15,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
 )
@@ -321,6 +327,84 @@ func TestStrict(t *testing.T) {
 		last := events[len(events)-1]
 		if text := last.Reason + strings.Join(last.Warnings, ""); !strings.Contains(text, c.reason) {
 			t.Errorf("%s: event %q has no %q", c.address, text, c.reason)
+		}
+	}
+}
+
+// TestAlgorithms: STS takes six algorithms, signed here by another library.
+func TestAlgorithms(t *testing.T) {
+	t.Parallel()
+	a, idp := start(t, emulator.Config{})
+	idp.register()
+	role := a.Role("R", idp.usual())
+	secret := []byte(strings.Repeat("s", 64))
+	p384, p521 := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)), must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader))
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set []map[string]any
+	for kid, key := range map[string]any{"rsa": keyOne().Public(), "p256": keyEC().Public(), "p384": p384.Public(), "p521": p521.Public(), "ed": ed.Public(), "oct": secret} {
+		b, err := jose.JSONWebKey{Key: key, KeyID: kid}.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var jwk map[string]any
+		if err := json.Unmarshal(b, &jwk); err != nil {
+			t.Fatal(err)
+		}
+		set = append(set, jwk)
+	}
+	idp.publish(set...)
+	body, _ := json.Marshal(idp.claims())
+	for _, c := range []struct {
+		alg jose.SignatureAlgorithm
+		kid string
+		key any
+		ok  bool
+	}{
+		{jose.RS256, "rsa", keyOne(), true},
+		{jose.RS384, "rsa", keyOne(), true},
+		{jose.RS512, "rsa", keyOne(), true},
+		{jose.ES256, "p256", keyEC(), true},
+		{jose.ES384, "p384", p384, true},
+		{jose.ES512, "p521", p521, true},
+		{jose.PS256, "rsa", keyOne(), false},
+		{jose.EdDSA, "ed", ed, false},
+		{jose.HS256, "oct", secret, false},
+		{jose.ES256, "p384", keyEC(), false}, // the kid of a key on another curve
+	} {
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: c.alg, Key: jose.JSONWebKey{Key: c.key, KeyID: c.kid}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jws, err := signer.Sign(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := jws.CompactSerialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = assume(t, a, role, token)
+		switch {
+		case c.ok && err != nil:
+			t.Errorf("%s: %v; %s", c.alg, err, a.LastDenial().Reason)
+		case !c.ok && c.kid == "p384":
+			refused(t, err, 400, "InvalidIdentityToken", notValidated)
+		case !c.ok:
+			refused(t, err, 400, "InvalidIdentityToken", notJWT)
+		}
+		if c.alg == jose.RS256 || c.alg == jose.ES512 { // any change breaks it
+			for _, i := range []int{len(token) / 2, len(token) - 3} {
+				b := []byte(token)
+				if b[i]++; b[i] == '[' || b[i] == '{' || b[i] == ':' {
+					b[i] = 'A'
+				}
+				if _, err := assume(t, a, role, string(b)); err == nil {
+					t.Errorf("%s: accepted with byte %d changed", c.alg, i)
+				}
+			}
 		}
 	}
 }
