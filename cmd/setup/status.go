@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -154,10 +155,8 @@ func (ch *chain) providerStatus(ctx context.Context) error {
 	if !ok {
 		return errors.New("it does not exist")
 	}
-	for _, id := range there.ClientIDs {
-		if id == irsa.Audience {
-			return nil
-		}
+	if slices.Contains(there.ClientIDs, irsa.Audience) {
+		return nil
 	}
 	return fmt.Errorf("its client ids %q lack %q", there.ClientIDs, irsa.Audience)
 }
