@@ -19,8 +19,8 @@ type invocation struct {
 	program string   // default: setup
 	env     []string // "KEY=value", over the default ones
 	within  time.Duration
-	// interrupt, if it is not nil, is called with a function that sends SIGINT to the program.
-	interrupt func(func())
+	// interrupt, if it is not nil, says when the program gets a SIGINT.
+	interrupt *moment
 }
 
 // setup runs setup as a user on a laptop whose kubeconfig has the first cluster as the current one.
@@ -46,6 +46,11 @@ func (v invocation) run(t testing.TB, args ...string) result {
 	cmd := exec.CommandContext(ctx, path, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if v.interrupt != nil {
+		cmd.Stdout = &trigger{Buffer: &stdout, text: v.interrupt.said, do: func() {
+			time.AfterFunc(v.interrupt.wait, func() { _ = cmd.Process.Signal(syscall.SIGINT) })
+		}}
+	}
 	cmd.Env = append(v.base(), v.env...)
 	cmd.Dir = home
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -54,8 +59,8 @@ func (v invocation) run(t testing.TB, args ...string) result {
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", v.program, err)
 	}
-	if v.interrupt != nil {
-		v.interrupt(func() { _ = cmd.Process.Signal(syscall.SIGINT) })
+	if v.interrupt != nil && v.interrupt.said == "" {
+		_, _ = cmd.Stdout.Write(nil)
 	}
 	err := cmd.Wait()
 	r := result{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
@@ -70,6 +75,28 @@ func (v invocation) run(t testing.TB, args ...string) result {
 	}
 	t.Logf("$ %s %s    # exit %d, %.1fs\n%s%s", v.program, strings.Join(args, " "), r.code, r.took.Seconds(), r.stdout, r.stderr)
 	return r
+}
+
+// moment is a time in a program's run: so long after it said this; after its start, if it is to say nothing.
+type moment struct {
+	said string
+	wait time.Duration
+}
+
+// trigger does something once, when what was written holds a text.
+type trigger struct {
+	*bytes.Buffer
+	text string
+	do   func()
+}
+
+func (t *trigger) Write(p []byte) (int, error) {
+	n, err := t.Buffer.Write(p)
+	if t.do != nil && strings.Contains(t.Buffer.String(), t.text) {
+		t.do()
+		t.do = nil
+	}
+	return n, err
 }
 
 // base is the environment of a user who has a kubeconfig and, as far as AWS is concerned, nothing at all.

@@ -52,8 +52,9 @@ func (k *kube) snapshot(t testing.TB) *snapshot {
 	s.ClusterWide = lines(`export KUBECONFIG=/etc/kubernetes/admin.conf
 kinds=$(kubectl api-resources --namespaced=false --verbs=list -o name | grep -v -E '^(namespaces|certificatesigningrequests|componentstatuses|nodemetrics)' | paste -sd,)
 kubectl get "$kinds" -o name`)
-	// What kubelet and kubeadm rotate or write again by themselves is not below these.
-	s.Files = lines(`find /etc/kubernetes -type f -exec sha256sum {} +; ls -d /var/lib/* /etc/containerd/*`)
+	// What kubelet and kubeadm rotate or write again by themselves is not below these. /var/lib/cni comes with the
+	// first pod of any kind.
+	s.Files = lines(`find /etc/kubernetes -type f -exec sha256sum {} +; ls -d /var/lib/* /etc/containerd/* | grep -v -x /var/lib/cni`)
 	// An image has several names: kind's import gives it one, and the runtime one by its configuration. Those of the
 	// tests' own images do not count.
 	s.Images = lines(`ctr -n k8s.io images list | awk 'NR > 1 {

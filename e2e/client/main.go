@@ -208,9 +208,11 @@ func watch(ctx context.Context, stdout io.Writer) error {
 	}
 	client := sts.NewFromConfig(cfg)
 	for {
-		// A new client configuration would be a new credential cache: every turn would assume the role anew. Keeping
-		// it is what a program does.
-		out, err := client.GetCallerIdentity(ctx, nil)
+		// The client is kept, and with it its credentials, as a program does. And as a careful program it does not
+		// wait for ever: the other end of its connection may have died without a word.
+		call, cancel := context.WithTimeout(ctx, 3*time.Second)
+		out, err := client.GetCallerIdentity(call, nil)
+		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return nil
