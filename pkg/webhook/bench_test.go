@@ -120,23 +120,31 @@ func newLoad(tb testing.TB, h http.Handler, connections int, body []byte, want s
 		s.ServeTLS(ln, "", "")
 		close(done)
 	}()
+	tb.Cleanup(func() {
+		s.Close()
+		<-done
+	})
+	return connect(tb, ln.Addr().String(), connections, body, want)
+}
+
+// connect makes the connections of a load to a server that is there.
+func connect(tb testing.TB, address string, connections int, body []byte, want string) *load {
+	tb.Helper()
 	l := &load{want: []byte(want)}
+	tb.Cleanup(func() {
+		for _, c := range l.connections {
+			c.Close()
+		}
+	})
 	l.request = fmt.Appendf(nil, "POST /mutate?timeout=5s HTTP/1.1\r\nHost: webhook.openirsa-system.svc\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	for range connections {
-		c, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+		c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 		if err != nil {
 			tb.Fatal(err)
 		}
 		l.connections = append(l.connections, c)
 		l.readers = append(l.readers, bufio.NewReader(c))
 	}
-	tb.Cleanup(func() {
-		for _, c := range l.connections {
-			c.Close()
-		}
-		s.Close()
-		<-done
-	})
 	return l
 }
 

@@ -1,0 +1,255 @@
+package webhook_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/runtime/serializer/streaming"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"github.com/openirsa/openirsa/pkg/webhook"
+)
+
+// manyAccounts is how many service accounts a large cluster has.
+const manyAccounts = 10_000
+
+// manyServiceAccounts is an API server that has nothing but service accounts,
+// half of them with a role, that of the real review among them. It tells of
+// them in the way and the format of real ones: by a watch that begins with the
+// present state, in protobuf, managed fields and all.
+func manyServiceAccounts(tb testing.TB) *httptest.Server {
+	tb.Helper()
+	s := kruntime.NewScheme()
+	if err := metav1.AddMetaToScheme(s); err != nil {
+		tb.Fatal(err)
+	}
+	metav1.AddToGroupVersion(s, schema.GroupVersion{Version: "v1"})
+	codecs := serializer.NewCodecFactory(s)
+	info, ok := kruntime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), kruntime.ContentTypeProtobuf)
+	if !ok {
+		tb.Fatal("no protobuf")
+	}
+	object := codecs.EncoderForVersion(info.Serializer, metav1.SchemeGroupVersion)
+	var stream bytes.Buffer
+	events := streaming.NewEncoder(info.StreamSerializer.Framer.NewFrameWriter(&stream), codecs.EncoderForVersion(info.StreamSerializer.Serializer, schema.GroupVersion{Version: "v1"}))
+	send := func(kind string, o *metav1.PartialObjectMetadata) {
+		raw, err := kruntime.Encode(object, o)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if err := events.Encode(&metav1.WatchEvent{Type: kind, Object: kruntime.RawExtension{Raw: raw}}); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	for i := range manyAccounts {
+		annotations := map[string]string{"kubectl.kubernetes.io/last-applied-configuration": strings.Repeat("{}", 200)}
+		if i%2 == 0 {
+			annotations["eks.amazonaws.com/role-arn"] = fmt.Sprintf("arn:aws:iam::123456789012:role/production-service-%d", i)
+		}
+		namespace, name := fmt.Sprintf("namespace-%d", i%200), fmt.Sprintf("service-account-%d", i)
+		if i == 0 {
+			namespace, name = "shop", "orders-api"
+		}
+		send("ADDED", &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name,
+			UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)), ResourceVersion: strconv.Itoa(1000 + i),
+			Labels:      map[string]string{"app.kubernetes.io/name": fmt.Sprint("app-", i), "app.kubernetes.io/managed-by": "Helm"},
+			Annotations: annotations,
+			ManagedFields: []metav1.ManagedFieldsEntry{{
+				Manager: "helm", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
+				FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{".":{},"f:eks.amazonaws.com/role-arn":{}},"f:labels":{".":{},"f:app.kubernetes.io/name":{}}}}`)},
+			}},
+		}})
+	}
+	send("BOOKMARK", &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		ResourceVersion: strconv.Itoa(2000 + manyAccounts), Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
+	}})
+
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		if r.URL.Path != "/api/v1/serviceaccounts" || q.Get("watch") != "true" {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", kruntime.ContentTypeProtobuf+";stream=watch")
+		if q.Get("sendInitialEvents") == "true" {
+			w.Write(stream.Bytes())
+		}
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}))
+	tb.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server
+}
+
+// TestDirectoryMemory: what is kept of 10,000 service accounts is a few
+// megabytes, a fraction of what there is to know about them.
+func TestDirectoryMemory(t *testing.T) {
+	client, err := metadata.NewForConfig(&rest.Config{Host: manyServiceAccounts(t).URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		for range 3 { // pools are emptied by the second
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	d := &webhook.Directory{Metadata: client}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- d.Run(ctx) }()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	for d.Ready() != nil {
+		if t.Context().Err() != nil {
+			t.Fatal("the directory does not become ready")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n := len(d.Known()); n != manyAccounts/2 {
+		t.Fatalf("%d service accounts with a role, want %d", n, manyAccounts/2)
+	}
+	kept := float64(heap()-before) / (1 << 20)
+	t.Logf("%d service accounts take %.1f MiB", manyAccounts, kept)
+	const most = 10
+	if kept > most {
+		t.Errorf("%d service accounts take %.1f MiB, want at most %d", manyAccounts, kept, most)
+	}
+	runtime.KeepAlive(d)
+}
+
+// BenchmarkMemory runs the program with 10,000 service accounts in its cluster
+// and sends it reviews. It reports the most memory that the process ever had
+// (VmHWM, of which a good part is the program itself). An operation is one
+// life of the program.
+func BenchmarkMemory(b *testing.B) {
+	if runtime.GOOS != "linux" {
+		b.Skip("reads /proc")
+	}
+	dir := b.TempDir()
+	program := filepath.Join(dir, "webhook")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "../../cmd/webhook")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("building the program: %v: %s", err, out)
+	}
+	pair := selfSigned(b)
+	key, err := x509.MarshalECPrivateKey(pair.PrivateKey.(*ecdsa.PrivateKey))
+	if err != nil {
+		b.Fatal(err)
+	}
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, keyFile: {Type: "EC PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	api := manyServiceAccounts(b)
+	var peak, resident float64
+	for b.Loop() {
+		p, r := memoryOfLife(b, program, "--kube-api="+api.URL, "--in-cluster=false", "--tls-cert="+certFile, "--tls-key="+keyFile)
+		peak, resident = max(peak, p), max(resident, r)
+	}
+	b.ReportMetric(peak, "peak-MiB")
+	b.ReportMetric(resident, "resident-MiB")
+	b.ReportMetric(0, "ns/op")
+}
+
+// memoryOfLife runs the program until it is ready, sends it reviews on 16
+// connections, and ends it. It returns the most memory that the process had,
+// and the memory that it had last, in MiB.
+func memoryOfLife(b *testing.B, program string, args ...string) (peak, resident float64) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, append(args, "--port=0", "--metrics-port=0", "--shutdown-delay=0s")...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+	}()
+	address := make(chan string, 1)
+	go func() {
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			if _, rest, ok := strings.Cut(lines.Text(), "msg=listening address="); ok {
+				if where, ok := strings.CutSuffix(rest, " tls=true"); ok {
+					_, port, _ := strings.Cut(where, "]:")
+					address <- "127.0.0.1:" + port
+				}
+			}
+		}
+	}()
+	var at string
+	select {
+	case at = <-address:
+	case <-ctx.Done():
+		b.Fatal("the program does not listen")
+	}
+	insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	defer insecure.CloseIdleConnections()
+	for ready := false; !ready; time.Sleep(20 * time.Millisecond) {
+		if ctx.Err() != nil {
+			b.Fatal("the program does not become ready")
+		}
+		if resp, err := insecure.Get("https://" + at + "/readyz"); err == nil {
+			resp.Body.Close()
+			ready = resp.StatusCode == http.StatusOK
+		}
+	}
+	connect(b, at, 16, realReview(b), `"patchType":"JSONPatch"`).run(b, 200)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		f := strings.Fields(line)
+		for key, into := range map[string]*float64{"VmHWM:": &peak, "VmRSS:": &resident} {
+			if f[0] == key { // proc_pid_status(5): in kB
+				kb, err := strconv.ParseFloat(f[1], 64)
+				if err != nil {
+					b.Fatal(err)
+				}
+				*into = kb / 1024
+			}
+		}
+	}
+	return peak, resident
+}
