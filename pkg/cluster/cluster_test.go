@@ -40,11 +40,11 @@ esac
 	if err := os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	names := ""
+	var names strings.Builder
 	for _, c := range clusters {
-		names += c + "\n" + c + "\n" // one line for each node
+		names.WriteString(c + "\n" + c + "\n") // one line for each node
 	}
-	t.Setenv("CLUSTERS", names)
+	t.Setenv("CLUSTERS", names.String())
 	t.Setenv("PATH", dir+":/usr/bin:/bin")
 	t.Setenv("KIND_EXPERIMENTAL_PROVIDER", "")
 	t.Setenv("KUBECONFIG", filepath.Join(dir, "none"))
