@@ -80,7 +80,7 @@ func manyServiceAccounts(tb testing.TB) *httptest.Server {
 			Annotations: annotations,
 			ManagedFields: []metav1.ManagedFieldsEntry{{
 				Manager: "helm", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
-				FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{".":{},"f:eks.amazonaws.com/role-arn":{}},"f:labels":{".":{},"f:app.kubernetes.io/name":{}}}}`)},
+				FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{".":{},"f:eks.amazonaws.com/role-arn":{}},"f:labels":{".":{},"f:app.kubernetes.io/name":{}}}}`),
 			}},
 		}})
 	}
