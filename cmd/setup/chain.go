@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -50,6 +51,8 @@ func (a *app) connect(ctx context.Context) (*chain, error) {
 	ch.state, err = c.State(ctx)
 	switch {
 	case errors.Is(err, cluster.ErrNoState):
+	case apierrors.IsForbidden(err):
+		return nil, clusterAdvice(fmt.Errorf("%w: %w", cluster.ErrForbidden, err))
 	case err != nil:
 		return nil, clusterAdvice(err)
 	default:

@@ -12,7 +12,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -95,19 +94,27 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 var errKilled = errors.New("killed")
 
-// newFake is a cluster of control planes, each with the manifest of kubeadm and
-// a pod that has been there before.
+// formerManifest is short, because it is read very often.
+const formerManifest = `kind: Pod
+spec:
+  containers:
+  - command:
+    - kube-apiserver
+    - --secure-port=6443
+    - --service-account-issuer=` + oldIssuer + `
+    - --service-account-key-file=/etc/kubernetes/pki/sa.pub
+    image: registry.k8s.io/kube-apiserver:v1.37.2
+`
+
+// newFake is a cluster of control planes, each with a pod that has been there
+// before.
 func newFake(t *testing.T, n int) (*fakeCluster, *Cluster) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/manifests/kubeadm-1.37.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := &fakeCluster{kill: -1}
 	c := &Cluster{Name: "fake", client: serviceAccounts(t)}
 	for i := range n {
 		node := &fakeNode{
-			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: string(text)},
+			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: formerManifest},
 			refuses: func(Flags) bool { return false },
 		}
 		node.start()

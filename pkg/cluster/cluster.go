@@ -131,9 +131,10 @@ func Connect(ctx context.Context, opts Options) (*Cluster, error) {
 	return c, nil
 }
 
-// answers waits for the API server's first answer: not for long, unless it
-// runs on a node that does, where a former run may have been killed while the
-// API server restarted.
+// answers waits for the API server to be ready: not for long, unless it runs on
+// a node that does, where a former run may have been killed while the API
+// server restarted. One that has just started knows no roles yet and forbids
+// everything; one that says that it is not ready but answers must do.
 func (c *Cluster) answers(ctx context.Context) error {
 	wait := 5 * time.Second
 	if nodes := controlPlanes(c.nodes); len(nodes) > 0 && nodes[0].Exec(ctx, nil, io.Discard, "true") == nil {
@@ -142,12 +143,15 @@ func (c *Cluster) answers(ctx context.Context) error {
 	deadline := time.Now().Add(wait)
 	for {
 		ask, cancel := context.WithTimeout(ctx, 5*time.Second)
-		_, err := c.raw(ask, "/version")
+		_, err := c.raw(ask, "/readyz")
 		cancel()
-		if err == nil || apierrors.IsForbidden(err) {
+		if err == nil {
 			return nil
 		}
 		if apierrors.IsUnauthorized(err) || time.Now().After(deadline) || sleep(ctx, 500*time.Millisecond) != nil {
+			if _, answered := errors.AsType[*apierrors.StatusError](err); answered && !apierrors.IsUnauthorized(err) && context.Cause(ctx) == nil {
+				return nil
+			}
 			return err
 		}
 	}
@@ -498,11 +502,15 @@ const retryFor = 30 * time.Second
 // can be made twice.
 func retry[T any](ctx context.Context, request func() (T, error)) (T, error) {
 	deadline := time.Now().Add(retryFor)
+	wasAway := false
 	for {
 		v, err := request()
-		if err == nil || !away(err) || context.Cause(ctx) != nil || time.Now().After(deadline) {
+		// An API server that has just come back knows no roles yet.
+		again := away(err) || wasAway && apierrors.IsForbidden(err)
+		if err == nil || !again || context.Cause(ctx) != nil || time.Now().After(deadline) {
 			return v, err
 		}
+		wasAway = true
 		if err := sleep(ctx, 500*time.Millisecond); err != nil {
 			var none T
 			return none, err

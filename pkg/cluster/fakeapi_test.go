@@ -50,6 +50,7 @@ type fakeAPI struct {
 	failAt   int  // the number of requests until one fails; negative: none
 	after    bool // it fails after it was done
 	failed   bool
+	away     int             // how many requests find it away
 	denied   map[string]bool // "verb resource" that SelfSubjectAccessReview refuses
 	issuer   string          // empty: no discovery document
 }
@@ -135,6 +136,20 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.requests++
+	if f.away > 0 {
+		f.away--
+		if f.away == 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		conn, _, err := w.(http.Hijacker).Hijack() // hang up
+		if err != nil {
+			f.t.Error(err)
+			return
+		}
+		conn.Close()
+		return
+	}
 	fail := f.failAt == 0
 	f.failAt--
 	if fail {
@@ -176,7 +191,7 @@ func notFound(path string) error {
 func (f *fakeAPI) serve(r *http.Request) (any, error) {
 	path := r.URL.Path
 	switch path {
-	case "/version":
+	case "/readyz":
 		return map[string]string{"major": "1", "minor": "37", "gitVersion": "v1.37.2"}, nil
 	case jwksPath:
 		return map[string]any{"keys": []any{}}, nil
