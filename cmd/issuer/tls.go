@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -49,7 +50,7 @@ func (t *tlsFlags) config(log *slog.Logger, serves func(host string) bool) (*tls
 	case t.acme && t.acmeCache == "":
 		return nil, nil, usagef("--acme needs --acme-cache: a CA gives only so many certificates a week")
 	case t.acme:
-		return t.autocert(serves)
+		return t.autocert(log, serves)
 	case t.cert == "":
 		return nil, nil, nil
 	}
@@ -66,7 +67,7 @@ func (t *tlsFlags) config(log *slog.Logger, serves func(host string) bool) (*tls
 	}, nil, nil
 }
 
-func (t *tlsFlags) autocert(serves func(string) bool) (*tls.Config, http.Handler, error) {
+func (t *tlsFlags) autocert(log *slog.Logger, serves func(string) bool) (*tls.Config, http.Handler, error) {
 	client := &http.Client{Timeout: 30 * time.Second}
 	if t.acmeRoot != "" {
 		pem, err := os.ReadFile(t.acmeRoot)
@@ -83,6 +84,10 @@ func (t *tlsFlags) autocert(serves func(string) bool) (*tls.Config, http.Handler
 		Prompt: autocert.AcceptTOS,
 		Cache:  autocert.DirCache(t.acmeCache),
 		HostPolicy: func(_ context.Context, host string) error {
+			// The Host of an HTTP-01 challenge may come with a port.
+			if name, _, err := net.SplitHostPort(host); err == nil {
+				host = name
+			}
 			if !serves(host) {
 				return errors.New("no issuer has this host")
 			}
@@ -93,5 +98,12 @@ func (t *tlsFlags) autocert(serves func(string) bool) (*tls.Config, http.Handler
 	}
 	config := m.TLSConfig()
 	config.MinVersion = tls.VersionTLS12
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		cert, err := m.GetCertificate(hello)
+		if err != nil && serves(hello.ServerName) { // strangers may ask for any other name
+			log.Error("there is no certificate", "host", hello.ServerName, "error", err)
+		}
+		return cert, err
+	}
 	return config, m.HTTPHandler(http.NotFoundHandler()), nil
 }
