@@ -3,6 +3,8 @@ package kindenv
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -20,7 +22,7 @@ var packages = map[string]string{
 	"node":       "nodejs",
 }
 
-// installBuilt installs all that the route Built runs, at once: two apt-gets do not run side by side.
+// installBuilt installs all that the route Built runs, at once.
 func installBuilt(ctx context.Context, log *logger) error {
 	return install(ctx, log, "dockerd", "containerd", "ctr", "runc", "iptables", "ip", "nsenter", "jq", "debootstrap", "tar")
 }
@@ -42,11 +44,17 @@ func install(ctx context.Context, log *logger, programs ...string) error {
 	defer log.step("installed packages")()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
+	// Test packages run side by side, and apt-get does not wait for another one by itself.
+	lock, err := lockFile(ctx, filepath.Join(os.TempDir(), "openirsa-e2e-apt.lock"))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	apt := command{env: []string{"DEBIAN_FRONTEND=noninteractive"}}
 	if _, err := apt.run(ctx, "apt-get", "update", "-qq"); err != nil {
 		return fmt.Errorf("updating package lists: %w", err)
 	}
-	if _, err := apt.run(ctx, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, names...)...); err != nil {
+	if _, err := apt.run(ctx, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"}, names...)...); err != nil {
 		return fmt.Errorf("installing packages: %w", err)
 	}
 	if left := missing(programs...); len(left) > 0 {

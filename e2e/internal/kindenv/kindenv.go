@@ -22,6 +22,7 @@ package kindenv
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -163,6 +164,9 @@ func (e *Env) up(ctx context.Context) error {
 	if err := e.setenv(); err != nil {
 		return err
 	}
+	if err := e.writeRecord(); err != nil {
+		return err
+	}
 	var g errgroup.Group
 	for i, name := range e.opts.Clusters {
 		c := newCluster(name, e.Kubeconfig, e.log)
@@ -175,7 +179,46 @@ func (e *Env) up(ctx context.Context) error {
 	if err := e.Clusters[0].exportKubeconfig(); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(e.Dir, "route"), []byte(e.Route), 0o600)
+	return nil
+}
+
+// record is what Dir remembers of an environment, from before its clusters are made until after they are gone.
+type record struct {
+	Route    Route
+	Clusters []string
+}
+
+func (e *Env) recordFile() string { return filepath.Join(e.Dir, "env.json") }
+
+func (e *Env) readRecord() (record, error) {
+	var r record
+	b, err := os.ReadFile(e.recordFile())
+	if os.IsNotExist(err) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("reading what is up: %w", err)
+	}
+	return r, nil
+}
+
+func (e *Env) writeRecord() error {
+	b, err := json.Marshal(record{e.Route, e.opts.Clusters})
+	if err != nil {
+		return err
+	}
+	tmp := e.recordFile() + ".tmp"
+	err = os.WriteFile(tmp, b, 0o600)
+	if err == nil {
+		err = os.Rename(tmp, e.recordFile())
+	}
+	if err != nil {
+		return fmt.Errorf("recording what is up: %w", err)
+	}
+	return nil
 }
 
 // Down removes the clusters and everything else that Up started. It can be called more than once.
@@ -236,11 +279,11 @@ func (e *Env) setenv() error {
 
 // reuse reports whether the clusters of this instance are up and could be taken over.
 func (e *Env) reuse(ctx context.Context) bool {
-	route, err := os.ReadFile(filepath.Join(e.Dir, "route"))
-	if err != nil || (e.opts.Route != Auto && e.opts.Route != Route(route)) {
+	there, err := e.readRecord()
+	if err != nil || there.Route == Auto || (e.opts.Route != Auto && e.opts.Route != there.Route) {
 		return false
 	}
-	e.Route, e.Why = Route(route), "it is up already"
+	e.Route, e.Why = there.Route, "it is up already"
 	if e.Route == Built {
 		e.daemon = newDaemon(e.opts.Instance, e.Dir, e.log)
 		if !e.daemon.answers(ctx) {
@@ -265,13 +308,11 @@ func (e *Env) reuse(ctx context.Context) bool {
 
 // clean removes the clusters, the daemon and the files of this instance, however much of them there is.
 func (e *Env) clean(ctx context.Context) error {
-	route, _ := os.ReadFile(filepath.Join(e.Dir, "route"))
-	var errs []error
-	if e.Route == Kind || Route(route) == Kind {
-		for _, name := range e.opts.Clusters {
-			if err := newCluster(name, e.Kubeconfig, e.log).delete(); err != nil {
-				errs = append(errs, err)
-			}
+	there, err := e.readRecord()
+	errs := []error{err}
+	if there.Route == Kind {
+		for _, name := range there.Clusters {
+			errs = append(errs, newCluster(name, e.Kubeconfig, e.log).delete())
 		}
 	}
 	if os.Geteuid() == 0 {
@@ -279,12 +320,15 @@ func (e *Env) clean(ctx context.Context) error {
 	}
 	e.Clusters, e.daemon = nil, nil
 	// The lock file stays: removing it would let two processes hold "the" lock.
-	for _, f := range []string{"route", "kubeconfig", "kubeconfig.lock"} {
-		if err := os.Remove(filepath.Join(e.Dir, f)); err != nil && !os.IsNotExist(err) {
-			errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return err // and the record stays for another try
+	}
+	for _, f := range []string{e.recordFile(), e.Kubeconfig, e.Kubeconfig + ".lock"} {
+		if err := os.Remove(f); err != nil && !os.IsNotExist(err) {
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // instanceDir is where an instance keeps what must be found again by the next process: short, because the paths
