@@ -277,7 +277,7 @@ func testInterrupted(t *testing.T) {
 	if r.code != 0 || !strings.Contains(r.stdout, ":assumed-role/") {
 		t.Errorf("after interrupted ups and a last one: exit %d: %s", r.code, r.stdout)
 	}
-	for _, m := range []moment{{"webhook", 0}, {"service account", 3 * time.Second}, {"service account", 15 * time.Second}, {"API server", 0}, {"documents", time.Second}} {
+	for _, m := range []moment{{"webhook", 0}, {"webhook", 4 * time.Second}, {"webhook", 15 * time.Second}, {"API server", 0}, {"provider", time.Second}} {
 		interrupted(m, "down")
 	}
 	setup(t, "down").ok(t)

@@ -46,8 +46,8 @@ func (v invocation) run(t testing.TB, args ...string) result {
 	cmd := exec.CommandContext(ctx, path, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if v.interrupt != nil {
-		cmd.Stdout = &trigger{Buffer: &stdout, text: v.interrupt.said, do: func() {
+	if v.interrupt != nil && v.interrupt.said != "" {
+		cmd.Stdout = &trigger{to: &stdout, text: v.interrupt.said, do: func() {
 			time.AfterFunc(v.interrupt.wait, func() { _ = cmd.Process.Signal(syscall.SIGINT) })
 		}}
 	}
@@ -60,7 +60,7 @@ func (v invocation) run(t testing.TB, args ...string) result {
 		t.Fatalf("starting %s: %v", v.program, err)
 	}
 	if v.interrupt != nil && v.interrupt.said == "" {
-		_, _ = cmd.Stdout.Write(nil)
+		time.AfterFunc(v.interrupt.wait, func() { _ = cmd.Process.Signal(syscall.SIGINT) })
 	}
 	err := cmd.Wait()
 	r := result{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
@@ -85,14 +85,14 @@ type moment struct {
 
 // trigger does something once, when what was written holds a text.
 type trigger struct {
-	*bytes.Buffer
+	to   *bytes.Buffer // not embedded: io.Copy would find its ReadFrom and never call Write
 	text string
 	do   func()
 }
 
 func (t *trigger) Write(p []byte) (int, error) {
-	n, err := t.Buffer.Write(p)
-	if t.do != nil && strings.Contains(t.Buffer.String(), t.text) {
+	n, err := t.to.Write(p)
+	if t.do != nil && strings.Contains(t.to.String(), t.text) {
 		t.do()
 		t.do = nil
 	}
