@@ -140,7 +140,7 @@ func testRefused(t *testing.T) {
 // claimsOf changes the claims of a token.
 func claimsOf(t testing.TB, raw string, change func(map[string]any)) map[string]any {
 	t.Helper()
-	parsed, err := jose.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.ES384, jose.ES512})
+	parsed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.ES384, jose.ES512})
 	if err != nil {
 		t.Fatalf("reading a token: %v", err)
 	}

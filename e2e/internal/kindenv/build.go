@@ -17,6 +17,14 @@ import (
 //go:embed scripts
 var scripts embed.FS
 
+// What is assembled depends on these files as much as on the scripts.
+var (
+	//go:embed build.go
+	buildSource string
+	//go:embed image.go
+	imageSource string
+)
+
 func mustScript(name string) string {
 	b, err := scripts.ReadFile("scripts/" + name)
 	if err != nil {
@@ -43,7 +51,7 @@ func nodeImage(ctx context.Context, log *logger) (archive, key string, err error
 	kindVersion := "v" + version.Version() // of the library that this program is linked with
 	kubernetesKey := keyOf(mustScript("kubernetes.sh"), Kubernetes, criTools, runtime.Version())
 	rootfsKey := keyOf(mustScript("rootfs.sh"))
-	key = keyOf(kubernetesKey, rootfsKey, mustScript("nodeimage.sh"), mustScript("pause/main.go"), kindVersion, controlPlane)
+	key = keyOf(kubernetesKey, rootfsKey, mustScript("nodeimage.sh"), mustScript("pause/main.go"), kindVersion, buildSource, imageSource)
 
 	dir, err := c.entry(ctx, "node", key, func(ctx context.Context, dir string) error {
 		var bin, base string
@@ -72,9 +80,8 @@ func nodeImage(ctx context.Context, log *logger) (archive, key string, err error
 	return filepath.Join(dir, "node.tar"), key, err
 }
 
-// controlPlane is how the images of the control plane are made; part of the node image's key.
-const controlPlane = "one static program each; kube-proxy with nft and conntrack"
-
+// assembleNode makes the node image. An image of the control plane is one static program; kube-proxy's has nft and
+// conntrack with their libraries too.
 func assembleNode(ctx context.Context, dir, bin, base, kindVersion string) error {
 	root, images := filepath.Join(dir, "rootfs"), filepath.Join(dir, "images")
 	for _, d := range []string{root, images} {
@@ -90,7 +97,7 @@ func assembleNode(ctx context.Context, dir, bin, base, kindVersion string) error
 		return err
 	}
 	pause := ""
-	for _, ref := range strings.Fields(list) {
+	for ref := range strings.FieldsSeq(list) {
 		name, _, _ := strings.Cut(path.Base(ref), ":")
 		im := Image{Ref: ref, Archive: filepath.Join(images, name+".tar")}
 		files := []File{{Path: "/usr/local/bin/" + name, Source: filepath.Join(bin, name)}}
@@ -178,7 +185,7 @@ func withLibraries(ctx context.Context, root string, programs ...string) ([]File
 // libraries returns the paths in the output of ldd(1).
 func libraries(ldd string) []string {
 	var libs []string
-	for _, f := range strings.Fields(ldd) {
+	for f := range strings.FieldsSeq(ldd) {
 		if strings.HasPrefix(f, "/") {
 			libs = append(libs, f)
 		}

@@ -102,3 +102,30 @@ func Install(ctx context.Context, log io.Writer, programs ...string) error {
 	}
 	return install(ctx, newLogger(log), programs...)
 }
+
+// NodeModules is the folder node_modules of the npm package in dir: what its package-lock.json names, from the cache or
+// with npm. No script of a package runs.
+func NodeModules(ctx context.Context, dir string, log io.Writer) (string, error) {
+	c, err := newCache(newLogger(log))
+	if err != nil {
+		return "", err
+	}
+	files := map[string][]byte{"package.json": nil, "package-lock.json": nil}
+	parts := []string{"npm"}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if files[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			return "", fmt.Errorf("reading the npm package: %w", err)
+		}
+		parts = append(parts, string(files[name]))
+	}
+	entry, err := c.entry(ctx, "npm", keyOf(parts...), func(ctx context.Context, dir string) error {
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+				return err
+			}
+		}
+		_, err := command{dir: dir}.run(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+		return err
+	})
+	return filepath.Join(entry, "node_modules"), err
+}

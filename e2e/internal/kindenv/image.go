@@ -135,7 +135,7 @@ func (e *Env) AWSCLI(ctx context.Context) (Image, error) {
 	if e.Route == Kind {
 		script = dockerfile
 	}
-	key := keyOf("awscli", script)
+	key := keyOf("awscli", script, imageSource)
 	im := Image{Ref: "openirsa.dev/e2e/awscli:" + key}
 	dir, err := c.entry(ctx, "awscli", key, func(ctx context.Context, dir string) error {
 		im := Image{im.Ref, filepath.Join(dir, "image.tar")}

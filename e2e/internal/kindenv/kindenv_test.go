@@ -164,7 +164,8 @@ func TestKeyOf(t *testing.T) {
 	if keyOf("ab", "c") == keyOf("a", "bc") || keyOf("a") == keyOf("a", "") {
 		t.Error("different inputs have the same key")
 	}
-	if keyOf("a", "b") != keyOf("a", "b") {
+	again := []string{"a", "b"}
+	if keyOf("a", "b") != keyOf(again...) {
 		t.Error("the same inputs have different keys")
 	}
 }
