@@ -69,6 +69,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.RootAccessKeyID, "root-access-key-id", "test", "access key id of the account's root user, who may do everything")
 	f.StringVar(&c.RootSecret, "root-secret-access-key", "test", "its secret; better given in the environment")
 	f.StringSliceVar(&c.S3Hosts, "s3-host", nil, "host below which buckets are virtual hosts (repeatable): with s3.test, b.s3.test is the bucket b")
+	f.Int64Var(&c.MaxObject, "max-object", 5<<30, "size in bytes up to which S3 takes an object, or a part of one, in one request")
 
 	f.StringVar(&o.caFile, "ca-file", "", "certificates, PEM, that issuers may be certified by, beside those of public CAs")
 	f.BoolVar(&c.AllowPrivateIssuers, "allow-private-issuers", false, "admit issuers that AWS could not reach: at ports other than 443, at private and loopback addresses")

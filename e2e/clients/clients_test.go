@@ -1,32 +1,19 @@
-// Package clients holds the emulator against clients that nobody here wrote: AWS CLI 2 and boto3 as Debian has them, the
-// AWS SDK for JavaScript, and a browser. None of them is told more than a pod would be.
+// Package clients holds the emulator, as the program that users run, against clients that nobody here wrote: AWS CLI 2 and
+// boto3 as Debian has them, the AWS SDKs for Go and JavaScript, Terraform, and a browser. None of them is told more than a
+// pod would be.
 package clients
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
-	"math/big"
-	"net"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -41,111 +28,62 @@ func lacking(t *testing.T, why error) {
 	t.Skip(why)
 }
 
-// authority makes a CA, and a server certificate of 127.0.0.1 that even a strict client accepts.
-func authority(t *testing.T) (ca []byte, serving tls.Certificate) {
-	t.Helper()
-	sign := func(template, parent *x509.Certificate, by *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if by == nil {
-			by = key
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), by)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return der, key
-	}
-	now := time.Now()
-	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "emulator test CA"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, SubjectKeyId: []byte{1},
-	}
-	rootDER, rootKey := sign(root, root, nil)
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "emulator"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		AuthorityKeyId: []byte{1},
-	}
-	leafDER, leafKey := sign(leaf, root, rootKey)
-	ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER})
-	return ca, tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}
-}
+// The names in the scenario.
+const (
+	role   = "scenario"
+	bucket = "scenario-bucket"
+)
 
-// scenario runs one scenario against a fresh account, over HTTP and over HTTPS. command makes the program, which finds
-// the scenario's files in dir.
-func scenario(t *testing.T, command func(ctx context.Context, dir string, env map[string]string) (*exec.Cmd, error)) {
+// scenario runs the same story against a fresh account, over HTTP and over HTTPS with a private CA. The root user makes
+// the provider, the role and a bucket. Then the default chain of credentials finds the role in the environment: reading
+// IAM is allowed; writing there, and elsewhere in the bucket, is denied in AWS's words; and 20 MiB go up in parts and come
+// down unharmed. run tells the client's part of it, whose files are in dir.
+func scenario(t *testing.T, run func(t *testing.T, dir string, env map[string]string)) {
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
-			a := emulatortest.Start(t)
-			iss := a.Issuer("dev")
-			a.Groups("admins", "developers")
-			// The scenario makes the provider itself.
-			if _, err := iam.NewFromConfig(a.Config()).DeleteOpenIDConnectProvider(t.Context(), &iam.DeleteOpenIDConnectProviderInput{OpenIDConnectProviderArn: &iss.ARN}); err != nil {
-				t.Fatal(err)
-			}
-			const role, bucket = "scenario", "scenario-bucket"
+			a := startAccount(t, scheme)
 			dir := t.TempDir()
 			if err := os.Chmod(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			env := map[string]string{
-				"AWS_ENDPOINT_URL":            a.URL,
-				"AWS_REGION":                  emulatortest.Region,
-				"AWS_DEFAULT_REGION":          emulatortest.Region,
-				"AWS_ROLE_ARN":                "arn:aws:iam::" + a.Account() + ":role/" + role,
-				"AWS_WEB_IDENTITY_TOKEN_FILE": "token",
-				"AWS_PAGER":                   "",
-				"ISSUER":                      iss.URL.String(),
-				"ROLE":                        role,
-				"BUCKET":                      bucket,
-			}
-			if scheme == "https" {
-				ca, serving := authority(t)
-				server := httptest.NewUnstartedServer(a.Server)
-				server.TLS = &tls.Config{Certificates: []tls.Certificate{serving}}
-				server.StartTLS()
-				t.Cleanup(server.Close)
-				write(t, dir, "ca.pem", string(ca))
-				maps.Copy(env, map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_CA_BUNDLE": "ca.pem", "NODE_EXTRA_CA_CERTS": "ca.pem"})
-			}
-			write(t, dir, "token", iss.Token("default", "app"))
-			write(t, dir, "trust.json", iss.Trust("default", "app"))
-			policy, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{
+			env := a.environ(role)
+			maps.Copy(env, map[string]string{
+				"ISSUER":       a.issuer.String(),
+				"PROVIDER":     a.provider(),
+				"ROLE":         role,
+				"CALLER":       "arn:aws:sts::" + accountID + ":assumed-role/" + role + "/" + sessionName,
+				"BUCKET":       bucket,
+				"GROUP_DENIED": denied(role, "iam:CreateGroup", "arn:aws:iam::"+accountID+":group/"+role),
+				"PUT_DENIED":   denied(role, "s3:PutObject", `"arn:aws:s3:::`+bucket+`/elsewhere"`),
+			})
+			write(t, dir, "ca.pem", string(a.ca))
+			write(t, dir, "token", a.token(t, "default", "app"))
+			write(t, dir, "trust.json", a.trust("default", "app"))
+			write(t, dir, "bucket.json", emulatortest.Document(
 				map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject", "s3:PutObject"}, "Resource": "arn:aws:s3:::" + bucket + "/data/*"},
 				map[string]any{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::" + bucket},
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			write(t, dir, "bucket.json", string(policy))
+			))
 			if err := os.CopyFS(dir, os.DirFS("scenarios")); err != nil {
 				t.Fatal(err)
 			}
-
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-			defer cancel()
-			cmd, err := command(ctx, dir, env)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cmd.WaitDelay = 10 * time.Second
 			started := time.Now()
-			out, err := cmd.CombinedOutput()
-			if err != nil || !bytes.HasSuffix(bytes.TrimSpace(out), []byte("passed")) {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			t.Logf("passed in %.1f s", time.Since(started).Seconds())
+			run(t, dir, env)
+			t.Logf("%.1f s", time.Since(started).Seconds())
 		})
 	}
 }
 
-func write(t *testing.T, dir, name, text string) {
+// passes runs a client's program, whose last word is "passed".
+func passes(t *testing.T, command func(ctx context.Context) (*exec.Cmd, error)) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd, err := command(ctx)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if out, err := run(ctx, cmd); err != nil || !strings.HasSuffix(out, "passed") {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }
 
@@ -162,18 +100,21 @@ func TestDebian(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := version.CombinedOutput()
-	if err != nil || !bytes.HasPrefix(out, []byte("aws-cli/2.")) {
+	out, err := run(t.Context(), version)
+	if err != nil || !strings.HasPrefix(out, "aws-cli/2.") {
 		t.Fatalf("not AWS CLI 2: %v\n%s", err, out)
 	}
-	t.Log(strings.TrimSpace(string(out)))
+	t.Log(out)
 	for name, program := range map[string][]string{"AWS CLI": {"bash", "cli.sh"}, "boto3": {"python3", "boto.py"}} {
 		t.Run(name, func(t *testing.T) {
-			scenario(t, func(ctx context.Context, dir string, env map[string]string) (*exec.Cmd, error) {
-				return clients.Command(ctx, dir, env, program[0], program[1:]...)
+			scenario(t, func(t *testing.T, dir string, env map[string]string) {
+				passes(t, func(ctx context.Context) (*exec.Cmd, error) {
+					return clients.Command(ctx, dir, env, program[0], program[1:]...)
+				})
 			})
 		})
 	}
+	t.Run("probes", func(t *testing.T) { probes(t, clients) })
 }
 
 // TestJavaScript runs the AWS SDK for JavaScript v3.
@@ -181,25 +122,29 @@ func TestJavaScript(t *testing.T) {
 	if err := kindenv.Install(t.Context(), os.Stderr, "node", "npm"); err != nil {
 		lacking(t, fmt.Errorf("there is no Node.js: %w", err))
 	}
-	modules := t.TempDir()
-	if err := os.CopyFS(modules, os.DirFS("scenarios")); err != nil {
+	modules, err := kindenv.NodeModules(t.Context(), "scenarios", os.Stderr)
+	if err != nil {
 		t.Fatal(err)
 	}
-	install := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error")
-	install.Dir = modules
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm install: %v\n%s", err, out)
-	}
-	scenario(t, func(ctx context.Context, dir string, env map[string]string) (*exec.Cmd, error) {
-		if err := os.Symlink(filepath.Join(modules, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
-			return nil, err
+	scenario(t, func(t *testing.T, dir string, env map[string]string) {
+		if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
+			t.Fatal(err)
 		}
-		cmd := exec.CommandContext(ctx, "node", "js.mjs")
-		cmd.Dir = dir
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
-		for k, v := range env {
-			cmd.Env = append(cmd.Env, k+"="+v)
-		}
-		return cmd, nil
+		passes(t, func(ctx context.Context) (*exec.Cmd, error) {
+			cmd := exec.CommandContext(ctx, "node", "js.mjs")
+			cmd.Dir = dir
+			cmd.Env = environ(dir, env)
+			return cmd, nil
+		})
 	})
+}
+
+// environ is the environment of a program of this machine that starts in dir: env, and nothing that this machine's user
+// may have set up for AWS.
+func environ(dir string, env map[string]string) []string {
+	pairs := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
+	for k, v := range env {
+		pairs = append(pairs, k+"="+v)
+	}
+	return pairs
 }

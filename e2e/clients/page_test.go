@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,7 +47,9 @@ func TestPage(t *testing.T) {
 	iss := a.Issuer("dev")
 	role := a.Role("R", iss.Trust("ns1", "app"))
 	a.Role("open", emulatortest.Document(map[string]any{"Effect": "Allow", "Principal": map[string]string{"Federated": iss.ARN}, "Action": "sts:AssumeRoleWithWebIdentity"}))
-	client := iam.NewFromConfig(a.Session(role, iss.Token("ns1", "app")))
+	webToken := iss.Token("ns1", "app")
+	session := a.Session(role, webToken)
+	client := iam.NewFromConfig(session)
 	if _, err := client.ListGroups(t.Context(), nil); err == nil {
 		t.Fatal("ListGroups was allowed")
 	}
@@ -67,6 +70,7 @@ func TestPage(t *testing.T) {
 		"arn:aws:sts::000000000000:assumed-role/R/emulatortest",
 		"<img src=x onerror=",
 		iss.ARN,
+		`"jwks_uri": "` + iss.URL.String() + `/openid/v1/jwks"`, // of the document as fetched
 		"P-256 " + iss.Key.Public().KID,
 		"arn:aws:iam::000000000000:role/open",
 		"lets in every service account of " + iss.URL.HostPath(),
@@ -79,15 +83,44 @@ func TestPage(t *testing.T) {
 	// It is readable on a phone: nothing sticks out, and controls are large
 	// enough for a thumb.
 	page.waitFor(`document.documentElement.scrollWidth <= 390`)
-	page.waitFor(`[...document.querySelectorAll("input[type=search], select")].every(e => e.getBoundingClientRect().height >= 40)`)
+	page.waitFor(`[...document.querySelectorAll("input[type=search], select, nav a")].every(e => e.getBoundingClientRect().height >= 40)`)
 
 	// Decisions come by themselves, and the filter is heeded.
 	if _, err := client.ListUsers(t.Context(), nil); err == nil {
 		t.Fatal("ListUsers was allowed")
 	}
 	page.waitFor(`document.querySelector("#events .action").textContent === "iam:ListUsers"`)
+
+	// Nothing secret is in the page, however much of it is unfolded.
+	page.evaluate(`document.querySelectorAll("details").forEach(d => d.open = true)`)
+	text, _ := page.evaluate(`document.documentElement.outerHTML`).(string)
+	if !strings.Contains(text, "iam:ListUsers") {
+		t.Errorf("the page is\n%s", text)
+	}
+	credentials, err := session.Credentials.Retrieve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, secret := range map[string]string{"secret access key": credentials.SecretAccessKey, "session token": credentials.SessionToken,
+		"token": webToken, "token's signature": webToken[strings.LastIndex(webToken, ".")+1:], "refused token": evil} {
+		if secret == "" || strings.Contains(text, secret) {
+			t.Errorf("the %s is in the page", name)
+		}
+	}
+	page.waitFor(`document.documentElement.scrollWidth <= 390`)
+
 	page.evaluate(`document.querySelector("[name=action]").value = "iam:ListGroups"; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
 	page.waitFor(`document.querySelectorAll("#events > li").length === 1 && document.querySelector("#events .action").textContent === "iam:ListGroups"`)
+
+	// It works where there is nothing but the emulator.
+	if len(page.requests) < 5 {
+		t.Errorf("the page asked for %q alone", page.requests)
+	}
+	for _, url := range page.requests {
+		if !strings.HasPrefix(url, a.URL+"/_openirsa/") && !strings.HasPrefix(url, "data:") {
+			t.Errorf("the page asked for %s", url)
+		}
+	}
 }
 
 func quote(s string) string {
@@ -103,6 +136,8 @@ type browserPage struct {
 	out     *bufio.Reader
 	id      int
 	session string
+
+	requests []string // URLs that the page asked for
 }
 
 func openPage(t *testing.T, browser, url string) *browserPage {
@@ -136,6 +171,7 @@ func openPage(t *testing.T, browser, url string) *browserPage {
 	target := p.call("Target.createTarget", map[string]any{"url": "about:blank"})["targetId"]
 	p.session = p.call("Target.attachToTarget", map[string]any{"targetId": target, "flatten": true})["sessionId"].(string)
 	p.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true})
+	p.call("Network.enable", nil)
 	p.call("Page.navigate", map[string]any{"url": url})
 	return p
 }
@@ -164,6 +200,8 @@ func (p *browserPage) call(method string, params map[string]any) map[string]any 
 		}
 		var message struct {
 			ID     int
+			Method string
+			Params struct{ Request struct{ URL string } }
 			Result map[string]any
 			Error  map[string]any
 		}
@@ -171,7 +209,9 @@ func (p *browserPage) call(method string, params map[string]any) map[string]any 
 			p.t.Fatal(err)
 		}
 		switch {
-		case message.ID != p.id: // an event
+		case message.Method == "Network.requestWillBeSent":
+			p.requests = append(p.requests, message.Params.Request.URL)
+		case message.ID != p.id: // another event
 		case message.Error != nil:
 			p.t.Fatalf("%s: %v", method, message.Error)
 		default:

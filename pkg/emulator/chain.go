@@ -32,7 +32,10 @@ type chainProvider struct {
 	Tags        []tag    `json:"tags"`
 	// Fetched is when the keys were fetched last, null if they never were.
 	Fetched *time.Time `json:"fetched"`
-	Keys    []chainKey `json:"keys"`
+	// Document is the discovery document as fetched, right or wrong. The key
+	// set is told of by Keys alone: by mistake it may hold private ones.
+	Document json.RawMessage `json:"document,omitempty"`
+	Keys     []chainKey      `json:"keys"`
 	// Problems are why there are no keys, or not all.
 	Problems []string `json:"problems"`
 	Fetches  []Fetch  `json:"fetches"`
@@ -102,7 +105,7 @@ func (s *Server) chainProvider(p *provider) chainProvider {
 	if f == nil {
 		return c
 	}
-	c.Fetched, c.Fetches = new(f.at.UTC()), f.fetches
+	c.Fetched, c.Document, c.Fetches = new(f.at.UTC()), f.document, f.fetches
 	if f.fault != nil {
 		c.Problems = append(c.Problems, f.fault.why)
 		return c

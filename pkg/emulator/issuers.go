@@ -33,6 +33,10 @@ const (
 	refetchInterval = 10 * time.Second // between refetches that a bad token causes
 	failureAge      = time.Second      // how long a failure is not tried again
 	discoveryPath   = "/.well-known/openid-configuration"
+
+	// maxShownDocument is the size in bytes up to which a discovery document is
+	// kept to be shown.
+	maxShownDocument = 16 << 10
 )
 
 // issuerCache keeps the keys of issuers, by provider.
@@ -56,8 +60,10 @@ type fetched struct {
 	keys    *keySet
 	fault   *tokenFault // why there are none
 	fetches []Fetch
-	at      time.Time
-	expires time.Time
+	// document is the discovery document; nil if there is none to be shown.
+	document []byte
+	at       time.Time
+	expires  time.Time
 	// s3Changes is the state of S3 that the documents were read from, if all
 	// of them are in the emulator's own S3: while that has not changed, neither
 	// have they.
@@ -165,7 +171,7 @@ func (s *Server) fetchKeys(ctx context.Context, p *provider, now time.Time) *fet
 	f := &fetched{at: now, inside: true, s3Changes: s.s3Changes.Load()}
 	r := &reader{server: s, provider: p, now: now, age: s.config.MaxKeyAge}
 	keys, err := r.keys(ctx)
-	f.fetches = r.fetches
+	f.fetches, f.document = r.fetches, r.document
 	f.inside = !r.outside
 	f.expires = now.Add(r.age)
 	if err != nil {
@@ -189,6 +195,7 @@ type reader struct {
 	age      time.Duration // how long what was read may be kept
 	outside  bool          // something was read over the network
 	fetches  []Fetch
+	document []byte              // the discovery document, if it is to be shown
 	chain    []*x509.Certificate // that the host read last presented
 	insecure bool                // any certificate will do, as only the chain is of interest
 }
@@ -212,6 +219,9 @@ func (r *reader) discover(ctx context.Context) (string, error) {
 	body, err := r.get(ctx, address)
 	if err != nil {
 		return "", err
+	}
+	if len(body) <= maxShownDocument && json.Valid(body) {
+		r.document = body
 	}
 	var doc struct {
 		Issuer  string `json:"issuer"`

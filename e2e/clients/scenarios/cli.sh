@@ -4,19 +4,19 @@ set -euo pipefail
 
 as_root() { env -u AWS_ROLE_ARN -u AWS_WEB_IDENTITY_TOKEN_FILE AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test aws "$@"; }
 
-as_root iam create-open-id-connect-provider --url "$ISSUER" --client-id-list sts.amazonaws.com
+as_root iam create-open-id-connect-provider --url "$ISSUER" --client-id-list sts.amazonaws.com --output text | grep -Fx "$PROVIDER"
 as_root iam create-role --role-name "$ROLE" --assume-role-policy-document file://trust.json --query Role.Arn
 as_root iam attach-role-policy --role-name "$ROLE" --policy-arn arn:aws:iam::aws:policy/IAMReadOnlyAccess
 as_root iam put-role-policy --role-name "$ROLE" --policy-name bucket --policy-document file://bucket.json
 as_root s3 mb "s3://$BUCKET"
 
-aws sts get-caller-identity --query Arn --output text | grep ":assumed-role/$ROLE/"
-aws iam list-groups --query 'Groups[].GroupName' --output text | grep admins
+aws sts get-caller-identity --query Arn --output text | grep -Fx "$CALLER"
+aws iam list-groups --query 'Groups[].GroupName' --output text | grep -Fx $'admins\tdevelopers'
 if denied=$(aws iam create-group --group-name "$ROLE" 2>&1); then
 	echo "create-group was allowed" >&2
 	exit 1
 fi
-grep -F "(AccessDenied) when calling the CreateGroup operation" <<<"$denied"
+grep -Fx "An error occurred (AccessDenied) when calling the CreateGroup operation: $GROUP_DENIED" <<<"$denied"
 
 head -c 20971520 /dev/urandom >up
 aws s3 cp --only-show-errors up "s3://$BUCKET/data/up"
@@ -27,5 +27,5 @@ if denied=$(aws s3 cp up "s3://$BUCKET/elsewhere" 2>&1); then
 	echo "writing elsewhere was allowed" >&2
 	exit 1
 fi
-grep -F AccessDenied <<<"$denied"
+grep -F "(AccessDenied) when calling the CreateMultipartUpload operation: $PUT_DENIED" <<<"$denied"
 echo passed

@@ -8,29 +8,30 @@ import { CreateBucketCommand, GetObjectCommand, HeadObjectCommand, PutObjectComm
 import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { Upload } from "@aws-sdk/lib-storage";
 
-const { ISSUER, ROLE, BUCKET } = process.env;
+const { ISSUER, PROVIDER, ROLE, CALLER, BUCKET, GROUP_DENIED, PUT_DENIED } = process.env;
 const root = { credentials: { accessKeyId: "test", secretAccessKey: "test" } };
 
-async function denied(promise) {
+async function denied(promise, text) {
   const err = await promise.then(() => assert.fail("it was allowed"), e => e);
   assert.equal(err.name, "AccessDenied", err);
   assert.equal(err.$metadata.httpStatusCode, 403);
-  console.log(err.message);
+  assert.equal(err.message, text);
 }
 
 const admin = new IAMClient(root);
-await admin.send(new CreateOpenIDConnectProviderCommand({ Url: ISSUER, ClientIDList: ["sts.amazonaws.com"] }));
+const made = await admin.send(new CreateOpenIDConnectProviderCommand({ Url: ISSUER, ClientIDList: ["sts.amazonaws.com"] }));
+assert.equal(made.OpenIDConnectProviderArn, PROVIDER);
 await admin.send(new CreateRoleCommand({ RoleName: ROLE, AssumeRolePolicyDocument: readFileSync("trust.json", "utf8") }));
 await admin.send(new AttachRolePolicyCommand({ RoleName: ROLE, PolicyArn: "arn:aws:iam::aws:policy/IAMReadOnlyAccess" }));
 await admin.send(new PutRolePolicyCommand({ RoleName: ROLE, PolicyName: "bucket", PolicyDocument: readFileSync("bucket.json", "utf8") }));
 await new S3Client(root).send(new CreateBucketCommand({ Bucket: BUCKET }));
 
 const { Arn } = await new STSClient().send(new GetCallerIdentityCommand());
-assert.match(Arn, new RegExp(`:assumed-role/${ROLE}/`));
+assert.equal(Arn, CALLER);
 const iam = new IAMClient();
 const { Groups } = await iam.send(new ListGroupsCommand());
-assert(Groups.some(g => g.GroupName === "admins"));
-await denied(iam.send(new CreateGroupCommand({ GroupName: ROLE })));
+assert.deepEqual(Groups.map(g => g.GroupName), ["admins", "developers"]);
+await denied(iam.send(new CreateGroupCommand({ GroupName: ROLE })), GROUP_DENIED);
 
 const s3 = new S3Client();
 const up = randomBytes(20 << 20);
@@ -40,5 +41,5 @@ const digest = b => createHash("sha256").update(b).digest("hex");
 assert.equal(digest(down), digest(up));
 const { ETag } = await s3.send(new HeadObjectCommand({ Bucket: BUCKET, Key: "data/up" }));
 assert.match(ETag, /-4"$/); // parts of 5 MiB
-await denied(s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: "elsewhere", Body: "x" })));
+await denied(s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: "elsewhere", Body: "x" })), PUT_DENIED);
 console.log("passed");

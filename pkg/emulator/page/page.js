@@ -142,7 +142,7 @@ async function drawChain() {
     ["Fetched", p.fetched ? time(p.fetched) : ""], ["From", (p.fetches || []).map(fetched)],
     ["Problems", (p.problems || []).map(w => el("span", "warn", w))],
     ["Tags", (p.tags || []).map(t => `${t.Key} = ${t.Value}`)],
-  ]))), "There are no OIDC providers: no token of any issuer is accepted.");
+  ]), p.document ? json("Discovery document", p.document) : null)), "There are no OIDC providers: no token of any issuer is accepted.");
   draw("roles", c.roles.map(r => card(r.arn, facts([
     ["Managed policies", r.attached || []], ["Boundary", r.boundary], ["Last used", time(r.used)],
     ["Mind", (r.warnings || []).map(w => el("span", "warn", w))],

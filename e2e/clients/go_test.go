@@ -1,0 +1,119 @@
+package clients
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+)
+
+// TestGo runs the AWS SDK for Go v2 with its default configuration, in this process with the environment of a pod.
+func TestGo(t *testing.T) {
+	scenario(t, func(t *testing.T, dir string, env map[string]string) {
+		for _, kv := range os.Environ() {
+			if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {
+				t.Setenv(name, "")
+			}
+		}
+		for name, value := range env {
+			t.Setenv(name, value)
+		}
+		t.Setenv("HOME", dir)
+		t.Chdir(dir)
+		ctx := t.Context()
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		read := func(name string) *string {
+			t.Helper()
+			b, err := os.ReadFile(name)
+			must(err)
+			return new(string(b))
+		}
+
+		root, err := config.LoadDefaultConfig(ctx, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
+		must(err)
+		admin := iam.NewFromConfig(root)
+		provider, err := admin.CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{Url: new(env["ISSUER"]), ClientIDList: []string{audience}})
+		must(err)
+		if got := aws.ToString(provider.OpenIDConnectProviderArn); got != env["PROVIDER"] {
+			t.Errorf("provider %s, want %s", got, env["PROVIDER"])
+		}
+		_, err = admin.CreateRole(ctx, &iam.CreateRoleInput{RoleName: new(role), AssumeRolePolicyDocument: read("trust.json")})
+		must(err)
+		_, err = admin.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: new(role), PolicyArn: new("arn:aws:iam::aws:policy/IAMReadOnlyAccess")})
+		must(err)
+		_, err = admin.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: new(role), PolicyName: new("bucket"), PolicyDocument: read("bucket.json")})
+		must(err)
+		_, err = s3.NewFromConfig(root).CreateBucket(ctx, &s3.CreateBucketInput{Bucket: new(bucket)})
+		must(err)
+
+		pod, err := config.LoadDefaultConfig(ctx)
+		must(err)
+		who, err := sts.NewFromConfig(pod).GetCallerIdentity(ctx, nil)
+		must(err)
+		if got := aws.ToString(who.Arn); got != env["CALLER"] {
+			t.Errorf("caller %s, want %s", got, env["CALLER"])
+		}
+		client := iam.NewFromConfig(pod)
+		groups := map[string]bool{}
+		for pages := iam.NewListGroupsPaginator(client, &iam.ListGroupsInput{MaxItems: aws.Int32(1)}); pages.HasMorePages(); {
+			page, err := pages.NextPage(ctx)
+			must(err)
+			for _, g := range page.Groups {
+				groups[*g.GroupName] = true
+			}
+		}
+		if !maps.Equal(groups, map[string]bool{"admins": true, "developers": true}) {
+			t.Errorf("groups %v", groups)
+		}
+		_, err = client.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: new(role)})
+		accessDenied(t, err, env["GROUP_DENIED"])
+
+		up := make([]byte, 20<<20)
+		rand.Read(up)
+		store := s3.NewFromConfig(pod)
+		transfers := transfermanager.New(store)
+		_, err = transfers.UploadObject(ctx, &transfermanager.UploadObjectInput{Bucket: new(bucket), Key: new("data/up"), Body: bytes.NewReader(up)})
+		must(err)
+		down := types.NewWriteAtBuffer(nil)
+		_, err = transfers.DownloadObject(ctx, &transfermanager.DownloadObjectInput{Bucket: new(bucket), Key: new("data/up"), WriterAt: down})
+		must(err)
+		if !bytes.Equal(down.Bytes(), up) {
+			t.Errorf("%d bytes came down, and not those that went up", len(down.Bytes()))
+		}
+		head, err := store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: new(bucket), Key: new("data/up")})
+		must(err)
+		if etag := aws.ToString(head.ETag); !strings.HasSuffix(etag, `-3"`) { // parts of 8 MiB
+			t.Errorf("ETag %s", etag)
+		}
+		_, err = store.PutObject(ctx, &s3.PutObjectInput{Bucket: new(bucket), Key: new("elsewhere"), Body: strings.NewReader("x")})
+		accessDenied(t, err, env["PUT_DENIED"])
+	})
+}
+
+func accessDenied(t *testing.T, err error, text string) {
+	t.Helper()
+	api, _ := errors.AsType[smithy.APIError](err)
+	response, _ := errors.AsType[*http.ResponseError](err)
+	if api == nil || response == nil || api.ErrorCode() != "AccessDenied" || api.ErrorMessage() != text || response.HTTPStatusCode() != 403 {
+		t.Errorf("%v, want %s", err, text)
+	}
+}
