@@ -103,9 +103,8 @@ type webhookStory struct {
 // installation is where one webhook is in a cluster.
 type installation struct{ namespace, configuration string }
 
-// original stands for the webhook that is in use before ours comes. It is a second installation of ours: the
-// original is published neither as a Go module that can be built nor as an image that a test without a registry
-// could pull. What differs is what its manifests have otherwise: names, namespace, failure and reinvocation
+// original stands for the webhook that is in use before ours comes. It is a second installation of ours: the Go
+// module proxy does not serve the original, and a test without a registry cannot pull its image. What differs is what its manifests have otherwise: names, namespace, failure and reinvocation
 // policy. (What the original itself does to a pod is in the unit tests of pkg/webhook.)
 var original = installation{namespace: "pod-identity-webhook", configuration: "pod-identity-webhook"}
 
