@@ -359,7 +359,8 @@ func Build(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	o.Clients, e.opts = true, o
+	o.Clients = true
+	e.opts = o
 	_, _, err = e.images(ctx)
 	return err
 }
