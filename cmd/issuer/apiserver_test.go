@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -297,6 +300,7 @@ func TestSignForAPIServer(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	rsa := writeKey(t, in("rsa.key"), keys.RS256)
+	account := newBucket(t).aws // whose KMS the signer reaches by the environment
 	const head = "apiVersion: openirsa.dev/v1alpha1\nkind: Signer\n"
 	writeFile(t, in("signer.yaml"), head+"sign: {file: rsa.key}\n")
 	args := []string{"sign", "--config", in("signer.yaml"), "--socket", in("s.sock"), "--issuer", testIssuer, "--max-token-lifetime", "2h", "--refresh", "1s"}
@@ -412,6 +416,36 @@ func TestSignForAPIServer(t *testing.T) {
 		_, err := s.token(ctx, 3600)
 		return err
 	})
+
+	t.Log("keys that never leave KMS")
+	inKMS := kms.NewFromConfig(account.Config())
+	for _, spec := range []types.KeySpec{types.KeySpecRsa2048, types.KeySpecEccNistP384} {
+		made, err := inKMS.CreateKey(t.Context(), &kms.CreateKeyInput{KeySpec: spec, KeyUsage: types.KeyUsageTypeSignVerify})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := inKMS.GetPublicKey(t.Context(), &kms.GetPublicKeyInput{KeyId: made.KeyMetadata.KeyId})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := x509.ParsePKIXPublicKey(got.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := keys.NewPublic(parsed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, in("signer.yaml"), head+"sign: {kms: '"+*made.KeyMetadata.Arn+"'}\ntrust: [{file: ec.key}]\n")
+		s.publishes(ec.Public(), public)
+		remote := s.mustToken(3600)
+		verified(remote, public)
+		s.good(remote)
+		s.good(newer)
+	}
+	if strings.Contains(second.log.String(), "level=ERROR") {
+		t.Errorf("the log has errors:\n%s", second.log.String())
+	}
 }
 
 // What an API server publishes is served as its bytes, and follows it.
