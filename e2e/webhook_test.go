@@ -104,8 +104,9 @@ type webhookStory struct {
 type installation struct{ namespace, configuration string }
 
 // original stands for the webhook that is in use before ours comes. It is a second installation of ours: the Go
-// module proxy does not serve the original, and a test without a registry cannot pull its image. What differs is what its manifests have otherwise: names, namespace, failure and reinvocation
-// policy. (What the original itself does to a pod is in the unit tests of pkg/webhook.)
+// module proxy does not serve the original, and a test without a registry cannot pull its image. What differs is what
+// its manifests have otherwise: names, namespace, failure and reinvocation policy. (The unit tests of pkg/webhook
+// imitate what the original does to a pod.)
 var original = installation{namespace: "pod-identity-webhook", configuration: "pod-identity-webhook"}
 
 func (w *webhookStory) originalObjects(t testing.TB) []*unstructured.Unstructured {
