@@ -108,6 +108,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	page.waitFor(`document.documentElement.scrollWidth <= 390`)
+	page.waitFor(`[...document.querySelectorAll("pre")].every(e => e.scrollWidth <= e.clientWidth)`)
 
 	page.evaluate(`document.querySelector("[name=action]").value = "iam:ListGroups"; document.querySelector("#filter").dispatchEvent(new Event("input"))`)
 	page.waitFor(`document.querySelectorAll("#events > li").length === 1 && document.querySelector("#events .action").textContent === "iam:ListGroups"`)

@@ -75,6 +75,10 @@ func (c *Clients) Command(ctx context.Context, dir string, env map[string]string
 		pairs = append(pairs, k+"="+env[k])
 	}
 	if c.route == Kind {
+		dir, err := filepath.Abs(dir) // docker takes another for the name of a volume
+		if err != nil {
+			return nil, err
+		}
 		run := []string{"run", "--rm", "--network=host", "--volume=" + dir + ":/work", "--workdir=/work"}
 		for _, p := range pairs {
 			run = append(run, "--env="+p)
