@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
-
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -37,8 +35,8 @@ func (c *Cluster) LoadImage(ctx context.Context, image string, archive func(io.W
 				stop := context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
 				defer stop()
 				go func() { w.CloseWithError(archive(w)) }()
-				if err := nodeutils.LoadImageArchive(n.kind, r); err != nil {
-					return kindError(err)
+				if err := n.Exec(ctx, r, io.Discard, "sh", "-c", importScript); err != nil {
+					return err
 				}
 				return context.Cause(ctx)
 			},
@@ -46,6 +44,12 @@ func (c *Cluster) LoadImage(ctx context.Context, image string, archive func(io.W
 	}
 	return steps, nil
 }
+
+// importScript imports an archive as `kind load` does, but without ctr's
+// --digests: that gives the image one more name, import-DATE@DIGEST, which
+// crictl cannot remove, so that the image would stay for ever.
+const importScript = `s=$(containerd config dump | awk -F"[\"']" '/^ *snapshotter = / && $2 { print $2; exit }')
+exec ctr --namespace=k8s.io images import --all-platforms --snapshotter="$s" -`
 
 // imagesOf are the names of a node's images of a repository, of every tag. The
 // choice is made here: containerd answers to a filter with all its images.
