@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
@@ -28,6 +29,10 @@ func newCluster(name, kubeconfig string, log *logger) *Cluster {
 		provider: cluster.NewProvider(cluster.ProviderWithLogger(log), cluster.ProviderWithDocker()),
 	}
 }
+
+// kubeconfigs is held while kind works on the kubeconfig that the clusters share: kind's own lock does not wait for
+// another holder, it fails.
+var kubeconfigs sync.Mutex
 
 const firstPort = 6443
 
@@ -61,9 +66,11 @@ func (c *Cluster) create(ctx context.Context, route Route, image string, instanc
 		return err
 	}
 	config := configuration(route, instance, index)
+	own := c.kubeconfig + "." + c.Name // Create takes too long for the others to wait
+	defer os.Remove(own)
 	err := c.provider.Create(c.Name,
 		cluster.CreateWithV1Alpha4Config(config), cluster.CreateWithNodeImage(image),
-		cluster.CreateWithKubeconfigPath(c.kubeconfig), cluster.CreateWithRetain(true),
+		cluster.CreateWithKubeconfigPath(own), cluster.CreateWithRetain(true),
 		cluster.CreateWithWaitForReady(3*time.Minute),
 		cluster.CreateWithDisplayUsage(false), cluster.CreateWithDisplaySalutation(false))
 	if err != nil {
@@ -76,10 +83,12 @@ func (c *Cluster) create(ctx context.Context, route Route, image string, instanc
 	if !c.healthy() {
 		return fmt.Errorf("creating the cluster %s: its node is not ready after 3 minutes", c.Name)
 	}
-	return nil
+	return c.exportKubeconfig()
 }
 
 func (c *Cluster) delete() error {
+	kubeconfigs.Lock()
+	defer kubeconfigs.Unlock()
 	if err := c.provider.Delete(c.Name, c.kubeconfig); err != nil {
 		return fmt.Errorf("deleting the cluster %s: %w", c.Name, err)
 	}
@@ -101,6 +110,8 @@ func (c *Cluster) healthy() bool {
 
 // exportKubeconfig makes this cluster the current one of the kubeconfig.
 func (c *Cluster) exportKubeconfig() error {
+	kubeconfigs.Lock()
+	defer kubeconfigs.Unlock()
 	return c.provider.ExportKubeConfig(c.Name, c.kubeconfig, false)
 }
 
