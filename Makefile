@@ -40,6 +40,7 @@ lint:
 
 e2e: build
 	cd e2e && $(GO) test -p 1 -count=1 -timeout 60m -v ./...
+	OPENIRSA_KUBERNETES_BIN=$$(cd e2e && $(GO) run ./cmd/kindenv programs) $(GO) test -count=1 -v -run APIServer ./cmd/issuer
 
 image: build
 	bin/setup image --arch $(ARCH) --file bin/openirsa-linux-$(ARCH).tar

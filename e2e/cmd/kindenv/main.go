@@ -1,6 +1,7 @@
 // Kindenv keeps real kind clusters for work by hand: the same ones that the end-to-end tests use.
 //
 //	eval "$(go run ./cmd/kindenv up)"     # clusters up; DOCKER_HOST, PATH and KUBECONFIG set
+//	go run ./cmd/kindenv programs         # kube-apiserver, etcd and the rest alone: prints their folder
 //	go run ./cmd/kindenv image            # build what a cluster needs into the cache, start nothing
 //	go run ./cmd/kindenv down             # also after a run that was killed
 //
@@ -74,6 +75,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Use: "image", Short: "Build the node image and the images for pods into the cache", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return kindenv.Build(ctx, o) },
 	}
-	root.AddCommand(up, down, image)
+	programs := &cobra.Command{
+		Use: "programs", Short: "Build Kubernetes' programs and etcd into the cache and print their folder", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := kindenv.Programs(ctx, o)
+			if err == nil {
+				fmt.Fprintln(stdout, dir)
+			}
+			return err
+		},
+	}
+	root.AddCommand(up, down, image, programs)
 	return root.ExecuteContext(ctx)
 }

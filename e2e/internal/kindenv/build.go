@@ -41,6 +41,27 @@ func runScript(ctx context.Context, name string, env ...string) error {
 	return nil
 }
 
+func kubernetesKey() string {
+	return keyOf(mustScript("kubernetes.sh"), Kubernetes, criTools, runtime.Version())
+}
+
+// programs are Kubernetes' programs and etcd, in a folder of the cache.
+func programs(ctx context.Context, c cache) (string, error) {
+	return c.entry(ctx, "kubernetes", kubernetesKey(), func(ctx context.Context, dir string) error {
+		return runScript(ctx, "kubernetes.sh", "OUT="+dir, "VERSION="+Kubernetes, "CRI_TOOLS="+criTools)
+	})
+}
+
+// Programs builds Kubernetes' programs and etcd, or takes them from the cache, for tests that need no more of a
+// cluster than these, and returns their folder.
+func Programs(ctx context.Context, o Options) (string, error) {
+	c, err := newCache(newLogger(o.Log))
+	if err != nil {
+		return "", err
+	}
+	return programs(ctx, c)
+}
+
 // nodeImage builds everything from nothing, or takes it from the cache: the archive of a kind node's root file
 // system, and the key of its content.
 func nodeImage(ctx context.Context, log *logger) (archive, key string, err error) {
@@ -49,17 +70,14 @@ func nodeImage(ctx context.Context, log *logger) (archive, key string, err error
 		return "", "", err
 	}
 	kindVersion := "v" + version.Version() // of the library that this program is linked with
-	kubernetesKey := keyOf(mustScript("kubernetes.sh"), Kubernetes, criTools, runtime.Version())
 	rootfsKey := keyOf(mustScript("rootfs.sh"))
-	key = keyOf(kubernetesKey, rootfsKey, mustScript("nodeimage.sh"), mustScript("pause/main.go"), kindVersion, buildSource, imageSource)
+	key = keyOf(kubernetesKey(), rootfsKey, mustScript("nodeimage.sh"), mustScript("pause/main.go"), kindVersion, buildSource, imageSource)
 
 	dir, err := c.entry(ctx, "node", key, func(ctx context.Context, dir string) error {
 		var bin, base string
 		g, gctx := errgroup.WithContext(ctx)
 		g.Go(func() (err error) {
-			bin, err = c.entry(gctx, "kubernetes", kubernetesKey, func(ctx context.Context, dir string) error {
-				return runScript(ctx, "kubernetes.sh", "OUT="+dir, "VERSION="+Kubernetes, "CRI_TOOLS="+criTools)
-			})
+			bin, err = programs(gctx, c)
 			return err
 		})
 		g.Go(func() (err error) {
