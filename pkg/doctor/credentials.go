@@ -1,0 +1,94 @@
+package doctor
+
+import (
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// credentials is the end of the chain: what STS really gives for the token, and
+// whose credentials they are.
+func (d *diagnosis) credentials() {
+	const check = "AssumeRoleWithWebIdentity"
+	call := d.Call
+	switch {
+	case call == nil:
+		d.unknown(STS, check, "it was not called: there is no token, or no role to assume")
+		return
+	case call.Err != nil:
+		d.broken(STS, check, "STS could not be called", "an answer", call.Err.Error(), "aws sts get-caller-identity")
+		return
+	case call.Code != "":
+		d.refused()
+		return
+	case call.IdentityErr != nil:
+		d.broken(STS, "GetCallerIdentity", "the credentials that STS gave do not work", "an answer", call.IdentityErr.Error(), "SETUP doctor --service-account "+d.account())
+		return
+	}
+	d.ok(STS, check, "STS takes the token")
+	want := sessionOf(d.roleARN())
+	if session, _, _ := cutLast(call.Identity, "/"); session != want {
+		d.broken(STS, "GetCallerIdentity", "the credentials are somebody else's, such as the node's", want+"/...", call.Identity, "SETUP doctor --service-account "+d.account())
+		return
+	}
+	d.ok(STS, "GetCallerIdentity", "%s", call.Identity)
+}
+
+// refused tells what is left when STS refuses a token that seems right: what
+// AWS sees and this machine does not.
+func (d *diagnosis) refused() {
+	call := d.Call
+	f := Finding{
+		Link: STS, Check: "AssumeRoleWithWebIdentity", Result: Broken, Reason: call.Reason,
+		Summary: "STS refuses the token", Expected: "credentials of " + d.roleARN(), Found: call.Code + ": " + call.Message,
+		Next: "SETUP status",
+	}
+	switch {
+	case d.explained():
+		f.Summary = "STS refuses the token, for the reason above"
+	case call.Code == "ExpiredTokenException" || strings.HasPrefix(call.Message, "Token issued in the future") || strings.HasPrefix(call.Message, "Token not yet valid"):
+		f.Link, f.Check = Token, "clock"
+		f.Summary = "the clock of the control plane and that of AWS differ"
+		f.Expected = "a token that is valid at AWS's time"
+		f.Next = "date --utc && timedatectl set-ntp true   # on the control-plane nodes"
+	case strings.Contains(call.Message, "retrieve verification key"):
+		f.Summary = "STS cannot read the issuer's documents, which this machine can: the issuer is not public, or answers AWS too slowly"
+		f.Expected = "an answer within 5 s to any host on the internet at " + d.iss.Discovery()
+		f.Next = "curl --verbose " + d.iss.Discovery() + "   # from outside of your network"
+	case strings.Contains(call.Message, "thumbprint"):
+		f.Summary = "the provider's thumbprint is not that of the issuer's CA"
+		f.Expected = "the thumbprint of the top certificate of " + d.hostPort()
+		f.Next = "openssl s_client -showcerts -connect " + d.hostPort() + " </dev/null   # then aws iam update-open-id-connect-provider-thumbprint"
+	case call.Code == "AccessDenied":
+		f.Summary = "STS refuses the role although its trust policy lets the token in: a change in IAM takes some seconds, and a service control policy of the organization may deny it"
+	}
+	d.add(f)
+}
+
+// explained reports whether a broken link before says why STS refuses. What is
+// wrong with the webhook and with pods is no reason.
+func (d *diagnosis) explained() bool {
+	for _, f := range d.findings {
+		if f.Result == Broken && f.Link != plan.Webhook && f.Link != Pod {
+			return true
+		}
+	}
+	return false
+}
+
+// sessionOf begins the ARN of every session of a role: without its path.
+func sessionOf(roleARN string) string {
+	if irsa.CheckRoleARN(roleARN) != nil {
+		return ""
+	}
+	part := strings.SplitN(roleARN, ":", 6)
+	return "arn:" + part[1] + ":sts::" + part[4] + ":assumed-role" + part[5][strings.LastIndexByte(part[5], '/'):]
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
