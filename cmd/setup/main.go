@@ -107,6 +107,7 @@ role's trust policy decide.
   setup iamserviceaccount create --namespace default --name app \
       --attach-policy-arn arn:aws:iam::aws:policy/IAMReadOnlyAccess --approve
   setup status                              each link: what is there
+  setup doctor                              the first broken link, and the command that mends it
   setup down                                remove it all
   setup demo                                see it work, with no cluster and no AWS account
 
@@ -123,7 +124,7 @@ func (a *app) command() *cobra.Command {
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.name},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.serviceAccountCommand(), a.kindConfigCommand(), a.imageCommand(), a.demoCommand())
+	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.kindConfigCommand(), a.imageCommand(), a.demoCommand())
 	a.prepare(root)
 	return root
 }

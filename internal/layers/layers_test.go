@@ -34,6 +34,7 @@ var table = map[string][]string{
 	// Documents: pure functions of the values.
 	"pkg/discovery": {"pkg/issuer", "pkg/keys"},
 	"pkg/trust":     {"pkg/issuer"},
+	"pkg/doctor":    {"pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/token", "pkg/trust"},
 
 	// Effects: each reaches one system and knows no sibling.
 	"pkg/plan":     {},
@@ -60,7 +61,7 @@ var table = map[string][]string{
 	"deploy":            {},
 
 	// Programs: where everything meets.
-	"cmd/setup": {"deploy", "internal/image", "pkg/cluster", "pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys",
+	"cmd/setup": {"deploy", "internal/image", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys",
 		"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
 	"cmd/webhook":  {"internal/reload", "pkg/irsa", "pkg/webhook"},
 	"cmd/emulator": {"pkg/emulator"},
@@ -79,6 +80,7 @@ var forbidden = map[string][]string{
 	"pkg/token":     {"github.com/aws/", "k8s.io/", "sigs.k8s.io/"},
 	"pkg/discovery": {"github.com/aws/", "k8s.io/", "sigs.k8s.io/"},
 	"pkg/trust":     {"github.com/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/doctor":    {"github.com/aws/", "k8s.io/client-go", "sigs.k8s.io/"},
 	"pkg/publish":   {"k8s.io/", "sigs.k8s.io/"},
 	"pkg/provider":  {"k8s.io/", "sigs.k8s.io/"},
 	"pkg/role":      {"k8s.io/", "sigs.k8s.io/"},
