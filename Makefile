@@ -13,6 +13,11 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 HOST     := $(shell $(GO) env GOOS)/$(shell $(GO) env GOARCH)
 IMAGE    := issuer webhook emulator
 
+# Let's Encrypt's server for tests of ACME clients, outside the checkout.
+PEBBLE_VERSION := v2.10.0
+PEBBLE_MODULE  := github.com/letsencrypt/pebble/v2
+PEBBLE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/openirsa/pebble-$(PEBBLE_VERSION)
+
 .PHONY: build test lint e2e image demo bench clean
 
 build:
@@ -40,7 +45,9 @@ lint:
 
 e2e: build
 	cd e2e && $(GO) test -p 1 -count=1 -timeout 60m -v ./...
-	OPENIRSA_KUBERNETES_BIN=$$(cd e2e && $(GO) run ./cmd/kindenv programs) $(GO) test -count=1 -v -run APIServer ./cmd/issuer
+	GOBIN=$(PEBBLE) $(GO) install $(PEBBLE_MODULE)/cmd/pebble@$(PEBBLE_VERSION) $(PEBBLE_MODULE)/cmd/pebble-challtestsrv@$(PEBBLE_VERSION)
+	OPENIRSA_KUBERNETES_BIN=$$(cd e2e && $(GO) run ./cmd/kindenv programs) OPENIRSA_PEBBLE_BIN=$(PEBBLE) \
+		$(GO) test -count=1 -v -run 'APIServer|ACME' ./cmd/issuer
 
 image: build
 	bin/setup image --arch $(ARCH) --file bin/openirsa-linux-$(ARCH).tar
