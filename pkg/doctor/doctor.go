@@ -125,11 +125,6 @@ func (d *diagnosis) warn(link, check, summary, expected, found, next string) {
 	d.add(Finding{Link: link, Check: check, Result: Warning, Summary: summary, Expected: expected, Found: found, Next: next})
 }
 
-// isBroken reports whether a check has failed already.
-func (d *diagnosis) isBroken(check string) bool {
-	return slices.ContainsFunc(d.findings, func(f Finding) bool { return f.Check == check && f.Result == Broken })
-}
-
 // subject is the sub claim that the service account's tokens have.
 func (d *diagnosis) subject() string { return token.Subject(d.Namespace, d.Name) }
 

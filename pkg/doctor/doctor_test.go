@@ -436,7 +436,7 @@ func TestBroken(t *testing.T) {
 		}, "pod", "missed", "made after 2026-11-20T12:00:00Z", "made at 2026-11-19T12:00:00Z", "kubectl --namespace default rollout restart deployment app"},
 		{"pod older than the annotation", func(c *chain) {
 			c.container().Env = nil
-			c.f.ServiceAccount.ManagedFields = []metav1.ManagedFieldsEntry{{Time: new(metav1.NewTime(now)), FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{"f:` + roleKey + `":{}}}}`)}}}
+			c.f.ServiceAccount.ManagedFields = []metav1.ManagedFieldsEntry{{Time: new(metav1.NewTime(now)), FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{"f:` + roleKey + `":{}}}}`)}}
 		}, "pod", "missed", "made after 2026-11-22T12:00:00Z", "made at 2026-11-22T11:00:00Z", "rollout restart deployment app"},
 		{"pod made while the webhook was down", func(c *chain) { c.container().Env = nil }, "pod", "missed", irsa.EnvRoleARN + "=" + roleARN, "did not answer", "rollout restart deployment app"},
 		{"former role in the pod", func(c *chain) { c.container().Env[0].Value = roleARN + "-old" }, "pod", "role of pod", irsa.EnvRoleARN + "=" + roleARN, roleARN + "-old", "rollout restart"},

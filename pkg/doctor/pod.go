@@ -411,18 +411,18 @@ func mustNotBeRoot(p *corev1.Pod, c *corev1.Container) bool {
 // restart is the command that makes a pod anew, by what made it.
 func restart(p *corev1.Pod) string {
 	namespace := "kubectl --namespace " + p.Namespace
-	for _, o := range p.OwnerReferences {
-		switch o.Kind {
-		case "ReplicaSet":
-			// A Deployment's ReplicaSet is called after it and the hash.
-			if name, ok := strings.CutSuffix(o.Name, "-"+p.Labels["pod-template-hash"]); ok && p.Labels["pod-template-hash"] != "" {
-				return namespace + " rollout restart deployment " + name
-			}
-			return namespace + " delete pod " + p.Name
-		case "StatefulSet", "DaemonSet":
-			return namespace + " rollout restart " + strings.ToLower(o.Kind) + " " + o.Name
-		}
-		return namespace + " delete pod " + p.Name
+	remove := namespace + " delete pod " + p.Name
+	if len(p.OwnerReferences) == 0 {
+		return namespace + " get pod " + p.Name + " --output yaml >" + p.Name + ".yaml && " + remove + "   # and make it again"
 	}
-	return namespace + " get pod " + p.Name + " --output yaml >" + p.Name + ".yaml && " + namespace + " delete pod " + p.Name + "   # and make it again"
+	switch o := p.OwnerReferences[0]; o.Kind {
+	case "ReplicaSet":
+		// A Deployment's ReplicaSet is called after it and the hash.
+		if name, ok := strings.CutSuffix(o.Name, "-"+p.Labels["pod-template-hash"]); ok && p.Labels["pod-template-hash"] != "" {
+			return namespace + " rollout restart deployment " + name
+		}
+	case "StatefulSet", "DaemonSet":
+		return namespace + " rollout restart " + strings.ToLower(o.Kind) + " " + o.Name
+	}
+	return remove
 }

@@ -72,17 +72,17 @@ func (d *diagnosis) annotate(arn string) string {
 // createRole is the command that makes the role, and its trust, as they should
 // be.
 func (d *diagnosis) createRole(name string, policyARNs []string) string {
-	s := fmt.Sprintf("SETUP iamserviceaccount create --namespace %s --name %s", d.Namespace, d.Name)
+	words := []string{"SETUP iamserviceaccount create --namespace", d.Namespace, "--name", d.Name}
 	if name != "" {
-		s += " --role-name " + quote(name)
+		words = append(words, "--role-name", quote(name))
 	}
 	if len(policyARNs) == 0 {
 		policyARNs = []string{"ARN"}
 	}
 	for _, arn := range policyARNs {
-		s += " --attach-policy-arn " + quote(arn)
+		words = append(words, "--attach-policy-arn", quote(arn))
 	}
-	return s + " --override-existing-serviceaccounts --approve"
+	return strings.Join(append(words, "--override-existing-serviceaccounts --approve"), " ")
 }
 
 // mendTrust is the command that makes the role trust the service account. A
