@@ -143,7 +143,7 @@ func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 		return err
 	}
 	if b := report.Broken; b != nil {
-		return advise(fmt.Errorf("%s: %s", b.Link, b.Summary), b.Next)
+		return advise(fmt.Errorf("%s: %s: expected %s, found %s", b.Link, b.Summary, b.Expected, b.Found), b.Next)
 	}
 	return nil
 }
@@ -162,10 +162,10 @@ func (a *app) printDoctor(r doctorReport) error {
 			if word == doctor.Broken {
 				word = "BROKEN"
 			}
-			fmt.Fprintf(a.out, "%-16s %-8s %s\n", f.Link, word, f.Summary)
+			fmt.Fprintf(a.out, "%-16s %-9s %s\n", f.Link, word, f.Summary)
 			for _, line := range [][2]string{{"expected", f.Expected}, {"found", f.Found}, {"reason", f.Reason}, {"next", f.Next}} {
 				if line[1] != "" {
-					fmt.Fprintf(a.out, "%-16s %-8s %s\n", "", line[0]+":", line[1])
+					fmt.Fprintf(a.out, "%-16s %-9s %s\n", "", line[0]+":", line[1])
 				}
 			}
 		}
@@ -568,7 +568,7 @@ func (e *examination) role(ctx context.Context, f *doctor.Facts) {
 		return
 	}
 	if ok {
-		f.Role = &doctor.Role{Name: there.Name, ARN: there.ARN, Trust: there.Trust, PolicyARNs: there.PolicyARNs, Inline: len(there.Inline), Tags: there.Tags}
+		f.Role = &doctor.Role{Name: there.Name, ARN: there.ARN, Trust: there.Trust, PolicyARNs: there.PolicyARNs, Inline: len(there.Inline), Boundary: there.Boundary, Tags: there.Tags}
 	}
 }
 

@@ -46,7 +46,7 @@ func (d *diagnosis) refused() {
 	}
 	switch {
 	case d.explained():
-		f.Summary = "STS refuses the token, for the reason above"
+		f.Summary, f.Next = "STS refuses the token, for the reason above", ""
 	case call.Code == "ExpiredTokenException" || strings.HasPrefix(call.Message, "Token issued in the future") || strings.HasPrefix(call.Message, "Token not yet valid"):
 		f.Link, f.Check = Token, "clock"
 		f.Summary = "the clock of the control plane and that of AWS differ"

@@ -361,11 +361,14 @@ func TestBroken(t *testing.T) {
 		{"path of the role left out", func(c *chain) { c.f.Role.ARN = "arn:aws:iam::" + account + ":role/openirsa/dev/app" }, "role", "role", "role/openirsa/dev/app", roleARN,
 			"kubectl --namespace default annotate --overwrite serviceaccount app " + roleKey + "=arn:aws:iam::" + account + ":role/openirsa/dev/app"},
 		{"sub typo", func(c *chain) { c.f.Role.Trust = trustPolicy(provider, host, subject+"s"); c.deny() }, "role", "trust policy", host + ":sub " + subject, subject + "s",
-			"SETUP iamserviceaccount create --namespace default --name app --role-name app --attach-policy-arn " + policy + " --override-existing-serviceaccounts --approve"},
+			"SETUP iamserviceaccount create --namespace default --name app --role-name app --role-path / --attach-policy-arn " + policy + " --override-existing-serviceaccounts --approve"},
 		{"namespace swapped in sub", func(c *chain) {
 			c.f.Role.Trust, c.f.Role.Tags = trustPolicy(provider, host, "system:serviceaccount:app:default"), nil
 			c.deny()
 		}, "role", "trust policy", subject, "system:serviceaccount:app:default", "aws iam update-assume-role-policy --role-name app --policy-document '{"},
+		{"sub typo, boundary that making the role again would take away", func(c *chain) {
+			c.f.Role.Trust, c.f.Role.Boundary = trustPolicy(provider, host, subject+"s"), policy
+		}, "role", "trust policy", host + ":sub " + subject, subject + "s", "aws iam update-assume-role-policy --role-name app --policy-document '{"},
 		{"case of sub", func(c *chain) { c.f.Role.Trust = trustPolicy(provider, host, strings.ToUpper(subject)) }, "role", "trust policy", subject, strings.ToUpper(subject), "iamserviceaccount create"},
 		{"StringEquals with a star", func(c *chain) { c.f.Role.Trust = trustPolicy(provider, host, "system:serviceaccount:default:*") }, "role", "trust policy", "StringLike", "StringEquals", "iamserviceaccount create"},
 		{"provider with scheme in the principal", func(c *chain) {

@@ -137,7 +137,8 @@ type Role struct {
 	Name, ARN  string
 	Trust      []byte
 	PolicyARNs []string
-	Inline     int // how many inline policies it has
+	Inline     int    // how many inline policies it has
+	Boundary   string // ARN of the permissions boundary
 	Tags       map[string]string
 }
 

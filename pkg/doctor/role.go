@@ -75,6 +75,9 @@ func (d *diagnosis) createRole(name string, policyARNs []string) string {
 	words := []string{"SETUP iamserviceaccount create --namespace", d.Namespace, "--name", d.Name}
 	if name != "" {
 		words = append(words, "--role-name", quote(name))
+		if path := pathOf(d.Role.ARN); !strings.HasPrefix(path, "/openirsa/") {
+			words = append(words, "--role-path", quote(path))
+		}
 	}
 	if len(policyARNs) == 0 {
 		policyARNs = []string{"ARN"}
@@ -85,12 +88,19 @@ func (d *diagnosis) createRole(name string, policyARNs []string) string {
 	return strings.Join(append(words, "--override-existing-serviceaccounts --approve"), " ")
 }
 
+// pathOf is the path in a role's ARN.
+func pathOf(arn string) string {
+	_, rest, _ := strings.Cut(arn, ":role")
+	return rest[:strings.LastIndexByte(rest, '/')+1]
+}
+
 // mendTrust is the command that makes the role trust the service account. A
 // role that was made for it is made again as it was; of any other one only the
 // trust policy is written.
 func (d *diagnosis) mendTrust() string {
 	r := d.Role
-	if r.Tags[owner.ServiceAccountTag] == d.account() && r.Inline == 0 && len(r.PolicyARNs) > 0 {
+	made := r.Tags[owner.ServiceAccountTag] == d.account()
+	if made && r.Inline == 0 && len(r.PolicyARNs) > 0 && r.Boundary == "" && d.audience() == irsa.Audience {
 		return d.createRole(r.Name, r.PolicyARNs)
 	}
 	document, err := trust.Policy{Providers: []trust.Provider{{
@@ -146,9 +156,12 @@ func (d *diagnosis) trustPolicy() {
 
 // miss tells of the statement that came nearest.
 func (d *diagnosis) miss(m policy.Miss) {
-	summary := m.Statement.String() + " does not apply"
+	summary := fmt.Sprintf("the trust policy does not let the service account in: its statement %d does not match", m.Index)
+	if m.Sid != "" {
+		summary = fmt.Sprintf("the trust policy does not let the service account in: its statement %q does not match", m.Sid)
+	}
 	if m.Hint != "" {
-		summary += ": " + strings.TrimSuffix(m.Hint, ".")
+		summary += ". " + strings.TrimSuffix(m.Hint, ".")
 	}
 	expected, found := join(m.Actual), join(m.Expected)
 	switch {
