@@ -189,15 +189,15 @@ func TestInstanceLock(t *testing.T) {
 
 func TestMountsBelow(t *testing.T) {
 	const table = `proc /proc proc rw 0 0
-tmpfs /work/root tmpfs rw 0 0
-proc /work/root/proc proc rw 0 0
-tmpfs /work/rootless tmpfs rw 0 0
-overlay /work/root/with\040space overlay rw 0 0
-sysfs /work/root/sys sysfs rw 0 0
+tmpfs /mnt/root tmpfs rw 0 0
+proc /mnt/root/proc proc rw 0 0
+tmpfs /mnt/rootless tmpfs rw 0 0
+overlay /mnt/root/with\040space overlay rw 0 0
+sysfs /mnt/root/sys sysfs rw 0 0
 short
 `
-	got := mountsBelow(table, "/work/root")
-	want := []string{"/work/root/sys", "/work/root/with space", "/work/root/proc", "/work/root"}
+	got := mountsBelow(table, "/mnt/root")
+	want := []string{"/mnt/root/sys", "/mnt/root/with space", "/mnt/root/proc", "/mnt/root"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("mounts (-want +got):\n%s", diff)
 	}
