@@ -35,7 +35,7 @@ resource "terraform_data" "value" {
 func TestTerraform(t *testing.T) {
 	program, err := exec.LookPath("terraform")
 	if err != nil {
-		t.Skip("there is no terraform: ", err)
+		lacking(t, err)
 	}
 	a := startAccount(t, "https")
 	ctx, dir := t.Context(), t.TempDir()
