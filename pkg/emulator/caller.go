@@ -176,25 +176,33 @@ func (s *Server) sessionCaller(session *session) (caller, string) {
 	return who, ""
 }
 
+// identifyBody is identify for services whose whole request is in the body. A
+// signature for another service is answered with the status and the code.
+func (s *Server) identifyBody(c *call, status int, code string) (*authFailure, *awsError) {
+	sig, err := sigv4.Parse(c.r)
+	if err != nil {
+		return signatureFailure(err), nil
+	}
+	if sig.Service != c.service {
+		c.region = sig.Region
+		e := errorf(status, code, "Credential should be scoped to correct service: '%s'.", c.service)
+		s.refuse(c, "signature", "the signature is for service "+sig.Service, e)
+		return nil, e
+	}
+	_, failure := s.identify(c, &sig, sigv4.HashPayload(c.body))
+	return failure, nil
+}
+
 // identifyQuery is identify for STS and IAM, with their words.
 func (s *Server) identifyQuery(c *call) *awsError {
-	sig, err := sigv4.Parse(c.r)
-	var failure *authFailure
-	switch {
-	case err != nil:
-		failure = signatureFailure(err)
-	case sig.Service != c.service:
-		c.region = sig.Region
-		e := errorf(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to correct service: '%s'.", c.service)
-		s.refuse(c, "signature", "the signature is for service "+sig.Service, e)
+	failure, e := s.identifyBody(c, http.StatusForbidden, "SignatureDoesNotMatch")
+	if e != nil {
 		return e
-	default:
-		_, failure = s.identify(c, &sig, sigv4.HashPayload(c.body))
 	}
 	if failure == nil {
 		return s.refuseIAM(c)
 	}
-	e := failure.queryError()
+	e = failure.queryError()
 	s.refuse(c, "signature", failure.why, e)
 	return e
 }

@@ -17,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -209,23 +208,14 @@ func (s *Server) runKMS(c *call) (any, *awsError) {
 // identifyKMS is identify in the words of KMS, whose codes end in "Exception"
 // (AWS KMS API Reference, "Common Errors").
 func (s *Server) identifyKMS(c *call) *awsError {
-	sig, err := sigv4.Parse(c.r)
-	var failure *authFailure
-	switch {
-	case err != nil:
-		failure = signatureFailure(err)
-	case sig.Service != c.service:
-		c.region = sig.Region
-		e := errorf(http.StatusBadRequest, "InvalidSignatureException", "Credential should be scoped to correct service: '%s'.", c.service)
-		s.refuse(c, "signature", "the signature is for service "+sig.Service, e)
+	failure, e := s.identifyBody(c, http.StatusBadRequest, "InvalidSignatureException")
+	if e != nil {
 		return e
-	default:
-		_, failure = s.identify(c, &sig, sigv4.HashPayload(c.body))
 	}
 	if failure == nil {
 		return nil
 	}
-	e := failure.queryError()
+	e = failure.queryError()
 	e.status = http.StatusBadRequest
 	switch e.code {
 	case "InvalidClientTokenId":
