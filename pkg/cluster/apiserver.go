@@ -209,9 +209,15 @@ func signing(have Flags, iss issuer.URL) Flags {
 // back (an [*APIServerError]).
 //
 // An API server that issues under another public URL is an
-// [*OtherIssuerError]; no node changes.
+// [*OtherIssuerError]; no node changes. Where no node can be reached, somebody
+// else must have set the issuer, or else the error wraps [ErrNoNodeAccess].
 func (c *Cluster) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
 	servers, err := c.readAPIServers(ctx)
+	if errors.Is(err, ErrNoNodeAccess) {
+		if now, err := c.Issuer(ctx); err != nil || now == opts.URL.String() {
+			return nil, err
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -831,8 +831,14 @@ func TestDemoteIssuer(t *testing.T) {
 }
 
 func TestSetIssuerNoNodes(t *testing.T) {
-	c := &Cluster{Name: "remote"}
+	f, c := newAPI(t)
 	if _, err := c.SetIssuer(t.Context(), options(t)); !errors.Is(err, ErrNoNodeAccess) || !strings.Contains(err.Error(), "setup apiserver") {
 		t.Errorf("error = %v", err)
+	}
+	f.mu.Lock()
+	f.issuer = testIssuer // somebody has set it
+	f.mu.Unlock()
+	if steps, err := c.SetIssuer(t.Context(), options(t)); err != nil || len(steps) > 0 {
+		t.Errorf("%q, %v", summaries(steps), err)
 	}
 }
