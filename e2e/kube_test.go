@@ -89,18 +89,27 @@ func (k *kube) namespace(t testing.TB, name string) {
 	})
 }
 
-// serviceAccount makes a service account, or gives the one that is there exactly these annotations.
+// serviceAccount makes a service account, or gives the one that is there exactly these annotations. One that it makes
+// goes with the test: doctor would find whatever is wrong with it.
 func (k *kube) serviceAccount(t testing.TB, namespace, name string, annotations map[string]string) {
 	t.Helper()
 	accounts := k.client.CoreV1().ServiceAccounts(namespace)
 	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations, Labels: map[string]string{testLabel: "true"}}}
 	_, err := accounts.Create(suite, sa, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		_, err = accounts.Update(suite, sa, metav1.UpdateOptions{})
+		if _, err := accounts.Update(suite, sa, metav1.UpdateOptions{}); err != nil {
+			t.Fatalf("changing service account %s/%s: %v", namespace, name, err)
+		}
+		return
 	}
 	if err != nil {
 		t.Fatalf("making service account %s/%s: %v", namespace, name, err)
 	}
+	t.Cleanup(func() {
+		if err := accounts.Delete(context.WithoutCancel(suite), name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			t.Errorf("removing service account %s/%s: %v", namespace, name, err)
+		}
+	})
 }
 
 // annotations of a service account.
