@@ -38,7 +38,7 @@ var table = map[string][]string{
 
 	// Effects: each reaches one system and knows no sibling.
 	"pkg/plan":     {},
-	"pkg/publish":  {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/plan"},
+	"pkg/publish":  {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/plan", "pkg/trust"},
 	"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
 	"pkg/role":     {"pkg/owner", "pkg/plan", "pkg/trust"},
 	"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/plan"},

@@ -32,6 +32,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/trust"
 )
 
 // Client is what [S3] calls; *s3.Client is one.
@@ -74,18 +75,43 @@ type S3 struct {
 	// to others: only the documents are read and written, for which
 	// s3:GetObject and s3:PutObject on them are enough.
 	DocumentsOnly bool
+	// Private keeps the bucket closed to the public; the documents are served
+	// by a CloudFront distribution with origin access control, at an issuer
+	// URL of its own.
+	Private bool
+	// Distribution is the ARN of the distribution that may read the documents
+	// of a Private bucket. Empty leaves the bucket's policy to whoever made
+	// the distribution.
+	Distribution string
 }
 
 // The errors that a caller can turn into advice, wrapped with what AWS said.
 var (
 	// ErrForeignBucket is a bucket that belongs to another account.
 	ErrForeignBucket = errors.New("the bucket belongs to another AWS account")
-	// ErrWrongRegion is a bucket in another region than the issuer's.
+	// ErrWrongRegion is a bucket in another region than the issuer's; a
+	// [*RegionError] tells which, if S3 did.
 	ErrWrongRegion = errors.New("the bucket is in another region")
 	// ErrAccountBlock is S3 Block Public Access, switched on for the whole
 	// account, so that opening it on the bucket is not enough.
 	ErrAccountBlock = errors.New("S3 Block Public Access is on for the whole account")
 )
+
+// RegionError is a bucket that is not in the issuer's region. It is an
+// [ErrWrongRegion].
+type RegionError struct {
+	Bucket, Want string
+	Is           string // "" where S3 does not tell
+}
+
+func (e *RegionError) Error() string {
+	if e.Is == "" {
+		return fmt.Sprintf("bucket %s: %v than %s", e.Bucket, ErrWrongRegion, e.Want)
+	}
+	return fmt.Sprintf("bucket %s: %v: %s, not %s", e.Bucket, ErrWrongRegion, e.Is, e.Want)
+}
+
+func (e *RegionError) Unwrap() error { return ErrWrongRegion }
 
 // Issuer is the issuer of documents in a bucket. Where S3 is in a region is the
 // SDK's knowledge (its partitions); an endpoint that was configured has no part
@@ -100,6 +126,16 @@ func Issuer(ctx context.Context, bucket, prefix, region string) (issuer.URL, err
 		return issuer.URL{}, fmt.Errorf("region %q: S3 is at %s there, which has no address for each bucket", region, endpoint.URI.Host)
 	}
 	return issuer.S3(bucket, region, suffix, prefix)
+}
+
+// Partition is the id of the partition that a region is in, such as "aws-cn".
+// An ARN of the account tells the same where there are credentials.
+func Partition(region string) (string, error) {
+	endpoint, err := s3.NewDefaultEndpointResolver().ResolveEndpoint(region, s3.EndpointResolverOptions{})
+	if err != nil {
+		return "", fmt.Errorf("finding the partition of region %q: %w", region, err)
+	}
+	return endpoint.PartitionID, nil
 }
 
 // PathStyle is an option of clients that addresses buckets by path where an
@@ -120,19 +156,18 @@ func (b S3) Exists(ctx context.Context) (bool, error) {
 	case http.StatusForbidden:
 		return false, fmt.Errorf("bucket %s: %w, or you may not list it (s3:ListBucket)", b.Bucket, ErrForeignBucket)
 	case http.StatusMovedPermanently, http.StatusBadRequest:
-		return false, fmt.Errorf("bucket %s: %w than %s", b.Bucket, ErrWrongRegion, b.Region)
+		region := ""
+		if e, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+			region = e.Response.Header.Get("X-Amz-Bucket-Region")
+		}
+		return false, &RegionError{Bucket: b.Bucket, Want: b.Region, Is: region}
 	default:
 		return false, fmt.Errorf("looking for bucket %s: %w", b.Bucket, err)
 	}
 	if r := head.BucketRegion; r != nil && *r != "" && *r != b.Region {
-		return false, fmt.Errorf("bucket %s: %w: %s, not %s", b.Bucket, ErrWrongRegion, *r, b.Region)
+		return false, &RegionError{Bucket: b.Bucket, Want: b.Region, Is: *r}
 	}
 	return true, nil
-}
-
-// key is the object of a document.
-func (b S3) key(path string) string {
-	return strings.TrimPrefix(b.Prefix+path, "/")
 }
 
 func (b S3) arn() string { return "arn:" + b.Partition + ":s3:::" + b.Bucket }
@@ -181,7 +216,13 @@ func (b S3) Plan(ctx context.Context, docs []discovery.Document) ([]plan.Step, e
 	if b.Owned && !containsAll(tags, b.Tags) {
 		add(plan.Update, "tags of bucket "+b.Bucket, "", func(ctx context.Context) error { return b.putTags(ctx, tags) })
 	}
-	if !exists || isOn(block.BlockPublicPolicy) || isOn(block.RestrictPublicBuckets) {
+	switch {
+	case b.Private && b.Owned:
+		if !exists || !isShut(block) {
+			add(plan.Update, "public access block of bucket "+b.Bucket, "+ all public access blocked", b.shut)
+		}
+	case b.Private: // whether others' bucket is open is theirs to say
+	case !exists || isOn(block.BlockPublicPolicy) || isOn(block.RestrictPublicBuckets):
 		add(plan.Update, "public access block of bucket "+b.Bucket,
 			"- BlockPublicPolicy, RestrictPublicBuckets\n+ BlockPublicPolicy=false, RestrictPublicBuckets=false", func(ctx context.Context) error {
 				return b.openPolicies(ctx, block)
@@ -191,8 +232,20 @@ func (b S3) Plan(ctx context.Context, docs []discovery.Document) ([]plan.Step, e
 	for _, doc := range docs {
 		paths = append(paths, doc.Path)
 	}
-	if want, changed := policy.with(b.statement(paths)); changed {
-		add(plan.Update, "policy of bucket "+b.Bucket, "+ anyone may s3:GetObject "+strings.Join(b.resources(paths), ", "), func(ctx context.Context) error {
+	want, changed := policy, false
+	reader := "anyone"
+	switch {
+	case !b.Private || b.Distribution != "":
+		want, changed = policy.with(b.statement(paths))
+		if b.Private {
+			reader = b.Distribution
+		}
+	case policy.public(b.sid()): // from before it was to be private
+		want, changed = policy.without(b.sid())
+		reader = "no stranger"
+	}
+	if changed {
+		add(plan.Update, "policy of bucket "+b.Bucket, "+ "+reader+" may s3:GetObject "+strings.Join(b.resources(paths), ", "), func(ctx context.Context) error {
 			return b.putPolicy(ctx, want)
 		})
 	}
@@ -222,7 +275,7 @@ func (b S3) planDocuments(ctx context.Context, docs []discovery.Document) ([]pla
 }
 
 func (b S3) putStep(doc discovery.Document) plan.Step {
-	return plan.Step{Link: plan.Documents, Action: plan.Update, Summary: "s3://" + b.Bucket + "/" + b.key(doc.Path),
+	return plan.Step{Link: plan.Documents, Action: plan.Update, Summary: "s3://" + b.Bucket + "/" + b.Key(doc.Path),
 		Do: func(ctx context.Context) error { return b.put(ctx, doc) }}
 }
 
@@ -248,7 +301,7 @@ func (b S3) Delete(ctx context.Context, paths []string) ([]plan.Step, error) {
 	}
 	var ours []string
 	for _, path := range slices.Backward(paths) {
-		key := b.key(path)
+		key := b.Key(path)
 		ours = append(ours, key)
 		if slices.ContainsFunc(objects.Contents, func(o types.Object) bool { return *o.Key == key }) {
 			add(plan.Delete, "s3://"+b.Bucket+"/"+key, func(ctx context.Context) error {
@@ -277,7 +330,7 @@ func (b S3) Delete(ctx context.Context, paths []string) ([]plan.Step, error) {
 // have anonymous credentials ([aws.AnonymousCredentials]).
 func (b S3) Stranger(anonymous Client) discovery.Get {
 	return func(ctx context.Context, iss issuer.URL, path string) (string, []byte, error) {
-		got, err := anonymous.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Bucket, Key: new(b.key(path))})
+		got, err := anonymous.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Bucket, Key: new(b.Key(path))})
 		if err != nil {
 			return "", nil, err
 		}
@@ -385,6 +438,21 @@ func (b S3) openPolicies(ctx context.Context, there types.PublicAccessBlockConfi
 	return err
 }
 
+// shut blocks all public access, as a new bucket has it.
+func (b S3) shut(ctx context.Context) error {
+	_, err := b.Client.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{
+		Bucket: &b.Bucket, ExpectedBucketOwner: &b.Account,
+		PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{
+			BlockPublicAcls: new(true), IgnorePublicAcls: new(true), BlockPublicPolicy: new(true), RestrictPublicBuckets: new(true),
+		},
+	})
+	return err
+}
+
+func isShut(block types.PublicAccessBlockConfiguration) bool {
+	return isOn(block.BlockPublicAcls) && isOn(block.IgnorePublicAcls) && isOn(block.BlockPublicPolicy) && isOn(block.RestrictPublicBuckets)
+}
+
 // bucketPolicy is a bucket's policy, of which only one statement is ours. The
 // others are kept as they are.
 type bucketPolicy struct {
@@ -396,9 +464,10 @@ type bucketPolicy struct {
 type statement struct {
 	Sid       string
 	Effect    string
-	Principal string
+	Principal any // "*", or a service
 	Action    string
 	Resource  []string
+	Condition map[string]map[string]string `json:",omitempty"`
 }
 
 // sid names our statement. A Sid of a bucket policy may hold letters and digits
@@ -408,15 +477,34 @@ func (b S3) sid() string { return fmt.Sprintf("OpenIRSA%x", b.Prefix) }
 func (b S3) resources(paths []string) []string {
 	var resources []string
 	for _, path := range paths {
-		resources = append(resources, b.arn()+"/"+b.key(path))
+		resources = append(resources, b.arn()+"/"+b.Key(path))
 	}
 	slices.Sort(resources)
 	return resources
 }
 
+// statement lets anyone read the documents, or one distribution ("Restrict
+// access to an Amazon S3 origin" of the CloudFront Developer Guide; the service
+// has the same name in China).
 func (b S3) statement(paths []string) statement {
-	return statement{Sid: b.sid(), Effect: "Allow", Principal: "*", Action: "s3:GetObject", Resource: b.resources(paths)}
+	s := statement{Sid: b.sid(), Effect: "Allow", Principal: "*", Action: "s3:GetObject", Resource: b.resources(paths)}
+	if b.Private {
+		s.Principal = map[string]string{"Service": "cloudfront.amazonaws.com"}
+		s.Condition = map[string]map[string]string{"StringEquals": {"AWS:SourceArn": b.Distribution}}
+	}
+	return s
 }
+
+// PolicyDocument is the bucket's policy if nobody else has a part in it: what
+// [S3.Plan] makes of a new bucket.
+func (b S3) PolicyDocument(paths []string) ([]byte, error) {
+	p, _ := bucketPolicy{}.with(b.statement(paths))
+	return json.Marshal(p)
+}
+
+// Key is the key of the object that holds the document at a path of
+// [discovery.Paths].
+func (b S3) Key(path string) string { return strings.TrimPrefix(b.Prefix+path, "/") }
 
 func (b S3) policy(ctx context.Context) (bucketPolicy, error) {
 	out, err := b.Client.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: &b.Bucket, ExpectedBucketOwner: &b.Account})
@@ -445,21 +533,16 @@ func (b S3) policy(ctx context.Context) (bucketPolicy, error) {
 // with is the policy with our statement as wanted, and whether that is a
 // change.
 func (p bucketPolicy) with(want statement) (bucketPolicy, bool) {
-	rest, _ := p.without(want.Sid)
-	if len(rest.Statement)+1 == len(p.Statement) {
-		i := slices.IndexFunc(p.Statement, func(raw json.RawMessage) bool { return sidOf(raw) == want.Sid })
-		var there statement
-		if json.Unmarshal(p.Statement[i], &there) == nil {
-			slices.Sort(there.Resource)
-			if slices.Equal(there.Resource, want.Resource) && there.Effect == want.Effect && there.Principal == want.Principal &&
-				there.Action == want.Action && bytes.Count(p.Statement[i], []byte("Condition")) == 0 {
-				return p, false
-			}
-		}
-	}
 	raw, err := json.Marshal(want)
 	if err != nil {
 		panic("publish: marshalling strings: " + err.Error())
+	}
+	rest, _ := p.without(want.Sid)
+	if len(rest.Statement)+1 == len(p.Statement) {
+		i := slices.IndexFunc(p.Statement, func(raw json.RawMessage) bool { return sidOf(raw) == want.Sid })
+		if trust.Equal(p.Statement[i], raw) {
+			return p, false
+		}
 	}
 	if rest.Version == "" {
 		rest.Version = "2012-10-17"
@@ -474,6 +557,14 @@ func (p bucketPolicy) without(sid string) (bucketPolicy, bool) {
 	rest := p
 	rest.Statement = slices.DeleteFunc(slices.Clone(p.Statement), func(raw json.RawMessage) bool { return sidOf(raw) == sid })
 	return rest, len(rest.Statement) != len(p.Statement)
+}
+
+// public reports whether the statement of that name is for everybody.
+func (p bucketPolicy) public(sid string) bool {
+	return slices.ContainsFunc(p.Statement, func(raw json.RawMessage) bool {
+		var s statement
+		return sidOf(raw) == sid && json.Unmarshal(raw, &s) == nil && s.Principal == "*"
+	})
 }
 
 func sidOf(raw json.RawMessage) string {
@@ -503,24 +594,24 @@ func (b S3) putPolicy(ctx context.Context, p bucketPolicy) error {
 
 // has reports whether a document is in the bucket as it should be.
 func (b S3) has(ctx context.Context, doc discovery.Document) (bool, error) {
-	got, err := b.Client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Bucket, Key: new(b.key(doc.Path)), ExpectedBucketOwner: &b.Account})
+	got, err := b.Client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Bucket, Key: new(b.Key(doc.Path)), ExpectedBucketOwner: &b.Account})
 	if code(err) == "NoSuchKey" {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("reading s3://%s/%s: %w", b.Bucket, b.key(doc.Path), err)
+		return false, fmt.Errorf("reading s3://%s/%s: %w", b.Bucket, b.Key(doc.Path), err)
 	}
 	defer got.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(got.Body, int64(len(doc.Body))+1))
 	if err != nil {
-		return false, fmt.Errorf("reading s3://%s/%s: %w", b.Bucket, b.key(doc.Path), err)
+		return false, fmt.Errorf("reading s3://%s/%s: %w", b.Bucket, b.Key(doc.Path), err)
 	}
 	return bytes.Equal(body, doc.Body) && equal(got.ContentType, doc.ContentType) && equal(got.CacheControl, discovery.CacheControl), nil
 }
 
 func (b S3) put(ctx context.Context, doc discovery.Document) error {
 	_, err := b.Client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &b.Bucket, Key: new(b.key(doc.Path)), ExpectedBucketOwner: &b.Account,
+		Bucket: &b.Bucket, Key: new(b.Key(doc.Path)), ExpectedBucketOwner: &b.Account,
 		Body: bytes.NewReader(doc.Body), ContentType: &doc.ContentType, CacheControl: new(discovery.CacheControl),
 	})
 	return err
