@@ -244,7 +244,7 @@ func Plan(ctx context.Context, client IAM, want Role) ([]plan.Step, error) {
 	}
 	name := "role " + want.Name
 	if !ok {
-		add(plan.Create, name, plan.DiffJSON(nil, want.Trust), func(ctx context.Context) error { return create(ctx, client, want) })
+		add(plan.Create, name, plan.DiffJSON(nil, want.Trust), patient(isUnknownPrincipal, func(ctx context.Context) error { return create(ctx, client, want) }))
 	} else {
 		steps = append(steps, planUpdate(client, there, want)...)
 	}
@@ -277,6 +277,13 @@ func Plan(ctx context.Context, client IAM, want Role) ([]plan.Step, error) {
 	for _, policy := range slices.Sorted(maps.Keys(there.Inline)) {
 		if _, keep := want.Inline[policy]; !keep {
 			steps = append(steps, deleteInline(client, want.Name, policy))
+		}
+	}
+	if !ok {
+		// IAM may not have heard yet, where it is asked next, of the role that
+		// it has just made.
+		for i := range steps[1:] {
+			steps[i+1].Do = patient(isMissing, steps[i+1].Do)
 		}
 	}
 	return steps, nil
@@ -329,10 +336,10 @@ func Delete(ctx context.Context, client IAM, name, cluster string) ([]plan.Step,
 	for _, policy := range slices.Sorted(maps.Keys(there.Inline)) {
 		steps = append(steps, deleteInline(client, name, policy))
 	}
-	return append(steps, plan.Step{Link: plan.Role, Action: plan.Delete, Summary: "role " + name, Do: func(ctx context.Context) error {
+	return append(steps, plan.Step{Link: plan.Role, Action: plan.Delete, Summary: "role " + name, Do: patient(isConflict, func(ctx context.Context) error {
 		_, err := client.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &name})
 		return ignoreMissing(err)
-	}}), nil
+	})}), nil
 }
 
 // List names the roles below a path.

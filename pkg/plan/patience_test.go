@@ -1,0 +1,46 @@
+package plan_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+func TestPatiently(t *testing.T) {
+	unseen, denied := errors.New("not seen yet"), errors.New("denied")
+	transient := func(err error) bool { return errors.Is(err, unseen) }
+	// try fails some times with an error, and then answers with another.
+	try := func(t *testing.T, times int, then error, wantErr error, wantCalls int, wantTime time.Duration) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			start, calls := time.Now(), 0
+			err := plan.Patiently(t.Context(), transient, func(context.Context) error {
+				if calls++; calls <= times {
+					return unseen
+				}
+				return then
+			})
+			if !errors.Is(err, wantErr) || calls != wantCalls || time.Since(start) != wantTime {
+				t.Errorf("%v after %d calls and %v; want %v, %d, %v", err, calls, time.Since(start), wantErr, wantCalls, wantTime)
+			}
+		})
+	}
+	try(t, 0, nil, nil, 1, 0)
+	try(t, 0, denied, denied, 1, 0)
+	try(t, 3, nil, nil, 4, 1750*time.Millisecond)
+	try(t, 1, denied, denied, 2, 250*time.Millisecond)
+	try(t, 1000, nil, unseen, 11, 27750*time.Millisecond) // within half a minute
+
+	synctest.Test(t, func(t *testing.T) {
+		stopped := errors.New("stopped")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(stopped) })
+		if err := plan.Patiently(ctx, transient, func(context.Context) error { return unseen }); !errors.Is(err, stopped) {
+			t.Errorf("error %v", err)
+		}
+	})
+}

@@ -1,0 +1,30 @@
+package role
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// patient does a step with [plan.Patiently].
+func patient(transient func(error) bool, do func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error { return plan.Patiently(ctx, transient, do) }
+}
+
+// isUnknownPrincipal is how IAM refuses a trust policy that names what it has
+// not heard of, such as a provider that was made a moment ago.
+func isUnknownPrincipal(err error) bool {
+	e, ok := errors.AsType[*types.MalformedPolicyDocumentException](err)
+	return ok && strings.Contains(e.ErrorMessage(), "Invalid principal")
+}
+
+// isConflict is how IAM refuses to delete a role whose last policy was detached
+// a moment ago.
+func isConflict(err error) bool {
+	_, ok := errors.AsType[*types.DeleteConflictException](err)
+	return ok
+}
