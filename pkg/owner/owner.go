@@ -13,12 +13,19 @@ const (
 	UIDTag = "openirsa.dev/cluster-uid"
 	// ServiceAccountTag is NAMESPACE/NAME of a role's service account.
 	ServiceAccountTag = "openirsa.dev/service-account"
+	// SharedTag is "true" on a role that several clusters may assume. Which ones
+	// do is told by its trust policy: each has a statement for its provider. The
+	// role is deleted with the last of these, whoever made it.
+	SharedTag = "openirsa.dev/shared"
 )
 
 // Tags mark a resource as made for a cluster.
 func Tags(cluster, uid string) map[string]string {
 	return map[string]string{Tag: "true", ClusterTag: cluster, UIDTag: uid}
 }
+
+// Shared reports whether a role with these tags is one for several clusters.
+func Shared(tags map[string]string) bool { return tags[Tag] == "true" && tags[SharedTag] == "true" }
 
 // Owns reports whether a resource with these tags was made for the cluster of
 // that name.

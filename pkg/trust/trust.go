@@ -8,6 +8,7 @@
 package trust
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +44,11 @@ type Provider struct {
 
 // Policy is the trust policy of a role that service accounts assume. Each
 // cluster is a statement of its own.
-type Policy struct{ Providers []Provider }
+type Policy struct {
+	Providers []Provider
+	// Limit is the greatest size; 0 means [MaxSize].
+	Limit int
+}
 
 type document struct {
 	Version   string
@@ -77,8 +82,8 @@ func (s oneOrMany) MarshalJSON() ([]byte, error) {
 // the audience and the subjects, StringLike on the subject only for a pattern.
 // The same policy is always the same bytes. It refuses a policy without a
 // subject or an audience, which would let every service account in, a pattern
-// or a subject that reaches beyond service accounts, and one longer than
-// [MaxSize].
+// or a subject that reaches beyond service accounts, and, as a [*SizeError], one
+// longer than the limit.
 func (p Policy) Document() ([]byte, error) {
 	doc := document{Version: "2012-10-17"}
 	for _, provider := range p.Providers {
@@ -95,8 +100,8 @@ func (p Policy) Document() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trust policy: %w", err)
 	}
-	if n := Size(body); n > MaxSize {
-		return nil, fmt.Errorf("trust policy: its %d characters are more than the %d that IAM allows; use --subject-pattern or more roles", n, MaxSize)
+	if err := CheckSize(body, cmp.Or(p.Limit, MaxSize)); err != nil {
+		return nil, err
 	}
 	return body, nil
 }
