@@ -1,11 +1,15 @@
 package kindenv
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +19,7 @@ import (
 	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
 )
 
-// Cluster is a kind cluster of one node.
+// Cluster is a kind cluster whose nodes are control planes, one unless asked for more.
 type Cluster struct {
 	Name       string // as kind knows it; the kubeconfig's context is "kind-" + Name
 	kubeconfig string
@@ -38,10 +42,10 @@ const firstPort = 6443
 
 // configuration is kind's default one, but for what a node image without kindnet, iptables and CoreDNS needs. The
 // issuer of service-account tokens stays what kubeadm makes it: the product is to change it.
-func configuration(route Route, instance, index int) *v1alpha4.Cluster {
+func configuration(route Route, instance, index, controlPlanes int) *v1alpha4.Cluster {
 	c := &v1alpha4.Cluster{
 		TypeMeta: v1alpha4.TypeMeta{Kind: "Cluster", APIVersion: "kind.x-k8s.io/v1alpha4"},
-		Nodes:    []v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole}},
+		Nodes:    slices.Repeat([]v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole}}, controlPlanes),
 	}
 	if route == Built {
 		c.Networking = v1alpha4.Networking{
@@ -50,13 +54,14 @@ func configuration(route Route, instance, index int) *v1alpha4.Cluster {
 		}
 		c.KubeadmConfigPatches = []string{
 			"kind: InitConfiguration\nskipPhases: [preflight, addon/coredns]\n",
+			"kind: JoinConfiguration\nskipPhases: [preflight]\n",
 			"kind: KubeletConfiguration\nfailCgroupV1: false\n",
 		}
 	}
 	return c
 }
 
-func (c *Cluster) create(ctx context.Context, route Route, image string, instance, index int) error {
+func (c *Cluster) create(ctx context.Context, route Route, image string, instance, index, controlPlanes int) error {
 	defer c.log.step("created cluster " + c.Name)()
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -65,7 +70,7 @@ func (c *Cluster) create(ctx context.Context, route Route, image string, instanc
 	if err := c.delete(); err != nil {
 		return err
 	}
-	config := configuration(route, instance, index)
+	config := configuration(route, instance, index, controlPlanes)
 	own := c.kubeconfig + "." + c.Name // Create takes too long for the others to wait
 	defer os.Remove(own)
 	err := c.provider.Create(c.Name,
@@ -81,7 +86,12 @@ func (c *Cluster) create(ctx context.Context, route Route, image string, instanc
 		return fmt.Errorf("creating the cluster %s: %w", c.Name, err)
 	}
 	if !c.healthy() {
-		return fmt.Errorf("creating the cluster %s: its node is not ready after 3 minutes", c.Name)
+		return fmt.Errorf("creating the cluster %s: its nodes are not ready after 3 minutes", c.Name)
+	}
+	if route == Built && controlPlanes > 1 {
+		if err := c.route(ctx); err != nil {
+			return fmt.Errorf("joining the pod networks of %s: %w", c.Name, err)
+		}
 	}
 	return c.exportKubeconfig()
 }
@@ -95,7 +105,45 @@ func (c *Cluster) delete() error {
 	return nil
 }
 
-// healthy reports whether the cluster is there with a ready node.
+// route gives each node its own range of pod addresses, and a route to those of the others: the network of the built
+// node image knows of one node. No pod has an address of it yet.
+func (c *Cluster) route(ctx context.Context) error {
+	list, err := c.Nodes()
+	if err != nil {
+		return err
+	}
+	type node struct{ name, address, pods string }
+	var all []node
+	var out bytes.Buffer
+	const fields = `{range .items[*]}{.metadata.name} {.status.addresses[?(@.type=="InternalIP")].address} {.spec.podCIDR}{"\n"}{end}`
+	err = list[0].CommandContext(ctx, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "nodes", "-o", "jsonpath="+fields).SetStdout(&out).Run()
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(out.String()) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			return fmt.Errorf("node %q has no address or no range of pod addresses", line)
+		}
+		all = append(all, node{f[0], f[1], f[2]})
+	}
+	for _, n := range list {
+		var script strings.Builder
+		for _, other := range all {
+			if other.name == n.String() {
+				fmt.Fprintf(&script, "sed -i 's#\"subnet\": \"[0-9./]*\"#\"subnet\": \"%s\"#' /etc/cni/net.d/10-ptp.conflist\n", other.pods)
+			} else {
+				fmt.Fprintf(&script, "ip route replace %s via %s\n", other.pods, other.address)
+			}
+		}
+		if err := n.CommandContext(ctx, "bash", "-ec", script.String()).Run(); err != nil {
+			return fmt.Errorf("on node %s: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// healthy reports whether the cluster is there with ready nodes.
 func (c *Cluster) healthy() bool {
 	names, err := c.provider.List()
 	if err != nil || !slices.Contains(names, c.Name) {
@@ -124,33 +172,47 @@ func (c *Cluster) KubeconfigData() ([]byte, error) {
 	return []byte(s), nil
 }
 
-// Node is the cluster's one node.
-func (c *Cluster) Node() (nodes.Node, error) {
+// Nodes are the cluster's nodes, the one that was made first at the front.
+func (c *Cluster) Nodes() ([]nodes.Node, error) {
 	list, err := c.provider.ListInternalNodes(c.Name)
+	if err == nil && len(list) == 0 {
+		err = errors.New("there is none")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listing the nodes of %s: %w", c.Name, err)
 	}
-	if len(list) != 1 {
-		return nil, fmt.Errorf("listing the nodes of %s: %d nodes, want 1", c.Name, len(list))
+	slices.SortFunc(list, func(a, b nodes.Node) int {
+		return cmp.Or(cmp.Compare(len(a.String()), len(b.String())), cmp.Compare(a.String(), b.String()))
+	})
+	return list, nil
+}
+
+// Node is the first of Nodes.
+func (c *Cluster) Node() (nodes.Node, error) {
+	list, err := c.Nodes()
+	if err != nil {
+		return nil, err
 	}
 	return list[0], nil
 }
 
-// Load loads images into the node.
+// Load loads images into the nodes.
 func (c *Cluster) Load(ctx context.Context, images ...Image) error {
-	n, err := c.Node()
+	list, err := c.Nodes()
 	if err != nil {
 		return err
 	}
 	for _, im := range images {
-		if id, err := nodeutils.ImageID(n, im.Ref); err == nil && id != "" {
-			continue
-		}
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		if err := c.load(n, im); err != nil {
-			return fmt.Errorf("loading %s into %s: %w", im.Ref, c.Name, err)
+		for _, n := range list {
+			if id, err := nodeutils.ImageID(n, im.Ref); err == nil && id != "" {
+				continue
+			}
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			if err := c.load(n, im); err != nil {
+				return fmt.Errorf("loading %s into %s: %w", im.Ref, c.Name, err)
+			}
 		}
 	}
 	return nil

@@ -52,8 +52,10 @@ const (
 
 // Options of Up. The zero value is one cluster named "openirsa-e2e", by the route that works.
 type Options struct {
-	// Clusters are the names of the kind clusters, each with one node. Default: openirsa-e2e.
+	// Clusters are the names of the kind clusters. Default: openirsa-e2e.
 	Clusters []string
+	// ControlPlanes is how many nodes each of them has. Default: 1.
+	ControlPlanes int
 	// Route forces one; Auto tries Kind first.
 	Route Route
 	// Instance, from 1 to 99, keeps environments on one machine apart: it is part of the names of files, of the
@@ -76,6 +78,12 @@ func (o *Options) defaults() error {
 	}
 	if o.Instance < 1 || o.Instance > 99 {
 		return fmt.Errorf("instance %d: not from 1 to 99", o.Instance)
+	}
+	if o.ControlPlanes == 0 {
+		o.ControlPlanes = 1
+	}
+	if o.ControlPlanes < 1 || o.ControlPlanes > 9 {
+		return fmt.Errorf("%d control planes: not from 1 to 9", o.ControlPlanes)
 	}
 	if o.Log == nil {
 		o.Log = io.Discard
@@ -100,6 +108,7 @@ type Env struct {
 	log    *logger
 	lock   *os.File
 	daemon *daemon // nil on route Kind
+	node   string  // the node image; unknown, and empty, for what was reused
 }
 
 // ErrImpossible is wrapped by errors of Up that say that this machine cannot have a cluster at all: no container
@@ -155,10 +164,15 @@ func (e *Env) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	node := r.image
+	e.node = r.image
 	if e.Route == Built {
-		if e.daemon, node, err = e.startDaemon(ctx, archive, key); err != nil {
+		if e.daemon, e.node, err = e.startDaemon(ctx, archive, key); err != nil {
 			return err
+		}
+		if e.opts.ControlPlanes > 1 {
+			if err := e.daemon.makeBalancer(ctx, e.node); err != nil {
+				return err
+			}
 		}
 	}
 	if err := e.setenv(); err != nil {
@@ -171,7 +185,7 @@ func (e *Env) up(ctx context.Context) error {
 	for i, name := range e.opts.Clusters {
 		c := newCluster(name, e.Kubeconfig, e.log)
 		e.Clusters = append(e.Clusters, c)
-		g.Go(func() error { return c.create(ctx, e.Route, node, e.opts.Instance, i) })
+		g.Go(func() error { return c.create(ctx, e.Route, e.node, e.opts.Instance, i, e.opts.ControlPlanes) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
