@@ -33,9 +33,45 @@ const (
 	// tempFile is what writeFile leaves behind in the manifest directory if
 	// the node dies in the middle.
 	tempFile = "/etc/kubernetes/manifests/.kube-apiserver.yaml.openirsa"
+	// controllerManifestFile and the others are those of the controller
+	// manager, of which only a key rotation changes a flag, and back.
+	controllerManifestFile = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
+	controllerProvenFile   = nodeDir + "/kube-controller-manager.proven.yaml"
+	controllerTempFile     = "/etc/kubernetes/manifests/.kube-controller-manager.yaml.openirsa"
 	// StateDir is where the emulator keeps its state on a node.
 	StateDir = "/var/lib/openirsa"
 )
+
+// staticPod is a part of the control plane that kubelet runs from a manifest:
+// the name of its container, and of its program.
+type staticPod string
+
+const (
+	apiServerPod  staticPod = "kube-apiserver"
+	controllerPod staticPod = "kube-controller-manager"
+)
+
+func (p staticPod) manifestFile() string {
+	if p == controllerPod {
+		return controllerManifestFile
+	}
+	return manifestFile
+}
+
+func (p staticPod) provenFile() string {
+	if p == controllerPod {
+		return controllerProvenFile
+	}
+	return provenFile
+}
+
+// String is what messages call it.
+func (p staticPod) String() string {
+	if p == controllerPod {
+		return "controller manager"
+	}
+	return "API server"
+}
 
 // DefaultWait is how long an API server may take to come up with new flags.
 // Kubelet stops the former one first, which alone may take half a minute.
@@ -79,8 +115,10 @@ func (e *OtherIssuerError) Error() string {
 	return fmt.Sprintf("the API server on node %s already has the public issuer %s", e.Node, e.Issuer)
 }
 
-// APIServerError is an API server that did not become healthy with new flags.
+// APIServerError is an API server, or a controller manager, that did not become
+// healthy with new flags.
 type APIServerError struct {
+	Program  string // "API server" or "controller manager"
 	Node     string
 	Err      error  // what it lacked when the time was up
 	Restore  error  // nil: the manifest is as before and the API server healthy with it
@@ -90,7 +128,7 @@ type APIServerError struct {
 
 func (e *APIServerError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "the API server on node %s was not healthy within %s: %v", e.Node, e.Duration, e.Err)
+	fmt.Fprintf(&b, "the %s on node %s was not healthy within %s: %v", e.Program, e.Node, e.Duration, e.Err)
 	if e.Restore == nil {
 		b.WriteString("; its former manifest is back and it is healthy again")
 	} else {
@@ -104,43 +142,49 @@ func (e *APIServerError) Error() string {
 
 func (e *APIServerError) Unwrap() []error { return []error{e.Err, e.Restore} }
 
-// apiServer is what there is on one control-plane node.
-type apiServer struct {
+// podOnNode is a static pod as it is on one control-plane node.
+type podOnNode struct {
 	Node
 	*manifest
-	former   *manifest // nil: never changed by us
+	former   *manifest // that of an API server whose issuer was changed by us, else nil
 	unproven bool      // there is a provenFile
-	running  bool      // one API server runs, with the flags of the manifest
+	running  bool      // one process runs, with the flags of the manifest
 }
 
-// readAPIServer reads the state of a node.
-func readAPIServer(ctx context.Context, n Node) (*apiServer, error) {
-	text, ok, err := n.readFile(ctx, manifestFile)
+// readAPIServer reads the state of the API server on a node.
+func readAPIServer(ctx context.Context, n Node) (*podOnNode, error) {
+	return readPod(ctx, n, apiServerPod)
+}
+
+func readPod(ctx context.Context, n Node, pod staticPod) (*podOnNode, error) {
+	text, ok, err := n.readFile(ctx, pod.manifestFile())
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("node %s has no %s: its API server is not a static pod of kubeadm's", n.Name, manifestFile)
+		return nil, fmt.Errorf("node %s has no %s: its %s is not a static pod of kubeadm's", n.Name, pod.manifestFile(), pod)
 	}
-	s := &apiServer{Node: n}
-	if s.manifest, err = parseManifest(text); err != nil {
-		return nil, fmt.Errorf("reading %s on node %s: %w", manifestFile, n.Name, err)
+	s := &podOnNode{Node: n}
+	if s.manifest, err = pod.parse(text); err != nil {
+		return nil, fmt.Errorf("reading %s on node %s: %w", pod.manifestFile(), n.Name, err)
 	}
-	former, ok, err := n.readFile(ctx, formerFile)
-	if err != nil {
-		return nil, err
-	}
-	if ok {
-		if s.former, err = parseManifest(former); err != nil {
-			return nil, fmt.Errorf("reading %s on node %s: %w", formerFile, n.Name, err)
+	if pod == apiServerPod {
+		former, ok, err := n.readFile(ctx, formerFile)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			if s.former, err = parseManifest(former); err != nil {
+				return nil, fmt.Errorf("reading %s on node %s: %w", formerFile, n.Name, err)
+			}
 		}
 	}
-	there, err := n.existing(ctx, provenFile)
+	there, err := n.existing(ctx, pod.provenFile())
 	if err != nil {
 		return nil, err
 	}
 	s.unproven = len(there) > 0
-	commandLines, err := n.apiServers(ctx)
+	commandLines, err := n.processes(ctx, pod)
 	if err != nil {
 		return nil, err
 	}
@@ -152,12 +196,12 @@ func readAPIServer(ctx context.Context, n Node) (*apiServer, error) {
 }
 
 // readAPIServers reads the state of all control-plane nodes.
-func (c *Cluster) readAPIServers(ctx context.Context) ([]*apiServer, error) {
+func (c *Cluster) readAPIServers(ctx context.Context) ([]*podOnNode, error) {
 	nodes := controlPlanes(c.nodes)
 	if len(nodes) == 0 {
 		return nil, fmt.Errorf("%w: run `setup apiserver` on each control-plane node of cluster %s", ErrNoNodeAccess, c.Name)
 	}
-	servers := make([]*apiServer, len(nodes))
+	servers := make([]*podOnNode, len(nodes))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, n := range nodes {
 		g.Go(func() (err error) {
@@ -169,7 +213,7 @@ func (c *Cluster) readAPIServers(ctx context.Context) ([]*apiServer, error) {
 }
 
 // has reports whether nothing is left to do for these flags.
-func (s *apiServer) has(want Flags) bool {
+func (s *podOnNode) has(want Flags) bool {
 	return s.running && !s.unproven && s.Flags.equal(want)
 }
 
@@ -229,7 +273,7 @@ func (c *Cluster) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Ste
 	accept := func(have Flags) Flags { return accepting(have, opts.URL) }
 	sign := func(have Flags) Flags { return signing(have, opts.URL) }
 	var steps []plan.Step
-	later := make(map[*apiServer]Flags) // what a node will have after the steps so far
+	later := make(map[*podOnNode]Flags) // what a node will have after the steps so far
 	for _, s := range servers {
 		later[s] = s.Flags
 		if len(servers) > 1 && !s.has(sign(s.Flags)) && !s.has(accept(s.Flags)) {
@@ -246,14 +290,14 @@ func (c *Cluster) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Ste
 }
 
 // step changes one API server. Before is what it will have when the step runs.
-func (s *apiServer) step(summary string, before Flags, want func(Flags) Flags, wait time.Duration) plan.Step {
+func (s *podOnNode) step(summary string, before Flags, want func(Flags) Flags, wait time.Duration) plan.Step {
 	return plan.Step{
 		Link:    plan.Issuer,
 		Action:  plan.Update,
 		Summary: summary,
 		Diff:    diffLines(before.lines(), want(before).lines()),
 		Do: func(ctx context.Context) error {
-			return replaceManifest(ctx, s.Node, wait, func(now *apiServer) ([]byte, error) {
+			return replaceManifest(ctx, s.Node, s.pod, wait, func(now *podOnNode) ([]byte, error) {
 				return now.With(want(now.Flags))
 			})
 		},
@@ -272,89 +316,97 @@ func (f Flags) lines() []string {
 	if f.JWKSURI != "" {
 		lines = append(lines, "--"+jwksFlag+"="+f.JWKSURI)
 	}
+	for _, file := range f.KeyFiles {
+		lines = append(lines, "--"+keyFilesFlag+"="+file)
+	}
+	if f.SigningKeyFile != "" {
+		lines = append(lines, "--"+signingKeyFlag+"="+f.SigningKeyFile)
+	}
+	if f.PrivateKeyFile != "" {
+		lines = append(lines, "--"+privateKeyFlag+"="+f.PrivateKeyFile)
+	}
 	return lines
 }
 
 // replaceManifest gives a node the manifest that change makes of the present one, and
-// waits until its API server is healthy with it. It mends what an earlier run
-// left when it was killed at any point:
+// waits until its API server, or controller manager, is healthy with it. It mends what
+// an earlier run left when it was killed at any point:
 //
 //   - before the new manifest was written, nothing has happened;
-//   - after it, provenFile holds the manifest to go back to, and change finds
-//     nothing to do but the waiting;
-//   - when the API server has proven the manifest, provenFile goes.
-func replaceManifest(ctx context.Context, n Node, wait time.Duration, change func(*apiServer) ([]byte, error)) error {
-	now, err := readAPIServer(ctx, n)
+//   - after it, the provenFile holds the manifest to go back to, and change
+//     finds nothing to do but the waiting;
+//   - when the new manifest is proven, the provenFile goes.
+func replaceManifest(ctx context.Context, n Node, pod staticPod, wait time.Duration, change func(*podOnNode) ([]byte, error)) error {
+	now, err := readPod(ctx, n, pod)
 	if err != nil {
 		return err
 	}
 	text, err := change(now)
 	if err != nil {
-		return fmt.Errorf("editing %s on node %s: %w", manifestFile, n.Name, err)
+		return fmt.Errorf("editing %s on node %s: %w", pod.manifestFile(), n.Name, err)
 	}
-	next, err := parseManifest(text)
+	next, err := pod.parse(text)
 	if err != nil {
 		return err
 	}
 	if !bytes.Equal(text, now.text) {
-		if now.former == nil || !changedByUs(now.Flags, now.former.Flags) {
+		if newIssuer(next.Flags, now.Flags) && (now.former == nil || !newIssuer(now.Flags, now.former.Flags)) {
 			if err := n.writeFile(ctx, formerFile, now.text, "0600"); err != nil {
 				return err
 			}
 		}
 		proven := !now.unproven
 		if !proven { // it may have become healthy after an earlier run was killed
-			_, err := check(ctx, n, now.Flags)
+			_, err := check(ctx, n, pod, now.Flags)
 			proven = err == nil
 		}
 		if proven {
-			if err := n.writeFile(ctx, provenFile, now.text, "0600"); err != nil {
+			if err := n.writeFile(ctx, pod.provenFile(), now.text, "0600"); err != nil {
 				return err
 			}
 		}
-		if err := n.writeFile(ctx, manifestFile, text, "0600"); err != nil {
+		if err := n.writeFile(ctx, pod.manifestFile(), text, "0600"); err != nil {
 			return err
 		}
 	}
-	unhealthy := healthy(ctx, n, next.Flags, wait)
+	unhealthy := healthy(ctx, n, pod, next.Flags, wait)
 	if unhealthy == nil {
-		return n.remove(ctx, provenFile)
+		return n.remove(ctx, pod.provenFile())
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause // interrupted: the next run goes on waiting
 	}
-	failure := &APIServerError{Node: n.Name, Err: unhealthy, Duration: wait, Log: n.apiServerLog(ctx)}
-	failure.Restore = restore(ctx, n, max(wait, DefaultWait))
+	failure := &APIServerError{Program: pod.String(), Node: n.Name, Err: unhealthy, Duration: wait, Log: n.podLog(ctx, pod)}
+	failure.Restore = restore(ctx, n, pod, max(wait, DefaultWait))
 	return failure
 }
 
-// restore goes back to the manifest with which the API server was last
-// healthy.
-func restore(ctx context.Context, n Node, wait time.Duration) error {
-	text, ok, err := n.readFile(ctx, provenFile)
+// restore goes back to the manifest with which the pod was last healthy.
+func restore(ctx context.Context, n Node, pod staticPod, wait time.Duration) error {
+	text, ok, err := n.readFile(ctx, pod.provenFile())
 	if err != nil {
 		return err
 	}
 	if !ok {
 		return errors.New("there is no former manifest: it was not changed by this program")
 	}
-	m, err := parseManifest(text)
+	m, err := pod.parse(text)
 	if err != nil {
 		return err
 	}
-	if err := n.writeFile(ctx, manifestFile, text, "0600"); err != nil {
+	if err := n.writeFile(ctx, pod.manifestFile(), text, "0600"); err != nil {
 		return err
 	}
-	if err := healthy(ctx, n, m.Flags, wait); err != nil {
+	if err := healthy(ctx, n, pod, m.Flags, wait); err != nil {
 		return err
 	}
-	return n.remove(ctx, provenFile)
+	return n.remove(ctx, pod.provenFile())
 }
 
-// changedByUs reports whether a manifest with these flags was made from the
-// former one. Otherwise something else, such as a kubeadm upgrade, has written
-// it anew, and it is itself the one to go back to.
-func changedByUs(now, former Flags) bool {
+// newIssuer reports whether flags have an issuer that the former ones lack. If
+// not, and yet there is a former manifest, something else, such as a kubeadm
+// upgrade, has written the manifest anew, and it is itself the one to go back to.
+func newIssuer(now, former Flags) bool {
 	return slices.ContainsFunc(now.Issuers, func(iss string) bool { return !slices.Contains(former.Issuers, iss) })
 }
 
@@ -364,11 +416,22 @@ const pollInterval = time.Second
 // healthy waits until the only API server on the node runs with the flags, is
 // ready, and serves the discovery document that belongs to them. The flags are
 // read from the running process: a manifest says what should run.
-func healthy(ctx context.Context, n Node, want Flags, wait time.Duration) error {
+//
+// A controller manager must run for a while: one that cannot read its key ends
+// at once.
+func healthy(ctx context.Context, n Node, pod staticPod, want Flags, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
 	var leaving time.Time // since when the former API server does not serve any more
+	steady := 0
 	for {
-		former, err := check(ctx, n, want)
+		former, err := check(ctx, n, pod, want)
+		if pod == controllerPod && err == nil {
+			if steady++; steady < controllerSteady {
+				err = errors.New("it has only just started")
+			}
+		} else {
+			steady = 0
+		}
 		if err == nil || context.Cause(ctx) != nil || time.Now().After(deadline) {
 			return err
 		}
@@ -391,28 +454,39 @@ func healthy(ctx context.Context, n Node, want Flags, wait time.Duration) error 
 	}
 }
 
+// controllerSteady is how many times in a row, a pollInterval apart, a
+// controller manager must be seen running.
+const controllerSteady = 5
+
 // drainTime is what an API server that has stopped serving gets for requests
 // that are still under way.
 const drainTime = 3 * time.Second
 
-// check is nil if the API server is healthy. Otherwise former is the command
-// line of the API server with other flags that still runs, if one does.
-func check(ctx context.Context, n Node, want Flags) (former []string, err error) {
-	commandLines, err := n.apiServers(ctx)
+// check is nil if the pod is healthy. Otherwise former is the command line of
+// the API server with other flags that still runs, if one does.
+func check(ctx context.Context, n Node, pod staticPod, want Flags) (former []string, err error) {
+	commandLines, err := n.processes(ctx, pod)
 	switch {
 	case err != nil:
 		return nil, err
 	case len(commandLines) == 0:
-		return nil, errors.New("no API server runs")
+		return nil, fmt.Errorf("no %s runs", pod)
 	case len(commandLines) > 1:
-		return nil, errors.New("the former API server still runs beside the new one")
+		return nil, fmt.Errorf("the former %s still runs beside the new one", pod)
 	}
 	flags, err := parseFlags(commandLines[0])
 	if err != nil {
 		return nil, err
 	}
 	if !flags.equal(want) {
-		return commandLines[0], fmt.Errorf("the running API server has other flags than its manifest: %s", strings.Join(flags.lines(), " "))
+		err = fmt.Errorf("the running %s has other flags than its manifest: %s", pod, strings.Join(flags.lines(), " "))
+		if pod != apiServerPod {
+			return nil, err
+		}
+		return commandLines[0], err
+	}
+	if pod != apiServerPod {
+		return nil, nil
 	}
 	return nil, serves(ctx, n, commandLines[0], want)
 }
@@ -495,7 +569,7 @@ func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.
 				Summary: "API server on node " + s.Name,
 				Diff:    diffLines(before.lines(), want.lines()),
 				Do: func(ctx context.Context) error {
-					return replaceManifest(ctx, s.Node, opts.wait(), func(now *apiServer) ([]byte, error) {
+					return replaceManifest(ctx, s.Node, apiServerPod, opts.wait(), func(now *podOnNode) ([]byte, error) {
 						return now.formerText(opts)
 					})
 				},
@@ -534,7 +608,7 @@ func (c *Cluster) DemoteIssuer(ctx context.Context, opts IssuerOptions) ([]plan.
 }
 
 // demotion has the former issuer sign again. The step has no Do if it does.
-func (s *apiServer) demotion(opts IssuerOptions) plan.Step {
+func (s *podOnNode) demotion(opts IssuerOptions) plan.Step {
 	want := demoted(s, opts)
 	if want.equal(s.Flags) {
 		return plan.Step{}
@@ -544,7 +618,7 @@ func (s *apiServer) demotion(opts IssuerOptions) plan.Step {
 		Summary: "API server on node " + s.Name + ": sign with the former issuer",
 		Diff:    diffLines(s.Flags.lines(), want.lines()),
 		Do: func(ctx context.Context) error {
-			return replaceManifest(ctx, s.Node, opts.wait(), func(now *apiServer) ([]byte, error) {
+			return replaceManifest(ctx, s.Node, apiServerPod, opts.wait(), func(now *podOnNode) ([]byte, error) {
 				return now.With(demoted(now, opts))
 			})
 		},
@@ -563,7 +637,7 @@ func (c *Cluster) renewal(opts IssuerOptions, audiences []string, settle time.Du
 
 // demoted are the flags with which the former issuer signs and ours is still
 // accepted.
-func demoted(s *apiServer, opts IssuerOptions) Flags {
+func demoted(s *podOnNode, opts IssuerOptions) Flags {
 	want := s.Flags
 	former := s.formerFlags(opts)
 	if len(want.Issuers) == 0 || slices.Contains(former.Issuers, want.Issuers[0]) || s.former == nil {
@@ -577,7 +651,7 @@ func demoted(s *apiServer, opts IssuerOptions) Flags {
 
 // formerFlags are the flags without what we added. What others have changed
 // meanwhile stays.
-func (s *apiServer) formerFlags(opts IssuerOptions) Flags {
+func (s *podOnNode) formerFlags(opts IssuerOptions) Flags {
 	want := s.Flags
 	if s.former == nil {
 		return want
@@ -606,7 +680,7 @@ func (s *apiServer) formerFlags(opts IssuerOptions) Flags {
 
 // formerText is the manifest with the former flags: byte for byte the one
 // before our first change, unless something else in it has changed since.
-func (s *apiServer) formerText(opts IssuerOptions) ([]byte, error) {
+func (s *podOnNode) formerText(opts IssuerOptions) ([]byte, error) {
 	want := s.formerFlags(opts)
 	if s.former == nil || want.equal(s.Flags) {
 		return s.text, nil

@@ -261,7 +261,7 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 		for _, file := range args[2:] {
 			maps.DeleteFunc(n.files, func(name, _ string) bool { return name == file || strings.HasPrefix(name, file+"/") })
 		}
-	case script == apiServersScript:
+	case script == processesScript:
 		if n.process != nil {
 			fmt.Fprint(out, strings.Join(n.process, "\x00")+"\x00\x00")
 		}
@@ -377,7 +377,7 @@ func TestSetIssuer(t *testing.T) {
 					t.Errorf("%s for each API server: it was not told to hurry", each)
 				}
 				for _, node := range f.nodes {
-					wantFlags := Flags{Issuers: []string{testIssuer, oldIssuer}, JWKSURI: testJWKS, APIAudiences: []string{oldIssuer}}
+					wantFlags := Flags{Issuers: []string{testIssuer, oldIssuer}, JWKSURI: testJWKS, APIAudiences: []string{oldIssuer}, KeyFiles: []string{"/etc/kubernetes/pki/sa.pub"}}
 					if diff := cmp.Diff(wantFlags, node.flags()); diff != "" {
 						t.Errorf("%s: %s", node.name, diff)
 					}
@@ -673,7 +673,7 @@ func TestRemoveIssuerNotSetByUs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := m.With(Flags{Issuers: []string{testIssuer, oldIssuer}, JWKSURI: testJWKS})
+		text, err := m.With(Flags{Issuers: []string{testIssuer, oldIssuer}, JWKSURI: testJWKS, KeyFiles: m.Flags.KeyFiles})
 		if err != nil {
 			t.Fatal(err)
 		}

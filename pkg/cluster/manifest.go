@@ -17,7 +17,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Flags are the API server's flags that say who issues its tokens.
+// Flags are the flags that say who issues the tokens of service accounts and
+// with which keys: those of the API server, and the one of the controller
+// manager, which signs the tokens in Secrets.
 type Flags struct {
 	// Issuers are the values of --service-account-issuer. The first signs new
 	// tokens and is the issuer of the discovery document; tokens of all of
@@ -31,11 +33,21 @@ type Flags struct {
 	// audiences are all the Issuers (Complete and ApplyTo in Kubernetes'
 	// pkg/kubeapiserver/options/authentication.go).
 	APIAudiences []string
+	// KeyFiles are the values of --service-account-key-file: files of public
+	// keys whose tokens are accepted.
+	KeyFiles []string
+	// SigningKeyFile is --service-account-signing-key-file. Empty where an
+	// external signer has the key.
+	SigningKeyFile string
+	// PrivateKeyFile is the controller manager's
+	// --service-account-private-key-file.
+	PrivateKeyFile string
 }
 
 // equal reports whether two API servers with these flags behave alike.
 func (f Flags) equal(g Flags) bool {
-	return slices.Equal(f.Issuers, g.Issuers) && f.JWKSURI == g.JWKSURI && slices.Equal(f.APIAudiences, g.APIAudiences)
+	return slices.Equal(f.Issuers, g.Issuers) && f.JWKSURI == g.JWKSURI && slices.Equal(f.APIAudiences, g.APIAudiences) &&
+		slices.Equal(f.KeyFiles, g.KeyFiles) && f.SigningKeyFile == g.SigningKeyFile && f.PrivateKeyFile == g.PrivateKeyFile
 }
 
 // audiences are the audiences with which the API server accepts a token, and
@@ -49,10 +61,15 @@ func (f Flags) audiences() []string {
 
 // The names of the flags in Flags.
 const (
-	issuerFlag    = "service-account-issuer"
-	jwksFlag      = "service-account-jwks-uri"
-	audiencesFlag = "api-audiences"
+	issuerFlag     = "service-account-issuer"
+	jwksFlag       = "service-account-jwks-uri"
+	audiencesFlag  = "api-audiences"
+	keyFilesFlag   = "service-account-key-file"
+	signingKeyFlag = "service-account-signing-key-file"
+	privateKeyFlag = "service-account-private-key-file"
 )
+
+var flagNames = []string{issuerFlag, jwksFlag, audiencesFlag, keyFilesFlag, signingKeyFlag, privateKeyFlag}
 
 // flag is one flag of a command line.
 type flag struct {
@@ -99,25 +116,39 @@ func parseFlags(args []string) (Flags, error) {
 				return Flags{}, fmt.Errorf("reading --%s=%s: %w", audiencesFlag, one.value, err)
 			}
 			f.APIAudiences = append(f.APIAudiences, list...)
+		case keyFilesFlag:
+			f.KeyFiles = append(f.KeyFiles, one.value)
+		case signingKeyFlag:
+			f.SigningKeyFile = one.value
+		case privateKeyFlag:
+			f.PrivateKeyFile = one.value
 		}
 	}
 	return f, nil
 }
 
-// manifest is the static-pod manifest of a kube-apiserver. It is changed by
-// replacing whole arguments in the text, so that everything else (comments,
+// manifest is the static-pod manifest of a kube-apiserver or a
+// kube-controller-manager. It is changed by replacing whole arguments in the text, so that everything else (comments,
 // order, indentation, what newer versions add) stays byte for byte.
 type manifest struct {
+	pod   staticPod
 	text  []byte
 	lines []int        // offset of the start of each line
 	list  *yaml.Node   // the sequence that holds the flags: the container's command or args
 	args  []*yaml.Node // its items
 	Flags Flags
+	// The whole command line, and the directories and files of the node that
+	// the container sees at the same place.
+	commandLine []string
+	mounts      []string
 }
 
-// parseManifest reads a manifest. It refuses what it could not change without
+// parseManifest reads the manifest of an API server.
+func parseManifest(text []byte) (*manifest, error) { return apiServerPod.parse(text) }
+
+// parse reads a manifest. It refuses what it could not change without
 // harm: several documents, carriage returns, flags within a shell script.
-func parseManifest(text []byte) (*manifest, error) {
+func (pod staticPod) parse(text []byte) (*manifest, error) {
 	if bytes.ContainsRune(text, '\r') {
 		return nil, errors.New("it has carriage returns (CRLF line ends); convert it to plain line ends first")
 	}
@@ -131,17 +162,17 @@ func parseManifest(text []byte) (*manifest, error) {
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, errors.New("it holds more than one YAML document")
 	}
-	m := &manifest{text: text, lines: []int{0, 0}} // lines count from 1
+	m := &manifest{pod: pod, text: text, lines: []int{0, 0}} // lines count from 1
 	for i, b := range text {
 		if b == '\n' {
 			m.lines = append(m.lines, i+1)
 		}
 	}
-	container, err := apiServerContainer(&doc)
+	container, err := pod.container(&doc)
 	if err != nil {
 		return nil, err
 	}
-	var commandLine []string
+	m.mounts = identicalMounts(container, child(doc.Content[0], "spec"))
 	for _, key := range []string{"command", "args"} {
 		list := child(container, key)
 		if list == nil {
@@ -160,7 +191,7 @@ func parseManifest(text []byte) (*manifest, error) {
 			}
 			args = append(args, item.Value)
 		}
-		commandLine = append(commandLine, args...)
+		m.commandLine = append(m.commandLine, args...)
 		if len(flagsIn(args)) > 0 {
 			if m.list != nil {
 				return nil, fmt.Errorf("line %d: there are flags in both command and args", list.Line)
@@ -169,16 +200,47 @@ func parseManifest(text []byte) (*manifest, error) {
 		}
 	}
 	if m.list == nil {
-		return nil, errors.New("its kube-apiserver has no flags of its own (are they in a script or a configuration file?)")
+		return nil, fmt.Errorf("its %s has no flags of its own (are they in a script or a configuration file?)", string(pod))
 	}
-	if m.Flags, err = parseFlags(commandLine); err != nil {
+	if m.Flags, err = parseFlags(m.commandLine); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// apiServerContainer is the container that runs kube-apiserver.
-func apiServerContainer(doc *yaml.Node) (*yaml.Node, error) {
+// identicalMounts are the paths of the node that a container sees under the
+// same name, as kubeadm mounts them.
+func identicalMounts(container, spec *yaml.Node) []string {
+	hostPaths := make(map[string]string) // by volume
+	if volumes := child(spec, "volumes"); volumes != nil {
+		for _, v := range volumes.Content {
+			if name, dir := child(v, "name"), child(child(v, "hostPath"), "path"); name != nil && dir != nil {
+				hostPaths[name.Value] = path.Clean(dir.Value)
+			}
+		}
+	}
+	var mounts []string
+	if list := child(container, "volumeMounts"); list != nil {
+		for _, v := range list.Content {
+			name, at := child(v, "name"), child(v, "mountPath")
+			if name != nil && at != nil && child(v, "subPath") == nil && hostPaths[name.Value] == path.Clean(at.Value) {
+				mounts = append(mounts, path.Clean(at.Value))
+			}
+		}
+	}
+	return mounts
+}
+
+// sees reports whether the container sees a directory of the node under its
+// own name.
+func (m *manifest) sees(dir string) bool {
+	return slices.ContainsFunc(m.mounts, func(mount string) bool {
+		return dir == mount || strings.HasPrefix(dir, strings.TrimSuffix(mount, "/")+"/")
+	})
+}
+
+// container is the container that runs the program of the pod.
+func (pod staticPod) container(doc *yaml.Node) (*yaml.Node, error) {
 	if len(doc.Content) != 1 {
 		return nil, errors.New("it is empty")
 	}
@@ -190,14 +252,14 @@ func apiServerContainer(doc *yaml.Node) (*yaml.Node, error) {
 		return nil, errors.New("it has no containers")
 	}
 	for _, c := range containers.Content {
-		if name := child(c, "name"); name != nil && name.Value == "kube-apiserver" {
+		if name := child(c, "name"); name != nil && name.Value == string(pod) {
 			return c, nil
 		}
-		if command := child(c, "command"); command != nil && len(command.Content) > 0 && path.Base(command.Content[0].Value) == "kube-apiserver" {
+		if command := child(c, "command"); command != nil && len(command.Content) > 0 && path.Base(command.Content[0].Value) == string(pod) {
 			return c, nil
 		}
 	}
-	return nil, errors.New("it has no container kube-apiserver")
+	return nil, fmt.Errorf("it has no container %s", string(pod))
 }
 
 // child is the value of a key of a mapping, or nil.
@@ -236,7 +298,7 @@ func (m *manifest) With(want Flags) ([]byte, error) {
 // check proves that text is the manifest with other flags and nothing else
 // changed, whatever the editing may have done.
 func (m *manifest) check(text []byte, want Flags) error {
-	edited, err := parseManifest(text)
+	edited, err := m.pod.parse(text)
 	if err != nil {
 		return fmt.Errorf("the edited manifest would be broken: %w", err)
 	}
@@ -252,7 +314,7 @@ func (m *manifest) check(text []byte, want Flags) error {
 		return err
 	}
 	if !reflect.DeepEqual(before, after) {
-		return errors.New("the edited manifest would differ in more than the issuer's flags; the manifest is written in a way that cannot be edited safely")
+		return errors.New("the edited manifest would differ in more than these flags; the manifest is written in a way that cannot be edited safely")
 	}
 	return nil
 }
@@ -284,7 +346,7 @@ func (m *manifest) others() (any, error) {
 				args = append(args, s)
 			}
 			for _, f := range slices.Backward(flagsIn(args)) {
-				if f.name == issuerFlag || f.name == jwksFlag || f.name == audiencesFlag {
+				if slices.Contains(flagNames, f.name) {
 					args = slices.Delete(args, f.at, f.at+f.n)
 				}
 			}
@@ -313,7 +375,7 @@ func (m *manifest) sameBut(other *manifest) (bool, error) {
 func (m *manifest) otherLines() []byte {
 	var b bytes.Buffer
 	for line := range bytes.Lines(m.text) {
-		for _, name := range []string{issuerFlag, jwksFlag, audiencesFlag} {
+		for _, name := range flagNames {
 			if bytes.Contains(line, []byte(name)) {
 				line = nil
 			}
@@ -347,6 +409,21 @@ func (m *manifest) edits(want Flags) ([]edit, error) {
 	var edits []edit
 	change := func(name string, have []flag, want []string, next int) error {
 		kept, added := align(have, want)
+		if strings.HasSuffix(name, "-key-file") && len(have) == len(want) {
+			// One for one, so that each keeps its place and its quotes: a
+			// rotation goes away from these values and comes back to them.
+			for i, f := range have {
+				if f.value == want[i] {
+					continue
+				}
+				e, err := m.revaluation(f, want[i])
+				if err != nil {
+					return err
+				}
+				edits = append(edits, e)
+			}
+			return nil
+		}
 		for i, f := range have {
 			if kept[i] {
 				continue
@@ -396,6 +473,19 @@ func (m *manifest) edits(want Flags) ([]edit, error) {
 	}
 	if err := change(jwksFlag, jwks, wantJWKS, next); err != nil {
 		return nil, err
+	}
+	keyFiles := named(keyFilesFlag)
+	if err := change(keyFilesFlag, keyFiles, want.KeyFiles, after(keyFiles)); err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]string{signingKeyFlag: want.SigningKeyFile, privateKeyFlag: want.PrivateKeyFile} {
+		var one []string
+		if value != "" {
+			one = []string{value}
+		}
+		if err := change(name, named(name), one, first); err != nil {
+			return nil, err
+		}
 	}
 	if !slices.Equal(m.Flags.APIAudiences, want.APIAudiences) || (m.Flags.APIAudiences == nil) != (want.APIAudiences == nil) {
 		var value []string
@@ -502,6 +592,31 @@ func (m *manifest) span(i int) (from, to int, err error) {
 		return 0, 0, refuse
 	}
 	return from, from + len(token), nil
+}
+
+// plainAnywhere is text that needs no quotes in YAML, be it in a block or
+// between brackets.
+var plainAnywhere = regexp.MustCompile(`^-{0,2}[A-Za-z/][A-Za-z0-9/._=-]*(:[A-Za-z0-9/._=-]+)*$`)
+
+// revaluation gives a flag another value, written as the former one was.
+func (m *manifest) revaluation(f flag, value string) (edit, error) {
+	last := f.at + f.n - 1
+	from, to, err := m.span(last)
+	if err != nil {
+		return edit{}, err
+	}
+	text := value
+	if f.n == 1 {
+		text = "--" + f.name + "=" + value
+	}
+	switch {
+	case m.args[last].Style == yaml.SingleQuotedStyle && !strings.Contains(text, "'"):
+		return edit{from, to, []byte("'" + text + "'")}, nil
+	case m.args[last].Style == 0 && plainAnywhere.MatchString(text):
+		return edit{from, to, []byte(text)}, nil
+	}
+	quoted, err := json.Marshal(text) // JSON is YAML
+	return edit{from, to, quoted}, err
 }
 
 // deletion removes an argument: its line, or the item between brackets.

@@ -45,6 +45,10 @@ func TestManifests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if !strings.Contains(string(a.Comment), keyFilesFlag) { // the file is about others
+				was := before.Flags
+				want.KeyFiles, want.SigningKeyFile, want.PrivateKeyFile = was.KeyFiles, was.SigningKeyFile, was.PrivateKeyFile
+			}
 			after, err := before.With(want)
 			if err != nil {
 				t.Fatal(err)
@@ -83,10 +87,11 @@ func TestKubeadmManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Flags{Issuers: []string{oldIssuer}}); !cmp.Equal(m.Flags, want) {
+	keys := Flags{KeyFiles: []string{"/etc/kubernetes/pki/sa.pub"}, SigningKeyFile: "/etc/kubernetes/pki/sa.key"}
+	if !cmp.Equal(m.Flags, with(keys, Flags{Issuers: []string{oldIssuer}})) {
 		t.Fatalf("flags %+v", m.Flags)
 	}
-	after, err := m.With(Flags{Issuers: []string{testIssuer, oldIssuer}, JWKSURI: testJWKS, APIAudiences: []string{oldIssuer}})
+	after, err := m.With(with(keys, Flags{Issuers: []string{testIssuer, oldIssuer}, JWKSURI: testJWKS, APIAudiences: []string{oldIssuer}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +102,12 @@ func TestKubeadmManifest(t *testing.T) {
 	if diff := cmp.Diff(want, string(after)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// with are the flags about keys and those about the issuer.
+func with(keys, issuer Flags) Flags {
+	issuer.KeyFiles, issuer.SigningKeyFile, issuer.PrivateKeyFile = keys.KeyFiles, keys.SigningKeyFile, keys.PrivateKeyFile
+	return issuer
 }
 
 func TestManifestRefused(t *testing.T) {

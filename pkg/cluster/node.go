@@ -130,13 +130,13 @@ func (n Node) existing(ctx context.Context, files ...string) ([]string, error) {
 	return strings.Fields(string(b)), nil
 }
 
-// apiServersScript prints the command line of every API server that runs on
-// the node: arguments end with NUL, command lines with an empty argument. The
+// processesScript prints the command line of every process on the node that
+// runs program $1: arguments end with NUL, command lines with an empty argument. The
 // pod's own process ID namespace lies right under the node's: a process with
 // more than two IDs belongs to a cluster nested in containers of this machine.
-const apiServersScript = `for p in /proc/[0-9]*; do
+const processesScript = `for p in /proc/[0-9]*; do
   case "$(tr '\0' '\n' <"$p/cmdline" 2>/dev/null | head -n 1)" in
-  kube-apiserver|*/kube-apiserver) ;;
+  "$1"|*/"$1") ;;
   *) continue ;;
   esac
   [ "$(sed -n 's/^NSpid:[[:space:]]*//p' "$p/status" 2>/dev/null | wc -w)" -le 2 ] || continue
@@ -147,9 +147,13 @@ done; true`
 // one, none while it restarts, two for the moment that the former one needs
 // to end.
 func (n Node) apiServers(ctx context.Context) ([][]string, error) {
-	b, err := n.output(ctx, "sh", "-c", apiServersScript)
+	return n.processes(ctx, apiServerPod)
+}
+
+func (n Node) processes(ctx context.Context, pod staticPod) ([][]string, error) {
+	b, err := n.output(ctx, "sh", "-c", processesScript, "sh", string(pod))
 	if err != nil {
-		return nil, fmt.Errorf("reading the API server's command line on node %s: %w", n.Name, err)
+		return nil, fmt.Errorf("reading the command line of the %s on node %s: %w", pod, n.Name, err)
 	}
 	var all [][]string
 	for line := range strings.SplitSeq(strings.TrimSuffix(string(b), "\x00\x00"), "\x00\x00") {
@@ -195,14 +199,13 @@ func (n Node) get(ctx context.Context, commandLine []string, urlPath string) ([]
 		"--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", urlPath)
 }
 
-// logScript prints the last $1 lines of the newest API server container.
-const logScript = `id=$(crictl ps --all --quiet --name '^kube-apiserver$' | head -n 1)
-[ -z "$id" ] || crictl logs --tail "$1" "$id" 2>&1`
+// logScript prints the last $2 lines of the newest container $1.
+const logScript = `id=$(crictl ps --all --quiet --name "^$1\$" | head -n 1)
+[ -z "$id" ] || crictl logs --tail "$2" "$id" 2>&1`
 
-// apiServerLog is the end of the newest API server container's log, or why it
-// cannot be had.
-func (n Node) apiServerLog(ctx context.Context) string {
-	b, err := n.output(ctx, "sh", "-c", logScript, "sh", "12")
+// podLog is the end of the newest container's log, or why it cannot be had.
+func (n Node) podLog(ctx context.Context, pod staticPod) string {
+	b, err := n.output(ctx, "sh", "-c", logScript, "sh", string(pod), "12")
 	if err != nil {
 		return fmt.Sprintf("(log not readable: %v)", err)
 	}

@@ -34,6 +34,11 @@ type State struct {
 	// BucketOwned is "true" where the Bucket was made by this project, which
 	// then deletes it with its last document.
 	BucketOwned string `json:"bucketOwned,omitempty"`
+	// PrivateBucket is "true" where the Bucket is closed to the public and a
+	// CloudFront distribution serves the documents at the Issuer; Distribution
+	// is its ARN if the Bucket's policy is ours to write.
+	PrivateBucket string `json:"privateBucket,omitempty"`
+	Distribution  string `json:"distribution,omitempty"`
 	// Account is the AWS account and Partition its partition.
 	Account   string `json:"account,omitempty"`
 	Partition string `json:"partition,omitempty"`
