@@ -171,13 +171,14 @@ func (ch *chain) s3Bucket(tags map[string]string) publish.S3 {
 	return publish.S3{
 		Client: ch.acct.S3, Account: ch.acct.ID, Partition: ch.acct.Partition, Region: ch.state.Region,
 		Bucket: ch.state.Bucket, Prefix: ch.state.Prefix, Owned: ch.state.BucketOwned == "true", Tags: tags,
+		Private: ch.state.PrivateBucket == "true", Distribution: ch.state.Distribution,
 	}
 }
 
 // stranger reads the documents as anybody does: from S3 without credentials, at
 // whatever endpoint S3 has, or at the issuer's URL.
 func (ch *chain) stranger() discovery.Get {
-	if ch.state.Bucket == "" {
+	if ch.state.Bucket == "" || ch.state.PrivateBucket == "true" {
 		return discovery.HTTP(&http.Client{Timeout: 10 * time.Second})
 	}
 	return ch.s3Bucket(nil).Stranger(ch.acct.Anonymous)

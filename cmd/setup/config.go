@@ -36,11 +36,14 @@ type clusterFile struct {
 	Kubeconfig string `yaml:"kubeconfig"`
 	Context    string `yaml:"context"`
 
-	Emulator       bool   `yaml:"emulator"`
-	Bucket         string `yaml:"bucket"`
-	IssuerURL      string `yaml:"issuerURL"`
-	Image          string `yaml:"image"`
-	PodEndpointURL string `yaml:"podEndpointURL"`
+	Emulator  bool   `yaml:"emulator"`
+	Bucket    string `yaml:"bucket"`
+	IssuerURL string `yaml:"issuerURL"`
+	// PrivateBucket is --private-bucket, DistributionARN --distribution-arn.
+	PrivateBucket   bool   `yaml:"privateBucket"`
+	DistributionARN string `yaml:"distributionARN"`
+	Image           string `yaml:"image"`
+	PodEndpointURL  string `yaml:"podEndpointURL"`
 
 	IAMServiceAccounts []iamServiceAccount `yaml:"iamServiceAccounts"`
 	// IAM is the section of eksctl's ClusterConfig, as it is.
@@ -138,8 +141,9 @@ func parseConfig(body []byte) (clusterFile, error) {
 	}
 	lines := append(itemLines(&tree, "iamServiceAccounts"), itemLines(&tree, "iam", "serviceAccounts")...)
 	file.IAMServiceAccounts = append(file.IAMServiceAccounts, file.IAM.ServiceAccounts...)
-	if file.Bucket != "" && file.IssuerURL != "" {
-		return clusterFile{}, errors.New("bucket and issuerURL exclude each other")
+	where := place{bucket: file.Bucket, issuerURL: file.IssuerURL, emulator: file.Emulator, private: file.PrivateBucket, distribution: file.DistributionARN}
+	if err := where.check(); err != nil {
+		return clusterFile{}, err
 	}
 	seen := map[string]int{}
 	for i := range file.IAMServiceAccounts {
@@ -186,7 +190,7 @@ func (file *clusterFile) apply(a *app, o *upOptions) {
 		file string
 	}{
 		{&o.name, file.Metadata.Name}, {&a.region, file.Metadata.Region}, {&o.bucket, file.Bucket}, {&o.issuerURL, file.IssuerURL},
-		{&o.image, file.Image}, {&o.endpoint, file.PodEndpointURL},
+		{&o.image, file.Image}, {&o.endpoint, file.PodEndpointURL}, {&o.distribution, file.DistributionARN},
 	} {
 		*p.flag = orDefault(*p.flag, p.file)
 	}
@@ -194,4 +198,5 @@ func (file *clusterFile) apply(a *app, o *upOptions) {
 		a.kindName, a.context, a.kubeconfig = file.KindName, file.Context, file.Kubeconfig
 	}
 	o.emulator = o.emulator || file.Emulator
+	o.private = o.private || file.PrivateBucket
 }

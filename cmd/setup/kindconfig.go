@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,9 @@ the account and the region in which 'setup up' will make the bucket.`,
 		Example: `  setup kind-config --emulator | kind create cluster --config -
   setup kind-config --name dev --account 123456789012 --region eu-west-1 > kind.yaml`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := where.check(); err != nil {
+				return err
+			}
 			iss := issuer.URL{}
 			var err error
 			switch {
@@ -100,6 +104,9 @@ type place struct {
 	issuerURL string
 	emulator  bool
 	account   string
+
+	private      bool
+	distribution string
 }
 
 func (p *place) flags(c *cobra.Command) {
@@ -108,7 +115,36 @@ func (p *place) flags(c *cobra.Command) {
 	f.StringVar(&p.bucket, "bucket", "", "S3 bucket for the documents, or BUCKET/PREFIX (default: openirsa-NAME-ACCOUNT)")
 	f.StringVar(&p.issuerURL, "issuer-url", "", "public https URL at which you serve the documents yourself, instead of S3")
 	f.BoolVar(&p.emulator, "emulator", false, "use an AWS emulator in the cluster: no AWS account is needed")
-	c.MarkFlagsMutuallyExclusive("bucket", "issuer-url")
+	f.BoolVar(&p.private, "private-bucket", false, "keep the bucket closed to the public; CloudFront serves its documents at --issuer-url (see docs/aws.md)")
+	f.StringVar(&p.distribution, "distribution-arn", "", "ARN of the CloudFront distribution to let into the private bucket (default: whoever made it has set the bucket's policy)")
+}
+
+var distributionForm = regexp.MustCompile(`^arn:[a-z-]+:cloudfront::[0-9]{12}:distribution/[A-Z0-9]+$`)
+
+// check refuses flags that do not go together.
+func (p *place) check() error {
+	switch {
+	case p.bucket != "" && p.issuerURL != "" && !p.private:
+		return usagef("--bucket and --issuer-url exclude each other, unless CloudFront serves the documents of a --private-bucket")
+	case p.distribution != "" && !p.private:
+		return usagef("--distribution-arn is for a --private-bucket")
+	case p.distribution != "" && !distributionForm.MatchString(p.distribution):
+		return usagef("--distribution-arn %q is not the ARN of a distribution, such as arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE", p.distribution)
+	case p.private && p.issuerURL == "":
+		return usagef("--private-bucket needs the --issuer-url at which CloudFront serves its documents, such as https://d111111abcdef8.cloudfront.net")
+	case p.private && p.emulator:
+		return usagef("--private-bucket and --emulator exclude each other: the emulator has no CloudFront")
+	case p.private:
+		iss, err := p.parseIssuer()
+		if err != nil {
+			return err
+		}
+		_, path, _ := strings.Cut(iss.HostPath(), "/")
+		if _, prefix, ok := strings.Cut(p.bucket, "/"); ok && strings.Trim(prefix, "/") != path {
+			return usagef("--bucket %s: the documents are below the path of the issuer, %q, in a private bucket", p.bucket, path)
+		}
+	}
+	return nil
 }
 
 func (p place) parseIssuer() (issuer.URL, error) {
@@ -121,6 +157,17 @@ func (p place) parseIssuer() (issuer.URL, error) {
 
 // bucketAndPrefix are those of --bucket, or the default for a cluster.
 func (p place) bucketAndPrefix(account string) (bucket, prefix string, err error) {
+	if p.private {
+		iss, err := p.parseIssuer()
+		if err != nil {
+			return "", "", err
+		}
+		_, prefix, _ = strings.Cut(iss.HostPath(), "/") // CloudFront asks for what it is asked for
+		if bucket, _, _ = strings.Cut(p.bucket, "/"); bucket == "" {
+			bucket, _, err = bucketFor(p.name, account)
+		}
+		return bucket, prefix, err
+	}
 	if p.bucket != "" {
 		bucket, prefix, _ = strings.Cut(p.bucket, "/")
 		return bucket, strings.Trim(prefix, "/"), nil

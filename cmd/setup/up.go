@@ -95,6 +95,9 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 }
 
 func (a *app) up(ctx context.Context, o upOptions) error {
+	if err := o.place.check(); err != nil {
+		return err
+	}
 	ch, err := a.connect(ctx)
 	if err != nil {
 		return err
@@ -179,6 +182,10 @@ func (u *upRun) prepare(ctx context.Context) error {
 	if u.emulator && want.Bucket != "" {
 		want.BucketOwned = "true" // whatever is in the emulator is ours
 	}
+	if u.private {
+		want.PrivateBucket = "true"
+	}
+	want.Distribution = orDefault(u.distribution, want.Distribution)
 	want.Endpoint = orDefault(u.endpoint, want.Endpoint)
 	u.state = want
 	if err := u.findImage(ctx); err != nil {
@@ -203,12 +210,15 @@ func (u *upRun) prepare(ctx context.Context) error {
 
 // whereTo is the issuer, and its bucket unless it is served elsewhere.
 func (u *upRun) whereTo(ctx context.Context, account, region string) (iss, bucket, prefix string, err error) {
+	if u.there && u.bucket == "" && (u.issuerURL == "" || u.issuerURL == u.state.Issuer) {
+		return u.state.Issuer, u.state.Bucket, u.state.Prefix, nil
+	}
 	if u.issuerURL != "" {
 		parsed, err := u.parseIssuer()
-		return parsed.String(), "", "", err
-	}
-	if u.there && u.bucket == "" {
-		return u.state.Issuer, u.state.Bucket, u.state.Prefix, nil
+		if err == nil && u.private {
+			bucket, prefix, err = u.bucketAndPrefix(account)
+		}
+		return parsed.String(), bucket, prefix, err
 	}
 	parsed, err := u.place.issuer(ctx, account, region)
 	if err != nil {
@@ -411,8 +421,16 @@ func (u *upRun) documents(ctx context.Context) error {
 	}
 	start := time.Now()
 	u.report.doing(plan.Issuer, "reading the documents back as a stranger")
-	if err := b.Check(ctx, get, u.iss, u.docs, 30*time.Second); err != nil {
-		return awsAdvice(fmt.Errorf("%s: %w", plan.Issuer, err), u.acct.ID)
+	patience := 30 * time.Second
+	if b.Private && changed {
+		patience += discovery.MaxAge // for which CloudFront may keep the former ones
+	}
+	if err := b.Check(ctx, get, u.iss, u.docs, patience); err != nil {
+		err = fmt.Errorf("%s: %w", plan.Issuer, err)
+		if b.Private {
+			return advise(err, "look at the distribution: its origin is bucket "+b.Bucket+" with origin access control, and the bucket's policy lets it in (SETUP up --private-bucket --distribution-arn ARN); SETUP export terraform --private-bucket writes both")
+		}
+		return awsAdvice(err, u.acct.ID)
 	}
 	// As new as its documents.
 	result := u.report.Links[len(u.report.Links)-1].Result
