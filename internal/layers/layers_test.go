@@ -41,7 +41,7 @@ var table = map[string][]string{
 	"pkg/publish":  {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/plan", "pkg/trust"},
 	"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
 	"pkg/role":     {"pkg/owner", "pkg/plan", "pkg/trust"},
-	"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/plan"},
+	"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan"},
 	"pkg/webhook":  {"pkg/irsa"},
 	"pkg/source":   {"pkg/discovery", "pkg/issuer", "pkg/keys"},
 	"pkg/signer":   {"pkg/keys", "pkg/token"},

@@ -2,8 +2,8 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,9 +15,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // Files on a control-plane node. The directory is outside of kubelet's
@@ -705,121 +702,35 @@ func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences
 	deadline := time.Now().Add(opts.wait())
 	restarted := make(map[string]bool)
 	for {
-		var carrying []string
-		var newest time.Time
-		accounts, err := c.serviceAccountUIDs(ctx)
+		tokens, err := c.ProjectedTokens(ctx)
 		if err != nil {
 			return err
 		}
-		for _, n := range c.nodes {
-			projected, err := n.projectedClaims(ctx)
-			if err != nil {
-				return err
-			}
-			carries := false
-			for uid, payloads := range projected {
-				for _, payload := range payloads {
-					claims, ok := parseClaims(payload)
-					if !ok || !slices.ContainsFunc(claims.Audience, func(aud string) bool { return slices.Contains(audiences, aud) }) {
-						continue
-					}
-					// A token outlives its service account, but is void, and
-					// kubelet cannot renew it.
-					if !accounts[claims.Kubernetes.ServiceAccount.UID] {
-						continue
-					}
-					if opts.owns(claims.Issuer) {
-						carries = true
-						carrying = append(carrying, claims.pod(uid)+" on node "+n.Name)
-					} else if claims.issuedAt().After(newest) {
-						newest = claims.issuedAt()
-					}
-				}
-			}
-			if carries && !restarted[n.Name] {
-				if err := n.restartKubelet(ctx); err != nil {
-					return err
-				}
-				restarted[n.Name] = true
+		var carrying []Token
+		var newest time.Time
+		for _, t := range tokens {
+			switch {
+			case !slices.ContainsFunc(t.Audiences, func(aud string) bool { return slices.Contains(audiences, aud) }):
+			case opts.owns(t.Issuer):
+				carrying = append(carrying, t)
+			case t.IssuedAt.After(newest):
+				newest = t.IssuedAt
 			}
 		}
 		if len(carrying) == 0 {
 			return sleep(ctx, min(time.Until(newest.Add(settle)), settle))
 		}
+		if err := c.RenewTokens(ctx, carrying, restarted); err != nil {
+			return err
+		}
 		if time.Now().After(deadline) {
-			slices.Sort(carrying)
+			slices.SortFunc(carrying, func(a, b Token) int { return cmp.Compare(a.String(), b.String()) })
 			return fmt.Errorf("after %s, %d pods still have tokens of the issuer to be removed, such as %s; the former issuer signs again and both are accepted: run the same command again later, or delete these pods", opts.wait(), len(carrying), carrying[0])
 		}
 		if err := sleep(ctx, 2*time.Second); err != nil {
 			return err
 		}
 	}
-}
-
-// serviceAccountUIDs are those of all service accounts that there are.
-func (c *Cluster) serviceAccountUIDs(ctx context.Context) (map[types.UID]bool, error) {
-	list, err := retry(ctx, func() (*corev1.ServiceAccountList, error) {
-		return c.client.CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listing the service accounts of cluster %s: %w", c.Name, err)
-	}
-	uids := make(map[types.UID]bool, len(list.Items))
-	for _, sa := range list.Items {
-		uids[sa.UID] = true
-	}
-	return uids, nil
-}
-
-// claims are what matters of a projected token.
-type claims struct {
-	Issuer     string     `json:"iss"`
-	Audience   stringList `json:"aud"`
-	IssuedAt   int64      `json:"iat"`
-	Kubernetes struct {
-		Namespace string `json:"namespace"`
-		Pod       struct {
-			Name string `json:"name"`
-		} `json:"pod"`
-		ServiceAccount struct {
-			UID types.UID `json:"uid"`
-		} `json:"serviceaccount"`
-	} `json:"kubernetes.io"`
-}
-
-func (c claims) issuedAt() time.Time { return time.Unix(c.IssuedAt, 0) }
-
-// pod names the pod, by its UID where the token does not.
-func (c claims) pod(uid string) string {
-	if c.Kubernetes.Pod.Name == "" {
-		return "pod " + uid
-	}
-	return "pod " + c.Kubernetes.Namespace + "/" + c.Kubernetes.Pod.Name
-}
-
-// stringList is a claim that is one string or a list of them (RFC 7519, 4.1.3).
-type stringList []string
-
-func (l *stringList) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil {
-		*l = stringList{one}
-		return nil
-	}
-	return json.Unmarshal(b, (*[]string)(l))
-}
-
-// parseClaims reads the payload segment of a token, unless it is none.
-func parseClaims(payload string) (claims, bool) {
-	b, err := base64.RawURLEncoding.DecodeString(payload)
-	if err != nil {
-		return claims{}, false
-	}
-	var c claims
-	if json.Unmarshal(b, &c) != nil {
-		return claims{}, false
-	}
-	return c, true
 }
 
 // sleep waits, or ends with ctx.

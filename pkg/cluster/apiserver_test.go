@@ -295,17 +295,17 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 	case command == "systemctl":
 		n.restarted++
 		n.renewAt = time.Now().Add(3 * time.Second)
-	case script == claimsScript:
+	case script == tokensScript:
 		for _, token := range n.tokens {
 			b, err := json.Marshal(map[string]any{"iss": token.Issuer, "aud": token.Audience, "iat": token.IssuedAt,
 				"kubernetes.io": map[string]any{"serviceaccount": map[string]any{"uid": token.Kubernetes.ServiceAccount.UID}}})
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(out, "uid %s\n", base64.RawURLEncoding.EncodeToString(b))
+			fmt.Fprintf(out, "uid e30 %s\n", base64.RawURLEncoding.EncodeToString(b))
 		}
 		aws := base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"` + testIssuer + `","aud":["sts.amazonaws.com"],"iat":1}`))
-		fmt.Fprintf(out, "uid %s\nuid bm90IGpzb24\nuid !!\n", aws)
+		fmt.Fprintf(out, "uid e30 %s\nuid bm90IGpzb24 e30\nuid e30 bm90IGpzb24\nuid !! e30\nuid e30\n", aws)
 	default:
 		n.t.Errorf("unknown command %s %q", command, args)
 	}

@@ -224,28 +224,32 @@ func (n Node) restartKubelet(ctx context.Context) error {
 // podsDir is where kubelet keeps the volumes of pods.
 const podsDir = "/var/lib/kubelet/pods"
 
-// claimsScript prints, for every file in a projected volume under $1 that
-// looks like a JWT, the pod's UID and the token's payload; never a signature.
-const claimsScript = `cd -- "$1" 2>/dev/null || exit 0
+// tokensScript prints, for every file in a projected volume under $1 that
+// looks like a JWT, the pod's UID and the token's header and payload; never a
+// signature.
+const tokensScript = `cd -- "$1" 2>/dev/null || exit 0
 find -L . -path './*/volumes/kubernetes.io~projected/*/..data/*' -type f 2>/dev/null | while IFS= read -r f; do
   p=${f#./}; IFS=. read -r h c s <"$f" 2>/dev/null || [ -n "$s" ] || continue
-  case $h in eyJ*) printf '%s %s\n' "${p%%/*}" "$c" ;; esac
+  case $h in eyJ*) printf '%s %s %s\n' "${p%%/*}" "$h" "$c" ;; esac
 done; true`
 
-// projectedClaims are the payloads, as base64url, of the tokens that kubelet
-// projects into pods on the node, by pod UID.
-func (n Node) projectedClaims(ctx context.Context) (map[string][]string, error) {
-	b, err := n.output(ctx, "sh", "-c", claimsScript, "sh", podsDir)
+// projected is a token that kubelet projects into a pod, without what makes it
+// one: the header and the payload, as base64url.
+type projected struct{ uid, header, payload string }
+
+// projectedTokens are the tokens that kubelet projects into pods on the node.
+func (n Node) projectedTokens(ctx context.Context) ([]projected, error) {
+	b, err := n.output(ctx, "sh", "-c", tokensScript, "sh", podsDir)
 	if err != nil {
 		return nil, fmt.Errorf("reading the claims of projected tokens on node %s: %w", n.Name, err)
 	}
-	claims := make(map[string][]string)
+	var all []projected
 	for line := range strings.Lines(string(b)) {
-		if uid, payload, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-			claims[uid] = append(claims[uid], payload)
+		if f := strings.Fields(line); len(f) == 3 {
+			all = append(all, projected{f[0], f[1], f[2]})
 		}
 	}
-	return claims, nil
+	return all, nil
 }
 
 // controlPlanes are the nodes with an API server.

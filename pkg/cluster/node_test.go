@@ -136,9 +136,9 @@ func TestAPIServers(t *testing.T) {
 	}
 }
 
-// TestProjectedClaims reads tokens as kubelet keeps them. What makes them
+// TestProjectedTokens reads tokens as kubelet keeps them. What makes them
 // credentials, the signature, must not leave the node.
-func TestProjectedClaims(t *testing.T) {
+func TestProjectedTokens(t *testing.T) {
 	n, ctx := local(t), t.Context()
 	dir := t.TempDir()
 	write := func(path, text string) {
@@ -171,15 +171,15 @@ func TestProjectedClaims(t *testing.T) {
 	write(filepath.Join(none, "other"), "a.b.c")
 	write("pod-3/volumes/kubernetes.io~secret/s/..data/token", "eyJh.c2VjcmV0.U0lHTkFUVVJF")
 
-	b, err := n.output(ctx, "sh", "-c", claimsScript, "sh", dir)
+	b, err := n.output(ctx, "sh", "-c", tokensScript, "sh", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := slices.Sorted(strings.Lines(string(b)))
-	if diff := cmp.Diff([]string{"pod-1 Y2xhaW1z\n", "pod-1 YXdz\n"}, lines); diff != "" {
+	if diff := cmp.Diff([]string{"pod-1 eyJh Y2xhaW1z\n", "pod-1 eyJh YXdz\n"}, lines); diff != "" {
 		t.Error(diff)
 	}
-	if b, err := n.output(ctx, "sh", "-c", claimsScript, "sh", filepath.Join(dir, "none")); err != nil || len(b) != 0 {
+	if b, err := n.output(ctx, "sh", "-c", tokensScript, "sh", filepath.Join(dir, "none")); err != nil || len(b) != 0 {
 		t.Errorf("%q, %v", b, err)
 	}
 }
