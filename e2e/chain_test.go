@@ -68,10 +68,15 @@ func testBefore(t *testing.T) {
 	checkPodToken(t, before.pod)
 }
 
-// installed reports whether the chain is recorded in the cluster.
+// installed reports whether the chain is recorded in the first cluster.
 func installed(t testing.TB) bool {
 	t.Helper()
-	_, err := primary.client.CoreV1().ConfigMaps(system).Get(suite, "openirsa", metav1.GetOptions{})
+	return primary.installed(t)
+}
+
+func (k *kube) installed(t testing.TB) bool {
+	t.Helper()
+	_, err := k.client.CoreV1().ConfigMaps(system).Get(suite, "openirsa", metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return false
 	}

@@ -59,10 +59,14 @@ func (e event) String() string {
 
 // emulatorGet reads a path of the emulator in the first cluster, through the API server.
 func emulatorGet(ctx context.Context, path string, query url.Values, into any) error {
-	req := primary.client.CoreV1().RESTClient().Get().
+	return primary.emulatorGet(ctx, path, query, into)
+}
+
+func (k *kube) emulatorGet(ctx context.Context, path string, query url.Values, into any) error {
+	req := k.client.CoreV1().RESTClient().Get().
 		AbsPath("/api/v1/namespaces", system, "services", fmt.Sprintf("%s:%d", emulatorName, emulatorPort), "proxy", path)
-	for k, vs := range query {
-		req.Param(k, vs[0])
+	for name, values := range query {
+		req.Param(name, values[0])
 	}
 	b, err := req.DoRaw(ctx)
 	if err != nil {
@@ -74,6 +78,10 @@ func emulatorGet(ctx context.Context, path string, query url.Values, into any) e
 // events returns the emulator's events that a filter of its control API wants, oldest first, and the number of
 // the latest event of all.
 func events(ctx context.Context, filter url.Values) ([]event, uint64, error) {
+	return primary.events(ctx, filter)
+}
+
+func (k *kube) events(ctx context.Context, filter url.Values) ([]event, uint64, error) {
 	var answer struct {
 		Events []event
 		Last   uint64
@@ -81,7 +89,7 @@ func events(ctx context.Context, filter url.Values) ([]event, uint64, error) {
 	if filter.Get("limit") == "" {
 		filter.Set("limit", "0")
 	}
-	err := emulatorGet(ctx, "/_openirsa/events", filter, &answer)
+	err := k.emulatorGet(ctx, "/_openirsa/events", filter, &answer)
 	return answer.Events, answer.Last, err
 }
 

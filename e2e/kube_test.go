@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/util/exec"
+	"sigs.k8s.io/kind/pkg/cluster/nodes"
 
 	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 )
@@ -319,7 +320,23 @@ func (p pod) tryExec(ctx context.Context, stdin string, args ...string) (result,
 	return r, err
 }
 
-// node runs a shell command on the cluster's node and returns what it wrote.
+// nodeNamed is a node of the cluster; "" is the first.
+func (k *kube) nodeNamed(name string) (nodes.Node, error) {
+	list, err := k.Nodes()
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		return list[0], nil
+	}
+	i := slices.IndexFunc(list, func(n nodes.Node) bool { return n.String() == name })
+	if i < 0 {
+		return nil, fmt.Errorf("cluster %s has no node %s", k.Name, name)
+	}
+	return list[i], nil
+}
+
+// node runs a shell command on the cluster's first node and returns what it wrote.
 func (k *kube) node(t testing.TB, script string) string {
 	t.Helper()
 	out, err := k.tryNode(suite, script)

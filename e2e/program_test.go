@@ -29,6 +29,12 @@ func setup(t testing.TB, args ...string) result {
 	return invocation{}.run(t, args...)
 }
 
+// setup runs setup for this cluster, whatever the current context is.
+func (k *kube) setup(t testing.TB, args ...string) result {
+	t.Helper()
+	return setup(t, append(args, "--kind-name", k.Name)...)
+}
+
 func (v invocation) run(t testing.TB, args ...string) result {
 	t.Helper()
 	if v.program == "" {

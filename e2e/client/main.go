@@ -8,6 +8,7 @@
 //	client claims [FILE]          header and claims of a token, never its signature (default: the pod's token)
 //	client whoami                 asks the API server whose token Kubernetes gave the pod: the user's name
 //	client environ                the AWS_ variables, without secrets
+//	client load ROLE_ARN          tokens of all kinds to STS and the API servers without pause (load.go), until it is ended
 //	client watch                  GetCallerIdentity every half second until it is ended: "ok ARN" or "error ..."
 //	client sleep                  nothing, until it is ended
 //
@@ -16,15 +17,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -47,6 +43,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
+	if len(args) > 0 && args[0] == "load" {
+		return runLoad(ctx, args[1:], stdout)
+	}
 	verb, arg := "", ""
 	switch len(args) {
 	case 1:
@@ -125,7 +124,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 		fmt.Fprintln(stdout, *out.AssumedRoleUser.Arn)
 		return nil
 	}
-	return errors.New("usage: client identity|groups|get s3://BUCKET/KEY|assume ROLE_ARN|claims [FILE]|whoami|environ|watch|sleep")
+	return errors.New("usage: client identity|groups|get s3://BUCKET/KEY|assume ROLE_ARN|claims [FILE]|whoami|environ|load ROLE_ARN|watch|sleep")
 }
 
 // claims prints the first two parts of a token. The third one makes it a credential and stays where it is.
@@ -153,51 +152,21 @@ func claims(file string, stdout io.Writer) error {
 
 // whoami uses the token that every pod has for the API server, as a client in the cluster does.
 func whoami(ctx context.Context, stdout io.Writer) error {
-	const dir = "/var/run/secrets/kubernetes.io/serviceaccount/"
-	token, err := os.ReadFile(dir + "token")
+	own, err := readToken(podDir + "token")
 	if err != nil {
-		return fmt.Errorf("reading the token: %w", err)
+		return err
 	}
-	ca, err := os.ReadFile(dir + "ca.crt")
+	c, err := apiClient()
 	if err != nil {
-		return fmt.Errorf("reading the CA: %w", err)
+		return err
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	server := "https://" + net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT"))
-	const kind = `{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`
-	req, err := http.NewRequestWithContext(ctx, "POST", server+"/apis/authentication.k8s.io/v1/selfsubjectreviews", strings.NewReader(kind))
+	user, err := review(ctx, c, inCluster(), own.raw)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	c := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	resp, err := c.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	var review struct {
-		Status struct {
-			UserInfo struct {
-				Username string `json:"username"`
-			} `json:"userInfo"`
-		} `json:"status"`
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusCreated {
-		return fmt.Errorf("asking the API server: %s: %s", resp.Status, body)
-	}
-	if err := json.Unmarshal(body, &review); err != nil {
-		return fmt.Errorf("reading the API server's answer: %w", err)
-	}
-	fmt.Fprintln(stdout, review.Status.UserInfo.Username)
+	fmt.Fprintln(stdout, user)
 	return nil
 }
 
