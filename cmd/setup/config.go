@@ -68,6 +68,7 @@ type iamServiceAccount struct {
 	AttachRoleARN       string            `yaml:"attachRoleARN"`
 	PermissionsBoundary string            `yaml:"permissionsBoundary"`
 	RoleName            string            `yaml:"roleName"`
+	ShareRole           bool              `yaml:"shareRole"`
 	RolePath            string            `yaml:"rolePath"`
 	RoleOnly            bool              `yaml:"roleOnly"`
 	SubjectPattern      string            `yaml:"subjectPattern"`

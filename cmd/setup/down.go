@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
-	"github.com/openirsa/openirsa/pkg/role"
 )
 
 // downOptions are the flags of `down`.
@@ -154,17 +152,7 @@ func (d *downRun) roles(ctx context.Context) error {
 	if d.acct == nil {
 		return nil
 	}
-	names, err := role.List(ctx, d.acct.IAM, role.PathFor(d.state.Cluster))
-	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Role, err)
-	}
-	var items []item
-	for _, name := range names {
-		items = append(items, item{name, func(ctx context.Context) ([]plan.Step, error) {
-			return role.Delete(ctx, d.acct.IAM, name, d.state.Cluster)
-		}})
-	}
-	return d.report.all(ctx, plan.Role, items)
+	return d.deleteRoles(ctx, d.report, func(string) bool { return true })
 }
 
 func (d *downRun) provider(ctx context.Context) error {

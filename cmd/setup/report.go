@@ -145,9 +145,19 @@ func (r *report) all(ctx context.Context, name string, items []item) error {
 	if len(items) == 1 {
 		return r.link(ctx, name, func() string { return items[0].object }, items[0].decide)
 	}
+	return r.many(ctx, name, func(context.Context) ([]item, error) { return items, nil })
+}
+
+// many is [report.all] of objects that must be found first.
+func (r *report) many(ctx context.Context, name string, find func(context.Context) ([]item, error)) error {
 	defer r.done()
 	start := time.Now()
 	calls, writes := r.calls.counts()
+	r.doing(name, "looking")
+	items, err := find(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	decided := make([][]plan.Step, len(items))
 	each := func(what string, f func(context.Context, int) error) error {
 		var finished atomic.Int64
@@ -162,7 +172,7 @@ func (r *report) all(ctx context.Context, name string, items []item) error {
 		}
 		return group.Wait()
 	}
-	err := each("looking at", func(ctx context.Context, i int) (err error) {
+	err = each("looking at", func(ctx context.Context, i int) (err error) {
 		if decided[i], err = items[i].decide(ctx); err != nil {
 			return fmt.Errorf("%s: %s: %w", name, items[i].object, err)
 		}
@@ -178,11 +188,14 @@ func (r *report) all(ctx context.Context, name string, items []item) error {
 	sum := linkReport{Link: name, Result: unchanged, Seconds: time.Since(start).Seconds(), Calls: total - calls, Writes: wrote - writes}
 	same := 0
 	for i, steps := range decided {
-		if len(steps) == 0 && !r.json {
+		if len(steps) == 0 && !r.json && len(items) > 1 {
 			same++
 			continue
 		}
 		l := linkReport{Link: name, Result: outcome(steps), Object: items[i].object, Steps: reportSteps(steps)}
+		if len(items) == 1 {
+			l.Seconds, l.Calls, l.Writes = sum.Seconds, sum.Calls, sum.Writes
+		}
 		if r.dryRun && len(steps) > 0 {
 			l.Result = planned
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -59,10 +58,17 @@ annotate the service account, which is made if it is not there. New pods of it g
 the role; pods that run already must be made anew.
 
 Without --approve the plan is printed and nothing is changed. Run it again to
-change the policies: the role gets exactly those that are named.`,
+change the policies: the role gets exactly those that are named.
+
+Service accounts that are given the same --role-name share the role. Service
+accounts of several clusters may share one too: --share-role joins the role that
+another cluster of the account made. Each cluster has a statement of its own in
+the trust policy and touches no other. What is attached to a role that others use
+as well is added to, never taken away.`,
 		Example: `  setup iamserviceaccount create --namespace default --name app \
       --attach-policy-arn arn:aws:iam::aws:policy/IAMReadOnlyAccess --approve
   setup iamserviceaccount create --namespace jobs --name reports --inline-policy-file s3.json --approve
+  setup iamserviceaccount create --context west --name app --role-name reader --share-role --approve
   setup iamserviceaccount create --namespace default --name app --attach-role-arn arn:aws:iam::123456789012:role/app --approve`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeoutCause(c.Context(), o.timeout, fmt.Errorf("not done within --timeout %s", o.timeout))
@@ -80,6 +86,7 @@ change the policies: the role gets exactly those that are named.`,
 	f.StringVar(&o.inlineFile, "inline-policy-file", "", "JSON file with an inline policy for the role")
 	f.StringVar(&o.AttachRoleARN, "attach-role-arn", "", "use this role, as it is, instead of making one")
 	f.StringVar(&o.RoleName, "role-name", "", "name of the role (default: openirsa-CLUSTER-NAMESPACE-NAME)")
+	f.BoolVar(&o.ShareRole, "share-role", false, "let service accounts of several clusters assume the role of this --role-name: join the one that another cluster made")
 	f.StringVar(&o.RolePath, "role-path", "", "path of the role (default: /openirsa/CLUSTER/)")
 	f.BoolVar(&o.RoleOnly, "role-only", false, "make the role and leave the service account alone")
 	f.StringToStringVar(&o.Tags, "tags", nil, "tags of the role: KEY=VALUE,...")
@@ -93,7 +100,7 @@ change the policies: the role gets exactly those that are named.`,
 	f.StringVar(&o.config, "config-file", "", "configuration file with the service accounts, instead of flags (see docs/configuration.md)")
 	c.MarkFlagsOneRequired("name", "config-file")
 	c.MarkFlagsMutuallyExclusive("name", "config-file")
-	for _, other := range []string{"attach-policy-arn", "well-known-policy", "inline-policy-file", "permissions-boundary", "role-name", "role-path", "role-only", "subject-pattern", "tags"} {
+	for _, other := range []string{"attach-policy-arn", "well-known-policy", "inline-policy-file", "permissions-boundary", "role-name", "role-path", "share-role", "role-only", "subject-pattern", "tags"} {
 		c.MarkFlagsMutuallyExclusive("attach-role-arn", other)
 	}
 	return c
@@ -116,6 +123,9 @@ func (sa *iamServiceAccount) check() error {
 	}
 	if msgs := validation.IsDNS1123Subdomain(sa.Metadata.Name); len(msgs) > 0 {
 		return fmt.Errorf("%s: name %q: %s", plan.ServiceAccount, sa.Metadata.Name, msgs[0])
+	}
+	if sa.ShareRole && sa.RoleName == "" {
+		return fmt.Errorf("%s: a role that several clusters share needs a name that they agree on: --role-name, or roleName in a file", plan.Role)
 	}
 	if sa.AttachRoleARN != "" {
 		if _, err := roleARN(sa.AttachRoleARN); err != nil {
@@ -194,7 +204,7 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	r := a.newReport(ch.state.Cluster, !o.approve)
 	r.calls = ch.acct.calls
 	r.Issuer = ch.iss.String()
-	if err := ch.makeServiceAccounts(ctx, r, accounts, o.override); err != nil {
+	if err := ch.makeServiceAccounts(ctx, r, accounts, o.override, false); err != nil {
 		return err
 	}
 	if err := r.finish(); err != nil {
@@ -213,7 +223,9 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 
 // makeServiceAccounts makes links 5 and 6 of all the accounts: first every role,
 // then every service account, so that no pod finds an annotation without a role.
-func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []iamServiceAccount, override bool) error {
+// Unless they are the only ones, other service accounts of the cluster go on
+// sharing the roles that they share.
+func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []iamServiceAccount, override, only bool) error {
 	namespaces := map[string]bool{}
 	for _, sa := range accounts {
 		namespaces[sa.Metadata.Namespace] = true
@@ -227,15 +239,11 @@ func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []
 	if err != nil {
 		return err
 	}
-	var items []item
-	for _, name := range slices.Sorted(maps.Keys(roles)) {
-		want := roles[name]
-		items = append(items, item{want.ARN, func(ctx context.Context) ([]plan.Step, error) { return role.Plan(ctx, ch.acct.IAM, want) }})
-	}
-	if err := r.all(ctx, plan.Role, items); err != nil {
+	err = r.many(ctx, plan.Role, func(ctx context.Context) ([]item, error) { return ch.planRoles(ctx, roles, accounts, only) })
+	if err != nil {
 		return roleAdvice(err)
 	}
-	items = nil
+	var items []item
 	for _, sa := range accounts {
 		if sa.RoleOnly {
 			continue
@@ -258,12 +266,100 @@ func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []
 	return err
 }
 
+// planRoles decides about the wanted roles. It writes into roles what is known
+// only of those that are there: the ARN of one that is shared has the path that
+// another cluster gave it.
+func (ch *chain) planRoles(ctx context.Context, roles map[string]role.Role, accounts []iamServiceAccount, only bool) ([]item, error) {
+	if len(roles) == 0 {
+		return nil, nil
+	}
+	there, err := role.Read(ctx, ch.acct.IAM, slices.Sorted(maps.Keys(roles)))
+	if err != nil {
+		return nil, err
+	}
+	spoken := map[string]bool{}
+	var others []cluster.ServiceAccount // not spoken of in accounts
+	if len(there) > 0 && !only {
+		for _, sa := range accounts {
+			spoken[sa.String()] = true
+		}
+		if others, err = ch.c.ServiceAccounts(ctx); err != nil {
+			return nil, clusterAdvice(err)
+		}
+		others = slices.DeleteFunc(others, func(sa cluster.ServiceAccount) bool { return spoken[sa.Namespace+"/"+sa.Name] })
+	}
+	var wants []role.Role
+	for _, name := range slices.Sorted(maps.Keys(roles)) {
+		want := roles[name]
+		if r, ok := there[name]; ok {
+			want.ARN = r.ARN
+			if err := ch.keepSubjects(&want, r, others); err != nil {
+				return nil, err
+			}
+		}
+		roles[name] = want
+		wants = append(wants, want)
+	}
+	steps, err := role.PlanAll(ctx, ch.acct.IAM, there, wants)
+	if err != nil {
+		return nil, err
+	}
+	var items []item
+	for _, want := range wants {
+		items = append(items, item{want.ARN, func(context.Context) ([]plan.Step, error) { return steps[want.Name], nil }})
+	}
+	return items, nil
+}
+
+// keepSubjects has a role go on letting in the service accounts that are not
+// spoken of: those that its trust policy lets in and that are annotated with it.
+// A subject that nobody bears is a mistake, and goes.
+func (ch *chain) keepSubjects(want *role.Role, there role.Role, others []cluster.ServiceAccount) error {
+	subjects := trust.Subjects(want.Trust, ch.state.Provider)
+	if len(subjects) == 0 {
+		return nil // a pattern
+	}
+	lets := trust.Subjects(there.Trust, ch.state.Provider)
+	n := len(subjects)
+	for _, sa := range others {
+		if subject := token.Subject(sa.Namespace, sa.Name); sa.Role(irsa.DefaultPrefix) == there.ARN && slices.Contains(lets, subject) {
+			subjects = append(subjects, subject)
+		}
+	}
+	if len(subjects) == n {
+		return nil
+	}
+	want.Joint = true
+	delete(want.Tags, owner.ServiceAccountTag) // it is not one's alone
+	var err error
+	want.Trust, err = ch.trustPolicy(subjects, "")
+	return err
+}
+
+// trustPolicy is this cluster's part of a role's trust policy. Whether it is too
+// long for IAM is seen when it is joined with the other clusters' parts.
+func (ch *chain) trustPolicy(subjects []string, pattern string) ([]byte, error) {
+	document, err := trust.Policy{
+		Providers: []trust.Provider{{ARN: ch.state.Provider, Issuer: ch.iss, Audience: irsa.Audience, Subjects: subjects, Pattern: pattern}},
+		Limit:     trust.MaxSizeQuota,
+	}.Document()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plan.Role, err)
+	}
+	return document, nil
+}
+
+// providers are the ARNs of the providers by which roles may trust this cluster.
+func (ch *chain) providers() []string { return []string{ch.state.Provider} }
+
 // roleAdvice adds the next command to what was wrong with a role.
 func roleAdvice(err error) error {
 	if errors.Is(err, role.ErrNoPolicy) {
 		return advise(err, "aws iam list-policies shows the policies that there are")
 	}
-	if e, ok := errors.AsType[*role.ForeignError](err); ok {
+	if e, ok := errors.AsType[*role.ForeignError](err); ok && e.Sharable() {
+		return advise(err, "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role (shareRole: true in a file)")
+	} else if ok {
 		return advise(err, "choose another --role-name, or use the role as it is with --attach-role-arn "+e.Role.ARN)
 	}
 	return err
@@ -290,19 +386,27 @@ func (ch *chain) pruneServiceAccounts(ctx context.Context, r *report, accounts [
 	if err := r.all(ctx, plan.ServiceAccount, items); err != nil {
 		return err
 	}
-	names, err := role.List(ctx, ch.acct.IAM, role.PathFor(ch.state.Cluster))
-	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Role, err)
-	}
-	items = nil
-	for _, name := range names {
-		if !keepRoles[name] {
-			items = append(items, item{name, func(ctx context.Context) ([]plan.Step, error) {
-				return role.Delete(ctx, ch.acct.IAM, name, ch.state.Cluster)
-			}})
+	return ch.deleteRoles(ctx, r, func(name string) bool { return !keepRoles[name] })
+}
+
+// deleteRoles removes the roles that were made for the cluster, or its part of
+// those that it shares with others: all that gone says are to go.
+func (ch *chain) deleteRoles(ctx context.Context, r *report, gone func(name string) bool) error {
+	return r.many(ctx, plan.Role, func(ctx context.Context) ([]item, error) {
+		names, err := role.Of(ctx, ch.acct.IAM, ch.state.Cluster, ch.providers()...)
+		if err != nil {
+			return nil, err
 		}
-	}
-	return r.all(ctx, plan.Role, items)
+		var items []item
+		for _, name := range names {
+			if gone(name) {
+				items = append(items, item{name, func(ctx context.Context) ([]plan.Step, error) {
+					return role.Delete(ctx, ch.acct.IAM, name, ch.state.Cluster, ch.providers()...)
+				}})
+			}
+		}
+		return items, nil
+	})
 }
 
 // roleName is the name of a service account's role.
@@ -337,25 +441,26 @@ func (ch *chain) wantRoles(ctx context.Context, accounts []iamServiceAccount) (m
 // wantRole is the role that some service accounts share, mostly one.
 func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[string]string) (role.Role, error) {
 	first := sharers[0]
-	subject := trust.Provider{ARN: ch.state.Provider, Issuer: ch.iss, Audience: irsa.Audience, Pattern: first.SubjectPattern}
+	var subjects []string
 	want := role.Role{
 		Name:        name,
 		Path:        orDefault(first.RolePath, role.PathFor(ch.state.Cluster)),
 		Description: "Service accounts of cluster " + ch.state.Cluster,
 		Boundary:    first.PermissionsBoundary,
 		Tags:        maps.Clone(mark),
+		Shared:      first.ShareRole,
 	}
 	if first.SubjectPattern == "" {
 		for _, sa := range sharers {
-			subject.Subjects = append(subject.Subjects, token.Subject(sa.Metadata.Namespace, sa.Metadata.Name))
+			subjects = append(subjects, token.Subject(sa.Metadata.Namespace, sa.Metadata.Name))
 		}
 	}
-	if len(sharers) == 1 && first.SubjectPattern == "" {
+	if len(sharers) == 1 && first.SubjectPattern == "" && !first.ShareRole {
 		want.Description = "Service account " + first.String() + " of cluster " + ch.state.Cluster
 		want.Tags[owner.ServiceAccountTag] = first.String()
 	}
 	for _, sa := range sharers {
-		if sa.PermissionsBoundary != first.PermissionsBoundary || sa.RolePath != first.RolePath || sa.SubjectPattern != first.SubjectPattern || !bytes.Equal(sa.AttachPolicy, first.AttachPolicy) {
+		if sa.PermissionsBoundary != first.PermissionsBoundary || sa.RolePath != first.RolePath || sa.SubjectPattern != first.SubjectPattern || sa.ShareRole != first.ShareRole || !bytes.Equal(sa.AttachPolicy, first.AttachPolicy) {
 			return role.Role{}, usagef("%s: %s and %s share role %s and ask for different ones", plan.Role, first, sa, name)
 		}
 		for k, v := range sa.Tags {
@@ -377,8 +482,8 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 	slices.Sort(want.PolicyARNs)
 	want.PolicyARNs = slices.Compact(want.PolicyARNs)
 	var err error
-	if want.Trust, err = (trust.Policy{Providers: []trust.Provider{subject}}).Document(); err != nil {
-		return role.Role{}, fmt.Errorf("%s: %w", plan.Role, err)
+	if want.Trust, err = ch.trustPolicy(subjects, first.SubjectPattern); err != nil {
+		return role.Role{}, err
 	}
 	want.ARN = "arn:" + ch.acct.Partition + ":iam::" + ch.acct.ID + ":role" + want.Path + want.Name
 	return want, nil
@@ -471,23 +576,15 @@ func (a *app) deleteServiceAccount(ctx context.Context, namespace, name string, 
 	r := a.newReport(ch.state.Cluster, !approve)
 	r.calls = ch.acct.calls
 	r.Issuer = ch.iss.String()
-	names, err := ch.rolesOf(ctx, namespace, name)
-	if err != nil {
-		return err
-	}
 	err = r.link(ctx, plan.ServiceAccount, func() string { return namespace + "/" + name }, func(ctx context.Context) ([]plan.Step, error) {
 		return ch.c.Unannotate(ctx, namespace, name)
 	})
 	if err != nil {
 		return err
 	}
-	for _, n := range names {
-		err := r.link(ctx, plan.Role, func() string { return n }, func(ctx context.Context) ([]plan.Step, error) {
-			return role.Delete(ctx, ch.acct.IAM, n, ch.state.Cluster)
-		})
-		if err != nil {
-			return err
-		}
+	err = r.many(ctx, plan.Role, func(ctx context.Context) ([]item, error) { return ch.rolesOf(ctx, namespace, name) })
+	if err != nil {
+		return err
 	}
 	if err := r.finish(); err != nil {
 		return err
@@ -498,34 +595,54 @@ func (a *app) deleteServiceAccount(ctx context.Context, namespace, name string, 
 	return nil
 }
 
-// rolesOf names the roles that were made for a service account: the one that it
-// is annotated with, and the one of the default name, in case an earlier run
-// stopped between the two.
-func (ch *chain) rolesOf(ctx context.Context, namespace, name string) ([]string, error) {
-	candidates := []string{role.NameFor(ch.state.Cluster, namespace, name)}
-	accounts, err := ch.c.ServiceAccounts(ctx)
+// rolesOf decides what becomes of the roles that let in a service account, and
+// of the one of its default name. They are found by their trust policies, so
+// that a run which was stopped leaves none behind. A role that was made for the
+// service account is deleted; one that others use too lets it in no more.
+func (ch *chain) rolesOf(ctx context.Context, namespace, name string) ([]item, error) {
+	all, err := role.List(ctx, ch.acct.IAM, "/")
 	if err != nil {
 		return nil, err
 	}
-	for _, sa := range accounts {
-		if sa.Namespace == namespace && sa.Name == name {
-			if parsed, err := roleARN(sa.Role(irsa.DefaultPrefix)); err == nil {
-				candidates = append(candidates, path.Base(parsed.Resource))
-			}
+	subject := token.Subject(namespace, name)
+	var items []item
+	for _, r := range all {
+		subjects := trust.Subjects(r.Trust, ch.state.Provider)
+		broken := len(subjects) == 0 && strings.HasPrefix(r.Path, role.PathFor(ch.state.Cluster))
+		if slices.Contains(subjects, subject) || broken || r.Name == role.NameFor(ch.state.Cluster, namespace, name) {
+			items = append(items, item{r.Name, func(ctx context.Context) ([]plan.Step, error) { return ch.shutOut(ctx, r.Name, namespace, name) }})
 		}
 	}
-	slices.Sort(candidates)
-	var names []string
-	for _, candidate := range slices.Compact(candidates) {
-		there, ok, err := role.Get(ctx, ch.acct.IAM, candidate)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", plan.Role, awsCause(err))
-		}
-		// A role of a pattern, or of another service account, is not this
-		// one's to delete.
-		if ok && there.Tags[owner.ServiceAccountTag] == namespace+"/"+name {
-			names = append(names, candidate)
-		}
+	return items, nil
+}
+
+// shutOut decides what must be done for a role not to let a service account in.
+func (ch *chain) shutOut(ctx context.Context, roleName, namespace, name string) ([]plan.Step, error) {
+	there, ok, err := role.Get(ctx, ch.acct.IAM, roleName)
+	if err != nil || !ok {
+		return nil, err
 	}
-	return names, nil
+	if !owner.Owns(there.Tags, ch.state.Cluster) && !owner.Shared(there.Tags) {
+		return nil, nil
+	}
+	subject := token.Subject(namespace, name)
+	subjects := trust.Subjects(there.Trust, ch.state.Provider)
+	others := slices.DeleteFunc(slices.Clone(subjects), func(s string) bool { return s == subject })
+	switch {
+	case len(subjects) == 0 && there.Tags[owner.ServiceAccountTag] != namespace+"/"+name:
+		return nil, nil // one of a pattern, or of another service account
+	case len(others) == len(subjects) && len(others) > 0:
+		return nil, nil
+	case len(others) == 0:
+		return there.Delete(ch.acct.IAM, ch.state.Cluster, ch.providers()...)
+	}
+	want := there
+	want.Joint, want.Shared = true, owner.Shared(there.Tags)
+	want.Tags = maps.Clone(there.Tags)
+	want.Tags[owner.ClusterTag] = ch.state.Cluster
+	if want.Trust, err = ch.trustPolicy(others, ""); err != nil {
+		return nil, err
+	}
+	steps, err := role.PlanAll(ctx, ch.acct.IAM, map[string]role.Role{roleName: there}, []role.Role{want})
+	return steps[roleName], err
 }

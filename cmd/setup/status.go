@@ -192,7 +192,7 @@ func (ch *chain) roleStatus(ctx context.Context, roleArn string) error {
 		return fmt.Errorf("role %s does not exist", name)
 	case there.ARN != roleArn:
 		return fmt.Errorf("annotation says %s, the role is %s", roleArn, there.ARN)
-	case there.Tags[owner.Tag] == "true" && !owner.Owns(there.Tags, ch.state.Cluster):
+	case there.Tags[owner.Tag] == "true" && !owner.Owns(there.Tags, ch.state.Cluster) && !owner.Shared(there.Tags):
 		return fmt.Errorf("role %s was made for cluster %q", name, there.Tags[owner.ClusterTag])
 	}
 	return nil

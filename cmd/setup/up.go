@@ -488,7 +488,7 @@ func (u *upRun) webhook(ctx context.Context) error {
 
 // serviceAccounts are links 5 and 6, of those in the configuration file.
 func (u *upRun) serviceAccounts(ctx context.Context) error {
-	if err := u.makeServiceAccounts(ctx, u.report, u.accounts, u.override); err != nil || !u.prune {
+	if err := u.makeServiceAccounts(ctx, u.report, u.accounts, u.override, u.prune); err != nil || !u.prune {
 		return err
 	}
 	return u.pruneServiceAccounts(ctx, u.report, u.accounts)

@@ -15,11 +15,17 @@ func patient(transient func(error) bool, do func(context.Context) error) func(co
 	return func(ctx context.Context) error { return plan.Patiently(ctx, transient, do) }
 }
 
-// isUnknownPrincipal is how IAM refuses a trust policy that names what it has
-// not heard of, such as a provider that was made a moment ago.
-func isUnknownPrincipal(err error) bool {
+// isUnheardOf is how IAM refuses a trust policy that names what it has not heard
+// of, such as a provider that was made a moment ago, and a second role of a name
+// where it shows none yet.
+func isUnheardOf(err error) bool {
 	e, ok := errors.AsType[*types.MalformedPolicyDocumentException](err)
-	return ok && strings.Contains(e.ErrorMessage(), "Invalid principal")
+	return ok && strings.Contains(e.ErrorMessage(), "Invalid principal") || isTaken(err)
+}
+
+func isTaken(err error) bool {
+	_, ok := errors.AsType[*types.EntityAlreadyExistsException](err)
+	return ok
 }
 
 // isConflict is how IAM refuses to delete a role whose last policy was detached

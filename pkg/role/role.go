@@ -6,6 +6,7 @@
 package role
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -15,7 +16,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"golang.org/x/sync/errgroup"
@@ -28,6 +32,7 @@ import (
 // IAM is what this package calls; *iam.Client is one.
 type IAM interface {
 	GetRole(context.Context, *iam.GetRoleInput, ...func(*iam.Options)) (*iam.GetRoleOutput, error)
+	GetAccountSummary(context.Context, *iam.GetAccountSummaryInput, ...func(*iam.Options)) (*iam.GetAccountSummaryOutput, error)
 	ListRoles(context.Context, *iam.ListRolesInput, ...func(*iam.Options)) (*iam.ListRolesOutput, error)
 	CreateRole(context.Context, *iam.CreateRoleInput, ...func(*iam.Options)) (*iam.CreateRoleOutput, error)
 	DeleteRole(context.Context, *iam.DeleteRoleInput, ...func(*iam.Options)) (*iam.DeleteRoleOutput, error)
@@ -68,10 +73,25 @@ type Role struct {
 	// Boundary is the ARN of the permissions boundary, empty for none.
 	Boundary string
 	Tags     map[string]string
+	// Shared asks for a role that service accounts of several clusters assume:
+	// one that another cluster has made is joined, the statements of the others
+	// in its trust policy stay, and what is attached to it stays.
+	Shared bool
+	// Joint says that service accounts which are not spoken of here use the role
+	// too: what is attached to it stays.
+	Joint bool
 
-	// ARN is known of a role that is there.
-	ARN string
+	// ours is the trust policy without what stays for the sake of other
+	// clusters.
+	ours []byte
+
+	// ARN and Created are known of a role that is there.
+	ARN     string
+	Created time.Time
 }
+
+// there reports whether the role was read from IAM.
+func (r Role) there() bool { return r.ARN != "" }
 
 var (
 	nameForm = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]+$`)
@@ -133,18 +153,7 @@ func Get(ctx context.Context, client IAM, name string) (Role, bool, error) {
 			return fmt.Errorf("reading role %s: %w", name, err)
 		}
 		found = true
-		there.Name, there.Path, there.ARN = *out.Role.RoleName, *out.Role.Path, *out.Role.Arn
-		if d := out.Role.Description; d != nil {
-			there.Description = *d
-		}
-		if b := out.Role.PermissionsBoundary; b != nil && b.PermissionsBoundaryArn != nil {
-			there.Boundary = *b.PermissionsBoundaryArn
-		}
-		there.Tags = map[string]string{}
-		for _, t := range out.Role.Tags {
-			there.Tags[*t.Key] = *t.Value
-		}
-		there.Trust, err = decode(out.Role.AssumeRolePolicyDocument)
+		there, err = fromIAM(out.Role)
 		return err
 	})
 	var attached []string
@@ -156,6 +165,64 @@ func Get(ctx context.Context, client IAM, name string) (Role, bool, error) {
 	}
 	there.PolicyARNs, there.Inline = attached, inline
 	return there, found, nil
+}
+
+// fromIAM is a role without its policies, and as a list has it also without its
+// tags and its boundary.
+func fromIAM(r *types.Role) (Role, error) {
+	there := Role{Name: *r.RoleName, Path: *r.Path, ARN: *r.Arn, Description: aws.ToString(r.Description), Created: aws.ToTime(r.CreateDate), Tags: map[string]string{}}
+	if b := r.PermissionsBoundary; b != nil {
+		there.Boundary = aws.ToString(b.PermissionsBoundaryArn)
+	}
+	for _, t := range r.Tags {
+		there.Tags[*t.Key] = *t.Value
+	}
+	var err error
+	if there.Trust, err = decode(r.AssumeRolePolicyDocument); err != nil {
+		return Role{}, fmt.Errorf("reading the trust policy of role %s: %w", there.Name, err)
+	}
+	return there, nil
+}
+
+// Up to few roles are read one by one; before more are, the account's roles are
+// listed, so that no call is spent on those that are not there.
+const few = 8
+
+// atOnce is how many roles are read at the same time, three calls each.
+const atOnce = 16
+
+// Read reads those of the named roles that are there.
+func Read(ctx context.Context, client IAM, names []string) (map[string]Role, error) {
+	if len(names) > few {
+		all, err := List(ctx, client, "/")
+		if err != nil {
+			return nil, err
+		}
+		there := map[string]bool{}
+		for _, r := range all {
+			there[strings.ToLower(r.Name)] = true // of which IAM has no two that differ in case alone
+		}
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !there[strings.ToLower(name)] })
+	}
+	var mu sync.Mutex
+	found := map[string]Role{} // guarded by mu
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for _, name := range names {
+		group.Go(func() error {
+			r, ok, err := Get(ctx, client, name)
+			if ok && err == nil {
+				mu.Lock()
+				found[name] = r
+				mu.Unlock()
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 func listAttached(ctx context.Context, client IAM, name string) ([]string, error) {
@@ -220,41 +287,158 @@ type ForeignError struct {
 	Cluster string
 }
 
+// Sharable reports whether the role was made for another cluster, which this one
+// may join.
+func (e *ForeignError) Sharable() bool { return e.Role.Tags[owner.Tag] == "true" }
+
 func (e *ForeignError) Error() string {
+	if e.Sharable() {
+		return fmt.Sprintf("role %s was made for cluster %q, and cluster %q does not share it", e.Role.Name, e.Role.Tags[owner.ClusterTag], e.Cluster)
+	}
 	return fmt.Sprintf("role %s exists and was not made for cluster %q", e.Role.Name, e.Cluster)
 }
 
 // Plan decides what must be done for the role to be as wanted. One that was not
-// made for the same cluster is a [*ForeignError]; a managed policy that does not
-// exist is [ErrNoPolicy].
+// made for the same cluster, nor is shared with it, is a [*ForeignError]; a
+// managed policy that does not exist is [ErrNoPolicy]; a trust policy over IAM's
+// limit is a [*trust.SizeError].
 func Plan(ctx context.Context, client IAM, want Role) ([]plan.Step, error) {
 	if err := want.Check(); err != nil {
 		return nil, err
 	}
-	there, ok, err := Get(ctx, client, want.Name)
+	there, err := Read(ctx, client, []string{want.Name})
 	if err != nil {
 		return nil, err
 	}
-	if ok && !owner.Owns(there.Tags, want.Tags[owner.ClusterTag]) {
-		return nil, &ForeignError{Role: there, Cluster: want.Tags[owner.ClusterTag]}
+	steps, err := PlanAll(ctx, client, there, []Role{want})
+	return steps[want.Name], err
+}
+
+// PlanAll is [Plan] for many roles, of which [Read] has read those that are
+// there: by name, what must be done. What the roles have in common, such as
+// their managed policies, is asked for once.
+func PlanAll(ctx context.Context, client IAM, there map[string]Role, wants []Role) (map[string][]plan.Step, error) {
+	wants = slices.Clone(wants)
+	limit := trust.MaxSize
+	policies := map[string]bool{}
+	for i, want := range wants {
+		if err := want.Check(); err != nil {
+			return nil, err
+		}
+		merged, err := join(there[want.Name], want)
+		if err != nil {
+			return nil, err
+		}
+		wants[i] = merged
+		if limit == trust.MaxSize && trust.CheckSize(merged.Trust, limit) != nil {
+			if limit, err = trustQuota(ctx, client); err != nil {
+				return nil, err
+			}
+		}
+		if err := trust.CheckSize(merged.Trust, limit); err != nil {
+			return nil, fmt.Errorf("role %s: %w", want.Name, err)
+		}
+		for _, arn := range want.PolicyARNs {
+			if !slices.Contains(there[want.Name].PolicyARNs, arn) {
+				policies[arn] = true
+			}
+		}
 	}
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for arn := range policies {
+		group.Go(func() error { return exists(gctx, client, arn) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	steps := map[string][]plan.Step{}
+	for _, want := range wants {
+		steps[want.Name] = planOne(client, there[want.Name], want)
+	}
+	return steps, nil
+}
+
+// join is the role as it is wanted, given the one that is there: what must stay
+// for the sake of others is wanted too.
+func join(there, want Role) (Role, error) {
+	if want.Shared {
+		want.Tags = maps.Clone(want.Tags)
+		want.Tags[owner.SharedTag] = "true"
+	}
+	if !there.there() {
+		return want, nil
+	}
+	cluster := want.Tags[owner.ClusterTag]
+	owns := owner.Owns(there.Tags, cluster)
+	if !owns && !(there.Tags[owner.Tag] == "true" && want.Shared) && !(owner.Shared(there.Tags) && trustsSome(there.Trust, trust.Providers(want.Trust))) {
+		return Role{}, &ForeignError{Role: there, Cluster: cluster}
+	}
+	want.Shared = want.Shared || owner.Shared(there.Tags)
+	if !want.Shared && !want.Joint {
+		return want, nil
+	}
+	want.Joint = true
+	want.PolicyARNs = slices.Clone(want.PolicyARNs)
+	for _, arn := range there.PolicyARNs {
+		if !slices.Contains(want.PolicyARNs, arn) {
+			want.PolicyARNs = append(want.PolicyARNs, arn)
+		}
+	}
+	inline := maps.Clone(there.Inline)
+	if inline == nil {
+		inline = map[string][]byte{}
+	}
+	maps.Copy(inline, want.Inline)
+	want.Inline = inline
+	want.Boundary = cmp.Or(want.Boundary, there.Boundary)
+	if !owns { // its maker's marks stay
+		want.Tags = maps.Clone(want.Tags)
+		for _, key := range []string{owner.ClusterTag, owner.UIDTag, owner.ServiceAccountTag} {
+			delete(want.Tags, key)
+		}
+	}
+	if want.Shared {
+		var err error
+		want.ours = want.Trust
+		if want.Trust, err = trust.With(there.Trust, want.ours); err != nil {
+			return Role{}, fmt.Errorf("role %s: %w", want.Name, err)
+		}
+	}
+	return want, want.Check()
+}
+
+// trustsSome reports whether a trust policy lets in tokens of one of the
+// providers.
+func trustsSome(document []byte, providers []string) bool {
+	return slices.ContainsFunc(trust.Providers(document), func(arn string) bool { return slices.Contains(providers, arn) })
+}
+
+// trustQuota is how long a trust policy may be in this account: its quota can be
+// raised.
+func trustQuota(ctx context.Context, client IAM) (int, error) {
+	out, err := client.GetAccountSummary(ctx, &iam.GetAccountSummaryInput{})
+	if err != nil {
+		return 0, fmt.Errorf("reading the account's quota for trust policies: %w", err)
+	}
+	return max(trust.MaxSize, int(out.SummaryMap["AssumeRolePolicySizeQuota"])), nil
+}
+
+// planOne decides what must be done for one role.
+func planOne(client IAM, there, want Role) []plan.Step {
 	var steps []plan.Step
 	add := func(action, summary, diff string, do func(context.Context) error) {
 		steps = append(steps, plan.Step{Link: plan.Role, Action: action, Summary: summary, Diff: diff, Do: do})
 	}
 	name := "role " + want.Name
-	if !ok {
-		add(plan.Create, name, plan.DiffJSON(nil, want.Trust), patient(isUnknownPrincipal, func(ctx context.Context) error { return create(ctx, client, want) }))
+	if !there.there() {
+		add(plan.Create, name, plan.DiffJSON(nil, want.Trust), patient(isUnheardOf, func(ctx context.Context) error { return create(ctx, client, want) }))
 	} else {
 		steps = append(steps, planUpdate(client, there, want)...)
 	}
-
 	for _, arn := range want.PolicyARNs {
 		if slices.Contains(there.PolicyARNs, arn) {
 			continue
-		}
-		if err := exists(ctx, client, arn); err != nil {
-			return nil, err
 		}
 		add(plan.Update, name, "+ policy "+arn, func(ctx context.Context) error {
 			_, err := client.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &want.Name, PolicyArn: &arn})
@@ -279,14 +463,14 @@ func Plan(ctx context.Context, client IAM, want Role) ([]plan.Step, error) {
 			steps = append(steps, deleteInline(client, want.Name, policy))
 		}
 	}
-	if !ok {
+	if !there.there() {
 		// IAM may not have heard yet, where it is asked next, of the role that
 		// it has just made.
 		for i := range steps[1:] {
 			steps[i+1].Do = patient(isMissing, steps[i+1].Do)
 		}
 	}
-	return steps, nil
+	return steps
 }
 
 // planUpdate is what changes in the role itself.
@@ -295,11 +479,35 @@ func planUpdate(client IAM, there, want Role) []plan.Step {
 	add := func(diff string, do func(context.Context) error) {
 		steps = append(steps, plan.Step{Link: plan.Role, Action: plan.Update, Summary: "role " + want.Name, Diff: diff, Do: do})
 	}
-	if !trust.Equal(there.Trust, want.Trust) {
-		add(plan.DiffJSON(there.Trust, want.Trust), func(ctx context.Context) error {
-			_, err := client.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &want.Name, PolicyDocument: new(string(want.Trust))})
+	// The mark of a shared role comes before the statement that it protects.
+	missing := maps.Clone(want.Tags)
+	maps.DeleteFunc(missing, func(k, v string) bool { have, ok := there.Tags[k]; return ok && have == v })
+	if len(missing) > 0 {
+		add("+ tags "+strings.Join(slices.Sorted(maps.Keys(missing)), ", "), func(ctx context.Context) error {
+			_, err := client.TagRole(ctx, &iam.TagRoleInput{RoleName: &want.Name, Tags: tags(missing)})
 			return err
 		})
+	}
+	if !trust.Equal(there.Trust, want.Trust) {
+		add(plan.DiffJSON(there.Trust, want.Trust), patient(isUnheardOf, func(ctx context.Context) error {
+			if !want.Shared {
+				return putTrust(ctx, client, want.Name, want.Trust)
+			}
+			// IAM has no compare-and-swap. Merging into what is there at this
+			// moment leaves another cluster the shortest time to be overwritten;
+			// its own next run would put its statement back.
+			now, ok, err := Get(ctx, client, want.Name)
+			if err != nil {
+				return err
+			}
+			document := want.Trust
+			if ok && !trust.Equal(now.Trust, there.Trust) {
+				if document, err = trust.With(now.Trust, want.ours); err != nil {
+					return err
+				}
+			}
+			return putTrust(ctx, client, want.Name, document)
+		}))
 	}
 	if want.Boundary != there.Boundary {
 		add("- permissions boundary "+there.Boundary+"\n+ permissions boundary "+want.Boundary, func(ctx context.Context) error {
@@ -311,40 +519,93 @@ func planUpdate(client IAM, there, want Role) []plan.Step {
 			return err
 		})
 	}
-	missing := maps.Clone(want.Tags)
-	maps.DeleteFunc(missing, func(k, v string) bool { have, ok := there.Tags[k]; return ok && have == v })
-	if len(missing) > 0 {
-		add("+ tags "+strings.Join(slices.Sorted(maps.Keys(missing)), ", "), func(ctx context.Context) error {
-			_, err := client.TagRole(ctx, &iam.TagRoleInput{RoleName: &want.Name, Tags: tags(missing)})
-			return err
-		})
-	}
 	return steps
 }
 
-// Delete decides what must be done for the role to be gone. One that was not
-// made for the cluster is left alone.
-func Delete(ctx context.Context, client IAM, name, cluster string) ([]plan.Step, error) {
-	there, ok, err := Get(ctx, client, name)
-	if err != nil || !ok || !owner.Owns(there.Tags, cluster) {
-		return nil, err
-	}
-	var steps []plan.Step
-	for _, arn := range there.PolicyARNs {
-		steps = append(steps, detach(client, name, arn))
-	}
-	for _, policy := range slices.Sorted(maps.Keys(there.Inline)) {
-		steps = append(steps, deleteInline(client, name, policy))
-	}
-	return append(steps, plan.Step{Link: plan.Role, Action: plan.Delete, Summary: "role " + name, Do: patient(isConflict, func(ctx context.Context) error {
-		_, err := client.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &name})
-		return ignoreMissing(err)
-	})}), nil
+func putTrust(ctx context.Context, client IAM, name string, document []byte) error {
+	_, err := client.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &name, PolicyDocument: new(string(document))})
+	return err
 }
 
-// List names the roles below a path.
-func List(ctx context.Context, client IAM, path string) ([]string, error) {
-	var names []string
+// Delete decides what must be done for the cluster to be done with a role. One
+// that was made for it alone is deleted. A shared one loses the statements of
+// the cluster's providers, and is deleted if it was the last to have any. One
+// that is neither is left alone.
+func Delete(ctx context.Context, client IAM, name, cluster string, providers ...string) ([]plan.Step, error) {
+	there, ok, err := Get(ctx, client, name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return there.Delete(client, cluster, providers...)
+}
+
+// Delete is the function Delete for a role that was read.
+func (r Role) Delete(client IAM, cluster string, providers ...string) ([]plan.Step, error) {
+	switch {
+	case owner.Shared(r.Tags):
+		left, err := leave(r.Trust, providers)
+		if err != nil {
+			return nil, fmt.Errorf("role %s: %w", r.Name, err)
+		}
+		if left == nil {
+			break
+		}
+		if trust.Equal(left, r.Trust) {
+			return nil, nil
+		}
+		return []plan.Step{{Link: plan.Role, Action: plan.Update, Summary: "role " + r.Name, Diff: plan.DiffJSON(r.Trust, left), Do: func(ctx context.Context) error {
+			// As late as can be; see planUpdate.
+			now, ok, err := Get(ctx, client, r.Name)
+			if err != nil || !ok {
+				return err
+			}
+			left, err := leave(now.Trust, providers)
+			switch {
+			case err != nil:
+				return err
+			case left == nil: // the others have gone meanwhile
+				return plan.Run(ctx, now.remove(client), nil)
+			}
+			return putTrust(ctx, client, r.Name, left)
+		}}}, nil
+	case !owner.Owns(r.Tags, cluster):
+		return nil, nil
+	}
+	return r.remove(client), nil
+}
+
+// leave is a trust policy without the statements of some providers; nil if then
+// nobody is let in.
+func leave(document []byte, providers []string) ([]byte, error) {
+	for _, arn := range providers {
+		var err error
+		if document, err = trust.Without(document, arn); err != nil || document == nil {
+			return nil, err
+		}
+	}
+	return document, nil
+}
+
+// remove deletes the role with everything in it.
+func (r Role) remove(client IAM) []plan.Step {
+	var steps []plan.Step
+	for _, arn := range r.PolicyARNs {
+		steps = append(steps, detach(client, r.Name, arn))
+	}
+	for _, policy := range slices.Sorted(maps.Keys(r.Inline)) {
+		steps = append(steps, deleteInline(client, r.Name, policy))
+	}
+	return append(steps, plan.Step{Link: plan.Role, Action: plan.Delete, Summary: "role " + r.Name, Do: patient(isConflict, func(ctx context.Context) error {
+		_, err := client.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &r.Name})
+		return ignoreMissing(err)
+	})})
+}
+
+// List lists the roles below a path, "/" being all of the account's, in a call
+// for every thousand. A list has neither tags nor policies; it has the trust
+// policies.
+func List(ctx context.Context, client IAM, path string) ([]Role, error) {
+	var roles []Role
 	pages := iam.NewListRolesPaginator(client, &iam.ListRolesInput{PathPrefix: &path, MaxItems: new(int32(1000))})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -352,7 +613,28 @@ func List(ctx context.Context, client IAM, path string) ([]string, error) {
 			return nil, fmt.Errorf("listing the roles below %s: %w", path, err)
 		}
 		for _, r := range page.Roles {
-			names = append(names, *r.RoleName)
+			there, err := fromIAM(&r)
+			if err != nil {
+				return nil, err
+			}
+			roles = append(roles, there)
+		}
+	}
+	return roles, nil
+}
+
+// Of names the roles that have to do with a cluster: those below its path, and
+// those anywhere that trust one of its providers. Whether they were made for it
+// is told by their tags, which a list has not.
+func Of(ctx context.Context, client IAM, cluster string, providers ...string) ([]string, error) {
+	all, err := List(ctx, client, "/")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, r := range all {
+		if strings.HasPrefix(r.Path, PathFor(cluster)) || trustsSome(r.Trust, providers) {
+			names = append(names, r.Name)
 		}
 	}
 	return names, nil
@@ -372,10 +654,21 @@ func create(ctx context.Context, client IAM, want Role) error {
 		in.PermissionsBoundary = &want.Boundary
 	}
 	_, err := client.CreateRole(ctx, in)
-	if _, ok := errors.AsType[*types.EntityAlreadyExistsException](err); ok {
-		return nil // made by a call whose answer was lost
+	if !isTaken(err) {
+		return err
 	}
-	return err
+	// Made by a call whose answer was lost, or by somebody who was faster.
+	there, ok, getErr := Get(ctx, client, want.Name)
+	if getErr != nil {
+		return getErr
+	}
+	if !ok {
+		return err
+	}
+	if want, err = join(there, want); err != nil {
+		return err
+	}
+	return plan.Run(ctx, planUpdate(client, there, want), nil)
 }
 
 // ErrNoPolicy is a managed policy that does not exist.
