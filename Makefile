@@ -9,7 +9,7 @@
 GO       ?= go
 ARCH     ?= $(shell $(GO) env GOARCH)
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS  := -s -w -X main.version=$(VERSION)
+LDFLAGS  := -s -w -X github.com/openirsa/openirsa/internal/version.value=$(VERSION)
 HOST     := $(shell $(GO) env GOOS)/$(shell $(GO) env GOARCH)
 IMAGE    := issuer webhook emulator
 

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -23,11 +22,9 @@ import (
 	"github.com/spf13/pflag"
 	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no roots of its own
 
+	"github.com/openirsa/openirsa/internal/version"
 	"github.com/openirsa/openirsa/pkg/emulator"
 )
-
-// version is set by the linker; see the Makefile.
-var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -52,7 +49,6 @@ type options struct {
 	listen          string
 	certFile, key   string
 	caFile, level   string
-	version         bool
 	shutdownTimeout time.Duration
 	config          emulator.Config
 }
@@ -112,14 +108,11 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 			"Clients need AWS_ENDPOINT_URL=http://127.0.0.1:4566, a region, and credentials; the root user's are test and test.\n" +
 			"Decisions are at /_openirsa/events, for people at /_openirsa/.\n\n" +
 			"Each flag can also be given as the environment variable in brackets; the flag wins.",
+		Version:       version.String(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.version {
-				fmt.Fprintln(stdout, programVersion())
-				return nil
-			}
 			if err := environment(cmd.Flags(), lookup); err != nil {
 				return usageError{err}
 			}
@@ -128,22 +121,12 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	}
 	o.flags(cmd.Flags())
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) { flag.Usage += " [" + variable(flag) + "]" })
-	cmd.Flags().BoolVar(&o.version, "version", false, "print the version and exit")
+	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	return cmd.ExecuteContext(ctx)
-}
-
-func programVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }
 
 // complete reads the files that flags name.

@@ -22,6 +22,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no certificates of its own
+
+	"github.com/openirsa/openirsa/internal/version"
 )
 
 func main() {
@@ -43,8 +45,9 @@ func main() {
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	a := &app{getenv: getenv, stdout: stdout, stderr: stderr}
 	root := &cobra.Command{
-		Use:   "issuer",
-		Short: "Keep the public documents of clusters where AWS reads them",
+		Use:     "issuer",
+		Version: version.String(),
+		Short:   "Keep the public documents of clusters where AWS reads them",
 		Long: `The issuer of a cluster's service-account tokens is a URL below which AWS reads
 two documents: the discovery document and the set of public keys.
 
@@ -63,6 +66,7 @@ ISSUER_ADMIN_LISTEN.`,
 			return a.openLog()
 		},
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.logFormat, "log-format", "text", "text or json")
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })

@@ -19,6 +19,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/openirsa/openirsa/internal/version"
 )
 
 func main() {
@@ -121,8 +123,10 @@ func (a *app) command() *cobra.Command {
 		Long:          strings.ReplaceAll(long, "setup ", a.name+" "),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       version.String(),
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.name},
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.kindConfigCommand(), a.imageCommand(), a.demoCommand())
 	a.prepare(root)

@@ -15,7 +15,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -34,12 +33,10 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/openirsa/openirsa/internal/reload"
+	"github.com/openirsa/openirsa/internal/version"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/webhook"
 )
-
-// version is set by the linker; see the Makefile.
-var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -194,38 +191,24 @@ func (o *options) tlsConfig() (*tls.Config, error) {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var o options
-	var showVersion bool
 	cmd := &cobra.Command{
 		Use:           "webhook",
 		Short:         "Give pods their AWS identity at admission",
+		Version:       version.String(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if showVersion {
-				fmt.Fprintln(stdout, programVersion())
-				return nil
-			}
 			return o.run(cmd.Context(), stderr)
 		},
 	}
 	o.flags(cmd.Flags())
-	cmd.Flags().BoolVar(&showVersion, "version", false, "print the version and exit")
+	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	return cmd.ExecuteContext(ctx)
-}
-
-func programVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }
 
 func (o *options) run(ctx context.Context, stderr io.Writer) error {

@@ -58,14 +58,15 @@ var table = map[string][]string{
 	"internal/layers":   {},
 	"internal/reload":   {},
 	"internal/sigv4":    {"internal/checksum"},
+	"internal/version":  {},
 	"deploy":            {},
 
 	// Programs: where everything meets.
-	"cmd/setup": {"deploy", "internal/image", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys",
+	"cmd/setup": {"deploy", "internal/image", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys",
 		"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
-	"cmd/webhook":  {"internal/reload", "pkg/irsa", "pkg/webhook"},
-	"cmd/emulator": {"pkg/emulator"},
-	"cmd/issuer":   {"internal/reload", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
+	"cmd/webhook":  {"internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
+	"cmd/emulator": {"internal/version", "pkg/emulator"},
+	"cmd/issuer":   {"internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
 }
 
 // forbidden libraries: a package below the key must not import anything below
