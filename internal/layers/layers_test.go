@@ -46,6 +46,9 @@ var table = map[string][]string{
 	"pkg/source":   {"pkg/discovery", "pkg/issuer", "pkg/keys"},
 	"pkg/signer":   {"pkg/keys", "pkg/token"},
 
+	// What the effects would make, written down for other tools.
+	"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
+
 	// The other side: an AWS that is told nothing by the effects.
 	"pkg/emulator":              {"internal/checksum", "internal/sigv4", "pkg/emulator/managed", "pkg/policy"},
 	"pkg/emulator/managed":      {},

@@ -1,0 +1,290 @@
+package export
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/role"
+)
+
+// CloudFormation is the chain as a CloudFormation template in YAML. The
+// documents are not in it, since no resource of CloudFormation is an object in
+// S3; the template says so.
+func (c *Chain) CloudFormation() ([]byte, error) {
+	f := &formation{Chain: c, resources: map[string]any{}, outputs: map[string]any{}, refs: map[string]any{
+		c.Provider.ARN: ref("Provider"),
+		madeHere:       map[string]any{"Fn::Sub": "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"},
+	}}
+	for _, write := range []func() error{f.bucket, f.distribution, f.provider, f.roles} {
+		if err := write(); err != nil {
+			return nil, fmt.Errorf("writing CloudFormation: %w", err)
+		}
+	}
+	if len(f.resources) == 0 {
+		return nil, fmt.Errorf("writing CloudFormation: there is nothing in it: the bucket is others', and the issuer is not known")
+	}
+	template := map[string]any{
+		"AWSTemplateFormatVersion": "2010-09-09",
+		"Description":              f.description(),
+		"Resources":                f.resources,
+		"Outputs":                  f.outputs,
+	}
+	if f.parameters != nil {
+		template["Parameters"] = f.parameters
+	}
+	return yaml.Marshal(template)
+}
+
+// formation is a template that is being written.
+type formation struct {
+	*Chain
+	resources, outputs, parameters map[string]any
+	refs                           map[string]any // what stands for a string that has a name here
+}
+
+func ref(name string) any { return map[string]any{"Ref": name} }
+
+func (f *formation) description() string {
+	s := fmt.Sprintf("IAM roles for the service accounts of cluster %s: what OpenIRSA makes in account %s, region %s.", f.Cluster, f.Account, f.Region)
+	if f.Bucket.Bucket != "" {
+		s += " The issuer's documents are not part of it, since CloudFormation makes no S3 objects: setup up or issuer publish writes them."
+	}
+	return s
+}
+
+// resource adds a resource that stays as it is where the stack lets go of it by
+// mistake: tokens are verified against it.
+func (f *formation) resource(name, kind string, properties map[string]any) map[string]any {
+	r := map[string]any{"Type": kind, "Properties": properties}
+	if f.Import {
+		r["DeletionPolicy"] = "Retain" // without which nothing can be imported
+		r["UpdateReplacePolicy"] = "Retain"
+	}
+	f.resources[name] = r
+	return r
+}
+
+func (f *formation) output(name, description string, value any) {
+	f.outputs[name] = map[string]any{"Description": description, "Value": value}
+}
+
+func tagList(tags map[string]string) []any {
+	var list []any
+	for _, key := range sortedKeys(tags) {
+		list = append(list, map[string]any{"Key": key, "Value": tags[key]})
+	}
+	return list
+}
+
+// document is a policy document, with what has a name here by its name.
+func (f *formation) document(body []byte) (any, error) {
+	var v any
+	if err := json.Unmarshal(body, &v); err != nil {
+		return nil, fmt.Errorf("reading a policy document: %w", err)
+	}
+	return f.named(v), nil
+}
+
+func (f *formation) named(v any) any {
+	switch v := v.(type) {
+	case string:
+		if to, ok := f.refs[v]; ok {
+			return to
+		}
+	case []any:
+		for i := range v {
+			v[i] = f.named(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = f.named(v[key])
+		}
+	}
+	return v
+}
+
+func (f *formation) bucket() error {
+	b := f.Chain.bucket()
+	if b.Bucket == "" {
+		return nil
+	}
+	body, err := b.PolicyDocument(discovery.Paths)
+	if err != nil {
+		return err
+	}
+	if !f.Issuer.IsZero() {
+		var objects []string
+		for _, p := range discovery.Paths {
+			objects = append(objects, "s3://"+b.Bucket+"/"+b.Key(p))
+		}
+		f.output("Documents", "Not made by this stack: setup up or issuer publish writes them", strings.Join(objects, " "))
+	}
+	if !b.Owned {
+		if b.Private && b.Distribution == madeHere {
+			body = []byte(strings.ReplaceAll(string(body), madeHere, "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"))
+			f.output("BucketPolicy", "The statement that the policy of bucket "+b.Bucket+" needs", map[string]any{"Fn::Sub": string(body)})
+			return nil
+		}
+		f.output("BucketPolicy", "The statement that the policy of bucket "+b.Bucket+" needs", string(body))
+		return nil
+	}
+	document, err := f.document(body)
+	if err != nil {
+		return err
+	}
+	// Not empty when the stack goes, and CloudFormation empties no bucket.
+	r := f.resource("Bucket", "AWS::S3::Bucket", map[string]any{
+		"BucketName": b.Bucket,
+		"PublicAccessBlockConfiguration": map[string]any{
+			"BlockPublicAcls": true, "IgnorePublicAcls": true, "BlockPublicPolicy": b.Private, "RestrictPublicBuckets": b.Private,
+		},
+		"Tags": tagList(b.Tags),
+	})
+	r["DeletionPolicy"], r["UpdateReplacePolicy"] = "Retain", "Retain"
+	f.resource("BucketPolicy", "AWS::S3::BucketPolicy", map[string]any{"Bucket": ref("Bucket"), "PolicyDocument": document})
+	return nil
+}
+
+func (f *formation) distribution() error {
+	if !f.distributes() {
+		return nil
+	}
+	f.resource("OriginAccess", "AWS::CloudFront::OriginAccessControl", map[string]any{"OriginAccessControlConfig": map[string]any{
+		"Name": "openirsa-" + f.Cluster, "Description": "Issuer documents of cluster " + f.Cluster,
+		"OriginAccessControlOriginType": "s3", "SigningBehavior": "always", "SigningProtocol": "sigv4",
+	}})
+	var domain any = map[string]any{"Fn::GetAtt": []any{"Bucket", "RegionalDomainName"}}
+	if !f.Bucket.Owned {
+		domain = map[string]any{"Fn::Sub": f.Bucket.Bucket + ".s3." + f.Region + ".${AWS::URLSuffix}"}
+	}
+	config := map[string]any{
+		"Enabled": true, "IPV6Enabled": true, "Comment": "Issuer documents of cluster " + f.Cluster,
+		"Origins": []any{map[string]any{
+			"Id": "bucket", "DomainName": domain, "OriginAccessControlId": map[string]any{"Fn::GetAtt": []any{"OriginAccess", "Id"}},
+			"S3OriginConfig": map[string]any{"OriginAccessIdentity": ""}, // required, and empty where there is origin access control
+		}},
+		"DefaultCacheBehavior": map[string]any{
+			"TargetOriginId": "bucket", "ViewerProtocolPolicy": "https-only", "CachePolicyId": cachingOptimized,
+			"AllowedMethods": []any{"GET", "HEAD"}, "CachedMethods": []any{"GET", "HEAD"},
+		},
+	}
+	if alias := f.alias(); alias != "" {
+		f.parameters = map[string]any{"CertificateArn": map[string]any{
+			"Type": "String", "Description": "ARN of the certificate of " + alias + " in ACM, in us-east-1",
+		}}
+		config["Aliases"] = []any{alias}
+		config["ViewerCertificate"] = map[string]any{
+			"AcmCertificateArn": ref("CertificateArn"), "SslSupportMethod": "sni-only", "MinimumProtocolVersion": "TLSv1.2_2021",
+		}
+	}
+	f.resource("Distribution", "AWS::CloudFront::Distribution", map[string]any{"DistributionConfig": config, "Tags": tagList(f.Bucket.Tags)})
+	f.output("DistributionArn", "For setup up --distribution-arn, where setup writes the bucket's policy", f.refs[madeHere])
+	if f.Issuer.IsZero() {
+		f.output("IssuerUrl", "The address of the distribution: for setup export --issuer-url, and then setup up",
+			map[string]any{"Fn::Sub": "https://${Distribution.DomainName}"})
+	}
+	return nil
+}
+
+func (f *formation) provider() error {
+	if f.Issuer.IsZero() {
+		return nil
+	}
+	p := f.Provider
+	properties := map[string]any{"Url": p.Issuer.String(), "ClientIdList": p.ClientIDs, "Tags": tagList(p.Tags)}
+	if len(p.Thumbprints) > 0 {
+		properties["ThumbprintList"] = p.Thumbprints
+	}
+	f.resource("Provider", "AWS::IAM::OIDCProvider", properties)
+	f.output("IssuerUrl", "The API server's --service-account-issuer", p.Issuer.String())
+	f.output("ProviderArn", "The provider that trust policies name", ref("Provider"))
+	return nil
+}
+
+func (f *formation) roles() error {
+	labels := logicalIDs(f.Roles)
+	for _, want := range f.Roles {
+		if err := f.role(labels[want.Name], want); err != nil {
+			return fmt.Errorf("role %s: %w", want.Name, err)
+		}
+	}
+	return nil
+}
+
+// logicalIDs are the names of roles in a template, which hold letters and digits
+// only: RoleOpenirsaDevDefaultApp.
+func logicalIDs(roles []role.Role) map[string]string {
+	var ids []string
+	for _, r := range roles {
+		var id strings.Builder
+		id.WriteString("Role")
+		for word := range strings.FieldsFuncSeq(r.Name, func(r rune) bool { return !isAlphanumeric(r) }) {
+			id.WriteString(strings.ToUpper(word[:1]) + word[1:])
+		}
+		ids = append(ids, id.String())
+	}
+	return labels(roleNames(roles), ids)
+}
+
+func (f *formation) role(name string, want role.Role) error {
+	trust, err := f.document(want.Trust)
+	if err != nil {
+		return err
+	}
+	properties := map[string]any{"RoleName": want.Name, "AssumeRolePolicyDocument": trust, "Tags": tagList(want.Tags)}
+	if want.Path != "" {
+		properties["Path"] = want.Path
+	}
+	if want.Description != "" {
+		properties["Description"] = want.Description
+	}
+	if want.Boundary != "" {
+		properties["PermissionsBoundary"] = want.Boundary
+	}
+	if len(want.PolicyARNs) > 0 {
+		properties["ManagedPolicyArns"] = want.PolicyARNs
+	}
+	var inline []any
+	for _, policy := range sortedKeys(want.Inline) {
+		document, err := f.document(want.Inline[policy])
+		if err != nil {
+			return err
+		}
+		inline = append(inline, map[string]any{"PolicyName": policy, "PolicyDocument": document})
+	}
+	if inline != nil {
+		properties["Policies"] = inline
+	}
+	f.resource(name, "AWS::IAM::Role", properties)
+	return nil
+}
+
+// ResourcesToImport is the list with which CloudFormation adopts what is there
+// (`aws cloudformation create-change-set --change-set-type IMPORT
+// --resources-to-import`), as JSON: each resource by its primary identifier in
+// CloudFormation's registry.
+func (c *Chain) ResourcesToImport() ([]byte, error) {
+	type resource struct {
+		ResourceType       string
+		LogicalResourceId  string
+		ResourceIdentifier map[string]string
+	}
+	list := []resource{}
+	add := func(name, kind, key, id string) {
+		list = append(list, resource{kind, name, map[string]string{key: id}})
+	}
+	if b := c.Bucket; b.Bucket != "" && b.Owned {
+		add("Bucket", "AWS::S3::Bucket", "BucketName", b.Bucket)
+		add("BucketPolicy", "AWS::S3::BucketPolicy", "Bucket", b.Bucket)
+	}
+	add("Provider", "AWS::IAM::OIDCProvider", "Arn", c.Provider.ARN)
+	labels := logicalIDs(c.Roles)
+	for _, r := range c.Roles {
+		add(labels[r.Name], "AWS::IAM::Role", "RoleName", r.Name)
+	}
+	return json.MarshalIndent(list, "", "  ")
+}

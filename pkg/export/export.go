@@ -1,0 +1,115 @@
+// Package export writes the chain down for other tools: as Terraform, as a
+// CloudFormation template, and as the IAM policy that a command of setup needs.
+//
+// Nothing is read and nothing is changed; the same chain is always the same
+// bytes.
+//
+//	chain := export.Chain{Cluster: "dev", Account: "123456789012", Partition: "aws", Region: "eu-west-1", ...}
+//	hcl, err := chain.Terraform()
+//	template, err := chain.CloudFormation()
+//	document, err := export.Permissions(chain.Scope(), "up", "down")
+package export
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/role"
+)
+
+// Chain is the AWS half of a cluster's chain: links 2 to 5.
+type Chain struct {
+	Cluster   string
+	Account   string
+	Partition string
+	Region    string
+
+	// Issuer is zero while only the distribution of a private bucket is to be
+	// made, whose address is not known before.
+	Issuer issuer.URL
+	// Bucket is where the documents are; its Bucket is empty where others serve
+	// them. Unless it is Owned, it and its policy stay as they are, and what
+	// must be added to the policy is an output.
+	Bucket publish.S3
+	// Documents are what is in the bucket; none where the keys are not known.
+	Documents []discovery.Document
+	Provider  provider.Provider
+	Roles     []role.Role // sorted by name
+
+	// Import adopts what is there already, in the place of making it.
+	Import bool
+}
+
+// madeHere is what a private bucket's policy says of a distribution that is
+// exported with it, and so has no ARN yet.
+const madeHere = "the distribution that is exported here"
+
+// bucket is the bucket as its policy is to be written.
+func (c *Chain) bucket() publish.S3 {
+	b := c.Bucket
+	if c.distributes() {
+		b.Distribution = madeHere
+	}
+	return b
+}
+
+// distributes reports whether the distribution is exported too.
+func (c *Chain) distributes() bool {
+	return c.Bucket.Bucket != "" && c.Bucket.Private && c.Bucket.Distribution == ""
+}
+
+// alias is the host of the distribution, unless that is CloudFront's own name
+// for it, for which it has a certificate.
+func (c *Chain) alias() string {
+	host := c.Issuer.Host()
+	if strings.HasSuffix(host, ".cloudfront.net") || strings.HasSuffix(host, ".cloudfront.cn") {
+		return ""
+	}
+	return host
+}
+
+// tagsGrow reports whether setup will add a tag that is not known yet: the uid
+// of a cluster that has not been looked at.
+func tagsGrow(tags map[string]string) bool {
+	_, known := tags[owner.UIDTag]
+	return !known && tags[owner.ClusterTag] != ""
+}
+
+// labels are the labels of things by their names. Where two have the same one,
+// which tools compare as they please, each gets the hash of its name too.
+func labels(names, wanted []string) map[string]string {
+	taken := map[string]int{}
+	for _, label := range wanted {
+		taken[strings.ToLower(label)]++
+	}
+	m := map[string]string{}
+	for i, name := range names {
+		m[name] = wanted[i]
+		if taken[strings.ToLower(wanted[i])] > 1 {
+			m[name] += fmt.Sprintf("%x", sha256.Sum256([]byte(name)))[:8]
+		}
+	}
+	return m
+}
+
+func isAlphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+}
+
+func roleNames(roles []role.Role) []string {
+	var names []string
+	for _, r := range roles {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
