@@ -81,6 +81,9 @@ type IssuerOptions struct {
 	// Own are further issuers that this project set earlier and may replace
 	// or remove, such as those in [State].
 	Own []string
+	// AcceptOnly has the API servers accept tokens of URL, and still issue
+	// them as before.
+	AcceptOnly bool
 	// Wait is how long one API server may take to come up with new flags, and
 	// how long pods' tokens may take to be renewed; 0 is [DefaultWait].
 	Wait time.Duration
@@ -104,12 +107,16 @@ func (o IssuerOptions) owns(iss string) bool {
 // OtherIssuerError is an API server whose tokens are already issued under a
 // public URL that is not ours. Whoever uses it relies on it.
 type OtherIssuerError struct {
-	Node   string
+	Node   string // "" if it is not known
 	Issuer string
 }
 
 func (e *OtherIssuerError) Error() string {
-	return fmt.Sprintf("the API server on node %s already has the public issuer %s", e.Node, e.Issuer)
+	where := ""
+	if e.Node != "" {
+		where = " on node " + e.Node
+	}
+	return fmt.Sprintf("the API server%s already has the public issuer %s", where, e.Issuer)
 }
 
 // APIServerError is an API server, or a controller manager, that did not become
@@ -196,7 +203,7 @@ func readPod(ctx context.Context, n Node, pod staticPod) (*podOnNode, error) {
 func (c *Cluster) readAPIServers(ctx context.Context) ([]*podOnNode, error) {
 	nodes := controlPlanes(c.nodes)
 	if len(nodes) == 0 {
-		return nil, fmt.Errorf("%w: run `setup apiserver` on each control-plane node of cluster %s", ErrNoNodeAccess, c.Name)
+		return nil, fmt.Errorf("%w: cluster %s", ErrNoNodeAccess, c.Name)
 	}
 	servers := make([]*podOnNode, len(nodes))
 	g, ctx := errgroup.WithContext(ctx)
@@ -247,25 +254,34 @@ func signing(have Flags, iss issuer.URL) Flags {
 // tokens of every former issuer. With several control-plane nodes all learn to
 // accept the new issuer before the first one uses it. One node is changed at a
 // time; one that does not come up with the new flags gets its former manifest
-// back (an [*APIServerError]).
+// back (an [*APIServerError]). As long as an API server on a node that cannot be
+// reached does not accept the issuer, none is told to use it (an
+// [*OthersError], from a step).
 //
 // An API server that issues under another public URL is an
 // [*OtherIssuerError]; no node changes. Where no node can be reached, somebody
-// else must have set the issuer, or else the error wraps [ErrNoNodeAccess].
+// else must have set the issuer, or else the error is a [*PendingError].
 func (c *Cluster) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
-	servers, err := c.readAPIServers(ctx)
-	if errors.Is(err, ErrNoNodeAccess) {
-		if now, err := c.Issuer(ctx); err != nil || now == opts.URL.String() {
-			return nil, err
-		}
+	if len(controlPlanes(c.nodes)) == 0 {
+		return nil, c.issuerSetElsewhere(ctx, opts)
 	}
+	servers, err := c.readAPIServers(ctx)
 	if err != nil {
 		return nil, err
 	}
+	others, err := c.unreached(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]NodeFlags, 0, len(servers)+len(others))
 	for _, s := range servers {
-		if len(s.Flags.Issuers) > 0 && public(s.Flags.Issuers[0]) && !opts.owns(s.Flags.Issuers[0]) {
-			return nil, &OtherIssuerError{Node: s.Name, Issuer: s.Flags.Issuers[0]}
-		}
+		all = append(all, NodeFlags{s.Name, s.Flags})
+	}
+	for _, o := range others {
+		all = append(all, o.NodeFlags)
+	}
+	if err := otherIssuer(all, opts); err != nil {
+		return nil, err
 	}
 	accept := func(have Flags) Flags { return accepting(have, opts.URL) }
 	sign := func(have Flags) Flags { return signing(have, opts.URL) }
@@ -273,17 +289,44 @@ func (c *Cluster) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Ste
 	later := make(map[*podOnNode]Flags) // what a node will have after the steps so far
 	for _, s := range servers {
 		later[s] = s.Flags
-		if len(servers) > 1 && !s.has(sign(s.Flags)) && !s.has(accept(s.Flags)) {
+		if (len(all) > 1 || opts.AcceptOnly) && !s.has(sign(s.Flags)) && !s.has(accept(s.Flags)) {
 			steps = append(steps, s.step("API server on node "+s.Name+": accept the issuer", s.Flags, accept, opts.wait()))
 			later[s] = accept(s.Flags)
 		}
 	}
+	if opts.AcceptOnly {
+		return steps, nil
+	}
 	for _, s := range servers {
 		if !s.has(sign(s.Flags)) {
-			steps = append(steps, s.step("API server on node "+s.Name, later[s], sign, opts.wait()))
+			steps = append(steps, after(func(ctx context.Context) error { return c.OthersAccept(ctx, opts.URL) },
+				s.step("API server on node "+s.Name, later[s], sign, opts.wait())))
 		}
 	}
 	return steps, nil
+}
+
+// after is the step, done only if the condition is met by then.
+func after(condition func(context.Context) error, s plan.Step) plan.Step {
+	do := s.Do
+	s.Do = func(ctx context.Context) error {
+		if err := condition(ctx); err != nil {
+			return err
+		}
+		return do(ctx)
+	}
+	return s
+}
+
+// otherIssuer is an [*OtherIssuerError] if an API server issues under a public
+// URL that is not ours.
+func otherIssuer(servers []NodeFlags, opts IssuerOptions) error {
+	for _, s := range servers {
+		if len(s.Issuers) > 0 && public(s.Issuers[0]) && !opts.owns(s.Issuers[0]) {
+			return &OtherIssuerError{Node: s.Node, Issuer: s.Issuers[0]}
+		}
+	}
+	return nil
 }
 
 // step changes one API server. Before is what it will have when the step runs.
@@ -542,10 +585,30 @@ func public(iss string) bool {
 // file again, is the issuer refused. With one node this takes two restarts of
 // the API server and that minute, about two minutes in all; opts.Immediately
 // takes one restart and no minute.
+//
+// Kubelet on nodes that cannot be reached renews the tokens in its own time: a
+// step then waits for it, or is a [*TokensError] if that takes longer than
+// opts.Wait. If an API server that cannot be reached still signs with opts.URL,
+// it is an [*OthersError]. In both cases the API servers that can be reached sign
+// with the former issuer by then, and RemoveIssuer goes on later.
+//
+// A zero opts.URL means every issuer that an API server has more than before it
+// was first changed.
 func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
 	servers, err := c.readAPIServers(ctx)
 	if err != nil {
 		return nil, err
+	}
+	others, err := c.unreached(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if opts.URL.IsZero() { // nobody knows any more: what was not there before
+		for _, s := range servers {
+			if s.former != nil {
+				opts.Own = append(opts.Own, slices.DeleteFunc(slices.Clone(s.Flags.Issuers), func(iss string) bool { return slices.Contains(s.former.Flags.Issuers, iss) })...)
+			}
+		}
 	}
 	var steps, remove, files []plan.Step
 	for _, s := range servers {
@@ -554,14 +617,14 @@ func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.
 		}
 		before := s.Flags
 		// Several API servers must agree on who issues, whatever the hurry.
-		if !opts.Immediately || len(servers) > 1 {
+		if !opts.Immediately || len(servers)+len(others) > 1 {
 			if step := s.demotion(opts); step.Do != nil {
 				steps = append(steps, step)
 				before = demoted(s, opts)
 			}
 		}
 		if want := s.formerFlags(opts); !want.equal(before) || s.unproven || !s.running {
-			remove = append(remove, plan.Step{
+			remove = append(remove, after(func(ctx context.Context) error { return c.othersDemoted(ctx, opts) }, plan.Step{
 				Link: plan.Issuer, Action: plan.Update,
 				Summary: "API server on node " + s.Name,
 				Diff:    diffLines(before.lines(), want.lines()),
@@ -570,7 +633,7 @@ func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.
 						return now.formerText(opts)
 					})
 				},
-			})
+			}))
 		}
 		files = append(files, plan.Step{
 			Link: plan.Issuer, Action: plan.Delete,
@@ -628,7 +691,15 @@ func (c *Cluster) renewal(opts IssuerOptions, audiences []string, settle time.Du
 	return plan.Step{
 		Link: plan.Issuer, Action: plan.Update,
 		Summary: "tokens of running pods",
-		Do:      func(ctx context.Context) error { return c.renewTokens(ctx, opts, audiences, settle) },
+		Do: func(ctx context.Context) error {
+			if err := c.othersDemoted(ctx, opts); err != nil {
+				return err
+			}
+			if err := c.renewedElsewhere(ctx, opts, audiences); err != nil {
+				return err
+			}
+			return c.renewTokens(ctx, opts, audiences, settle)
+		},
 	}
 }
 

@@ -111,7 +111,7 @@ spec:
 func newFake(t *testing.T, n int) (*fakeCluster, *Cluster) {
 	t.Helper()
 	f := &fakeCluster{kill: -1}
-	c := &Cluster{Name: "fake", client: serviceAccounts(t)}
+	c := &Cluster{Name: "fake", Kind: true, client: serviceAccounts(t)}
 	for i := range n {
 		node := &fakeNode{
 			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: formerManifest},
@@ -832,13 +832,51 @@ func TestDemoteIssuer(t *testing.T) {
 
 func TestSetIssuerNoNodes(t *testing.T) {
 	f, c := newAPI(t)
-	if _, err := c.SetIssuer(t.Context(), options(t)); !errors.Is(err, ErrNoNodeAccess) || !strings.Contains(err.Error(), "setup apiserver") {
+	pending := func(nodes ...string) {
+		t.Helper()
+		_, err := c.SetIssuer(t.Context(), options(t))
+		if e, ok := errors.AsType[*PendingError](err); !ok || !errors.Is(err, ErrNoNodeAccess) || !slices.Equal(e.Nodes, nodes) {
+			t.Errorf("error = %v, want one about nodes %q", err, nodes)
+		}
+	}
+	done := func() {
+		t.Helper()
+		if steps, err := c.SetIssuer(t.Context(), options(t)); err != nil || len(steps) > 0 {
+			t.Errorf("%q, %v", summaries(steps), err)
+		}
+	}
+	accepting := func(nodes ...string) {
+		t.Helper()
+		got, err := c.Accepting(t.Context(), options(t).URL)
+		if err != nil || !slices.Equal(got, nodes) {
+			t.Errorf("accepted on %q, %v; want %q", got, err, nodes)
+		}
+	}
+	setIssuer := func(iss string) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.issuer = iss
+	}
+
+	// A cluster that does not show its API servers.
+	pending("")
+	accepting()
+	setIssuer("")
+	pending("")
+	setIssuer(testIssuer) // somebody has set it
+	done()
+	accepting("")
+	setIssuer("https://issuer.example.com")
+	if _, err := c.SetIssuer(t.Context(), options(t)); !strings.HasPrefix(fmt.Sprint(err), "the API server already has") {
 		t.Errorf("error = %v", err)
 	}
-	f.mu.Lock()
-	f.issuer = testIssuer // somebody has set it
-	f.mu.Unlock()
-	if steps, err := c.SetIssuer(t.Context(), options(t)); err != nil || len(steps) > 0 {
-		t.Errorf("%q, %v", summaries(steps), err)
-	}
+
+	// One that shows them counts each of them.
+	setIssuer(testIssuer)
+	f.apiServer("cp1", "10.0.0.1", readySince, testIssuer, oldIssuer)
+	f.apiServer("cp2", "10.0.0.2", readySince, oldIssuer, testIssuer)
+	pending("cp2")
+	accepting("cp1", "cp2")
+	f.apiServer("cp2", "10.0.0.2", readySince, testIssuer, oldIssuer)
+	done()
 }

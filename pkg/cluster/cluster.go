@@ -68,6 +68,10 @@ type Options struct {
 	// KindName is the name of a kind cluster. Its kubeconfig comes from kind,
 	// whatever the files say.
 	KindName string
+	// Nodes are machines of the cluster on which commands can be run: see
+	// [Local] and [SSH]. With them the cluster is that of the kubeconfig, and
+	// none of kind's.
+	Nodes []Node
 }
 
 // Cluster is a Kubernetes cluster whose API server answers.
@@ -90,8 +94,8 @@ func (c *Cluster) Client() kubernetes.Interface { return c.client }
 // Config is how to reach the cluster. The caller may change the copy.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
-// Nodes are the nodes that can be reached, sorted by name: all those of a kind
-// cluster, none of another one.
+// Nodes are the nodes that can be reached: all those of a kind cluster, sorted
+// by name, and of another one those of [Options].
 func (c *Cluster) Nodes() []Node { return slices.Clone(c.nodes) }
 
 // Connect finds the cluster and asks its API server whether it is there. The
@@ -128,6 +132,11 @@ func Connect(ctx context.Context, opts Options) (*Cluster, error) {
 		}
 		return nil, fmt.Errorf("%w: cluster %s at %s: %w; %s", ErrUnreachable, c.Name, c.config.Host, err, next)
 	}
+	if len(opts.Nodes) > 0 {
+		if c.nodes, err = c.identify(ctx, opts.Nodes); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
 }
 
@@ -137,7 +146,11 @@ func Connect(ctx context.Context, opts Options) (*Cluster, error) {
 // everything; one that says that it is not ready but answers must do.
 func (c *Cluster) answers(ctx context.Context) error {
 	wait := 5 * time.Second
-	if nodes := controlPlanes(c.nodes); len(nodes) > 0 && nodes[0].Exec(ctx, nil, io.Discard, "true") == nil {
+	nodes := c.nodes
+	if c.Kind {
+		nodes = controlPlanes(nodes) // of others it is not known yet which they are
+	}
+	if len(nodes) > 0 && nodes[0].Exec(ctx, nil, io.Discard, "true") == nil {
 		wait = time.Minute
 	}
 	deadline := time.Now().Add(wait)
@@ -179,8 +192,8 @@ func find(opts Options) (*Cluster, error) {
 	if opts.Context != "" && !known {
 		return nil, fmt.Errorf("%w: the kubeconfig has no context %q (see `kubectl config get-contexts`)", ErrNoCluster, opts.Context)
 	}
-	named := opts.Kubeconfig != "" || opts.Context != ""
-	if name, ok := strings.CutPrefix(current, "kind-"); ok && known {
+	named := opts.Kubeconfig != "" || opts.Context != "" || len(opts.Nodes) > 0
+	if name, ok := strings.CutPrefix(current, "kind-"); ok && known && len(opts.Nodes) == 0 {
 		// It may also be a kind cluster of another machine, or of a deleted
 		// one; the server address tells.
 		c, kindErr := findKind(name)
@@ -216,7 +229,7 @@ func find(opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	return &Cluster{Name: context.Cluster, config: config}, nil
+	return &Cluster{Name: context.Cluster, config: config, nodes: slices.Clone(opts.Nodes)}, nil
 }
 
 func sameServer(config *rest.Config, loader clientcmd.ClientConfig) bool {

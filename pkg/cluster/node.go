@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
 	"path"
 	"slices"
 	"strings"
@@ -18,7 +16,7 @@ import (
 )
 
 // Node is a machine of the cluster on which commands can be run as root: a
-// kind node, or the machine this program runs on.
+// kind node, [Local], or one of [SSH].
 type Node struct {
 	// Name is the Kubernetes name of the node.
 	Name string
@@ -29,21 +27,6 @@ type Node struct {
 	Exec func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error
 
 	kind kindnodes.Node // nil if it is none of kind's
-}
-
-// Local is the machine this program runs on as a control-plane node, for
-// kubeadm clusters: the program must run there as root.
-func Local() (Node, error) {
-	name, err := os.Hostname()
-	if err != nil {
-		return Node{}, err
-	}
-	return Node{Name: strings.ToLower(name), ControlPlane: true, Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
-		cmd := exec.CommandContext(ctx, command, args...)
-		var stderr bytes.Buffer
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &stderr
-		return execError(ctx, command, &stderr, cmd.Run())
-	}}, nil
 }
 
 // execError makes one error of a command's failure and of what it said.

@@ -1,0 +1,207 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// machine answers as the machine of a node.
+func machine(host, machineID, uid, kubectl, kind string) Node {
+	return Node{Name: "given as " + host, Exec: func(_ context.Context, _ io.Reader, out io.Writer, command string, args ...string) error {
+		if command == "sh" && len(args) > 1 && args[1] == identityScript {
+			fmt.Fprintf(out, "%s\n%s\nboot\n%s\n%s\n%s\n", host, machineID, uid, kubectl, kind)
+		}
+		return nil
+	}}
+}
+
+func TestIdentify(t *testing.T) {
+	const kubectl = "/usr/bin/kubectl"
+	f, _ := newAPI(t)
+	f.node("ip-10-0-0-1.ec2.internal", "10.0.0.1")
+	f.node("worker", "10.0.0.2")
+	connect := func(machines ...Node) ([]Node, error) {
+		c, err := Connect(t.Context(), Options{Kubeconfig: f.kubeconfig(t, "kind-remote"), Nodes: machines})
+		if err != nil {
+			return nil, err
+		}
+		return c.Nodes(), nil
+	}
+	refuse := func(want string, is error, machines ...Node) {
+		t.Helper()
+		if _, err := connect(machines...); err == nil || !strings.Contains(err.Error(), want) || is != nil && !errors.Is(err, is) {
+			t.Errorf("error = %v, want %q", err, want)
+		}
+	}
+
+	first := machine("cp1", "machine of ip-10-0-0-1.ec2.internal", "0", kubectl, "control-plane")
+	worker := machine("w", "machine of worker", "0", "", "worker")
+	nodes, err := connect(first, worker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(nodes) != 2 || nodes[0].Name != "ip-10-0-0-1.ec2.internal" || !nodes[0].ControlPlane || nodes[1].Name != "worker" || nodes[1].ControlPlane {
+		t.Errorf("nodes = %+v", nodes)
+	}
+
+	refuse("run as uid 1000", ErrNotRoot, machine("cp1", "machine of worker", "1000", kubectl, "control-plane"))
+	refuse("is no node of cluster", ErrNoCluster, machine("cp1", "machine of another cluster", "0", kubectl, "control-plane"))
+	refuse("are the same machine", nil, first, first)
+	refuse("has no kubectl", nil, machine("cp1", "machine of worker", "0", "", "control-plane"))
+
+	// Machines that were cloned with their id are told apart by name.
+	clone := f.objects["/api/v1/nodes/worker"].DeepCopyObject().(*corev1.Node)
+	clone.Name = "clone"
+	f.put("/api/v1/nodes/clone", clone)
+	byName := machine("worker", "machine of worker", "0", kubectl, "worker")
+	if nodes, err := connect(byName); err != nil || nodes[0].Name != "worker" {
+		t.Errorf("%+v, %v", nodes, err)
+	}
+	refuse("is no node of cluster", ErrNoCluster, machine("another", "machine of worker", "0", kubectl, "worker"))
+}
+
+// sshd is OpenSSH's server on this machine, for whom this test runs as, and the
+// client's configuration for host "node".
+func sshd(t *testing.T) {
+	t.Helper()
+	server, err := exec.LookPath("/usr/sbin/sshd")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("openssh-server is needed: ", err)
+		}
+		t.Skip("no OpenSSH server here")
+	}
+	dir := t.TempDir()
+	key := func(name string) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file).CombinedOutput(); err != nil {
+			t.Fatalf("making a key: %v: %s", err, out)
+		}
+		return file
+	}
+	write := func(name, text string, mode os.FileMode) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	host, client := key("host"), key("client")
+	public, err := os.ReadFile(client + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	config := write("sshd_config", fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n",
+		port, host, write("authorized_keys", string(public), 0o600)), 0o600)
+	if who.Uid == "0" {
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // where it drops its privileges to
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	cmd := exec.Command(server, "-D", "-e", "-f", config)
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("sshd: %s", log.Bytes())
+		}
+	})
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			conn.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	// The client has no flag of ours for its configuration, which is the user's own.
+	client = write("ssh_config", fmt.Sprintf("Host node\n HostName 127.0.0.1\n Port %d\n User %s\n IdentityFile %s\n IdentitiesOnly yes\n StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n", port, who.Username, client), 0o600)
+	real, err := exec.LookPath("ssh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("ssh", "#!/bin/sh\nexec "+real+" -F "+client+" \"$@\"\n", 0o700)
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+}
+
+func TestSSH(t *testing.T) {
+	sshd(t)
+	if os.Getuid() != 0 {
+		if err := exec.Command("sudo", "-n", "true").Run(); err != nil {
+			t.Skip("neither root nor sudo without a password")
+		}
+	}
+	n, ctx := SSH("node"), t.Context()
+
+	// Words arrive as they were sent, whatever a shell thinks of them.
+	words := []string{"plain", "two words", "it's", `$HOME "and" \n`, "*", "", "a\nb", "; false", "--", "ä"}
+	b, err := n.output(ctx, "printf", append([]string{`%s\0`}, words...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"); !slices.Equal(got, words) {
+		t.Errorf("words arrived as %q", got)
+	}
+	if b, err := n.output(ctx, "id", "-u"); err != nil || string(b) != "0\n" {
+		t.Errorf("uid %q, %v", b, err)
+	}
+
+	// Files of any content go there and back.
+	file := filepath.Join(t.TempDir(), "dir", "it's")
+	want := bytes.Repeat([]byte("\x00\xff\r\n'\"$`\\"), 20000)
+	if err := n.writeFile(ctx, file, want, "0600"); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok, err := n.readFile(ctx, file); err != nil || !ok || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes came back, %t, %v", len(got), ok, err)
+	}
+
+	err = n.Exec(ctx, nil, io.Discard, "sh", "-c", "echo it is broken >&2; exit 3")
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 3 || !strings.Contains(err.Error(), "sh: exit status 3: it is broken") {
+		t.Errorf("error = %v", err)
+	}
+	if err := SSH("-oProxyCommand=touch "+file+".bad").Exec(ctx, nil, io.Discard, "true"); err == nil {
+		t.Error("a destination was taken for an option")
+	}
+	if _, err := os.Stat(file + ".bad"); err == nil {
+		t.Error("a destination was run as a command")
+	}
+	canceled, cancel := context.WithTimeoutCause(ctx, 300*time.Millisecond, errKilled)
+	defer cancel()
+	if err := n.Exec(canceled, nil, io.Discard, "sleep", "60"); !errors.Is(err, errKilled) {
+		t.Errorf("error = %v", err)
+	}
+}
