@@ -150,6 +150,16 @@ func (s *Server) permit(c *call, resource, spelled string, keys policy.Context) 
 	return s.authorize(c, &question{action: "iam:" + c.operation, resource: resource, spelled: spelled, keys: keys})
 }
 
+// permitCreate is permit for a new resource, which takes the permission to tag
+// it too if it has tags from the start.
+func (s *Server) permitCreate(c *call, resource, spelled string, keys policy.Context, tags []tag) *awsError {
+	if e := s.permit(c, resource, spelled, keys); e != nil || len(tags) == 0 {
+		return e
+	}
+	action := "iam:Tag" + strings.TrimPrefix(c.operation, "Create")
+	return s.authorize(c, &question{action: action, resource: resource, spelled: spelled, keys: keys})
+}
+
 // requestTags sets the condition keys of tags that a request brings.
 func requestTags(keys *policy.Context, tags []tag) {
 	if len(tags) == 0 {

@@ -96,7 +96,7 @@ func (s *Server) createProvider(c *call) (func(*xmlWriter), *awsError) {
 	}
 	var keys policy.Context
 	requestTags(&keys, tags)
-	if e := s.permit(c, p.ARN, "", keys); e != nil {
+	if e := s.permitCreate(c, p.ARN, "", keys, tags); e != nil {
 		return nil, e
 	}
 	check := func(e *edit) *awsError {

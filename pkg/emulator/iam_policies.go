@@ -33,7 +33,7 @@ func (s *Server) createPolicy(c *call) (func(*xmlWriter), *awsError) {
 	}
 	var keys policy.Context
 	requestTags(&keys, tags)
-	if e := s.permit(c, p.ARN, "policy "+name, keys); e != nil {
+	if e := s.permitCreate(c, p.ARN, "policy "+name, keys, tags); e != nil {
 		return nil, e
 	}
 	e := s.iam.edit(func(e *edit) *awsError {

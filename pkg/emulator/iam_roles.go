@@ -34,7 +34,7 @@ func (s *Server) createRole(c *call) (func(*xmlWriter), *awsError) {
 		MaxSession:  seconds,
 		Trust:       trust,
 	}
-	if e := s.permit(c, r.ARN, "", keys); e != nil {
+	if e := s.permitCreate(c, r.ARN, "", keys, tags); e != nil {
 		return nil, e
 	}
 	e := s.iam.edit(func(e *edit) *awsError {

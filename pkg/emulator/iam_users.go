@@ -26,7 +26,7 @@ func (s *Server) createUser(c *call) (func(*xmlWriter), *awsError) {
 		Tags:     tags,
 		Boundary: boundary,
 	}}
-	if e := s.permit(c, u.ARN, "", keys); e != nil {
+	if e := s.permitCreate(c, u.ARN, "", keys, tags); e != nil {
 		return nil, e
 	}
 	e := s.iam.edit(func(e *edit) *awsError {
