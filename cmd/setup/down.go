@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/image"
@@ -92,6 +93,7 @@ type downRun struct {
 	downOptions
 	*chain
 	report *report
+	gone   []*unstructured.Unstructured // removed by an earlier link
 }
 
 // connectAWS finds the account, unless that was an emulator which is gone.
@@ -118,7 +120,8 @@ func (d *downRun) webhook(ctx context.Context) error {
 	}
 	return d.report.link(ctx, plan.Webhook, func() string { return deploy.Namespace + "/" + deploy.WebhookName }, func(ctx context.Context) ([]plan.Step, error) {
 		// The namespace, the first of them, holds the record: it goes last.
-		return d.c.Delete(ctx, objects[1:], plan.Webhook)
+		d.gone = objects[1:]
+		return d.c.Delete(ctx, d.gone, plan.Webhook)
 	})
 }
 
@@ -186,6 +189,12 @@ func (d *downRun) rest(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
+		// In a dry run they are still there.
+		owned = slices.DeleteFunc(owned, func(o *unstructured.Unstructured) bool {
+			return slices.ContainsFunc(d.gone, func(g *unstructured.Unstructured) bool {
+				return g.GetKind() == o.GetKind() && g.GetNamespace() == o.GetNamespace() && g.GetName() == o.GetName()
+			})
+		})
 		steps, err := d.c.Delete(ctx, owned, link)
 		if err != nil {
 			return nil, err

@@ -270,8 +270,17 @@ func (u *upRun) signingKey(context.Context) error {
 // record writes down what is about to be made, before it is made, so that
 // `down` finds it whatever happens.
 func (u *upRun) record(ctx context.Context) error {
+	objects, err := u.webhookObjects()
+	if err != nil {
+		return err
+	}
 	return u.report.link(ctx, "record", func() string { return "ConfigMap " + cluster.Namespace + "/openirsa" }, func(ctx context.Context) ([]plan.Step, error) {
-		return u.c.SetState(ctx, u.state)
+		steps, err := u.c.Apply(ctx, objects[:1], plan.Issuer) // the namespace, for all that follows
+		if err != nil {
+			return nil, err
+		}
+		record, err := u.c.SetState(ctx, u.state)
+		return append(steps, record...), err
 	})
 }
 
@@ -328,7 +337,7 @@ func (u *upRun) installEmulator(ctx context.Context) error {
 			if err != nil {
 				return nil, err
 			}
-			more, err := u.c.Apply(ctx, objects, plan.Emulator)
+			more, err := u.c.Apply(ctx, objects[1:], plan.Emulator) // the namespace is there
 			steps = append(steps, more...)
 			if missing = len(steps) > 0; missing {
 				steps = append(steps, u.rollout(plan.Emulator, deploy.EmulatorName, objects))
@@ -468,7 +477,7 @@ func (u *upRun) webhook(ctx context.Context) error {
 	}
 	last := len(objects) - 1
 	return u.report.link(ctx, plan.Webhook, func() string { return deploy.Namespace + "/" + deploy.WebhookName }, func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := u.c.Apply(ctx, objects[:last], plan.Webhook)
+		steps, err := u.c.Apply(ctx, objects[1:last], plan.Webhook) // the namespace is there
 		if err != nil {
 			return nil, err
 		}

@@ -179,6 +179,9 @@ func tell(t *testing.T, key string) *teller {
 	return w
 }
 
+// use has what goes wrong from here on be said to t.
+func (w *world) use(t testing.TB) { w.t, w.gate.t, w.rest.t = t, t, t }
+
 // is checks that the world is what it was at a moment of its story.
 func (w *teller) is(moment int, when string) bool {
 	w.t.Helper()
@@ -247,7 +250,7 @@ func TestCrashAnywhere(t *testing.T) {
 				for i, w := range worlds {
 					t.Run(strconv.Itoa(i), func(t *testing.T) {
 						t.Parallel()
-						w.t, w.gate.t, w.rest.t = t, t, t
+						w.use(t)
 						for a := range next {
 							proof.one(w, a)
 							if t.Failed() {

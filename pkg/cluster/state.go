@@ -78,9 +78,9 @@ func (c *Cluster) State(ctx context.Context) (State, error) {
 	return s, nil
 }
 
-// SetState records what is installed, in [Namespace], which is made if need
-// be: the record comes before anything else, so that whatever happens then,
-// `setup down` knows where to look.
+// SetState records what is installed, in [Namespace], which must be there when
+// the step is run. It comes before anything else is made, so that whatever
+// happens then, `setup down` knows where to look.
 func (c *Cluster) SetState(ctx context.Context, s State) ([]plan.Step, error) {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -90,45 +90,13 @@ func (c *Cluster) SetState(ctx context.Context, s State) ([]plan.Step, error) {
 	if err := json.Unmarshal(b, &data); err != nil {
 		return nil, err
 	}
-	labels := map[string]any{"app.kubernetes.io/part-of": "openirsa", "app.kubernetes.io/managed-by": "openirsa"}
-	steps, err := c.Apply(ctx, []*unstructured.Unstructured{{Object: map[string]any{
+	return c.Apply(ctx, []*unstructured.Unstructured{{Object: map[string]any{
 		"apiVersion": "v1",
 		"kind":       "ConfigMap",
-		"metadata":   map[string]any{"namespace": Namespace, "name": stateName, "labels": labels},
-		"data":       data,
+		"metadata": map[string]any{
+			"namespace": Namespace, "name": stateName,
+			"labels": map[string]any{"app.kubernetes.io/part-of": "openirsa", "app.kubernetes.io/managed-by": "openirsa"},
+		},
+		"data": data,
 	}}}, plan.Issuer)
-	if err != nil {
-		return nil, err
-	}
-	namespace := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1",
-		"kind":       "Namespace",
-		"metadata":   map[string]any{"name": Namespace, "labels": labels},
-	}}
-	r, err := c.resource(namespace)
-	if err != nil {
-		return nil, err
-	}
-	// Created, not applied: its manifest, with more in it, is applied later
-	// under the same field manager, and two sets of fields would fight.
-	create := func(ctx context.Context) error {
-		if err := c.gone(ctx, namespace); err != nil {
-			return err
-		}
-		_, err := retry(ctx, func() (*unstructured.Unstructured, error) {
-			return r.Create(ctx, namespace, metav1.CreateOptions{FieldManager: Manager})
-		})
-		if apierrors.IsAlreadyExists(err) {
-			return nil
-		}
-		return err
-	}
-	live, err := retry(ctx, func() (*unstructured.Unstructured, error) { return r.Get(ctx, Namespace, metav1.GetOptions{}) })
-	if apierrors.IsNotFound(err) || err == nil && live.GetDeletionTimestamp() != nil {
-		return append([]plan.Step{{Link: plan.Issuer, Action: plan.Create, Summary: name(namespace), Do: create}}, steps...), nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading namespace %s of cluster %s: %w", Namespace, c.Name, err)
-	}
-	return steps, nil
 }
