@@ -130,7 +130,7 @@ func TestPublisher(t *testing.T) {
 	for _, e := range c.Env {
 		env[e.Name] = e.Value
 	}
-	if env["AWS_ROLE_ARN"] != role || env["AWS_ENDPOINT_URL"] != "http://emulator:4566" {
+	if env["AWS_ROLE_ARN"] != role || env["AWS_ENDPOINT_URL"] != "http://emulator:4566" || env["AWS_ENDPOINT_URL_STS"] != "http://emulator:4566" {
 		t.Errorf("environment %v", env)
 	}
 	v := d.Spec.Template.Spec.Volumes[0].Projected.Sources[0].ServiceAccountToken

@@ -90,7 +90,7 @@ the IAM role of a service account.`,
 	f.DurationVar(&p.interval, "interval", 10*time.Second, "how often to look at the keys")
 	f.DurationVar(&p.repair, "repair-interval", 5*time.Minute, "how often to look at what is published")
 	f.DurationVar(&p.keep, "keep", time.Minute, "how long a key stays published that the API server does not give any more; several behind one address differ while they are restarted")
-	f.DurationVar(&p.patience, "patience", time.Minute, "how long a change may take until a stranger sees it")
+	f.DurationVar(&p.patience, "patience", time.Minute, "how long AWS may take to answer, and a change until a stranger sees it")
 	p.lease.add(f)
 	p.admin.add(f, ":9090")
 	return c
@@ -232,7 +232,14 @@ func (p *publisher) open(ctx context.Context) error {
 	if cfg.Region == "" {
 		return usagef("no region is set: give --region, or set AWS_REGION")
 	}
+	// The SDK would try for minutes to reach an STS that is not there, and tell
+	// nobody.
+	ctx, cancel := context.WithTimeoutCause(ctx, p.patience, fmt.Errorf("no answer within %s", p.patience))
+	defer cancel()
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
 	if err != nil {
 		return fmt.Errorf("asking AWS who we are (sts:GetCallerIdentity): %w", err)
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -329,5 +331,23 @@ func TestPublishLoop(t *testing.T) {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %q:\n%s", want, log.String())
 		}
+	}
+}
+
+// TestPublishAWSHangs: an AWS that does not answer is an error in time, and not a silence.
+func TestPublishAWSHangs(t *testing.T) {
+	b := newBucket(t)
+	b.keys(newKey(t, "ES256"))
+	release := make(chan struct{})
+	hangs := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	t.Cleanup(func() { close(release); hangs.Close() })
+	t.Setenv("AWS_ENDPOINT_URL", hangs.URL)
+	start := time.Now()
+	_, err := b.publish("--once", "--patience", "500ms")
+	if err == nil || !strings.Contains(err.Error(), "sts:GetCallerIdentity") || !strings.Contains(err.Error(), "no answer within 500ms") {
+		t.Errorf("error %v, want the call and for how long there was no answer", err)
+	}
+	if d := time.Since(start); d > 10*time.Second {
+		t.Errorf("it took %s", d)
 	}
 }
