@@ -184,6 +184,59 @@ func (ch *chain) stranger() discovery.Get {
 	return ch.s3Bucket(nil).Stranger(ch.acct.Anonymous)
 }
 
+// publishDocuments makes links 2 and 3: it puts the documents into the bucket
+// and reads them back as a stranger. Where somebody else serves them it waits for
+// them to be right, as long as patience says.
+func (ch *chain) publishDocuments(ctx context.Context, r *report, mark map[string]string, docs []discovery.Document, patience time.Duration) error {
+	get := ch.stranger()
+	if ch.state.Bucket == "" {
+		// Served by somebody else: they must be right already, or soon.
+		r.doing(plan.Issuer, "reading the documents as a stranger")
+		err := discovery.Check(ctx, get, ch.iss, docs)
+		for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); {
+			if err := pause(ctx, 2*time.Second); err != nil {
+				return err
+			}
+			err = discovery.Check(ctx, get, ch.iss, docs)
+		}
+		if err != nil {
+			return advise(fmt.Errorf("%s: %w", plan.Issuer, err), "serve the cluster's documents there, for example with `issuer serve`, then run this again")
+		}
+		r.add(linkReport{Link: plan.Issuer, Result: unchanged, Object: ch.iss.String() + " serves the cluster's keys"})
+		return nil
+	}
+	b := ch.s3Bucket(mark)
+	var changed bool
+	err := r.link(ctx, plan.Documents, func() string { return "s3://" + strings.TrimSuffix(b.Bucket+"/"+b.Prefix, "/") }, func(ctx context.Context) ([]plan.Step, error) {
+		steps, err := b.Plan(ctx, docs)
+		changed = len(steps) > 0
+		return steps, err
+	})
+	if err != nil {
+		return awsAdvice(err, ch.acct.ID)
+	}
+	if r.dryRun && changed {
+		return nil
+	}
+	start := time.Now()
+	r.doing(plan.Issuer, "reading the documents back as a stranger")
+	patience = max(patience, 30*time.Second)
+	if b.Private && changed {
+		patience += discovery.MaxAge // for which CloudFront may keep the former ones
+	}
+	if err := b.Check(ctx, get, ch.iss, docs, patience); err != nil {
+		err = fmt.Errorf("%s: %w", plan.Issuer, err)
+		if b.Private {
+			return advise(err, "look at the distribution: its origin is bucket "+b.Bucket+" with origin access control, and the bucket's policy lets it in (SETUP up --private-bucket --distribution-arn ARN); SETUP export terraform --private-bucket writes both")
+		}
+		return awsAdvice(err, ch.acct.ID)
+	}
+	// As new as its documents.
+	result := r.Links[len(r.Links)-1].Result
+	r.add(linkReport{Link: plan.Issuer, Result: result, Object: ch.iss.String() + ", read back as a stranger: equal", Seconds: time.Since(start).Seconds()})
+	return nil
+}
+
 func (ch *chain) wantProvider(tags map[string]string) provider.Provider {
 	return provider.Provider{
 		ARN: ch.iss.ProviderARN(ch.acct.Partition, ch.acct.ID), Issuer: ch.iss,

@@ -45,6 +45,15 @@ type report struct {
 	Seconds float64      `json:"seconds"`
 	Calls   int          `json:"awsCalls"`
 	Writes  int          `json:"awsWrites"`
+	// Change is the staged change that is still under way, and Waiting what
+	// it waits for.
+	Change  *change     `json:"change,omitempty"`
+	Waiting *waitReport `json:"waiting,omitempty"`
+}
+
+type waitReport struct {
+	Until time.Time `json:"until"`
+	For   string    `json:"for"`
 }
 
 type linkReport struct {
@@ -77,6 +86,12 @@ func (r *report) say(format string, args ...any) {
 	if !r.json {
 		fmt.Fprintf(r.out, format+"\n", args...)
 	}
+}
+
+// note says on standard error what somebody has to know, whatever the format.
+func (r *report) note(format string, args ...any) {
+	r.done()
+	fmt.Fprintf(r.progress, format+"\n", args...)
 }
 
 // doing shows what is going on, on a terminal only.

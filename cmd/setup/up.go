@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -406,45 +405,7 @@ func (u *upRun) rollout(link, name string, objects []*unstructured.Unstructured)
 // documents are links 2 and 3.
 func (u *upRun) documents(ctx context.Context) error {
 	u.report.calls = u.acct.calls
-	get := u.stranger()
-	if u.state.Bucket == "" {
-		// Served by somebody else: they must be right already.
-		if err := discovery.Check(ctx, get, u.iss, u.docs); err != nil {
-			return advise(fmt.Errorf("%s: %w", plan.Issuer, err), "serve the cluster's documents there, for example with `issuer serve`, then run this again")
-		}
-		u.report.add(linkReport{Link: plan.Issuer, Result: unchanged, Object: u.iss.String() + " serves the cluster's keys"})
-		return nil
-	}
-	b := u.s3Bucket(u.mark)
-	var changed bool
-	err := u.report.link(ctx, plan.Documents, func() string { return "s3://" + strings.TrimSuffix(b.Bucket+"/"+b.Prefix, "/") }, func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := b.Plan(ctx, u.docs)
-		changed = len(steps) > 0
-		return steps, err
-	})
-	if err != nil {
-		return awsAdvice(err, u.acct.ID)
-	}
-	if u.dryRun && changed {
-		return nil
-	}
-	start := time.Now()
-	u.report.doing(plan.Issuer, "reading the documents back as a stranger")
-	patience := 30 * time.Second
-	if b.Private && changed {
-		patience += discovery.MaxAge // for which CloudFront may keep the former ones
-	}
-	if err := b.Check(ctx, get, u.iss, u.docs, patience); err != nil {
-		err = fmt.Errorf("%s: %w", plan.Issuer, err)
-		if b.Private {
-			return advise(err, "look at the distribution: its origin is bucket "+b.Bucket+" with origin access control, and the bucket's policy lets it in (SETUP up --private-bucket --distribution-arn ARN); SETUP export terraform --private-bucket writes both")
-		}
-		return awsAdvice(err, u.acct.ID)
-	}
-	// As new as its documents.
-	result := u.report.Links[len(u.report.Links)-1].Result
-	u.report.add(linkReport{Link: plan.Issuer, Result: result, Object: u.iss.String() + ", read back as a stranger: equal", Seconds: time.Since(start).Seconds()})
-	return nil
+	return u.publishDocuments(ctx, u.report, u.mark, u.docs, 0)
 }
 
 // provider is link 4.

@@ -48,6 +48,9 @@ type State struct {
 	Emulator string `json:"emulator,omitempty"`
 	// Image is the container image that was loaded into the nodes.
 	Image string `json:"image,omitempty"`
+	// Change is the key rotation or issuer migration that is under way, as
+	// JSON: its stage, its times and the ids of keys. Empty for none.
+	Change string `json:"change,omitempty"`
 }
 
 // stateName is the name of the ConfigMap in Namespace.

@@ -1,0 +1,565 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/keys"
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// algorithms are those of keys that kube-apiserver signs with and STS takes.
+var algorithms = []string{keys.RS256, keys.ES256, keys.ES384, keys.ES512}
+
+func (a *app) keysCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "keys",
+		Short: "Make, show and replace the cluster's signing keys",
+		Long:  "Link 1 of the chain: the keys with which the cluster signs the tokens of service accounts.",
+	}
+	c.AddCommand(a.generateKeyCommand(), a.listKeysCommand(), a.rotateKeysCommand())
+	return c
+}
+
+// generateOptions are the flags of `keys generate`.
+type generateOptions struct {
+	file, publicFile, jwksFile string
+	algorithm                  string
+}
+
+func (a *app) generateKeyCommand() *cobra.Command {
+	var o generateOptions
+	c := &cobra.Command{
+		Use:   "generate",
+		Short: "Make a key pair in files, for a cluster that is made with a key of its own",
+		Long: `Make a signing key in a file that only its owner can read, its public half in
+another, and, if asked for, a key set to be published. Nothing is overwritten.
+
+The files are those of a cluster that is to be made with them (kubeadm takes
+sa.key and sa.pub in its certificates directory), of 'issuer sign', and of
+'issuer serve'. The keys of a cluster that runs are replaced by 'keys rotate',
+which makes the new ones itself, on the nodes.`,
+		Example: `  setup keys generate --file sa.key
+  setup keys generate --file signer.key --algorithm ES256 --jwks-file jwks.json`,
+		RunE: func(*cobra.Command, []string) error { return a.generateKey(o) },
+	}
+	a.outputFlag(c, "text", "json")
+	f := c.Flags()
+	f.StringVar(&o.file, "file", "", "file for the private key, PKCS #8 in PEM, mode 0600 (required)")
+	f.StringVar(&o.publicFile, "public-file", "", "file for the public key (default: that of the private key, ending in .pub)")
+	f.StringVar(&o.jwksFile, "jwks-file", "", "file for a JSON Web Key Set with the public key (default: none is written)")
+	f.StringVar(&o.algorithm, "algorithm", keys.RS256, "what the key signs with: "+strings.Join(algorithms, ", "))
+	c.MarkFlagRequired("file")
+	c.RegisterFlagCompletionFunc("algorithm", cobra.FixedCompletions(algorithms, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func (a *app) generateKey(o generateOptions) error {
+	if !slices.Contains(algorithms, o.algorithm) {
+		return usagef("--algorithm %q is not one of %s", o.algorithm, strings.Join(algorithms, ", "))
+	}
+	if o.publicFile == "" {
+		o.publicFile = strings.TrimSuffix(o.file, ".key") + ".pub"
+	}
+	for _, file := range []string{o.file, o.publicFile, o.jwksFile} {
+		if _, err := os.Lstat(file); file != "" && err == nil {
+			return advise(fmt.Errorf("%s: %s exists, and is not overwritten", plan.SigningKey, file), "choose another --file")
+		}
+	}
+	private, err := keys.Generate(o.algorithm)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.SigningKey, err)
+	}
+	public, err := private.Public().PEM()
+	if err != nil {
+		return err
+	}
+	set, err := keys.NewSet(private.Public())
+	if err != nil {
+		return err
+	}
+	if err := keys.WritePrivate(o.file, private); err != nil {
+		return fmt.Errorf("%s: %w", plan.SigningKey, err)
+	}
+	if err := writeNew(o.publicFile, public); err != nil {
+		return err
+	}
+	if o.jwksFile != "" {
+		if err := writeNew(o.jwksFile, set.JWKS()); err != nil {
+			return err
+		}
+	}
+	if a.output == "json" {
+		return printJSON(a.out, struct {
+			KID            string `json:"kid"`
+			Algorithm      string `json:"algorithm"`
+			PrivateKeyFile string `json:"privateKeyFile"`
+			PublicKeyFile  string `json:"publicKeyFile"`
+			JWKSFile       string `json:"jwksFile,omitempty"`
+		}{private.Public().KID, o.algorithm, o.file, o.publicFile, o.jwksFile})
+	}
+	fmt.Fprintf(a.out, "%s %s\n  private key  %s\n  public key   %s\n", o.algorithm, private.Public().KID, o.file, o.publicFile)
+	if o.jwksFile != "" {
+		fmt.Fprintf(a.out, "  key set      %s\n", o.jwksFile)
+	}
+	return nil
+}
+
+// writeNew writes a file for everybody to read that must not be there yet.
+func writeNew(file string, data []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.SigningKey, err)
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+func (a *app) listKeysCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "Show each signing key: what signs with it, accepts it and still needs it",
+		Long: `Show every key of the cluster: which nodes sign with it, how many API servers
+accept it, whether it is published, and how many live tokens it has signed: those
+that kubelet keeps for pods, and those in Secrets. Nodes are looked at where they
+can be reached. A rotation that is under way is shown with its stage. Nothing is
+changed, and no token is printed.`,
+		Example: `  setup keys list
+  setup keys list -o json`,
+		RunE: func(c *cobra.Command, _ []string) error { return a.listKeys(c.Context()) },
+	}
+	a.clusterFlags(c)
+	a.outputFlag(c, "text", "json", "yaml")
+	c.Flags().StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
+	return c
+}
+
+// keyList is what `keys list` prints.
+type keyList struct {
+	Cluster string    `json:"cluster"`
+	Issuer  string    `json:"issuer,omitempty"`
+	Change  *change   `json:"change,omitempty"`
+	Keys    []listKey `json:"keys"`
+}
+
+// listKey is one of the cluster's keys. What cannot be known is null.
+type listKey struct {
+	KID       string `json:"kid"`
+	Algorithm string `json:"algorithm"`
+	// Signs are the nodes whose API servers sign with it.
+	Signs []string `json:"signs"`
+	// Files are the private keys, as NODE:FILE.
+	Files []string `json:"files"`
+	// Accepted are the nodes whose API servers accept it.
+	Accepted  []string `json:"accepted"`
+	Published *bool    `json:"published"`
+	Tokens    *int     `json:"tokens"`
+	Secrets   *int     `json:"secrets"`
+	// Part is "old" or "new" in a rotation that is under way.
+	Part string `json:"part,omitempty"`
+}
+
+func (a *app) listKeys(ctx context.Context) error {
+	ch, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	list := keyList{Cluster: ch.c.Name, Keys: []listKey{}}
+	if list.Change, err = ch.change(); err != nil {
+		return err
+	}
+	if err := ch.readKeys(ctx); err != nil {
+		return err
+	}
+	row := func(key keys.Public) *listKey {
+		i := slices.IndexFunc(list.Keys, func(k listKey) bool { return k.KID == key.KID })
+		if i < 0 {
+			i = len(list.Keys)
+			list.Keys = append(list.Keys, listKey{KID: key.KID, Algorithm: key.Algorithm, Signs: []string{}, Files: []string{}, Accepted: []string{}})
+		}
+		return &list.Keys[i]
+	}
+	nodes, err := ch.c.NodeKeys(ctx)
+	if err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
+		return fmt.Errorf("%s: %w", plan.SigningKey, err)
+	}
+	servers := len(nodes)
+	for _, key := range ch.set.All() {
+		k := row(key)
+		if servers == 0 {
+			k.Accepted = append(k.Accepted, "API server")
+		}
+	}
+	for _, n := range nodes {
+		for _, key := range n.Accepts {
+			k := row(key)
+			k.Accepted = append(k.Accepted, n.Node)
+		}
+		if n.SigningEndpoint == "" {
+			k := row(n.Signs)
+			k.Signs = append(k.Signs, n.Node)
+			k.Files = append(k.Files, n.Node+":"+n.Files.SigningKeyFile)
+		}
+	}
+	if ch.there {
+		list.Issuer = ch.iss.String()
+		if err := ch.connectAWS(ctx); err != nil {
+			return err
+		}
+		_, published, err := discovery.Read(ctx, ch.stranger(), ch.iss)
+		for _, key := range published.All() {
+			row(key)
+		}
+		for i := range list.Keys {
+			_, ok := published.Lookup(list.Keys[i].KID)
+			list.Keys[i].Published = new(ok)
+		}
+		if err != nil {
+			fmt.Fprintf(a.err, "%s: %v\n", plan.Documents, err)
+		}
+	}
+	if err := ch.countTokens(ctx, list.Keys); err != nil {
+		return err
+	}
+	if c := list.Change; c != nil && c.Rotation != nil {
+		for i := range list.Keys {
+			switch k := &list.Keys[i]; {
+			case slices.Contains(c.Rotation.New, k.KID):
+				k.Part = "new"
+			case slices.Contains(c.Rotation.Old, k.KID):
+				k.Part = "old"
+			}
+		}
+	}
+	slices.SortFunc(list.Keys, func(a, b listKey) int { return strings.Compare(a.KID, b.KID) })
+	return a.printKeys(list, max(servers, 1))
+}
+
+// countTokens counts the live tokens of each key, as far as they can be seen.
+func (ch *chain) countTokens(ctx context.Context, list []listKey) error {
+	secrets, err := ch.c.SecretTokens(ctx)
+	if err != nil {
+		return clusterAdvice(err)
+	}
+	pods, err := ch.c.ProjectedTokens(ctx)
+	if err != nil {
+		return clusterAdvice(err)
+	}
+	count := func(tokens []cluster.Token, kid string) *int {
+		n := 0
+		for _, t := range tokens {
+			if t.KID == kid {
+				n++
+			}
+		}
+		return &n
+	}
+	for i := range list {
+		list[i].Secrets = count(secrets, list[i].KID)
+		if len(ch.c.Nodes()) > 0 {
+			list[i].Tokens = count(pods, list[i].KID)
+		}
+	}
+	return nil
+}
+
+func (a *app) printKeys(list keyList, servers int) error {
+	switch a.output {
+	case "json":
+		return printJSON(a.out, list)
+	case "yaml":
+		return printYAML(a.out, list)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KID\tALGORITHM\tSIGNS\tACCEPTED\tPUBLISHED\tTOKENS\tSECRETS\t")
+	known := func(n *int) string {
+		if n == nil {
+			return "?"
+		}
+		return fmt.Sprint(*n)
+	}
+	for _, k := range list.Keys {
+		published := "?"
+		if k.Published != nil {
+			published = map[bool]string{true: "yes", false: "no"}[*k.Published]
+		}
+		signs := strings.Join(k.Signs, ",")
+		if signs == "" {
+			signs = "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", k.KID, k.Algorithm, signs, len(k.Accepted), servers, published, known(k.Tokens), known(k.Secrets), k.Part)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if c := list.Change; c != nil {
+		fmt.Fprintf(a.out, "\n%s\n", c)
+	}
+	return nil
+}
+
+// rotationRecord is what is recorded of a key rotation: names of files and ids
+// of keys.
+type rotationRecord struct {
+	Algorithm string                      `json:"algorithm,omitempty"`
+	Nodes     map[string]cluster.KeyFlags `json:"nodes"`
+	// Old are the ids of the keys that go, New of those that take their place.
+	Old []string `json:"old"`
+	New []string `json:"new,omitempty"`
+}
+
+func (a *app) rotateKeysCommand() *cobra.Command {
+	var o stagedOptions
+	var algorithm string
+	c := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace the signing keys, without one failed token",
+		Long: `Replace the keys with which the cluster signs the tokens of service accounts.
+At no moment does a valid token fail, at the API servers or at AWS:
+
+  prepare      a new key is made on every control-plane node, accepted by every
+               API server, and published beside the old ones
+  wait-caches  until nobody has the former key set any more (--cache-wait)
+  sign         every API server signs with its new key, and the controller
+               managers too, for tokens in Secrets
+  wait-tokens  until no live token is of an old key: kubelet renews those of
+               pods; for tokens that nobody can see, --token-lifetime
+  prune        the API servers drop the old keys, then the key set; the nodes'
+               files and manifests have their former names, with the new keys
+
+Private keys never leave the node on which they are made. The command goes on by
+itself and waits where it must; stopped at any point, run it again. The stage is
+recorded in the cluster: 'keys list' and 'status' show it. Until the stage prune
+--rollback goes back, as carefully.
+
+The API servers of kubeadm and kind clusters are restarted three times, one
+after the other, and kubelet once. See docs/rotation.md.`,
+		Example: `  setup keys rotate --dry-run
+  setup keys rotate
+  setup keys rotate --no-wait         from a job that runs every hour
+  setup keys rotate --until sign      and look at it before going on
+  setup keys rotate --rollback`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if algorithm != "" && !slices.Contains(algorithms, algorithm) {
+				return usagef("--algorithm %q is not one of %s", algorithm, strings.Join(algorithms, ", "))
+			}
+			return a.rotateKeys(c.Context(), o, algorithm)
+		},
+	}
+	a.clusterFlags(c)
+	a.outputFlag(c, "text", "json")
+	o.flags(c)
+	f := c.Flags()
+	f.StringVar(&algorithm, "algorithm", "", "what the new keys sign with: "+strings.Join(algorithms, ", ")+" (default: as the present key, of its size)")
+	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
+	c.RegisterFlagCompletionFunc("algorithm", cobra.FixedCompletions(algorithms, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string) error {
+	ch, err := a.connectInstalled(ctx)
+	if err != nil {
+		return err
+	}
+	if err := ch.c.Check(ctx, stagedRights()...); err != nil {
+		return clusterAdvice(err)
+	}
+	c, err := ch.beginChange(ctx, keyRotation, o)
+	if err != nil {
+		return err
+	}
+	if c.Rotation == nil {
+		c.Rotation = &rotationRecord{Algorithm: algorithm}
+	} else if algorithm != "" && algorithm != c.Rotation.Algorithm {
+		return usagef("--algorithm: the rotation that is under way was begun with %q", orDefault(c.Rotation.Algorithm, "the default"))
+	}
+	k := &keyChange{changeRun: ch.newChangeRun(a, c, o)}
+	return k.finish(k.staged(works{
+		check: k.check, prepare: k.prepare, sign: k.sign, prune: k.prune, stale: k.stale,
+	}).run(ctx))
+}
+
+// keyChange is one run of `keys rotate`.
+type keyChange struct{ changeRun }
+
+// rotation is the cluster's part of the record.
+func (k *keyChange) rotation() cluster.Rotation {
+	r := k.c.Rotation
+	return cluster.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: r.Nodes, Wait: k.o.wait}
+}
+
+// check adds the nodes that the rotation does not know yet. That is recorded
+// before anything is done on them.
+func (k *keyChange) check(ctx context.Context) error {
+	r := k.rotation()
+	known := len(r.Nodes)
+	old, err := k.chain.c.BeginRotation(ctx, &r)
+	if err != nil {
+		return rotationAdvice(fmt.Errorf("%s: %w", plan.SigningKey, err))
+	}
+	if len(r.Nodes) == known {
+		return nil
+	}
+	record := k.c.Rotation
+	record.Nodes = r.Nodes
+	record.Old = union(record.Old, kids(old))
+	return k.save(ctx, k.c)
+}
+
+func rotationAdvice(err error) error {
+	switch {
+	case errors.Is(err, cluster.ErrExternalSigner):
+		return advise(err, "rotate the key in the signer, without a restart of any API server: see 'issuer sign --help'")
+	case errors.Is(err, cluster.ErrNoNodeAccess):
+		return advise(err, "run this on, or with access to, all control-plane nodes")
+	}
+	return stagedAdvice(err)
+}
+
+func kids(list []keys.Public) []string {
+	var ids []string
+	for _, key := range list {
+		ids = append(ids, key.KID)
+	}
+	return ids
+}
+
+// union is both lists, sorted, each string once.
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (k *keyChange) prepare(ctx context.Context) error {
+	c, r := k.chain.c, k.report
+	names := func() string { return plural(len(k.c.Rotation.Nodes), "new key") + ", made on the nodes" }
+	if err := r.link(ctx, plan.SigningKey, names, func(ctx context.Context) ([]plan.Step, error) { return c.MakeKeys(ctx, k.rotation()) }); err != nil {
+		return rotationAdvice(err)
+	}
+	made, err := c.NewKeys(ctx, k.rotation())
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.SigningKey, err)
+	}
+	if all := union(k.c.Rotation.New, kids(made)); !slices.Equal(all, k.c.Rotation.New) {
+		k.c.Rotation.New = all
+		if err := k.save(ctx, k.c); err != nil {
+			return err
+		}
+	}
+	err = r.link(ctx, "API server", func() string { return "accepts old and new keys" }, func(ctx context.Context) ([]plan.Step, error) {
+		return c.AcceptKeys(ctx, k.rotation())
+	})
+	if err != nil {
+		return rotationAdvice(err)
+	}
+	if r.dryRun && len(made) < len(k.c.Rotation.Nodes) {
+		r.add(linkReport{Link: plan.Documents, Result: planned, Object: k.iss.JWKS() + " with the new keys beside the old ones"})
+		return nil
+	}
+	return k.publish(ctx)
+}
+
+// publish puts those keys into the documents that the API servers accept.
+func (k *keyChange) publish(ctx context.Context) error {
+	nodes, err := k.chain.c.NodeKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.SigningKey, err)
+	}
+	var all []keys.Public
+	for _, n := range nodes {
+		if n.Accepts == nil {
+			return advise(fmt.Errorf("%s: the API server on node %s does not answer", plan.SigningKey, n.Node), "run the same command again")
+		}
+		all = append(all, n.Accepts...)
+	}
+	wanted, err := keys.NewSet(all...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.SigningKey, err)
+	}
+	// What a stranger cannot read is published anew.
+	_, published, _ := discovery.Read(ctx, k.stranger(), k.iss)
+	transition, err := discovery.Transition(k.iss, published, wanted)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Documents, err)
+	}
+	mark, err := k.tags(ctx)
+	if err != nil {
+		return err
+	}
+	for _, docs := range transition {
+		if err := k.publishDocuments(ctx, k.report, mark, docs, k.o.wait); err != nil {
+			if k.state.Bucket == "" {
+				return advise(err, "serve at "+k.iss.JWKS()+" what `kubectl get --raw /openid/v1/jwks` prints, and run the same command again")
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *keyChange) sign(ctx context.Context, back bool) error {
+	what, steps := "signs with the new keys", k.chain.c.SignWithNewKeys
+	if back {
+		what, steps = "signs with the old keys", k.chain.c.SignWithFormerKeys
+	}
+	err := k.report.link(ctx, "API server", func() string { return what }, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
+	return rotationAdvice(err)
+}
+
+func (k *keyChange) prune(ctx context.Context, back bool) error {
+	what, steps := "accepts the new keys alone", k.chain.c.SettleKeys
+	if back {
+		what, steps = "accepts the old keys alone", k.chain.c.DropNewKeys
+	}
+	err := k.report.link(ctx, "API server", func() string { return what }, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
+	if err != nil {
+		return rotationAdvice(err)
+	}
+	if k.report.dryRun {
+		k.report.add(linkReport{Link: plan.Documents, Result: planned, Object: k.iss.JWKS() + " without the keys that go"})
+		return nil
+	}
+	return k.publish(ctx)
+}
+
+func (k *keyChange) stale(ctx context.Context, back bool) (secrets, pods []cluster.Token, err error) {
+	going := k.c.Rotation.Old
+	if back {
+		going = k.c.Rotation.New
+	}
+	// Tokens in Secrets that name no key are older than any rotation.
+	return k.tokens(ctx, func(t cluster.Token) bool {
+		return slices.Contains(going, t.KID) || t.KID == "" && t.Secret != "" && !back
+	})
+}
+
+// defaultLifetime is how long tokens live that nobody sees: as long as those
+// for AWS, unless the API servers give none that live so long.
+func (ch *chain) defaultLifetime(ctx context.Context) (time.Duration, error) {
+	nodes, err := ch.c.NodeKeys(ctx)
+	if errors.Is(err, cluster.ErrNoNodeAccess) {
+		return defaultTokenLifetime, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", plan.SigningKey, err)
+	}
+	var longest time.Duration
+	for _, n := range nodes {
+		if n.MaxTokenLifetime == 0 {
+			return defaultTokenLifetime, nil
+		}
+		longest = max(longest, n.MaxTokenLifetime)
+	}
+	return min(longest, defaultTokenLifetime), nil
+}

@@ -1,0 +1,646 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// A key rotation and an issuer migration are the same thing: what signs tokens
+// is replaced by something else, and no valid token may fail meanwhile. So they
+// go through the same stages. A stage is work, which may be done again, or a
+// wait. Work is looked at again on every run, whatever the stage: what has
+// come undone is done again, and the waits after it begin anew.
+const (
+	stagePrepare    = "prepare"     // the new is made, published, and accepted by everything
+	stageWaitCaches = "wait-caches" // until nobody has documents without it any more
+	stageSign       = "sign"        // new tokens are of the new
+	stageWaitTokens = "wait-tokens" // until nobody has a token of the old any more
+	stagePrune      = "prune"       // the old is accepted by nothing, and removed
+)
+
+var stageNames = []string{stagePrepare, stageWaitCaches, stageSign, stageWaitTokens, stagePrune}
+
+// promises say what holds when a stage is done.
+var promises = map[string]string{
+	stagePrepare:    "the new is published and accepted everywhere, and signs nothing",
+	stageWaitCaches: "no cache is without the new",
+	stageSign:       "new tokens are of the new, and those of the old are good",
+	stageWaitTokens: "no live token is of the old",
+	stagePrune:      "the old is gone",
+}
+
+// backPromises are those of the stages of the way back.
+var backPromises = map[string]string{
+	stageSign:       "new tokens are of the old, and those of the new are good",
+	stageWaitTokens: "no live token is of the new",
+	stagePrune:      "the new is gone",
+}
+
+// The kinds of change.
+const (
+	keyRotation     = "key rotation"
+	issuerMigration = "issuer migration"
+)
+
+// change is a staged change that is under way, as it is recorded in the
+// cluster. It holds no secrets.
+type change struct {
+	Kind string `json:"kind"`
+	// ID tells one change from the next, and names the files of new keys.
+	ID string `json:"id"`
+	// Stage is the one that the change has come to. Rollback says that the
+	// stages are those of the way back.
+	Stage    string `json:"stage"`
+	Rollback bool   `json:"rollback,omitempty"`
+	// CacheWait and TokenLifetime are how long the two waits last at least.
+	CacheWait     duration `json:"cacheWait"`
+	TokenLifetime duration `json:"tokenLifetime"`
+	// Prepared and Signed are when the work of these stages last changed
+	// something, Signing when it first could have: from then on there may be
+	// tokens of the new.
+	Prepared time.Time `json:"prepared,omitzero"`
+	Signing  time.Time `json:"signing,omitzero"`
+	Signed   time.Time `json:"signed,omitzero"`
+	// Clear is since when no token has been seen that still needs what goes.
+	Clear time.Time `json:"clear,omitzero"`
+
+	Rotation  *rotationRecord  `json:"rotation,omitempty"`
+	Migration *migrationRecord `json:"migration,omitempty"`
+}
+
+// duration is a time.Duration that is written as people write it.
+type duration time.Duration
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+func (d *duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = duration(v)
+	return err
+}
+
+// change is the one that is under way in the cluster, nil for none.
+func (ch *chain) change() (*change, error) {
+	if ch.state.Change == "" {
+		return nil, nil
+	}
+	var c change
+	if err := json.Unmarshal([]byte(ch.state.Change), &c); err != nil {
+		return nil, fmt.Errorf("reading the change in ConfigMap %s/openirsa: %w", cluster.Namespace, err)
+	}
+	if !slices.Contains(stageNames, c.Stage) || c.Rotation == nil && c.Migration == nil {
+		return nil, fmt.Errorf("reading the change in ConfigMap %s/openirsa: it was written by another version of this program", cluster.Namespace)
+	}
+	return &c, nil
+}
+
+// String is one line about the change.
+func (c *change) String() string {
+	s := c.Kind + " " + c.ID + ": stage " + c.Stage
+	if c.Rollback {
+		s += " of the rollback"
+	}
+	return s
+}
+
+// command is what goes on with the change.
+func (c *change) command() string {
+	command := "SETUP keys rotate"
+	if c.Kind == issuerMigration {
+		command = "SETUP issuer migrate --to " + c.Migration.to()
+	}
+	if c.Rollback {
+		command += " --rollback"
+	}
+	return command
+}
+
+// noChange refuses while a change is under way, which the given command would
+// disturb.
+func (ch *chain) noChange() error {
+	c, err := ch.change()
+	if err != nil || c == nil {
+		return err
+	}
+	next := c.command()
+	if !c.Rollback && c.Stage != stagePrune {
+		next += " to finish it, or with --rollback to undo it"
+	}
+	return advise(fmt.Errorf("a change of the cluster is under way (%s)", c), next)
+}
+
+// clientReload is how long a client may go on using a token after kubelet has
+// put another one into its file: client-go reads the file every minute.
+const clientReload = 65 * time.Second
+
+// stagedOptions are the flags of both commands.
+type stagedOptions struct {
+	cacheWait     time.Duration
+	tokenLifetime time.Duration
+	noWait        bool
+	until         string
+	rollback      bool
+	dryRun        bool
+	wait          time.Duration
+
+	cacheWaitSet, tokenLifetimeSet bool
+}
+
+// defaultCacheWait is twice the documents' max-age: a cache may have got them,
+// as old as that, from another cache.
+const defaultCacheWait = 2 * discovery.MaxAge
+
+// defaultTokenLifetime is that of the tokens that the webhook asks for: the
+// longest of those that pods get for AWS.
+const defaultTokenLifetime = 24 * time.Hour
+
+func (o *stagedOptions) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.DurationVar(&o.cacheWait, "cache-wait", defaultCacheWait, "how long to wait before the new signs; longer than anybody caches the documents")
+	f.DurationVar(&o.tokenLifetime, "token-lifetime", defaultTokenLifetime, "how long to wait before the old is dropped; longer than any token lives that is not renewed by kubelet (default 24h, or less where the API server gives none of that lifetime)")
+	f.Lookup("token-lifetime").DefValue = "" // said in the text
+	f.BoolVar(&o.noWait, "no-wait", false, "return where there is something to wait for, and say until when; run again then")
+	f.StringVar(&o.until, "until", stagePrune, "return after this stage: "+strings.Join(stageNames, ", "))
+	f.BoolVar(&o.rollback, "rollback", false, "go back to how it was; possible until the stage prune")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what the next stage would do and change nothing")
+	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server may take to come up with new flags")
+	c.RegisterFlagCompletionFunc("until", cobra.FixedCompletions(stageNames, cobra.ShellCompDirectiveNoFileComp))
+	pre := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		o.cacheWaitSet, o.tokenLifetimeSet = c.Flags().Changed("cache-wait"), c.Flags().Changed("token-lifetime")
+		switch {
+		case !slices.Contains(stageNames, o.until):
+			return usagef("--until %q is not one of %s", o.until, strings.Join(stageNames, ", "))
+		case o.rollback && c.Flags().Changed("until"):
+			return usagef("--rollback and --until exclude each other")
+		case o.cacheWait < 0 || o.tokenLifetime < 0:
+			return usagef("a time to wait is not negative")
+		}
+		if pre != nil {
+			return pre(c, args)
+		}
+		return nil
+	}
+}
+
+// works are what a kind of change does in its stages, all but dropping it from
+// the record in the end. Each may be called again after a failure or a crash
+// at any point of it. What they do they report, so that it is known whether
+// they changed anything.
+type works struct {
+	// check refuses what cannot work, before the first write.
+	check func(context.Context) error
+	// prepare makes the new beside the old.
+	prepare func(context.Context) error
+	// sign has tokens be of the new, or on the way back of the old.
+	sign func(ctx context.Context, back bool) error
+	// prune removes the old, or on the way back the new.
+	prune func(ctx context.Context, back bool) error
+	// stale are the live tokens that need what prune is to remove: those in
+	// Secrets, and those of pods.
+	stale func(ctx context.Context, back bool) (secrets, pods []cluster.Token, err error)
+	// renew has kubelet renew the tokens of pods, where it can.
+	renew func(ctx context.Context, pods []cluster.Token) error
+	// save records the change; nil when it is done.
+	save func(context.Context, *change) error
+}
+
+// stagedRun is one run of a command that goes through the stages.
+type stagedRun struct {
+	stagedOptions
+	works
+	c      *change
+	report *report
+}
+
+// run goes through the stages until the change is done, there is something to
+// wait for, or the stage is reached after which it shall return. It reports
+// whether the change is done.
+func (s *stagedRun) run(ctx context.Context) (done bool, err error) {
+	if err := s.turn(ctx); err != nil {
+		return false, err
+	}
+	if s.dryRun {
+		return false, s.rehearse(ctx)
+	}
+	if s.c.Stage != stagePrune {
+		if proceed, err := s.towardsPrune(ctx); !proceed || err != nil {
+			return false, err
+		}
+	}
+	s.say(stagePrune)
+	if err := s.prune(ctx, s.c.Rollback); err != nil {
+		return false, err
+	}
+	return true, s.save(ctx, nil)
+}
+
+// turn makes the way back of a change that shall be undone.
+func (s *stagedRun) turn(ctx context.Context) error {
+	switch {
+	case s.rollback == s.c.Rollback:
+		return nil
+	case !s.rollback:
+		return advise(fmt.Errorf("the %s is being rolled back", s.c.Kind), s.c.command()+", and then begin anew")
+	case s.c.Stage == stagePrune:
+		return advise(fmt.Errorf("the %s cannot be rolled back any more: stage %s has begun to remove the old", s.c.Kind, stagePrune), s.c.command())
+	}
+	s.c.Rollback, s.c.Stage, s.c.Signed, s.c.Clear = true, stageSign, time.Time{}, time.Time{}
+	if s.dryRun {
+		return nil
+	}
+	return s.save(ctx, s.c)
+}
+
+// rehearse prints what the next work would do.
+func (s *stagedRun) rehearse(ctx context.Context) error {
+	next := s.c.Stage
+	switch next {
+	case stageWaitCaches:
+		next = stageSign
+	case stageWaitTokens:
+		next = stagePrune
+	}
+	s.say(next)
+	switch next {
+	case stagePrepare:
+		if err := s.check(ctx); err != nil {
+			return err
+		}
+		return s.prepare(ctx)
+	case stageSign:
+		return s.sign(ctx, s.c.Rollback)
+	}
+	return s.prune(ctx, s.c.Rollback)
+}
+
+// towardsPrune is all the stages before the last. It reports whether to go on.
+func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) {
+	if !s.c.Rollback {
+		if err := s.check(ctx); err != nil {
+			return false, err
+		}
+		changed, err := s.worked(ctx, stagePrepare, s.prepare)
+		if err != nil {
+			return false, err
+		}
+		if changed || s.c.Prepared.IsZero() {
+			s.c.Prepared = time.Now()
+		}
+		if proceed, err := s.after(ctx, stagePrepare); !proceed || err != nil {
+			return false, err
+		}
+		if waited, err := s.waitCaches(ctx); !waited || err != nil {
+			return false, err
+		}
+		if proceed, err := s.after(ctx, stageWaitCaches); !proceed || err != nil {
+			return false, err
+		}
+		if s.c.Signing.IsZero() {
+			s.c.Signing = time.Now()
+			if err := s.save(ctx, s.c); err != nil {
+				return false, err
+			}
+		}
+	}
+	changed, err := s.worked(ctx, stageSign, func(ctx context.Context) error { return s.sign(ctx, s.c.Rollback) })
+	if err != nil {
+		return false, err
+	}
+	if changed || s.c.Signed.IsZero() {
+		s.c.Signed, s.c.Clear = time.Now(), time.Time{}
+	}
+	if proceed, err := s.after(ctx, stageSign); !proceed || err != nil {
+		return false, err
+	}
+	if !s.c.Signing.IsZero() {
+		if waited, err := s.waitTokens(ctx); !waited || err != nil {
+			return false, err
+		}
+	}
+	return s.after(ctx, stageWaitTokens)
+}
+
+// worked does the work of a stage and reports whether that changed anything.
+func (s *stagedRun) worked(ctx context.Context, stage string, work func(context.Context) error) (changed bool, err error) {
+	if slices.Index(stageNames, s.c.Stage) <= slices.Index(stageNames, stage) {
+		s.say(stage)
+	}
+	before := len(s.report.Links)
+	if err := work(ctx); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(s.report.Links[before:], func(l linkReport) bool { return l.Result != unchanged }), nil
+}
+
+// after records that a stage is done, and so to which one the change has come.
+// It reports whether to go on with that one.
+func (s *stagedRun) after(ctx context.Context, stage string) (proceed bool, err error) {
+	if i := slices.Index(stageNames, stage) + 1; slices.Index(stageNames, s.c.Stage) < i {
+		s.c.Stage = stageNames[i]
+	}
+	if err := s.save(ctx, s.c); err != nil {
+		return false, err
+	}
+	return s.rollback || s.until != stage, nil
+}
+
+// say announces a stage.
+func (s *stagedRun) say(stage string) {
+	what, back := promises[stage], ""
+	if s.c.Rollback {
+		what, back = backPromises[stage], " (rollback)"
+	}
+	s.report.say("stage %s%s: %s", stage, back, what)
+}
+
+// waitCaches waits until nobody has documents without the new any more. It
+// reports false where it shall not wait.
+func (s *stagedRun) waitCaches(ctx context.Context) (waited bool, err error) {
+	until := s.c.Prepared.Add(time.Duration(s.c.CacheWait))
+	if !time.Now().Before(until) {
+		return true, nil
+	}
+	s.report.Waiting = &waitReport{Until: until, For: "caches of the documents"}
+	if s.noWait {
+		return false, nil
+	}
+	s.say(stageWaitCaches)
+	s.report.say("  until %s", until.Local().Format(time.DateTime))
+	for time.Now().Before(until) {
+		s.report.doing(stageWaitCaches, countdown(until))
+		if err := pause(ctx, min(time.Until(until), time.Second)); err != nil {
+			return false, err
+		}
+	}
+	s.report.done()
+	s.report.Waiting = nil
+	return true, nil
+}
+
+// waitTokens waits until no token needs what is to be removed: none that can
+// be seen, for as long as clients take to read their new one, and no other, for
+// as long as tokens live. It reports false where it shall not wait.
+func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
+	announced := false
+	for {
+		secrets, pods, err := s.stale(ctx, s.c.Rollback)
+		if err != nil {
+			return false, err
+		}
+		if len(secrets)+len(pods) > 0 {
+			s.c.Clear = time.Time{}
+		} else if s.c.Clear.IsZero() {
+			s.c.Clear = time.Now()
+			if err := s.save(ctx, s.c); err != nil {
+				return false, err
+			}
+		}
+		expired := s.c.Signed.Add(time.Duration(s.c.TokenLifetime))
+		until := expired
+		if readAgain := s.c.Clear.Add(clientReload); !s.c.Clear.IsZero() && readAgain.After(until) {
+			until = readAgain
+		}
+		now := time.Now()
+		if !s.c.Clear.IsZero() && !now.Before(until) {
+			s.report.done()
+			s.report.Waiting = nil
+			return true, nil
+		}
+		if len(secrets) > 0 && (s.noWait || !now.Before(expired)) {
+			return false, secretsError(secrets)
+		}
+		if len(pods) > 0 && now.After(expired.Add(s.wait)) && now.After(s.c.Signed.Add(s.wait)) {
+			return false, podsError(pods)
+		}
+		s.report.Waiting = &waitReport{Until: until, For: describeStale(secrets, pods)}
+		// Kubelet renews the tokens of running pods when it starts. Where it
+		// cannot be told to it does so in the course of time.
+		if err := s.renew(ctx, pods); err != nil {
+			return false, err
+		}
+		if s.noWait {
+			return false, nil
+		}
+		if !announced {
+			announced = true
+			s.say(stageWaitTokens)
+			s.report.say("  at least until %s", until.Local().Format(time.DateTime))
+			for _, t := range secrets {
+				s.report.note("%s holds a token of what is to be removed: %s", t, newSecretToken(t))
+			}
+		}
+		next := 2 * time.Second
+		if len(secrets)+len(pods) == 0 {
+			next = min(time.Until(until), lookAgain)
+		}
+		for wake := now.Add(next); time.Now().Before(wake); {
+			s.report.doing(stageWaitTokens, countdown(until)+describeStale(secrets, pods))
+			if err := pause(ctx, min(time.Until(wake), time.Second)); err != nil {
+				return false, err
+			}
+		}
+	}
+}
+
+// lookAgain is how often tokens are looked at while none is in the way: one may
+// be made of the old again by a program that was put back by somebody else.
+const lookAgain = 30 * time.Second
+
+// describeStale says what is waited for.
+func describeStale(secrets, pods []cluster.Token) string {
+	var parts []string
+	if len(pods) > 0 {
+		parts = append(parts, fmt.Sprintf("%s of pods, such as that of %s", plural(len(pods), "token"), pods[0]))
+	}
+	if len(secrets) > 0 {
+		parts = append(parts, fmt.Sprintf("%s in Secrets, such as %s", plural(len(secrets), "token"), secrets[0]))
+	}
+	if parts == nil {
+		return "tokens that nobody can see to expire"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// newSecretToken is the command that has the controller manager make a token
+// anew.
+func newSecretToken(t cluster.Token) string {
+	namespace, name, _ := strings.Cut(t.Secret, "/")
+	return fmt.Sprintf(`kubectl --namespace %s patch secret %s --type=json --patch='[{"op":"remove","path":"/data/token"}]'`, namespace, name)
+}
+
+func secretsError(secrets []cluster.Token) error {
+	var names []string
+	for _, t := range secrets {
+		names = append(names, t.Secret)
+	}
+	return advise(fmt.Errorf("%s: tokens in Secrets, which never expire, would fail: %s", stageWaitTokens, strings.Join(names, ", ")),
+		"have each made anew, and whoever has a copy take the new one: "+newSecretToken(secrets[0]))
+}
+
+func podsError(pods []cluster.Token) error {
+	return advise(fmt.Errorf("%s: kubelet has not renewed %s of pods, such as that of %s", stageWaitTokens, plural(len(pods), "token"), pods[0]),
+		"delete these pods, or find out what keeps kubelet on node "+pods[0].Node+", then run the same command again")
+}
+
+// countdown is how long there is left, on a line that is written again and
+// again.
+func countdown(until time.Time) string {
+	if left := time.Until(until).Round(time.Second); left > 0 {
+		return left.String() + " left "
+	}
+	return ""
+}
+
+// pause waits, or ends with ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// changeRun is one run of a command that changes a chain in stages.
+type changeRun struct {
+	*chain
+	o         stagedOptions
+	c         *change
+	report    *report
+	restarted map[string]bool // nodes whose kubelet was restarted by this run
+}
+
+// stagedRights are the rights that a staged change needs beyond those of `up`.
+func stagedRights() []cluster.Right {
+	return append(cluster.InstallRights(), cluster.Right{Verb: "list", Resource: "secrets"}, cluster.Right{Verb: "list", Resource: "serviceaccounts"})
+}
+
+// beginChange is the change of that kind that is under way, or a new one.
+func (ch *chain) beginChange(ctx context.Context, kind string, o stagedOptions) (*change, error) {
+	c, err := ch.change()
+	if err != nil {
+		return nil, err
+	}
+	if c != nil && c.Kind != kind {
+		return nil, ch.noChange()
+	}
+	if c == nil {
+		if o.rollback {
+			return nil, advise(fmt.Errorf("no %s is under way in cluster %s", kind, ch.state.Cluster), "SETUP status")
+		}
+		c = &change{Kind: kind, ID: time.Now().UTC().Format("20060102t150405"), Stage: stagePrepare, CacheWait: duration(o.cacheWait), TokenLifetime: duration(o.tokenLifetime)}
+		if !o.tokenLifetimeSet {
+			lifetime, err := ch.defaultLifetime(ctx)
+			if err != nil {
+				return nil, err
+			}
+			c.TokenLifetime = duration(lifetime)
+		}
+	}
+	if o.cacheWaitSet {
+		c.CacheWait = duration(o.cacheWait)
+	}
+	if o.tokenLifetimeSet {
+		c.TokenLifetime = duration(o.tokenLifetime)
+	}
+	return c, nil
+}
+
+func (ch *chain) newChangeRun(a *app, c *change, o stagedOptions) changeRun {
+	r := changeRun{chain: ch, o: o, c: c, report: a.newReport(ch.state.Cluster, o.dryRun), restarted: make(map[string]bool)}
+	r.report.calls, r.report.Issuer = ch.acct.calls, ch.iss.String()
+	r.report.say("cluster %s, %s %s", ch.state.Cluster, c.Kind, c.ID)
+	return r
+}
+
+// staged is the run of the works that a kind of change brings along.
+func (r *changeRun) staged(w works) *stagedRun {
+	w.save = r.save
+	w.renew = func(ctx context.Context, pods []cluster.Token) error {
+		return r.chain.c.RenewTokens(ctx, pods, r.restarted)
+	}
+	return &stagedRun{stagedOptions: r.o, works: w, c: r.c, report: r.report}
+}
+
+// save records the change, or that there is none any more, together with the
+// state of the chain as it is now.
+func (r *changeRun) save(ctx context.Context, c *change) error {
+	if r.report.dryRun {
+		return nil
+	}
+	r.state.Change = ""
+	if c != nil {
+		b, err := json.Marshal(c)
+		if err != nil {
+			return err
+		}
+		r.state.Change = string(b)
+	}
+	steps, err := r.chain.c.SetState(ctx, r.state)
+	if err == nil {
+		err = plan.Run(ctx, steps, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("recording the stage of the %s: %w", r.c.Kind, err)
+	}
+	return nil
+}
+
+// tokens are the live tokens for which goes holds.
+func (r *changeRun) tokens(ctx context.Context, goes func(cluster.Token) bool) (secrets, pods []cluster.Token, err error) {
+	if secrets, err = r.chain.c.SecretTokens(ctx); err != nil {
+		return nil, nil, err
+	}
+	if pods, err = r.chain.c.ProjectedTokens(ctx); err != nil {
+		return nil, nil, err
+	}
+	stays := func(t cluster.Token) bool { return !goes(t) }
+	return slices.DeleteFunc(secrets, stays), slices.DeleteFunc(pods, stays), nil
+}
+
+// finish says how a run ended that has not failed.
+func (r *changeRun) finish(done bool, err error) error {
+	if err != nil {
+		return err
+	}
+	if !done && !r.report.dryRun {
+		r.report.Change = r.c
+	}
+	if err := r.report.finish(); err != nil {
+		return err
+	}
+	again := strings.ReplaceAll(r.c.command(), "SETUP", r.app.name)
+	switch w := r.report.Waiting; {
+	case done && r.c.Rollback:
+		r.report.say("\nThe %s is undone (%.1fs).", r.c.Kind, r.report.Seconds)
+	case done:
+		r.report.say("\nThe %s is done (%.1fs).", r.c.Kind, r.report.Seconds)
+	case r.report.dryRun:
+		r.report.say("\nNothing was changed: this was a dry run.")
+	case w != nil:
+		r.report.say("\nIn stage %s until %s at least, for %s. Then run:\n  %s", r.c.Stage, w.Until.Local().Format(time.DateTime), w.For, again)
+	default:
+		r.report.say("\nStage %s is next. To go on, run:\n  %s", r.c.Stage, again)
+	}
+	return nil
+}
+
+// stagedAdvice adds the next command to what went wrong with an API server.
+func stagedAdvice(err error) error {
+	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
+		return advise(err, "look at the log lines above; the same command tries again, with --rollback it goes back")
+	}
+	return clusterAdvice(err)
+}
