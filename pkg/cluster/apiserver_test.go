@@ -58,8 +58,9 @@ type fakeCluster struct {
 	nodes []*fakeNode
 	mu    sync.Mutex // guards everything, of the nodes too
 	kill  int        // the number of commands until we are killed; negative: never
-	after bool
-	ran   []string // the commands so far
+	after bool       // the command is run before
+	once  bool       // we are not killed, only that command fails
+	ran   []string   // the commands so far
 }
 
 // Uids of the service account of the fake nodes' pods, and of one that is gone.
@@ -209,7 +210,7 @@ func (n *fakeNode) exec(ctx context.Context, in io.Reader, out io.Writer, comman
 		f.invariants()
 		f.ran = append(f.ran, n.name+command+strings.Join(args[:min(2, len(args))], ""))
 		if f.kill == 0 && !f.after {
-			return errKilled
+			return f.killed()
 		}
 		return nil
 	}
@@ -223,10 +224,18 @@ func (n *fakeNode) exec(ctx context.Context, in io.Reader, out io.Writer, comman
 	err := n.run(in, out, command, args)
 	f.invariants()
 	if f.kill == 0 {
-		return errKilled
+		return f.killed()
 	}
 	f.kill--
 	return err
+}
+
+// killed is the end of this command, and of all that follow unless once.
+func (f *fakeCluster) killed() error {
+	if f.once {
+		f.kill = -1
+	}
+	return errKilled
 }
 
 func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []string) error {
@@ -438,13 +447,15 @@ func distinct(ran []string, after bool) []int {
 	return ks
 }
 
-// TestKilledAnywhere ends the program before and after each of its commands,
-// and expects the next run to reach the same end.
+// TestKilledAnywhere ends the program before and after each of its commands on
+// nodes, or only has that command fail, and expects the next run to reach the
+// same end.
 func TestKilledAnywhere(t *testing.T) {
 	for _, n := range []int{1, 2} {
-		for _, after := range []bool{false, true} {
+		for _, how := range []struct{ after, once bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
 			for _, what := range []string{"set", "remove", "remove at once"} {
-				t.Run(fmt.Sprintf("%s %d nodes after=%t", what, n, after), func(t *testing.T) {
+				after := how.after
+				t.Run(fmt.Sprintf("%s %d nodes after=%t once=%t", what, n, after, how.once), func(t *testing.T) {
 					t.Parallel()
 					opts := options(t)
 					one := func(t *testing.T, k int) (ran []string) {
@@ -472,11 +483,11 @@ func TestKilledAnywhere(t *testing.T) {
 							now.Immediately = true
 							return unset(ctx, c, now)
 						}
-						f.kill, f.after, f.ran = k, after, nil
+						f.kill, f.after, f.once, f.ran = k, after, how.once, nil
 						err := end()
 						f.kill = -1
 						ran = f.ran
-						if k >= 0 && !errors.Is(err, errKilled) {
+						if k >= 0 && !how.once && !errors.Is(err, errKilled) {
 							t.Fatalf("killed at %d: %v", k, err)
 						}
 						if k%3 == 0 { // sometimes the second run comes late
