@@ -159,6 +159,11 @@ func (ch *chain) describeKeys() string {
 
 // tags mark what is made for this cluster.
 func (ch *chain) tags(ctx context.Context) (map[string]string, error) {
+	if ch.c == nil { // a chain that is only written down
+		tags := owner.Tags(ch.state.Cluster, "")
+		delete(tags, owner.UIDTag)
+		return tags, nil
+	}
 	ns, err := ch.c.Client().CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("reading the uid of cluster %s: %w", ch.c.Name, err)

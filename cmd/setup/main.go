@@ -129,7 +129,7 @@ func (a *app) command() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.kindConfigCommand(), a.imageCommand(), a.demoCommand())
+	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.kindConfigCommand(), a.exportCommand(), a.imageCommand(), a.demoCommand())
 	a.prepare(root)
 	return root
 }

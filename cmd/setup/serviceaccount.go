@@ -481,6 +481,12 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 	}
 	slices.Sort(want.PolicyARNs)
 	want.PolicyARNs = slices.Compact(want.PolicyARNs)
+	for _, arn := range append(slices.Clone(want.PolicyARNs), want.Boundary) {
+		// Copied from a page about another partition, mostly.
+		if _, rest, _ := strings.Cut(arn, ":iam::"); arn != "" && !strings.HasPrefix(arn, "arn:"+ch.acct.Partition+":") {
+			return role.Role{}, advise(fmt.Errorf("%s: %s is not of partition %s, in which account %s is", plan.Role, arn, ch.acct.Partition, ch.acct.ID), "name arn:"+ch.acct.Partition+":iam::"+rest)
+		}
+	}
 	var err error
 	if want.Trust, err = ch.trustPolicy(subjects, first.SubjectPattern); err != nil {
 		return role.Role{}, err

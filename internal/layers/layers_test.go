@@ -58,6 +58,7 @@ var table = map[string][]string{
 	"internal/checksum": {},
 	"internal/durable":  {},
 	"internal/image":    {},
+	"internal/kubetest": {},
 	"internal/layers":   {},
 	"internal/reload":   {},
 	"internal/sigv4":    {"internal/checksum"},
@@ -65,7 +66,7 @@ var table = map[string][]string{
 	"deploy":            {},
 
 	// Programs: where everything meets.
-	"cmd/setup": {"deploy", "internal/image", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys",
+	"cmd/setup": {"deploy", "internal/image", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys",
 		"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
 	"cmd/webhook":  {"internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
 	"cmd/emulator": {"internal/version", "pkg/emulator"},

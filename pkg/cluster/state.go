@@ -85,21 +85,9 @@ func (c *Cluster) State(ctx context.Context) (State, error) {
 // the step is run. It comes before anything else is made, so that whatever
 // happens then, `setup down` knows where to look.
 func (c *Cluster) SetState(ctx context.Context, s State) ([]plan.Step, error) {
-	b, err := json.Marshal(s)
+	record, err := s.Object()
 	if err != nil {
 		return nil, err
 	}
-	var data map[string]any
-	if err := json.Unmarshal(b, &data); err != nil {
-		return nil, err
-	}
-	return c.Apply(ctx, []*unstructured.Unstructured{{Object: map[string]any{
-		"apiVersion": "v1",
-		"kind":       "ConfigMap",
-		"metadata": map[string]any{
-			"namespace": Namespace, "name": stateName,
-			"labels": map[string]any{"app.kubernetes.io/part-of": "openirsa", "app.kubernetes.io/managed-by": "openirsa"},
-		},
-		"data": data,
-	}}}, plan.Issuer)
+	return c.Apply(ctx, []*unstructured.Unstructured{record}, plan.Issuer)
 }

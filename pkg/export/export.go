@@ -80,7 +80,7 @@ func (c *Chain) alias() string {
 // of a cluster that has not been looked at.
 func tagsGrow(tags map[string]string) bool {
 	_, known := tags[owner.UIDTag]
-	return !known && tags[owner.ClusterTag] != ""
+	return !known && tags[owner.Tag] == "true"
 }
 
 // labels are the labels of things by their names. Where two have the same one,

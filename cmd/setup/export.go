@@ -1,0 +1,528 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/export"
+	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/keys"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/role"
+)
+
+// exportOptions are the flags of `export`.
+type exportOptions struct {
+	upOptions
+	existingBucket bool
+	jwksFile       string
+	disown         bool
+	outputDir      string
+	adopt          bool // write what adopts the resources that are there
+	adoptSet       bool
+
+	permissions export.Permissions
+}
+
+func (a *app) exportCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "export",
+		Short: "Write the chain down: Terraform, CloudFormation, manifests, an IAM policy",
+		Long: `Write the chain down for other tools, on standard output or into --output-dir.
+Nothing is changed.
+
+Without --account the cluster's record is read, and its keys; the roles are those
+of --config, or else those that are in AWS. With --account nothing is reached:
+everything comes from the flags and from --config, so that it works in CI, and
+before there is a cluster. The same chain is always the same bytes.`,
+	}
+	c.AddCommand(
+		a.exportTo("terraform", "openirsa.tf", "The AWS half as a Terraform configuration",
+			`Write the bucket with its policy and documents, the provider, and the roles as a
+Terraform configuration. Of a chain that is there, import blocks adopt what setup
+has made: 'terraform plan' then shows imports, and no change.
+
+The tag openirsa.dev/owned stays on, so that setup still manages the same
+resources; --disown takes it off, and setup leaves them alone from then on.`,
+			`  setup export terraform --config cluster.yaml > openirsa.tf
+  setup export terraform --name dev --account 123456789012 --region eu-west-1
+  setup export terraform --name dev --account 123456789012 --region eu-west-1 --private-bucket`,
+			(*export.Chain).Terraform),
+		a.exportTo("cloudformation", "openirsa.yaml", "The AWS half as a CloudFormation template",
+			`Write the bucket with its policy, the provider, and the roles as a CloudFormation
+template. CloudFormation makes no S3 objects: 'setup up' or 'issuer publish'
+writes the documents. Roles have names, so that the stack needs
+CAPABILITY_NAMED_IAM. With --output-dir a chain that is there gets a second file,
+resources-to-import.json, with which a change set of type IMPORT adopts it.`,
+			`  setup export cloudformation --config cluster.yaml > openirsa.yaml
+  setup export cloudformation --output-dir stack`,
+			(*export.Chain).CloudFormation),
+		a.exportManifestsCommand(), a.exportPolicyCommand(),
+	)
+	return c
+}
+
+// flags are those of all exports.
+func (o *exportOptions) flags(a *app, c *cobra.Command) {
+	a.clusterFlags(c)
+	o.place.flags(c)
+	f := c.Flags()
+	f.StringVar(&o.account, "account", "", "AWS account id: reach nothing, and take everything from the flags and the configuration file")
+	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain, $AWS_REGION)")
+	f.StringVar(&o.config, "config", "", "configuration file with the service accounts")
+	f.StringVar(&o.outputDir, "output-dir", "", "write files into this directory, which is made if need be, instead of standard output")
+}
+
+// exportTo is `export terraform` or `export cloudformation`.
+func (a *app) exportTo(use, file, short, long, example string, write func(*export.Chain) ([]byte, error)) *cobra.Command {
+	var o exportOptions
+	c := &cobra.Command{
+		Use: use, Short: short, Long: long, Example: example,
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.adoptSet = c.Flags().Changed("import")
+			ch, err := a.exported(c.Context(), &o)
+			if err != nil {
+				return err
+			}
+			e, err := ch.export(c.Context(), &o)
+			if err != nil {
+				return err
+			}
+			body, err := write(e)
+			if err != nil {
+				return err
+			}
+			files := map[string][]byte{file: body}
+			if use == "cloudformation" && e.Import && o.outputDir != "" {
+				if files["resources-to-import.json"], err = e.ResourcesToImport(); err != nil {
+					return err
+				}
+			}
+			return a.writeExport(o.outputDir, files)
+		},
+	}
+	o.flags(a, c)
+	f := c.Flags()
+	f.BoolVar(&o.adopt, "import", false, "adopt what is there (default: of a chain that is there)")
+	f.BoolVar(&o.disown, "disown", false, "take the tag openirsa.dev/owned off, so that setup changes and deletes these resources no more")
+	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket is there and stays as it is: neither it nor its policy is exported (with --account)")
+	f.StringVar(&o.jwksFile, "jwks-file", "", "the cluster's keys, from 'kubectl get --raw /openid/v1/jwks', for the documents (with --account)")
+	return c
+}
+
+func (a *app) exportManifestsCommand() *cobra.Command {
+	var o exportOptions
+	c := &cobra.Command{
+		Use:   "manifests",
+		Short: "The Kubernetes half as manifests, for GitOps",
+		Long: `Write the namespace, the record of the chain, the webhook, with --emulator the
+emulator, and the annotated service accounts of --config as one YAML stream, in
+the order in which to apply them. The namespaces of service accounts are not in
+it. The API server's flags are no object of Kubernetes: a comment says them.
+
+The webhook puts its own certificate into its MutatingWebhookConfiguration; tell
+your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
+		Example: `  setup export manifests --config cluster.yaml --account 123456789012 --image registry.example.com/openirsa:v1 > openirsa.yaml
+  setup export manifests | kubectl diff -f -`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ch, err := a.exported(c.Context(), &o)
+			if err != nil {
+				return err
+			}
+			body, err := ch.manifests(c.Context(), &o)
+			if err != nil {
+				return err
+			}
+			return a.writeExport(o.outputDir, map[string][]byte{"openirsa-manifests.yaml": body})
+		},
+	}
+	o.flags(a, c)
+	f := c.Flags()
+	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket is others', and 'setup down' does not delete it (with --account)")
+	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: that of the chain)")
+	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator")
+	return c
+}
+
+func (a *app) exportPolicyCommand() *cobra.Command {
+	var o exportOptions
+	c := &cobra.Command{
+		Use:   "iam-policy",
+		Short: "The least IAM policy that commands need",
+		Long: `Write the IAM policy with which the given commands can be run on this cluster,
+and nothing else: for an operator's role, or a CI job's. Resources are those of
+this cluster; of roles, those below /openirsa/CLUSTER/ may be changed, those that
+the configuration file names elsewhere, and those of --role-arn.
+
+Who may make roles for pods can give them any permission, and so take it. With
+--permissions-boundary they can only make roles that have this boundary.
+
+The policy fits a managed policy ('aws iam create-policy'); for one that is
+inline in a user it is too long. 'iamserviceaccount get' needs no permission.`,
+		Example: `  setup export iam-policy > policy.json
+  setup export iam-policy --command up --command down --name ci --account 123456789012 --region eu-west-1
+  setup export iam-policy --command iamserviceaccount --permissions-boundary arn:aws:iam::123456789012:policy/pods`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ch, err := a.exported(c.Context(), &o)
+			if err != nil {
+				return err
+			}
+			e, err := ch.exportChain(c.Context(), &o)
+			if err != nil {
+				return err
+			}
+			if o.config != "" {
+				if e.Roles, err = ch.exportRoles(c.Context(), &o); err != nil {
+					return err
+				}
+			}
+			body, err := e.Policy(o.permissions)
+			if err != nil {
+				return &usageError{err}
+			}
+			return a.writeExport(o.outputDir, map[string][]byte{"openirsa-iam-policy.json": append(body, '\n')})
+		},
+	}
+	o.flags(a, c)
+	f := c.Flags()
+	f.StringSliceVar(&o.permissions.Commands, "command", []string{"up", "down", "status", "doctor", "iamserviceaccount"}, "command that the policy is for (repeatable): "+strings.Join(export.Commands(), ", "))
+	f.StringVar(&o.permissions.Boundary, "permissions-boundary", "", "ARN of the permissions boundary that every role must have")
+	f.StringArrayVar(&o.permissions.RoleARNs, "role-arn", nil, "ARN of a further role that may be changed, such as one that clusters share (repeatable)")
+	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket is there, and is neither made nor deleted (with --account)")
+	c.RegisterFlagCompletionFunc("command", cobra.FixedCompletions(export.Commands(), cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// writeExport writes files into a directory, or the one file that matters to
+// standard output.
+func (a *app) writeExport(dir string, files map[string][]byte) error {
+	if dir == "" {
+		for _, body := range files {
+			if _, err := a.out.Write(body); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, files[name], 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.out, file)
+	}
+	return nil
+}
+
+// exported is the chain to export: as it is recorded in the cluster, or, with an
+// account, as the flags and the configuration file say.
+func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
+	if o.config != "" {
+		file, err := readConfig(o.config)
+		if err != nil {
+			return nil, err
+		}
+		file.apply(a, &o.upOptions)
+		o.accounts = file.IAMServiceAccounts
+	}
+	// Of a distribution that is only to be made the address is not known.
+	if first := o.private && o.issuerURL == ""; !first {
+		if err := o.place.check(); err != nil {
+			return nil, err
+		}
+	}
+	if o.account == "" && o.emulator {
+		o.account, a.region = emulatorAccount, orDefault(a.region, defaultRegion)
+	}
+	if o.account != "" {
+		return a.imagined(ctx, o)
+	}
+	ch, err := a.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !ch.there {
+		return nil, advise(fmt.Errorf("cluster %s has no chain yet", ch.c.Name), "SETUP up, or export what it would be: --name NAME --account ID --region REGION")
+	}
+	ch.acct = &account{ID: ch.state.Account, Partition: ch.state.Partition, Region: ch.state.Region}
+	ch.state.Image, ch.state.Endpoint = orDefault(o.image, ch.state.Image), orDefault(o.endpoint, ch.state.Endpoint)
+	return ch, nil
+}
+
+// imagined is the chain that `up` would make in an account, without a look at
+// it.
+func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
+	region := orDefault(a.region, orDefault(a.getenv("AWS_REGION"), a.getenv("AWS_DEFAULT_REGION")))
+	switch {
+	case o.name == "":
+		return nil, usagef("--name is needed beside --account: the name of the cluster in AWS")
+	case region == "":
+		return nil, usagef("--region is needed beside --account")
+	case len(o.account) != 12 || strings.Trim(o.account, "0123456789") != "":
+		return nil, usagef("--account %q is not 12 digits", o.account)
+	}
+	partition, err := publish.Partition(region)
+	if err != nil {
+		return nil, err
+	}
+	ch := &chain{app: a, acct: &account{ID: o.account, Partition: partition, Region: region}}
+	ch.state = cluster.State{Cluster: o.name, Account: o.account, Partition: partition, Region: region, Image: o.image, Endpoint: o.endpoint, Distribution: o.distribution}
+	if o.emulator {
+		ch.state.Emulator = "true"
+	}
+	if o.private {
+		ch.state.PrivateBucket = "true"
+	}
+	switch {
+	case o.private && o.issuerURL == "":
+		if ch.state.Bucket, _, _ = strings.Cut(o.bucket, "/"); ch.state.Bucket == "" {
+			ch.state.Bucket, _, err = bucketFor(o.name, o.account)
+		}
+		if err != nil {
+			return nil, err
+		}
+	case o.issuerURL != "":
+		if ch.iss, err = o.parseIssuer(); err != nil {
+			return nil, err
+		}
+		if o.private {
+			if ch.state.Bucket, ch.state.Prefix, err = o.bucketAndPrefix(o.account); err != nil {
+				return nil, err
+			}
+		}
+	default:
+		if ch.iss, err = o.issuer(ctx, o.account, region); err != nil {
+			return nil, fmt.Errorf("%s: %w", plan.Issuer, err)
+		}
+		if ch.state.Bucket, ch.state.Prefix, err = o.bucketAndPrefix(o.account); err != nil {
+			return nil, err
+		}
+	}
+	if ch.state.Bucket != "" && !o.existingBucket {
+		ch.state.BucketOwned = "true"
+	}
+	if !ch.iss.IsZero() {
+		ch.state.Issuer, ch.state.Provider = ch.iss.String(), ch.iss.ProviderARN(partition, o.account)
+	}
+	return ch, nil
+}
+
+// exportChain is the chain without its documents and its roles.
+func (ch *chain) exportChain(ctx context.Context, o *exportOptions) (*export.Chain, error) {
+	tags, err := ch.tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if o.disown {
+		delete(tags, owner.Tag)
+	}
+	e := &export.Chain{
+		Cluster: ch.state.Cluster, Account: ch.state.Account, Partition: ch.state.Partition, Region: ch.state.Region,
+		Issuer: ch.iss, Bucket: ch.s3Bucket(tags),
+		Import: ch.there,
+	}
+	if o.adoptSet {
+		e.Import = o.adopt
+	}
+	if !ch.iss.IsZero() {
+		e.Provider = ch.wantProvider(tags)
+	}
+	return e, nil
+}
+
+// export is the whole of the AWS half.
+func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Chain, error) {
+	e, err := ch.exportChain(ctx, o)
+	if err != nil || ch.iss.IsZero() {
+		return e, err
+	}
+	if ch.there {
+		if err := ch.readKeys(ctx); err != nil {
+			return nil, err
+		}
+	} else if o.jwksFile != "" {
+		body, err := os.ReadFile(o.jwksFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", plan.SigningKey, err)
+		}
+		if ch.set, err = keys.ParseJWKS(body); err != nil {
+			return nil, fmt.Errorf("%s: reading %s: %w", plan.SigningKey, o.jwksFile, err)
+		}
+	}
+	if ch.set.Len() > 0 {
+		if e.Documents, err = discovery.Documents(ch.iss, ch.set); err != nil {
+			return nil, err
+		}
+	}
+	if ch.there && o.config == "" {
+		e.Roles, err = ch.rolesInAWS(ctx)
+	} else {
+		e.Roles, err = ch.exportRoles(ctx, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range e.Roles {
+		if r.Shared || owner.Shared(r.Tags) {
+			return nil, advise(fmt.Errorf("%s: role %s is shared with other clusters, whose service accounts its trust policy lets in too: it is not one cluster's to export", plan.Role, r.Name),
+				"leave it out of the --config of this export")
+		}
+	}
+	if o.disown {
+		for i := range e.Roles {
+			e.Roles[i].Tags = maps.Clone(e.Roles[i].Tags)
+			delete(e.Roles[i].Tags, owner.Tag)
+		}
+	}
+	return e, nil
+}
+
+// exportRoles are the roles of the configuration file.
+func (ch *chain) exportRoles(ctx context.Context, o *exportOptions) ([]role.Role, error) {
+	roles, err := ch.wantRoles(ctx, o.accounts)
+	if err != nil {
+		return nil, err
+	}
+	var list []role.Role
+	for _, name := range slices.Sorted(maps.Keys(roles)) {
+		list = append(list, roles[name])
+	}
+	return list, nil
+}
+
+// rolesInAWS are the roles that were made for the cluster, as they are.
+func (ch *chain) rolesInAWS(ctx context.Context) ([]role.Role, error) {
+	if err := ch.connectAWS(ctx); err != nil {
+		return nil, err
+	}
+	names, err := role.Of(ctx, ch.acct.IAM, ch.state.Cluster, ch.state.Provider)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plan.Role, awsCause(err))
+	}
+	there, err := role.Read(ctx, ch.acct.IAM, names)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plan.Role, awsCause(err))
+	}
+	var list []role.Role
+	for _, name := range slices.Sorted(maps.Keys(there)) {
+		if owner.Owns(there[name].Tags, ch.state.Cluster) {
+			list = append(list, there[name])
+		}
+	}
+	return list, nil
+}
+
+// manifests are the Kubernetes half, as a stream of YAML.
+func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error) {
+	if ch.iss.IsZero() {
+		return nil, usagef("--private-bucket needs the --issuer-url at which CloudFront serves its documents")
+	}
+	if ch.state.Image == "" {
+		return nil, usagef("--image is needed: the container image with the webhook, in a registry (see setup image)")
+	}
+	head := fmt.Sprintf("# The Kubernetes half of cluster %s; setup export terraform writes the AWS half.\n"+
+		"# The API server needs these flags (see setup apiserver):\n#   --service-account-issuer=%s\n#   --service-account-jwks-uri=%s\n",
+		ch.state.Cluster, ch.iss, ch.iss.JWKS())
+	var objects []*unstructured.Unstructured
+	if ch.state.Emulator == "true" {
+		if ch.state.Endpoint == "" {
+			ch.state.Endpoint = fmt.Sprintf("http://%s.%s.svc:%d", deploy.EmulatorName, deploy.Namespace, deploy.EmulatorPort)
+			head += "# Pods reach the emulator by its name. SDKs find its S3 only with path-style addresses then; where that\n" +
+				"# matters, give its Service's cluster IP: --pod-endpoint-url http://IP:" + fmt.Sprint(deploy.EmulatorPort) + "\n"
+		}
+		params := deploy.EmulatorParams{Image: ch.state.Image, ExtraArgs: []string{"--account=" + ch.state.Account}}
+		if ch.c != nil {
+			if node, ok := ch.c.StateNode(); ok {
+				params.Path, params.Node = cluster.StateDir, node.Name
+			}
+		}
+		emulator, err := deploy.Emulator(params)
+		if err != nil {
+			return nil, err
+		}
+		objects = emulator
+	}
+	webhook, err := ch.webhookObjects()
+	if err != nil {
+		return nil, err
+	}
+	record, err := ch.state.Object()
+	if err != nil {
+		return nil, err
+	}
+	last := len(webhook) - 1
+	objects = slices.Concat(webhook[:1], []*unstructured.Unstructured{record}, objects[min(1, len(objects)):], webhook[1:last])
+	accounts, err := ch.serviceAccountObjects(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	// From the moment that it is there pods are refused until the webhook
+	// answers.
+	objects = append(append(objects, accounts...), webhook[last])
+
+	var b strings.Builder
+	b.WriteString(head)
+	for _, object := range objects {
+		text, err := yaml.Marshal(object.Object)
+		if err != nil {
+			return nil, err
+		}
+		b.WriteString("---\n")
+		b.Write(text)
+	}
+	return []byte(b.String()), nil
+}
+
+// serviceAccountObjects are the annotated service accounts of the configuration
+// file.
+func (ch *chain) serviceAccountObjects(ctx context.Context, o *exportOptions) ([]*unstructured.Unstructured, error) {
+	roles, err := ch.wantRoles(ctx, o.accounts)
+	if err != nil {
+		return nil, err
+	}
+	var objects []*unstructured.Unstructured
+	for _, sa := range o.accounts {
+		if sa.RoleOnly {
+			continue
+		}
+		arn := sa.AttachRoleARN
+		if arn == "" {
+			arn = roles[ch.roleName(&sa)].ARN
+		}
+		annotations := maps.Clone(sa.Metadata.Annotations)
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[irsa.DefaultPrefix.RoleARN()] = arn
+		labels := maps.Clone(sa.Metadata.Labels)
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		// setup shows it, and takes nothing away that it has not added.
+		labels[cluster.ServiceAccountLabel] = cluster.Annotated
+		object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ServiceAccount"}}
+		object.SetNamespace(sa.Metadata.Namespace)
+		object.SetName(sa.Metadata.Name)
+		object.SetAnnotations(annotations)
+		object.SetLabels(labels)
+		objects = append(objects, object)
+	}
+	return objects, nil
+}
