@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,10 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -318,6 +322,70 @@ func (p pod) tryExec(ctx context.Context, stdin string, args ...string) (result,
 		r.code, err = exit.Code, nil
 	}
 	return r, err
+}
+
+// dynamic is how to reach objects of this one's kind and namespace.
+func (k *kube) dynamic(t testing.TB, o *unstructured.Unstructured) dynamic.ResourceInterface {
+	t.Helper()
+	c, err := dynamic.NewForConfig(k.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plural, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
+	if ns := o.GetNamespace(); ns != "" {
+		return c.Resource(plural).Namespace(ns)
+	}
+	return c.Resource(plural)
+}
+
+// apply does what `kubectl apply --server-side` does.
+func (k *kube) apply(t testing.TB, objects ...*unstructured.Unstructured) {
+	t.Helper()
+	for _, o := range objects {
+		if _, err := k.dynamic(t, o).Apply(suite, o.GetName(), o, metav1.ApplyOptions{FieldManager: "e2e", Force: true}); err != nil {
+			t.Fatalf("applying %s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+	}
+}
+
+// remove deletes objects, the last one first, and waits until they are gone.
+func (k *kube) remove(t testing.TB, objects ...*unstructured.Unstructured) {
+	t.Helper()
+	for _, o := range slices.Backward(objects) {
+		if err := k.dynamic(t, o).Delete(suite, o.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			t.Fatalf("deleting %s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+	}
+	for _, o := range objects {
+		poll(t, 2*time.Minute, "waiting for the end of "+o.GetKind()+" "+o.GetName(), func(ctx context.Context) error {
+			_, err := k.dynamic(t, o).Get(ctx, o.GetName(), metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return cmp.Or(err, errors.New("still there"))
+		})
+	}
+}
+
+// available waits until a Deployment runs as it is specified now, and no pod of a former specification is left: a
+// webhook that is being ended goes on answering for some seconds.
+func (k *kube) available(t testing.TB, namespace, name string, within time.Duration) {
+	t.Helper()
+	poll(t, within, "waiting for Deployment "+namespace+"/"+name, func(ctx context.Context) error {
+		d, err := k.client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		s, want := d.Status, *d.Spec.Replicas
+		if s.ObservedGeneration != d.Generation || s.UpdatedReplicas != want || s.AvailableReplicas != want || s.Replicas != want {
+			return fmt.Errorf("%d of %d replicas are available, %d up to date, %d in all", s.AvailableReplicas, want, s.UpdatedReplicas, s.Replicas)
+		}
+		list, err := k.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
+		if err == nil && len(list.Items) != int(want) {
+			err = fmt.Errorf("%d pods, want %d", len(list.Items), want)
+		}
+		return err
+	})
 }
 
 // nodeNamed is a node of the cluster; "" is the first.

@@ -22,11 +22,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -179,69 +177,6 @@ func (w *webhookStory) explain(t *testing.T) {
 kubectl get pods -A -o wide; kubectl get events -A --sort-by=.lastTimestamp | tail -30
 for p in $(kubectl get pods -n openirsa-system -o name); do echo "== $p"; kubectl logs -n openirsa-system "$p" --tail=60; done`)
 	t.Logf("the cluster after the failure (%v):\n%s", err, out)
-}
-
-func (w *webhookStory) dynamic(t testing.TB, o *unstructured.Unstructured) dynamic.ResourceInterface {
-	t.Helper()
-	c, err := dynamic.NewForConfig(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plural, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
-	if ns := o.GetNamespace(); ns != "" {
-		return c.Resource(plural).Namespace(ns)
-	}
-	return c.Resource(plural)
-}
-
-// apply does what `kubectl apply --server-side` does.
-func (w *webhookStory) apply(t testing.TB, objects ...*unstructured.Unstructured) {
-	t.Helper()
-	for _, o := range objects {
-		if _, err := w.dynamic(t, o).Apply(suite, o.GetName(), o, metav1.ApplyOptions{FieldManager: "e2e", Force: true}); err != nil {
-			t.Fatalf("applying %s %s: %v", o.GetKind(), o.GetName(), err)
-		}
-	}
-}
-
-// remove deletes objects, the last one first, and waits until they are gone.
-func (w *webhookStory) remove(t testing.TB, objects ...*unstructured.Unstructured) {
-	t.Helper()
-	for _, o := range slices.Backward(objects) {
-		if err := w.dynamic(t, o).Delete(suite, o.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			t.Fatalf("deleting %s %s: %v", o.GetKind(), o.GetName(), err)
-		}
-	}
-	for _, o := range objects {
-		poll(t, 2*time.Minute, "waiting for the end of "+o.GetKind()+" "+o.GetName(), func(ctx context.Context) error {
-			_, err := w.dynamic(t, o).Get(ctx, o.GetName(), metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				return nil
-			}
-			return cmp.Or(err, errors.New("still there"))
-		})
-	}
-}
-
-// available waits until a Deployment runs as it is specified now, and no pod of a former specification is left: a
-// webhook that is being ended goes on answering for some seconds.
-func (w *webhookStory) available(t testing.TB, namespace, name string, within time.Duration) {
-	t.Helper()
-	poll(t, within, "waiting for Deployment "+namespace+"/"+name, func(ctx context.Context) error {
-		d, err := w.client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		s, want := d.Status, *d.Spec.Replicas
-		if s.ObservedGeneration != d.Generation || s.UpdatedReplicas != want || s.AvailableReplicas != want || s.Replicas != want {
-			return fmt.Errorf("%d of %d replicas are available, %d up to date, %d in all", s.AvailableReplicas, want, s.UpdatedReplicas, s.Replicas)
-		}
-		list, err := w.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
-		if err == nil && len(list.Items) != int(want) {
-			err = fmt.Errorf("%d pods, want %d", len(list.Items), want)
-		}
-		return err
-	})
 }
 
 // caBundle is what the API server verifies a webhook by.

@@ -55,6 +55,52 @@ type load struct {
 	failures []failure
 }
 
+// runFetch gets a document fifty times a second, on new and on kept connections in turn, and reports as load does, as
+// "get/new" and "get/kept". An answer that is not the first one's body is a failure.
+func runFetch(ctx context.Context, host, url string, stdout io.Writer) error {
+	l := &load{total: map[string]*tally{}, kids: map[string]*uses{}}
+	clients := []*http.Client{
+		{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second},
+		{Transport: &http.Transport{MaxIdleConnsPerHost: 4}, Timeout: 5 * time.Second},
+	}
+	get := func(c *http.Client) ([]byte, error) {
+		req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+		if err != nil {
+			return nil, err
+		}
+		req.Host = host
+		resp, err := c.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		if err == nil && resp.StatusCode != http.StatusOK {
+			err = &statusError{resp.StatusCode, fmt.Sprintf("GET %s of %s: %s: %s", url, host, resp.Status, bytes.TrimSpace(b))}
+		}
+		return b, err
+	}
+	first, err := get(clients[0])
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		every(ctx, time.Second/50, func(i int) {
+			wg.Go(func() {
+				b, err := get(clients[i%2])
+				if err == nil && !bytes.Equal(b, first) {
+					err = &statusError{http.StatusOK, fmt.Sprintf("GET %s of %s: other documents: %s", url, host, b)}
+				}
+				l.count(ctx, []string{"get/new", "get/kept"}[i%2], url, minted{}, err)
+			})
+		})
+	})
+	every(ctx, time.Second, func(int) { l.say(stdout) })
+	wg.Wait()
+	return nil
+}
+
 // report is one line: sums since the start, but for Second and Failures.
 type report struct {
 	At time.Time `json:"at"`
@@ -162,13 +208,15 @@ func runLoad(ctx context.Context, args []string, stdout io.Writer) error {
 			every(ctx, time.Second/time.Duration(l.apiRate), func(i int) { wg.Go(func() { l.ask(ctx, server, kinds[i%len(kinds)]) }) })
 		})
 	}
-	every(ctx, time.Second, func(int) {
-		if line, err := json.Marshal(l.report()); err == nil {
-			fmt.Fprintf(stdout, "%s\n", line)
-		}
-	})
+	every(ctx, time.Second, func(int) { l.say(stdout) })
 	wg.Wait()
 	return nil
+}
+
+func (l *load) say(stdout io.Writer) {
+	if line, err := json.Marshal(l.report()); err == nil {
+		fmt.Fprintf(stdout, "%s\n", line)
+	}
 }
 
 var kinds = []string{"pod", "fresh", "old"}
@@ -309,7 +357,7 @@ func (l *load) count(ctx context.Context, kind, server string, m minted, err err
 		return
 	case away(err):
 		t.Away++
-		if where != "sts" {
+		if where == "api" || kind == "mint" {
 			return // an API server that restarts
 		}
 	default:

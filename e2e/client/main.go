@@ -9,6 +9,7 @@
 //	client whoami                 asks the API server whose token Kubernetes gave the pod: the user's name
 //	client environ                the AWS_ variables, without secrets
 //	client load ROLE_ARN          tokens of all kinds to STS and the API servers without pause (load.go), until it is ended
+//	client fetch HOST URL         GETs of URL as of HOST without pause (load.go), until it is ended
 //	client watch                  GetCallerIdentity every half second until it is ended: "ok ARN" or "error ..."
 //	client sleep                  nothing, until it is ended
 //
@@ -45,6 +46,9 @@ func main() {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
 	if len(args) > 0 && args[0] == "load" {
 		return runLoad(ctx, args[1:], stdout)
+	}
+	if len(args) == 3 && args[0] == "fetch" {
+		return runFetch(ctx, args[1], args[2], stdout)
 	}
 	verb, arg := "", ""
 	switch len(args) {
@@ -124,7 +128,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 		fmt.Fprintln(stdout, *out.AssumedRoleUser.Arn)
 		return nil
 	}
-	return errors.New("usage: client identity|groups|get s3://BUCKET/KEY|assume ROLE_ARN|claims [FILE]|whoami|environ|load ROLE_ARN|watch|sleep")
+	return errors.New("usage: client identity|groups|get s3://BUCKET/KEY|assume ROLE_ARN|claims [FILE]|whoami|environ|load ROLE_ARN|fetch HOST URL|watch|sleep")
 }
 
 // claims prints the first two parts of a token. The third one makes it a credential and stays where it is.
