@@ -80,6 +80,7 @@ is broken.`,
 type doctorReport struct {
 	Cluster  string           `json:"cluster"`
 	Issuer   string           `json:"issuer,omitempty"`
+	Change   *change          `json:"change,omitempty"` // under way
 	Healthy  bool             `json:"healthy"`
 	Broken   *doctor.Finding  `json:"broken"` // the first broken link
 	Accounts []examinedReport `json:"serviceAccounts"`
@@ -109,6 +110,9 @@ func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 		return err
 	}
 	report := doctorReport{Cluster: ch.c.Name, Healthy: true}
+	if report.Change, err = ch.change(); err != nil {
+		return err
+	}
 	seen := map[doctor.Finding]bool{}
 	for _, target := range targets {
 		facts := e.facts
@@ -153,6 +157,9 @@ func (a *app) printDoctor(r doctorReport) error {
 		return printJSON(a.out, r)
 	}
 	fmt.Fprintf(a.out, "cluster %s, issuer %s\n", r.Cluster, orDefault(r.Issuer, "none"))
+	if r.Change != nil {
+		fmt.Fprintln(a.out, r.Change)
+	}
 	for _, examined := range r.Accounts {
 		if examined.ServiceAccount != "" {
 			fmt.Fprintf(a.out, "\nservice account %s\n", examined.ServiceAccount)

@@ -58,6 +58,9 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 	if err := ch.c.Check(ctx, cluster.InstallRights()...); err != nil {
 		return clusterAdvice(err)
 	}
+	if err := ch.noChange(); err != nil {
+		return err
+	}
 	d := &downRun{downOptions: o, chain: ch, report: a.newReport(orDefault(ch.state.Cluster, ch.c.Name), o.dryRun)}
 	links := []func(context.Context) error{d.rest} // what a run that was stopped may have left
 	if ch.there {

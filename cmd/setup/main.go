@@ -111,6 +111,7 @@ role's trust policy decide.
   setup status                              each link: what is there
   setup doctor                              the first broken link, and the command that mends it
   setup keys rotate                         replace the signing keys, without one failed token
+  setup issuer migrate --to BUCKET          move to another issuer, without one failed token
   setup down                                remove it all
   setup demo                                see it work, with no cluster and no AWS account
 
@@ -129,7 +130,7 @@ func (a *app) command() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.kindConfigCommand(), a.exportCommand(), a.imageCommand(), a.demoCommand())
+	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.issuerCommand(), a.kindConfigCommand(), a.exportCommand(), a.imageCommand(), a.demoCommand())
 	a.prepare(root)
 	return root
 }

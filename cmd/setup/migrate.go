@@ -1,7 +1,24 @@
 package main
 
-// migrationRecord is what is recorded of an issuer migration: the places of
-// the documents, and the providers.
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/role"
+)
+
+// migrationRecord is what is recorded of an issuer migration.
 type migrationRecord struct {
 	From chainPlace `json:"from"`
 	To   chainPlace `json:"to"`
@@ -10,21 +27,348 @@ type migrationRecord struct {
 // chainPlace is where an issuer's documents are, and who trusts it: the part of
 // the state that a migration replaces.
 type chainPlace struct {
-	Issuer      string `json:"issuer"`
-	Provider    string `json:"provider"`
-	Bucket      string `json:"bucket,omitempty"`
-	Prefix      string `json:"prefix,omitempty"`
-	Region      string `json:"region,omitempty"`
-	BucketOwned string `json:"bucketOwned,omitempty"`
+	Issuer        string `json:"issuer"`
+	Provider      string `json:"provider"`
+	Bucket        string `json:"bucket,omitempty"`
+	Prefix        string `json:"prefix,omitempty"`
+	BucketOwned   string `json:"bucketOwned,omitempty"`
+	PrivateBucket string `json:"privateBucket,omitempty"`
+	Distribution  string `json:"distribution,omitempty"`
+}
+
+func placeOf(s cluster.State) chainPlace {
+	return chainPlace{s.Issuer, s.Provider, s.Bucket, s.Prefix, s.BucketOwned, s.PrivateBucket, s.Distribution}
+}
+
+// in is the state of a chain that is at the place.
+func (p chainPlace) in(s cluster.State) cluster.State {
+	s.Issuer, s.Provider, s.Bucket, s.Prefix = p.Issuer, p.Provider, p.Bucket, p.Prefix
+	s.BucketOwned, s.PrivateBucket, s.Distribution = p.BucketOwned, p.PrivateBucket, p.Distribution
+	return s
 }
 
 // to is the flag --to with which the migration was begun.
 func (m *migrationRecord) to() string {
-	if m.To.Bucket == "" {
+	switch {
+	case m.To.Bucket == "":
 		return m.To.Issuer
-	}
-	if m.To.Prefix == "" {
+	case m.To.Prefix == "":
 		return m.To.Bucket
 	}
 	return m.To.Bucket + "/" + m.To.Prefix
+}
+
+func (a *app) issuerCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "issuer",
+		Short: "Move the cluster to another issuer",
+		Long:  "Link 3 of the chain: the public URL in every token.",
+	}
+	c.AddCommand(a.migrateCommand())
+	return c
+}
+
+func (a *app) migrateCommand() *cobra.Command {
+	var o stagedOptions
+	var to string
+	c := &cobra.Command{
+		Use:   "migrate",
+		Short: "Give the cluster another issuer, without one failed token",
+		Long: `Move the documents to another bucket or URL, which is then the issuer of the
+cluster's tokens. At no moment does a valid token fail, at the API servers or at
+AWS:
+
+  prepare      the documents are published at the new issuer and read back, the
+               new provider is made, the trust policies of the cluster's roles
+               let in tokens of both, and every API server accepts both
+  wait-caches  until AWS knows of it everywhere (--cache-wait)
+  sign         every API server issues tokens as the new issuer
+  wait-tokens  until no live token is of the old one: kubelet renews those of
+               pods; for tokens that nobody can see, --token-lifetime
+  prune        the API servers refuse the old issuer, the trust policies let in
+               the new one alone, the old provider and documents are removed
+
+The command goes on by itself and waits where it must; stopped at any point, run
+it again. The stage is recorded in the cluster: 'status' shows it. Until the
+stage prune --rollback goes back, as carefully.
+
+Whether the trust policy of every role has room for both is looked at before the
+first write. Roles that were not made for this cluster are not changed; as long as
+one trusts the old provider alone, the old one stays. See docs/rotation.md.`,
+		Example: `  setup issuer migrate --to my-bucket/clusters/prod --dry-run
+  setup issuer migrate --to my-bucket/clusters/prod
+  setup issuer migrate --to https://oidc.example.com/prod
+  setup issuer migrate --to my-bucket/clusters/prod --rollback`,
+		RunE: func(c *cobra.Command, _ []string) error { return a.migrate(c.Context(), o, to) },
+	}
+	a.clusterFlags(c)
+	a.outputFlag(c, "text", "json")
+	o.flags(c)
+	f := c.Flags()
+	f.StringVar(&to, "to", "", "the new place: BUCKET or BUCKET/PREFIX in S3, or the https URL at which you serve the documents yourself (required to begin)")
+	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
+	return c
+}
+
+func (a *app) migrate(ctx context.Context, o stagedOptions, to string) error {
+	if strings.HasPrefix(to, "http") {
+		if _, err := issuer.Parse(to); err != nil {
+			return usagef("--to: %w", err)
+		}
+	}
+	ch, err := a.connectInstalled(ctx)
+	if err != nil {
+		return err
+	}
+	if err := ch.c.Check(ctx, stagedRights()...); err != nil {
+		return clusterAdvice(err)
+	}
+	c, err := ch.beginChange(ctx, issuerMigration, o)
+	if err != nil {
+		return err
+	}
+	if c.Migration == nil {
+		if to == "" {
+			return usagef(`required flag "to" not set: the bucket or the URL of the new issuer`)
+		}
+		c.Migration = &migrationRecord{From: placeOf(ch.state)}
+		if c.Migration.To, err = ch.migrationTarget(ctx, to); err != nil {
+			return err
+		}
+	} else if to != "" && to != c.Migration.to() {
+		return advise(fmt.Errorf("%s: a migration to %s is under way", plan.Issuer, c.Migration.to()), c.command()+", or with --rollback first")
+	}
+	m := &migration{changeRun: ch.newChangeRun(a, c, o)}
+	m.report.say("from %s\nto   %s", c.Migration.From.Issuer, c.Migration.To.Issuer)
+	return m.finish(m.staged(works{
+		check: m.check, prepare: m.prepare, sign: m.sign, ready: m.ready, prune: m.prune, stale: m.stale,
+	}).run(ctx))
+}
+
+// migrationTarget is the place that --to names.
+func (ch *chain) migrationTarget(ctx context.Context, to string) (chainPlace, error) {
+	var p chainPlace
+	var iss issuer.URL
+	var err error
+	if strings.HasPrefix(to, "https://") {
+		iss, err = issuer.Parse(to)
+	} else {
+		p.Bucket, p.Prefix, _ = strings.Cut(to, "/")
+		p.Prefix = strings.Trim(p.Prefix, "/")
+		iss, err = publish.Issuer(ctx, p.Bucket, p.Prefix, ch.state.Region)
+	}
+	if err != nil {
+		return chainPlace{}, usagef("--to: %w", err)
+	}
+	if iss == ch.iss {
+		return chainPlace{}, advise(fmt.Errorf("%s: %s is the cluster's issuer already", plan.Issuer, iss), "SETUP status")
+	}
+	p.Issuer, p.Provider = iss.String(), iss.ProviderARN(ch.acct.Partition, ch.acct.ID)
+	switch {
+	case p.Bucket == "":
+	case p.Bucket == ch.state.Bucket:
+		p.BucketOwned = ch.state.BucketOwned
+	case ch.state.Emulator == "true":
+		p.BucketOwned = "true" // whatever is in the emulator is ours
+	default:
+		target := *ch
+		target.state = p.in(ch.state)
+		exists, err := target.s3Bucket(nil).Exists(ctx)
+		if err != nil {
+			return chainPlace{}, awsAdvice(fmt.Errorf("%s: %w", plan.Documents, err), ch.acct.ID)
+		}
+		if !exists {
+			p.BucketOwned = "true"
+		}
+	}
+	return p, nil
+}
+
+// migration is one run of `issuer migrate`.
+type migration struct{ changeRun }
+
+// at is the chain with the issuer of one of the two places.
+func (m *migration) at(p chainPlace) (*chain, error) {
+	iss, err := issuer.Parse(p.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("reading the change in ConfigMap %s/openirsa: %w", cluster.Namespace, err)
+	}
+	ch := *m.chain
+	ch.state, ch.iss = p.in(m.state), iss
+	return &ch, nil
+}
+
+// ways are the place that tokens are of when the change is done, and the one
+// that goes.
+func (m *migration) ways(back bool) (stays, goes chainPlace) {
+	if back {
+		return m.c.Migration.From, m.c.Migration.To
+	}
+	return m.c.Migration.To, m.c.Migration.From
+}
+
+// options are those with which the API servers get another issuer: both are
+// ours.
+func (m *migration) options(iss issuer.URL) cluster.IssuerOptions {
+	own := append(strings.Fields(m.state.FormerIssuers), m.c.Migration.From.Issuer, m.c.Migration.To.Issuer)
+	return cluster.IssuerOptions{URL: iss, Own: own, Wait: m.o.wait}
+}
+
+// check refuses what cannot work. The record comes before the first write.
+func (m *migration) check(ctx context.Context) error {
+	if err := m.chain.c.AllReached(ctx); err != nil {
+		return stagedAdvice(fmt.Errorf("%s: %w", plan.Issuer, err))
+	}
+	to := m.c.Migration.To
+	there, ok, err := provider.Get(ctx, m.acct.IAM, to.Provider)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Provider, awsCause(err))
+	}
+	mark, err := m.tags(ctx)
+	if err != nil {
+		return err
+	}
+	if uid := there.Tags[owner.UIDTag]; ok && uid != "" && uid != mark[owner.UIDTag] {
+		return advise(fmt.Errorf("%s: %s was made for another cluster called %q", plan.Provider, there.ARN, there.Tags[owner.ClusterTag]), "choose another --to")
+	}
+	_, others, err := role.Follow(ctx, m.acct.IAM, m.state.Cluster, m.c.Migration.From.Provider, to.Provider)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
+	}
+	for _, name := range others {
+		m.report.note("%s %s was not made for this cluster and trusts %s: let it trust %s too, on the same conditions; until then the old issuer stays", plan.Role, name, m.c.Migration.From.Provider, to.Provider)
+	}
+	if err := m.readKeys(ctx); err != nil {
+		return err
+	}
+	if m.state.Change == "" {
+		return m.save(ctx, m.c)
+	}
+	return nil
+}
+
+func (m *migration) prepare(ctx context.Context) error {
+	to, err := m.at(m.c.Migration.To)
+	if err != nil {
+		return err
+	}
+	mark, err := m.tags(ctx)
+	if err != nil {
+		return err
+	}
+	docs, err := discovery.Documents(to.iss, m.set)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Documents, err)
+	}
+	if err := to.publishDocuments(ctx, m.report, mark, docs, 0); err != nil {
+		return err
+	}
+	want := to.wantProvider(mark)
+	err = m.report.link(ctx, plan.Provider, func() string { return want.ARN }, func(ctx context.Context) ([]plan.Step, error) {
+		return provider.Plan(ctx, m.acct.IAM, want)
+	})
+	if err != nil {
+		return err
+	}
+	err = m.report.link(ctx, plan.Role, func() string { return "trust policies let in tokens of both issuers" }, func(ctx context.Context) ([]plan.Step, error) {
+		steps, _, err := role.Follow(ctx, m.acct.IAM, m.state.Cluster, m.c.Migration.From.Provider, want.ARN)
+		return steps, err
+	})
+	if err != nil {
+		return err
+	}
+	options := m.options(to.iss)
+	options.AcceptOnly = true
+	err = m.report.link(ctx, "API server", func() string { return "accepts both issuers" }, func(ctx context.Context) ([]plan.Step, error) {
+		return m.chain.c.SetIssuer(ctx, options)
+	})
+	return stagedAdvice(err)
+}
+
+// sign records the issuer first: another command that runs meanwhile works
+// towards the same.
+func (m *migration) sign(ctx context.Context, back bool) error {
+	stays, goes := m.ways(back)
+	now, err := m.at(stays)
+	if err != nil {
+		return err
+	}
+	m.chain.state, m.chain.iss = now.state, now.iss
+	m.state.FormerIssuers = strings.Join(union(strings.Fields(m.state.FormerIssuers), []string{goes.Issuer}), " ")
+	if err := m.save(ctx, m.c); err != nil {
+		return err
+	}
+	err = m.report.link(ctx, "API server", func() string { return "--service-account-issuer=" + stays.Issuer }, func(ctx context.Context) ([]plan.Step, error) {
+		return m.chain.c.SetIssuer(ctx, m.options(now.iss))
+	})
+	return stagedAdvice(err)
+}
+
+func (m *migration) stale(ctx context.Context, back bool) (secrets, pods []cluster.Token, err error) {
+	_, goes := m.ways(back)
+	return m.tokens(ctx, func(t cluster.Token) bool { return t.Issuer == goes.Issuer })
+}
+
+// ready refuses while roles of others trust the old provider alone.
+func (m *migration) ready(ctx context.Context) error {
+	stays, goes := m.ways(false)
+	_, others, err := role.Follow(ctx, m.acct.IAM, m.state.Cluster, goes.Provider, stays.Provider)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return advise(fmt.Errorf("%s: %s would not be assumed any more: not made for this cluster, and trusting %s alone", plan.Role, strings.Join(others, ", "), goes.Provider),
+		"let each trust "+stays.Provider+" too, on the same conditions, or no longer the old one; then run the same command again")
+}
+
+func (m *migration) prune(ctx context.Context, back bool) error {
+	stays, goes := m.ways(back)
+	gone, err := m.at(goes)
+	if err != nil {
+		return err
+	}
+	err = m.report.link(ctx, "API server", func() string { return "refuses " + goes.Issuer }, func(ctx context.Context) ([]plan.Step, error) {
+		return m.chain.c.DropIssuer(ctx, m.options(gone.iss))
+	})
+	if err != nil {
+		return stagedAdvice(err)
+	}
+	err = m.report.link(ctx, plan.Role, func() string { return "trust policies let in tokens of " + stays.Issuer + " alone" }, func(ctx context.Context) ([]plan.Step, error) {
+		return role.Forget(ctx, m.acct.IAM, m.state.Cluster, goes.Provider)
+	})
+	if err != nil {
+		return err
+	}
+	err = m.report.link(ctx, plan.Provider, func() string { return goes.Provider }, func(ctx context.Context) ([]plan.Step, error) {
+		return provider.Delete(ctx, m.acct.IAM, goes.Provider)
+	})
+	if err != nil {
+		return err
+	}
+	if goes.Bucket != "" {
+		err = m.report.link(ctx, plan.Documents, func() string { return "s3://" + strings.TrimSuffix(goes.Bucket+"/"+goes.Prefix, "/") }, func(ctx context.Context) ([]plan.Step, error) {
+			return gone.s3Bucket(nil).Delete(ctx, discovery.Paths)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	former := slices.DeleteFunc(strings.Fields(m.state.FormerIssuers), func(iss string) bool { return iss == goes.Issuer || iss == stays.Issuer })
+	m.state.FormerIssuers = strings.Join(former, " ")
+	return nil
+}
+
+// migrating is the other place of a migration that is under way: roles that are
+// made meanwhile trust both.
+func (ch *chain) migrating() (chainPlace, bool) {
+	c, err := ch.change()
+	if err != nil || c == nil || c.Migration == nil {
+		return chainPlace{}, false
+	}
+	if c.Migration.From.Issuer == ch.state.Issuer {
+		return c.Migration.To, true
+	}
+	return c.Migration.From, true
 }

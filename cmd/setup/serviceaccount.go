@@ -18,6 +18,7 @@ import (
 
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -339,10 +340,20 @@ func (ch *chain) keepSubjects(want *role.Role, there role.Role, others []cluster
 // trustPolicy is this cluster's part of a role's trust policy. Whether it is too
 // long for IAM is seen when it is joined with the other clusters' parts.
 func (ch *chain) trustPolicy(subjects []string, pattern string) ([]byte, error) {
-	document, err := trust.Policy{
+	policy := trust.Policy{
 		Providers: []trust.Provider{{ARN: ch.state.Provider, Issuer: ch.iss, Audience: irsa.Audience, Subjects: subjects, Pattern: pattern}},
 		Limit:     trust.MaxSizeQuota,
-	}.Document()
+	}
+	if other, ok := ch.migrating(); ok {
+		iss, err := issuer.Parse(other.Issuer)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", plan.Role, err)
+		}
+		also := policy.Providers[0]
+		also.ARN, also.Issuer = other.Provider, iss
+		policy.Providers = append(policy.Providers, also)
+	}
+	document, err := policy.Document()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", plan.Role, err)
 	}
@@ -350,7 +361,12 @@ func (ch *chain) trustPolicy(subjects []string, pattern string) ([]byte, error) 
 }
 
 // providers are the ARNs of the providers by which roles may trust this cluster.
-func (ch *chain) providers() []string { return []string{ch.state.Provider} }
+func (ch *chain) providers() []string {
+	if other, ok := ch.migrating(); ok {
+		return []string{ch.state.Provider, other.Provider}
+	}
+	return []string{ch.state.Provider}
+}
 
 // roleAdvice adds the next command to what was wrong with a role.
 func roleAdvice(err error) error {

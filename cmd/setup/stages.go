@@ -205,6 +205,9 @@ type works struct {
 	prepare func(context.Context) error
 	// sign has tokens be of the new, or on the way back of the old.
 	sign func(ctx context.Context, back bool) error
+	// ready refuses to remove the old while something else than a token still
+	// needs it. Nil: nothing does.
+	ready func(context.Context) error
 	// prune removes the old, or on the way back the new.
 	prune func(ctx context.Context, back bool) error
 	// stale are the live tokens that need what prune is to remove: those in
@@ -326,6 +329,11 @@ func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) 
 	}
 	if !s.c.Signing.IsZero() {
 		if waited, err := s.waitTokens(ctx); !waited || err != nil {
+			return false, err
+		}
+	}
+	if s.ready != nil && !s.c.Rollback {
+		if err := s.ready(ctx); err != nil {
 			return false, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,6 +44,7 @@ type status struct {
 	Account  string        `json:"account"`
 	Emulator bool          `json:"emulator"`
 	Healthy  bool          `json:"healthy"`
+	Change   *change       `json:"change,omitempty"` // under way
 	Links    []linkStatus  `json:"links"`
 	Accounts []roleAccount `json:"iamServiceAccounts"`
 }
@@ -68,6 +70,9 @@ func (a *app) status(ctx context.Context) error {
 		return err
 	}
 	s := status{Cluster: ch.state.Cluster, Issuer: ch.iss.String(), Account: ch.state.Account, Emulator: ch.state.Emulator == "true", Healthy: true, Accounts: []roleAccount{}}
+	if s.Change, err = ch.change(); err != nil {
+		return err
+	}
 	add := func(link, object string, err error) {
 		l := linkStatus{Link: link, OK: err == nil, Object: object}
 		if err != nil {
@@ -128,6 +133,9 @@ func (a *app) printStatus(s status) error {
 		where = "emulator in the cluster, account " + s.Account
 	}
 	fmt.Fprintf(a.out, "cluster %s, issuer %s, %s\n", s.Cluster, s.Issuer, where)
+	if s.Change != nil {
+		fmt.Fprintf(a.out, "%s (%s)\n", s.Change, strings.ReplaceAll(s.Change.command(), "SETUP", a.name))
+	}
 	line := func(link string, ok bool, object, err string) {
 		word := "ok"
 		if !ok {

@@ -329,6 +329,53 @@ func otherIssuer(servers []NodeFlags, opts IssuerOptions) error {
 	return nil
 }
 
+// DropIssuer has the API servers refuse tokens of opts.URL, which must sign
+// none any more. Whatever audience a token has is accepted as before.
+func (c *Cluster) DropIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
+	servers, err := c.readAPIServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	drop := func(have Flags) Flags {
+		if !slices.Contains(have.Issuers, opts.URL.String()) {
+			return have
+		}
+		want := have
+		want.APIAudiences = have.audiences()
+		want.Issuers = slices.DeleteFunc(slices.Clone(have.Issuers), func(iss string) bool { return iss == opts.URL.String() })
+		return want
+	}
+	var steps []plan.Step
+	for _, s := range servers {
+		if len(s.Flags.Issuers) > 0 && s.Flags.Issuers[0] == opts.URL.String() {
+			return nil, fmt.Errorf("the API server on node %s still issues tokens as %s", s.Name, opts.URL)
+		}
+		if !slices.Contains(s.Flags.Issuers, opts.URL.String()) && s.has(s.Flags) {
+			continue
+		}
+		steps = append(steps, s.step("API server on node "+s.Name+": refuse the issuer", s.Flags, drop, opts.wait()))
+	}
+	return steps, nil
+}
+
+// AllReached fails unless every API server of the cluster is on a node on
+// which commands can be run: the error is an [*OthersError], or wraps
+// [ErrNoNodeAccess] where there is no such node at all.
+func (c *Cluster) AllReached(ctx context.Context) error {
+	if len(controlPlanes(c.nodes)) == 0 {
+		return fmt.Errorf("%w: cluster %s", ErrNoNodeAccess, c.Name)
+	}
+	others, err := c.unreached(ctx)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	e := &OthersError{Lack: "cannot be reached"}
+	for _, o := range others {
+		e.Nodes = append(e.Nodes, o.Node)
+	}
+	return e
+}
+
 // step changes one API server. Before is what it will have when the step runs.
 func (s *podOnNode) step(summary string, before Flags, want func(Flags) Flags, wait time.Duration) plan.Step {
 	return plan.Step{

@@ -361,9 +361,12 @@ func (k NodeKeys) rotatable(ctx context.Context, n Node) (KeyFlags, error) {
 // BeginRotation checks that the keys of all control-plane nodes can be
 // replaced, and adds those that the rotation does not know yet to its Nodes.
 // The old keys are those that go, sorted by id. It changes nothing in the
-// cluster. The error wraps [ErrNoNodeAccess] or [ErrExternalSigner] where that is
-// the reason.
+// cluster. The error is that of [Cluster.AllReached], or wraps
+// [ErrExternalSigner], where that is the reason.
 func (c *Cluster) BeginRotation(ctx context.Context, r *Rotation) (old []keys.Public, err error) {
+	if err := c.AllReached(ctx); err != nil {
+		return nil, err
+	}
 	all, err := c.NodeKeys(ctx)
 	if err != nil {
 		return nil, err

@@ -251,3 +251,69 @@ func without(statements []json.RawMessage, arn string) ([]json.RawMessage, error
 	}
 	return left, nil
 }
+
+// Alike is the policy document existing, in which everybody whom it lets in with
+// tokens of one provider is let in with tokens of another one as well, on the
+// same conditions: what is asked of claims of the one is asked of those of the
+// other. Statements that let in tokens of the other provider are replaced. The
+// result may be longer than IAM allows; see [CheckSize].
+func Alike(existing []byte, one, another string) ([]byte, error) {
+	doc, err := parse(existing)
+	if err != nil {
+		return nil, err
+	}
+	if doc.Statement, err = without(doc.Statement, another); err != nil {
+		return nil, err
+	}
+	var all []json.RawMessage
+	for _, s := range doc.Statement {
+		all = append(all, s)
+		if !allows(s, one) {
+			continue
+		}
+		s, err := alike(s, one, another)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	doc.Statement = all
+	return doc.marshal()
+}
+
+// alike is a statement for another provider alone.
+func alike(statement json.RawMessage, one, another string) (json.RawMessage, error) {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(statement, &all); err != nil {
+		return nil, fmt.Errorf("reading a trust policy: %w", err)
+	}
+	delete(all, "Sid") // unique in a document
+	var err error
+	if all["Principal"], err = marshal(map[string]string{"Federated": another}); err != nil {
+		return nil, err
+	}
+	if all["Condition"] == nil {
+		return marshal(all)
+	}
+	var conditions map[string]map[string]json.RawMessage
+	if err := json.Unmarshal(all["Condition"], &conditions); err != nil {
+		return nil, fmt.Errorf("reading a trust policy: %w", err)
+	}
+	_, from, _ := strings.Cut(one, ":oidc-provider/")
+	_, to, _ := strings.Cut(another, ":oidc-provider/")
+	for operator, keys := range conditions {
+		renamed := make(map[string]json.RawMessage, len(keys))
+		for key, values := range keys {
+			// Condition keys are compared without regard to case.
+			if len(key) > len(from) && strings.EqualFold(key[:len(from)], from) && key[len(from)] == ':' {
+				key = to + key[len(from):]
+			}
+			renamed[key] = values
+		}
+		conditions[operator] = renamed
+	}
+	if all["Condition"], err = marshal(conditions); err != nil {
+		return nil, err
+	}
+	return marshal(all)
+}
