@@ -52,7 +52,7 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 		config.WithRetryer(func() aws.Retryer {
 			// Many calls at once are throttled now and then, and IAM takes a
 			// while to be consistent.
-			return retry.AddWithMaxAttempts(retry.NewStandard(), 8)
+			return retry.AddWithErrorCodes(retry.AddWithMaxAttempts(retry.NewStandard(), 8), "ConcurrentModification")
 		}),
 	}
 	if a.region != "" {
@@ -69,7 +69,7 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return nil, fmt.Errorf("loading the AWS configuration: %w", err)
+		return nil, configurationAdvice(err)
 	}
 	if cfg.Region == "" {
 		return nil, advise(errors.New("no AWS region is set"), "SETUP up --region REGION, or set AWS_REGION")
@@ -82,8 +82,7 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return nil, advise(fmt.Errorf("asking AWS who we are (sts:GetCallerIdentity): %w", awsCause(err)),
-			"check your credentials with `aws sts get-caller-identity`, or work without an AWS account: SETUP up --emulator")
+		return nil, a.credentialsAdvice(err)
 	}
 	self, err := arn.Parse(*who.Arn)
 	if err != nil {

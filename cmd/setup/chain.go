@@ -266,7 +266,11 @@ func awsAdvice(err error, account string) error {
 	case errors.Is(err, publish.ErrForeignBucket):
 		return advise(err, "choose another bucket: SETUP up --bucket NAME")
 	case errors.Is(err, publish.ErrWrongRegion):
-		return advise(err, "SETUP up --region with the bucket's region, or another --bucket")
+		region := "with the bucket's region"
+		if e, ok := errors.AsType[*publish.RegionError](err); ok && e.Is != "" {
+			region = e.Is
+		}
+		return advise(err, "SETUP up --region "+region+", or another --bucket")
 	case errors.Is(err, publish.ErrAccountBlock):
 		return advise(err, "aws s3control get-public-access-block --account-id "+account+
 			" shows it; open BlockPublicPolicy and RestrictPublicBuckets there, or serve the documents elsewhere: SETUP up --issuer-url URL")

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
+	"github.com/aws/smithy-go"
+)
+
+// configurationAdvice adds the next command to what was wrong with the shared
+// configuration.
+func configurationAdvice(err error) error {
+	if e, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
+		return advise(fmt.Errorf("there is no AWS profile %q in the shared configuration: %w", e.Profile, err), "aws configure list-profiles shows those that there are; set AWS_PROFILE to one")
+	}
+	return fmt.Errorf("loading the AWS configuration: %w", err)
+}
+
+// credentialsAdvice says in plain words why AWS does not know who we are, with
+// the next command. The SDK finds credentials in many places, each with errors
+// of its own, most of which have no type.
+func (a *app) credentialsAdvice(err error) error {
+	profile, from := a.getenv("AWS_PROFILE"), ""
+	if profile != "" {
+		from = " --profile " + profile
+	}
+	text := err.Error()
+	api, answered := errors.AsType[smithy.APIError](err)
+	process, _ := errors.AsType[*processcreds.ProviderError](err)
+	has := func(codes ...string) bool {
+		for _, code := range codes {
+			if answered && api.ErrorCode() == code {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case strings.Contains(text, "SSO"):
+		return advise(fmt.Errorf("AWS credentials: you are not logged in to SSO: %w", innermost(err)), "aws sso login"+from)
+	case process != nil:
+		return advise(fmt.Errorf("AWS credentials: the credential_process failed: %w", innermost(err)), "run the credential_process of profile "+orDefault(profile, "default")+" by hand")
+	case strings.Contains(text, "AssumeRole") && answered:
+		return advise(fmt.Errorf("AWS credentials: assuming the role of profile %s: %w", orDefault(profile, "default"), awsCause(err)),
+			"aws sts get-caller-identity"+from+"; the role's trust policy must let in the source of profile "+orDefault(profile, "default"))
+	case has("ExpiredToken", "ExpiredTokenException", "RequestExpired"):
+		return advise(fmt.Errorf("AWS credentials: they have expired: %w", awsCause(err)), "get new ones as you got these, for example with aws sso login"+from+"; aws configure list"+from+" shows where they come from")
+	case has("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId"):
+		return advise(fmt.Errorf("AWS credentials: %w", awsCause(err)), "aws configure list"+from+" shows where they come from; a clock that is wrong by minutes has the same effect")
+	case answered:
+		return advise(fmt.Errorf("asking AWS who we are (sts:GetCallerIdentity): %w", awsCause(err)), "aws sts get-caller-identity"+from)
+	case strings.Contains(text, "no EC2 IMDS role found"):
+		return advise(errors.New("no AWS credentials were found: neither in the environment, nor in ~/.aws, nor as the role of this machine"),
+			"aws configure, or set AWS_PROFILE; without an AWS account: SETUP up --emulator")
+	}
+	return advise(fmt.Errorf("asking AWS who we are (sts:GetCallerIdentity): %w", err), "aws sts get-caller-identity"+from+", or without an AWS account: SETUP up --emulator")
+}
+
+// innermost is the error that has begun it all.
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
