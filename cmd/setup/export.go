@@ -36,6 +36,7 @@ type exportOptions struct {
 	adoptSet       bool
 
 	permissions export.Permissions
+	to          string
 }
 
 func (a *app) exportCommand() *cobra.Command {
@@ -190,6 +191,11 @@ inline in a user it is too long. 'iamserviceaccount get' needs no permission.`,
 					return err
 				}
 			}
+			if o.to != "" {
+				if o.permissions.To, err = e.At(c.Context(), o.to); err != nil {
+					return usagef("--to: %w", err)
+				}
+			}
 			body, err := e.Policy(o.permissions)
 			if err != nil {
 				return &usageError{err}
@@ -201,6 +207,7 @@ inline in a user it is too long. 'iamserviceaccount get' needs no permission.`,
 	f := c.Flags()
 	f.StringSliceVar(&o.permissions.Commands, "command", []string{"up", "down", "status", "doctor", "iamserviceaccount"}, "command that the policy is for (repeatable): "+strings.Join(export.Commands(), ", "))
 	f.StringVar(&o.permissions.Boundary, "permissions-boundary", "", "ARN of the permissions boundary that every role must have")
+	f.StringVar(&o.to, "to", "", "for issuer-migrate: its --to, BUCKET[/PREFIX] or the https URL of the new issuer")
 	f.StringArrayVar(&o.permissions.RoleARNs, "role-arn", nil, "ARN of a further role that may be changed, such as one that clusters share (repeatable)")
 	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket is there, and is neither made nor deleted (with --account)")
 	c.RegisterFlagCompletionFunc("command", cobra.FixedCompletions(export.Commands(), cobra.ShellCompDirectiveNoFileComp))

@@ -11,6 +11,7 @@
 package export
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -74,6 +75,27 @@ func (c *Chain) alias() string {
 		return ""
 	}
 	return host
+}
+
+// At is the chain at another place, BUCKET or BUCKET/PREFIX in S3, or the https
+// URL of documents that others serve, without its documents and its roles.
+func (c *Chain) At(ctx context.Context, place string) (*Chain, error) {
+	to := *c
+	to.Documents, to.Roles, to.Bucket = nil, nil, publish.S3{}
+	var err error
+	if strings.HasPrefix(place, "https://") {
+		to.Issuer, err = issuer.Parse(place)
+	} else {
+		bucket, prefix, _ := strings.Cut(place, "/")
+		to.Bucket = publish.S3{Account: c.Account, Partition: c.Partition, Region: c.Region, Tags: c.Bucket.Tags,
+			Bucket: bucket, Prefix: strings.Trim(prefix, "/"), Owned: c.Bucket.Owned || bucket != c.Bucket.Bucket}
+		to.Issuer, err = publish.Issuer(ctx, bucket, to.Bucket.Prefix, c.Region)
+	}
+	if err != nil {
+		return nil, err
+	}
+	to.Provider.Issuer, to.Provider.ARN = to.Issuer, to.Issuer.ProviderARN(c.Partition, c.Account)
+	return &to, nil
 }
 
 // tagsGrow reports whether setup will add a tag that is not known yet: the uid

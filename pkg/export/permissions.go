@@ -19,6 +19,9 @@ type Permissions struct {
 	// cluster's path and those of the chain, such as roles that several
 	// clusters share. "*" and "?" are wildcards.
 	RoleARNs []string
+	// To is the chain at the issuer to which "issuer-migrate" goes, and from
+	// which it may go back. Only its place matters.
+	To *Chain
 	// Boundary, if set, is the ARN of a permissions boundary that every role
 	// must have which is made or changed. Who has the policy can then give to
 	// pods no more than the boundary allows; without it, they can make
@@ -128,9 +131,23 @@ var commands = []command{
 	{"iamserviceaccount", func(*Chain) actions { return together(makeRoles, deleteRoles) }},
 	{"iamserviceaccount-create", func(*Chain) actions { return makeRoles }},
 	{"iamserviceaccount-delete", func(*Chain) actions { return deleteRoles }},
+	{"keys-rotate", func(c *Chain) actions {
+		if c.Bucket.Owned {
+			return together(c.repairBucket(), actions{theBucket: {"s3:GetBucketTagging", "s3:PutBucketTagging"}})
+		}
+		return c.repairBucket()
+	}},
+	{migrate, func(c *Chain) actions {
+		return together(readRoles, deleteProvider, c.emptyBucket(), actions{
+			theAccount: {"iam:ListRoles", "iam:GetAccountSummary"}, theRoles: {"iam:UpdateAssumeRolePolicy"},
+		})
+	}},
 	{"issuer-publish", func(c *Chain) actions { return c.repairBucket() }},
 	{"issuer-publish-documents-only", func(*Chain) actions { return writeDocuments }},
 }
+
+// migrate is the command that works at two places.
+const migrate = "issuer-migrate"
 
 // Commands are the names of commands of which [Chain.Policy] knows.
 func Commands() []string {
@@ -162,28 +179,37 @@ func (c *Chain) Policy(p Permissions) ([]byte, error) {
 		}
 		needs = together(needs, commands[i].needs(c))
 	}
-	if c.Bucket.Bucket == "" {
-		delete(needs, theBucket)
-		delete(needs, theDocuments)
-	}
 	document := struct {
 		Version   string
 		Statement []statement
-	}{Version: "2012-10-17", Statement: []statement{}}
+	}{"2012-10-17", c.statements(needs, p, "")}
+	if slices.Contains(p.Commands, migrate) {
+		if p.To == nil {
+			return nil, fmt.Errorf("command %q: where to is not said", migrate)
+		}
+		there := together(p.To.makeBucket(), p.To.emptyBucket(), makeProvider, deleteProvider)
+		document.Statement = append(document.Statement, p.To.statements(there, p, "To")...)
+	}
+	return json.MarshalIndent(document, "", "  ")
+}
+
+// statements allow what is needed. Their names end as told.
+func (c *Chain) statements(needs actions, p Permissions, ending string) []statement {
+	var list []statement
 	for _, on := range []what{theBucket, theDocuments, theProvider, theAccount, anyRole, thePolicies, makingRoles, attaching, theRoles} {
 		names := needs[on]
 		if p.Boundary != "" { // it holds for as long as nobody takes it off
 			names = slices.DeleteFunc(slices.Clone(names), func(a string) bool { return a == "iam:DeleteRolePermissionsBoundary" })
 		}
-		if len(names) == 0 {
+		if len(names) == 0 || (on == theBucket || on == theDocuments) && c.Bucket.Bucket == "" {
 			continue
 		}
 		slices.Sort(names)
-		document.Statement = append(document.Statement, statement{
-			Sid: string(on), Effect: "Allow", Action: slices.Compact(names), Resource: c.resources(on, p), Condition: c.condition(on, p),
+		list = append(list, statement{
+			Sid: string(on) + ending, Effect: "Allow", Action: slices.Compact(names), Resource: c.resources(on, p), Condition: c.condition(on, p),
 		})
 	}
-	return json.MarshalIndent(document, "", "  ")
+	return list
 }
 
 func (c *Chain) resources(on what, p Permissions) []string {

@@ -20,6 +20,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/export"
 	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
@@ -34,6 +35,7 @@ type world struct {
 	ctx   context.Context
 	aws   *emulatortest.AWS
 	chain *export.Chain
+	to    *export.Chain // where a migration goes
 	root  caller
 	user  caller // whose permissions are the policy
 }
@@ -48,10 +50,15 @@ type caller struct {
 
 func newWorld(t *testing.T, c *export.Chain) *world {
 	t.Helper()
+	to := place(t, c)
+	set, err := keys.ParseJWKS([]byte(publicKey))
+	check(t, err)
+	to.Documents, err = discovery.Documents(to.Issuer, set)
+	check(t, err)
 	a := emulatortest.Start(t, emulator.Config{Account: c.Account, Partition: c.Partition})
-	w := &world{t: t, ctx: t.Context(), aws: a, chain: c}
+	w := &world{t: t, ctx: t.Context(), aws: a, chain: c, to: to}
 	w.root = caller{w.ctx, iam.NewFromConfig(a.Config()), a.S3(a.Config()), c}
-	_, err := w.root.iam.CreateUser(w.ctx, &iam.CreateUserInput{UserName: new("operator")})
+	_, err = w.root.iam.CreateUser(w.ctx, &iam.CreateUserInput{UserName: new("operator")})
 	check(t, err)
 	key, err := w.root.iam.CreateAccessKey(w.ctx, &iam.CreateAccessKeyInput{UserName: new("operator")})
 	check(t, err)
@@ -134,11 +141,13 @@ func (c caller) removeRoles() error {
 	})
 }
 
-func (c caller) down() error {
+func (c caller) down() error { return errors.Join(c.removeRoles(), c.leave()) }
+
+// leave removes the provider and the documents.
+func (c caller) leave() error {
 	b := c.chain.Bucket
 	b.Client = c.s3
 	return errors.Join(
-		c.removeRoles(),
 		c.converge(func() ([]plan.Step, error) { return provider.Delete(c.ctx, c.iam, c.chain.Provider.ARN) }),
 		c.converge(func() ([]plan.Step, error) { return b.Delete(c.ctx, discovery.Paths) }),
 	)
@@ -327,6 +336,49 @@ var scenarios = map[string]func(*world) error{
 		w.share()
 		return w.user.removeRoles()
 	},
+	"keys-rotate": func(w *world) error {
+		check(w.t, w.root.documents())
+		check(w.t, w.root.provider())
+		w.damage()
+		return w.user.documents()
+	},
+	"issuer-migrate": func(w *world) error {
+		check(w.t, w.root.up())
+		w.share()
+		here, there := *w, *w
+		there.chain, there.user.chain, there.root.chain = w.to, w.to, w.to
+		prepare := func() error {
+			return errors.Join(there.user.documents(), there.user.provider(), w.user.converge(func() ([]plan.Step, error) {
+				steps, _, err := role.Follow(w.ctx, w.user.iam, w.chain.Cluster, w.chain.Provider.ARN, w.to.Provider.ARN)
+				return steps, err
+			}))
+		}
+		leave := func(from caller) error {
+			return errors.Join(w.user.converge(func() ([]plan.Step, error) {
+				return role.Forget(w.ctx, w.user.iam, w.chain.Cluster, from.chain.Provider.ARN)
+			}), from.leave())
+		}
+		if err := prepare(); err != nil {
+			return err
+		}
+		there.damage()
+		if err := errors.Join(prepare(), leave(there.user)); err != nil { // rolled back
+			return err
+		}
+		another := w.to.Bucket // issuer in the bucket that is left
+		another.Client, another.Prefix = w.root.s3, "another"
+		check(w.t, there.root.converge(func() ([]plan.Step, error) { return another.Plan(w.ctx, w.to.Documents) }))
+		if err := errors.Join(prepare(), leave(there.user), prepare(), leave(here.user)); err != nil {
+			return err
+		}
+		_, err := w.root.iam.UpdateAssumeRolePolicy(w.ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &w.chain.Roles[0].Name, PolicyDocument: new(string(trustOf(w.t, w.to, 25)))})
+		check(w.t, err)
+		_, _, err = role.Follow(w.ctx, w.user.iam, w.chain.Cluster, w.to.Provider.ARN, w.chain.Provider.ARN)
+		if _, ok := errors.AsType[*trust.SizeError](err); ok {
+			return nil
+		}
+		return fmt.Errorf("a trust policy that has no room for both: %w", err)
+	},
 	"issuer-publish": func(w *world) error {
 		check(w.t, w.root.documents())
 		w.damage()
@@ -360,7 +412,7 @@ func TestPermissionsSufficeAndAreLeast(t *testing.T) {
 				t.Fatal("it has no scenario")
 			}
 			c := subject(t, command)
-			document, err := c.Policy(export.Permissions{Commands: []string{command}, RoleARNs: []string{"arn:aws:iam::123456789012:role/shared"}})
+			document, err := c.Policy(export.Permissions{Commands: []string{command}, RoleARNs: []string{"arn:aws:iam::123456789012:role/shared"}, To: place(t, c)})
 			check(t, err)
 			w := newWorld(t, c)
 			w.permit(document)
@@ -378,6 +430,13 @@ func TestPermissionsSufficeAndAreLeast(t *testing.T) {
 			}
 		})
 	}
+}
+
+// place is where a migration goes.
+func place(t *testing.T, c *export.Chain) *export.Chain {
+	to, err := c.At(t.Context(), "elsewhere/dev")
+	check(t, err)
+	return to
 }
 
 type document struct {
@@ -462,7 +521,7 @@ func TestPermissionsWithABoundary(t *testing.T) {
 func TestPermissionsAreNarrow(t *testing.T) {
 	for region, partition := range map[string]string{"eu-west-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "eusc-de-east-1": "aws-eusc"} {
 		c := chain(t, region, nil)
-		body, err := c.Policy(export.Permissions{Commands: export.Commands()})
+		body, err := c.Policy(export.Permissions{Commands: export.Commands(), To: place(t, c)})
 		check(t, err)
 		if n := trust.Size(body); n > 6144 { // of a managed policy ("IAM and AWS STS quotas")
 			t.Errorf("%s: %d characters", region, n)
@@ -471,7 +530,8 @@ func TestPermissionsAreNarrow(t *testing.T) {
 			for _, resource := range s.Resource {
 				switch {
 				case resource == "*" && s.Sid == "Account":
-				case resource == "arn:"+partition+":iam::aws:policy/*", strings.HasPrefix(resource, "arn:"+partition+":s3:::openirsa-dev-123456789012"):
+				case resource == "arn:"+partition+":iam::aws:policy/*", strings.HasPrefix(resource, "arn:"+partition+":s3:::openirsa-dev-123456789012"),
+					strings.HasPrefix(resource, "arn:"+partition+":s3:::elsewhere") && strings.HasSuffix(s.Sid, "To"):
 				case !strings.HasPrefix(resource, "arn:"+partition+":iam::123456789012:"):
 					t.Errorf("%s: %s: resource %s", region, s.Sid, resource)
 				}
