@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/token"
@@ -446,6 +447,21 @@ func TestSignForAPIServer(t *testing.T) {
 	if strings.Contains(second.log.String(), "level=ERROR") {
 		t.Errorf("the log has errors:\n%s", second.log.String())
 	}
+
+	t.Log("KMS refuses: whoever wants a token learns why there is none")
+	account.Inject(emulator.Fault{Action: "kms:Sign", Code: "DisabledException", Message: "the key is disabled"})
+	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Second)
+	_, err = s.token(ctx, 3600)
+	cancel()
+	for _, w := range []string{"signing with key", "DisabledException", "the key is disabled"} {
+		if err == nil || !strings.Contains(err.Error(), w) {
+			t.Errorf("the API server says %v, want %q in it", err, w)
+		}
+	}
+	t.Logf("the API server says: %v", err)
+	s.good(newer)
+	account.ClearFaults()
+	s.mustToken(3600)
 }
 
 // What an API server publishes is served as its bytes, and follows it.

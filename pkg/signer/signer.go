@@ -71,6 +71,10 @@ const (
 	MinLifetime = 10 * time.Minute
 	// maxClaims bounds the payload of a token.
 	maxClaims = 64 << 10
+	// signTimeout is how long a key may take. kube-apiserver waits longer, up to
+	// the minute that a request may take: so whoever wanted a token learns why
+	// there is none.
+	signTimeout = 10 * time.Second
 )
 
 // Signer is the server. Its fields must not change once it serves.
@@ -286,8 +290,13 @@ func (s *Signer) sign(ctx context.Context, payload string) (*externaljwt.SignJWT
 	h := k.hash.New()
 	h.Write([]byte(k.header + "." + payload))
 	digest := h.Sum(nil)
+	ctx, cancel := context.WithTimeoutCause(ctx, signTimeout, fmt.Errorf("no answer within %s", signTimeout))
+	defer cancel()
 	raw, err := k.sign.SignDigest(ctx, digest, k.hash)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
 		return nil, status.Errorf(codes.Unavailable, "signing with key %q: %v", k.public.KID, err)
 	}
 	signature, err := encode(k.public, digest, k.hash, raw)

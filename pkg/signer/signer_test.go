@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -227,6 +228,27 @@ func TestSignVerifiesItself(t *testing.T) {
 }
 
 // The counterparty of keys in KMS is the emulator's, by the real SDK.
+// hung is a key whose backend has stopped to answer.
+type hung struct{ keys.Private }
+
+func (hung) SignDigest(ctx context.Context, _ []byte, _ crypto.Hash) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestSignGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signer.Signer{Read: fixed(signer.Keys{Sign: hung{generate(t, keys.ES256)}}), MaxLifetime: time.Hour}
+		if err := s.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Sign(t.Context(), &externaljwt.SignJWTRequest{Claims: claims(nil)})
+		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "no answer within 10s") {
+			t.Errorf("error %v, want Unavailable and for how long there was no answer", err)
+		}
+	})
+}
+
 func TestKMS(t *testing.T) {
 	a := emulatortest.Start(t)
 	client := kms.NewFromConfig(a.Config())
