@@ -50,8 +50,8 @@ func (a *app) upCommand() *cobra.Command {
   documents     the discovery document and the key set, in an S3 bucket
   issuer        read back as a stranger reads it
   provider      the IAM OIDC provider for it
-  API server    issues tokens with this issuer; the former one stays accepted
   webhook       gives pods of annotated service accounts their token and role
+  API server    issues tokens with this issuer; the former one stays accepted
 
 With --emulator all of AWS is an emulator in the cluster: no AWS account is
 needed, and pods find it by themselves.
@@ -107,7 +107,8 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	}
 	u.report = a.newReport(u.state.Cluster, o.dryRun)
 	u.report.say("cluster %s, issuer %s", u.state.Cluster, u.iss)
-	for _, link := range []func(context.Context) error{u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.provider, u.apiServer, u.webhook, u.serviceAccounts} {
+	// The API server restarts last but one: until kube-controller-manager has its lease again, nothing is rolled out.
+	for _, link := range []func(context.Context) error{u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.provider, u.webhook, u.apiServer, u.serviceAccounts} {
 		if err := link(ctx); err != nil {
 			return err
 		}

@@ -36,8 +36,10 @@ const (
 )
 
 // goneWait is how long an object, or a namespace with all it holds, may take
-// to be gone once it is deleted.
-const goneWait = 2 * time.Minute
+// to be gone once it is deleted. kube-controller-manager sees to that, which
+// ends when the API server is away for long; kubelet starts it again after at
+// most five minutes (Kubernetes, "Pod Lifecycle", container restarts).
+const goneWait = 6 * time.Minute
 
 // name is how messages call an object.
 func name(o *unstructured.Unstructured) string {
@@ -354,7 +356,7 @@ func whyStill(o *unstructured.Unstructured) string {
 			return ": " + message
 		}
 	}
-	return ""
+	return ": nobody sees to it; does kube-controller-manager run? `kubectl --namespace kube-system get pods`"
 }
 
 // Owned are the objects that were installed, of whatever kind, by their labels
