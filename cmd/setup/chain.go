@@ -197,12 +197,12 @@ func (ch *chain) publishDocuments(ctx context.Context, r *report, mark map[strin
 	if ch.state.Bucket == "" {
 		// Served by somebody else: they must be right already, or soon.
 		r.doing(plan.Issuer, "reading the documents as a stranger")
-		err := discovery.Check(ctx, get, ch.iss, docs)
+		err := discovery.CheckServed(ctx, get, ch.iss, docs)
 		for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); {
 			if err := pause(ctx, 2*time.Second); err != nil {
 				return err
 			}
-			err = discovery.Check(ctx, get, ch.iss, docs)
+			err = discovery.CheckServed(ctx, get, ch.iss, docs)
 		}
 		if err != nil {
 			return advise(fmt.Errorf("%s: %w", plan.Issuer, err), "serve the cluster's documents there, for example with `issuer serve`, then run this again")

@@ -89,7 +89,11 @@ func (a *app) status(ctx context.Context) error {
 	}
 	docs, err := discovery.Documents(ch.iss, ch.set)
 	if err == nil {
-		err = discovery.Check(ctx, ch.stranger(), ch.iss, docs)
+		check := discovery.Check
+		if ch.state.Bucket == "" {
+			check = discovery.CheckServed // not our documents
+		}
+		err = check(ctx, ch.stranger(), ch.iss, docs)
 	}
 	add(plan.Documents, ch.iss.Discovery(), err)
 	current, err := ch.c.Issuer(ctx)

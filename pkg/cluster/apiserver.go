@@ -221,14 +221,14 @@ func (s *podOnNode) has(want Flags) bool {
 	return s.running && !s.unproven && s.Flags.equal(want)
 }
 
-// accepting are the flags with which tokens of iss are accepted as well.
+// Accepting are the flags with which tokens of iss are accepted as well.
 //
 // An API server without --api-audiences has the audiences of its issuers. One
 // more issuer would change the audience of every token that asks for none, so
 // the flag then pins the audiences as they were: tokens look as before, those
 // issued before are accepted as before, and an API server that does not know
 // the new issuer yet accepts the audience of those that do.
-func accepting(have Flags, iss issuer.URL) Flags {
+func (have Flags) Accepting(iss issuer.URL) Flags {
 	if slices.Contains(have.Issuers, iss.String()) {
 		return have
 	}
@@ -240,10 +240,10 @@ func accepting(have Flags, iss issuer.URL) Flags {
 	return want
 }
 
-// signing are the flags with which tokens are issued by iss, and those of
+// Signing are the flags with which tokens are issued by iss, and those of
 // every former issuer are still accepted.
-func signing(have Flags, iss issuer.URL) Flags {
-	want := accepting(have, iss)
+func (have Flags) Signing(iss issuer.URL) Flags {
+	want := have.Accepting(iss)
 	others := slices.DeleteFunc(slices.Clone(want.Issuers), func(s string) bool { return s == iss.String() })
 	want.Issuers = append([]string{iss.String()}, others...)
 	want.JWKSURI = iss.JWKS()
@@ -283,8 +283,8 @@ func (c *Cluster) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Ste
 	if err := otherIssuer(all, opts); err != nil {
 		return nil, err
 	}
-	accept := func(have Flags) Flags { return accepting(have, opts.URL) }
-	sign := func(have Flags) Flags { return signing(have, opts.URL) }
+	accept := func(have Flags) Flags { return have.Accepting(opts.URL) }
+	sign := func(have Flags) Flags { return have.Signing(opts.URL) }
 	var steps []plan.Step
 	later := make(map[*podOnNode]Flags) // what a node will have after the steps so far
 	for _, s := range servers {

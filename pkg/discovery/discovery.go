@@ -127,6 +127,31 @@ func HTTP(client *http.Client) Get {
 	}
 }
 
+// CheckServed is Check for documents that somebody else has made, such as a
+// managed control plane, and that may look otherwise than docs: they must name
+// the issuer and hold all keys of docs, so that AWS verifies tokens by them alike.
+func CheckServed(ctx context.Context, get Get, iss issuer.URL, docs []Document) error {
+	config, served, err := Read(ctx, get, iss)
+	if err != nil {
+		return err
+	}
+	for _, doc := range docs {
+		if doc.Path != issuer.JWKSPath {
+			continue
+		}
+		set, err := keys.ParseJWKS(doc.Body)
+		if err != nil {
+			return err
+		}
+		for _, key := range set.All() {
+			if same, ok := served.Lookup(key.KID); !ok || !same.Equal(key) {
+				return fmt.Errorf("%s lacks the cluster's key %s", config.JWKSURI, key.KID)
+			}
+		}
+	}
+	return nil
+}
+
 // Check reads the documents back as a stranger and compares them, byte for
 // byte and with their content type. The error names the first that differs.
 func Check(ctx context.Context, get Get, iss issuer.URL, docs []Document) error {
@@ -146,8 +171,7 @@ func Check(ctx context.Context, get Get, iss issuer.URL, docs []Document) error 
 }
 
 // Read reads an issuer's documents as AWS does: discovery, then the key set to
-// which it points, which here must be the issuer's own. The error names what is
-// wrong.
+// which it points, wherever that is. The error names what is wrong.
 func Read(ctx context.Context, get Get, iss issuer.URL) (Configuration, keys.Set, error) {
 	_, body, err := get(ctx, iss, issuer.DiscoveryPath)
 	if err != nil {
@@ -160,16 +184,22 @@ func Read(ctx context.Context, get Get, iss issuer.URL) (Configuration, keys.Set
 	if config.Issuer != iss.String() {
 		return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says issuer %q, expected %q", iss.Discovery(), config.Issuer, iss)
 	}
+	base, path := iss, issuer.JWKSPath
 	if config.JWKSURI != iss.JWKS() {
-		return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says jwks_uri %q, expected %q", iss.Discovery(), config.JWKSURI, iss.JWKS())
+		rest, secure := strings.CutPrefix(config.JWKSURI, "https://")
+		host, file, _ := strings.Cut(rest, "/")
+		if base, err = issuer.Parse("https://" + host); err != nil || !secure {
+			return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says jwks_uri %q, which is no https URL", iss.Discovery(), config.JWKSURI)
+		}
+		path = "/" + file
 	}
-	_, body, err = get(ctx, iss, issuer.JWKSPath)
+	_, body, err = get(ctx, base, path)
 	if err != nil {
 		return Configuration{}, keys.Set{}, fmt.Errorf("reading the key set: %w", err)
 	}
 	set, err := keys.ParseJWKS(body)
 	if err != nil {
-		return Configuration{}, keys.Set{}, fmt.Errorf("%s: %w", iss.JWKS(), err)
+		return Configuration{}, keys.Set{}, fmt.Errorf("%s: %w", config.JWKSURI, err)
 	}
 	return config, set, nil
 }

@@ -2,6 +2,7 @@ package discovery_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -172,4 +173,34 @@ func TestReadRejects(t *testing.T) {
 	reject(`{"issuer":"https://i.example/c1/"}`, ``, `"https://i.example/c1/", expected "https://i.example/c1"`)
 	reject(`{"issuer":"https://i.example/c1","jwks_uri":"http://i.example/c1/openid/v1/jwks"}`, ``, "jwks_uri")
 	reject(good, `{"keys":[{"kty":"RSA","kid":"a","d":"x"}]}`, "private member")
+}
+
+// The documents of a managed control plane differ from ours, and its key set
+// may be on another host.
+func TestCheckServed(t *testing.T) {
+	set := realSet(t)
+	var jwks []byte
+	keysAt, getKeys := server(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(jwks) })
+	uri := keysAt.String() + "/v1/jwks?a=b"
+	iss, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"issuer":"https://%s","jwks_uri":%q,"grant_types":["urn:kubernetes:grant_type:programmatic_authorization"]}`, r.Host, uri)
+	})
+	check := func(why string) {
+		t.Helper()
+		// Servers of httptest share their certificate.
+		docs, err := discovery.Documents(iss, set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = discovery.CheckServed(t.Context(), getKeys, iss, docs)
+		if why == "" && err != nil || why != "" && (err == nil || !strings.Contains(err.Error(), why)) {
+			t.Errorf("error %v, want %q", err, why)
+		}
+	}
+	jwks = set.JWKS()
+	check("")
+	jwks = []byte(`{"keys":[]}`)
+	check("lacks the cluster's key " + set.All()[0].KID)
+	uri = "http://i.example/jwks"
+	check("no https URL")
 }
