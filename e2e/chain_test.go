@@ -290,17 +290,19 @@ func testInterrupted(t *testing.T) {
 }
 
 // explain writes what an engineer looks at first.
-func explain(t *testing.T) {
+func explain(t *testing.T) { primary.explain(t) }
+
+func (k *kube) explain(t *testing.T) {
 	if !t.Failed() || suite.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(suite, time.Minute)
 	defer cancel()
-	out, err := primary.tryNode(ctx, `export KUBECONFIG=/etc/kubernetes/admin.conf
+	out, err := k.tryNode(ctx, `export KUBECONFIG=/etc/kubernetes/admin.conf
 kubectl get pods -A -o wide; kubectl get events -A --sort-by=.lastTimestamp | tail -30
 for p in $(kubectl get pods -n openirsa-system -o name); do echo "== $p"; kubectl logs -n openirsa-system "$p" --tail=40; done`)
 	t.Logf("the cluster after the failure (%v):\n%s", err, out)
-	if list, _, err := events(ctx, map[string][]string{"limit": {"20"}}); err == nil {
+	if list, _, err := k.events(ctx, map[string][]string{"limit": {"20"}}); err == nil {
 		for _, e := range list {
 			t.Log(e)
 		}

@@ -29,11 +29,11 @@ const (
 // (./client, load.go). A refusal of a token is a failure, and so is everything that STS does not answer. An API server
 // that does not answer is not: it may be restarting.
 type load struct {
-	k     *kube
-	pod   pod
-	start time.Time
+	k       *kube
+	pod     pod
+	assumes bool // roles, too
 
-	cancel context.CancelFunc
+	cancel context.CancelFunc // of follow
 	done   sync.WaitGroup
 	mu     sync.Mutex // guards denied
 	denied []event    // by the emulator, of the role
@@ -66,25 +66,39 @@ func startLoad(t testing.TB, k *kube, args ...string) *load {
 	k.namespace(t, loadNamespace)
 	k.setup(t, "iamserviceaccount", "create", "--namespace", loadNamespace, "--name", loadAccount, "--attach-policy-arn", readOnly, "--approve").ok(t)
 	k.mayMint(t, loadNamespace, loadAccount)
-	role := k.annotations(t, loadNamespace, loadAccount)[roleAnnotation]
-	l := &load{k: k, start: time.Now()}
+	l := newLoad(t, k, append(args, k.annotations(t, loadNamespace, loadAccount)[roleAnnotation])...)
+	ctx, cancel := context.WithCancel(suite)
+	l.assumes, l.cancel = true, cancel
+	l.done.Go(func() { l.follow(ctx) })
+	t.Cleanup(func() { cancel(); l.done.Wait() })
+	return l
+}
+
+// startAPILoad is startLoad without AWS: tokens are presented to the API servers alone.
+func startAPILoad(t testing.TB, k *kube, args ...string) *load {
+	t.Helper()
+	k.namespace(t, loadNamespace)
+	k.serviceAccount(t, loadNamespace, loadAccount, nil)
+	k.mayMint(t, loadNamespace, loadAccount)
+	return newLoad(t, k, append([]string{"-rate", "0"}, args...)...)
+}
+
+// newLoad makes the pod, and returns when it reports tokens of all kinds.
+func newLoad(t testing.TB, k *kube, args ...string) *load {
+	t.Helper()
+	l := &load{k: k, cancel: func() {}}
 	l.pod = k.pod(t, podSpec{
 		namespace: loadNamespace, name: "load", serviceAccount: loadAccount, image: client,
-		args: append(append([]string{"/client", "load"}, args...), role),
+		args: append([]string{"/client", "load"}, args...),
 	}).running(t)
 	t.Cleanup(func() { l.pod.remove(t) })
-	poll(t, time.Minute, "waiting for the first roles", func(ctx context.Context) error {
+	poll(t, time.Minute, "waiting for the load", func(ctx context.Context) error {
 		b, err := l.log(ctx)
-		if err == nil && !bytes.Contains(b, []byte(`"sts/old"`)) {
-			err = fmt.Errorf("the load says: %s", b)
+		if err == nil && !bytes.Contains(b, []byte(`"api/old"`)) {
+			err = fmt.Errorf("it says: %s", b)
 		}
 		return err
 	})
-	l.start = time.Now()
-	ctx, cancel := context.WithCancel(suite)
-	l.cancel = cancel
-	l.done.Go(func() { l.follow(ctx) })
-	t.Cleanup(func() { cancel(); l.done.Wait() })
 	return l
 }
 
@@ -194,16 +208,24 @@ func (l *load) stop(t testing.TB) loadReport {
 		u := last.Kids[kid]
 		t.Logf("load: %s: %d at STS, %d at the API servers, %s to %s", kid, u.STS, u.API, u.First.Format(time.TimeOnly), u.Last.Format(time.TimeOnly))
 	}
+	kinds := []string{"api/pod", "api/fresh", "api/old"}
+	if l.assumes {
+		kinds = append(kinds, "sts/pod", "sts/fresh", "sts/old")
+	}
+	for _, kind := range kinds {
+		if last.Total[kind].OK == 0 {
+			t.Errorf("no token of kind %s was presented", kind)
+		}
+	}
 	seconds := last.At.Sub(list[0].At).Seconds()
+	if !l.assumes {
+		t.Logf("load: %.0fs", seconds)
+		return last
+	}
 	rate := float64(assumed) / max(seconds, 1)
 	t.Logf("load: %d roles in %.0fs, %.1f a second; %.1f ms median, %.1f ms at the 99th percentile, %.0f ms at most", assumed, seconds, rate, last.Took.P50, last.Took.P99, last.Took.Max)
 	if rate < 50 {
 		t.Errorf("%.1f roles a second, want 50 at least", rate)
-	}
-	for _, kind := range []string{"sts/pod", "sts/fresh", "sts/old", "api/pod", "api/fresh", "api/old"} {
-		if last.Total[kind].OK == 0 {
-			t.Errorf("no token of kind %s was presented", kind)
-		}
 	}
 	return last
 }

@@ -27,11 +27,12 @@ const (
 
 // What TestMain made for all tests.
 var (
-	suite     context.Context // ends with an interrupt, and before the test binary's own timeout
-	primary   *kube           // the cluster with the chain
-	secondary *kube           // the second cluster
-	bin       string          // folder of the programs
-	home      string          // an empty home folder for the programs, so that no configuration of the machine's user counts
+	suite       context.Context // ends with an interrupt, and before the test binary's own timeout
+	environment *kindenv.Env
+	primary     *kube  // the cluster with the chain
+	secondary   *kube  // the second cluster
+	bin         string // folder of the programs
+	home        string // an empty home folder for the programs, so that no configuration of the machine's user counts
 
 	awscli kindenv.Image // AWS CLI 2, boto3 and a shell
 	client kindenv.Image // ./client
@@ -81,6 +82,7 @@ func testMain(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "FAIL: bringing the clusters up: %v\n", err)
 		return 1
 	}
+	environment = env
 	defer func() {
 		if o.Reuse {
 			env.Release()

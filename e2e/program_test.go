@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,8 @@ type invocation struct {
 	within  time.Duration
 	// interrupt, if it is not nil, says when the program gets a SIGINT.
 	interrupt *moment
+	// when is called once, in a goroutine, when the program has said a text, with the program's process.
+	when map[string]func(*os.Process)
 }
 
 // setup runs setup as a user on a laptop whose kubeconfig has the first cluster as the current one.
@@ -57,6 +60,9 @@ func (v invocation) run(t testing.TB, args ...string) result {
 			time.AfterFunc(v.interrupt.wait, func() { _ = cmd.Process.Signal(syscall.SIGINT) })
 		}}
 	}
+	for text, do := range v.when {
+		cmd.Stdout = &trigger{to: cmd.Stdout, text: text, do: func() { go do(cmd.Process) }}
+	}
 	cmd.Env = append(v.base(), v.env...)
 	cmd.Dir = home
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -91,14 +97,16 @@ type moment struct {
 
 // trigger does something once, when what was written holds a text.
 type trigger struct {
-	to   *bytes.Buffer // not embedded: io.Copy would find its ReadFrom and never call Write
+	to   io.Writer // not embedded: io.Copy would find a buffer's ReadFrom and never call Write
+	seen strings.Builder
 	text string
 	do   func()
 }
 
 func (t *trigger) Write(p []byte) (int, error) {
 	n, err := t.to.Write(p)
-	if t.do != nil && strings.Contains(t.to.String(), t.text) {
+	t.seen.Write(p)
+	if t.do != nil && strings.Contains(t.seen.String(), t.text) {
 		t.do()
 		t.do = nil
 	}

@@ -79,13 +79,15 @@ func (d *daemon) answers(ctx context.Context) bool {
 	return err == nil
 }
 
+const nodeRepository = "openirsa-e2e/node"
+
 // startDaemon brings up the daemon with the node image in it and returns the image's name.
 func (e *Env) startDaemon(ctx context.Context, archive, key string) (*daemon, string, error) {
 	d := newDaemon(e.opts.Instance, e.Dir, e.log)
 	if err := d.start(ctx); err != nil {
 		return nil, "", err
 	}
-	image := "openirsa-e2e/node:" + key
+	image := nodeRepository + ":" + key
 	if _, err := d.docker(ctx, "image", "inspect", image); err != nil {
 		defer e.log.step("imported the node image")()
 		// Images of former keys would stay for ever.

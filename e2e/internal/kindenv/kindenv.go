@@ -29,9 +29,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/kind/pkg/apis/config/defaults"
 )
 
 // Versions of what is built. Kubernetes is the version of client-go in go.mod, so that what the tests compile is
@@ -108,7 +110,7 @@ type Env struct {
 	log    *logger
 	lock   *os.File
 	daemon *daemon // nil on route Kind
-	node   string  // the node image; unknown, and empty, for what was reused
+	node   string  // the node image
 }
 
 // ErrImpossible is wrapped by errors of Up that say that this machine cannot have a cluster at all: no container
@@ -194,6 +196,29 @@ func (e *Env) up(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// Add makes one more cluster, beside those of Up, with so many control planes, and makes one anew that is there. The
+// first cluster's context stays the current one. The caller removes it with Remove, or else it goes with the others.
+func (e *Env) Add(ctx context.Context, name string, controlPlanes int) (*Cluster, error) {
+	if e.Route == Built && controlPlanes > 1 {
+		if err := e.daemon.makeBalancer(ctx, e.node); err != nil {
+			return nil, err
+		}
+	}
+	c := newCluster(name, e.Kubeconfig, e.log)
+	e.opts.Clusters = append(e.opts.Clusters, name)
+	if err := e.writeRecord(); err != nil {
+		return nil, err
+	}
+	err := c.create(ctx, e.Route, e.node, e.opts.Instance, len(e.Clusters), controlPlanes)
+	return c, errors.Join(err, e.Clusters[0].exportKubeconfig())
+}
+
+// Remove deletes a cluster of Add.
+func (e *Env) Remove(c *Cluster) error {
+	defer e.log.step("removed cluster " + c.Name)()
+	return errors.Join(c.delete(), e.Clusters[0].exportKubeconfig())
 }
 
 // record is what Dir remembers of an environment, from before its clusters are made until after they are gone.
@@ -307,6 +332,12 @@ func (e *Env) reuse(ctx context.Context) bool {
 	}
 	if err := e.setenv(); err != nil {
 		return false
+	}
+	if e.node = defaults.Image; e.Route == Built {
+		if e.node, err = e.daemon.docker(ctx, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", nodeRepository); err != nil {
+			return false
+		}
+		e.node, _, _ = strings.Cut(e.node, "\n")
 	}
 	for _, name := range e.opts.Clusters {
 		c := newCluster(name, e.Kubeconfig, e.log)
