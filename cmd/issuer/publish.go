@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +34,7 @@ type publisher struct {
 	cluster                clusterFlags
 	keyFiles               []string
 	bucket, prefix, region string
+	issuerURL              string
 	documentsOnly          bool
 	once, dryRun           bool
 	interval, repair, keep time.Duration
@@ -84,6 +87,7 @@ the IAM role of a service account.`,
 	f.StringVar(&p.bucket, "bucket", "", "S3 bucket (required)")
 	f.StringVar(&p.prefix, "prefix", "", "prefix of this cluster's documents in the bucket")
 	f.StringVar(&p.region, "region", "", "region of the bucket. Without: AWS's configuration")
+	f.StringVar(&p.issuerURL, "issuer-url", "", "issuer whose documents CloudFront serves from the bucket, which stays private: they are written below its path, and read back there. Implies --documents-only")
 	f.BoolVar(&p.documentsOnly, "documents-only", false, "leave the bucket, its policy and its public access block to others; needs no more than s3:GetObject and s3:PutObject")
 	f.BoolVar(&p.once, "once", false, "publish once and exit, with status 1 if that failed")
 	f.BoolVar(&p.dryRun, "dry-run", false, "print what would be written, and write nothing")
@@ -100,6 +104,8 @@ func (p *publisher) run(ctx context.Context) error {
 	switch {
 	case p.bucket == "":
 		return usagef("--bucket is needed")
+	case p.prefix != "" && p.issuerURL != "":
+		return usagef("--prefix and --issuer-url exclude each other: the documents are below the path of the issuer")
 	case p.interval < time.Second:
 		return usagef("--interval %s is less than a second", p.interval)
 	}
@@ -247,13 +253,19 @@ func (p *publisher) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the caller's ARN %q: %w", aws.ToString(who.Arn), err)
 	}
-	iss, err := publish.Issuer(ctx, p.bucket, p.prefix, cfg.Region)
+	var iss issuer.URL
+	if p.issuerURL == "" {
+		iss, err = publish.Issuer(ctx, p.bucket, p.prefix, cfg.Region)
+	} else if iss, err = issuer.Parse(p.issuerURL); err == nil {
+		_, p.prefix, _ = strings.Cut(iss.HostPath(), "/")
+		p.documentsOnly = true
+	}
 	if err != nil {
 		return err
 	}
 	p.to = publish.S3{
 		Client: s3.NewFromConfig(cfg, publish.PathStyle), Account: aws.ToString(who.Account), Partition: self.Partition,
-		Region: cfg.Region, Bucket: p.bucket, Prefix: p.prefix, DocumentsOnly: p.documentsOnly,
+		Region: cfg.Region, Bucket: p.bucket, Prefix: p.prefix, DocumentsOnly: p.documentsOnly, Private: p.issuerURL != "",
 	}
 	p.anonymous = s3.NewFromConfig(cfg, publish.PathStyle, func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
 	p.iss = iss
@@ -288,7 +300,14 @@ func (p *publisher) publish(ctx context.Context, set keys.Set) error {
 		if err != nil {
 			return err
 		}
-		if err := p.to.Check(ctx, p.to.Stranger(p.anonymous), p.iss, docs, p.patience); err != nil {
+		get, patience := p.to.Stranger(p.anonymous), p.patience
+		if p.to.Private {
+			get = discovery.HTTP(&http.Client{Timeout: 10 * time.Second})
+			if len(steps) > 0 {
+				patience += discovery.MaxAge // for which CloudFront may keep the former ones
+			}
+		}
+		if err := p.to.Check(ctx, get, p.iss, docs, patience); err != nil {
 			if errors.Is(err, publish.ErrAccountBlock) && p.documentsOnly {
 				return fmt.Errorf("the bucket's policy lets nobody read the documents (run `setup up`, or publish without --documents-only): %w", err)
 			}

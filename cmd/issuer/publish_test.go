@@ -351,3 +351,51 @@ func TestPublishAWSHangs(t *testing.T) {
 		t.Errorf("it took %s", d)
 	}
 }
+
+// The documents of a private bucket are read back where a distribution serves
+// them, and nothing is asked of S3 but what concerns them.
+func TestPublishBehindADistribution(t *testing.T) {
+	b := newBucket(t)
+	if _, err := b.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: new(bucketName)}); err != nil {
+		t.Fatal(err)
+	}
+	edge := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got, err := b.s3.GetObject(r.Context(), &s3.GetObjectInput{Bucket: new(bucketName), Key: new(strings.TrimPrefix(r.URL.Path, "/"))})
+		if err != nil {
+			http.Error(w, "AccessDenied", http.StatusForbidden)
+			return
+		}
+		defer got.Body.Close()
+		w.Header().Set("Content-Type", aws.ToString(got.ContentType))
+		_, _ = io.Copy(w, got.Body)
+	}))
+	defer edge.Close()
+	// Its certificate is trusted as one of a public CA is.
+	transport := http.DefaultTransport
+	http.DefaultTransport = edge.Client().Transport
+	defer func() { http.DefaultTransport = transport }()
+
+	b.keys(newKey(t, keys.ES256))
+	b.writes()
+	b.must("--once", "--issuer-url", edge.URL+"/dev")
+	var calls []string
+	for _, e := range b.aws.Events(emulator.EventFilter{}) {
+		if call, ok := strings.CutPrefix(e.Action, "s3:"); ok && call != "CreateBucket" && call != "ListBucket" { // which decides how S3 says that an object is missing
+			calls = append(calls, call)
+		}
+	}
+	slices.Sort(calls)
+	if calls = slices.Compact(calls); !slices.Equal(calls, []string{"GetObject", "PutObject"}) {
+		t.Errorf("calls %q", calls)
+	}
+	if _, err := b.s3.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: new(bucketName), Key: new("dev/openid/v1/jwks")}); err != nil {
+		t.Error(err)
+	}
+	edge.Config.Handler = http.NotFoundHandler()
+	if out, err := b.publish("--once", "--issuer-url", edge.URL+"/dev", "--patience", "100ms"); err == nil {
+		t.Errorf("what the distribution does not serve is published: %s", out)
+	}
+	if out, err := b.publish("--once", "--issuer-url", edge.URL+"/dev", "--prefix", "dev"); err == nil || !strings.Contains(err.Error(), "exclude each other") {
+		t.Errorf("error %v, %s", err, out)
+	}
+}
