@@ -1,0 +1,173 @@
+// Package kubetest gives tests a real kube-apiserver, with an etcd of its own and
+// nothing else of a cluster: no node, no controller.
+//
+//	server := kubetest.Start(t)
+//	cmd := exec.Command("kubectl", "--kubeconfig", server.Kubeconfig(), "get", "namespaces")
+//
+// It takes the programs from the folder $OPENIRSA_KUBERNETES_BIN, without which
+// the test is skipped.
+package kubetest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+)
+
+// Issuer is that of the server's tokens, unless its flags say otherwise.
+const Issuer = "https://oidc.example.com/test"
+
+// Server is a kube-apiserver that runs until its test ends.
+type Server struct {
+	// Config is that of an administrator.
+	Config *rest.Config
+	Client *kubernetes.Clientset
+
+	t   testing.TB
+	dir string
+}
+
+// Start runs a kube-apiserver, with flags besides its own, and waits until it is
+// ready. Service account tokens are signed with a key of its own unless the flags
+// name one.
+func Start(t testing.TB, flags ...string) *Server {
+	t.Helper()
+	bin := os.Getenv("OPENIRSA_KUBERNETES_BIN")
+	if bin == "" {
+		t.Skip("OPENIRSA_KUBERNETES_BIN names no folder with etcd and kube-apiserver")
+	}
+	if testing.Short() {
+		t.Skip("a real kube-apiserver is not short")
+	}
+	s := &Server{t: t, dir: t.TempDir()}
+	peer, client, secure := s.port(), s.port(), s.port()
+	etcd := fmt.Sprintf("http://127.0.0.1:%d", client)
+	s.run(filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(s.dir, "etcd"), "--unsafe-no-fsync",
+		"--listen-client-urls", etcd, "--advertise-client-urls", etcd, "--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", peer))
+	tokens := filepath.Join(s.dir, "tokens.csv")
+	if err := os.WriteFile(tokens, []byte("admin,admin,admin,system:masters\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, "--service-account-signing-") }) {
+		key := s.signingKey()
+		flags = append([]string{"--service-account-signing-key-file", key, "--service-account-key-file", key}, flags...)
+	}
+	s.run(filepath.Join(bin, "kube-apiserver"), append([]string{
+		"--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure), "--cert-dir", filepath.Join(s.dir, "certs"),
+		"--service-cluster-ip-range", "10.0.0.0/24", "--authorization-mode", "RBAC", "--token-auth-file", tokens,
+		"--service-account-issuer", Issuer, "--api-audiences", Issuer,
+	}, flags...)...)
+	s.Config = &rest.Config{Host: fmt.Sprintf("https://127.0.0.1:%d", secure), BearerToken: "admin", TLSClientConfig: rest.TLSClientConfig{Insecure: true}, QPS: -1}
+	var err error
+	if s.Client, err = kubernetes.NewForConfig(s.Config); err != nil {
+		t.Fatal(err)
+	}
+	s.ready()
+	return s
+}
+
+// ready waits for the API server.
+func (s *Server) ready() {
+	s.t.Helper()
+	const within = 90 * time.Second
+	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
+		_, err := s.Client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		cancel()
+		if err == nil {
+			return
+		}
+		if time.Since(start) > within {
+			s.t.Fatalf("the API server is not ready within %s: %v", within, err)
+		}
+	}
+}
+
+// signingKey is a file with a key for tokens.
+func (s *Server) signingKey() string {
+	s.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	name := filepath.Join(s.dir, "sa.key")
+	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return name
+}
+
+// port is a port that is free now.
+func (s *Server) port() int {
+	s.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// run runs a program until the test ends. Its last words are shown if the test
+// fails.
+func (s *Server) run(name string, args ...string) {
+	s.t.Helper()
+	log, err := os.Create(filepath.Join(s.dir, filepath.Base(name)+".log"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		log.Close()
+		if s.t.Failed() {
+			out, _ := os.ReadFile(log.Name())
+			lines := strings.Split(string(out), "\n")
+			s.t.Logf("%s:\n%s", filepath.Base(name), strings.Join(lines[max(0, len(lines)-15):], "\n"))
+		}
+	})
+}
+
+// Kubeconfig is a file for an administrator.
+func (s *Server) Kubeconfig() string {
+	s.t.Helper()
+	name := filepath.Join(s.dir, "kubeconfig")
+	err := clientcmd.WriteToFile(api.Config{
+		CurrentContext: "test",
+		Contexts:       map[string]*api.Context{"test": {Cluster: "test", AuthInfo: "admin"}},
+		Clusters:       map[string]*api.Cluster{"test": {Server: s.Config.Host, InsecureSkipTLSVerify: true}},
+		AuthInfos:      map[string]*api.AuthInfo{"admin": {Token: s.Config.BearerToken}},
+	}, name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return name
+}
