@@ -3,11 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	"github.com/aws/smithy-go"
+	"github.com/spf13/cobra"
+
+	"github.com/openirsa/openirsa/pkg/export"
 )
 
 // configurationAdvice adds the next command to what was wrong with the shared
@@ -68,4 +72,20 @@ func innermost(err error) error {
 		}
 		err = inner
 	}
+}
+
+// permissionAdvice adds the next command to a call that AWS did not permit, if
+// nobody has a better one.
+func permissionAdvice(command *cobra.Command, err error) error {
+	api, answered := errors.AsType[smithy.APIError](err)
+	_, advised := errors.AsType[*adviceError](err)
+	if !answered || advised || api.ErrorCode() != "AccessDenied" && api.ErrorCode() != "AccessDeniedException" {
+		return err
+	}
+	next := "SETUP export iam-policy"
+	_, verbs, _ := strings.Cut(command.CommandPath(), " ")
+	if name := strings.ReplaceAll(verbs, " ", "-"); slices.Contains(export.Commands(), name) {
+		next += " --command " + name
+	}
+	return advise(err, next+" writes the IAM policy that this takes")
 }

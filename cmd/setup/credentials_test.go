@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -200,4 +201,31 @@ aws_secret_access_key = test
 		machine(t, aws, config+fmt.Sprintf("[profile expired]\nregion = eu-west-1\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n", *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken))
 		refused(t, "expired", "ExpiredToken", "expired")
 	})
+}
+
+func TestWhatIsNotPermittedNamesThePolicy(t *testing.T) {
+	denied := fmt.Errorf("provider: %w", &smithy.GenericAPIError{Code: "AccessDenied", Message: "not authorized to perform: iam:GetOpenIDConnectProvider"})
+	root := (&app{name: "setup", getenv: os.Getenv}).command()
+	for _, c := range []struct {
+		verbs []string
+		err   error
+		next  string
+	}{
+		{[]string{"up"}, denied, "SETUP export iam-policy --command up writes"},
+		{[]string{"iamserviceaccount", "create"}, denied, "--command iamserviceaccount-create "},
+		{[]string{"sa", "delete"}, denied, "--command iamserviceaccount-delete "},
+		{[]string{"export", "terraform"}, denied, "SETUP export iam-policy writes"},
+		{[]string{"up"}, advise(denied, "something better"), "something better"},
+		{[]string{"up"}, &smithy.GenericAPIError{Code: "Throttling"}, ""},
+	} {
+		command, _, err := root.Find(c.verbs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := permissionAdvice(command, c.err)
+		e, ok := errors.AsType[*adviceError](got)
+		if ok != (c.next != "") || ok && !strings.Contains(e.next, c.next) || !errors.Is(got, c.err) {
+			t.Errorf("%v: %v", c.verbs, got)
+		}
+	}
 }

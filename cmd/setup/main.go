@@ -37,13 +37,14 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	root.SetArgs(args[1:])
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = advise(fmt.Errorf("stopped by a signal: %w", err), "run the same command again: it goes on where it stopped")
 	}
+	err = permissionAdvice(command, err)
 	fmt.Fprintf(stderr, "%s: %v\n", a.name, err)
 	if e, ok := errors.AsType[*adviceError](err); ok && e.next != "" {
 		fmt.Fprintf(stderr, "next: %s\n", strings.ReplaceAll(e.next, "SETUP", a.name))
