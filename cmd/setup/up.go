@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -330,24 +331,27 @@ func (u *upRun) installEmulator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	missing := false
+	address, err := u.emulatorAddress(ctx)
+	if err != nil {
+		return err
+	}
 	err = u.report.link(ctx, plan.Emulator, func() string { return deploy.Namespace + "/" + deploy.EmulatorName + ": AWS STS, IAM and S3" },
 		func(ctx context.Context) ([]plan.Step, error) {
 			steps, err := u.c.MakeNodeState(ctx)
 			if err != nil {
 				return nil, err
 			}
-			more, err := u.c.Apply(ctx, objects[1:], plan.Emulator) // the namespace is there
+			more, err := u.rollout(ctx, plan.Emulator, deploy.EmulatorName, objects[1:]) // the namespace is there
 			steps = append(steps, more...)
-			if missing = len(steps) > 0; missing {
-				steps = append(steps, u.rollout(plan.Emulator, deploy.EmulatorName, objects))
+			if address == "" || address != u.state.Endpoint {
+				steps = append(steps, plan.Step{Link: plan.Emulator, Action: plan.Update, Summary: "its address in the record", Do: u.recordAddress})
 			}
 			return steps, err
 		})
 	if err != nil {
 		return err
 	}
-	if u.dryRun && missing {
+	if u.dryRun && address == "" {
 		server, err := emulator.New(emulator.Config{Account: u.state.Account})
 		if err != nil {
 			return err
@@ -360,18 +364,31 @@ func (u *upRun) installEmulator(ctx context.Context) error {
 	if err := u.connectAWS(ctx); err != nil {
 		return err
 	}
+	return u.checkAWS(ctx)
+}
+
+// emulatorAddress is where pods reach the emulator, empty if it is not there. An
+// address, not a name: SDKs then put the bucket into the path, where they would
+// otherwise look up BUCKET.emulator.openirsa-system.svc.
+func (u *upRun) emulatorAddress(ctx context.Context) (string, error) {
 	service, err := u.c.Client().CoreV1().Services(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
-	if err != nil {
-		return fmt.Errorf("%s: reading its Service: %w", plan.Emulator, err)
+	if apierrors.IsNotFound(err) || err == nil && service.DeletionTimestamp != nil {
+		return "", nil
 	}
-	// An address, not a name: SDKs then put the bucket into the path, where
-	// they would otherwise look up BUCKET.emulator.openirsa-system.svc.
-	u.state.Endpoint = fmt.Sprintf("http://%s:%d", service.Spec.ClusterIP, deploy.EmulatorPort)
-	if err := u.checkAWS(ctx); err != nil {
+	if err != nil {
+		return "", fmt.Errorf("%s: reading its Service: %w", plan.Emulator, err)
+	}
+	return fmt.Sprintf("http://%s:%d", service.Spec.ClusterIP, deploy.EmulatorPort), nil
+}
+
+// recordAddress writes down the address that the emulator was given.
+func (u *upRun) recordAddress(ctx context.Context) error {
+	var err error
+	if u.state.Endpoint, err = u.emulatorAddress(ctx); err != nil {
 		return err
 	}
 	steps, err := u.c.SetState(ctx, u.state)
-	if err != nil || u.dryRun {
+	if err != nil {
 		return err
 	}
 	return plan.Run(ctx, steps, nil)
@@ -395,12 +412,20 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// rollout waits for Deployments as a step, since nothing after it works without
-// them.
-func (u *upRun) rollout(link, name string, objects []*unstructured.Unstructured) plan.Step {
-	return plan.Step{Link: link, Action: plan.Update, Summary: "rollout of " + name, Do: func(ctx context.Context) error {
+// rollout applies objects with a Deployment and waits for it, also if an earlier
+// run has not: nothing after it works without it.
+func (u *upRun) rollout(ctx context.Context, link, name string, objects []*unstructured.Unstructured) ([]plan.Step, error) {
+	steps, err := u.c.Apply(ctx, objects, link)
+	if err != nil {
+		return nil, err
+	}
+	done, err := u.c.RolledOut(ctx, objects)
+	if err != nil || done && len(steps) == 0 {
+		return steps, err
+	}
+	return append(steps, plan.Step{Link: link, Action: plan.Update, Summary: "rollout of " + name, Do: func(ctx context.Context) error {
 		return u.c.Rollout(ctx, objects, u.wait)
-	}}
+	}}), nil
 }
 
 // documents are links 2 and 3.
@@ -439,16 +464,19 @@ func (u *upRun) webhook(ctx context.Context) error {
 	}
 	last := len(objects) - 1
 	return u.report.link(ctx, plan.Webhook, func() string { return deploy.Namespace + "/" + deploy.WebhookName }, func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := u.c.Apply(ctx, objects[1:last], plan.Webhook) // the namespace is there
+		steps, err := u.rollout(ctx, plan.Webhook, deploy.WebhookName, objects[1:last]) // the namespace is there
 		if err != nil {
 			return nil, err
 		}
-		if len(steps) > 0 {
-			steps = append(steps, u.rollout(plan.Webhook, deploy.WebhookName, objects))
-		}
 		register, err := u.c.Apply(ctx, objects[last:], plan.Webhook)
-		if err != nil || len(register) == 0 {
-			return steps, err
+		if err != nil {
+			return nil, err
+		}
+		if len(register) == 0 {
+			missing, err := u.c.WithoutCABundle(ctx, deploy.WebhookConfiguration)
+			if err != nil || missing == "" {
+				return steps, err
+			}
 		}
 		trusted := plan.Step{Link: plan.Webhook, Action: plan.Update, Summary: "wait for the webhook's certificate in its configuration", Do: func(ctx context.Context) error {
 			return u.c.WaitForCABundle(ctx, deploy.WebhookConfiguration, u.wait)

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -70,6 +71,34 @@ func TestPlan(t *testing.T) {
 					t.Errorf("the second run writes: %s", call)
 				}
 			}
+		})
+	}
+}
+
+// TestUnfinished has Kubernetes not do its part. A second run must not take what is there for what works.
+func TestUnfinished(t *testing.T) {
+	w := tell(t, writeKey(t))
+	for what, says := range map[string]string{"rollout": "has 0 of 2 replicas available after 1s", "caBundle": "has no caBundle after 1s"} {
+		t.Run(what, func(t *testing.T) {
+			w.use(t)
+			w.restore(w.at[empty])
+			idle := func(what string) {
+				w.rest.mu.Lock()
+				defer w.rest.mu.Unlock()
+				w.rest.idle = what
+			}
+			idle(what)
+			for _, run := range []string{"first", "second"} {
+				r := w.setup(call{}, none, append(up, "--wait", "1s")...)
+				if r.code != 1 || !strings.Contains(r.out, says) {
+					t.Errorf("%s run: exit %d, want 1 and %q:\n%s", run, r.code, says, r.out)
+				}
+			}
+			idle("")
+			if _, err := w.run(up...); err != nil {
+				t.Fatal(err)
+			}
+			w.is(chained, "after a third run")
 		})
 	}
 }

@@ -462,20 +462,49 @@ func (c *Cluster) rollout(ctx context.Context, namespace, deployment string, wai
 		if err != nil {
 			return fmt.Errorf("waiting for Deployment %s/%s: %w", namespace, deployment, err)
 		}
-		replicas := int32(1)
-		if d.Spec.Replicas != nil {
-			replicas = *d.Spec.Replicas
-		}
-		if s := d.Status; s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == replicas && s.AvailableReplicas == replicas && s.Replicas == replicas {
+		if rolledOut(d) {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the Deployment %s/%s has %d of %d replicas available after %s: %s", namespace, deployment, d.Status.AvailableReplicas, replicas, wait, c.whyNot(ctx, d))
+			return fmt.Errorf("the Deployment %s/%s has %d of %d replicas available after %s: %s", namespace, deployment, d.Status.AvailableReplicas, replicas(d), wait, c.whyNot(ctx, d))
 		}
 		if err := sleep(ctx, 300*time.Millisecond); err != nil {
 			return err
 		}
 	}
+}
+
+// RolledOut reports whether the Deployments among the objects are there, with
+// all their replicas available in their present version.
+func (c *Cluster) RolledOut(ctx context.Context, objs []*unstructured.Unstructured) (bool, error) {
+	for _, o := range objs {
+		if o.GetKind() != "Deployment" {
+			continue
+		}
+		d, err := retry(ctx, func() (*appsv1.Deployment, error) {
+			return c.client.AppsV1().Deployments(o.GetNamespace()).Get(ctx, o.GetName(), metav1.GetOptions{})
+		})
+		if apierrors.IsNotFound(err) || err == nil && !rolledOut(d) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("reading %s of cluster %s: %w", name(o), c.Name, err)
+		}
+	}
+	return true, nil
+}
+
+func rolledOut(d *appsv1.Deployment) bool {
+	s, want := d.Status, replicas(d)
+	return s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == want && s.AvailableReplicas == want && s.Replicas == want
+}
+
+// replicas is how many a Deployment asks for.
+func replicas(d *appsv1.Deployment) int32 {
+	if d.Spec.Replicas == nil {
+		return 1
+	}
+	return *d.Spec.Replicas
 }
 
 // whyNot says what a Deployment's pods wait for.

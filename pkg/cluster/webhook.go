@@ -15,20 +15,9 @@ import (
 func (c *Cluster) WaitForCABundle(ctx context.Context, configuration string, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
 	for {
-		live, err := retry(ctx, func() (*admissionv1.MutatingWebhookConfiguration, error) {
-			return c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, configuration, metav1.GetOptions{})
-		})
-		if err != nil {
-			return fmt.Errorf("reading MutatingWebhookConfiguration %s of cluster %s: %w", configuration, c.Name, err)
-		}
-		missing := ""
-		for _, w := range live.Webhooks {
-			if len(w.ClientConfig.CABundle) == 0 {
-				missing = w.Name
-			}
-		}
-		if missing == "" {
-			return nil
+		missing, err := c.WithoutCABundle(ctx, configuration)
+		if err != nil || missing == "" {
+			return err
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("webhook %s of MutatingWebhookConfiguration %s has no caBundle after %s", missing, configuration, wait)
@@ -37,4 +26,21 @@ func (c *Cluster) WaitForCABundle(ctx context.Context, configuration string, wai
 			return err
 		}
 	}
+}
+
+// WithoutCABundle names a webhook of a configuration that has no certificate
+// yet, if there is one.
+func (c *Cluster) WithoutCABundle(ctx context.Context, configuration string) (string, error) {
+	live, err := retry(ctx, func() (*admissionv1.MutatingWebhookConfiguration, error) {
+		return c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, configuration, metav1.GetOptions{})
+	})
+	if err != nil {
+		return "", fmt.Errorf("reading MutatingWebhookConfiguration %s of cluster %s: %w", configuration, c.Name, err)
+	}
+	for _, w := range live.Webhooks {
+		if len(w.ClientConfig.CABundle) == 0 {
+			return w.Name, nil
+		}
+	}
+	return "", nil
 }
