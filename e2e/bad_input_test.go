@@ -176,7 +176,7 @@ func testBadRoles(t *testing.T) {
 type emulatorProcess struct{ url string }
 
 // startEmulator runs the project's emulator until the end of the test.
-func startEmulator(t testing.TB) emulatorProcess {
+func startEmulator(t testing.TB, args ...string) emulatorProcess {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -184,7 +184,7 @@ func startEmulator(t testing.TB) emulatorProcess {
 	}
 	address := l.Addr().String()
 	l.Close()
-	cmd := exec.Command(filepath.Join(bin, "emulator"), "--listen", address, "--control")
+	cmd := exec.Command(filepath.Join(bin, "emulator"), append([]string{"--listen", address, "--control"}, args...)...)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
