@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -244,7 +245,7 @@ func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []
 	if err != nil {
 		return roleAdvice(err)
 	}
-	var items []item
+	var wants []cluster.ServiceAccount
 	for _, sa := range accounts {
 		if sa.RoleOnly {
 			continue
@@ -257,10 +258,19 @@ func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []
 		if sa.AttachRoleARN == "" {
 			annotations[irsa.DefaultPrefix.RoleARN()] = roles[ch.roleName(&sa)].ARN
 		}
-		want := cluster.ServiceAccount{Namespace: sa.Metadata.Namespace, Name: sa.Metadata.Name, Labels: sa.Metadata.Labels, Annotations: annotations, Override: override}
-		items = append(items, item{sa.String(), func(ctx context.Context) ([]plan.Step, error) { return ch.c.Annotate(ctx, want) }})
+		wants = append(wants, cluster.ServiceAccount{Namespace: sa.Metadata.Namespace, Name: sa.Metadata.Name, Labels: sa.Metadata.Labels, Annotations: annotations, Override: override})
 	}
-	err = r.all(ctx, plan.ServiceAccount, items)
+	err = r.many(ctx, plan.ServiceAccount, func(ctx context.Context) ([]item, error) {
+		steps, err := ch.c.AnnotateAll(ctx, wants)
+		if err != nil {
+			return nil, err
+		}
+		var items []item
+		for i, want := range wants {
+			items = append(items, item{want.Namespace + "/" + want.Name, func(context.Context) ([]plan.Step, error) { return steps[i], nil }})
+		}
+		return items, nil
+	})
 	if _, ok := errors.AsType[*cluster.ConflictError](err); ok {
 		return advise(err, "the same command with --override-existing-serviceaccounts")
 	}
@@ -278,16 +288,20 @@ func (ch *chain) planRoles(ctx context.Context, roles map[string]role.Role, acco
 	if err != nil {
 		return nil, err
 	}
-	spoken := map[string]bool{}
-	var others []cluster.ServiceAccount // not spoken of in accounts
+	others := map[string]string{} // the roles of service accounts that are not spoken of, by subject
 	if len(there) > 0 && !only {
-		for _, sa := range accounts {
-			spoken[sa.String()] = true
-		}
-		if others, err = ch.c.ServiceAccounts(ctx); err != nil {
+		annotated, err := ch.c.ServiceAccounts(ctx)
+		if apierrors.IsForbidden(err) {
+			others = nil // unknown
+		} else if err != nil {
 			return nil, clusterAdvice(err)
 		}
-		others = slices.DeleteFunc(others, func(sa cluster.ServiceAccount) bool { return spoken[sa.Namespace+"/"+sa.Name] })
+		for _, sa := range annotated {
+			others[token.Subject(sa.Namespace, sa.Name)] = sa.Role(irsa.DefaultPrefix)
+		}
+		for _, sa := range accounts {
+			delete(others, token.Subject(sa.Metadata.Namespace, sa.Metadata.Name))
+		}
 	}
 	var wants []role.Role
 	for _, name := range slices.Sorted(maps.Keys(roles)) {
@@ -314,16 +328,16 @@ func (ch *chain) planRoles(ctx context.Context, roles map[string]role.Role, acco
 
 // keepSubjects has a role go on letting in the service accounts that are not
 // spoken of: those that its trust policy lets in and that are annotated with it.
-// A subject that nobody bears is a mistake, and goes.
-func (ch *chain) keepSubjects(want *role.Role, there role.Role, others []cluster.ServiceAccount) error {
+// A subject that nobody bears is a mistake, and goes, unless nobody could be
+// asked who bears it (others is nil).
+func (ch *chain) keepSubjects(want *role.Role, there role.Role, others map[string]string) error {
 	subjects := trust.Subjects(want.Trust, ch.state.Provider)
 	if len(subjects) == 0 {
 		return nil // a pattern
 	}
-	lets := trust.Subjects(there.Trust, ch.state.Provider)
 	n := len(subjects)
-	for _, sa := range others {
-		if subject := token.Subject(sa.Namespace, sa.Name); sa.Role(irsa.DefaultPrefix) == there.ARN && slices.Contains(lets, subject) {
+	for _, subject := range trust.Subjects(there.Trust, ch.state.Provider) {
+		if (others == nil || others[subject] == there.ARN) && !slices.Contains(subjects, subject) {
 			subjects = append(subjects, subject)
 		}
 	}

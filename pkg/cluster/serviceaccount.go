@@ -52,10 +52,58 @@ func (e *ConflictError) Error() string {
 // to the one that exists. A different value that somebody else has set is a
 // [*ConflictError] unless sa.Override.
 func (c *Cluster) Annotate(ctx context.Context, sa ServiceAccount) ([]plan.Step, error) {
-	live, err := c.serviceAccount(ctx, sa.Namespace, sa.Name)
+	steps, err := c.AnnotateAll(ctx, []ServiceAccount{sa})
 	if err != nil {
 		return nil, err
 	}
+	return steps[0], nil
+}
+
+// fewInNamespace is how many service accounts of a namespace are read one by one;
+// to read more, they are listed.
+const fewInNamespace = 4
+
+// AnnotateAll is [Cluster.Annotate] for many service accounts: what must be done
+// for each, in their order.
+func (c *Cluster) AnnotateAll(ctx context.Context, all []ServiceAccount) ([][]plan.Step, error) {
+	names := map[string][]string{} // by namespace
+	for _, sa := range all {
+		names[sa.Namespace] = append(names[sa.Namespace], sa.Name)
+	}
+	live := map[string]*corev1.ServiceAccount{} // by NAMESPACE/NAME
+	exists := map[string]bool{}                 // namespaces, as far as it matters
+	for namespace, names := range names {
+		found, err := c.serviceAccounts(ctx, namespace, names)
+		if err != nil {
+			return nil, err
+		}
+		for _, sa := range found {
+			live[sa.Namespace+"/"+sa.Name] = sa
+		}
+		if exists[namespace] = len(found) > 0; exists[namespace] {
+			continue
+		}
+		_, err = retry(ctx, func() (*corev1.Namespace, error) {
+			return c.client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+		})
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+			return nil, fmt.Errorf("reading namespace %s of cluster %s: %w", namespace, c.Name, err)
+		}
+		exists[namespace] = !apierrors.IsNotFound(err)
+	}
+	steps := make([][]plan.Step, len(all))
+	for i, sa := range all {
+		var err error
+		if steps[i], err = c.planAnnotate(sa, live[sa.Namespace+"/"+sa.Name], exists[sa.Namespace]); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
+}
+
+// planAnnotate decides about a service account, given the one that is there, or
+// nil.
+func (c *Cluster) planAnnotate(sa ServiceAccount, live *corev1.ServiceAccount, namespace bool) ([]plan.Step, error) {
 	if !sa.Override {
 		if err := conflict(live, sa); err != nil {
 			return nil, err
@@ -82,19 +130,43 @@ func (c *Cluster) Annotate(ctx context.Context, sa ServiceAccount) ([]plan.Step,
 	labels, annotations := sa.apply(nil)
 	step.Action = plan.Create
 	step.Diff = diffMaps("labels", nil, labels) + diffMaps("annotations", nil, annotations)
-	_, err = retry(ctx, func() (*corev1.Namespace, error) {
-		return c.client.CoreV1().Namespaces().Get(ctx, sa.Namespace, metav1.GetOptions{})
-	})
-	if apierrors.IsNotFound(err) {
-		return []plan.Step{{
-			Link: plan.ServiceAccount, Action: plan.Create, Summary: "namespace " + sa.Namespace,
-			Do: func(ctx context.Context) error { return c.createNamespace(ctx, sa.Namespace) },
-		}, step}, nil
+	if namespace {
+		return []plan.Step{step}, nil
 	}
-	if err != nil && !apierrors.IsForbidden(err) {
-		return nil, fmt.Errorf("reading namespace %s of cluster %s: %w", sa.Namespace, c.Name, err)
+	return []plan.Step{{
+		Link: plan.ServiceAccount, Action: plan.Create, Summary: "namespace " + sa.Namespace,
+		Do: func(ctx context.Context) error { return c.createNamespace(ctx, sa.Namespace) },
+	}, step}, nil
+}
+
+// serviceAccounts are those of the named service accounts of a namespace that
+// are there, and perhaps others.
+func (c *Cluster) serviceAccounts(ctx context.Context, namespace string, names []string) ([]*corev1.ServiceAccount, error) {
+	var found []*corev1.ServiceAccount
+	if len(names) > fewInNamespace {
+		list, err := retry(ctx, func() (*corev1.ServiceAccountList, error) {
+			return c.client.CoreV1().ServiceAccounts(namespace).List(ctx, metav1.ListOptions{})
+		})
+		if err == nil {
+			for i := range list.Items {
+				found = append(found, &list.Items[i])
+			}
+			return found, nil
+		}
+		if !apierrors.IsForbidden(err) { // who may not list may read
+			return nil, fmt.Errorf("listing the service accounts of namespace %s of cluster %s: %w", namespace, c.Name, err)
+		}
 	}
-	return []plan.Step{step}, nil
+	for _, name := range names {
+		live, err := c.serviceAccount(ctx, namespace, name)
+		if err != nil {
+			return nil, err
+		}
+		if live != nil {
+			found = append(found, live)
+		}
+	}
+	return found, nil
 }
 
 // createNamespace makes the namespace of a service account. It stays when the

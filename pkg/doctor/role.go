@@ -106,6 +106,9 @@ func (d *diagnosis) mendTrust() string {
 	document, err := trust.Policy{Providers: []trust.Provider{{
 		ARN: d.iss.ProviderARN(d.Partition, d.Account), Issuer: d.iss, Audience: d.audience(), Subjects: []string{d.subject()},
 	}}}.Document()
+	if err == nil && owner.Shared(r.Tags) {
+		document, err = trust.With(r.Trust, document) // the other clusters stay
+	}
 	if err != nil {
 		return "aws iam get-role --role-name " + quote(r.Name)
 	}
