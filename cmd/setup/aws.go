@@ -126,7 +126,13 @@ func (c *callCount) counts() (total, writes int) {
 // awsCause is what AWS answered, without the SDK's account of how it got there.
 func awsCause(err error) error {
 	if e, ok := errors.AsType[smithy.APIError](err); ok {
-		return fmt.Errorf("%s: %s", e.ErrorCode(), e.ErrorMessage())
+		return causeError{e}
 	}
 	return err
 }
+
+// causeError is an answer of AWS in few words.
+type causeError struct{ smithy.APIError }
+
+func (e causeError) Error() string { return e.ErrorCode() + ": " + e.ErrorMessage() }
+func (e causeError) Unwrap() error { return e.APIError }

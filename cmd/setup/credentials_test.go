@@ -204,7 +204,11 @@ aws_secret_access_key = test
 }
 
 func TestWhatIsNotPermittedNamesThePolicy(t *testing.T) {
-	denied := fmt.Errorf("provider: %w", &smithy.GenericAPIError{Code: "AccessDenied", Message: "not authorized to perform: iam:GetOpenIDConnectProvider"})
+	// As IAM's answers come from the SDK, and as the links report them.
+	denied := fmt.Errorf("provider: %w", awsCause(fmt.Errorf("operation error IAM: %w", &smithy.GenericAPIError{Code: "AccessDenied", Message: "not authorized to perform: iam:GetOpenIDConnectProvider"})))
+	if want := "provider: AccessDenied: not authorized to perform: iam:GetOpenIDConnectProvider"; denied.Error() != want {
+		t.Errorf("error %q, want %q", denied, want)
+	}
 	root := (&app{name: "setup", getenv: os.Getenv}).command()
 	for _, c := range []struct {
 		verbs []string
