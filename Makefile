@@ -47,7 +47,7 @@ e2e: build
 	cd e2e && $(GO) test -p 1 -count=1 -timeout 60m -v ./...
 	GOBIN=$(PEBBLE) $(GO) install $(PEBBLE_MODULE)/cmd/pebble@$(PEBBLE_VERSION) $(PEBBLE_MODULE)/cmd/pebble-challtestsrv@$(PEBBLE_VERSION)
 	OPENIRSA_KUBERNETES_BIN=$$(cd e2e && $(GO) run ./cmd/kindenv programs) OPENIRSA_PEBBLE_BIN=$(PEBBLE) \
-		$(GO) test -count=1 -v -run 'APIServer|ACME' ./cmd/issuer ./cmd/setup
+		$(GO) test -count=1 -v -run 'APIServer|ACME|Kubeadm' ./cmd/issuer ./cmd/setup ./cmd/setup
 
 image: build
 	bin/setup image --arch $(ARCH) --file bin/openirsa-linux-$(ARCH).tar

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -27,20 +28,7 @@ the account and the region in which 'setup up' will make the bucket.`,
 			if err := where.check(); err != nil {
 				return err
 			}
-			iss := issuer.URL{}
-			var err error
-			switch {
-			case where.issuerURL != "":
-				iss, err = where.parseIssuer()
-			case where.emulator:
-				iss, err = where.issuer(c.Context(), emulatorAccount, orDefault(a.region, defaultRegion))
-			case where.account == "":
-				return usagef("--account is needed to name the bucket (or --emulator, or --issuer-url)")
-			case a.region == "":
-				return usagef("--region is needed to name the bucket")
-			default:
-				iss, err = where.issuer(c.Context(), where.account, a.region)
-			}
+			iss, err := a.plannedIssuer(c.Context(), where)
 			if err != nil {
 				return err
 			}
@@ -55,6 +43,21 @@ the account and the region in which 'setup up' will make the bucket.`,
 	f.Lookup("name").DefValue = "kind"
 	f.Lookup("name").Value.Set("kind")
 	return c
+}
+
+// plannedIssuer is the issuer that `up` will make, before there is a cluster.
+func (a *app) plannedIssuer(ctx context.Context, where place) (issuer.URL, error) {
+	switch {
+	case where.issuerURL != "":
+		return where.parseIssuer()
+	case where.emulator:
+		return where.issuer(ctx, emulatorAccount, orDefault(a.region, defaultRegion))
+	case where.account == "":
+		return issuer.URL{}, usagef("--account is needed to name the bucket (or --emulator, or --issuer-url)")
+	case a.region == "":
+		return issuer.URL{}, usagef("--region is needed to name the bucket")
+	}
+	return where.issuer(ctx, where.account, a.region)
 }
 
 func orDefault(s, def string) string {

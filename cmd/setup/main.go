@@ -113,6 +113,7 @@ role's trust policy decide.
   setup doctor                              the first broken link, and the command that mends it
   setup keys rotate                         replace the signing keys, without one failed token
   setup issuer migrate --to BUCKET          move to another issuer, without one failed token
+  setup apiserver                           on a kubeadm control-plane node: its API server gets the issuer
   setup down                                remove it all
   setup demo                                see it work, with no cluster and no AWS account
 
@@ -131,7 +132,7 @@ func (a *app) command() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.issuerCommand(), a.kindConfigCommand(), a.exportCommand(), a.imageCommand(), a.demoCommand())
+	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.issuerCommand(), a.kindConfigCommand(), a.apiServerCommand(), a.exportCommand(), a.imageCommand(), a.demoCommand())
 	a.prepare(root)
 	return root
 }

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// apiServerOptions are the flags of `apiserver`.
+type apiServerOptions struct {
+	issuerURL   string
+	ssh         []string
+	accept      bool
+	undo        bool
+	immediately bool
+	dryRun      bool
+	wait        time.Duration
+}
+
+func (a *app) apiServerCommand() *cobra.Command {
+	var o apiServerOptions
+	c := &cobra.Command{
+		Use:   "apiserver",
+		Short: "Give the API servers of a kubeadm cluster the issuer, or print the change for others",
+		Long: `Give the API servers of a kubeadm control plane the issuer, by editing their
+static-pod manifests: on this machine, as root, or on the nodes that --ssh names.
+
+What needs no change is not touched; everything else in a manifest stays byte for
+byte. The manifest as it was is kept on the node. When the API server is not
+healthy with its new flags within --wait, it gets the former ones back. Tokens of
+the former issuer go on being accepted, so running pods notice nothing.
+
+Several control-plane nodes never disagree about tokens: all accept the issuer
+before the first one signs with it. With --ssh for each of them one command does
+both. On the nodes one by one, run the command on each, and then on each again:
+the first time an API server only accepts the issuer, as long as another one does
+not (--accept says that this is enough). --undo works in the same two rounds.
+
+Clusters of other kinds are configured elsewhere: see 'setup apiserver print'.
+On kind, 'setup up' does it all.`,
+		Example: `  sudo setup apiserver                                    on a control-plane node, after 'setup up'
+  sudo setup apiserver --issuer-url https://oidc.example.com/prod --dry-run
+  setup apiserver --ssh admin@10.0.0.1 --ssh admin@10.0.0.2 --ssh admin@10.0.0.3
+  sudo setup apiserver --undo                             the former flags
+  setup apiserver print k3s                               what to change on k3s`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.immediately && !o.undo {
+				return usagef("--immediately is for --undo")
+			}
+			return a.apiServer(c.Context(), o)
+		},
+	}
+	a.outputFlag(c, "text", "json")
+	f := c.Flags()
+	f.StringVar(&o.issuerURL, "issuer-url", "", "the issuer (default: the one that 'setup up' has recorded in the cluster)")
+	f.StringArrayVar(&o.ssh, "ssh", nil, "node to work on, as the ssh client takes it; repeat for several, and with --undo for workers too (default: this machine)")
+	f.BoolVar(&o.accept, "accept", false, "only accept tokens of the issuer, and sign as before")
+	f.BoolVar(&o.undo, "undo", false, "go back to the former flags")
+	f.BoolVar(&o.immediately, "immediately", false, "with --undo: do not wait for pods' tokens to be renewed")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
+	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server may take to come up, and tokens to be renewed")
+	f.StringVar(&a.kubeconfig, "kubeconfig", "", "kubeconfig file of a cluster administrator (default: $KUBECONFIG, on a node "+adminKubeconfig+", ~/.kube/config)")
+	f.StringVar(&a.context, "context", "", "context in the kubeconfig (default: the current one)")
+	c.MarkFlagsMutuallyExclusive("accept", "undo")
+	c.AddCommand(a.printCommand())
+	return c
+}
+
+// Files of kubeadm on a control-plane node.
+const (
+	adminKubeconfig   = "/etc/kubernetes/admin.conf"
+	apiServerManifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+)
+
+// machines are the nodes that the command works on.
+func (a *app) machines(o apiServerOptions) ([]cluster.Node, error) {
+	var nodes []cluster.Node
+	for _, destination := range o.ssh {
+		nodes = append(nodes, cluster.SSH(destination))
+	}
+	if nodes != nil {
+		return nodes, nil
+	}
+	if _, err := os.Stat(apiServerManifest); errors.Is(err, os.ErrNotExist) {
+		return nil, advise(fmt.Errorf("API server: this machine is no control-plane node of kubeadm's: there is no %s", apiServerManifest),
+			"run it on a control-plane node, or name the nodes: SETUP apiserver --ssh USER@NODE; or SETUP apiserver print for clusters of other kinds")
+	}
+	if os.Geteuid() != 0 {
+		return nil, apiServerAdvice(fmt.Errorf("API server: %w: this runs as uid %d", cluster.ErrNotRoot, os.Geteuid()), o)
+	}
+	if _, err := os.Stat(adminKubeconfig); err == nil && a.kubeconfig == "" && a.context == "" && a.getenv("KUBECONFIG") == "" {
+		a.kubeconfig = adminKubeconfig
+	}
+	return []cluster.Node{cluster.Local()}, nil
+}
+
+func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
+	machines, err := a.machines(o)
+	if err != nil {
+		return err
+	}
+	c, err := cluster.Connect(ctx, cluster.Options{Kubeconfig: a.kubeconfig, Context: a.context, Nodes: machines})
+	if errors.Is(err, cluster.ErrUnreachable) && !o.dryRun {
+		return restoreAPIServers(ctx, machines, err)
+	}
+	if err != nil {
+		return apiServerAdvice(fmt.Errorf("API server: %w", err), o)
+	}
+	nodes := c.Nodes()
+	if !slices.ContainsFunc(nodes, func(n cluster.Node) bool { return n.ControlPlane }) {
+		return advise(fmt.Errorf("API server: none of the nodes has %s", apiServerManifest), "name the control-plane nodes: SETUP apiserver --ssh USER@NODE")
+	}
+	state, err := c.State(ctx)
+	if err != nil && !errors.Is(err, cluster.ErrNoState) {
+		return clusterAdvice(err)
+	}
+	options := cluster.IssuerOptions{Own: strings.Fields(state.FormerIssuers), AcceptOnly: o.accept, Wait: o.wait, Immediately: o.immediately}
+	switch {
+	case o.issuerURL != "":
+		options.URL, err = place{issuerURL: o.issuerURL}.parseIssuer()
+	case state.Issuer != "":
+		options.URL, err = issuer.Parse(state.Issuer)
+	case !o.undo:
+		return advise(errors.New("API server: which issuer? None is recorded in cluster "+c.Name), "SETUP up first, which publishes the documents of the issuer; or SETUP apiserver --issuer-url URL")
+	}
+	if err != nil {
+		return err
+	}
+
+	r := a.newReport(orDefault(state.Cluster, c.Name), o.dryRun)
+	r.Issuer = options.URL.String()
+	if !o.undo && !o.accept && state.Endpoint == "" { // an emulator's documents are not on the internet
+		a.warnUnlessPublished(ctx, options.URL)
+	}
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = n.Name
+	}
+	what := "issuer " + r.Issuer
+	if o.undo {
+		what = "former issuer"
+	}
+	err = r.link(ctx, "API server", func() string { return what + ", node " + strings.Join(names, ", ") }, func(ctx context.Context) ([]plan.Step, error) {
+		if o.undo {
+			return c.RemoveIssuer(ctx, options)
+		}
+		return c.SetIssuer(ctx, options)
+	})
+	if err != nil {
+		return apiServerAdvice(err, o)
+	}
+	if err := r.finish(); err != nil {
+		return err
+	}
+	switch {
+	case o.dryRun:
+		r.say("\nNothing was changed: this was a dry run.")
+		if !o.undo && !o.accept {
+			if err := c.OthersAccept(ctx, options.URL); err != nil {
+				r.say("It would stop before signing: %v.", err)
+			}
+		}
+	case o.undo:
+		r.say("\nThe API server has its former flags. A configuration that kubeadm has stored is not changed: see %s apiserver print kubeadm.", a.name)
+	case o.accept:
+		r.say("\nWhen the API servers on all control-plane nodes accept the issuer: %s apiserver", a.name)
+	case r.changed():
+		r.say("\nWhen this was the last control-plane node: %s up verifies the chain, and %s apiserver print kubeadm has what kubeadm must know before an upgrade.", a.name, a.name)
+	}
+	return nil
+}
+
+// restoreAPIServers is for API servers that do not answer: where a run that was
+// killed has left a manifest that does not come up, the one before comes back.
+func restoreAPIServers(ctx context.Context, machines []cluster.Node, unreachable error) error {
+	for _, n := range machines {
+		was, err := n.Restore(ctx)
+		if err != nil {
+			return fmt.Errorf("API server: %w; going back to the manifest before the last change: %w", unreachable, err)
+		}
+		if was {
+			return advise(fmt.Errorf("API server: it did not come up with the flags of a run that was stopped; it has the former ones again (%s)", n.Name), "the same command again")
+		}
+	}
+	return clusterAdvice(fmt.Errorf("API server: %w", unreachable))
+}
+
+// warnUnlessPublished tells that pods would get tokens which AWS cannot verify
+// yet. In the cluster nothing breaks by it, and a node need not reach the
+// internet, so it is no error.
+func (a *app) warnUnlessPublished(ctx context.Context, iss issuer.URL) {
+	if _, _, err := discovery.Read(ctx, discovery.HTTP(&http.Client{Timeout: 5 * time.Second}), iss); err != nil {
+		fmt.Fprintf(a.err, "%s: warning: the documents of the issuer cannot be read from here: %v\n", a.name, err)
+	}
+}
+
+// apiServerAdvice adds the next command to what went wrong on a node.
+func apiServerAdvice(err error, o apiServerOptions) error {
+	command := "SETUP apiserver"
+	if o.undo {
+		command += " --undo"
+	}
+	if errors.Is(err, cluster.ErrNotRoot) {
+		if o.ssh != nil {
+			return advise(err, "log in as root, or let the user run sudo without a password")
+		}
+		return advise(err, "sudo "+command)
+	}
+	if e, ok := errors.AsType[*cluster.OthersError](err); ok {
+		return advise(err, fmt.Sprintf("%s on %s, then here again", command, strings.Join(e.Nodes, ", ")))
+	}
+	if e, ok := errors.AsType[*cluster.TokensError](err); ok {
+		return advise(err, fmt.Sprintf("%s again after %s, or with --ssh for the nodes of these pods too, whose kubelet then renews them at once", command, e.Until.UTC().Format(time.RFC3339)))
+	}
+	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
+		return advise(err, "look at the log lines above; the same command tries again")
+	}
+	return clusterAdvice(err)
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/issuer"
+)
+
+// kubeadmConfig is what kubeadm needs to know to write a manifest.
+const kubeadmConfig = `apiVersion: kubeadm.k8s.io/v1beta4
+kind: InitConfiguration
+localAPIEndpoint:
+  advertiseAddress: 192.0.2.1
+nodeRegistration:
+  criSocket: unix:///run/containerd/containerd.sock
+patches:
+  directory: %q
+---
+`
+
+// manifestFlags are the API server's flags that kubeadm itself would run it with.
+func manifestFlags(t *testing.T, kubeadm, config, patches string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "kubeadm.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, kubeadmConfig+config, patches), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), kubeadm, args...)
+		cmd.Env = append(os.Environ(), "KUBEADM_INIT_DRYRUN_DIR="+dir)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("kubeadm %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	run("config", "validate", "--config", file)
+	run("init", "phase", "control-plane", "apiserver", "--dry-run", "--config", file)
+	var manifests []string
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if filepath.Base(path) == "kube-apiserver.yaml" {
+			manifests = append(manifests, path)
+		}
+		return err
+	})
+	if err != nil || len(manifests) != 1 {
+		t.Fatalf("kubeadm wrote %q, %v", manifests, err)
+	}
+	b, err := os.ReadFile(manifests[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pod struct {
+		Spec struct {
+			Containers []struct{ Command []string }
+		}
+	}
+	if err := yaml.Unmarshal(b, &pod); err != nil || len(pod.Spec.Containers) != 1 {
+		t.Fatalf("reading the manifest: %v\n%s", err, b)
+	}
+	return slices.DeleteFunc(pod.Spec.Containers[0].Command, func(arg string) bool {
+		return !strings.HasPrefix(arg, "--service-account-issuer=") && !strings.HasPrefix(arg, "--service-account-jwks-uri=") && !strings.HasPrefix(arg, "--api-audiences=")
+	})
+}
+
+// What is printed for kubeadm makes the real kubeadm write the flags that
+// `setup apiserver` gives to an API server.
+func TestKubeadm(t *testing.T) {
+	bin := os.Getenv("OPENIRSA_KUBERNETES_BIN")
+	if bin == "" {
+		t.Skip("OPENIRSA_KUBERNETES_BIN does not name a folder with kubeadm")
+	}
+	kubeadm := filepath.Join(bin, "kubeadm")
+	print := func(args ...string) string {
+		t.Helper()
+		var out, stderr bytes.Buffer
+		if code := Main(t.Context(), append([]string{"setup", "apiserver", "print"}, args...), func(string) string { return "" }, &out, &stderr); code != 0 {
+			t.Fatalf("exit %d: %s", code, stderr.String())
+		}
+		return out.String()
+	}
+	const plain = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.37.2\n"
+	former := manifestFlags(t, kubeadm, plain, t.TempDir())
+	if !slices.Equal(former, []string{"--service-account-issuer=" + defaultIssuer}) {
+		t.Fatalf("kubeadm's own flags are %q", former)
+	}
+	iss, err := issuer.Parse("https://openirsa-dev-123456789012.s3.eu-west-1.amazonaws.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := cluster.Flags{Issuers: []string{defaultIssuer}}
+	for _, round := range []struct {
+		args []string
+		want cluster.Flags
+	}{
+		{nil, have.Signing(iss)},
+		{[]string{"--accept"}, have.Accepting(iss)},
+	} {
+		want := []string{"--api-audiences=" + strings.Join(round.want.APIAudiences, ",")}
+		for _, iss := range round.want.Issuers {
+			want = append(want, "--service-account-issuer="+iss)
+		}
+		if round.want.JWKSURI != "" {
+			want = append(want, "--service-account-jwks-uri="+round.want.JWKSURI)
+		}
+		check := func(what string, got []string) {
+			t.Helper()
+			// The order of different flags does not matter.
+			slices.SortStableFunc(got, func(a, b string) int {
+				nameA, _, _ := strings.Cut(a, "=")
+				nameB, _, _ := strings.Cut(b, "=")
+				return strings.Compare(nameA, nameB)
+			})
+			if !slices.Equal(got, want) {
+				t.Errorf("%s %q: kubeadm writes\n%s\nwant\n%s", what, round.args, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		}
+		args := append([]string{"--issuer-url", iss.String()}, round.args...)
+		config := print(append([]string{"kubeadm"}, args...)...) + "kubernetesVersion: v1.37.2\n"
+		check("kubeadm", manifestFlags(t, kubeadm, config, t.TempDir()))
+
+		patches := t.TempDir()
+		patch := print(append([]string{"kubeadm-v1beta3"}, args...)...)
+		if err := os.WriteFile(filepath.Join(patches, "kube-apiserver0+json.yaml"), []byte(patch), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check("kubeadm-v1beta3", manifestFlags(t, kubeadm, plain, patches))
+	}
+}
+
+// Everything printed is one YAML document, and signs first in the second round
+// only.
+func TestPrintedYAML(t *testing.T) {
+	for _, p := range controlPlanes {
+		if p.general {
+			continue
+		}
+		for _, args := range [][]string{nil, {"--accept"}} {
+			var out, stderr bytes.Buffer
+			args = append([]string{"setup", "apiserver", "print", p.name(), "--issuer-url", "https://oidc.example.com/a", "--former-issuer", "https://one.example.com", "--former-issuer", "https://two.example.com:6443"}, args...)
+			if code := Main(t.Context(), args, func(string) string { return "" }, &out, &stderr); code != 0 {
+				t.Fatalf("exit %d: %s", code, stderr.String())
+			}
+			var v any
+			if err := yaml.UnmarshalStrict(out.Bytes(), &v); err != nil {
+				t.Errorf("%s: %v\n%s", p.name(), err, out.String())
+			}
+			var issuers []string // in their order
+			for line := range strings.Lines(out.String()) {
+				if strings.Contains(line, "<no value>") {
+					t.Errorf("%s: line %q", p.name(), line)
+				}
+				_, value, _ := strings.Cut(line, "https://")
+				if value = strings.TrimSpace(value); line[0] != '#' && !strings.Contains(line, "jwks") && !strings.Contains(line, ",") {
+					issuers = append(issuers, value)
+				}
+			}
+			slices.Reverse(issuers) // Talos has the audiences first
+			former, ours := slices.Index(issuers, "two.example.com:6443"), slices.Index(issuers, "oidc.example.com/a")
+			if ours < 0 || p.name() != "kubeadm-v1beta3" && (former < ours) != !slices.Contains(args, "--accept") {
+				t.Errorf("%s %q: issuers %q", p.name(), args, issuers)
+			}
+		}
+	}
+}
+
+// A node that a killed run has left with a manifest that does not come up gets
+// the former one back, though there is no API to ask.
+func TestRestoreAPIServers(t *testing.T) {
+	unreachable := errors.New("connection refused")
+	node := cluster.Node{Name: "cp1", Exec: func(context.Context, io.Reader, io.Writer, string, ...string) error { return nil }}
+	err := restoreAPIServers(t.Context(), []cluster.Node{node}, unreachable)
+	if !errors.Is(err, unreachable) {
+		t.Errorf("error = %v", err)
+	}
+	broken := errors.New("no route to host")
+	node.Exec = func(context.Context, io.Reader, io.Writer, string, ...string) error { return broken }
+	if err := restoreAPIServers(t.Context(), []cluster.Node{node}, unreachable); !errors.Is(err, unreachable) || !errors.Is(err, broken) {
+		t.Errorf("error = %v", err)
+	}
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/issuer"
+)
+
+// The changes as each kind of cluster takes them. What a file says of a kind is
+// from its documentation and code:
+//
+//   - kubeadm: cmd/kubeadm/app/apis/kubeadm/v1beta4 (extraArgs), app/util/arguments.go
+//     (order), app/util/patches (file names) in kubernetes/kubernetes
+//   - k3s and RKE2: docs.k3s.io/installation/configuration (config.yaml.d, "+"),
+//     pkg/util/args.go (GetArgs) and pkg/daemons/control/server.go in k3s-io/k3s
+//   - Talos: docs.siderolabs.com on KubeAPIServerConfig, siderolabs/talos#12475, #12607 and #13700
+//   - kOps: docs/operations/service_account_issuer_migration.md and
+//     pkg/model/components/discovery.go in kubernetes/kops
+//
+//go:embed controlplane
+var controlPlaneFiles embed.FS
+
+// controlPlane is a kind of cluster for which the change can be printed.
+type controlPlane struct {
+	file, short string
+	// former is the issuer that such a cluster has unless told otherwise; "" if
+	// that differs from cluster to cluster.
+	former string
+	// general says that the text is the same for every cluster.
+	general bool
+}
+
+// defaultIssuer is that of a cluster with the default domain.
+const defaultIssuer = "https://kubernetes.default.svc.cluster.local"
+
+var controlPlanes = []controlPlane{
+	{"kubeadm.yaml", "ClusterConfiguration of kubeadm 1.31 and newer (v1beta4)", defaultIssuer, false},
+	{"kubeadm-v1beta3.yaml", "Patch for kubeadm 1.22 to 1.36, and for any other", defaultIssuer, false},
+	{"k3s.yaml", "Configuration file of k3s", defaultIssuer, false},
+	{"rke2.yaml", "Configuration file of RKE2", defaultIssuer, false},
+	{"talos.yaml", "Machine configuration patch of Talos 1.14 and newer", "", false},
+	{"kops.yaml", "Cluster specification of kOps", "", false},
+	{"managed.sh", "What to do on GKE, AKS, EKS and other managed control planes", "", true},
+}
+
+func (p controlPlane) name() string { return strings.TrimSuffix(p.file, path.Ext(p.file)) }
+
+// printOptions are the flags of `apiserver print`.
+type printOptions struct {
+	place
+	former []string
+	accept bool
+}
+
+func (a *app) printCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "print",
+		Short: "Print what to change where 'setup apiserver' cannot",
+		Long: `Print the exact change of the control plane's configuration, for kubeadm's own
+configuration and for clusters that are not kubeadm's. Nothing is changed.
+
+The issuer is the one of --issuer-url, that which 'setup up' has recorded in the
+cluster, or, before there is a cluster, that of the bucket which 'setup up' will
+make in an account. The former issuer, whose tokens must go on being accepted, is
+read from the cluster, or given with --former-issuer.
+
+kind has 'setup kind-config'.`,
+	}
+	for _, p := range controlPlanes {
+		var o printOptions
+		sub := &cobra.Command{
+			Use: p.name(), Short: p.short,
+			Long: p.short + ".",
+			RunE: func(c *cobra.Command, _ []string) error { return a.printControlPlane(c.Context(), p, o) },
+		}
+		if !p.general {
+			sub.Example = fmt.Sprintf(`  setup apiserver print %[1]s --context prod > openirsa.yaml
+  setup apiserver print %[1]s --issuer-url https://oidc.example.com/prod --former-issuer %[2]s`, p.name(), orDefault(p.former, "https://10.0.0.1:6443"))
+			o.flags(sub)
+			a.clusterFlags(sub)
+			f := sub.Flags()
+			f.StringVar(&o.account, "account", "", "AWS account id in which the bucket will be")
+			f.StringVar(&a.region, "region", "", "AWS region in which the bucket will be")
+			f.StringArrayVar(&o.former, "former-issuer", nil, "issuer whose tokens are accepted already; repeat for several (default: those of the cluster)")
+			f.BoolVar(&o.accept, "accept", false, "the first round: accept tokens of the issuer, and sign as before")
+		}
+		c.AddCommand(sub)
+	}
+	return c
+}
+
+func (a *app) printControlPlane(ctx context.Context, p controlPlane, o printOptions) error {
+	change := controlPlaneChange{Setup: a.name, Sign: !o.accept}
+	if !p.general {
+		iss, have, err := a.printedIssuer(ctx, p, o)
+		if err != nil {
+			return err
+		}
+		change.fill(iss, have)
+	}
+	return change.print(a, p)
+}
+
+// printedIssuer is the issuer to print, and the flags that the API servers have.
+func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions) (iss issuer.URL, have cluster.Flags, err error) {
+	if err := o.check(); err != nil {
+		return iss, have, err
+	}
+	have.Issuers = o.former
+	known := o.issuerURL != "" || o.account != "" || o.emulator
+	if known {
+		if iss, err = a.plannedIssuer(ctx, o.place); err != nil {
+			return iss, have, err
+		}
+	}
+	if named := a.context != "" || a.kubeconfig != "" || a.kindName != ""; !known || named {
+		ch, err := a.connect(ctx)
+		if err != nil {
+			return iss, have, err
+		}
+		if !known {
+			if !ch.there {
+				return iss, have, advise(errors.New("which issuer? None is recorded in cluster "+ch.c.Name), "SETUP up first, or name it: --issuer-url URL, or --account ID --region REGION --name CLUSTER")
+			}
+			iss = ch.iss
+		}
+		if have.Issuers == nil {
+			if have, err = currentFlags(ctx, ch.c, iss); err != nil {
+				return iss, have, clusterAdvice(err)
+			}
+		}
+	}
+	if len(have.Issuers) > 0 {
+		return iss, have, nil
+	}
+	if p.former == "" {
+		return iss, have, usagef("which issuer does the cluster have now? Name the cluster with --context, or the issuer with --former-issuer: %s has no default", p.name())
+	}
+	have.Issuers = []string{p.former}
+	return iss, have, nil
+}
+
+// currentFlags are those of an API server without an issuer that is already
+// given to it. They have no issuer where the cluster does not show any other.
+func currentFlags(ctx context.Context, c *cluster.Cluster, iss issuer.URL) (cluster.Flags, error) {
+	all, err := c.APIServerFlags(ctx)
+	if err != nil {
+		return cluster.Flags{}, err
+	}
+	var have cluster.Flags
+	if len(all) > 0 {
+		have = all[0].Flags
+	} else {
+		one, err := c.Issuer(ctx)
+		if err != nil {
+			return have, err
+		}
+		have.Issuers = slices.DeleteFunc([]string{one}, func(s string) bool { return s == "" })
+	}
+	have.Issuers = slices.DeleteFunc(slices.Clone(have.Issuers), func(s string) bool { return s == iss.String() })
+	return have, nil
+}
+
+// controlPlaneChange is what the files are filled with.
+type controlPlaneChange struct {
+	Setup     string   // the name of this program
+	Sign      bool     // the second round
+	Issuers   []string // in their order
+	Audiences []string
+	JWKS      string // "" in the first round
+	// Front are the flags to insert before all others, each before those that
+	// were inserted already, and Back those to append.
+	Front, Back []string
+}
+
+// fill has exactly the flags that `setup apiserver` gives to an API server.
+func (c *controlPlaneChange) fill(iss issuer.URL, have cluster.Flags) {
+	want := have.Accepting(iss)
+	if c.Sign {
+		want = have.Signing(iss)
+		c.JWKS = want.JWKSURI
+	}
+	c.Issuers, c.Audiences = want.Issuers, want.APIAudiences
+	if c.Audiences == nil {
+		c.Audiences = have.Issuers
+	}
+	// kubeadm writes the former issuer itself.
+	if c.Sign {
+		c.Front = []string{"--service-account-jwks-uri=" + c.JWKS, "--service-account-issuer=" + iss.String()}
+	} else {
+		c.Back = []string{"--service-account-issuer=" + iss.String()}
+	}
+	if have.APIAudiences == nil {
+		c.Front = append(c.Front, "--api-audiences="+strings.Join(c.Audiences, ","))
+	}
+}
+
+// Sort are the issuers as an older kubeadm orders them.
+func (c *controlPlaneChange) Sort() []string { return slices.Sorted(slices.Values(c.Issuers)) }
+
+// Sorted reports whether that is the right order.
+func (c *controlPlaneChange) Sorted() bool { return slices.IsSorted(c.Issuers) }
+
+func (c *controlPlaneChange) print(a *app, p controlPlane) error {
+	t, err := template.New(p.file).Funcs(template.FuncMap{"join": strings.Join}).ParseFS(controlPlaneFiles, "controlplane/rounds.txt", "controlplane/"+p.file)
+	if err != nil {
+		return err
+	}
+	return t.Execute(a.out, c)
+}
