@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/publish"
@@ -166,4 +167,19 @@ func TestIssuerInEachPartition(t *testing.T) {
 			t.Errorf("%s: partition %q, %v; want %s", c.region, partition, err, c.partition)
 		}
 	}
+}
+
+// S3 answers for a while as if it had not heard of the bucket.
+func TestS3HasNotHeardYet(t *testing.T) {
+	p := newPlace(t, "docs", "", nil)
+	steps := p.plan()
+	for _, f := range []emulator.Fault{
+		{Action: "s3:CreateBucket", Code: "OperationAborted", Status: http.StatusConflict, Times: 1},
+		{Action: "s3:PutBucketPolicy", Code: "NoSuchBucket", Status: http.StatusNotFound, Times: 2},
+		{Action: "s3:PutObject", Code: "NoSuchBucket", Status: http.StatusNotFound, Times: 1},
+	} {
+		p.aws.Inject(f)
+	}
+	p.run(steps, nil)
+	p.up()
 }

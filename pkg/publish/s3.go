@@ -211,7 +211,10 @@ func (b S3) Plan(ctx context.Context, docs []discovery.Document) ([]plan.Step, e
 		steps = append(steps, plan.Step{Link: plan.Documents, Action: action, Summary: summary, Diff: diff, Do: do})
 	}
 	if !exists {
-		add(plan.Create, "bucket "+b.Bucket+" in "+b.Region, "", b.create)
+		add(plan.Create, "bucket "+b.Bucket+" in "+b.Region, "", func(ctx context.Context) error {
+			// One of the same name may be on its way out.
+			return plan.Patiently(ctx, func(err error) bool { return code(err) == "OperationAborted" }, b.create)
+		})
 	}
 	if b.Owned && !containsAll(tags, b.Tags) {
 		add(plan.Update, "tags of bucket "+b.Bucket, "", func(ctx context.Context) error { return b.putTags(ctx, tags) })
@@ -252,6 +255,15 @@ func (b S3) Plan(ctx context.Context, docs []discovery.Document) ([]plan.Step, e
 	for i, doc := range docs {
 		if !there[i] {
 			steps = append(steps, b.putStep(doc))
+		}
+	}
+	if !exists {
+		// S3 may not have heard yet, where it is asked next, of the bucket that
+		// it has just made.
+		for i, step := range steps[1:] {
+			steps[i+1].Do = func(ctx context.Context) error {
+				return plan.Patiently(ctx, func(err error) bool { return code(err) == "NoSuchBucket" }, step.Do)
+			}
 		}
 	}
 	return steps, nil
