@@ -52,6 +52,8 @@ type fakeNode struct {
 	renewAt   time.Time        // when kubelet renews the tokens
 	tokens    []claims
 	restarted int // how often kubelet was
+
+	fakeKeys // what there is beside, where keys are rotated
 }
 
 type fakeCluster struct {
@@ -61,6 +63,9 @@ type fakeCluster struct {
 	after bool       // the command is run before
 	once  bool       // we are not killed, only that command fails
 	ran   []string   // the commands so far
+
+	published      []string // the ids of the published keys; nil where they are not of interest
+	killAtManifest int      // the number of manifests to be written until we are killed; negative: never
 }
 
 // Uids of the service account of the fake nodes' pods, and of one that is gone.
@@ -111,7 +116,7 @@ spec:
 // before.
 func newFake(t *testing.T, n int) (*fakeCluster, *Cluster) {
 	t.Helper()
-	f := &fakeCluster{kill: -1}
+	f := &fakeCluster{kill: -1, killAtManifest: -1}
 	c := &Cluster{Name: "fake", Kind: true, client: serviceAccounts(t)}
 	for i := range n {
 		node := &fakeNode{
@@ -137,6 +142,7 @@ func (n *fakeNode) start() {
 		return
 	}
 	n.process, n.parsed = nil, m.Flags
+	n.load(m.Flags)
 	for _, arg := range m.args {
 		n.process = append(n.process, arg.Value)
 	}
@@ -168,6 +174,7 @@ func (n *fakeNode) pass() {
 			n.changed, n.hastened = time.Time{}, false
 		}
 	}
+	n.passController()
 	if n.serving && !n.renewAt.IsZero() && time.Now().After(n.renewAt) {
 		n.issue()
 		n.renewAt = time.Time{}
@@ -179,6 +186,7 @@ func (f *fakeCluster) invariants() {
 	for _, n := range f.nodes {
 		n.pass()
 	}
+	f.keyInvariants()
 	for _, server := range f.nodes {
 		if !server.serving {
 			continue
@@ -259,16 +267,31 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 		if rest[0] == manifestFile && n.files[manifestFile] != string(b) {
 			n.changed, n.hastened = time.Now(), false
 		}
+		if rest[0] == controllerManifestFile && n.files[rest[0]] != string(b) {
+			n.controllerChanged = time.Now()
+		}
+		if strings.HasPrefix(rest[0], "/etc/kubernetes/manifests/") {
+			if n.cluster.killAtManifest--; n.cluster.killAtManifest == -1 {
+				n.cluster.kill = 1 // after this command
+			}
+		}
 		n.files[rest[0]] = string(b)
 	case script == existsScript:
 		for _, file := range rest {
-			if _, ok := n.files[file]; ok {
-				fmt.Fprintln(out, file)
+			for name := range n.files {
+				if name == file || strings.HasPrefix(name, file+"/") {
+					fmt.Fprintln(out, file)
+					break
+				}
 			}
 		}
 	case command == "rm":
 		for _, file := range args[2:] {
 			maps.DeleteFunc(n.files, func(name, _ string) bool { return name == file || strings.HasPrefix(name, file+"/") })
+		}
+	case script == processesScript && rest[0] == string(controllerPod):
+		if n.controller != nil {
+			fmt.Fprint(out, strings.Join(n.controller, "\x00")+"\x00\x00")
 		}
 	case script == processesScript:
 		if n.process != nil {
@@ -290,6 +313,8 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 		switch path := args[len(args)-1]; path {
 		case "/readyz":
 			fmt.Fprint(out, "ok")
+		case jwksPath:
+			fmt.Fprint(out, n.jwks())
 		case issuer.DiscoveryPath:
 			jwks := f.JWKSURI
 			if jwks == "" {
@@ -315,6 +340,7 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 		}
 		aws := base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"` + testIssuer + `","aud":["sts.amazonaws.com"],"iat":1}`))
 		fmt.Fprintf(out, "uid e30 %s\nuid bm90IGpzb24 e30\nuid e30 bm90IGpzb24\nuid !! e30\nuid e30\n", aws)
+	case n.runKeys(out, script, rest):
 	default:
 		n.t.Errorf("unknown command %s %q", command, args)
 	}
@@ -436,7 +462,7 @@ func TestSetIssuer(t *testing.T) {
 func distinct(ran []string, after bool) []int {
 	var ks []int
 	for k := range ran {
-		changes := strings.Contains(ran[k], writeScript) || strings.Contains(ran[k], "rm-rf") || strings.Contains(ran[k], "systemctl") || strings.Contains(ran[k], hastenScript)
+		changes := strings.Contains(ran[k], writeScript) || strings.Contains(ran[k], copyScript) || strings.Contains(ran[k], makeKeyScript) || strings.Contains(ran[k], "rm-rf") || strings.Contains(ran[k], "systemctl") || strings.Contains(ran[k], hastenScript)
 		if after && !changes {
 			continue
 		}

@@ -658,7 +658,27 @@ func (f KeyFlags) in(pod staticPod, have Flags) Flags {
 // the files of before, whose flags come back, and every old key is gone. There
 // is no way back. Everything must sign with the new keys.
 func (c *Cluster) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
-	return c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
+	// First every private key, whose public half the PublicKeyFile has already,
+	// then the files of public keys: at any moment the files of before fit each
+	// other, on all nodes.
+	private, err := c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
+		there, err := n.existing(ctx, r.newKeyFile(was))
+		if err != nil || len(there) == 0 {
+			return nil, err
+		}
+		var steps []plan.Step
+		for _, file := range slices.Compact([]string{was.SigningKeyFile, cmp.Or(was.PrivateKeyFile, was.SigningKeyFile)}) {
+			steps = append(steps, plan.Step{
+				Link: plan.SigningKey, Action: plan.Update, Summary: "private key " + file + " on node " + n.Name + ": the new one",
+				Do: func(ctx context.Context) error { return n.copyFile(ctx, r.newKeyFile(was), file) },
+			})
+		}
+		return steps, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	rest, err := c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
 		there, err := n.existing(ctx, was.rotationDir())
 		if err != nil || len(there) == 0 {
 			return nil, err
@@ -668,11 +688,12 @@ func (c *Cluster) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 			return nil, err
 		}
 		return []plan.Step{{
-			Link: plan.SigningKey, Action: plan.Update, Summary: "API server on node " + n.Name + ": the new key alone",
+			Link: plan.SigningKey, Action: plan.Update, Summary: "API server on node " + n.Name + ": the new keys alone",
 			Diff: diffLines(server.Flags.lines(), was.in(apiServerPod, server.Flags).lines()),
 			Do:   func(ctx context.Context) error { return settle(ctx, r, n, was) },
 		}}, nil
 	})
+	return append(private, rest...), err
 }
 
 func settle(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
@@ -685,13 +706,6 @@ func settle(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
 	added, err := n.publicKeys(ctx, path.Join(was.rotationDir(), newPublicFile))
 	if err != nil {
 		return err
-	}
-	// First the private key, whose public half the PublicKeyFile has already;
-	// then that file: at any moment the files of before fit each other.
-	for _, file := range slices.Compact([]string{was.SigningKeyFile, cmp.Or(was.PrivateKeyFile, was.SigningKeyFile)}) {
-		if err := n.copyFile(ctx, r.newKeyFile(was), file); err != nil {
-			return err
-		}
 	}
 	if err := n.copyFile(ctx, path.Join(was.rotationDir(), newPublicFile), was.PublicKeyFile); err != nil {
 		return err
