@@ -14,7 +14,7 @@ import (
 // written back, all at once.
 type etcd string
 
-// everything of a Kubernetes cluster is below this key.
+// registry is the prefix of all keys of a Kubernetes cluster.
 const registry = "/registry/"
 
 // fleeting are keys that change by themselves.

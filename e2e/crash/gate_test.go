@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -47,51 +48,27 @@ func (c call) faults() []fault {
 	return []fault{refused, cutBefore, killed}
 }
 
-// gate stands between the program under test and everything else. It counts the calls, and at one of them it makes
-// something go wrong.
+// gate stands between one run of the program under test and everything else. It counts the calls, and at one of them
+// it makes something go wrong.
 type gate struct {
-	t          testing.TB
-	aws        func() http.Handler
-	kubernetes func() http.Handler
-	uid        string // of the cluster, which is part of what calls say
+	t     testing.TB
+	uid   string // of the cluster, which is part of what calls say
+	at    call
+	fault fault
+	kill  func() // returns when the program has ended
 
-	mu     sync.Mutex
-	idle   sync.Cond // signalled when no call is under way
-	open   int       // calls under way
+	mu     sync.Mutex // guards the fields below
 	calls  []call
-	counts map[string]int
-	at     call
-	fault  fault
-	fired  bool
-	dead   bool   // the program was killed
-	kill   func() // returns when the program has ended
-}
-
-// arm begins a run: calls are counted from here on.
-func (g *gate) arm(at call, f fault, kill func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.calls, g.counts = nil, map[string]int{}
-	g.at, g.fault, g.kill, g.fired, g.dead = at, f, kill, false, false
-}
-
-// disarm ends a run, when the last call of it has been made, and returns the calls and whether there was a fault.
-func (g *gate) disarm() ([]call, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for g.open > 0 {
-		g.idle.Wait()
-	}
-	return g.calls, g.fired
+	counts map[string]int // of the calls, by name
+	fired  bool           // the fault has happened
 }
 
 // enter counts a call and decides about it.
 func (g *gate) enter(name string, writes bool) fault {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.open++
-	if g.dead {
-		return killed
+	if g.fired && (g.fault == killed || g.fault == killedAfter) {
+		return killed // what was on its way
 	}
 	// A question that is asked again at once is one that waits for the answer to change: how many times depends on
 	// how fast the machine is.
@@ -105,20 +82,12 @@ func (g *gate) enter(name string, writes bool) fault {
 		return none
 	}
 	g.fired = true
-	g.dead = g.fault == killed || g.fault == killedAfter
 	return g.fault
-}
-
-func (g *gate) leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.open--
-	g.idle.Broadcast()
 }
 
 // through has a server's calls go through the gate. describe names a call, refuse answers one with an error that no
 // client makes again.
-func (g *gate) through(server func() http.Handler, describe func(*http.Request, []byte) (string, bool), refuse func(http.ResponseWriter, *http.Request)) http.Handler {
+func (g *gate) through(server http.Handler, describe func(*http.Request, []byte) (string, bool), refuse func(http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -128,7 +97,6 @@ func (g *gate) through(server func() http.Handler, describe func(*http.Request, 
 			g.t.Errorf("%s %s: calls that go on for long cannot be counted", r.Method, r.URL)
 		}
 		f := g.enter(describe(r, body))
-		defer g.leave()
 		switch f {
 		case refused:
 			refuse(w, r)
@@ -143,7 +111,7 @@ func (g *gate) through(server func() http.Handler, describe func(*http.Request, 
 		made := r.Clone(context.WithoutCancel(r.Context()))
 		made.Body = io.NopCloser(bytes.NewReader(body))
 		answer := httptest.NewRecorder()
-		server().ServeHTTP(answer, made)
+		server.ServeHTTP(answer, made)
 		switch f {
 		case lost:
 			refuse(w, r)
@@ -154,9 +122,7 @@ func (g *gate) through(server func() http.Handler, describe func(*http.Request, 
 			g.kill()
 			panic(http.ErrAbortHandler)
 		}
-		for k, v := range answer.Header() {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
 		w.Write(answer.Body.Bytes())
 	})

@@ -83,9 +83,9 @@ func TestUnfinished(t *testing.T) {
 			w.use(t)
 			w.restore(w.at[empty])
 			idle := func(what string) {
-				w.rest.mu.Lock()
-				defer w.rest.mu.Unlock()
-				w.rest.idle = what
+				w.others.mu.Lock()
+				defer w.others.mu.Unlock()
+				w.others.idle = what
 			}
 			idle(what)
 			for _, run := range []string{"first", "second"} {

@@ -41,21 +41,19 @@ const (
 )
 
 // world is a cluster and an account: a kube-apiserver with an etcd of its own, whose nodes are out of reach and
-// which has the issuer already, and an emulator. They are reached through a gate. All of it can be put back to a
-// moment that was saved.
+// which has the issuer already, and an emulator. All of it can be put back to a moment that was saved.
 type world struct {
-	t    testing.TB
-	dir  string
-	env  []string // of the program under test
-	gate *gate
+	t   testing.TB
+	dir string
 
-	etcd etcd
-	kube *kubernetes.Clientset // past the gate
-	rest *standIn
-	uid  string // of the cluster, and
-	port string // of its API server, which differ from world to world
-	aws  *emulator.Server
-	file string // the emulator's file
+	etcd   etcd
+	kube   *kubernetes.Clientset
+	server http.Handler // passes requests on to the API server
+	others *standIn
+	uid    string // of the cluster, and
+	port   string // of its API server, which differ from world to world
+	aws    *emulator.Server
+	file   string // the emulator's file
 }
 
 // newWorld starts a world that lasts as long as the test. The key signs tokens, bin has Kubernetes' programs.
@@ -91,15 +89,7 @@ func newWorld(t testing.TB, bin, key string) *world {
 	must(err)
 
 	w.file = in("emulator.db")
-	w.gate = &gate{t: t}
-	w.gate.idle.L = &w.gate.mu
-	aws := w.serve(w.gate.through(func() http.Handler { return w.aws }, w.gate.describeAWS, refuseAWS))
-	forward := &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(server) }}
-	kubernetes := w.serve(w.gate.through(func() http.Handler { return forward }, w.gate.describeKubernetes, refuseKubernetes))
-	must(os.WriteFile(in("kubeconfig"), fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"crash",
-"contexts":[{"name":"crash","context":{"cluster":"crash","user":"admin"}}],"clusters":[{"name":"crash","cluster":{"server":%q}}],"users":[{"name":"admin","user":{}}]}`, kubernetes), 0o600))
-	w.env = []string{"HOME=" + w.dir, "KUBECONFIG=" + in("kubeconfig"), "AWS_ENDPOINT_URL=" + aws, "AWS_REGION=" + region,
-		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_EC2_METADATA_DISABLED=true"}
+	w.server = &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(server) }}
 
 	w.eventually("the API server is ready", func() error {
 		_, err := w.kube.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(t.Context())
@@ -111,8 +101,7 @@ func newWorld(t testing.TB, bin, key string) *world {
 		return err
 	})
 	w.uid = string(system.UID)
-	w.gate.uid = w.uid
-	w.rest = startStandIn(t, w.kube)
+	w.others = startStandIn(t, w.kube)
 	// Somebody's service account, for which a role is made later.
 	_, err = w.kube.CoreV1().ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "web"}}, metav1.CreateOptions{})
 	must(err)
@@ -174,12 +163,6 @@ func (w *world) program(name string, args ...string) {
 	})
 }
 
-func (w *world) serve(h http.Handler) string {
-	s := httptest.NewServer(h)
-	w.t.Cleanup(s.Close)
-	return s.URL
-}
-
 func (w *world) eventually(what string, try func() error) {
 	w.t.Helper()
 	deadline := time.Now().Add(90 * time.Second)
@@ -211,7 +194,7 @@ type moment struct {
 // save is the world as it is when nothing is under way.
 func (w *world) save() moment {
 	w.t.Helper()
-	w.rest.settle()
+	w.others.settle()
 	kubernetes, err := w.etcd.dump(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
@@ -226,8 +209,8 @@ func (w *world) save() moment {
 // restore makes the world what it was at the moment.
 func (w *world) restore(m moment) {
 	w.t.Helper()
-	w.rest.mu.Lock()
-	defer w.rest.mu.Unlock()
+	w.others.mu.Lock()
+	defer w.others.mu.Unlock()
 	if err := w.etcd.restore(w.t.Context(), m.kubernetes); err != nil {
 		w.t.Fatal(err)
 	}
@@ -354,36 +337,46 @@ type result struct {
 	stdout string
 	calls  []call
 	fired  bool // the fault
-	took   time.Duration
 }
 
 // setup runs setup, with a fault at a call.
 func (w *world) setup(at call, f fault, args ...string) result {
 	w.t.Helper()
+	ended := make(chan struct{})
+	g := &gate{t: w.t, uid: w.uid, at: at, fault: f, counts: map[string]int{}}
+	aws := httptest.NewServer(g.through(w.aws, g.describeAWS, refuseAWS))
+	kube := httptest.NewServer(g.through(w.server, g.describeKubernetes, refuseKubernetes))
+	kubeconfig := filepath.Join(w.dir, "kubeconfig")
+	err := os.WriteFile(kubeconfig, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"crash","contexts":[{"name":"crash","context":{"cluster":"crash","user":"admin"}}],
+"clusters":[{"name":"crash","cluster":{"server":%q}}],"users":[{"name":"admin","user":{}}]}`, kube.URL), 0o600)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.Env, cmd.Dir = &stdout, &stderr, w.env, w.dir
-	ended := make(chan struct{})
-	w.gate.arm(at, f, func() {
+	cmd.Stdout, cmd.Stderr, cmd.Dir = &stdout, &stderr, w.dir
+	cmd.Env = []string{"HOME=" + w.dir, "KUBECONFIG=" + kubeconfig, "AWS_ENDPOINT_URL=" + aws.URL, "AWS_REGION=" + region,
+		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_EC2_METADATA_DISABLED=true"}
+	g.kill = func() {
 		cmd.Process.Kill()
 		<-ended
-	})
-	start := time.Now()
+	}
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	close(ended)
-	r := result{code: cmd.ProcessState.ExitCode(), stdout: stdout.String(), out: stdout.String() + stderr.String(), took: time.Since(start)}
+	aws.Close() // which return when the last call has been made
+	kube.Close()
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		w.t.Fatal(err)
 	}
+	r := result{code: cmd.ProcessState.ExitCode(), stdout: stdout.String(), out: stdout.String() + stderr.String(), calls: g.calls, fired: g.fired}
 	if ctx.Err() != nil {
 		w.t.Fatalf("setup %s has not ended:\n%s", strings.Join(args, " "), r.out)
 	}
-	r.calls, r.fired = w.gate.disarm()
 	return r
 }
 
