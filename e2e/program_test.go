@@ -20,7 +20,7 @@ type invocation struct {
 	program string   // default: setup
 	env     []string // "KEY=value", over the default ones
 	within  time.Duration
-	// interrupt, if it is not nil, says when the program gets a SIGINT.
+	// interrupt, if it is not nil, says when the program gets which signal.
 	interrupt *moment
 	// when is called once, in a goroutine, when the program has said a text, with the program's process.
 	when map[string]func(*os.Process)
@@ -57,7 +57,7 @@ func (v invocation) run(t testing.TB, args ...string) result {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if v.interrupt != nil && v.interrupt.said != "" {
 		cmd.Stdout = &trigger{to: &stdout, text: v.interrupt.said, do: func() {
-			time.AfterFunc(v.interrupt.wait, func() { _ = cmd.Process.Signal(syscall.SIGINT) })
+			time.AfterFunc(v.interrupt.wait, func() { _ = cmd.Process.Signal(v.interrupt.signal) })
 		}}
 	}
 	for text, do := range v.when {
@@ -72,7 +72,7 @@ func (v invocation) run(t testing.TB, args ...string) result {
 		t.Fatalf("starting %s: %v", v.program, err)
 	}
 	if v.interrupt != nil && v.interrupt.said == "" {
-		time.AfterFunc(v.interrupt.wait, func() { _ = cmd.Process.Signal(syscall.SIGINT) })
+		time.AfterFunc(v.interrupt.wait, func() { _ = cmd.Process.Signal(v.interrupt.signal) })
 	}
 	err := cmd.Wait()
 	r := result{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
@@ -89,10 +89,12 @@ func (v invocation) run(t testing.TB, args ...string) result {
 	return r
 }
 
-// moment is a time in a program's run: so long after it said this; after its start, if it is to say nothing.
+// moment is a time in a program's run, and what happens then: so long after it said this; after its start, if it is to
+// say nothing.
 type moment struct {
-	said string
-	wait time.Duration
+	said   string
+	wait   time.Duration
+	signal syscall.Signal
 }
 
 // trigger does something once, when what was written holds a text.
