@@ -13,9 +13,14 @@
 //	OPENIRSA_E2E_KEEP=1      leave the clusters up at the end, and take those that are up at the start
 //	OPENIRSA_E2E_INSTANCE    keeps test runs on one machine apart, 1 to 99 (default 1)
 //	OPENIRSA_E2E_ROUTE       "kind" or "built" instead of the first that works
+//	OPENIRSA_E2E_TOKEN_LIFETIME  how long TestRotation and TestMigration use a token (default 90s, at most 10m)
 //
 // TestChain is one story on one cluster, and its steps are subtests in order. A step that needs the chain makes it
 // if it is not there, so that with OPENIRSA_E2E_KEEP=1 a single step can be run again and again:
 //
 //	OPENIRSA_E2E_KEEP=1 go test -count=1 -v -run TestChain/S3 .
+//
+// TestRotation, TestMigration and TestControlPlanes come last and run side by side, on a cluster each: the two of TestMain
+// and a third with three control planes. While they change what signs tokens, a pod (client load) presents tokens of all
+// ages to STS and to the API servers, and a single refusal fails the test.
 package e2e

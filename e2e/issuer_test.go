@@ -110,11 +110,7 @@ func (s *issuerStory) serve(t *testing.T) {
 				t.Errorf("%s: %s: %+v", what, kind, n)
 			}
 		}
-		for _, r := range list {
-			for _, f := range r.Failures {
-				t.Errorf("at %s: %+v", r.At.Format(time.TimeOnly), f)
-			}
-		}
+		tellFailures(t, list)
 		t.Logf("%s: %d documents on new connections, %d on kept ones, none missed", what, last.Total["get/new"].OK, last.Total["get/kept"].OK)
 	}
 

@@ -179,14 +179,7 @@ func (l *load) stop(t testing.TB) loadReport {
 	l.done.Wait()
 	l.pod.remove(t)
 
-	said := 0
-	for _, r := range list {
-		for _, f := range r.Failures {
-			if said++; said <= 20 {
-				t.Errorf("at %s: %+v", r.At.Format(time.TimeOnly), f)
-			}
-		}
-	}
+	tellFailures(t, list)
 	for _, e := range l.denied[:min(10, len(l.denied))] {
 		t.Errorf("event: %s", e)
 	}
@@ -228,6 +221,33 @@ func (l *load) stop(t testing.TB) loadReport {
 		t.Errorf("%.1f roles a second, want 50 at least", rate)
 	}
 	return last
+}
+
+// tellFailures fails t with each kind of failure once, with the first of it.
+func tellFailures(t testing.TB, list []loadReport) {
+	t.Helper()
+	type group struct {
+		first, last time.Time
+		n           int
+		example     string
+	}
+	groups := map[string]*group{}
+	for _, r := range list {
+		for _, f := range r.Failures {
+			start := f.Error[:min(len(f.Error), 60)]
+			g := groups[f.Kind+start]
+			if g == nil {
+				g = &group{first: r.At, example: fmt.Sprintf("%+v", f)}
+				groups[f.Kind+start] = g
+			}
+			g.n++
+			g.last = r.At
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		g := groups[name]
+		t.Errorf("%d failures from %s to %s like %s", g.n, g.first.Format(time.TimeOnly), g.last.Format(time.TimeOnly), g.example)
+	}
 }
 
 // killAPIServer ends the API server on a node without grace; kubelet starts the next one.
