@@ -123,7 +123,10 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 		return advise(fmt.Errorf("API server: none of the nodes has %s", apiServerManifest), "name the control-plane nodes: SETUP apiserver --ssh USER@NODE")
 	}
 	state, err := c.State(ctx)
-	if err != nil && !errors.Is(err, cluster.ErrNoState) {
+	if errors.Is(err, cluster.ErrNoState) {
+		err = nil
+	}
+	if err != nil {
 		return clusterAdvice(err)
 	}
 	options := cluster.IssuerOptions{Own: strings.Fields(state.FormerIssuers), AcceptOnly: o.accept, Wait: o.wait, Immediately: o.immediately}

@@ -92,7 +92,7 @@ func clusterAdvice(err error) error {
 	case errors.Is(err, cluster.ErrUnreachable):
 		return advise(err, "kubectl cluster-info")
 	case errors.Is(err, cluster.ErrNoNodeAccess):
-		return advise(err, "set the issuer in the API server's flags yourself, then run SETUP up --issuer-url URL")
+		return advise(err, "sudo SETUP apiserver on each control-plane node of kubeadm, or, for other clusters, what SETUP apiserver print shows; then SETUP up again")
 	}
 	if e, ok := errors.AsType[*cluster.OtherIssuerError](err); ok {
 		return advise(err, "SETUP up --issuer-url "+e.Issuer+" keeps that issuer and publishes nothing")

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,14 +40,18 @@ bucket, the emulator. What others have made stays.
 The API servers get exactly their former flags. Pods carry tokens of the issuer
 for their own calls to the API server; before it is removed, kubelet renews
 them, which takes a minute or two. --immediately does not wait: such pods' calls
-then fail until kubelet has renewed their tokens.`,
+then fail until kubelet has renewed their tokens.
+
+The nodes of clusters other than kind's cannot be reached from here: there, the
+API servers must have lost the issuer (see 'setup apiserver --undo') before the
+provider and the documents go. --immediately does not wait for that either.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.down(c.Context(), o) },
 	}
 	a.clusterFlags(c)
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
-	f.BoolVar(&o.immediately, "immediately", false, "do not wait for pods' tokens to be renewed")
+	f.BoolVar(&o.immediately, "immediately", false, "do not wait for pods' tokens to be renewed, nor for API servers that cannot be changed from here")
 	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server may take to come up, and tokens to be renewed")
 	return c
 }
@@ -148,10 +154,29 @@ func (d *downRun) apiServer(ctx context.Context) error {
 	return d.report.link(ctx, "API server", func() string { return "without --service-account-issuer=" + d.iss.String() }, func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := d.c.RemoveIssuer(ctx, options)
 		if errors.Is(err, cluster.ErrNoNodeAccess) {
-			return nil, nil // never changed by us
+			return nil, d.issuerGone(ctx)
 		}
 		return steps, err
 	})
+}
+
+// issuerGone refuses to go on while API servers that cannot be changed from
+// here accept the issuer. One whose documents somebody else serves is not ours
+// to remove.
+func (d *downRun) issuerGone(ctx context.Context) error {
+	if d.state.Bucket == "" || d.immediately {
+		return nil
+	}
+	nodes, err := d.c.Accepting(ctx, d.iss)
+	if err != nil || len(nodes) == 0 {
+		return err
+	}
+	where := ""
+	if names := strings.Join(nodes, ", "); names != "" {
+		where = " on node " + names
+	}
+	return advise(fmt.Errorf("the API server%s still accepts tokens of %s, whose documents are about to go", where, d.iss),
+		"sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, take back what SETUP apiserver print showed; then SETUP down again, or at once with --immediately")
 }
 
 func (d *downRun) roles(ctx context.Context) error {

@@ -25,6 +25,7 @@ const (
 	unchanged = "unchanged"
 	planned   = "planned"
 	skipped   = "skipped"
+	pending   = "pending" // for somebody else to do
 )
 
 // report tells what a command does, link by link, as text while it happens or

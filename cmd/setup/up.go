@@ -57,6 +57,10 @@ func (a *app) upCommand() *cobra.Command {
 With --emulator all of AWS is an emulator in the cluster: no AWS account is
 needed, and pods find it by themselves.
 
+The nodes of clusters other than kind's cannot be reached from here: there,
+everything else is made first, and then somebody gives the API servers the issuer
+(see 'setup apiserver'). The exit status is 1 until that is done.
+
 Run it again at any time: what is right stays unchanged, what is missing is made.`,
 		Example: `  setup up --emulator
   setup up --kind-name dev --region eu-west-1
@@ -118,6 +122,9 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if err := u.report.finish(); err != nil {
 		return err
 	}
+	if u.pending != nil && !u.dryRun {
+		return clusterAdvice(fmt.Errorf("API server: everything else is there, but %w", u.pending))
+	}
 	u.epilogue()
 	return nil
 }
@@ -130,6 +137,8 @@ type upRun struct {
 	mark   map[string]string // tags
 	docs   []discovery.Document
 	img    *image.Image // nil: in a registry
+	// pending are API servers that somebody else has to give the issuer.
+	pending *cluster.PendingError
 }
 
 // prepare finds out everything that can stop the run, before the first write.
@@ -193,8 +202,9 @@ func (u *upRun) prepare(ctx context.Context) error {
 		return err
 	}
 
-	// The API servers must be willing; planning is reading.
-	if _, err := u.c.SetIssuer(ctx, u.issuerOptions()); err != nil {
+	// The API servers must be willing; planning is reading. Where somebody else
+	// has to change them, it is after the documents are there.
+	if _, err := u.c.SetIssuer(ctx, u.issuerOptions()); err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
 		return fmt.Errorf("%s: %w", plan.Issuer, clusterAdvice(err))
 	}
 	if u.mark, err = u.tags(ctx); err != nil {
@@ -449,6 +459,11 @@ func (u *upRun) apiServer(ctx context.Context) error {
 	err := u.report.link(ctx, "API server", func() string { return "--service-account-issuer=" + u.iss.String() }, func(ctx context.Context) ([]plan.Step, error) {
 		return u.c.SetIssuer(ctx, options)
 	})
+	if e, ok := errors.AsType[*cluster.PendingError](err); ok {
+		u.pending = e
+		u.report.add(linkReport{Link: "API server", Result: pending, Object: "--service-account-issuer=" + u.iss.String()})
+		return nil
+	}
 	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
 		return advise(err, "look at the log lines above; SETUP up tries again, SETUP down removes the rest")
 	}
