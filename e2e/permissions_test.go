@@ -126,6 +126,11 @@ func TestPermissions(t *testing.T) {
 	kind := []string{"--kind-name", secondary.Name}
 	with := func(args ...string) []string { return append(args, kind...) }
 
+	t.Cleanup(func() {
+		if t.Failed() { // the chain must not outlive the emulator
+			cloud.setup(t, with("down", "--immediately")...)
+		}
+	})
 	// Without any permission nothing is made.
 	operator.setup(t, "up", "--config", file).fails(t, "provider", "AccessDenied")
 	if left := cloud.leftInAWS(t); len(left) > 0 {
@@ -141,7 +146,13 @@ func TestPermissions(t *testing.T) {
 	allow("status")
 	operator.setup(t, with("status")...).ok(t)
 	allow("doctor")
-	operator.setup(t, with("doctor", "--service-account", ns+"/app")...).ok(t)
+	// Shortly after the API server's restart the webhook may not reach it yet.
+	poll(t, time.Minute, "waiting for a healthy chain", func(context.Context) error {
+		if r := operator.setup(t, with("doctor", "--service-account", ns+"/app")...); r.code != 0 {
+			return fmt.Errorf("exit %d: %s", r.code, r.stderr)
+		}
+		return nil
+	})
 	allow("iamserviceaccount-create")
 	create := with("iamserviceaccount", "create", "--namespace", ns, "--name", "another", "--attach-policy-arn", readOnly)
 	operator.setup(t, create...).ok(t)
