@@ -132,7 +132,7 @@ func (a *app) command() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.issuerCommand(), a.kindConfigCommand(), a.apiServerCommand(), a.exportCommand(), a.imageCommand(), a.demoCommand())
+	root.AddCommand(a.upCommand(), a.downCommand(), a.gcCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.issuerCommand(), a.kindConfigCommand(), a.apiServerCommand(), a.exportCommand(), a.imageCommand(), a.demoCommand())
 	a.prepare(root)
 	return root
 }

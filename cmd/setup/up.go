@@ -37,6 +37,7 @@ type upOptions struct {
 	image    string
 	endpoint string
 	takeOver bool
+	expires  string
 	wait     time.Duration
 }
 
@@ -78,6 +79,11 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 			} else if o.prune {
 				return usagef("--prune needs a --config, which lists what stays")
 			}
+			if o.expires != "" {
+				if _, err := expiry(o.expires, "", time.Now()); err != nil {
+					return err
+				}
+			}
 			return a.up(c.Context(), o)
 		},
 	}
@@ -93,6 +99,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: built from the programs beside this one and loaded into the kind nodes)")
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator outside of the cluster")
 	f.BoolVar(&o.takeOver, "take-over", false, "use the documents and the provider of an earlier cluster of the same name")
+	f.StringVar(&o.expires, "expires", "", `after how long, such as 6h, "gc" may take this cluster for abandoned; "never" takes it back (default: never)`)
 	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server or a Deployment may take to come up")
 	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
 	return c
@@ -259,6 +266,11 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 			plan.Provider, there.ARN, there.Tags[owner.ClusterTag], uid, u.mark[owner.UIDTag]),
 			"SETUP up --name ANOTHER, or, if that cluster is gone, SETUP up --take-over")
 	}
+	if u.expires != "" {
+		if u.mark[owner.ExpiresTag], err = expiry(u.expires, there.Tags[owner.ExpiresTag], time.Now()); err != nil {
+			return err
+		}
+	}
 	if u.state.Bucket == "" {
 		return nil
 	}
@@ -270,6 +282,23 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 		u.state.BucketOwned = "true" // made by us, now or by a cluster that we take over from
 	}
 	return nil
+}
+
+// expiry is the tag that tells `gc` when the cluster may be taken for abandoned:
+// that long from now on. The one that is there stays for half of that time, so
+// that a second run writes nothing.
+func expiry(flag, there string, now time.Time) (string, error) {
+	if flag == owner.Never {
+		return owner.Never, nil
+	}
+	d, err := time.ParseDuration(flag)
+	if err != nil || d <= 0 {
+		return "", usagef("--expires %q is neither a duration, such as 6h, nor %q", flag, owner.Never)
+	}
+	if at, err := time.Parse(time.RFC3339, there); err == nil && at.After(now.Add(d/2)) && !at.After(now.Add(d)) {
+		return there, nil
+	}
+	return now.Add(d).UTC().Format(time.RFC3339), nil
 }
 
 // signingKey is link 1.

@@ -17,7 +17,13 @@ const (
 	// do is told by its trust policy: each has a statement for its provider. The
 	// role is deleted with the last of these, whoever made it.
 	SharedTag = "openirsa.dev/shared"
+	// ExpiresTag is when a short-lived cluster may be taken for abandoned, as
+	// RFC 3339 in UTC, or [Never]. A cluster without it lives until `down`.
+	ExpiresTag = "openirsa.dev/expires"
 )
+
+// Never is the value of [ExpiresTag] that takes an earlier one back.
+const Never = "never"
 
 // Tags mark a resource as made for a cluster.
 func Tags(cluster, uid string) map[string]string {

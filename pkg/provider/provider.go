@@ -11,9 +11,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/owner"
@@ -43,6 +46,9 @@ type Provider struct {
 	// which is right for every public CA and for S3.
 	Thumbprints []string
 	Tags        map[string]string
+
+	// Created is known of a provider that is there.
+	Created time.Time
 }
 
 // Get reads the provider with an ARN, and reports whether there is one.
@@ -56,14 +62,51 @@ func Get(ctx context.Context, client IAM, arn string) (Provider, bool, error) {
 	}
 	iss, err := issuer.Parse("https://" + *out.Url)
 	if err != nil {
-		return Provider{}, false, fmt.Errorf("reading provider %s: %w", arn, err)
+		return Provider{}, false, fmt.Errorf("reading provider %s: %w: %w", arn, errNoIssuer, err)
 	}
-	there := Provider{ARN: arn, Issuer: iss, ClientIDs: out.ClientIDList, Thumbprints: out.ThumbprintList, Tags: map[string]string{}}
+	there := Provider{ARN: arn, Issuer: iss, ClientIDs: out.ClientIDList, Thumbprints: out.ThumbprintList, Tags: map[string]string{}, Created: aws.ToTime(out.CreateDate)}
 	for _, t := range out.Tags {
 		there.Tags[*t.Key] = *t.Value
 	}
 	return there, true, nil
 }
+
+// List reads those of the account's providers that were made by this project. A
+// provider whose URL is no issuer of a cluster is not among them.
+func List(ctx context.Context, client Lister) ([]Provider, error) {
+	out, err := client.ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{})
+	if err != nil {
+		return nil, fmt.Errorf("listing the providers: %w", err)
+	}
+	all := make([]Provider, len(out.OpenIDConnectProviderList))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i, entry := range out.OpenIDConnectProviderList {
+		group.Go(func() error {
+			p, ok, err := Get(ctx, client, *entry.Arn)
+			if errors.Is(err, errNoIssuer) {
+				return nil
+			}
+			if ok {
+				all[i] = p
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(p Provider) bool { return p.Tags[owner.Tag] != "true" }), nil
+}
+
+// Lister is what [List] calls; *iam.Client is one.
+type Lister interface {
+	IAM
+	ListOpenIDConnectProviders(context.Context, *iam.ListOpenIDConnectProvidersInput, ...func(*iam.Options)) (*iam.ListOpenIDConnectProvidersOutput, error)
+}
+
+// errNoIssuer is a provider with a URL that no cluster can have.
+var errNoIssuer = errors.New("its URL is no issuer")
 
 // Plan decides what must be done for the provider to be as wanted. A provider
 // that somebody else made is used; what it lacks is added, and nothing is taken
