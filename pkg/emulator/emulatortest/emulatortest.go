@@ -261,8 +261,11 @@ func (a *AWS) S3(config aws.Config) *s3.Client {
 
 // dnsSuffix is the suffix of S3's hosts in the emulator's partition.
 func (a *AWS) dnsSuffix() string {
-	if a.partition() == "aws-cn" {
+	switch a.partition() {
+	case "aws-cn":
 		return "amazonaws.com.cn"
+	case "aws-eusc":
+		return "amazonaws.eu"
 	}
 	return "amazonaws.com"
 }
