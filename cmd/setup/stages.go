@@ -241,6 +241,11 @@ func (s *stagedRun) run(ctx context.Context) (done bool, err error) {
 		if proceed, err := s.towardsPrune(ctx); !proceed || err != nil {
 			return false, err
 		}
+		// From here there is no way back.
+		s.c.Stage = stagePrune
+		if err := s.save(ctx, s.c); err != nil {
+			return false, err
+		}
 	}
 	s.say(stagePrune)
 	if err := s.prune(ctx, s.c.Rollback); err != nil {
@@ -337,7 +342,7 @@ func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) 
 			return false, err
 		}
 	}
-	return s.after(ctx, stageWaitTokens)
+	return s.rollback || s.until != stageWaitTokens, nil
 }
 
 // worked does the work of a stage and reports whether that changed anything.

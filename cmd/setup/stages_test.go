@@ -1,0 +1,391 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/openirsa/openirsa/pkg/cluster"
+)
+
+// fakeChange is what a staged change works on: something that signs, accepts
+// and publishes either "old" or "new" or both. With every call it checks what
+// must never happen.
+type fakeChange struct {
+	t *testing.T
+
+	saved    *change // as recorded in the cluster
+	done     bool    // the record is gone
+	accepts  []string
+	signs    string
+	since    map[string]time.Time // when each was accepted last
+	newToken time.Time            // when tokens of the new were first signed
+	tokens   []fakeToken
+
+	calls  []string
+	fail   int  // the number of calls until one fails; negative: never
+	after  bool // it fails when it is done
+	upset  func()
+	secret bool // there is a token of the old in a Secret
+	stuck  bool // kubelet renews nothing
+}
+
+type fakeToken struct {
+	of      string
+	expires time.Time
+	pod     bool // kubelet renews it
+}
+
+const (
+	testCacheWait = 10 * time.Minute
+	testLifetime  = time.Hour
+)
+
+func newFakeChange(t *testing.T) *fakeChange {
+	f := &fakeChange{t: t, accepts: []string{"old"}, signs: "old", since: map[string]time.Time{"old": time.Now()}, fail: -1}
+	f.saved = &change{Kind: keyRotation, ID: "1", Stage: stagePrepare, CacheWait: duration(testCacheWait), TokenLifetime: duration(testLifetime), Rotation: &rotationRecord{}}
+	f.tokens = []fakeToken{{of: "old", expires: time.Now().Add(24 * time.Hour), pod: true}}
+	return f
+}
+
+// issue signs a token that lives as long as tokens do, and that nobody sees.
+func (f *fakeChange) issue() {
+	f.tokens = append(f.tokens, fakeToken{of: f.signs, expires: time.Now().Add(testLifetime)})
+}
+
+// call is one call from the engine: it may fail before or after its work.
+func (f *fakeChange) call(name string, work func()) error {
+	time.Sleep(time.Second)
+	f.calls = append(f.calls, name)
+	f.issue()
+	if f.fail == 0 && !f.after {
+		f.fail--
+		return errBroken
+	}
+	work()
+	for _, token := range f.tokens {
+		if time.Now().Before(token.expires) && !slices.Contains(f.accepts, token.of) {
+			f.t.Errorf("%s: a token of the %s that lives until %s is not accepted", name, token.of, token.expires)
+		}
+	}
+	f.fail--
+	if f.fail == -1 {
+		return errBroken
+	}
+	return nil
+}
+
+var errBroken = errors.New("broken")
+
+func (f *fakeChange) works(r *report) works {
+	did := func(changed bool) {
+		result := unchanged
+		if changed {
+			result = updated
+		}
+		r.add(linkReport{Link: "API server", Result: result})
+	}
+	side := func(back bool) (stays, goes string) {
+		if back {
+			return "old", "new"
+		}
+		return "new", "old"
+	}
+	return works{
+		check: func(context.Context) error { return f.call("check", func() {}) },
+		prepare: func(context.Context) error {
+			return f.call("prepare", func() {
+				changed := !slices.Contains(f.accepts, "new")
+				if changed {
+					f.accepts, f.since["new"] = []string{"old", "new"}, time.Now()
+				}
+				did(changed)
+			})
+		},
+		sign: func(_ context.Context, back bool) error {
+			return f.call("sign", func() {
+				stays, _ := side(back)
+				if !back && time.Since(f.since["new"]) < testCacheWait {
+					f.t.Errorf("the new signs %s after it was published", time.Since(f.since["new"]))
+				}
+				did(f.signs != stays)
+				f.signs = stays
+			})
+		},
+		prune: func(_ context.Context, back bool) error {
+			return f.call("prune", func() {
+				stays, goes := side(back)
+				if f.signs != stays {
+					f.t.Error("what signs is pruned")
+				}
+				did(slices.Contains(f.accepts, goes))
+				f.accepts = []string{stays}
+			})
+		},
+		stale: func(_ context.Context, back bool) (secrets, pods []cluster.Token, err error) {
+			_, goes := side(back)
+			for _, token := range f.tokens {
+				if token.pod && token.of == goes {
+					pods = append(pods, cluster.Token{Node: "n", Pod: "default/app"})
+				}
+			}
+			if f.secret && goes == "old" {
+				secrets = append(secrets, cluster.Token{Secret: "default/token"})
+			}
+			return secrets, pods, f.call("stale", func() {})
+		},
+		renew: func(_ context.Context, pods []cluster.Token) error {
+			if len(pods) == 0 || f.stuck {
+				return nil
+			}
+			for i := range f.tokens {
+				if f.tokens[i].pod && f.tokens[i].of != f.signs {
+					// Its client goes on with the former one for a minute.
+					f.tokens[i].of = f.signs
+					f.tokens = append(f.tokens, fakeToken{of: map[string]string{"new": "old", "old": "new"}[f.signs], expires: time.Now().Add(time.Minute)})
+				}
+			}
+			return f.call("renew", func() {})
+		},
+		save: func(_ context.Context, c *change) error {
+			return f.call("save", func() {
+				if c == nil {
+					f.saved, f.done = nil, true
+					return
+				}
+				saved := *c
+				f.saved = &saved
+			})
+		},
+	}
+}
+
+// run is one run of the command, from what is recorded.
+func (f *fakeChange) run(o stagedOptions) (done bool, out string, err error) {
+	var b bytes.Buffer
+	if o.until == "" {
+		o.until = stagePrune
+	}
+	o.wait = cluster.DefaultWait
+	r := &report{out: &b, progress: io.Discard, Links: []linkReport{}}
+	c := *f.saved
+	done, err = (&stagedRun{stagedOptions: o, works: f.works(r), c: &c, report: r}).run(f.t.Context())
+	if r.Waiting != nil {
+		fmt.Fprintf(&b, "waiting until %s for %s", r.Waiting.Until.Format(time.TimeOnly), r.Waiting.For)
+	}
+	return done, b.String(), err
+}
+
+func TestStages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeChange(t)
+		start := time.Now()
+		done, out, err := f.run(stagedOptions{})
+		if err != nil || !done || !f.done || f.signs != "new" || !slices.Equal(f.accepts, []string{"new"}) {
+			t.Fatalf("done=%t, %v, %+v\n%s", done, err, f, out)
+		}
+		for _, stage := range stageNames {
+			if !strings.Contains(out, "stage "+stage+": "+promises[stage]) {
+				t.Errorf("stage %s is not announced:\n%s", stage, out)
+			}
+		}
+		if took := time.Since(start); took < testCacheWait+testLifetime || took > testCacheWait+testLifetime+5*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// TestStagesBroken has each call of the engine fail in turn, before and after
+// its work, forwards and on the way back; the next run goes on.
+func TestStagesBroken(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for _, back := range []bool{false, true} {
+			for k := 0; ; k++ {
+				broke := false
+				synctest.Test(t, func(t *testing.T) {
+					f := newFakeChange(t)
+					f.fail, f.after = k, after
+					_, _, err := f.run(stagedOptions{})
+					if broke = errors.Is(err, errBroken); !broke {
+						if err != nil || !f.done {
+							t.Fatalf("call %d: %v", k, err)
+						}
+						return
+					}
+					f.fail = -1
+					if f.done {
+						return // the record is gone, though the answer was lost
+					}
+					rollback := back && f.saved.Stage != stagePrune
+					done, out, err := f.run(stagedOptions{rollback: rollback})
+					if err != nil || !done {
+						t.Fatalf("after call %d (%s): %v\n%s", k, f.calls[k], err, out)
+					}
+					want := "new"
+					if rollback {
+						want = "old"
+					}
+					if f.signs != want || !slices.Equal(f.accepts, []string{want}) {
+						t.Errorf("after call %d: %s signs, %v is accepted, expected %s", k, f.signs, f.accepts, want)
+					}
+				})
+				if t.Failed() || !broke {
+					if k < 12 {
+						t.Errorf("only %d calls", k)
+					}
+					break
+				}
+			}
+		}
+	}
+}
+
+// Somebody else undoes the preparation: the wait after it begins anew, also
+// when the new signs already. The check is in fakeChange.
+func TestStagesUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeChange(t)
+		if done, _, err := f.run(stagedOptions{until: stageWaitCaches}); done || err != nil {
+			t.Fatal(err)
+		}
+		f.accepts = []string{"old"}
+		start := time.Now()
+		if done, _, err := f.run(stagedOptions{until: stageSign}); done || err != nil {
+			t.Fatal(err)
+		}
+		if time.Since(start) < testCacheWait {
+			t.Errorf("it waited for %s only", time.Since(start))
+		}
+		// What signs is put back: tokens of the old are issued again.
+		f.signs = "old"
+		f.issue()
+		if done, _, err := f.run(stagedOptions{}); !done || err != nil {
+			t.Fatalf("done=%t, %v", done, err)
+		}
+	})
+}
+
+func TestStagesNoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeChange(t)
+		var stages []string
+		for range 100 {
+			start := time.Now()
+			done, out, err := f.run(stagedOptions{noWait: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if time.Since(start) > time.Minute {
+				t.Fatalf("it waited for %s", time.Since(start))
+			}
+			if done {
+				if !slices.Equal(slices.Compact(stages), []string{stageWaitCaches, stageWaitTokens}) {
+					t.Errorf("it stopped in %q", stages)
+				}
+				return
+			}
+			if !strings.Contains(out, "waiting until") {
+				t.Errorf("it does not say how long to wait:\n%s", out)
+			}
+			stages = append(stages, f.saved.Stage)
+			time.Sleep(5 * time.Minute)
+		}
+		t.Error("it never ends")
+	})
+}
+
+func TestStagesUntil(t *testing.T) {
+	for i, stage := range stageNames[:4] {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeChange(t)
+			done, _, err := f.run(stagedOptions{until: stage})
+			if next := stageNames[min(i+1, 3)]; err != nil || done || f.saved.Stage != next {
+				t.Errorf("until %s: done=%t, %v, stage %s", stage, done, err, f.saved.Stage)
+			}
+			if signs := map[bool]string{true: "new", false: "old"}[i >= 2]; f.signs != signs {
+				t.Errorf("until %s: %s signs", stage, f.signs)
+			}
+			// From each of these stages there is a way back, and no other way
+			// once it is taken.
+			back := stagedOptions{rollback: true, noWait: true}
+			if done, _, err := f.run(back); err != nil || done != (i < 2) {
+				t.Fatalf("until %s, and back: done=%t, %v", stage, done, err)
+			}
+			if f.done {
+				return // the new had never signed: nothing to wait for
+			}
+			_, _, err = f.run(stagedOptions{})
+			if e, ok := errors.AsType[*adviceError](err); !ok || !strings.Contains(e.next, "--rollback") {
+				t.Errorf("forwards on the way back: %v", err)
+			}
+			if done, _, err := f.run(stagedOptions{rollback: true}); err != nil || !done || f.signs != "old" || !slices.Equal(f.accepts, []string{"old"}) {
+				t.Errorf("until %s, and back: done=%t, %v, %+v", stage, done, err, f)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeChange(t)
+		f.saved.Stage = stagePrune
+		_, _, err := f.run(stagedOptions{rollback: true})
+		if err == nil || !strings.Contains(err.Error(), "cannot be rolled back any more") || len(f.calls) > 0 {
+			t.Errorf("error = %v after %q", err, f.calls)
+		}
+	})
+}
+
+// What only a person can do something about ends the wait, and says what.
+func TestStagesBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeChange(t)
+		f.secret = true
+		_, _, err := f.run(stagedOptions{})
+		e, ok := errors.AsType[*adviceError](err)
+		if !ok || !strings.Contains(err.Error(), "default/token") || !strings.Contains(e.next, "kubectl --namespace default patch secret token") {
+			t.Errorf("error = %v", err)
+		}
+		if !slices.Contains(f.accepts, "old") || f.saved.Stage != stageWaitTokens {
+			t.Error("the old was dropped all the same")
+		}
+		f.secret = false
+		if done, _, err := f.run(stagedOptions{}); !done || err != nil {
+			t.Error(err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeChange(t)
+		f.stuck = true
+		_, _, err := f.run(stagedOptions{})
+		if err == nil || !strings.Contains(err.Error(), "pod default/app on node n") {
+			t.Errorf("error = %v", err)
+		}
+	})
+}
+
+// A record is read as it was written; one that is not understood is refused.
+func TestChangeRecord(t *testing.T) {
+	ch := &chain{state: cluster.State{Change: `{"kind":"key rotation","id":"1","stage":"sign","cacheWait":"10m0s","tokenLifetime":"24h0m0s","rotation":{"nodes":{},"old":["a"]}}`}}
+	c, err := ch.change()
+	if err != nil || c.Stage != stageSign || time.Duration(c.TokenLifetime) != 24*time.Hour || !slices.Equal(c.Rotation.Old, []string{"a"}) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if err := ch.noChange(); err == nil || !strings.Contains(err.Error(), "key rotation 1: stage sign") {
+		t.Errorf("error = %v", err)
+	}
+	for _, bad := range []string{"{", `{"stage":"dance","rotation":{}}`, `{"stage":"sign"}`, `{"stage":"sign","cacheWait":"soon","rotation":{}}`} {
+		ch.state.Change = bad
+		if c, err := ch.change(); err == nil {
+			t.Errorf("%s is read as %+v", bad, c)
+		}
+	}
+	ch.state.Change = ""
+	if c, err := ch.change(); c != nil || err != nil {
+		t.Errorf("%v, %v", c, err)
+	}
+}
