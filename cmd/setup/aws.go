@@ -58,9 +58,6 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 	if a.region != "" {
 		options = append(options, config.WithRegion(a.region))
 	}
-	if client != nil {
-		options = append(options, config.WithHTTPClient(client))
-	}
 	if endpoint != "" {
 		options = append(options,
 			config.WithBaseEndpoint(endpoint),
@@ -70,6 +67,10 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return nil, configurationAdvice(err)
+	}
+	if client != nil {
+		// Not an option: with AWS_CA_BUNDLE set, only a client of the SDK's own can be one.
+		cfg.HTTPClient = client
 	}
 	if cfg.Region == "" {
 		return nil, advise(errors.New("no AWS region is set"), "SETUP up --region REGION, or set AWS_REGION")
