@@ -388,26 +388,27 @@ func TestTheToolsAgree(t *testing.T) {
 		if err != nil {
 			t.Skip(err)
 		}
+		all := t.TempDir()
+		check(t, os.WriteFile(filepath.Join(all, "rc"), fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", filepath.Join(all, "none")), 0o644))
+		run := func(args ...string) (string, error) {
+			cmd := exec.CommandContext(t.Context(), terraform, append(args, "-no-color")...)
+			cmd.Dir = all
+			cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+filepath.Join(all, "rc"), "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1")
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
 		for name, c := range chains(t) {
 			text, err := c.Terraform()
 			check(t, err)
-			dir := t.TempDir()
-			check(t, os.WriteFile(filepath.Join(dir, "main.tf"), text, 0o644))
-			check(t, os.WriteFile(filepath.Join(dir, "rc"), fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", filepath.Join(dir, "none")), 0o644))
-			run := func(args ...string) (string, error) {
-				cmd := exec.CommandContext(t.Context(), terraform, append(args, "-no-color")...)
-				cmd.Dir = dir
-				cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE=rc", "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1")
-				out, err := cmd.CombinedOutput()
-				return string(out), err
-			}
-			if out, err := run("fmt", "-check", "-diff"); err != nil {
-				t.Errorf("%s: terraform fmt: %v\n%s", name, err, out)
-			}
-			out, _ := run("init", "-backend=false", "-input=false")
+			check(t, os.Mkdir(filepath.Join(all, name), 0o755))
+			check(t, os.WriteFile(filepath.Join(all, name, "main.tf"), text, 0o644))
+			out, _ := run("-chdir="+name, "init", "-backend=false", "-input=false")
 			if !strings.Contains(out, "Failed to query available provider packages") || strings.Contains(out, "problems with the configuration") {
 				t.Errorf("%s: terraform init: %s", name, out)
 			}
+		}
+		if out, err := run("fmt", "-check", "-diff", "-recursive"); err != nil {
+			t.Errorf("terraform fmt: %v\n%s", err, out)
 		}
 	})
 	t.Run("cfn-lint", func(t *testing.T) {
