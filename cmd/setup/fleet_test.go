@@ -377,11 +377,12 @@ func TestAPIServerThrottled(t *testing.T) {
 		aws.Inject(emulator.Fault{Action: "iam:*", Skip: 10 * i, Times: 1, Code: "Throttling", Message: "Rate exceeded"})
 	}
 	file := filepath.Join(t.TempDir(), "cluster.yaml")
-	body := "apiVersion: openirsa.dev/v1alpha1\nkind: Cluster\niamServiceAccounts:\n"
+	var body strings.Builder
+	body.WriteString("apiVersion: openirsa.dev/v1alpha1\nkind: Cluster\niamServiceAccounts:\n")
 	for _, name := range numbered(100) {
-		body += "- metadata: {name: " + name + "}\n  attachPolicyARNs: [" + readOnly + "]\n"
+		body.WriteString("- metadata: {name: " + name + "}\n  attachPolicyARNs: [" + readOnly + "]\n")
 	}
-	if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(body.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var r report
