@@ -252,11 +252,12 @@ func without(statements []json.RawMessage, arn string) ([]json.RawMessage, error
 	return left, nil
 }
 
-// Alike is the policy document existing, in which everybody whom it lets in with
-// tokens of one provider is let in with tokens of another one as well, on the
-// same conditions: what is asked of claims of the one is asked of those of the
-// other. Statements that let in tokens of the other provider are replaced. The
-// result may be longer than IAM allows; see [CheckSize].
+// Alike is the policy document existing, in which everybody whom it lets in, or
+// shuts out, with tokens of one provider is let in or shut out with tokens of
+// another one as well, on the same conditions: what is asked of claims of the one
+// is asked of those of the other. Statements that let in tokens of the other
+// provider are replaced. The result may be longer than IAM allows; see
+// [CheckSize].
 func Alike(existing []byte, one, another string) ([]byte, error) {
 	doc, err := parse(existing)
 	if err != nil {
@@ -268,14 +269,17 @@ func Alike(existing []byte, one, another string) ([]byte, error) {
 	var all []json.RawMessage
 	for _, s := range doc.Statement {
 		all = append(all, s)
-		if !allows(s, one) {
+		if providers, _ := providersOf(s); !slices.Contains(providers, one) {
 			continue
 		}
 		s, err := alike(s, one, another)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, s)
+		// A Deny was not taken out above.
+		if !slices.ContainsFunc(doc.Statement, func(t json.RawMessage) bool { return Equal(s, t) }) {
+			all = append(all, s)
+		}
 	}
 	doc.Statement = all
 	return doc.marshal()

@@ -177,3 +177,83 @@ func TestSizeOfManyClusters(t *testing.T) {
 	}
 	t.Logf("%d clusters fit", joined)
 }
+
+// TestAlike: whoever is let in by tokens of one provider is let in by those of
+// another on the same conditions, and nobody else.
+func TestAlike(t *testing.T) {
+	const to = "arn:aws:iam::111122223333:oidc-provider/new.example/path"
+	one := string(statements(t, ofA(t, "app"))[0])
+	doc := document(one, ofB, deny)
+	both, err := trust.Alike(doc, arnB, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The Sid is unique in a document; condition keys are those of the other
+	// provider, and those of neither stay.
+	copied := `{"Principal":{"Federated":"` + to + `"},"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession"],"Effect":"Allow",
+		"Condition":{"ForAnyValue:StringLike":{"new.example/path:sub":["system:serviceaccount:n:*"]}}}`
+	if want := document(one, ofB, copied, deny); !trust.Equal(both, want) {
+		t.Errorf("got  %s\nwant %s", both, want)
+	}
+	if again, err := trust.Alike(both, arnB, to); err != nil || !trust.Equal(again, both) {
+		t.Errorf("again: %s, %v", again, err)
+	}
+	if left, err := trust.Without(both, to); err != nil || !trust.Equal(left, doc) {
+		t.Errorf("back: %s, %v", left, err)
+	}
+	if left, err := trust.Without(both, arnB); err != nil || !trust.Equal(left, document(one, copied, deny)) {
+		t.Errorf("forth: %s, %v", left, err)
+	}
+	if got := trust.Subjects(must(t)(trust.Alike(ofA(t, "app", "other"), arnA, to)), to); len(got) != 2 {
+		t.Errorf("subjects of the new provider: %q", got)
+	}
+
+	// Who is shut out stays shut out, once.
+	shut := must(t)(trust.Alike(document(one, deny), arnA, to))
+	denied := strings.Replace(deny, arnA, to, 1)
+	if got := statements(t, shut); len(got) != 4 || !trust.Equal(got[3], []byte(denied)) {
+		t.Errorf("with a Deny: %s", shut)
+	}
+	if again := must(t)(trust.Alike(shut, arnA, to)); !trust.Equal(again, shut) {
+		t.Errorf("with a Deny, again: %s", again)
+	}
+
+	// A condition on another claim, on another provider with the same
+	// beginning, and in other letters.
+	with := func(key string) []byte {
+		return document(`{"Effect":"Allow","Principal":{"Federated":"` + arnA + `"},"Action":"*","Condition":{"StringEquals":{"` + key + `":"x","aws:SourceIp":"y"}}}`)
+	}
+	for key, want := range map[string]string{
+		"a.example:aud":      "new.example/path:aud",
+		"A.Example:amr":      "new.example/path:amr",
+		"a.example.org:sub":  "a.example.org:sub",
+		"a.example/more:sub": "a.example/more:sub",
+		"a.example":          "a.example",
+	} {
+		got := must(t)(trust.Alike(with(key), arnA, to))
+		if n := strings.Count(string(got), `"`+want+`"`); n < 1 || !strings.Contains(string(statements(t, got)[1]), `"`+want+`"`) {
+			t.Errorf("%s: %s", key, got)
+		}
+	}
+	// What somebody else has written for the new provider gives way, so that
+	// nobody is let in who was not.
+	other := `{"Effect":"Allow","Principal":{"Federated":"` + to + `"},"Action":"*"}`
+	if got := must(t)(trust.Alike(document(one, other), arnA, to)); strings.Contains(string(got), `"Action":"*"`) {
+		t.Errorf("too wide: %s", got)
+	}
+	for _, bad := range []string{"", "{", `{"Statement":7}`} {
+		if got, err := trust.Alike([]byte(bad), arnA, to); err == nil || got != nil {
+			t.Errorf("%q: %s, %v", bad, got, err)
+		}
+	}
+}
+
+func must(t *testing.T) func(doc []byte, err error) []byte {
+	return func(doc []byte, err error) []byte {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc
+	}
+}
