@@ -10,12 +10,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/openirsa/openirsa/pkg/policy"
+	"github.com/openirsa/openirsa/pkg/role"
+	"github.com/openirsa/openirsa/pkg/trust"
 )
 
 const header = "apiVersion: openirsa.dev/v1alpha1\nkind: Cluster\n"
 
-// eksctlSection is iam.serviceAccounts of eksctl's example 13-iamserviceaccounts.yaml,
-// less the policies that are statements of eksctl's own.
+// eksctlSection is iam.serviceAccounts of eksctl's example 13-iamserviceaccounts.yaml.
 const eksctlSection = `
 iam:
   withOIDC: true
@@ -41,6 +44,10 @@ iam:
       namespace: kube-system
     wellKnownPolicies:
       ebsCSIController: true
+      autoScaler: true
+      awsLoadBalancerController: true
+      externalDNS: true
+      certManager: true
   - metadata:
       name: autoscaler-service
       namespace: kube-system
@@ -103,6 +110,49 @@ func TestConfigRejects(t *testing.T) {
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachRoleARN: arn:aws:iam::123456789012:role/r\n  roleName: r\n", "line 4: role: a role that is attached")
 	reject(header+"bucket: b\nissuerURL: https://i.example\n", "exclude each other")
 	reject(header+"---\nkind: Cluster\n", "more than one document")
+}
+
+// Every well-known policy is one that IAM takes, in every partition, and the
+// schema knows them all.
+func TestWellKnownPolicies(t *testing.T) {
+	var want role.Role
+	for _, name := range wellKnownNames() {
+		if !wellKnown(name, "aws-us-gov", &want) {
+			t.Errorf("%s is not known", name)
+		}
+	}
+	size := 0
+	for name, document := range want.Inline {
+		if _, err := policy.Parse(policy.Identity, document); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if strings.Contains(string(document), "arn:aws:") {
+			t.Errorf("%s names another partition", name)
+		}
+		size += trust.Size(document)
+	}
+	// IAM's quota for all inline policies of a role together.
+	if size > 10240 || len(want.Inline) != 4 {
+		t.Errorf("%d inline policies of %d characters", len(want.Inline), size)
+	}
+	want.Name = "all"
+	if err := want.Check(); err != nil || len(want.PolicyARNs) != 3 {
+		t.Errorf("%q, %v", want.PolicyARNs, err)
+	}
+	if wellKnown("nope", "aws", &want) || wellKnown("../serviceaccount", "aws", &want) {
+		t.Error("what nobody knows is known")
+	}
+	schema, err := os.ReadFile("../../docs/cluster.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	enum, err := json.Marshal(wellKnownNames())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(strings.Join(strings.Fields(string(schema)), ""), `"propertyNames":{"enum":`+string(enum)) {
+		t.Errorf("the schema does not have the names %s", enum)
+	}
 }
 
 // What a parser says of broken YAML has the line too.

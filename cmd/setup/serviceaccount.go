@@ -108,16 +108,6 @@ as well is added to, never taken away.`,
 	return c
 }
 
-// wellKnownPolicies are those of eksctl's wellKnownPolicies that are managed
-// policies of AWS.
-var wellKnownPolicies = map[string]string{
-	"imageBuilder":     "AmazonEC2ContainerRegistryPowerUser",
-	"ebsCSIController": "service-role/AmazonEBSCSIDriverPolicy",
-	"efsCSIController": "service-role/AmazonEFSCSIDriverPolicy",
-}
-
-func wellKnownNames() []string { return slices.Sorted(maps.Keys(wellKnownPolicies)) }
-
 // check refuses what cannot work, before the first call.
 func (sa *iamServiceAccount) check() error {
 	if msgs := validation.IsDNS1123Label(sa.Metadata.Namespace); len(msgs) > 0 {
@@ -139,7 +129,7 @@ func (sa *iamServiceAccount) check() error {
 		return nil
 	}
 	for name := range sa.WellKnownPolicies {
-		if _, ok := wellKnownPolicies[name]; !ok {
+		if !slices.Contains(wellKnownNames(), name) {
 			return fmt.Errorf("%s: well-known policy %q is not one of %s", plan.Role, name, strings.Join(wellKnownNames(), ", "))
 		}
 	}
@@ -501,13 +491,16 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 		}
 		want.PolicyARNs = append(want.PolicyARNs, sa.AttachPolicyARNs...)
 		for known, on := range sa.WellKnownPolicies {
-			if on {
-				want.PolicyARNs = append(want.PolicyARNs, "arn:"+ch.acct.Partition+":iam::aws:policy/"+wellKnownPolicies[known])
+			if on && !wellKnown(known, ch.acct.Partition, &want) {
+				return role.Role{}, usagef("%s: there is no well-known policy %q", plan.Role, known)
 			}
 		}
 	}
 	if first.AttachPolicy != nil {
-		want.Inline = map[string][]byte{"inline": first.AttachPolicy}
+		if want.Inline == nil {
+			want.Inline = map[string][]byte{}
+		}
+		want.Inline["inline"] = first.AttachPolicy
 	}
 	slices.Sort(want.PolicyARNs)
 	want.PolicyARNs = slices.Compact(want.PolicyARNs)
