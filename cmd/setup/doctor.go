@@ -194,6 +194,7 @@ type examination struct {
 func (e *examination) shared(ctx context.Context) error {
 	f := &e.facts
 	f.Now, f.Issuer, f.Endpoint = time.Now(), e.iss, e.state.Endpoint
+	f.Remote = len(e.c.Nodes()) == 0
 	list, err := e.c.Client().CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return advise(fmt.Errorf("listing the service accounts: %w", err), "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME")

@@ -256,6 +256,9 @@ func TestBroken(t *testing.T) {
 		// API server
 		{"no issuer flag", func(c *chain) { c.f.Servers[0].Issuers = nil }, "API server", "issuer flag", "https://" + host, "none", "SETUP up"},
 		{"issuer of kubeadm", func(c *chain) { c.f.Servers[0].Issuers = []string{"https://kubernetes.default.svc.cluster.local"} }, "API server", "issuer flag", "--service-account-issuer=https://" + host, "kubernetes.default.svc", "SETUP up"},
+		{"issuer of kubeadm, nodes out of reach", func(c *chain) {
+			c.f.Servers[0].Issuers, c.f.Remote = []string{"https://kubernetes.default.svc.cluster.local"}, true
+		}, "API server", "issuer flag", "--service-account-issuer=https://" + host, "kubernetes.default.svc", "sudo SETUP apiserver"},
 		{"http issuer", func(c *chain) { c.f.Servers[0].Issuers[0] = "http://" + host }, "API server", "issuer flag", "https://" + host, "http://" + host, "SETUP up"},
 		{"issuer with a slash at the end", func(c *chain) { c.f.Servers[0].Issuers[0] = "https://" + host + "/" }, "API server", "issuer flag", "https://" + host, host + "/", "SETUP up"},
 		{"control planes disagree", func(c *chain) {

@@ -33,6 +33,9 @@ type Facts struct {
 
 	// Servers are the flags of those API servers whose flags can be read.
 	Servers []Server
+	// Remote says that their nodes cannot be reached from here, so that it
+	// takes a command on each of them to change the flags.
+	Remote bool
 	// Advertised is the issuer in the API server's own discovery document; ""
 	// where it has none, which is so when its issuer is no https URL.
 	Advertised    string

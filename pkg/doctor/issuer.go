@@ -25,7 +25,7 @@ import (
 func (d *diagnosis) apiServers() {
 	for _, s := range d.Servers {
 		if len(s.Issuers) == 0 {
-			d.broken(APIServer, "issuer flag", "the API server on node "+s.Node+" has no --service-account-issuer", d.wantIssuer(), "none", "SETUP up")
+			d.broken(APIServer, "issuer flag", "the API server on node "+s.Node+" has no --service-account-issuer", d.wantIssuer(), "none", d.setIssuer())
 			return
 		}
 		if !d.checkIssuer(s.Issuers[0], "the API server on node "+s.Node+" issues tokens", "--service-account-issuer=") {
@@ -38,7 +38,7 @@ func (d *diagnosis) apiServers() {
 			d.unknown(APIServer, "issuer flag", "reading the API server's discovery document: %v", d.AdvertisedErr)
 			return
 		case d.Advertised == "":
-			d.broken(APIServer, "issuer flag", "the API server has no discovery document, because its issuer is not an https URL", d.wantIssuer(), "an issuer that does not begin with https://", "SETUP up")
+			d.broken(APIServer, "issuer flag", "the API server has no discovery document, because its issuer is not an https URL", d.wantIssuer(), "an issuer that does not begin with https://", d.setIssuer())
 			return
 		}
 		if !d.checkIssuer(d.Advertised, "the API server issues tokens", "") {
@@ -49,13 +49,21 @@ func (d *diagnosis) apiServers() {
 
 	for _, s := range d.Servers {
 		if s.JWKSURI != "" && s.JWKSURI != d.iss.JWKS() {
-			d.warn(APIServer, "jwks-uri flag", "the API server on node "+s.Node+" names another key set than the issuer's", "--service-account-jwks-uri="+d.iss.JWKS(), "--service-account-jwks-uri="+s.JWKSURI, "SETUP up")
+			d.warn(APIServer, "jwks-uri flag", "the API server on node "+s.Node+" names another key set than the issuer's", "--service-account-jwks-uri="+d.iss.JWKS(), "--service-account-jwks-uri="+s.JWKSURI, d.setIssuer())
 		}
 		if slices.Contains(s.Audiences, irsa.Audience) {
 			d.warn(APIServer, "audiences flag", "the API server on node "+s.Node+" takes tokens that were made for AWS: whoever gets hold of one is let into the cluster",
-				"--api-audiences without "+irsa.Audience, "--api-audiences="+strings.Join(s.Audiences, ","), "SETUP up --help   # the flag is the cluster's own: remove "+irsa.Audience+" from it on node "+s.Node)
+				"--api-audiences without "+irsa.Audience, "--api-audiences="+strings.Join(s.Audiences, ","), "SETUP apiserver print kubeadm   # the flag is the cluster's own: remove "+irsa.Audience+" from it there and on node "+s.Node)
 		}
 	}
+}
+
+// setIssuer is the command that gives the API servers the chain's issuer.
+func (d *diagnosis) setIssuer() string {
+	if d.Remote && !d.Issuer.IsZero() {
+		return "sudo SETUP apiserver   # on each control-plane node of kubeadm; SETUP apiserver print for other clusters"
+	}
+	return "SETUP up"
 }
 
 func (d *diagnosis) wantIssuer() string {
@@ -83,7 +91,7 @@ func (d *diagnosis) checkIssuer(have, what, prefix string) bool {
 	case d.Issuer.IsZero():
 		return true
 	}
-	d.broken(APIServer, "issuer flag", what+" under another issuer than the chain's"+why, prefix+expected, prefix+have, "SETUP up")
+	d.broken(APIServer, "issuer flag", what+" under another issuer than the chain's"+why, prefix+expected, prefix+have, d.setIssuer())
 	return false
 }
 
@@ -158,7 +166,7 @@ func (d *diagnosis) freshToken() {
 	c := d.claims
 	switch {
 	case !d.iss.IsZero() && c.Issuer != d.iss.String():
-		d.broken(Token, check, "the token has another issuer", "iss "+d.iss.String(), "iss "+c.Issuer, "SETUP up")
+		d.broken(Token, check, "the token has another issuer", "iss "+d.iss.String(), "iss "+c.Issuer, d.setIssuer())
 		return
 	case c.Subject != d.subject():
 		d.broken(Token, check, "the token is another subject's", "sub "+d.subject(), "sub "+c.Subject, "SETUP status")
