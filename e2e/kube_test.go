@@ -185,6 +185,8 @@ func (k *kube) pod(t testing.TB, s podSpec) pod {
 		Spec: corev1.PodSpec{
 			ServiceAccountName: s.serviceAccount, RestartPolicy: corev1.RestartPolicyNever,
 			TerminationGracePeriodSeconds: new(int64(1)),
+			// kind leaves the taint where there are several nodes.
+			Tolerations: []corev1.Toleration{{Key: "node-role.kubernetes.io/control-plane", Operator: corev1.TolerationOpExists}},
 			Containers: []corev1.Container{{
 				Name: "main", Image: s.image.Ref, ImagePullPolicy: corev1.PullNever, Command: s.args, Env: env,
 			}},

@@ -160,7 +160,7 @@ const (
 func runLoad(ctx context.Context, args []string, stdout io.Writer) error {
 	l := &load{minted: map[string][]minted{}, total: map[string]*tally{}, kids: map[string]*uses{}}
 	f := flag.NewFlagSet("load", flag.ContinueOnError)
-	f.IntVar(&l.rate, "rate", 100, "AssumeRoleWithWebIdentity a second; 0: none, and no role is needed")
+	f.IntVar(&l.rate, "rate", 70, "AssumeRoleWithWebIdentity a second; 0: none, and no role is needed")
 	f.IntVar(&l.apiRate, "api-rate", 10, "tokens presented to each API server a second")
 	f.DurationVar(&l.age, "age", 0, "how long a token is used; 0: until it expires")
 	servers := f.String("api-servers", "", "URLs of the API servers, separated by commas; empty: that of the pod's environment")

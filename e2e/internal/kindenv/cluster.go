@@ -88,10 +88,8 @@ func (c *Cluster) create(ctx context.Context, route Route, image string, instanc
 	if !c.healthy() {
 		return fmt.Errorf("creating the cluster %s: its nodes are not ready after 3 minutes", c.Name)
 	}
-	if route == Built && controlPlanes > 1 {
-		if err := c.route(ctx); err != nil {
-			return fmt.Errorf("joining the pod networks of %s: %w", c.Name, err)
-		}
+	if err := c.settle(ctx, route); err != nil {
+		return err
 	}
 	return c.exportKubeconfig()
 }
@@ -105,18 +103,25 @@ func (c *Cluster) delete() error {
 	return nil
 }
 
-// route gives each node its own range of pod addresses, and a route to those of the others: the network of the built
-// node image knows of one node. No pod has an address of it yet.
-func (c *Cluster) route(ctx context.Context) error {
+// settle gives each node of several its own range of pod addresses, and a route to those of the others: the network of
+// the built node image knows of one node. No pod has an address of it yet. It may be done again.
+func (c *Cluster) settle(ctx context.Context, route Route) error {
 	list, err := c.Nodes()
-	if err != nil {
+	if err != nil || route != Built || len(list) == 1 {
 		return err
 	}
+	if err := joinPodNetworks(ctx, list); err != nil {
+		return fmt.Errorf("joining the pod networks of %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+func joinPodNetworks(ctx context.Context, list []nodes.Node) error {
 	type node struct{ name, address, pods string }
 	var all []node
 	var out bytes.Buffer
 	const fields = `{range .items[*]}{.metadata.name} {.status.addresses[?(@.type=="InternalIP")].address} {.spec.podCIDR}{"\n"}{end}`
-	err = list[0].CommandContext(ctx, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "nodes", "-o", "jsonpath="+fields).SetStdout(&out).Run()
+	err := list[0].CommandContext(ctx, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "nodes", "-o", "jsonpath="+fields).SetStdout(&out).Run()
 	if err != nil {
 		return err
 	}

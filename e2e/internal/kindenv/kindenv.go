@@ -198,25 +198,34 @@ func (e *Env) up(ctx context.Context) error {
 	return nil
 }
 
-// Add makes one more cluster, beside those of Up, with so many control planes, and makes one anew that is there. The
-// first cluster's context stays the current one. The caller removes it with Remove, or else it goes with the others.
+// Add makes one more cluster, beside those of Up, with so many control planes. One of that name that is there is made
+// anew, or with Options.Reuse taken. The first cluster's context stays the current one. The caller removes it with
+// Remove, or else it goes with the others.
 func (e *Env) Add(ctx context.Context, name string, controlPlanes int) (*Cluster, error) {
+	c := newCluster(name, e.Kubeconfig, e.log)
+	if list, err := c.Nodes(); e.opts.Reuse && err == nil && len(list) == controlPlanes && c.healthy() {
+		return c, c.settle(ctx, e.Route)
+	}
 	if e.Route == Built && controlPlanes > 1 {
 		if err := e.daemon.makeBalancer(ctx, e.node); err != nil {
 			return nil, err
 		}
 	}
-	c := newCluster(name, e.Kubeconfig, e.log)
 	e.opts.Clusters = append(e.opts.Clusters, name)
 	if err := e.writeRecord(); err != nil {
 		return nil, err
 	}
-	err := c.create(ctx, e.Route, e.node, e.opts.Instance, len(e.Clusters), controlPlanes)
-	return c, errors.Join(err, e.Clusters[0].exportKubeconfig())
+	if err := c.create(ctx, e.Route, e.node, e.opts.Instance, len(e.Clusters), controlPlanes); err != nil {
+		return nil, errors.Join(err, e.Remove(c))
+	}
+	return c, e.Clusters[0].exportKubeconfig()
 }
 
-// Remove deletes a cluster of Add.
+// Remove deletes a cluster of Add, unless it may be reused.
 func (e *Env) Remove(c *Cluster) error {
+	if e.opts.Reuse {
+		return nil
+	}
 	defer e.log.step("removed cluster " + c.Name)()
 	return errors.Join(c.delete(), e.Clusters[0].exportKubeconfig())
 }
