@@ -39,7 +39,8 @@ type chain struct {
 
 // connect finds the cluster and what is recorded in it.
 func (a *app) connect(ctx context.Context) (*chain, error) {
-	c, err := cluster.Connect(ctx, cluster.Options{Kubeconfig: a.kubeconfig, Context: a.context, KindName: a.kindName})
+	nodes := a.nodes()
+	c, err := cluster.Connect(ctx, cluster.Options{Kubeconfig: a.kubeconfig, Context: a.context, KindName: a.kindName, Nodes: nodes})
 	if err != nil {
 		err = clusterAdvice(err)
 		if _, ok := errors.AsType[*adviceError](err); !ok {

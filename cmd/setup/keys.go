@@ -139,6 +139,7 @@ changed, and no token is printed.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.listKeys(c.Context()) },
 	}
 	a.clusterFlags(c)
+	a.nodeFlags(c)
 	a.outputFlag(c, "text", "json", "yaml")
 	c.Flags().StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
 	return c
@@ -346,6 +347,7 @@ The API servers of kubeadm and kind clusters are restarted three times, one
 after the other, and kubelet once. See docs/rotation.md.`,
 		Example: `  setup keys rotate --dry-run
   setup keys rotate
+  setup keys rotate --ssh admin@10.0.0.1 --ssh admin@10.0.0.2 --ssh admin@10.0.0.3
   setup keys rotate --no-wait         from a job that runs every hour
   setup keys rotate --until sign      and look at it before going on
   setup keys rotate --rollback`,
@@ -357,6 +359,7 @@ after the other, and kubelet once. See docs/rotation.md.`,
 		},
 	}
 	a.clusterFlags(c)
+	a.nodeFlags(c)
 	a.outputFlag(c, "text", "json")
 	o.flags(c)
 	f := c.Flags()
@@ -417,14 +420,14 @@ func (k *keyChange) check(ctx context.Context) error {
 }
 
 func rotationAdvice(err error) error {
-	switch {
-	case errors.Is(err, cluster.ErrExternalSigner):
+	if errors.Is(err, cluster.ErrExternalSigner) {
 		return advise(err, "rotate the key in the signer, without a restart of any API server: see 'issuer sign --help'")
-	case errors.Is(err, cluster.ErrNoNodeAccess):
-		return advise(err, "run this on, or with access to, all control-plane nodes")
 	}
 	return stagedAdvice(err)
 }
+
+// namesNodes is what to do where a node cannot be reached.
+const namesNodes = "run it on the only control-plane node as root, or name all of them: --ssh USER@NODE, repeated"
 
 func kids(list []keys.Public) []string {
 	var ids []string

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/version"
+	"github.com/openirsa/openirsa/pkg/cluster"
 )
 
 func main() {
@@ -76,8 +77,12 @@ type app struct {
 
 	// Flags of all commands that reach a cluster.
 	kubeconfig, context, kindName string
-	region                        string
-	output                        string
+	// Nodes of clusters that are none of kind's: those that --ssh names, or
+	// this machine if it is one. Only for commands with nodeFlags.
+	ssh     []string
+	onNodes bool
+	region  string
+	output  string
 }
 
 // usageError is a command line that makes no sense.
@@ -161,6 +166,38 @@ func (a *app) clusterFlags(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("kind-name", "context")
 	c.MarkFlagsMutuallyExclusive("kind-name", "kubeconfig")
 	c.RegisterFlagCompletionFunc("kind-name", completeKindNames)
+}
+
+// nodeFlags are those of commands that work on the nodes of the cluster, in
+// addition to clusterFlags.
+func (a *app) nodeFlags(c *cobra.Command) {
+	c.Flags().StringArrayVar(&a.ssh, "ssh", nil, "node of a kubeadm cluster, as the ssh client takes it: every control-plane node, and workers too, whose pods' tokens are then looked at and renewed (default: all nodes on kind, this machine on a control-plane node)")
+	c.MarkFlagsMutuallyExclusive("kind-name", "ssh")
+	pre := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		a.onNodes = true
+		if pre != nil {
+			return pre(c, args)
+		}
+		return nil
+	}
+}
+
+// nodes are the machines on which commands can be run, of a cluster that is
+// none of kind's.
+func (a *app) nodes() []cluster.Node {
+	var nodes []cluster.Node
+	for _, destination := range a.ssh {
+		nodes = append(nodes, cluster.SSH(destination))
+	}
+	_, err := os.Stat(apiServerManifest)
+	if nodes == nil && a.onNodes && a.kindName == "" && err == nil && os.Geteuid() == 0 {
+		nodes = append(nodes, cluster.Local())
+		if _, err := os.Stat(adminKubeconfig); err == nil && a.kubeconfig == "" && a.context == "" && a.getenv("KUBECONFIG") == "" {
+			a.kubeconfig = adminKubeconfig
+		}
+	}
+	return nodes
 }
 
 // outputFlag is -o with the formats that a command knows.

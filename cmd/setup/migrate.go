@@ -102,6 +102,7 @@ one trusts the old provider alone, the old one stays. See docs/rotation.md.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.migrate(c.Context(), o, to) },
 	}
 	a.clusterFlags(c)
+	a.nodeFlags(c)
 	a.outputFlag(c, "text", "json")
 	o.flags(c)
 	f := c.Flags()

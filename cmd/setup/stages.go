@@ -652,6 +652,9 @@ func (r *changeRun) finish(done bool, err error) error {
 
 // stagedAdvice adds the next command to what went wrong with an API server.
 func stagedAdvice(err error) error {
+	if _, ok := errors.AsType[*cluster.OthersError](err); ok || errors.Is(err, cluster.ErrNoNodeAccess) {
+		return advise(err, namesNodes)
+	}
 	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
 		return advise(err, "look at the log lines above; the same command tries again, with --rollback it goes back")
 	}
