@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
@@ -44,6 +45,14 @@ const (
 	thePolicies what = "ReadPolicies"
 	attaching   what = "AttachPolicies"
 	theAccount  what = "Account" // what IAM grants on no resource in particular
+
+	// What clusters of the account have left, of which this chain's is one. The
+	// tag tells what is ours; buckets have none that S3 heeds, but a name.
+	anyProvider        what = "ReadProviders"
+	abandonedProviders what = "AbandonedProviders"
+	abandonedRoles     what = "AbandonedRoles"
+	abandonedBuckets   what = "AbandonedBuckets"
+	abandonedDocuments what = "AbandonedDocuments"
 )
 
 // actions that a command needs, by what they are done to.
@@ -124,6 +133,16 @@ var commands = []command{
 	}},
 	{"up-prune", func(c *Chain) actions { return together(c.makeBucket(), makeProvider, makeRoles, deleteRoles) }},
 	{"down", func(c *Chain) actions { return together(deleteRoles, deleteProvider, c.emptyBucket()) }},
+	{"gc", func(*Chain) actions {
+		return together(readRoles, actions{
+			theAccount:         {"iam:ListRoles", "iam:ListOpenIDConnectProviders", "s3:ListAllMyBuckets"},
+			anyProvider:        {"iam:GetOpenIDConnectProvider"},
+			abandonedProviders: {"iam:DeleteOpenIDConnectProvider"},
+			abandonedRoles:     {"iam:UpdateAssumeRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRole"},
+			abandonedBuckets:   {"s3:ListBucket", "s3:GetBucketTagging", "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:DeleteBucket"},
+			abandonedDocuments: {"s3:DeleteObject"},
+		})
+	}},
 	{"status", func(*Chain) actions { return together(readProvider, readRoles) }},
 	{"doctor", func(*Chain) actions {
 		return together(readProvider, readRoles, actions{theAccount: {"iam:ListOpenIDConnectProviders"}})
@@ -196,7 +215,8 @@ func (c *Chain) Policy(p Permissions) ([]byte, error) {
 // statements allow what is needed. Their names end as told.
 func (c *Chain) statements(needs actions, p Permissions, ending string) []statement {
 	var list []statement
-	for _, on := range []what{theBucket, theDocuments, theProvider, theAccount, anyRole, thePolicies, makingRoles, attaching, theRoles} {
+	for _, on := range []what{theBucket, theDocuments, theProvider, theAccount, anyRole, thePolicies, makingRoles, attaching, theRoles,
+		anyProvider, abandonedProviders, abandonedRoles, abandonedBuckets, abandonedDocuments} {
 		names := needs[on]
 		if p.Boundary != "" { // it holds for as long as nobody takes it off
 			names = slices.DeleteFunc(slices.Clone(names), func(a string) bool { return a == "iam:DeleteRolePermissionsBoundary" })
@@ -225,8 +245,18 @@ func (c *Chain) resources(on what, p Permissions) []string {
 		return objects
 	case theProvider:
 		return []string{c.Provider.ARN}
-	case anyRole:
+	case anyRole, abandonedRoles:
 		return []string{iam + "role/*"}
+	case anyProvider, abandonedProviders:
+		return []string{iam + "oidc-provider/*"}
+	case abandonedBuckets:
+		return []string{"arn:" + c.Partition + ":s3:::openirsa-*"}
+	case abandonedDocuments:
+		var objects []string
+		for _, path := range discovery.Paths {
+			objects = append(objects, "arn:"+c.Partition+":s3:::openirsa-*"+path)
+		}
+		return objects
 	case thePolicies:
 		return []string{iam + "policy/*", "arn:" + c.Partition + ":iam::aws:policy/*"}
 	case theAccount:
@@ -254,6 +284,9 @@ func orSlash(path string) string {
 func (c *Chain) condition(on what, p Permissions) map[string]map[string][]string {
 	if p.Boundary != "" && (on == makingRoles || on == attaching) {
 		return map[string]map[string][]string{"StringEquals": {"iam:PermissionsBoundary": {p.Boundary}}}
+	}
+	if on == abandonedProviders || on == abandonedRoles {
+		return map[string]map[string][]string{"StringEquals": {"aws:ResourceTag/" + owner.Tag: {"true"}}}
 	}
 	return nil
 }
