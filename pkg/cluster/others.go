@@ -169,7 +169,7 @@ func (c *Cluster) renewedElsewhere(ctx context.Context, opts IssuerOptions, audi
 	}
 	var since time.Time // when the last API server began to sign with the former issuer
 	for _, m := range mirrors {
-		if m.since.IsZero() || opts.owns(m.Issuers[0]) { // kubelet has yet to say that it was restarted
+		if m.since.IsZero() || len(m.Issuers) > 0 && opts.owns(m.Issuers[0]) { // kubelet has yet to say that it was restarted
 			m.since = time.Now()
 		}
 		if m.since.After(since) {
