@@ -51,7 +51,11 @@ func TestControlPlanes(t *testing.T) {
 
 	// The chain: tokens of kubeadm's issuer and of ours.
 	l := startAPILoad(t, k, "-api-servers", strings.Join(servers, ","))
-	k.setup(t, "up", "--emulator").ok(t)
+	slow := func(args ...string) {
+		t.Helper()
+		invocation{within: 15 * time.Minute}.run(t, append(args, "--kind-name", k.Name)...).ok(t)
+	}
+	slow("up", "--emulator")
 	if last := l.stop(t); len(issuersOf(last)) != 2 {
 		t.Errorf("tokens were of %v, want two issuers", issuersOf(last))
 	}
@@ -81,7 +85,7 @@ func TestControlPlanes(t *testing.T) {
 		}
 	}
 
-	k.setup(t, "down").ok(t)
+	slow("down")
 	if now := manifests(); now != was {
 		t.Errorf("the nodes are not as before:\n%s\nand were:\n%s", now, was)
 	}
