@@ -16,6 +16,9 @@
 //	defer env.Down(context.WithoutCancel(ctx))
 //	env.Clusters[0].Load(ctx, archive)
 //
+// Clusters with several control planes have kind's load balancer in front, which is Envoy. No Debian package has that: in
+// built ones a program of our own stands in for it (scripts/balancer).
+//
 // CoreDNS is left out of built clusters: it would add two minutes of compiling, and what is tested there is
 // addressed by ClusterIP.
 package kindenv
