@@ -169,7 +169,7 @@ func (a *app) printDoctor(r doctorReport) error {
 			if word == doctor.Broken {
 				word = "BROKEN"
 			}
-			fmt.Fprintf(a.out, "%-16s %-9s %s\n", f.Link, word, f.Summary)
+			fmt.Fprintf(a.out, "%-16s %s %s\n", f.Link, a.palette().word(word, 9), f.Summary)
 			for _, line := range [][2]string{{"expected", f.Expected}, {"found", f.Found}, {"reason", f.Reason}, {"next", f.Next}} {
 				if line[1] != "" {
 					fmt.Fprintf(a.out, "%-16s %-9s %s\n", "", line[0]+":", line[1])

@@ -33,6 +33,7 @@ func main() {
 // Main runs the command line args, whose first is the program's name, and
 // returns the exit status.
 func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	quiet()
 	a := &app{name: programName(args[0]), getenv: getenv, out: stdout, err: stderr}
 	root := a.command()
 	root.SetArgs(args[1:])

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -35,6 +33,7 @@ type report struct {
 	json          bool
 	dryRun        bool
 	live          bool // progress can be overwritten
+	palette       palette
 	calls         *callCount
 	started       time.Time
 
@@ -76,9 +75,7 @@ type stepReport struct {
 func (a *app) newReport(cluster string, dryRun bool) *report {
 	r := &report{out: a.out, progress: a.err, json: a.output == "json", dryRun: dryRun, DryRun: dryRun,
 		started: time.Now(), Cluster: cluster, Links: []linkReport{}}
-	if f, ok := a.err.(*os.File); ok {
-		r.live = term.IsTerminal(int(f.Fd())) && a.getenv("TERM") != "dumb"
-	}
+	r.live, r.palette = isTerminal(a.err, a.getenv), a.palette()
 	return r
 }
 
@@ -239,7 +236,7 @@ func reportSteps(steps []plan.Step) []stepReport {
 func (r *report) add(l linkReport) {
 	r.done()
 	r.Links = append(r.Links, l)
-	r.say("%-16s %-10s %s%s", l.Link, l.Result, l.Object, elapsed(l.Seconds))
+	r.say("%-16s %s %s%s", l.Link, r.palette.word(l.Result, 10), l.Object, elapsed(l.Seconds))
 }
 
 func elapsed(seconds float64) string {

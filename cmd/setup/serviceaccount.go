@@ -100,6 +100,7 @@ as well is added to, never taken away.`,
 	f.BoolVar(&o.approve, "approve", false, "make the changes; without it they are only printed")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long it may take")
 	f.StringVar(&o.config, "config-file", "", "configuration file with the service accounts, instead of flags (see docs/configuration.md)")
+	c.RegisterFlagCompletionFunc("well-known-policy", cobra.FixedCompletions(wellKnownNames(), cobra.ShellCompDirectiveNoFileComp))
 	c.MarkFlagsOneRequired("name", "config-file")
 	c.MarkFlagsMutuallyExclusive("name", "config-file")
 	for _, other := range []string{"attach-policy-arn", "well-known-policy", "inline-policy-file", "permissions-boundary", "role-name", "role-path", "share-role", "role-only", "subject-pattern", "tags"} {

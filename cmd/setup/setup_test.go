@@ -9,11 +9,20 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/klog/v2"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"setup":        func() { os.Exit(Main(context.Background(), os.Args, os.Getenv, os.Stdout, os.Stderr)) },
+		"setup": func() { os.Exit(Main(context.Background(), os.Args, os.Getenv, os.Stdout, os.Stderr)) },
+		// noisy has client-go tell of an error in its own way.
+		"noisy": func() {
+			quiet()
+			utilruntime.HandleError(errors.New("portforward.go: an error occurred"))
+			klog.Errorf("and %s", "another")
+			klog.Flush()
+		},
 		"kubectl-irsa": func() { os.Exit(Main(context.Background(), os.Args, os.Getenv, os.Stdout, os.Stderr)) },
 	})
 }

@@ -145,7 +145,7 @@ func (a *app) printStatus(s status) error {
 		if !ok {
 			word = "WRONG"
 		}
-		fmt.Fprintf(a.out, "%-16s %-6s %s\n", link, word, object)
+		fmt.Fprintf(a.out, "%-16s %s %s\n", link, a.palette().word(word, 6), object)
 		if err != "" {
 			fmt.Fprintf(a.out, "%-16s %-6s %s\n", "", "", err)
 		}

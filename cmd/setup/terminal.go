@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+	"k8s.io/klog/v2"
+)
+
+// quiet keeps the libraries' own logs off the terminal: client-go tells through
+// klog of what the command tells itself, as an error with its link and the next
+// command.
+func quiet() { klog.SetLogger(klog.Logger{}) }
+
+// isTerminal reports whether w is a terminal that can do more than lines.
+func isTerminal(w io.Writer, getenv func(string) string) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && getenv("TERM") != "dumb"
+}
+
+// palette paints the words that say how something went. The zero palette paints
+// nothing.
+type palette struct{ on bool }
+
+// colours are for people: none where the output is read by a program, and none
+// where NO_COLOR is set (no-color.org).
+func (a *app) palette() palette {
+	return palette{on: isTerminal(a.out, a.getenv) && a.getenv("NO_COLOR") == ""}
+}
+
+const (
+	red    = 31
+	green  = 32
+	yellow = 33
+)
+
+// hues are the colours of words. What is not here is as plain as the rest, above
+// all "unchanged", which is what one wants to read over.
+var hues = map[string]int{
+	"ok": green, created: green, updated: green,
+	planned: yellow, deleted: yellow, skipped: yellow, "unknown": yellow, "warning": yellow,
+	"WRONG": red, "BROKEN": red, "failed": red,
+}
+
+// word is a word in a column of some width, in its colour.
+func (p palette) word(word string, width int) string {
+	padded := fmt.Sprintf("%-*s", width, word)
+	hue, ok := hues[word]
+	if !p.on || !ok {
+		return padded
+	}
+	// The blanks are outside, so that no underline or background shows there.
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m%s", hue, word, padded[len(word):])
+}

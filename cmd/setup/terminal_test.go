@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPalette(t *testing.T) {
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no terminal can be made here: %v", err)
+	}
+	defer terminal.Close()
+	file, err := os.Create(t.TempDir() + "/out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	env := map[string]string{"TERM": "xterm"}
+	a := &app{getenv: func(k string) string { return env[k] }, out: terminal}
+	check := func(why string, want bool) {
+		t.Helper()
+		if got := a.palette().on; got != want {
+			t.Errorf("%s: colours %v", why, got)
+		}
+	}
+	check("a terminal", true)
+	env["NO_COLOR"] = "1"
+	check("NO_COLOR", false)
+	env["NO_COLOR"] = ""
+	check("an empty NO_COLOR", true)
+	env["TERM"] = "dumb"
+	check("a dumb terminal", false)
+	env["TERM"] = "xterm"
+	a.out = file
+	check("a file", false)
+	a.out = &bytes.Buffer{}
+	check("a pipe", false)
+
+	if got := (palette{on: true}).word("created", 10) + "|"; got != "\x1b[32mcreated\x1b[0m   |" {
+		t.Errorf("%q", got)
+	}
+	if got := (palette{on: true}).word(unchanged, 10) + (palette{}).word("created", 10) + "|"; got != "unchanged created   |" {
+		t.Errorf("%q", got)
+	}
+}
+
+// JSON has no colours, even on a terminal.
+func TestJSONIsPlain(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{getenv: os.Getenv, out: &out, err: &out, output: "json"}
+	r := a.newReport("dev", false)
+	r.palette = palette{on: true}
+	r.add(linkReport{Link: "role", Result: created, Object: "x"})
+	r.started = time.Now()
+	if err := r.finish(); err != nil || strings.Contains(out.String(), "\x1b") || !strings.Contains(out.String(), `"created"`) {
+		t.Errorf("%s, %v", out.String(), err)
+	}
+	out.Reset()
+	a.output = "text"
+	r = a.newReport("dev", false)
+	r.palette = palette{on: true}
+	r.add(linkReport{Link: "role", Result: created, Object: "x"})
+	if got := out.String(); got != "role             \x1b[32mcreated\x1b[0m    x\n" {
+		t.Errorf("%q", got)
+	}
+}
