@@ -48,10 +48,14 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	}
 	err = permissionAdvice(command, err)
 	fmt.Fprintf(stderr, "%s: %v\n", a.name, err)
+	_, usage := errors.AsType[*usageError](err)
+	usage = usage || !a.started
 	if e, ok := errors.AsType[*adviceError](err); ok && e.next != "" {
 		fmt.Fprintf(stderr, "next: %s\n", strings.ReplaceAll(e.next, "SETUP", a.name))
+	} else if !ok && !usage {
+		fmt.Fprintln(stderr, "next: the same command again, when that is mended: it goes on where it stopped")
 	}
-	if _, ok := errors.AsType[*usageError](err); ok || !a.started {
+	if usage {
 		fmt.Fprintf(stderr, "See '%s --help'.\n", a.name)
 		return 2
 	}
