@@ -93,6 +93,10 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 		d.report.say("cluster %s has no chain; nothing was removed", ch.c.Name)
 		return nil
 	}
+	if d.stays {
+		return advise(fmt.Errorf("%s: bucket %s was made by setup and stays: it holds what this cluster has not put there", plan.Documents, d.state.Bucket),
+			"aws s3 ls --recursive s3://"+d.state.Bucket+" shows it; aws s3 rb --force s3://"+d.state.Bucket+" deletes it all")
+	}
 	d.report.say("\nNothing is left (%.1fs).", d.report.Seconds)
 	return nil
 }
@@ -102,6 +106,7 @@ type downRun struct {
 	downOptions
 	*chain
 	report *report
+	stays  bool                         // the bucket, which others use
 	gone   []*unstructured.Unstructured // removed by an earlier link
 }
 
@@ -199,9 +204,15 @@ func (d *downRun) documents(ctx context.Context) error {
 	if d.acct == nil || d.state.Bucket == "" {
 		return nil
 	}
-	return d.report.link(ctx, plan.Documents, func() string { return "s3://" + d.state.Bucket }, func(ctx context.Context) ([]plan.Step, error) {
-		return d.s3Bucket(nil).Delete(ctx, discovery.Paths)
+	bucket := d.s3Bucket(nil)
+	err := d.report.link(ctx, plan.Documents, func() string { return "s3://" + d.state.Bucket }, func(ctx context.Context) ([]plan.Step, error) {
+		return bucket.Delete(ctx, discovery.Paths)
 	})
+	if err != nil || d.dryRun || !bucket.Owned || d.state.Emulator == "true" {
+		return err
+	}
+	d.stays, err = bucket.Exists(ctx)
+	return err
 }
 
 // rest removes everything of ours that is still in the cluster, and then what

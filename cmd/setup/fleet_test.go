@@ -189,6 +189,11 @@ func TestAPIServerSharedRole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, out, _ := west.setup("status", "-o", "json")
+	var s struct{ Roles []string }
+	if err := json.Unmarshal([]byte(out), &s); err != nil || fmt.Sprint(s.Roles) != "[arn:aws:iam::000000000000:role/openirsa/east/reader]" {
+		t.Errorf("status knows the roles %q, %v", s.Roles, err)
+	}
 	west.mustSetup("iamserviceaccount", "delete", "--name", "app")
 	if _, ok := get(); ok {
 		t.Error("nobody uses the role, and it is there")

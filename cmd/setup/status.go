@@ -47,6 +47,9 @@ type status struct {
 	Change   *change       `json:"change,omitempty"` // under way
 	Links    []linkStatus  `json:"links"`
 	Accounts []roleAccount `json:"iamServiceAccounts"`
+	// Roles are all that were made for the cluster, or that it shares, by their
+	// tags: also those whose service account is gone.
+	Roles []string `json:"roles"`
 }
 
 type linkStatus struct {
@@ -116,6 +119,10 @@ func (a *app) status(ctx context.Context) error {
 		s.Accounts = append(s.Accounts, r)
 	}
 
+	if s.Roles, err = ch.ownedRoles(ctx); err != nil {
+		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
+	}
+
 	if err := a.printStatus(s); err != nil {
 		return err
 	}
@@ -155,6 +162,11 @@ func (a *app) printStatus(s status) error {
 	}
 	for _, sa := range s.Accounts {
 		line(plan.ServiceAccount, sa.OK, sa.Namespace+"/"+sa.Name+"  "+sa.RoleARN, sa.Error)
+	}
+	for _, arn := range s.Roles {
+		if !slices.ContainsFunc(s.Accounts, func(sa roleAccount) bool { return sa.RoleARN == arn }) {
+			line(plan.Role, true, arn+"  no service account has it", "")
+		}
 	}
 	return nil
 }
@@ -208,6 +220,27 @@ func (ch *chain) roleStatus(ctx context.Context, roleArn string) error {
 		return fmt.Errorf("role %s was made for cluster %q", name, there.Tags[owner.ClusterTag])
 	}
 	return nil
+}
+
+// ownedRoles are the ARNs of the roles that were made for the cluster, or that it
+// shares with others.
+func (ch *chain) ownedRoles(ctx context.Context) ([]string, error) {
+	names, err := role.Of(ctx, ch.acct.IAM, ch.state.Cluster, ch.providers()...)
+	if err != nil {
+		return nil, err
+	}
+	there, err := role.Read(ctx, ch.acct.IAM, names)
+	if err != nil {
+		return nil, err
+	}
+	arns := []string{}
+	for _, r := range there {
+		if owner.Owns(r.Tags, ch.state.Cluster) || owner.Shared(r.Tags) {
+			arns = append(arns, r.ARN)
+		}
+	}
+	slices.Sort(arns)
+	return arns, nil
 }
 
 func completeKindNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
