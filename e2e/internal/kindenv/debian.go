@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The programs that the route Built runs, and the Debian package of each.
+// The programs that are not called as the Debian package that has them.
 var packages = map[string]string{
 	"dockerd":    "docker.io",
 	"containerd": "containerd",
@@ -20,6 +20,8 @@ var packages = map[string]string{
 	"nsenter":    "util-linux",
 	"jq":         "jq",
 	"node":       "nodejs",
+	"sshd":       "openssh-server",
+	"ssh":        "openssh-client",
 }
 
 // installBuilt installs all that the route Built runs, at once.

@@ -50,7 +50,7 @@ func addresses(file string) []string {
 	}
 	var list []string
 	host := ""
-	for _, line := range strings.Split(string(b), "\n") {
+	for line := range strings.SplitSeq(string(b), "\n") {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		value = strings.Trim(strings.TrimSpace(value), `"`)
 		switch {
@@ -81,9 +81,7 @@ func (b *balancer) check(servers []string) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, s := range servers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			resp, err := prober.Get("https://" + s + "/healthz")
 			if err != nil {
 				return
@@ -92,7 +90,7 @@ func (b *balancer) check(servers []string) {
 			mu.Lock()
 			healthy[s] = resp.StatusCode == http.StatusOK
 			mu.Unlock()
-		}()
+		})
 	}
 	wg.Wait()
 	b.mu.Lock()
