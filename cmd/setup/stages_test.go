@@ -21,18 +21,16 @@ import (
 type fakeChange struct {
 	t *testing.T
 
-	saved    *change // as recorded in the cluster
-	done     bool    // the record is gone
-	accepts  []string
-	signs    string
-	since    map[string]time.Time // when each was accepted last
-	newToken time.Time            // when tokens of the new were first signed
-	tokens   []fakeToken
+	saved   *change // as recorded in the cluster
+	done    bool    // the record is gone
+	accepts []string
+	signs   string
+	since   map[string]time.Time // when each was accepted last
+	tokens  []fakeToken
 
 	calls  []string
 	fail   int  // the number of calls until one fails; negative: never
 	after  bool // it fails when it is done
-	upset  func()
 	secret bool // there is a token of the old in a Secret
 	stuck  bool // kubelet renews nothing
 }

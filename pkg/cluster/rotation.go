@@ -710,26 +710,8 @@ func settle(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
 	if err := n.copyFile(ctx, path.Join(was.rotationDir(), newPublicFile), was.PublicKeyFile); err != nil {
 		return err
 	}
-	server, err := readAPIServer(ctx, n)
-	if err != nil {
+	if err := reread(ctx, r, n, was, r.newKeyFile(was), added); err != nil {
 		return err
-	}
-	if was.in(apiServerPod, server.Flags).equal(server.Flags) && n.accepts(ctx, added, len(was.KeyFiles) == 1) != nil {
-		// Something else has put the former flags back, such as a kubeadm
-		// upgrade, and the API server has read the files as they were then.
-		// Other flags in between make it read them anew.
-		_, both, _, err := acceptedFiles(ctx, n, was, added)
-		if err != nil {
-			return err
-		}
-		err = replaceManifest(ctx, n, apiServerPod, r.wait(), func(now *podOnNode) ([]byte, error) {
-			want, _ := acceptedFlags(now.Flags, was, both)
-			want.SigningKeyFile = r.newKeyFile(was)
-			return now.With(want)
-		})
-		if err != nil {
-			return err
-		}
 	}
 	if err := restoreFlags(ctx, r, n, was); err != nil {
 		return err
@@ -738,6 +720,33 @@ func settle(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
 		return err
 	}
 	return n.remove(ctx, rest...)
+}
+
+// reread has an API server that has the flags of before, and so will not be
+// restarted to get them, read the files of before anew, if it accepts other keys
+// than those in them: something else has put the flags back meanwhile, such as a
+// kubeadm upgrade. Other flags in between make it restart.
+func reread(ctx context.Context, r Rotation, n Node, was KeyFlags, signingKeyFile string, want []keys.Public) error {
+	server, err := readAPIServer(ctx, n)
+	if err != nil {
+		return err
+	}
+	if !was.in(apiServerPod, server.Flags).equal(server.Flags) || n.accepts(ctx, want, len(was.KeyFiles) == 1) == nil {
+		return nil
+	}
+	added, err := n.publicKeys(ctx, path.Join(was.rotationDir(), newPublicFile))
+	if err != nil {
+		return err
+	}
+	_, both, _, err := acceptedFiles(ctx, n, was, added)
+	if err != nil {
+		return err
+	}
+	return replaceManifest(ctx, n, apiServerPod, r.wait(), func(now *podOnNode) ([]byte, error) {
+		want, _ := acceptedFlags(now.Flags, was, both)
+		want.SigningKeyFile = signingKeyFile
+		return now.With(want)
+	})
 }
 
 // restoreFlags gives both programs the flags about keys of before.
@@ -776,6 +785,13 @@ func (c *Cluster) DropNewKeys(ctx context.Context, r Rotation) ([]plan.Step, err
 					return err
 				} else if len(there) > 0 {
 					if err := n.copyFile(ctx, former, was.PublicKeyFile); err != nil {
+						return err
+					}
+					public, err := n.publicKeys(ctx, former)
+					if err != nil {
+						return err
+					}
+					if err := reread(ctx, r, n, was, was.SigningKeyFile, public); err != nil {
 						return err
 					}
 				}

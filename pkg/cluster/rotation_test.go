@@ -500,53 +500,68 @@ func TestRotationRefused(t *testing.T) {
 }
 
 // Kubeadm writes the manifests anew in the middle of a rotation, after every
-// stage: the next run does what has come undone.
+// stage: the next run does what has come undone, or goes all the way back.
 func TestRotationAndUpgrade(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for writes := range 12 {
-			f, c := newKeyedFake(t, 2)
-			was := maps.Clone(f.nodes[0].files)
-			r := &rotationRun{f: f, c: c, r: Rotation{ID: "1"}}
-			f.kill, f.killAtManifest = -1, writes
-			err := r.forward(t)
-			f.kill, f.killAtManifest = -1, -1
-			if err != nil && !errors.Is(err, errKilled) {
-				t.Fatal(err)
+	for _, back := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) { rotationAndUpgrade(t, back) })
+	}
+}
+
+func rotationAndUpgrade(t *testing.T, back bool) {
+	for writes := range 12 {
+		f, c := newKeyedFake(t, 2)
+		was := maps.Clone(f.nodes[0].files)
+		r := &rotationRun{f: f, c: c, r: Rotation{ID: "1"}}
+		f.kill, f.killAtManifest = -1, writes
+		err := r.forward(t)
+		f.kill, f.killAtManifest = -1, -1
+		if err != nil && !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		if r.finished {
+			if writes < 8 {
+				t.Errorf("only %d manifests were written", writes)
 			}
-			if r.finished {
-				if writes < 8 {
-					t.Errorf("only %d manifests were written", writes)
-				}
-				return
-			}
-			time.Sleep(time.Minute)
-			for _, n := range f.nodes {
-				for _, file := range []string{manifestFile, controllerManifestFile} {
-					if n.files[file] != was[file] {
-						n.files[file] = was[file]
-						if file == manifestFile {
-							n.changed = time.Now()
-						} else {
-							n.controllerChanged = time.Now()
-						}
+			return
+		}
+		time.Sleep(time.Minute)
+		for _, n := range f.nodes {
+			for _, file := range []string{manifestFile, controllerManifestFile} {
+				if n.files[file] != was[file] {
+					n.files[file] = was[file]
+					if file == manifestFile {
+						n.changed = time.Now()
+					} else {
+						n.controllerChanged = time.Now()
 					}
 				}
 			}
-			f.mu.Lock()
-			f.invariants()
-			f.mu.Unlock()
-			time.Sleep(time.Minute)
-			for range 2 { // what had come undone late needs the waits again
-				if r.finished {
-					break
-				}
-				if err := r.forward(t); err != nil {
-					t.Fatalf("manifest %d: %v", writes, err)
+		}
+		f.mu.Lock()
+		f.invariants()
+		f.mu.Unlock()
+		time.Sleep(time.Minute)
+		if back && !r.pruning {
+			if err := r.back(t); err != nil {
+				t.Fatalf("manifest %d: %v", writes, err)
+			}
+			for _, n := range f.nodes {
+				if diff := cmp.Diff(was, n.files); diff != "" || len(n.accepts) != 1 || n.signs != n.accepts[0].KID {
+					t.Errorf("manifest %d: %s is not as before, it accepts %q:\n%s", writes, n.name, kidsOf(n.accepts), diff)
 				}
 			}
-			r.settled(t, was)
+			continue
 		}
-	})
+		for range 2 { // what had come undone late needs the waits again
+			if r.finished {
+				break
+			}
+			if err := r.forward(t); err != nil {
+				t.Fatalf("manifest %d: %v", writes, err)
+			}
+		}
+		r.settled(t, was)
+	}
 }
 
 func TestNotRotatable(t *testing.T) {
