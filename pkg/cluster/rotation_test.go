@@ -603,7 +603,7 @@ func TestNotRotatable(t *testing.T) {
 // The scripts about keys, run for real.
 func TestKeyScripts(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("no openssl")
+		lacking(t, "openssl")
 	}
 	n, ctx := local(t), t.Context()
 	dir := t.TempDir()

@@ -3,6 +3,7 @@
 //	eval "$(go run ./cmd/kindenv up)"     # clusters up; DOCKER_HOST, PATH and KUBECONFIG set
 //	go run ./cmd/kindenv programs         # kube-apiserver, etcd and the rest alone: prints their folder
 //	go run ./cmd/kindenv image            # build what a cluster needs into the cache, start nothing
+//	go run ./cmd/kindenv install sshd     # the Debian packages of programs that are missing
 //	go run ./cmd/kindenv down             # also after a run that was killed
 //
 // Progress goes to standard error, what a shell is to evaluate to standard output.
@@ -86,6 +87,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		},
 	}
-	root.AddCommand(up, down, image, programs)
+	install := &cobra.Command{
+		Use: "install PROGRAM...", Short: "Install the Debian packages of programs that are missing", Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return kindenv.Install(ctx, stderr, args...) },
+	}
+	root.AddCommand(up, down, image, programs, install)
 	return root.ExecuteContext(ctx)
 }
