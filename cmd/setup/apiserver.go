@@ -205,7 +205,7 @@ func restoreAPIServers(ctx context.Context, machines []cluster.Node, unreachable
 // internet, so it is no error.
 func (a *app) warnUnlessPublished(ctx context.Context, iss issuer.URL) {
 	if _, _, err := discovery.Read(ctx, discovery.HTTP(&http.Client{Timeout: 5 * time.Second}), iss); err != nil {
-		fmt.Fprintf(a.err, "%s: warning: the documents of the issuer cannot be read from here: %v\n", a.name, err)
+		fmt.Fprintf(a.err, "warning: the documents of the issuer cannot be read from here: %v\n", err)
 	}
 }
 

@@ -152,7 +152,7 @@ type TokensError struct {
 }
 
 func (e *TokensError) Error() string {
-	return fmt.Sprintf("%d pods on nodes that cannot be reached, such as %s, may still have tokens of the issuer to be removed, until kubelet has renewed the last at %s; the former issuer signs again and both are accepted",
+	return fmt.Sprintf("pods on nodes that cannot be reached (%d, such as %s) may still have tokens of the issuer to be removed, until kubelet has renewed the last at %s; the former issuer signs again and both are accepted",
 		e.Pods, e.Pod, e.Until.UTC().Format(time.RFC3339))
 }
 
