@@ -16,7 +16,7 @@
 // The environment:
 //
 //	OPENIRSA_BIN            folder of setup (default ../../bin)
-//	OPENIRSA_CRASH_WORLDS   how many clusters share the work (default: as many as processors, at least 2)
+//	OPENIRSA_CRASH_WORLDS   how many clusters share the work (default: one for each processor; more need -parallel)
 package crash
 
 import (
@@ -198,7 +198,7 @@ func (w *teller) is(moment int, when string) bool {
 
 // testWorlds are worlds that share the work.
 func testWorlds(t *testing.T) []*teller {
-	n := max(2, runtime.NumCPU())
+	n := runtime.GOMAXPROCS(0)
 	if s := os.Getenv("OPENIRSA_CRASH_WORLDS"); s != "" {
 		var err error
 		if n, err = strconv.Atoi(s); err != nil || n < 1 {
