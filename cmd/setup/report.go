@@ -307,7 +307,7 @@ func plural(n int, word string) string {
 	if n == 1 {
 		return "1 " + word
 	}
-	if before, ok := strings.CutSuffix(word, "y"); ok {
+	if before, ok := strings.CutSuffix(word, "y"); ok && !strings.HasSuffix(word, "key") {
 		return fmt.Sprintf("%d %sies", n, before)
 	}
 	return fmt.Sprintf("%d %ss", n, word)
