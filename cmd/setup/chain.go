@@ -90,6 +90,8 @@ func clusterAdvice(err error) error {
 		return advise(err, "name one with --kind-name NAME")
 	case errors.Is(err, cluster.ErrForbidden):
 		return advise(err, "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME")
+	case errors.Is(err, cluster.ErrStateChanged):
+		return advise(err, "wait until the other run has ended, then run the same command again")
 	case errors.Is(err, cluster.ErrUnreachable):
 		return advise(err, "kubectl cluster-info")
 	case errors.Is(err, cluster.ErrNoNodeAccess):

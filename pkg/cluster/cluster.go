@@ -86,6 +86,9 @@ type Cluster struct {
 	dynamic dynamic.Interface
 	mapper  *restmapper.DeferredDiscoveryRESTMapper
 	nodes   []Node
+
+	recorded *State // as this process has read or written it last; see SetState
+	hasRead  bool
 }
 
 // Client is a typed client of the cluster.

@@ -297,6 +297,29 @@ func TestState(t *testing.T) {
 	if got, err := c.State(t.Context()); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
+
+	// Another run goes on with a change; this one must not take it back.
+	mine, theirs := want, want
+	mine.Region, theirs.Change = "eu-west-2", `{"stage":"sign"}`
+	steps, err := c.SetState(t.Context(), mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &Cluster{Name: c.Name, config: c.config, client: c.client, dynamic: c.dynamic, mapper: c.mapper}
+	more, err := other.SetState(t.Context(), theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.Run(t.Context(), more, nil); err != nil {
+		t.Fatal(err)
+	}
+	f.took()
+	if err := plan.Run(t.Context(), steps, nil); !errors.Is(err, ErrStateChanged) || len(f.took()) > 0 {
+		t.Errorf("error = %v, want ErrStateChanged and no write", err)
+	}
+	if got, err := c.State(t.Context()); err != nil || got != theirs {
+		t.Errorf("%+v, %v", got, err)
+	}
 }
 
 func TestServiceAccount(t *testing.T) {

@@ -59,8 +59,23 @@ const stateName = "openirsa"
 // ErrNoState says that nothing is installed in the cluster.
 var ErrNoState = errors.New("nothing is installed in this cluster")
 
-// State reads what is installed. [ErrNoState] if nothing is.
+// ErrStateChanged says that the record is another one than this process has
+// read: somebody else is changing the installation too.
+var ErrStateChanged = errors.New("another run has changed the record of the installation meanwhile")
+
+// State reads what is installed. [ErrNoState] if nothing is. What it finds is
+// what [Cluster.SetState] expects to replace.
 func (c *Cluster) State(ctx context.Context) (State, error) {
+	s, err := c.readState(ctx)
+	if err == nil {
+		c.recorded, c.hasRead = &s, true
+	} else if errors.Is(err, ErrNoState) {
+		c.recorded, c.hasRead = nil, true
+	}
+	return s, err
+}
+
+func (c *Cluster) readState(ctx context.Context) (State, error) {
 	m, err := retry(ctx, func() (*corev1.ConfigMap, error) {
 		return c.client.CoreV1().ConfigMaps(Namespace).Get(ctx, stateName, metav1.GetOptions{})
 	})
@@ -83,11 +98,43 @@ func (c *Cluster) State(ctx context.Context) (State, error) {
 
 // SetState records what is installed, in [Namespace], which must be there when
 // the step is run. It comes before anything else is made, so that whatever
-// happens then, `setup down` knows where to look.
+// happens then, `setup down` knows where to look. The step is
+// [ErrStateChanged], and writes nothing, if the record is not the one that
+// [Cluster.State] has read: it must not undo the stage of a change that has
+// gone on since.
 func (c *Cluster) SetState(ctx context.Context, s State) ([]plan.Step, error) {
 	record, err := s.Object()
 	if err != nil {
 		return nil, err
 	}
-	return c.Apply(ctx, []*unstructured.Unstructured{record}, plan.Issuer)
+	steps, err := c.Apply(ctx, []*unstructured.Unstructured{record}, plan.Issuer)
+	for i, step := range steps {
+		steps[i].Do = func(ctx context.Context) error {
+			if err := c.stateAsRead(ctx); err != nil {
+				return err
+			}
+			if err := step.Do(ctx); err != nil {
+				return err
+			}
+			c.recorded, c.hasRead = &s, true
+			return nil
+		}
+	}
+	return steps, err
+}
+
+// stateAsRead is nil if the record is as this process knows it.
+func (c *Cluster) stateAsRead(ctx context.Context) error {
+	if !c.hasRead {
+		return nil
+	}
+	now, err := c.readState(ctx)
+	there := err == nil
+	if err != nil && !errors.Is(err, ErrNoState) {
+		return err
+	}
+	if there != (c.recorded != nil) || there && now != *c.recorded {
+		return ErrStateChanged
+	}
+	return nil
 }
