@@ -486,7 +486,13 @@ func (u *upRun) apiServer(ctx context.Context) error {
 	options := u.issuerOptions()
 	options.Wait = u.wait
 	err := u.report.link(ctx, "API server", func() string { return "--service-account-issuer=" + u.iss.String() }, func(ctx context.Context) ([]plan.Step, error) {
-		return u.c.SetIssuer(ctx, options)
+		steps, err := u.c.SetIssuer(ctx, options)
+		if err != nil || len(steps) == 0 {
+			return nil, err
+		}
+		return append(steps, plan.Step{Link: plan.Issuer, Action: plan.Update, Summary: "wait until pods reach the API server again", Do: func(ctx context.Context) error {
+			return u.c.WaitForService(ctx, u.wait)
+		}}), nil
 	})
 	if e, ok := errors.AsType[*cluster.PendingError](err); ok {
 		u.pending = e

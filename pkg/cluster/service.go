@@ -1,0 +1,53 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// kubeletConf is the kubeconfig of kubelet, which every kubeadm node has.
+const kubeletConf = "/etc/kubernetes/kubelet.conf"
+
+// WaitForService waits until pods, on the nodes that can be reached, find the
+// API server behind its Service. One that stops takes its address out of the
+// Service, and kube-proxy hears of its return only when it looks again, up to
+// half a minute later: until then everything in the cluster that asks the API
+// server is refused, such as the webhook about a new service account.
+func (c *Cluster) WaitForService(ctx context.Context, wait time.Duration) error {
+	service, err := retry(ctx, func() (*corev1.Service, error) {
+		return c.client.CoreV1().Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
+	})
+	if err != nil {
+		return fmt.Errorf("reading the Service of the API server of cluster %s: %w", c.Name, err)
+	}
+	if len(service.Spec.Ports) == 0 {
+		return fmt.Errorf("the Service of the API server of cluster %s has no port", c.Name)
+	}
+	server := "https://" + net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(int(service.Spec.Ports[0].Port)))
+	group, ctx := errgroup.WithContext(ctx)
+	for _, n := range c.nodes {
+		group.Go(func() error {
+			deadline := time.Now().Add(wait)
+			for {
+				_, err := n.output(ctx, "kubectl", "--kubeconfig="+kubeletConf, "--server="+server, "--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", "/readyz")
+				if err == nil || context.Cause(ctx) != nil {
+					return context.Cause(ctx)
+				}
+				if time.Now().After(deadline) {
+					return fmt.Errorf("after %s, pods on node %s do not reach the API server at %s: %w", wait, n.Name, server, err)
+				}
+				if err := sleep(ctx, pollInterval); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return group.Wait()
+}
