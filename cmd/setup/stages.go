@@ -169,7 +169,7 @@ func (o *stagedOptions) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.DurationVar(&o.cacheWait, "cache-wait", defaultCacheWait, "how long to wait before the new signs; longer than anybody caches the documents")
 	f.DurationVar(&o.tokenLifetime, "token-lifetime", defaultTokenLifetime, "how long to wait before the old is dropped; longer than any token lives that is not renewed by kubelet (default 24h, or less where the API server gives none of that lifetime)")
-	f.Lookup("token-lifetime").DefValue = "" // said in the text
+	f.Lookup("token-lifetime").DefValue = "0s" // which is not shown: the text says it
 	f.BoolVar(&o.noWait, "no-wait", false, "return where there is something to wait for, and say until when; run again then")
 	f.StringVar(&o.until, "until", stagePrune, "return after this stage: "+strings.Join(stageNames, ", "))
 	f.BoolVar(&o.rollback, "rollback", false, "go back to how it was; possible until the stage prune")
