@@ -23,6 +23,7 @@ const kubeadmCluster = "openirsa-e2e-kubeadm"
 // TestKubeadm: a cluster of kubeadm's with two control-plane nodes, which `up` cannot reach, gets the chain: setup
 // runs on each node as on any host, and tokens of one API server are never refused by the other one.
 func TestKubeadm(t *testing.T) {
+	t.Parallel()
 	c, err := environment.Add(suite, kubeadmCluster, 2)
 	if err != nil {
 		t.Fatal(err)

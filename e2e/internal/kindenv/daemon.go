@@ -108,6 +108,7 @@ func (d *daemon) start(ctx context.Context) error {
 	if err := saveSysctls(d.dir); err != nil {
 		return err
 	}
+	raiseInotify(d.log)
 	if err := d.network(ctx); err != nil {
 		return fmt.Errorf("making the network namespace: %w", err)
 	}

@@ -6,15 +6,39 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
 // machineWide are the sysctls outside network namespaces that the node sets for the whole machine: its kubelet
-// (overcommit, panic, keyring limits), its systemd (files, protected links) and dockerd (keyring limits).
+// (overcommit, panic, keyring limits), its systemd (files, protected links) and dockerd (keyring limits); and the one
+// that is set here.
 var machineWide = []string{
 	"vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops", "kernel.pid_max",
 	"kernel.keys.root_maxkeys", "kernel.keys.root_maxbytes",
 	"fs.file-max", "fs.nr_open", "fs.protected_fifos", "fs.protected_hardlinks", "fs.protected_regular", "fs.protected_symlinks",
+	inotify,
+}
+
+// The root of all nodes may have so many inotify instances. Debian's 128 are used up by four or five nodes; then
+// kube-proxy ends with "too many open files".
+const (
+	inotify          = "fs.inotify.max_user_instances"
+	inotifyInstances = 1024
+)
+
+// raiseInotify makes room for more nodes. Whoever may not write the sysctl has as many nodes as there is room for.
+func raiseInotify(log *logger) {
+	b, err := os.ReadFile(sysctlPath(inotify))
+	if err != nil {
+		return
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err != nil || n >= inotifyInstances {
+		return
+	}
+	if err := os.WriteFile(sysctlPath(inotify), []byte(strconv.Itoa(inotifyInstances)), 0o644); err != nil {
+		log.printf("sysctl %s stays %s: %v", inotify, strings.TrimSpace(string(b)), err)
+	}
 }
 
 // The values from before the first instance are in a file beside the instances' folders; the last instance to go
