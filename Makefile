@@ -46,7 +46,7 @@ lint:
 # First whatever needs a cluster; then the tests of the programs and packages
 # again that skip what needs more than Go, with all that they need.
 e2e: build
-	cd e2e && $(GO) test -p 1 -parallel 4 -count=1 -timeout 75m -v ./...
+	cd e2e && $(GO) test -p 2 -parallel 4 -count=1 -timeout 75m -v ./...
 	cd e2e && $(GO) run ./cmd/kindenv install sshd ssh openssl
 	GOBIN=$(PEBBLE) $(GO) install $(PEBBLE_MODULE)/cmd/pebble@$(PEBBLE_VERSION) $(PEBBLE_MODULE)/cmd/pebble-challtestsrv@$(PEBBLE_VERSION)
 	OPENIRSA_TOOLS=all OPENIRSA_KUBERNETES_BIN=$$(cd e2e && $(GO) run ./cmd/kindenv programs) OPENIRSA_PEBBLE_BIN=$(PEBBLE) \
