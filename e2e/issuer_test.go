@@ -182,6 +182,7 @@ func (s *issuerStory) publish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.steady(t)
 	s.apply(t, objects...)
 	s.available(t, issuerNamespace, deploy.PublisherName, 2*time.Minute)
 	leader := func() (leader corev1.Pod) {

@@ -81,9 +81,40 @@ func poll(t testing.TB, within time.Duration, what string, check func(ctx contex
 // testLabel marks what tests made, so that it does not count as left behind by the product.
 const testLabel = "openirsa.dev/e2e"
 
+// steady returns when somebody leads kube-controller-manager and kube-scheduler. Both end when the API server is away
+// for longer than their leases, and kubelet starts them again later and later, in the end after five minutes; restarted
+// itself, it has forgotten that.
+func (k *kube) steady(t testing.TB) {
+	t.Helper()
+	restart := time.Now().Add(15 * time.Second)
+	poll(t, 3*time.Minute, "waiting for the controllers of "+k.Name, func(ctx context.Context) error {
+		var err error
+		for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
+			lease, e := k.client.CoordinationV1().Leases(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
+			if e == nil && (lease.Spec.RenewTime == nil || time.Since(lease.Spec.RenewTime.Time) > 10*time.Second) {
+				e = fmt.Errorf("nobody leads %s", name)
+			}
+			err = errors.Join(err, e)
+		}
+		if err == nil || time.Now().Before(restart) {
+			return err
+		}
+		restart = time.Now().Add(time.Minute)
+		list, e := k.Nodes()
+		if e != nil {
+			return e
+		}
+		for _, n := range list {
+			err = errors.Join(err, n.CommandContext(ctx, "systemctl", "restart", "kubelet").Run())
+		}
+		return err
+	})
+}
+
 // namespace makes a namespace if it is not there, and waits for its default service account.
 func (k *kube) namespace(t testing.TB, name string) {
 	t.Helper()
+	k.steady(t)
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{testLabel: "true"}}}
 	if _, err := k.client.CoreV1().Namespaces().Create(suite, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatalf("making namespace %s: %v", name, err)
@@ -174,6 +205,7 @@ func (p pod) String() string { return p.namespace + "/" + p.name }
 // pod makes a pod. One of the same name is removed first: steps can be run again.
 func (k *kube) pod(t testing.TB, s podSpec) pod {
 	t.Helper()
+	k.steady(t)
 	p := pod{k, s.namespace, s.name}
 	p.remove(t)
 	var env []corev1.EnvVar
