@@ -143,7 +143,9 @@ var commands = []command{
 			abandonedDocuments: {"s3:DeleteObject"},
 		})
 	}},
-	{"status", func(*Chain) actions { return together(readProvider, readRoles) }},
+	{"status", func(*Chain) actions {
+		return together(readProvider, readRoles, actions{theAccount: {"iam:ListRoles"}})
+	}},
 	{"doctor", func(*Chain) actions {
 		return together(readProvider, readRoles, actions{theAccount: {"iam:ListOpenIDConnectProviders"}})
 	}},

@@ -154,6 +154,12 @@ func (c caller) leave() error {
 }
 
 func (c caller) status() error {
+	_, err := role.Of(c.ctx, c.iam, c.chain.Cluster, c.chain.Provider.ARN)
+	return errors.Join(err, c.read())
+}
+
+// read reads the provider and the roles.
+func (c caller) read() error {
 	_, ok, err := provider.Get(c.ctx, c.iam, c.chain.Provider.ARN)
 	if err == nil && !ok {
 		err = errors.New("the provider is not there")
@@ -317,7 +323,7 @@ var scenarios = map[string]func(*world) error{
 	"doctor": func(w *world) error {
 		check(w.t, w.root.up())
 		_, err := w.user.iam.ListOpenIDConnectProviders(w.ctx, &iam.ListOpenIDConnectProvidersInput{})
-		return errors.Join(err, w.user.status())
+		return errors.Join(err, w.user.read())
 	},
 	"iamserviceaccount": func(w *world) error {
 		check(w.t, w.root.provider())
