@@ -123,17 +123,19 @@ func (c *Cluster) SetState(ctx context.Context, s State) ([]plan.Step, error) {
 	return steps, err
 }
 
-// stateAsRead is nil if the record is as this process knows it.
+// stateAsRead is nil if the record is as this process knows it, or gone: a
+// `down` that was stopped may have left a namespace that is on its way out.
 func (c *Cluster) stateAsRead(ctx context.Context) error {
 	if !c.hasRead {
 		return nil
 	}
 	now, err := c.readState(ctx)
-	there := err == nil
-	if err != nil && !errors.Is(err, ErrNoState) {
+	switch {
+	case errors.Is(err, ErrNoState):
+		return nil
+	case err != nil:
 		return err
-	}
-	if there != (c.recorded != nil) || there && now != *c.recorded {
+	case c.recorded == nil || now != *c.recorded:
 		return ErrStateChanged
 	}
 	return nil
