@@ -606,7 +606,7 @@ func (r *changeRun) save(ctx context.Context, c *change) error {
 		err = plan.Run(ctx, steps, nil)
 	}
 	if err != nil {
-		return fmt.Errorf("recording the stage of the %s: %w", r.c.Kind, err)
+		return clusterAdvice(fmt.Errorf("recording the stage of the %s: %w", r.c.Kind, err))
 	}
 	return nil
 }

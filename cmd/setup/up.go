@@ -314,7 +314,7 @@ func (u *upRun) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return u.report.link(ctx, "record", func() string { return "ConfigMap " + cluster.Namespace + "/openirsa" }, func(ctx context.Context) ([]plan.Step, error) {
+	err = u.report.link(ctx, "record", func() string { return "ConfigMap " + cluster.Namespace + "/openirsa" }, func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := u.c.Apply(ctx, objects[:1], plan.Issuer) // the namespace, for all that follows
 		if err != nil {
 			return nil, err
@@ -322,6 +322,7 @@ func (u *upRun) record(ctx context.Context) error {
 		record, err := u.c.SetState(ctx, u.state)
 		return append(steps, record...), err
 	})
+	return clusterAdvice(err)
 }
 
 // loadImage puts the image into the nodes that lack it.
@@ -430,7 +431,7 @@ func (u *upRun) recordAddress(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return plan.Run(ctx, steps, nil)
+	return clusterAdvice(plan.Run(ctx, steps, nil))
 }
 
 // inProcess answers requests with a handler.
