@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/openirsa/openirsa/pkg/publish"
@@ -49,6 +50,7 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 	acct := &account{calls: &callCount{}}
 	options := []func(*config.LoadOptions) error{
 		config.WithAPIOptions([]func(*middleware.Stack) error{acct.calls.add}),
+		config.WithLogger(logging.Nop{}), // what matters of it comes as an error
 		config.WithRetryer(func() aws.Retryer {
 			// Many calls at once are throttled now and then, and IAM takes a
 			// while to be consistent.
