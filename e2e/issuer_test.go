@@ -75,6 +75,7 @@ func (s *issuerStory) serve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.steady(t)
 	s.apply(t, objects...)
 	s.available(t, issuerNamespace, deploy.IssuerName, 2*time.Minute)
 	ns, err := s.client.CoreV1().Namespaces().Get(suite, issuerNamespace, metav1.GetOptions{})
@@ -87,8 +88,13 @@ func (s *issuerStory) serve(t *testing.T) {
 	}
 	host, base := strings.TrimPrefix(s.iss.String(), "https://"), "http://"+svc.Spec.ClusterIP
 
-	// The same keys as the API server's, and the same as the bucket's to the byte.
-	got := s.node(t, fmt.Sprintf("curl -sS --fail --max-time 10 -H 'Host: %s' %s%s", host, base, issuer.JWKSPath))
+	// The same keys as the API server's, and the same as the bucket's to the byte. Kube-proxy may hear of the replicas
+	// later than whoever waited for the Deployment.
+	var got string
+	poll(t, time.Minute, "reading the keys through the Service", func(ctx context.Context) (err error) {
+		got, err = s.tryNode(ctx, fmt.Sprintf("curl -sS --fail --max-time 10 -H 'Host: %s' %s%s", host, base, issuer.JWKSPath))
+		return err
+	})
 	bucket := rootCLI(t, "s3", "cp", "s3://"+s.bucket+issuer.JWKSPath, "-")
 	if got != bucket || !strings.Contains(got, `"kid"`) {
 		t.Errorf("the issuer serves %s\nand the bucket %s", got, bucket)
