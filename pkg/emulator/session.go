@@ -128,9 +128,9 @@ var errBadToken = errors.New("session token is not one of this access key")
 // open is the session of a token, which must be one that was issued together
 // with the access key id.
 func (k *sealer) open(keyID, token string) (*session, error) {
-	b, err := base64.StdEncoding.DecodeString(token)
+	b, ok := decodeStrict(base64.StdEncoding, token)
 	n := 1 + k.aead.NonceSize()
-	if err != nil || len(b) < n || b[0] != tokenVersion {
+	if !ok || len(b) < n || b[0] != tokenVersion {
 		return nil, errBadToken
 	}
 	plain, err := k.aead.Open(b[n:n], b[1:n], b[n:], []byte(keyID))

@@ -161,11 +161,14 @@ func parseTokenHeader(encoded string) (tokenHeader, *tokenFault) {
 	return h, nil
 }
 
-// decodeSegment decodes base64url without padding. Bits beyond the last byte
-// must be zero, so that a token has one form only.
-func decodeSegment(s string) ([]byte, bool) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	return b, err == nil && !strings.ContainsAny(s, "\r\n") // which package base64 ignores
+// decodeSegment decodes base64url without padding.
+func decodeSegment(s string) ([]byte, bool) { return decodeStrict(base64.RawURLEncoding, s) }
+
+// decodeStrict decodes what has one form only, as a token must: bits beyond the
+// last byte are zero, and there are no line breaks, which package base64 ignores.
+func decodeStrict(e *base64.Encoding, s string) ([]byte, bool) {
+	b, err := e.Strict().DecodeString(s)
+	return b, err == nil && !strings.ContainsAny(s, "\r\n")
 }
 
 // parse takes a token apart and checks what can be checked without keys: its
