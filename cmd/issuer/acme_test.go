@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/kubetest"
+	"github.com/openirsa/openirsa/internal/needs"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 )
@@ -23,12 +25,15 @@ import (
 // $OPENIRSA_PEBBLE_BIN.
 func TestACME(t *testing.T) {
 	bin := os.Getenv("OPENIRSA_PEBBLE_BIN")
-	if bin == "" || testing.Short() {
-		t.Skip("OPENIRSA_PEBBLE_BIN names no folder with pebble and pebble-challtestsrv")
+	if bin == "" {
+		needs.Lacking(t, "OPENIRSA_PEBBLE_BIN, a folder with pebble and pebble-challtestsrv")
+	}
+	if testing.Short() {
+		t.Skip("a real CA is not short")
 	}
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	ca, dns, management, httpPort, tlsPort := freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)
+	ca, dns, management, httpPort, tlsPort := kubetest.FreePort(t), kubetest.FreePort(t), kubetest.FreePort(t), kubetest.FreePort(t), kubetest.FreePort(t)
 	certificate(t, in("ca.crt"), in("ca.key"))
 	writeFile(t, in("pebble.json"), fmt.Sprintf(`{"pebble": {"listenAddress": "127.0.0.1:%d", "managementListenAddress": "", "certificate": %q, "privateKey": %q,
 		"httpPort": %d, "tlsPort": %d, "retryAfter": {"authz": 1, "order": 1}, "keyAlgorithm": "ecdsa", "profiles": {"default": {"description": "", "validityPeriod": 7776000}}}}`,
@@ -88,7 +93,7 @@ func TestACME(t *testing.T) {
 		args      []string
 	}{
 		{"TLS-ALPN-01", tlsPort, nil},
-		{"HTTP-01", freePort(t), []string{"--acme-http-listen", fmt.Sprintf("127.0.0.1:%d", httpPort)}},
+		{"HTTP-01", kubetest.FreePort(t), []string{"--acme-http-listen", fmt.Sprintf("127.0.0.1:%d", httpPort)}},
 	} {
 		t.Run(test.challenge, func(t *testing.T) {
 			get := serve(t, test.port, test.args...)

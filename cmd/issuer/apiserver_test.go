@@ -5,14 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,98 +20,29 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/openirsa/openirsa/internal/kubetest"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/token"
 )
 
-// apiServer is a real kube-apiserver with an etcd of its own. It needs the
-// programs of Kubernetes in the folder $OPENIRSA_KUBERNETES_BIN.
+// apiServer is a real kube-apiserver with a service account default/app.
 type apiServer struct {
 	*testing.T
-	dir    string
-	config *rest.Config // of an administrator
-	client *kubernetes.Clientset
+	*kubetest.Server
 }
-
-const testIssuer = "https://oidc.example.com/test"
 
 // startAPIServer starts one whose tokens are signed as the flags say.
 func startAPIServer(t *testing.T, flags ...string) *apiServer {
 	t.Helper()
-	bin := os.Getenv("OPENIRSA_KUBERNETES_BIN")
-	if bin == "" {
-		t.Skip("OPENIRSA_KUBERNETES_BIN names no folder with etcd and kube-apiserver")
-	}
-	if testing.Short() {
-		t.Skip("a real kube-apiserver is not short")
-	}
-	s := &apiServer{T: t, dir: t.TempDir()}
-	peer, client, secure := freePort(t), freePort(t), freePort(t)
-	etcd := fmt.Sprintf("http://127.0.0.1:%d", client)
-	s.program(filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(s.dir, "etcd"), "--unsafe-no-fsync",
-		"--listen-client-urls", etcd, "--advertise-client-urls", etcd, "--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", peer))
-	tokens := filepath.Join(s.dir, "tokens.csv")
-	if err := os.WriteFile(tokens, []byte("admin,admin,admin,system:masters\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.program(filepath.Join(bin, "kube-apiserver"), append([]string{
-		"--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure), "--cert-dir", filepath.Join(s.dir, "certs"),
-		"--service-cluster-ip-range", "10.0.0.0/24", "--authorization-mode", "RBAC", "--token-auth-file", tokens,
-		"--service-account-issuer", testIssuer, "--api-audiences", testIssuer,
-	}, flags...)...)
-	s.config = &rest.Config{Host: fmt.Sprintf("https://127.0.0.1:%d", secure), BearerToken: "admin", TLSClientConfig: rest.TLSClientConfig{Insecure: true}, QPS: -1}
-	var err error
-	if s.client, err = kubernetes.NewForConfig(s.config); err != nil {
-		t.Fatal(err)
-	}
-	s.eventually(90*time.Second, "the API server is ready", func(ctx context.Context) error {
-		_, err := s.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
-		return err
-	})
-	_, err = s.client.CoreV1().ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "app"}}, metav1.CreateOptions{})
+	s := &apiServer{t, kubetest.Start(t, flags...)}
+	_, err := s.Client.CoreV1().ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "app"}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// program runs one until the test ends. Its output is shown if the test fails.
-func (s *apiServer) program(name string, args ...string) {
-	s.Helper()
-	log, err := os.Create(filepath.Join(s.dir, filepath.Base(name)+".log"))
-	if err != nil {
-		s.Fatal(err)
-	}
-	cmd := exec.Command(name, args...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		s.Fatal(err)
-	}
-	s.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if s.Failed() {
-			out, _ := os.ReadFile(log.Name())
-			lines := strings.Split(string(out), "\n")
-			s.Logf("%s:\n%s", filepath.Base(name), strings.Join(lines[max(0, len(lines)-15):], "\n"))
-		}
-	})
 }
 
 // eventually waits until something works, and reports how long that took.
@@ -135,24 +63,9 @@ func (s *apiServer) eventually(within time.Duration, what string, try func(conte
 	}
 }
 
-// kubeconfig is a file for an administrator.
-func (s *apiServer) kubeconfig() string {
-	s.Helper()
-	name := filepath.Join(s.dir, "kubeconfig")
-	config := clientcmdapi.NewConfig()
-	config.Clusters["test"] = &clientcmdapi.Cluster{Server: s.config.Host, InsecureSkipTLSVerify: true}
-	config.AuthInfos["admin"] = &clientcmdapi.AuthInfo{Token: s.config.BearerToken}
-	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "admin"}
-	config.CurrentContext = "test"
-	if err := clientcmd.WriteToFile(*config, name); err != nil {
-		s.Fatal(err)
-	}
-	return name
-}
-
 // token asks for a token of the service account default/app.
 func (s *apiServer) token(ctx context.Context, seconds int64) (string, error) {
-	r, err := s.client.CoreV1().ServiceAccounts("default").CreateToken(ctx, "app", &authenticationv1.TokenRequest{
+	r, err := s.Client.CoreV1().ServiceAccounts("default").CreateToken(ctx, "app", &authenticationv1.TokenRequest{
 		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(seconds)},
 	}, metav1.CreateOptions{})
 	if err != nil {
@@ -172,7 +85,7 @@ func (s *apiServer) mustToken(seconds int64) string {
 
 // whoami asks the API server whose token this is.
 func (s *apiServer) whoami(ctx context.Context, token string) (string, error) {
-	config := rest.AnonymousClientConfig(s.config)
+	config := rest.AnonymousClientConfig(s.Config)
 	config.BearerToken = token
 	c, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -195,7 +108,7 @@ func (s *apiServer) good(token string) {
 
 // jwks is what the API server publishes.
 func (s *apiServer) jwks(ctx context.Context) (keys.Set, error) {
-	body, err := s.client.Discovery().RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(ctx)
+	body, err := s.Client.Discovery().RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(ctx)
 	if err != nil {
 		return keys.Set{}, err
 	}
@@ -304,12 +217,12 @@ func TestSignForAPIServer(t *testing.T) {
 	account := newBucket(t).aws // whose KMS the signer reaches by the environment
 	const head = "apiVersion: openirsa.dev/v1alpha1\nkind: Signer\n"
 	writeFile(t, in("signer.yaml"), head+"sign: {file: rsa.key}\n")
-	args := []string{"sign", "--config", in("signer.yaml"), "--socket", in("s.sock"), "--issuer", testIssuer, "--max-token-lifetime", "2h", "--refresh", "1s"}
+	args := []string{"sign", "--config", in("signer.yaml"), "--socket", in("s.sock"), "--issuer", kubetest.Issuer, "--max-token-lifetime", "2h", "--refresh", "1s"}
 	signer := start(t, args...)
 	s := startAPIServer(t, "--service-account-signing-endpoint", in("s.sock"))
 	s.publishes(rsa.Public())
 
-	iss, err := issuer.Parse(testIssuer)
+	iss, err := issuer.Parse(kubetest.Issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +240,7 @@ func TestSignForAPIServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		claims, err := token.Verify(raw, set, token.Want{Issuer: iss, Audience: testIssuer})
+		claims, err := token.Verify(raw, set, token.Want{Issuer: iss, Audience: kubetest.Issuer})
 		if err != nil {
 			t.Errorf("verifying: %v", err)
 		}
@@ -395,8 +308,8 @@ func TestSignForAPIServer(t *testing.T) {
 	}
 	t.Logf("the API server says: %v", err)
 	s.good(newer)
-	if log, err := os.ReadFile(filepath.Join(s.dir, "kube-apiserver.log")); err != nil || !strings.Contains(string(log), "s.sock") {
-		t.Errorf("the API server's log does not name the socket: %v", err)
+	if !strings.Contains(s.Log(), "s.sock") {
+		t.Error("the API server's log does not name the socket")
 	}
 	signer = start(t, args...)
 	t.Logf("it recovers after %s", s.eventually(30*time.Second, "tokens again", func(ctx context.Context) error {
@@ -470,8 +383,8 @@ func TestServeAPIServer(t *testing.T) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	k1 := writeKey(t, in("sa.key"), keys.RS256)
 	s := startAPIServer(t, "--service-account-signing-key-file", in("sa.key"), "--service-account-key-file", in("sa.key"))
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	start(t, "serve", "--issuer", "https://"+address, "--kubeconfig", s.kubeconfig(), "--listen", address, "--admin-listen", "")
+	address := fmt.Sprintf("127.0.0.1:%d", kubetest.FreePort(t))
+	start(t, "serve", "--issuer", "https://"+address, "--kubeconfig", s.Kubeconfig(), "--listen", address, "--admin-listen", "")
 	s.eventually(10*time.Second, "the keys are served", func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, "GET", "http://"+address+issuer.JWKSPath, nil)
 		if err != nil {
@@ -495,7 +408,7 @@ func TestServeAPIServer(t *testing.T) {
 	t.Log("one of several replicas publishes, and another takes over")
 	b := newBucket(t)
 	publish := func() *background {
-		return start(t, "publish", "--bucket", bucketName, "--kubeconfig", s.kubeconfig(), "--lease-namespace", "default", "--admin-listen", "", "--interval", "1s")
+		return start(t, "publish", "--bucket", bucketName, "--kubeconfig", s.Kubeconfig(), "--lease-namespace", "default", "--admin-listen", "", "--interval", "1s")
 	}
 	first := publish()
 	s.eventually(20*time.Second, "the first publishes", func(context.Context) error {
@@ -518,7 +431,7 @@ func TestServeAPIServer(t *testing.T) {
 		}
 		return nil
 	}))
-	lease, err := s.client.CoordinationV1().Leases("default").Get(t.Context(), "issuer-publish", metav1.GetOptions{})
+	lease, err := s.Client.CoordinationV1().Leases("default").Get(t.Context(), "issuer-publish", metav1.GetOptions{})
 	if err != nil || *lease.Spec.LeaseDurationSeconds != 15 {
 		t.Errorf("lease %v, %v", lease, err)
 	}

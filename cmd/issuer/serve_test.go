@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/kubetest"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 )
@@ -86,7 +87,7 @@ func eventually(t *testing.T, within time.Duration, what string, try func() erro
 func TestServe(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	port, adminPort, pprofPort := freePort(t), freePort(t), freePort(t)
+	port, adminPort, pprofPort := kubetest.FreePort(t), kubetest.FreePort(t), kubetest.FreePort(t)
 	good := fmt.Sprintf("https://localhost:%d/good", port)
 	bad := fmt.Sprintf("https://localhost:%d/bad", port)
 	k := newKey(t, keys.ES256)

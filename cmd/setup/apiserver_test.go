@@ -15,6 +15,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/openirsa/openirsa/internal/kubetest"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
@@ -79,11 +80,7 @@ func manifestFlags(t *testing.T, kubeadm, config, patches string) []string {
 // What is printed for kubeadm makes the real kubeadm write the flags that
 // `setup apiserver` gives to an API server.
 func TestKubeadm(t *testing.T) {
-	bin := os.Getenv("OPENIRSA_KUBERNETES_BIN")
-	if bin == "" {
-		t.Skip("OPENIRSA_KUBERNETES_BIN does not name a folder with kubeadm")
-	}
-	kubeadm := filepath.Join(bin, "kubeadm")
+	kubeadm := filepath.Join(kubetest.Bin(t), "kubeadm")
 	print := func(args ...string) string {
 		t.Helper()
 		var out, stderr bytes.Buffer

@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openirsa/openirsa/internal/needs"
 )
 
 func TestPalette(t *testing.T) {
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skipf("no terminal can be made here: %v", err)
+		needs.Lacking(t, err)
 	}
 	defer terminal.Close()
 	file, err := os.Create(t.TempDir() + "/out")

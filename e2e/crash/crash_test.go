@@ -44,9 +44,6 @@ import (
 // program is setup.
 var program string
 
-// bin has Kubernetes' programs.
-var bin string
-
 func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Exit(testMain(m))
@@ -69,7 +66,7 @@ func testMain(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "FAIL: %v: run make build first\n", err)
 		return 1
 	}
-	bin, err = kindenv.Programs(context.Background(), kindenv.Options{Log: os.Stderr})
+	bin, err := kindenv.Programs(context.Background(), kindenv.Options{Log: os.Stderr})
 	if errors.Is(err, kindenv.ErrImpossible) && os.Getenv("CI") != "true" {
 		fmt.Fprintf(os.Stderr, "SKIP: %v\n", err)
 		return 0
@@ -78,6 +75,7 @@ func testMain(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "FAIL: %v\n", err)
 		return 1
 	}
+	os.Setenv("OPENIRSA_KUBERNETES_BIN", bin) // for kubetest
 	return m.Run()
 }
 
@@ -150,7 +148,7 @@ type teller struct {
 
 func tell(t *testing.T, key string) *teller {
 	t.Helper()
-	w := &teller{world: newWorld(t, bin, key), calls: map[string][]call{}}
+	w := &teller{world: newWorld(t, key), calls: map[string][]call{}}
 	if err := os.WriteFile(filepath.Join(w.dir, "inline.json"), []byte(inlinePolicy), 0o600); err != nil {
 		t.Fatal(err)
 	}

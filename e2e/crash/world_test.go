@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -18,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,6 +27,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/openirsa/openirsa/internal/kubetest"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/keys"
 )
@@ -56,45 +55,29 @@ type world struct {
 	file   string // the emulator's file
 }
 
-// newWorld starts a world that lasts as long as the test. The key signs tokens, bin has Kubernetes' programs.
-func newWorld(t testing.TB, bin, key string) *world {
+// newWorld starts a world that lasts as long as the test. The key signs tokens.
+func newWorld(t testing.TB, key string) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
-	in := func(name string) string { return filepath.Join(w.dir, name) }
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	peer, client := freePort(t), freePort(t)
-	w.port = fmt.Sprint(freePort(t))
-	w.etcd = etcd(fmt.Sprintf("http://127.0.0.1:%d", client))
-	w.program(filepath.Join(bin, "etcd"), "--data-dir", in("etcd"), "--unsafe-no-fsync", "--log-level", "error", "--max-txn-ops", "4096",
-		"--listen-client-urls", string(w.etcd), "--advertise-client-urls", string(w.etcd), "--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", peer))
-	const token = "administrator"
-	must(os.WriteFile(in("tokens.csv"), []byte(token+",admin,admin,system:masters\n"), 0o600))
-	w.program(filepath.Join(bin, "kube-apiserver"),
-		"--etcd-servers", string(w.etcd), "--bind-address", "127.0.0.1", "--secure-port", w.port, "--cert-dir", in("certs"),
-		"--service-cluster-ip-range", "10.0.0.0/24", "--authorization-mode", "RBAC", "--token-auth-file", in("tokens.csv"),
-		"--service-account-issuer", issuerURL, "--service-account-signing-key-file", key, "--service-account-key-file", key,
+	api := kubetest.Start(t, "--service-account-issuer", issuerURL, "--service-account-signing-key-file", key, "--service-account-key-file", key,
 		"--storage-media-type", "application/json", // so that its objects can be read in etcd
 		"--endpoint-reconciler-type", "none")
-	server := &url.URL{Scheme: "https", Host: "127.0.0.1:" + w.port}
-	config := &rest.Config{Host: server.String(), BearerToken: token, TLSClientConfig: rest.TLSClientConfig{Insecure: true}, QPS: -1}
-	var err error
-	w.kube, err = kubernetes.NewForConfig(config)
+	w.etcd, w.kube = etcd(api.Etcd), api.Client
+	server, err := url.Parse(api.Config.Host)
 	must(err)
-	transport, err := rest.TransportFor(config)
+	w.port = server.Port()
+	transport, err := rest.TransportFor(api.Config)
 	must(err)
 
-	w.file = in("emulator.db")
+	w.file = filepath.Join(w.dir, "emulator.db")
 	w.server = &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(server) }}
 
-	w.eventually("the API server is ready", func() error {
-		_, err := w.kube.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(t.Context())
-		return err
-	})
 	var system *corev1.Namespace
 	w.eventually("there is a namespace kube-system", func() (err error) {
 		system, err = w.kube.CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceSystem, metav1.GetOptions{})
@@ -126,41 +109,6 @@ func newWorld(t testing.TB, bin, key string) *world {
 		return nil
 	})
 	return w
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// program runs one until the test ends. Its output is shown if the test fails.
-func (w *world) program(name string, args ...string) {
-	w.t.Helper()
-	log, err := os.Create(filepath.Join(w.dir, filepath.Base(name)+".log"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	cmd := exec.Command(name, args...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		log.Close()
-		if w.t.Failed() {
-			out, _ := os.ReadFile(log.Name())
-			lines := strings.Split(string(out), "\n")
-			w.t.Logf("%s:\n%s", filepath.Base(name), strings.Join(lines[max(0, len(lines)-15):], "\n"))
-		}
-	})
 }
 
 func (w *world) eventually(what string, try func() error) {

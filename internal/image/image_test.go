@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/openirsa/openirsa/internal/image"
+	"github.com/openirsa/openirsa/internal/needs"
 )
 
 // programs compiles the smallest program and puts it into a new directory under
@@ -217,7 +218,7 @@ func TestRefuses(t *testing.T) {
 		dynamic := programs(t)
 		sh := read(t, "/bin/sh")
 		if f, err := elf.NewFile(bytes.NewReader(sh)); err != nil || f.Section(".interp") == nil {
-			t.Skip("this system's shell is static")
+			needs.Lacking(t, "a shell that is linked dynamically")
 		}
 		if err := os.WriteFile(filepath.Join(dynamic, "issuer"), sh, 0o755); err != nil {
 			t.Fatal(err)

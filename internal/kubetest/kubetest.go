@@ -4,8 +4,8 @@
 //	server := kubetest.Start(t)
 //	cmd := exec.Command("kubectl", "--kubeconfig", server.Kubeconfig(), "get", "namespaces")
 //
-// It takes the programs from the folder $OPENIRSA_KUBERNETES_BIN, without which
-// the test is skipped.
+// It takes the programs from the folder $OPENIRSA_KUBERNETES_BIN, which a test
+// needs ([needs.Lacking]).
 package kubetest
 
 import (
@@ -30,7 +30,19 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/openirsa/openirsa/internal/needs"
 )
+
+// Bin is the folder with the programs of Kubernetes.
+func Bin(t testing.TB) string {
+	t.Helper()
+	bin := os.Getenv("OPENIRSA_KUBERNETES_BIN")
+	if bin == "" {
+		needs.Lacking(t, "OPENIRSA_KUBERNETES_BIN, a folder with etcd, kube-apiserver and kubeadm")
+	}
+	return bin
+}
 
 // Issuer is that of the server's tokens, unless its flags say otherwise.
 const Issuer = "https://oidc.example.com/test"
@@ -40,40 +52,44 @@ type Server struct {
 	// Config is that of an administrator.
 	Config *rest.Config
 	Client *kubernetes.Clientset
+	// Etcd is the URL of its etcd.
+	Etcd string
 
 	t   testing.TB
 	dir string
 }
 
 // Start runs a kube-apiserver, with flags besides its own, and waits until it is
-// ready. Service account tokens are signed with a key of its own unless the flags
-// name one.
+// ready. Service account tokens are of [Issuer] and signed with a key of its own
+// unless the flags name others.
 func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
-	bin := os.Getenv("OPENIRSA_KUBERNETES_BIN")
-	if bin == "" {
-		t.Skip("OPENIRSA_KUBERNETES_BIN names no folder with etcd and kube-apiserver")
-	}
+	bin := Bin(t)
 	if testing.Short() {
 		t.Skip("a real kube-apiserver is not short")
 	}
 	s := &Server{t: t, dir: t.TempDir()}
-	peer, client, secure := s.port(), s.port(), s.port()
-	etcd := fmt.Sprintf("http://127.0.0.1:%d", client)
-	s.run(filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(s.dir, "etcd"), "--unsafe-no-fsync",
-		"--listen-client-urls", etcd, "--advertise-client-urls", etcd, "--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", peer))
+	peer, client, secure := FreePort(t), FreePort(t), FreePort(t)
+	s.Etcd = fmt.Sprintf("http://127.0.0.1:%d", client)
+	s.run(filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(s.dir, "etcd"), "--unsafe-no-fsync", "--log-level", "error", "--max-txn-ops", "4096",
+		"--listen-client-urls", s.Etcd, "--advertise-client-urls", s.Etcd, "--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", peer))
 	tokens := filepath.Join(s.dir, "tokens.csv")
 	if err := os.WriteFile(tokens, []byte("admin,admin,admin,system:masters\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, "--service-account-signing-") }) {
+	names := func(prefix string) bool {
+		return slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, prefix) })
+	}
+	if !names("--service-account-issuer") { // which would be one more, not another
+		flags = append([]string{"--service-account-issuer", Issuer, "--api-audiences", Issuer}, flags...)
+	}
+	if !names("--service-account-signing-") {
 		key := s.signingKey()
 		flags = append([]string{"--service-account-signing-key-file", key, "--service-account-key-file", key}, flags...)
 	}
 	s.run(filepath.Join(bin, "kube-apiserver"), append([]string{
-		"--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure), "--cert-dir", filepath.Join(s.dir, "certs"),
+		"--etcd-servers", s.Etcd, "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure), "--cert-dir", filepath.Join(s.dir, "certs"),
 		"--service-cluster-ip-range", "10.0.0.0/24", "--authorization-mode", "RBAC", "--token-auth-file", tokens,
-		"--service-account-issuer", Issuer, "--api-audiences", Issuer,
 	}, flags...)...)
 	s.Config = &rest.Config{Host: fmt.Sprintf("https://127.0.0.1:%d", secure), BearerToken: "admin", TLSClientConfig: rest.TLSClientConfig{Insecure: true}, QPS: -1}
 	var err error
@@ -119,12 +135,12 @@ func (s *Server) signingKey() string {
 	return name
 }
 
-// port is a port that is free now.
-func (s *Server) port() int {
-	s.t.Helper()
+// FreePort is a TCP port of the loopback interface that is free now.
+func FreePort(t testing.TB) int {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
@@ -154,6 +170,16 @@ func (s *Server) run(name string, args ...string) {
 			s.t.Logf("%s:\n%s", filepath.Base(name), strings.Join(lines[max(0, len(lines)-15):], "\n"))
 		}
 	})
+}
+
+// Log is what the API server has written so far.
+func (s *Server) Log() string {
+	s.t.Helper()
+	out, err := os.ReadFile(filepath.Join(s.dir, "kube-apiserver.log"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(out)
 }
 
 // Kubeconfig is a file for an administrator.

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/openirsa/openirsa/internal/needs"
 )
 
 // machine answers as the machine of a node.
@@ -76,22 +78,13 @@ func TestIdentify(t *testing.T) {
 	refuse("is no node of cluster", ErrNoCluster, machine("another", "machine of worker", "0", kubectl, "worker"))
 }
 
-// lacking skips a test for want of something, which `make e2e` has installed.
-func lacking(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("OPENIRSA_TOOLS") == "all" {
-		t.Fatal("this machine lacks " + what)
-	}
-	t.Skip("this machine lacks " + what)
-}
-
 // sshd is OpenSSH's server on this machine, for whom this test runs as, and the
 // client's configuration for host "node".
 func sshd(t *testing.T) {
 	t.Helper()
 	server, err := exec.LookPath("/usr/sbin/sshd")
 	if err != nil {
-		lacking(t, "an OpenSSH server")
+		needs.Lacking(t, "an OpenSSH server")
 	}
 	dir := t.TempDir()
 	key := func(name string) string {
@@ -169,7 +162,7 @@ func TestSSH(t *testing.T) {
 	sshd(t)
 	if os.Getuid() != 0 {
 		if err := exec.Command("sudo", "-n", "true").Run(); err != nil {
-			lacking(t, "root, or sudo without a password")
+			needs.Lacking(t, "root, or sudo without a password")
 		}
 	}
 	n, ctx := SSH("node"), t.Context()

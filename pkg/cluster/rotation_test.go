@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/openirsa/openirsa/internal/needs"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
@@ -603,7 +604,7 @@ func TestNotRotatable(t *testing.T) {
 // The scripts about keys, run for real.
 func TestKeyScripts(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
-		lacking(t, "openssl")
+		needs.Lacking(t, "openssl")
 	}
 	n, ctx := local(t), t.Context()
 	dir := t.TempDir()
