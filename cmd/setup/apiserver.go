@@ -127,7 +127,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 		err = nil
 	}
 	if err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	options := cluster.IssuerOptions{Own: strings.Fields(state.FormerIssuers), AcceptOnly: o.accept, Wait: o.wait, Immediately: o.immediately}
 	switch {
@@ -197,7 +197,7 @@ func restoreAPIServers(ctx context.Context, machines []cluster.Node, unreachable
 			return advise(fmt.Errorf("API server: it did not come up with the flags of a run that was stopped; it has the former ones again (%s)", n.Name), "the same command again")
 		}
 	}
-	return clusterAdvice(fmt.Errorf("API server: %w", unreachable))
+	return fmt.Errorf("API server: %w", unreachable)
 }
 
 // warnUnlessPublished tells that pods would get tokens which AWS cannot verify
@@ -230,5 +230,5 @@ func apiServerAdvice(err error, o apiServerOptions) error {
 	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
 		return advise(err, "look at the log lines above; the same command tries again")
 	}
-	return clusterAdvice(err)
+	return err
 }

@@ -136,7 +136,7 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 		}
 		if have.Issuers == nil {
 			if have, err = currentFlags(ctx, ch.c, iss); err != nil {
-				return iss, have, clusterAdvice(err)
+				return iss, have, err
 			}
 		}
 	}

@@ -53,9 +53,9 @@ func (a *app) connect(ctx context.Context) (*chain, error) {
 	switch {
 	case errors.Is(err, cluster.ErrNoState):
 	case apierrors.IsForbidden(err):
-		return nil, clusterAdvice(fmt.Errorf("%w: %w", cluster.ErrForbidden, err))
+		return nil, fmt.Errorf("%w: %w", cluster.ErrForbidden, err)
 	case err != nil:
-		return nil, clusterAdvice(err)
+		return nil, err
 	default:
 		ch.there = true
 		if ch.iss, err = issuer.Parse(ch.state.Issuer); err != nil {
@@ -81,8 +81,12 @@ func (a *app) connectInstalled(ctx context.Context) (*chain, error) {
 	return ch, nil
 }
 
-// clusterAdvice adds the next command to what went wrong with a cluster.
+// clusterAdvice adds the next command to what went wrong with a cluster, if
+// nobody has a better one.
 func clusterAdvice(err error) error {
+	if _, advised := errors.AsType[*adviceError](err); advised {
+		return err
+	}
 	switch {
 	case errors.Is(err, cluster.ErrNoCluster):
 		return advise(err, "kind create cluster, or name one with --kubeconfig and --context")
@@ -137,7 +141,7 @@ func (ch *chain) useAWS(ctx context.Context, endpoint string, client *http.Clien
 func (ch *chain) readKeys(ctx context.Context) error {
 	body, err := ch.c.JWKS(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: %w", plan.SigningKey, clusterAdvice(err))
+		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
 	if ch.set, err = keys.ParseJWKS(body); err != nil {
 		err = fmt.Errorf("%s: the API server's keys: %w", plan.SigningKey, err)

@@ -62,7 +62,7 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 		return err
 	}
 	if err := ch.c.Check(ctx, cluster.InstallRights()...); err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	if err := ch.noChange(); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 	}
 	for _, link := range links {
 		if err := link(ctx); err != nil {
-			return clusterAdvice(err)
+			return err
 		}
 	}
 	if err := d.report.finish(); err != nil {

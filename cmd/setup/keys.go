@@ -250,11 +250,11 @@ func (a *app) listKeys(ctx context.Context) error {
 func (ch *chain) countTokens(ctx context.Context, list []listKey) error {
 	secrets, err := ch.c.SecretTokens(ctx)
 	if err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	pods, err := ch.c.ProjectedTokens(ctx)
 	if err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	count := func(tokens []cluster.Token, kid string) *int {
 		n := 0
@@ -375,7 +375,7 @@ func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string)
 		return err
 	}
 	if err := ch.c.Check(ctx, stagedRights()...); err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	c, err := ch.beginChange(ctx, keyRotation, o)
 	if err != nil {

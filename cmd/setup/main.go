@@ -46,7 +46,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	if cause := context.Cause(ctx); cause != nil {
 		err = advise(fmt.Errorf("stopped by a signal: %w", err), "run the same command again: it goes on where it stopped")
 	}
-	err = permissionAdvice(command, err)
+	err = permissionAdvice(command, clusterAdvice(err))
 	fmt.Fprintf(stderr, "%s: %v\n", a.name, err)
 	_, usage := errors.AsType[*usageError](err)
 	usage = usage || !a.started

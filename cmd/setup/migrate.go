@@ -122,7 +122,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string) error {
 		return err
 	}
 	if err := ch.c.Check(ctx, stagedRights()...); err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	c, err := ch.beginChange(ctx, issuerMigration, o)
 	if err != nil {

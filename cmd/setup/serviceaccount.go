@@ -225,7 +225,7 @@ func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []
 	}
 	for _, ns := range slices.Sorted(maps.Keys(namespaces)) {
 		if err := ch.c.Check(ctx, cluster.ServiceAccountRights(ns)...); err != nil {
-			return clusterAdvice(err)
+			return err
 		}
 	}
 	roles, err := ch.wantRoles(ctx, accounts)
@@ -285,7 +285,7 @@ func (ch *chain) planRoles(ctx context.Context, roles map[string]role.Role, acco
 		if apierrors.IsForbidden(err) {
 			others = nil // unknown
 		} else if err != nil {
-			return nil, clusterAdvice(err)
+			return nil, err
 		}
 		for _, sa := range annotated {
 			others[token.Subject(sa.Namespace, sa.Name)] = sa.Role(irsa.DefaultPrefix)
@@ -396,7 +396,7 @@ func (ch *chain) pruneServiceAccounts(ctx context.Context, r *report, accounts [
 	}
 	annotated, err := ch.c.ServiceAccounts(ctx)
 	if err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	var items []item
 	for _, sa := range annotated {
@@ -549,7 +549,7 @@ func (a *app) getServiceAccounts(ctx context.Context, namespace, name string) er
 	}
 	accounts, err := ch.c.ServiceAccounts(ctx)
 	if err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	list := []serviceAccountReport{}
 	for _, sa := range accounts {
@@ -601,7 +601,7 @@ func (a *app) deleteServiceAccount(ctx context.Context, namespace, name string, 
 		return err
 	}
 	if err := ch.c.Check(ctx, cluster.ServiceAccountRights(namespace)...); err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	r := a.newReport(ch.state.Cluster, !approve)
 	r.calls = ch.acct.calls

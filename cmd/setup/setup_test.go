@@ -3,14 +3,18 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/klog/v2"
+
+	"github.com/openirsa/openirsa/pkg/cluster"
 )
 
 func TestMain(m *testing.M) {
@@ -53,4 +57,25 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// The program as a whole knows what is next after any failure of the cluster,
+// but not better than who came across it.
+func TestClusterAdvice(t *testing.T) {
+	for next, err := range map[string]error{
+		"kubectl cluster-info":       cluster.ErrUnreachable,
+		"--kind-name NAME":           cluster.ErrSeveralClusters,
+		"kubeconfig of a cluster":    cluster.ErrForbidden,
+		"wait until the other run":   cluster.ErrStateChanged,
+		"--issuer-url https://x.org": &cluster.OtherIssuerError{Issuer: "https://x.org"},
+		"turn it off and on again":   advise(cluster.ErrUnreachable, "turn it off and on again"),
+	} {
+		got := clusterAdvice(fmt.Errorf("webhook: %w", err))
+		if e, ok := errors.AsType[*adviceError](got); !ok || !strings.Contains(e.next, next) || !errors.Is(got, err) {
+			t.Errorf("%v: %#v, want next: %s", err, got, next)
+		}
+	}
+	if err := errors.New("another"); clusterAdvice(err) != err {
+		t.Error("what is not the cluster's has got advice")
+	}
 }

@@ -606,7 +606,7 @@ func (r *changeRun) save(ctx context.Context, c *change) error {
 		err = plan.Run(ctx, steps, nil)
 	}
 	if err != nil {
-		return clusterAdvice(fmt.Errorf("recording the stage of the %s: %w", r.c.Kind, err))
+		return fmt.Errorf("recording the stage of the %s: %w", r.c.Kind, err)
 	}
 	return nil
 }
@@ -658,5 +658,5 @@ func stagedAdvice(err error) error {
 	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
 		return advise(err, "look at the log lines above; the same command tries again, with --rollback it goes back")
 	}
-	return clusterAdvice(err)
+	return err
 }

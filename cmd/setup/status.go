@@ -109,7 +109,7 @@ func (a *app) status(ctx context.Context) error {
 
 	accounts, err := ch.c.ServiceAccounts(ctx)
 	if err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	for _, sa := range accounts {
 		r := roleAccount{serviceAccountReport: serviceAccountReport{sa.Namespace, sa.Name, sa.Role(irsa.DefaultPrefix)}, OK: true}

@@ -130,7 +130,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	if u.pending != nil && !u.dryRun {
-		return clusterAdvice(fmt.Errorf("API server: everything else is there, but %w", u.pending))
+		return fmt.Errorf("API server: everything else is there, but %w", u.pending)
 	}
 	u.epilogue()
 	return nil
@@ -151,7 +151,7 @@ type upRun struct {
 // prepare finds out everything that can stop the run, before the first write.
 func (u *upRun) prepare(ctx context.Context) error {
 	if err := u.c.Check(ctx, cluster.InstallRights()...); err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	if u.there && u.state.Emulator == "true" {
 		u.emulator = true // it stays where it is
@@ -212,7 +212,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 	// The API servers must be willing; planning is reading. Where somebody else
 	// has to change them, it is after the documents are there.
 	if _, err := u.c.SetIssuer(ctx, u.issuerOptions()); err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
-		return fmt.Errorf("%s: %w", plan.Issuer, clusterAdvice(err))
+		return fmt.Errorf("%s: %w", plan.Issuer, err)
 	}
 	if u.mark, err = u.tags(ctx); err != nil {
 		return err
@@ -314,7 +314,7 @@ func (u *upRun) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = u.report.link(ctx, "record", func() string { return "ConfigMap " + cluster.Namespace + "/openirsa" }, func(ctx context.Context) ([]plan.Step, error) {
+	return u.report.link(ctx, "record", func() string { return "ConfigMap " + cluster.Namespace + "/openirsa" }, func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := u.c.Apply(ctx, objects[:1], plan.Issuer) // the namespace, for all that follows
 		if err != nil {
 			return nil, err
@@ -322,7 +322,6 @@ func (u *upRun) record(ctx context.Context) error {
 		record, err := u.c.SetState(ctx, u.state)
 		return append(steps, record...), err
 	})
-	return clusterAdvice(err)
 }
 
 // loadImage puts the image into the nodes that lack it.
@@ -347,7 +346,7 @@ func (u *upRun) findImage(ctx context.Context) error {
 	}
 	arch, err := u.c.Architecture(ctx)
 	if err != nil {
-		return clusterAdvice(err)
+		return err
 	}
 	if u.img, err = findImage(arch); err != nil {
 		return advise(fmt.Errorf("image: %w", err), "make build, then run the setup that it puts into bin/")
@@ -431,7 +430,7 @@ func (u *upRun) recordAddress(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return clusterAdvice(plan.Run(ctx, steps, nil))
+	return plan.Run(ctx, steps, nil)
 }
 
 // inProcess answers requests with a handler.
@@ -503,7 +502,7 @@ func (u *upRun) apiServer(ctx context.Context) error {
 	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
 		return advise(err, "look at the log lines above; SETUP up tries again, SETUP down removes the rest")
 	}
-	return clusterAdvice(err)
+	return err
 }
 
 // webhook is link 7. The configuration that makes the API server ask it comes
