@@ -289,16 +289,3 @@ func (s *issuerStory) restart(t testing.TB, deployment string) {
 		t.Fatalf("restarting %s: %v", deployment, err)
 	}
 }
-
-// explain writes what an engineer looks at first.
-func (s *issuerStory) explain(t *testing.T) {
-	if !t.Failed() || suite.Err() != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(suite, time.Minute)
-	defer cancel()
-	out, err := s.tryNode(ctx, `export KUBECONFIG=/etc/kubernetes/admin.conf
-kubectl get pods,events -n `+issuerNamespace+` -o wide
-for p in $(kubectl get pods -n `+issuerNamespace+` -o name); do echo "== $p"; kubectl logs -n `+issuerNamespace+` "$p" --tail=40; done`)
-	t.Logf("the issuer after the failure (%v):\n%s", err, out)
-}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -179,7 +180,7 @@ func TestPermissions(t *testing.T) {
 		t.Errorf("left in AWS: %q", left)
 	}
 	if diff := cmp.Diff(was, secondary.snapshot(t)); diff != "" {
-		t.Logf("the cluster, but for what the test has made (-before +after):\n%s", diff)
+		t.Errorf("the cluster is not as it was (-before +after):\n%s", diff)
 	}
 }
 
@@ -243,15 +244,20 @@ func TestPrivateBucket(t *testing.T) {
 	if _, err := s3.NewFromConfig(anonymous, pathStyle).GetObject(ctx, &s3.GetObjectInput{Bucket: new(bucket), Key: new("dev/openid/v1/jwks")}); err == nil {
 		t.Error("a stranger reads the bucket")
 	}
-	policy, err := s3.NewFromConfig(cloud.config("test", "test"), pathStyle).GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: new(bucket)})
+	root := s3.NewFromConfig(cloud.config("test", "test"), pathStyle)
+	policy, err := root.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: new(bucket)})
 	if err != nil || !strings.Contains(*policy.Policy, distribution) || strings.Contains(*policy.Policy, `"Principal":"*"`) {
 		t.Errorf("bucket policy %v, %v", policy, err)
 	}
 	if text := setup("export", "terraform").ok(t).stdout; !strings.Contains(text, distribution) || strings.Contains(text, "aws_cloudfront_distribution") {
 		t.Errorf("exported: %s", text)
 	}
-	setup("down", "--immediately").ok(t)
-	if left := cloud.leftInAWS(t); len(left) > 0 {
-		t.Errorf("left in AWS: %q", left)
+	// What others have put into the bucket keeps it, and setup says so.
+	if _, err := root.PutObject(ctx, &s3.PutObjectInput{Bucket: new(bucket), Key: new("others"), Body: strings.NewReader("x")}); err != nil {
+		t.Fatal(err)
+	}
+	setup("down", "--immediately").fails(t, "documents", bucket, "stays", "aws s3 rb --force")
+	if left := cloud.leftInAWS(t); !slices.Equal(left, []string{bucket}) {
+		t.Errorf("left in AWS: %q, want the bucket alone", left)
 	}
 }

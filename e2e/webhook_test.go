@@ -166,19 +166,6 @@ func (w *webhookStory) clean(t testing.TB) {
 	} END { for (i in name) if (ours[digest[i]]) print name[i] }' | xargs -r ctr -n k8s.io images rm`)
 }
 
-// explain writes what an engineer looks at first.
-func (w *webhookStory) explain(t *testing.T) {
-	if !t.Failed() || suite.Err() != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(suite, time.Minute)
-	defer cancel()
-	out, err := w.tryNode(ctx, `export KUBECONFIG=/etc/kubernetes/admin.conf
-kubectl get pods -A -o wide; kubectl get events -A --sort-by=.lastTimestamp | tail -30
-for p in $(kubectl get pods -n openirsa-system -o name); do echo "== $p"; kubectl logs -n openirsa-system "$p" --tail=60; done`)
-	t.Logf("the cluster after the failure (%v):\n%s", err, out)
-}
-
 // caBundle is what the API server verifies a webhook by.
 func (w *webhookStory) caBundle(ctx context.Context, in installation) ([]byte, error) {
 	c, err := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, in.configuration, metav1.GetOptions{})
