@@ -155,6 +155,8 @@ const (
 	stsAudience = "sts.amazonaws.com"
 	// margin before a token's expiry in which it is not used any more: its way takes time.
 	margin = 5 * time.Second
+	// patience is how long an answer may take, on a machine with several clusters; AWS's SDKs wait for ever.
+	patience = 30 * time.Second
 )
 
 func runLoad(ctx context.Context, args []string, stdout io.Writer) error {
@@ -248,14 +250,21 @@ func paced(ctx context.Context, rate int, do func(i int)) {
 	})
 }
 
-// pick is a token of a kind for an audience; "" is the API server's.
-func (l *load) pick(audience, kind string) (minted, error) {
-	if kind == "pod" {
-		if audience == "" {
-			return readToken(podDir + "token")
-		}
-		return readToken(os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE"))
+// pick is a token of a kind for an audience; "" is the API server's. It is the pod's own if the API server has given
+// none for longer than a token is used.
+func (l *load) pick(audience, kind string) (minted, string, error) {
+	if m, ok := l.pickMinted(audience, kind); ok {
+		return m, kind, nil
 	}
+	file := podDir + "token"
+	if audience != "" {
+		file = os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE")
+	}
+	m, err := readToken(file)
+	return m, "pod", err
+}
+
+func (l *load) pickMinted(audience, kind string) (minted, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -264,14 +273,14 @@ func (l *load) pick(audience, kind string) (minted, error) {
 	})
 	l.minted[audience] = list
 	switch {
-	case len(list) == 0:
-		return minted{}, errors.New("no TokenRequest was answered for so long that no token is left")
+	case kind == "pod" || len(list) == 0:
+		return minted{}, false
 	case kind == "fresh":
-		return list[len(list)-1], nil
+		return list[len(list)-1], true
 	case rand.IntN(2) == 0:
-		return list[0], nil // those on the verge of expiry are the ones that matter
+		return list[0], true // those on the verge of expiry are the ones that matter
 	}
-	return list[rand.IntN(len(list))], nil
+	return list[rand.IntN(len(list))], true
 }
 
 // mint asks the API server for a token of the pod's own service account.
@@ -308,9 +317,9 @@ func (l *load) mint(ctx context.Context, audience string) error {
 }
 
 func (l *load) assume(ctx context.Context, kind string) {
-	m, err := l.pick(stsAudience, kind)
+	m, kind, err := l.pick(stsAudience, kind)
 	if err == nil {
-		call, cancel := context.WithTimeout(ctx, 10*time.Second)
+		call, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		start := time.Now()
 		_, err = l.sts.AssumeRoleWithWebIdentity(call, &sts.AssumeRoleWithWebIdentityInput{
@@ -328,9 +337,9 @@ func (l *load) assume(ctx context.Context, kind string) {
 }
 
 func (l *load) ask(ctx context.Context, server, kind string) {
-	m, err := l.pick("", kind)
+	m, kind, err := l.pick("", kind)
 	if err == nil {
-		call, cancel := context.WithTimeout(ctx, 10*time.Second)
+		call, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		_, err = review(call, l.http, server, m.raw)
 	}
