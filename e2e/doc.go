@@ -1,7 +1,7 @@
 // Package e2e holds the end-to-end tests: the project's real programs on real kind clusters, with AWS's own
 // clients in the pods.
 //
-//	make build && cd e2e && go test -count=1 -timeout 60m -v .
+//	make build && cd e2e && go test -count=1 -parallel 2 -timeout 75m -v .
 //
 // TestMain brings two clusters up (package kindenv says how, and keeps what it builds outside the checkout) and
 // takes them down at the end, also after a failure or an interrupt. Where no cluster is possible, the tests fail
@@ -20,7 +20,8 @@
 //
 //	OPENIRSA_E2E_KEEP=1 go test -count=1 -v -run TestChain/S3 .
 //
-// TestRotation, TestMigration and TestControlPlanes come last and run side by side, on a cluster each: the two of TestMain
-// and a third with three control planes. While they change what signs tokens, a pod (client load) presents tokens of all
-// ages to STS and to the API servers, and a single refusal fails the test.
+// TestKubeadm, TestRotation, TestMigration and TestControlPlanes come last and run side by side, on a cluster each: the
+// two of TestMain and others with two and three control planes. While the last three change what signs tokens, a pod
+// (client load) presents tokens of all ages to STS and to the API servers, and a single refusal fails the test. The
+// clusters share the machine: on two cores, no more than two at a time (-parallel 2).
 package e2e
