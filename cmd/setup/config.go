@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -136,11 +137,19 @@ func parseConfig(body []byte) (clusterFile, error) {
 	if file.APIVersion != configVersion || file.Kind != configKind {
 		return clusterFile{}, fmt.Errorf("it is %s %s, not %s %s", file.APIVersion, file.Kind, configVersion, configKind)
 	}
-	var tree yaml.Node
-	if err := yaml.Unmarshal(body, &tree); err != nil {
+	// The same lists once more, for the lines on which their items are.
+	var items struct {
+		IAMServiceAccounts []yaml.Node `yaml:"iamServiceAccounts"`
+		IAM                struct {
+			ServiceAccounts []yaml.Node `yaml:"serviceAccounts"`
+		} `yaml:"iam"`
+	}
+	if err := yaml.Unmarshal(body, &items); err != nil {
 		return clusterFile{}, err
 	}
-	lines := append(itemLines(&tree, "iamServiceAccounts"), itemLines(&tree, "iam", "serviceAccounts")...)
+	nodes := append(items.IAMServiceAccounts, items.IAM.ServiceAccounts...)
+	// What is empty is no account.
+	nodes = slices.DeleteFunc(nodes, func(n yaml.Node) bool { return n.ShortTag() == "!!null" })
 	file.IAMServiceAccounts = append(file.IAMServiceAccounts, file.IAM.ServiceAccounts...)
 	where := place{bucket: file.Bucket, issuerURL: file.IssuerURL, emulator: file.Emulator, private: file.PrivateBucket, distribution: file.DistributionARN}
 	if err := where.check(); err != nil {
@@ -148,7 +157,7 @@ func parseConfig(body []byte) (clusterFile, error) {
 	}
 	seen := map[string]int{}
 	for i := range file.IAMServiceAccounts {
-		sa, line := &file.IAMServiceAccounts[i], lines[i]
+		sa, line := &file.IAMServiceAccounts[i], nodes[i].Line
 		sa.Metadata.Namespace = orDefault(sa.Metadata.Namespace, "default") // as in eksctl
 		if err := sa.check(); err != nil {
 			return clusterFile{}, fmt.Errorf("line %d: %w", line, err)
@@ -163,26 +172,6 @@ func parseConfig(body []byte) (clusterFile, error) {
 
 // inType is how yaml.v3 names Go's types in its errors.
 var inType = regexp.MustCompile(` in type (main\.\w+|struct \{.*?\}$)`)
-
-// itemLines are the lines of the items of a list, which is found by its path.
-func itemLines(node *yaml.Node, path ...string) []int {
-	if node.Kind == yaml.DocumentNode {
-		node = node.Content[0]
-	}
-	if len(path) == 0 {
-		var lines []int
-		for _, item := range node.Content {
-			lines = append(lines, item.Line)
-		}
-		return lines
-	}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == path[0] {
-			return itemLines(node.Content[i+1], path[1:]...)
-		}
-	}
-	return nil
-}
 
 // apply sets what flags have not set.
 func (file *clusterFile) apply(a *app, o *upOptions) {

@@ -108,6 +108,9 @@ func TestConfigRejects(t *testing.T) {
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  wellKnownPolicies: {nope: true}\n", `line 4: role: well-known policy "nope"`)
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicy: {Version: \"2012-10-17\", Statement: []}\n", "line 4: role: the inline policy: MalformedPolicyDocument: Syntax errors in policy.")
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachRoleARN: arn:aws:iam::123456789012:role/r\n  roleName: r\n", "line 4: role: a role that is attached")
+	reject(header+"iam:\n  serviceAccounts: &list\n  - metadata: {name: a}\niamServiceAccounts: *list\n", "line 5: service account default/a is on line 5 already")
+	reject(header+"<<: {iamServiceAccounts: [{metadata: {name: B}}]}\n", `line 3: service account: name "B"`)
+	reject(header+"iamServiceAccounts:\n- ~\n- metadata: {name: B}\n", `line 5: service account: name "B"`)
 	reject(header+"bucket: b\nissuerURL: https://i.example\n", "exclude each other")
 	reject(header+"---\nkind: Cluster\n", "more than one document")
 }
