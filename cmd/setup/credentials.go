@@ -34,14 +34,7 @@ func (a *app) credentialsAdvice(err error) error {
 	text := err.Error()
 	api, answered := errors.AsType[smithy.APIError](err)
 	process, _ := errors.AsType[*processcreds.ProviderError](err)
-	has := func(codes ...string) bool {
-		for _, code := range codes {
-			if answered && api.ErrorCode() == code {
-				return true
-			}
-		}
-		return false
-	}
+	has := func(codes ...string) bool { return answered && slices.Contains(codes, api.ErrorCode()) }
 	switch {
 	case strings.Contains(text, "SSO"):
 		return advise(fmt.Errorf("AWS credentials: you are not logged in to SSO: %w", innermost(err)), "aws sso login"+from)
@@ -83,7 +76,8 @@ func permissionAdvice(command *cobra.Command, err error) error {
 		return err
 	}
 	next := "SETUP export iam-policy"
-	_, verbs, _ := strings.Cut(command.CommandPath(), " ")
+	// As a plugin of kubectl the program's name has a space in it.
+	verbs := strings.TrimPrefix(command.CommandPath(), command.Root().CommandPath()+" ")
 	if name := strings.ReplaceAll(verbs, " ", "-"); slices.Contains(export.Commands(), name) {
 		next += " --command " + name
 	}

@@ -209,7 +209,6 @@ func TestWhatIsNotPermittedNamesThePolicy(t *testing.T) {
 	if want := "provider: AccessDenied: not authorized to perform: iam:GetOpenIDConnectProvider"; denied.Error() != want {
 		t.Errorf("error %q, want %q", denied, want)
 	}
-	root := (&app{name: "setup", getenv: os.Getenv}).command()
 	for _, c := range []struct {
 		verbs []string
 		err   error
@@ -222,14 +221,16 @@ func TestWhatIsNotPermittedNamesThePolicy(t *testing.T) {
 		{[]string{"up"}, advise(denied, "something better"), "something better"},
 		{[]string{"up"}, &smithy.GenericAPIError{Code: "Throttling"}, ""},
 	} {
-		command, _, err := root.Find(c.verbs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := permissionAdvice(command, c.err)
-		e, ok := errors.AsType[*adviceError](got)
-		if ok != (c.next != "") || ok && !strings.Contains(e.next, c.next) || !errors.Is(got, c.err) {
-			t.Errorf("%v: %v", c.verbs, got)
+		for _, name := range []string{"setup", "kubectl irsa"} {
+			command, _, err := (&app{name: name, getenv: os.Getenv}).command().Find(c.verbs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := permissionAdvice(command, c.err)
+			e, ok := errors.AsType[*adviceError](got)
+			if ok != (c.next != "") || ok && !strings.Contains(e.next, c.next) || !errors.Is(got, c.err) {
+				t.Errorf("%s %v: %v", name, c.verbs, got)
+			}
 		}
 	}
 }
