@@ -53,6 +53,8 @@ type fakeAPI struct {
 	away     int             // how many requests find it away
 	denied   map[string]bool // "verb resource" that SelfSubjectAccessReview refuses
 	issuer   string          // empty: no discovery document
+
+	meanwhile func() // done once, before the next apply
 }
 
 var served = map[schema.GroupVersion][]metav1.APIResource{
@@ -406,6 +408,11 @@ func (f *fakeAPI) apply(r *http.Request, gvk schema.GroupVersionKind, path, name
 	if err := json.Unmarshal(b, &patch.Object); err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
+	dry := r.URL.Query().Get("dryRun") == "All"
+	if f.meanwhile != nil && !dry {
+		f.meanwhile()
+		f.meanwhile = nil
+	}
 	live, ok := f.objects[path]
 	if !ok {
 		if live, err = scheme.Scheme.New(gvk); err != nil {
@@ -419,6 +426,9 @@ func (f *fakeAPI) apply(r *http.Request, gvk schema.GroupVersionKind, path, name
 	}
 	if m.GetDeletionTimestamp() != nil {
 		f.t.Errorf("%s is applied while it is being deleted", path)
+	}
+	if v := patch.GetResourceVersion(); ok && v != "" && v != m.GetResourceVersion() { // of an object that is not there any version will do
+		return nil, apierrors.NewConflict(schema.GroupResource{Resource: gvk.Kind}, name, fmt.Errorf("the object has been modified"))
 	}
 	m.SetNamespace(namespace)
 	m.SetName(name)
@@ -436,7 +446,7 @@ func (f *fakeAPI) apply(r *http.Request, gvk schema.GroupVersionKind, path, name
 			return nil, apierrors.NewInvalid(gvk.GroupKind(), name, nil)
 		}
 	}
-	if q.Get("dryRun") == "All" {
+	if dry {
 		return typed(after, gvk), nil
 	}
 	f.stamp(after)

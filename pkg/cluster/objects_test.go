@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -319,6 +320,57 @@ func TestState(t *testing.T) {
 	}
 	if got, err := c.State(t.Context()); err != nil || got != theirs {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// A write that comes between looking at the record and writing it.
+func TestStateMeanwhile(t *testing.T) {
+	was := State{Cluster: "dev", Issuer: testIssuer}
+	mine, theirs := was, was
+	mine.Region, theirs.Change = "eu-west-2", `{"stage":"sign"}`
+	for _, test := range []struct {
+		name            string
+		meanwhile, want State
+		err             error
+	}{
+		{"of another run", theirs, theirs, ErrStateChanged},
+		{"this very one, whose answer was lost", mine, mine, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f, c := newAPI(t)
+			apply(t, c, installation(t)[:1])
+			set := func(s State) error {
+				steps, err := c.SetState(t.Context(), s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return plan.Run(t.Context(), steps, nil)
+			}
+			if err := set(was); err != nil {
+				t.Fatal(err)
+			}
+			record, err := test.meanwhile.Object()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var m corev1.ConfigMap
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(record.Object, &m); err != nil {
+				t.Fatal(err)
+			}
+			f.meanwhile = func() {
+				f.stamp(&m)
+				f.objects["/api/v1/namespaces/"+Namespace+"/configmaps/"+stateName] = &m
+			}
+			if err := set(mine); !errors.Is(err, test.err) {
+				t.Errorf("error = %v, want %v", err, test.err)
+			}
+			if f.meanwhile != nil {
+				t.Error("nothing was written meanwhile")
+			}
+			if got, err := c.State(t.Context()); err != nil || got != test.want {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
 	}
 }
 

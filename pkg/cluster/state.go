@@ -66,7 +66,7 @@ var ErrStateChanged = errors.New("another run has changed the record of the inst
 // State reads what is installed. [ErrNoState] if nothing is. What it finds is
 // what [Cluster.SetState] expects to replace.
 func (c *Cluster) State(ctx context.Context) (State, error) {
-	s, err := c.readState(ctx)
+	s, _, err := c.readState(ctx)
 	if err == nil {
 		c.recorded, c.hasRead = &s, true
 	} else if errors.Is(err, ErrNoState) {
@@ -75,25 +75,26 @@ func (c *Cluster) State(ctx context.Context) (State, error) {
 	return s, err
 }
 
-func (c *Cluster) readState(ctx context.Context) (State, error) {
+// readState is the record and its resourceVersion.
+func (c *Cluster) readState(ctx context.Context) (State, string, error) {
 	m, err := retry(ctx, func() (*corev1.ConfigMap, error) {
 		return c.client.CoreV1().ConfigMaps(Namespace).Get(ctx, stateName, metav1.GetOptions{})
 	})
 	if apierrors.IsNotFound(err) {
-		return State{}, fmt.Errorf("%w: cluster %s has no ConfigMap %s/%s: run `setup up` first", ErrNoState, c.Name, Namespace, stateName)
+		return State{}, "", fmt.Errorf("%w: cluster %s has no ConfigMap %s/%s: run `setup up` first", ErrNoState, c.Name, Namespace, stateName)
 	}
 	if err != nil {
-		return State{}, fmt.Errorf("reading ConfigMap %s/%s of cluster %s: %w", Namespace, stateName, c.Name, err)
+		return State{}, "", fmt.Errorf("reading ConfigMap %s/%s of cluster %s: %w", Namespace, stateName, c.Name, err)
 	}
 	b, err := json.Marshal(m.Data)
 	if err != nil {
-		return State{}, err
+		return State{}, "", err
 	}
 	var s State
 	if err := json.Unmarshal(b, &s); err != nil {
-		return State{}, fmt.Errorf("reading ConfigMap %s/%s of cluster %s: %w", Namespace, stateName, c.Name, err)
+		return State{}, "", fmt.Errorf("reading ConfigMap %s/%s of cluster %s: %w", Namespace, stateName, c.Name, err)
 	}
-	return s, nil
+	return s, m.ResourceVersion, nil
 }
 
 // SetState records what is installed, in [Namespace], which must be there when
@@ -110,10 +111,24 @@ func (c *Cluster) SetState(ctx context.Context, s State) ([]plan.Step, error) {
 	steps, err := c.Apply(ctx, []*unstructured.Unstructured{record}, plan.Issuer)
 	for i, step := range steps {
 		steps[i].Do = func(ctx context.Context) error {
-			if err := c.stateAsRead(ctx); err != nil {
+			version, err := c.stateAsRead(ctx)
+			if err != nil {
 				return err
 			}
-			if err := step.Do(ctx); err != nil {
+			// A write that comes in between makes ours a conflict. So does ours,
+			// done and made once more because its answer was lost. A record that
+			// has gone meanwhile is made anew, whatever the version.
+			record.SetResourceVersion(version)
+			err = step.Do(ctx)
+			if apierrors.IsConflict(err) {
+				now, _, readErr := c.readState(ctx)
+				switch {
+				case readErr != nil:
+					return readErr
+				case now != s:
+					return ErrStateChanged
+				}
+			} else if err != nil {
 				return err
 			}
 			c.recorded, c.hasRead = &s, true
@@ -123,20 +138,21 @@ func (c *Cluster) SetState(ctx context.Context, s State) ([]plan.Step, error) {
 	return steps, err
 }
 
-// stateAsRead is nil if the record is as this process knows it, or gone: a
-// `down` that was stopped may have left a namespace that is on its way out.
-func (c *Cluster) stateAsRead(ctx context.Context) error {
+// stateAsRead is the resourceVersion of the record if it is as this process
+// knows it; empty if this process has not read it, or if it is gone: a `down`
+// that was stopped may have left a namespace that is on its way out.
+func (c *Cluster) stateAsRead(ctx context.Context) (string, error) {
 	if !c.hasRead {
-		return nil
+		return "", nil
 	}
-	now, err := c.readState(ctx)
+	now, version, err := c.readState(ctx)
 	switch {
 	case errors.Is(err, ErrNoState):
-		return nil
+		return "", nil
 	case err != nil:
-		return err
+		return "", err
 	case c.recorded == nil || now != *c.recorded:
-		return ErrStateChanged
+		return "", ErrStateChanged
 	}
-	return nil
+	return version, nil
 }
