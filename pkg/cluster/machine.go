@@ -28,7 +28,7 @@ func Local() Node {
 // SSH is a machine that the system's ssh client reaches, without asking for
 // anything: destination is what ssh takes, such as "admin@10.0.0.5" or a host of
 // ~/.ssh/config. Whoever logs in is root, or may become it by sudo without a
-// password.
+// password. A machine that is silent for 45 s ends the command.
 func SSH(destination string) Node {
 	return Node{Name: destination, Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
 		// Sshd gives the line to the user's shell.
@@ -36,7 +36,8 @@ func SSH(destination string) Node {
 		for _, arg := range args {
 			line = append(line, quote(arg))
 		}
-		ssh := exec.CommandContext(ctx, "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", destination, strings.Join(line, " "))
+		ssh := exec.CommandContext(ctx, "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
+			"-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3", "--", destination, strings.Join(line, " "))
 		return run(ctx, ssh, command, in, out)
 	}}
 }

@@ -158,6 +158,32 @@ func sshd(t *testing.T) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 }
 
+// What the client makes of the options, whatever the user's own configuration
+// is: it asks nothing, and waits for ever for no machine.
+func TestSSHWaits(t *testing.T) {
+	real, err := exec.LookPath("ssh")
+	if err != nil {
+		needs.Lacking(t, "an OpenSSH client")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config"), []byte("ServerAliveInterval 0\nConnectTimeout 0\nBatchMode no\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ssh"), []byte("#!/bin/sh\nexec "+real+" -G -F "+dir+"/config \"$@\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	b, err := SSH("node").output(t.Context(), "true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"batchmode yes", "connecttimeout 10", "serveraliveinterval 15", "serveralivecountmax 3"} {
+		if !slices.Contains(strings.Split(string(b), "\n"), want) {
+			t.Errorf("the client has not %q", want)
+		}
+	}
+}
+
 func TestSSH(t *testing.T) {
 	sshd(t)
 	if os.Getuid() != 0 {
