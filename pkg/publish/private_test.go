@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/openirsa/openirsa/pkg/discovery"
-	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/publish"
@@ -136,50 +135,4 @@ func TestPrivateBucketOfAnUnknownDistribution(t *testing.T) {
 	if steps := p.plan(); len(steps) != 0 {
 		t.Errorf("the distribution's statement is touched: %v", steps)
 	}
-}
-
-func TestRegionErrorNamesTheRegion(t *testing.T) {
-	p := newPlace(t, "far", "", nil)
-	if _, err := p.root.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &p.b.Bucket,
-		CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: "eu-west-1"}}); err != nil {
-		t.Fatal(err)
-	}
-	_, err := p.b.Plan(t.Context(), p.docs)
-	if want := "bucket far: the bucket is in another region: eu-west-1, not us-east-1"; err == nil || err.Error() != want {
-		t.Errorf("error %v, want %s", err, want)
-	}
-}
-
-// Where S3 is follows from the SDK's partitions alone.
-func TestIssuerInEachPartition(t *testing.T) {
-	for _, c := range []struct{ region, partition, issuer string }{
-		{"eu-west-1", "aws", "https://docs.s3.eu-west-1.amazonaws.com/dev"},
-		{"cn-north-1", "aws-cn", "https://docs.s3.cn-north-1.amazonaws.com.cn/dev"},
-		{"us-gov-west-1", "aws-us-gov", "https://docs.s3.us-gov-west-1.amazonaws.com/dev"},
-		{"eusc-de-east-1", "aws-eusc", "https://docs.s3.eusc-de-east-1.amazonaws.eu/dev"},
-	} {
-		iss, err := publish.Issuer(t.Context(), "docs", "dev", c.region)
-		if err != nil || iss.String() != c.issuer {
-			t.Errorf("%s: issuer %s, %v; want %s", c.region, iss, err, c.issuer)
-		}
-		partition, err := publish.Partition(c.region)
-		if err != nil || partition != c.partition {
-			t.Errorf("%s: partition %q, %v; want %s", c.region, partition, err, c.partition)
-		}
-	}
-}
-
-// S3 answers for a while as if it had not heard of the bucket.
-func TestS3HasNotHeardYet(t *testing.T) {
-	p := newPlace(t, "docs", "", nil)
-	steps := p.plan()
-	for _, f := range []emulator.Fault{
-		{Action: "s3:CreateBucket", Code: "OperationAborted", Status: http.StatusConflict, Times: 1},
-		{Action: "s3:PutBucketPolicy", Code: "NoSuchBucket", Status: http.StatusNotFound, Times: 2},
-		{Action: "s3:PutObject", Code: "NoSuchBucket", Status: http.StatusNotFound, Times: 1},
-	} {
-		p.aws.Inject(f)
-	}
-	p.run(steps, nil)
-	p.up()
 }

@@ -109,9 +109,14 @@ func (p *place) up() {
 }
 
 func (p *place) check() error {
+	return p.b.Check(p.Context(), p.b.Stranger(p.stranger()), p.iss, p.docs, 0)
+}
+
+// stranger is a client without credentials.
+func (p *place) stranger() *s3.Client {
 	config := p.aws.Config()
 	config.Credentials = aws.AnonymousCredentials{}
-	return p.b.Check(p.Context(), p.b.Stranger(p.aws.S3(config)), p.iss, p.docs, 0)
+	return p.aws.S3(config)
 }
 
 func (p *place) keys() []string {
@@ -153,9 +158,7 @@ func TestPublish(t *testing.T) {
 	if _, err := p.root.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &p.b.Bucket, Key: new("secret"), Body: strings.NewReader("x")}); err != nil {
 		t.Fatal(err)
 	}
-	config := p.aws.Config()
-	config.Credentials = aws.AnonymousCredentials{}
-	if _, err := p.aws.S3(config).GetObject(t.Context(), &s3.GetObjectInput{Bucket: &p.b.Bucket, Key: new("secret")}); err == nil {
+	if _, err := p.stranger().GetObject(t.Context(), &s3.GetObjectInput{Bucket: &p.b.Bucket, Key: new("secret")}); err == nil {
 		t.Error("a stranger can read another key")
 	}
 	object, err := p.root.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &p.b.Bucket, Key: new("openid/v1/jwks")})
@@ -304,9 +307,44 @@ func TestBucketInAnotherRegion(t *testing.T) {
 		CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: "eu-west-1"}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.b.Plan(t.Context(), p.docs); !errors.Is(err, publish.ErrWrongRegion) {
-		t.Errorf("error %v", err)
+	_, err := p.b.Plan(t.Context(), p.docs)
+	if want := "bucket far: the bucket is in another region: eu-west-1, not us-east-1"; !errors.Is(err, publish.ErrWrongRegion) || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
+}
+
+// Where S3 is follows from the SDK's partitions alone.
+func TestIssuerInEachPartition(t *testing.T) {
+	for _, c := range []struct{ region, partition, issuer string }{
+		{"eu-west-1", "aws", "https://docs.s3.eu-west-1.amazonaws.com/dev"},
+		{"cn-north-1", "aws-cn", "https://docs.s3.cn-north-1.amazonaws.com.cn/dev"},
+		{"us-gov-west-1", "aws-us-gov", "https://docs.s3.us-gov-west-1.amazonaws.com/dev"},
+		{"eusc-de-east-1", "aws-eusc", "https://docs.s3.eusc-de-east-1.amazonaws.eu/dev"},
+	} {
+		iss, err := publish.Issuer(t.Context(), "docs", "dev", c.region)
+		if err != nil || iss.String() != c.issuer {
+			t.Errorf("%s: issuer %s, %v; want %s", c.region, iss, err, c.issuer)
+		}
+		partition, err := publish.Partition(c.region)
+		if err != nil || partition != c.partition {
+			t.Errorf("%s: partition %q, %v; want %s", c.region, partition, err, c.partition)
+		}
+	}
+}
+
+// S3 answers for a while as if it had not heard of the bucket.
+func TestS3HasNotHeardYet(t *testing.T) {
+	p := newPlace(t, "docs", "", nil)
+	steps := p.plan()
+	for _, f := range []emulator.Fault{
+		{Action: "s3:CreateBucket", Code: "OperationAborted", Status: http.StatusConflict, Times: 1},
+		{Action: "s3:PutBucketPolicy", Code: "NoSuchBucket", Status: http.StatusNotFound, Times: 2},
+		{Action: "s3:PutObject", Code: "NoSuchBucket", Status: http.StatusNotFound, Times: 1},
+	} {
+		p.aws.Inject(f)
+	}
+	p.run(steps, nil)
+	p.up()
 }
 
 func TestAccountLevelPublicAccessBlock(t *testing.T) {
@@ -356,9 +394,7 @@ func TestCheckWaitsForAStranger(t *testing.T) {
 	p := newPlace(t, "docs", "", nil)
 	p.up()
 	p.aws.Inject(emulator.Fault{Action: "s3:GetObject", Code: "AccessDenied", Times: 2})
-	config := p.aws.Config()
-	config.Credentials = aws.AnonymousCredentials{}
-	if err := p.b.Check(t.Context(), p.b.Stranger(p.aws.S3(config)), p.iss, p.docs, 30*time.Second); err != nil {
+	if err := p.b.Check(t.Context(), p.b.Stranger(p.stranger()), p.iss, p.docs, 30*time.Second); err != nil {
 		t.Errorf("it did not wait: %v", err)
 	}
 }
