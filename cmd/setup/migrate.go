@@ -112,7 +112,7 @@ one trusts the old provider alone, the old one stays. See docs/rotation.md.`,
 }
 
 func (a *app) migrate(ctx context.Context, o stagedOptions, to string) error {
-	if strings.HasPrefix(to, "http") {
+	if strings.Contains(to, "://") {
 		if _, err := issuer.Parse(to); err != nil {
 			return usagef("--to: %w", err)
 		}
@@ -148,23 +148,14 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string) error {
 
 // migrationTarget is the place that --to names.
 func (ch *chain) migrationTarget(ctx context.Context, to string) (chainPlace, error) {
-	var p chainPlace
-	var iss issuer.URL
-	var err error
-	if strings.HasPrefix(to, "https://") {
-		iss, err = issuer.Parse(to)
-	} else {
-		p.Bucket, p.Prefix, _ = strings.Cut(to, "/")
-		p.Prefix = strings.Trim(p.Prefix, "/")
-		iss, err = publish.Issuer(ctx, p.Bucket, p.Prefix, ch.state.Region)
-	}
+	iss, bucket, prefix, err := publish.At(ctx, to, ch.state.Region)
 	if err != nil {
 		return chainPlace{}, usagef("--to: %w", err)
 	}
 	if iss == ch.iss {
 		return chainPlace{}, advise(fmt.Errorf("%s: %s is the cluster's issuer already", plan.Issuer, iss), "SETUP status")
 	}
-	p.Issuer, p.Provider = iss.String(), iss.ProviderARN(ch.acct.Partition, ch.acct.ID)
+	p := chainPlace{Issuer: iss.String(), Provider: iss.ProviderARN(ch.acct.Partition, ch.acct.ID), Bucket: bucket, Prefix: prefix}
 	switch {
 	case p.Bucket == "":
 	case p.Bucket == ch.state.Bucket:

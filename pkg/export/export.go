@@ -7,7 +7,7 @@
 //	chain := export.Chain{Cluster: "dev", Account: "123456789012", Partition: "aws", Region: "eu-west-1", ...}
 //	hcl, err := chain.Terraform()
 //	template, err := chain.CloudFormation()
-//	document, err := export.Permissions(chain.Scope(), "up", "down")
+//	document, err := chain.Policy(export.Permissions{Commands: []string{"up", "down"}})
 package export
 
 import (
@@ -82,17 +82,14 @@ func (c *Chain) alias() string {
 func (c *Chain) At(ctx context.Context, place string) (*Chain, error) {
 	to := *c
 	to.Documents, to.Roles, to.Bucket = nil, nil, publish.S3{}
-	var err error
-	if strings.HasPrefix(place, "https://") {
-		to.Issuer, err = issuer.Parse(place)
-	} else {
-		bucket, prefix, _ := strings.Cut(place, "/")
-		to.Bucket = publish.S3{Account: c.Account, Partition: c.Partition, Region: c.Region, Tags: c.Bucket.Tags,
-			Bucket: bucket, Prefix: strings.Trim(prefix, "/"), Owned: c.Bucket.Owned || bucket != c.Bucket.Bucket}
-		to.Issuer, err = publish.Issuer(ctx, bucket, to.Bucket.Prefix, c.Region)
-	}
+	iss, bucket, prefix, err := publish.At(ctx, place, c.Region)
 	if err != nil {
 		return nil, err
+	}
+	to.Issuer = iss
+	if bucket != "" {
+		to.Bucket = publish.S3{Account: c.Account, Partition: c.Partition, Region: c.Region, Tags: c.Bucket.Tags,
+			Bucket: bucket, Prefix: prefix, Owned: c.Bucket.Owned || bucket != c.Bucket.Bucket}
 	}
 	to.Provider.Issuer, to.Provider.ARN = to.Issuer, to.Issuer.ProviderARN(c.Partition, c.Account)
 	return &to, nil

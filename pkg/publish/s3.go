@@ -4,10 +4,10 @@
 // It reads what is there, answers with the steps that are missing, and reads
 // the result back as an anonymous stranger:
 //
-//	bucket := publish.S3{Client: client, Bucket: name, Issuer: iss, ...}
+//	bucket := publish.S3{Client: client, Account: account, Bucket: name, ...}
 //	steps, err := bucket.Plan(ctx, docs)
 //	err = plan.Run(ctx, steps, nil)
-//	err = bucket.Check(ctx, publish.Stranger(anonymous, bucket), docs)
+//	err = bucket.Check(ctx, bucket.Stranger(anonymous), iss, docs, time.Minute)
 package publish
 
 import (
@@ -126,6 +126,21 @@ func Issuer(ctx context.Context, bucket, prefix, region string) (issuer.URL, err
 		return issuer.URL{}, fmt.Errorf("region %q: S3 is at %s there, which has no address for each bucket", region, endpoint.URI.Host)
 	}
 	return issuer.S3(bucket, region, suffix, prefix)
+}
+
+// At is the issuer at a place: BUCKET or BUCKET/PREFIX in S3, whose parts are
+// told too, or the https URL of documents that others serve, without a bucket.
+func At(ctx context.Context, place, region string) (iss issuer.URL, bucket, prefix string, err error) {
+	if strings.Contains(place, "://") {
+		iss, err = issuer.Parse(place)
+		return iss, "", "", err
+	}
+	bucket, prefix, _ = strings.Cut(place, "/")
+	prefix = strings.Trim(prefix, "/")
+	if iss, err = Issuer(ctx, bucket, prefix, region); err != nil {
+		return issuer.URL{}, "", "", err
+	}
+	return iss, bucket, prefix, nil
 }
 
 // Partition is the id of the partition that a region is in, such as "aws-cn".
@@ -292,8 +307,8 @@ func (b S3) putStep(doc discovery.Document) plan.Step {
 }
 
 // Delete decides what must be done for nothing of the issuer to be left: the
-// documents at paths ([discovery.Paths]) in reverse order, the statement of the bucket's policy, and an owned
-// bucket with nothing else in it.
+// documents at paths ([discovery.Paths]) in reverse order, the statement of the
+// bucket's policy, and an owned bucket with nothing else in it.
 func (b S3) Delete(ctx context.Context, paths []string) ([]plan.Step, error) {
 	exists, err := b.Exists(ctx)
 	if err != nil || !exists {

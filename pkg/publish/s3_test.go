@@ -332,6 +332,29 @@ func TestIssuerInEachPartition(t *testing.T) {
 	}
 }
 
+func TestAt(t *testing.T) {
+	accept := func(place, iss, bucket, prefix string) {
+		t.Helper()
+		gotIss, gotBucket, gotPrefix, err := publish.At(t.Context(), place, "eu-west-1")
+		if err != nil || gotIss.String() != iss || gotBucket != bucket || gotPrefix != prefix {
+			t.Errorf("%s: %s %q %q, %v", place, gotIss, gotBucket, gotPrefix, err)
+		}
+	}
+	reject := func(place string) {
+		t.Helper()
+		if iss, bucket, prefix, err := publish.At(t.Context(), place, "eu-west-1"); err == nil || !iss.IsZero() || bucket != "" || prefix != "" {
+			t.Errorf("%s: %s %q %q, %v", place, iss, bucket, prefix, err)
+		}
+	}
+	accept("docs", "https://docs.s3.eu-west-1.amazonaws.com", "docs", "")
+	accept("docs/clusters/dev/", "https://docs.s3.eu-west-1.amazonaws.com/clusters/dev", "docs", "clusters/dev")
+	accept("http-docs/dev", "https://http-docs.s3.eu-west-1.amazonaws.com/dev", "http-docs", "dev")
+	accept("https://oidc.example.com/dev", "https://oidc.example.com/dev", "", "")
+	reject("http://oidc.example.com/dev")
+	reject("Docs")
+	reject("")
+}
+
 // S3 answers for a while as if it had not heard of the bucket.
 func TestS3HasNotHeardYet(t *testing.T) {
 	p := newPlace(t, "docs", "", nil)
