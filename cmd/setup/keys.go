@@ -358,26 +358,15 @@ after the other, and kubelet once. See docs/rotation.md.`,
 			return a.rotateKeys(c.Context(), o, algorithm)
 		},
 	}
-	a.clusterFlags(c)
-	a.nodeFlags(c)
-	a.outputFlag(c, "text", "json")
-	o.flags(c)
+	o.flags(a, c)
 	f := c.Flags()
 	f.StringVar(&algorithm, "algorithm", "", "what the new keys sign with: "+strings.Join(algorithms, ", ")+" (default: as the present key, of its size)")
-	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
 	c.RegisterFlagCompletionFunc("algorithm", cobra.FixedCompletions(algorithms, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
 func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string) error {
-	ch, err := a.connectInstalled(ctx)
-	if err != nil {
-		return err
-	}
-	if err := ch.c.Check(ctx, stagedRights()...); err != nil {
-		return err
-	}
-	c, err := ch.beginChange(ctx, keyRotation, o)
+	ch, c, err := a.beginChange(ctx, keyRotation, o)
 	if err != nil {
 		return err
 	}
@@ -386,7 +375,7 @@ func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string)
 	} else if algorithm != "" && algorithm != c.Rotation.Algorithm {
 		return usagef("--algorithm: the rotation that is under way was begun with %q", orDefault(c.Rotation.Algorithm, "the default"))
 	}
-	k := &keyChange{changeRun: ch.newChangeRun(a, c, o)}
+	k := &keyChange{changeRun: ch.newChangeRun(c, o)}
 	return k.finish(k.staged(works{
 		check: k.check, prepare: k.prepare, sign: k.sign, prune: k.prune, stale: k.stale,
 	}).run(ctx))

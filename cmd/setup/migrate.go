@@ -101,13 +101,9 @@ one trusts the old provider alone, the old one stays. See docs/rotation.md.`,
   setup issuer migrate --to my-bucket/clusters/prod --rollback`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.migrate(c.Context(), o, to) },
 	}
-	a.clusterFlags(c)
-	a.nodeFlags(c)
-	a.outputFlag(c, "text", "json")
-	o.flags(c)
+	o.flags(a, c)
 	f := c.Flags()
 	f.StringVar(&to, "to", "", "the new place: BUCKET or BUCKET/PREFIX in S3, or the https URL at which you serve the documents yourself (required to begin)")
-	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
 	return c
 }
 
@@ -117,14 +113,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string) error {
 			return usagef("--to: %w", err)
 		}
 	}
-	ch, err := a.connectInstalled(ctx)
-	if err != nil {
-		return err
-	}
-	if err := ch.c.Check(ctx, stagedRights()...); err != nil {
-		return err
-	}
-	c, err := ch.beginChange(ctx, issuerMigration, o)
+	ch, c, err := a.beginChange(ctx, issuerMigration, o)
 	if err != nil {
 		return err
 	}
@@ -139,7 +128,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string) error {
 	} else if to != "" && to != c.Migration.to() {
 		return advise(fmt.Errorf("%s: a migration to %s is under way", plan.Issuer, c.Migration.to()), c.command()+", or with --rollback first")
 	}
-	m := &migration{changeRun: ch.newChangeRun(a, c, o)}
+	m := &migration{changeRun: ch.newChangeRun(c, o)}
 	m.report.say("from %s\nto   %s", c.Migration.From.Issuer, c.Migration.To.Issuer)
 	return m.finish(m.staged(works{
 		check: m.check, prepare: m.prepare, sign: m.sign, ready: m.ready, prune: m.prune, stale: m.stale,

@@ -165,8 +165,12 @@ const defaultCacheWait = 2 * discovery.MaxAge
 // longest of those that pods get for AWS.
 const defaultTokenLifetime = 24 * time.Hour
 
-func (o *stagedOptions) flags(c *cobra.Command) {
+func (o *stagedOptions) flags(a *app, c *cobra.Command) {
+	a.clusterFlags(c)
+	a.nodeFlags(c)
+	a.outputFlag(c, "text", "json")
 	f := c.Flags()
+	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
 	f.DurationVar(&o.cacheWait, "cache-wait", defaultCacheWait, "how long to wait before the new signs; longer than anybody caches the documents")
 	f.DurationVar(&o.tokenLifetime, "token-lifetime", defaultTokenLifetime, "how long to wait before the old is dropped; longer than any token lives that is not renewed by kubelet (default 24h, or less where the API server gives none of that lifetime)")
 	f.Lookup("token-lifetime").DefValue = "0s" // which is not shown: the text says it
@@ -535,29 +539,33 @@ type changeRun struct {
 	restarted map[string]bool // nodes whose kubelet was restarted by this run
 }
 
-// stagedRights are the rights that a staged change needs beyond those of `up`.
-func stagedRights() []cluster.Right {
-	return append(cluster.InstallRights(), cluster.Right{Verb: "list", Resource: "secrets"}, cluster.Right{Verb: "list", Resource: "serviceaccounts"})
-}
-
-// beginChange is the change of that kind that is under way, or a new one.
-func (ch *chain) beginChange(ctx context.Context, kind string, o stagedOptions) (*change, error) {
+// beginChange connects to the chain, and is the change of that kind that is
+// under way in it, or a new one.
+func (a *app) beginChange(ctx context.Context, kind string, o stagedOptions) (*chain, *change, error) {
+	ch, err := a.connectInstalled(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	rights := append(cluster.InstallRights(), cluster.Right{Verb: "list", Resource: "secrets"}, cluster.Right{Verb: "list", Resource: "serviceaccounts"})
+	if err := ch.c.Check(ctx, rights...); err != nil {
+		return nil, nil, err
+	}
 	c, err := ch.change()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c != nil && c.Kind != kind {
-		return nil, ch.noChange()
+		return nil, nil, ch.noChange()
 	}
 	if c == nil {
 		if o.rollback {
-			return nil, advise(fmt.Errorf("no %s is under way in cluster %s", kind, ch.state.Cluster), "SETUP status")
+			return nil, nil, advise(fmt.Errorf("no %s is under way in cluster %s", kind, ch.state.Cluster), "SETUP status")
 		}
 		c = &change{Kind: kind, ID: time.Now().UTC().Format("20060102t150405"), Stage: stagePrepare, CacheWait: duration(o.cacheWait), TokenLifetime: duration(o.tokenLifetime)}
 		if !o.tokenLifetimeSet {
 			lifetime, err := ch.defaultLifetime(ctx)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			c.TokenLifetime = duration(lifetime)
 		}
@@ -568,11 +576,11 @@ func (ch *chain) beginChange(ctx context.Context, kind string, o stagedOptions) 
 	if o.tokenLifetimeSet {
 		c.TokenLifetime = duration(o.tokenLifetime)
 	}
-	return c, nil
+	return ch, c, nil
 }
 
-func (ch *chain) newChangeRun(a *app, c *change, o stagedOptions) changeRun {
-	r := changeRun{chain: ch, o: o, c: c, report: a.newReport(ch.state.Cluster, o.dryRun), restarted: make(map[string]bool)}
+func (ch *chain) newChangeRun(c *change, o stagedOptions) changeRun {
+	r := changeRun{chain: ch, o: o, c: c, report: ch.app.newReport(ch.state.Cluster, o.dryRun), restarted: make(map[string]bool)}
 	r.report.calls, r.report.Issuer = ch.acct.calls, ch.iss.String()
 	r.report.say("cluster %s, %s %s", ch.state.Cluster, c.Kind, c.ID)
 	return r
