@@ -74,7 +74,7 @@ func (c *Cluster) mirrorPods(ctx context.Context) ([]mirrorPod, error) {
 		if m.Flags, err = parseFlags(args); err != nil {
 			return nil, fmt.Errorf("the API server on node %s: %w", m.Node, err)
 		}
-		m.address = advertised(args)
+		m.address = flagValue(args, "advertise-address")
 		for _, s := range p.Status.ContainerStatuses {
 			if s.Name == string(apiServerPod) && s.Ready && s.State.Running != nil && p.DeletionTimestamp == nil {
 				m.since = s.State.Running.StartedAt.Time
@@ -83,16 +83,6 @@ func (c *Cluster) mirrorPods(ctx context.Context) ([]mirrorPod, error) {
 		all = append(all, m)
 	}
 	return all, nil
-}
-
-// advertised is the --advertise-address of a command line.
-func advertised(args []string) string {
-	for _, f := range flagsIn(args) {
-		if f.name == "advertise-address" {
-			return f.value
-		}
-	}
-	return ""
 }
 
 // unreached are the API servers on nodes on which no commands can be run. Each

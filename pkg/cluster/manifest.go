@@ -98,6 +98,18 @@ func flagsIn(args []string) []flag {
 	return flags
 }
 
+// flagValue is the value of a flag on a command line, of which the last counts;
+// empty if it is not there.
+func flagValue(args []string, name string) string {
+	value := ""
+	for _, f := range flagsIn(args) {
+		if f.name == name {
+			value = f.value
+		}
+	}
+	return value
+}
+
 // parseFlags are the Flags of a command line.
 func parseFlags(args []string) (Flags, error) {
 	var f Flags

@@ -208,3 +208,12 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+func TestFlagValue(t *testing.T) {
+	args := []string{"kube-apiserver", "--advertise_address", "10.0.0.1", "--secure-port=6443", "--advertise-address=10.0.0.2"}
+	for name, want := range map[string]string{"advertise-address": "10.0.0.2", "secure-port": "6443", "bind-address": ""} {
+		if got := flagValue(args, name); got != want {
+			t.Errorf("--%s is %q, expected %q", name, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -169,15 +170,8 @@ const adminConf = "/etc/kubernetes/admin.conf"
 // load balancer, for a path. Every API server's certificate holds the name
 // "kubernetes" (kubeadm's GetAPIServerAltNames).
 func (n Node) get(ctx context.Context, commandLine []string, urlPath string) ([]byte, error) {
-	host, port := "127.0.0.1", "6443"
-	for _, f := range flagsIn(commandLine) {
-		switch f.name {
-		case "advertise-address":
-			host = f.value
-		case "secure-port":
-			port = f.value
-		}
-	}
+	host := cmp.Or(flagValue(commandLine, "advertise-address"), "127.0.0.1")
+	port := cmp.Or(flagValue(commandLine, "secure-port"), "6443")
 	return n.output(ctx, "kubectl", "--kubeconfig="+adminConf, "--server=https://"+net.JoinHostPort(host, port),
 		"--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", urlPath)
 }

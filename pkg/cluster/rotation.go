@@ -214,14 +214,11 @@ func readNodeKeys(ctx context.Context, n Node) (NodeKeys, error) {
 	if err != nil {
 		return NodeKeys{}, err
 	}
-	for _, f := range flagsIn(server.commandLine) {
-		switch f.name {
-		case "service-account-signing-endpoint":
-			k.SigningEndpoint = f.value
-		case "service-account-max-token-expiration":
-			if k.MaxTokenLifetime, err = time.ParseDuration(f.value); err != nil {
-				return NodeKeys{}, fmt.Errorf("the API server on node %s: --%s: %w", n.Name, f.name, err)
-			}
+	k.SigningEndpoint = flagValue(server.commandLine, "service-account-signing-endpoint")
+	const lifetimeFlag = "service-account-max-token-expiration"
+	if lifetime := flagValue(server.commandLine, lifetimeFlag); lifetime != "" {
+		if k.MaxTokenLifetime, err = time.ParseDuration(lifetime); err != nil {
+			return NodeKeys{}, fmt.Errorf("the API server on node %s: --%s: %w", n.Name, lifetimeFlag, err)
 		}
 	}
 	if k.Accepts, err = n.acceptedKeys(ctx); err != nil {
