@@ -700,23 +700,32 @@ func settle(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
 	} else if len(there) == 0 {
 		return n.remove(ctx, rest...) // a run before this one came as far as this
 	}
-	added, err := n.publicKeys(ctx, path.Join(was.rotationDir(), newPublicFile))
+	if err := putBack(ctx, r, n, was, newPublicFile, r.newKeyFile(was)); err != nil {
+		return err
+	}
+	return n.remove(ctx, rest...)
+}
+
+// putBack gives both programs the flags about keys of before, after it has put
+// the keys in a file of the rotation into the PublicKeyFile, and proves that
+// the API server accepts those and no others. SigningKeyFile is with what it
+// signs until then.
+func putBack(ctx context.Context, r Rotation, n Node, was KeyFlags, file, signingKeyFile string) error {
+	file = path.Join(was.rotationDir(), file)
+	public, err := n.publicKeys(ctx, file)
 	if err != nil {
 		return err
 	}
-	if err := n.copyFile(ctx, path.Join(was.rotationDir(), newPublicFile), was.PublicKeyFile); err != nil {
+	if err := n.copyFile(ctx, file, was.PublicKeyFile); err != nil {
 		return err
 	}
-	if err := reread(ctx, r, n, was, r.newKeyFile(was), added); err != nil {
+	if err := reread(ctx, r, n, was, signingKeyFile, public); err != nil {
 		return err
 	}
 	if err := restoreFlags(ctx, r, n, was); err != nil {
 		return err
 	}
-	if err := n.accepts(ctx, added, len(was.KeyFiles) == 1); err != nil {
-		return err
-	}
-	return n.remove(ctx, rest...)
+	return n.accepts(ctx, public, len(was.KeyFiles) == 1)
 }
 
 // reread has an API server that has the flags of before, and so will not be
@@ -777,23 +786,13 @@ func (c *Cluster) DropNewKeys(ctx context.Context, r Rotation) ([]plan.Step, err
 			Link: plan.SigningKey, Action: plan.Update, Summary: "API server on node " + n.Name + ": the former key alone",
 			Diff: diffLines(server.Flags.lines(), was.in(apiServerPod, server.Flags).lines()),
 			Do: func(ctx context.Context) error {
-				former := path.Join(was.rotationDir(), formerPublicFile)
-				if there, err := n.existing(ctx, former); err != nil {
+				// Without the way back, which is written first, nothing has changed yet.
+				if there, err := n.existing(ctx, path.Join(was.rotationDir(), formerPublicFile)); err != nil {
 					return err
 				} else if len(there) > 0 {
-					if err := n.copyFile(ctx, former, was.PublicKeyFile); err != nil {
+					if err := putBack(ctx, r, n, was, formerPublicFile, was.SigningKeyFile); err != nil {
 						return err
 					}
-					public, err := n.publicKeys(ctx, former)
-					if err != nil {
-						return err
-					}
-					if err := reread(ctx, r, n, was, was.SigningKeyFile, public); err != nil {
-						return err
-					}
-				}
-				if err := restoreFlags(ctx, r, n, was); err != nil {
-					return err
 				}
 				return n.remove(ctx, was.rotationDir(), controllerTempFile)
 			},
