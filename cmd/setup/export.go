@@ -419,21 +419,11 @@ func (ch *chain) rolesInAWS(ctx context.Context) ([]role.Role, error) {
 	if err := ch.connectAWS(ctx); err != nil {
 		return nil, err
 	}
-	names, err := role.Of(ctx, ch.acct.IAM, ch.state.Cluster, ch.state.Provider)
+	list, err := ch.roles(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", plan.Role, awsCause(err))
 	}
-	there, err := role.Read(ctx, ch.acct.IAM, names)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", plan.Role, awsCause(err))
-	}
-	var list []role.Role
-	for _, name := range slices.Sorted(maps.Keys(there)) {
-		if owner.Owns(there[name].Tags, ch.state.Cluster) {
-			list = append(list, there[name])
-		}
-	}
-	return list, nil
+	return slices.DeleteFunc(list, func(r role.Role) bool { return !owner.Owns(r.Tags, ch.state.Cluster) }), nil
 }
 
 // manifests are the Kubernetes half, as a stream of YAML.

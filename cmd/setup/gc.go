@@ -242,7 +242,7 @@ func (acct *account) remains(ctx context.Context) ([]*remains, error) {
 		if owner.Shared(r.Tags) && len(trust.Providers(r.Trust)) > 0 {
 			// It is everybody's whose provider it trusts.
 			for _, c := range clusters {
-				if slices.ContainsFunc(c.providers, func(p provider.Provider) bool { return slices.Contains(trust.Providers(r.Trust), p.ARN) }) {
+				if r.TrustsSome(c.providerARNs()) {
 					c.roles = append(c.roles, r)
 					c.Things = append(c.Things, "shared role "+r.Name)
 				}
@@ -303,6 +303,14 @@ func (c *remains) add(thing string, at time.Time) {
 	}
 }
 
+func (c *remains) providerARNs() []string {
+	var arns []string
+	for _, p := range c.providers {
+		arns = append(arns, p.ARN)
+	}
+	return arns
+}
+
 // ownedRoles reads the roles that were made here, with their tags: those below
 // our path, and those anywhere that trust one of the providers.
 func (acct *account) ownedRoles(ctx context.Context, providers []string) ([]role.Role, error) {
@@ -312,12 +320,11 @@ func (acct *account) ownedRoles(ctx context.Context, providers []string) ([]role
 	}
 	var names []string
 	for _, r := range all {
-		ours := strings.HasPrefix(r.Path, "/openirsa/")
-		if ours || slices.ContainsFunc(trust.Providers(r.Trust), func(arn string) bool { return slices.Contains(providers, arn) }) {
+		if strings.HasPrefix(r.Path, "/openirsa/") || r.TrustsSome(providers) {
 			names = append(names, r.Name)
 		}
 	}
-	there, err := role.Read(ctx, acct.IAM, names)
+	there, err := role.ReadListed(ctx, acct.IAM, names)
 	if err != nil {
 		return nil, err
 	}
@@ -333,10 +340,7 @@ func (acct *account) ownedRoles(ctx context.Context, providers []string) ([]role
 // removal decides what must be done for what a cluster made to be gone: in the
 // reverse order of making it.
 func (acct *account) removal(ctx context.Context, c *remains) ([]plan.Step, error) {
-	var arns []string
-	for _, p := range c.providers {
-		arns = append(arns, p.ARN)
-	}
+	arns := c.providerARNs()
 	var steps []plan.Step
 	for _, r := range c.roles {
 		more, err := r.Delete(acct.IAM, c.Cluster, arns...)

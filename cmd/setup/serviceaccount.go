@@ -430,6 +430,26 @@ func (ch *chain) deleteRoles(ctx context.Context, r *report, gone func(name stri
 	})
 }
 
+// roles are those that were made for the cluster, or that it shares with others,
+// as they are, sorted by name.
+func (ch *chain) roles(ctx context.Context) ([]role.Role, error) {
+	names, err := role.Of(ctx, ch.acct.IAM, ch.state.Cluster, ch.providers()...)
+	if err != nil {
+		return nil, err
+	}
+	there, err := role.ReadListed(ctx, ch.acct.IAM, names)
+	if err != nil {
+		return nil, err
+	}
+	var list []role.Role
+	for _, name := range slices.Sorted(maps.Keys(there)) {
+		if r := there[name]; owner.Owns(r.Tags, ch.state.Cluster) || owner.Shared(r.Tags) {
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
 // roleName is the name of a service account's role.
 func (ch *chain) roleName(sa *iamServiceAccount) string {
 	return orDefault(sa.RoleName, role.NameFor(ch.state.Cluster, sa.Metadata.Namespace, sa.Metadata.Name))

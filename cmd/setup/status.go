@@ -72,7 +72,7 @@ func (a *app) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := status{Cluster: ch.state.Cluster, Issuer: ch.iss.String(), Account: ch.state.Account, Emulator: ch.state.Emulator == "true", Healthy: true, Accounts: []roleAccount{}}
+	s := status{Cluster: ch.state.Cluster, Issuer: ch.iss.String(), Account: ch.state.Account, Emulator: ch.state.Emulator == "true", Healthy: true, Accounts: []roleAccount{}, Roles: []string{}}
 	if s.Change, err = ch.change(); err != nil {
 		return err
 	}
@@ -119,9 +119,14 @@ func (a *app) status(ctx context.Context) error {
 		s.Accounts = append(s.Accounts, r)
 	}
 
-	if s.Roles, err = ch.ownedRoles(ctx); err != nil {
+	roles, err := ch.roles(ctx)
+	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
 	}
+	for _, r := range roles {
+		s.Roles = append(s.Roles, r.ARN)
+	}
+	slices.Sort(s.Roles)
 
 	if err := a.printStatus(s); err != nil {
 		return err
@@ -220,27 +225,6 @@ func (ch *chain) roleStatus(ctx context.Context, roleArn string) error {
 		return fmt.Errorf("role %s was made for cluster %q", name, there.Tags[owner.ClusterTag])
 	}
 	return nil
-}
-
-// ownedRoles are the ARNs of the roles that were made for the cluster, or that it
-// shares with others.
-func (ch *chain) ownedRoles(ctx context.Context) ([]string, error) {
-	names, err := role.Of(ctx, ch.acct.IAM, ch.state.Cluster, ch.providers()...)
-	if err != nil {
-		return nil, err
-	}
-	there, err := role.Read(ctx, ch.acct.IAM, names)
-	if err != nil {
-		return nil, err
-	}
-	arns := []string{}
-	for _, r := range there {
-		if owner.Owns(r.Tags, ch.state.Cluster) || owner.Shared(r.Tags) {
-			arns = append(arns, r.ARN)
-		}
-	}
-	slices.Sort(arns)
-	return arns, nil
 }
 
 func completeKindNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -84,7 +84,7 @@ func trusting(ctx context.Context, client IAM, provider string) ([]Role, error) 
 			names = append(names, r.Name)
 		}
 	}
-	there, err := Read(ctx, client, names)
+	there, err := ReadListed(ctx, client, names)
 	if err != nil {
 		return nil, err
 	}

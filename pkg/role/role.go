@@ -204,6 +204,12 @@ func Read(ctx context.Context, client IAM, names []string) (map[string]Role, err
 		}
 		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !there[strings.ToLower(name)] })
 	}
+	return ReadListed(ctx, client, names)
+}
+
+// ReadListed is [Read] of names that come from a list, such as that of [Of]: the
+// account's roles are not listed again.
+func ReadListed(ctx context.Context, client IAM, names []string) (map[string]Role, error) {
 	var mu sync.Mutex
 	found := map[string]Role{} // guarded by mu
 	group, ctx := errgroup.WithContext(ctx)
@@ -413,6 +419,9 @@ func join(there, want Role) (Role, error) {
 func trustsSome(document []byte, providers []string) bool {
 	return slices.ContainsFunc(trust.Providers(document), func(arn string) bool { return slices.Contains(providers, arn) })
 }
+
+// TrustsSome reports whether the role lets in tokens of one of the providers.
+func (r Role) TrustsSome(providers []string) bool { return trustsSome(r.Trust, providers) }
 
 // trustQuota is how long a trust policy may be in this account: its quota can be
 // raised.

@@ -331,7 +331,7 @@ func TestOf(t *testing.T) {
 
 // Many are read without a call for each that is not there.
 func TestReadMany(t *testing.T) {
-	a, client, one, _ := clusters(t)
+	a, client, one, two := clusters(t)
 	wants := []role.Role{}
 	names := []string{}
 	for i := range 30 {
@@ -376,6 +376,28 @@ func TestReadMany(t *testing.T) {
 	for name, s := range steps {
 		if len(s) != 0 {
 			t.Errorf("%s: %v", name, s)
+		}
+	}
+
+	// Who has listed them already, to find them, does not list them again.
+	for name, find := range map[string]func() (int, error){
+		"Of": func() (int, error) {
+			names, err := role.Of(t.Context(), client, one.name, one.iss.ARN)
+			if err != nil {
+				return 0, err
+			}
+			there, err := role.ReadListed(t.Context(), client, names)
+			return len(there), err
+		},
+		"Follow": func() (int, error) {
+			steps, _, err := role.Follow(t.Context(), client, one.name, one.iss.ARN, two.iss.ARN)
+			return len(steps), err
+		},
+	} {
+		before := calls()["iam:ListRoles"]
+		n, err := find()
+		if lists := calls()["iam:ListRoles"] - before; err != nil || n != 30 || lists != 1 {
+			t.Errorf("%s: %d roles in %d lists, %v", name, n, lists, err)
 		}
 	}
 }
