@@ -262,7 +262,7 @@ func (acct *account) remains(ctx context.Context) ([]*remains, error) {
 		if i := slices.IndexFunc(c.buckets, func(place publish.S3) bool { return place.Bucket == b.Name }); i >= 0 {
 			c.buckets[i].Owned = true
 		} else {
-			owned := acct.place(b.Region, b.Name, "")
+			owned := acct.place(b.Region, b.Name, c.privatePrefix(ctx))
 			owned.Owned = true
 			c.buckets = append(c.buckets, owned)
 		}
@@ -309,6 +309,18 @@ func (c *remains) providerARNs() []string {
 		arns = append(arns, p.ARN)
 	}
 	return arns
+}
+
+// privatePrefix is where the documents are in a bucket that is private: below the
+// path of the issuer that is not at S3.
+func (c *remains) privatePrefix(ctx context.Context) string {
+	for _, p := range c.providers {
+		if _, _, _, ok := publish.BucketOf(ctx, p.Issuer); !ok {
+			_, prefix, _ := strings.Cut(p.Issuer.HostPath(), "/")
+			return prefix
+		}
+	}
+	return ""
 }
 
 // ownedRoles reads the roles that were made here, with their tags: those below

@@ -68,25 +68,31 @@ func (y *yard) run(steps []plan.Step, err error) {
 // are in a bucket that is not its own.
 func (y *yard) cluster(name, expires, bucket, prefix string) issuer.URL {
 	y.t.Helper()
+	iss, err := publish.Issuer(y.t.Context(), bucket, prefix, emulatortest.Region)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	place := y.acct.place(emulatortest.Region, bucket, prefix)
+	place.Owned = prefix == ""
+	y.clusterAt(name, expires, place, iss)
+	return iss
+}
+
+func (y *yard) clusterAt(name, expires string, place publish.S3, iss issuer.URL) {
+	y.t.Helper()
 	ctx := y.t.Context()
 	tags := owner.Tags(name, "uid-"+name)
 	if expires != "" {
 		tags[owner.ExpiresTag] = expires
 	}
-	iss, err := publish.Issuer(ctx, bucket, prefix, emulatortest.Region)
-	if err != nil {
-		y.t.Fatal(err)
-	}
 	docs, err := discovery.Documents(iss, y.keys)
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	place := y.acct.place(emulatortest.Region, bucket, prefix)
-	place.Owned, place.Tags = prefix == "", tags
+	place.Tags = tags
 	y.run(place.Plan(ctx, docs))
 	y.run(provider.Plan(ctx, y.acct.IAM, provider.Provider{ARN: iss.ProviderARN("aws", y.acct.ID), Issuer: iss, ClientIDs: []string{irsa.Audience}, Tags: tags}))
 	y.role(iss, name, role.NameFor(name, "default", "app"), false)
-	return iss
 }
 
 func (y *yard) role(iss issuer.URL, cluster, name string, share bool) {
@@ -273,6 +279,29 @@ func TestGCFails(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if left := y.there(); !slices.Equal(left, []string{"bucket openirsa-three", "object openirsa-three/precious"}) {
+		t.Errorf("left is %q", left)
+	}
+}
+
+// The documents of a private bucket are below the path of an issuer that is not
+// at S3.
+func TestGCPrivateBucket(t *testing.T) {
+	y := newYard(t)
+	iss, err := issuer.Parse("https://oidc.example.com/teams/ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := y.acct.place(emulatortest.Region, "openirsa-private", "teams/ci")
+	place.Owned, place.Private = true, true
+	y.clusterAt("private", in(-time.Hour), place, iss)
+	got, err := y.gc(gcOptions{}, 0)
+	if err != nil || !slices.Contains(got["private"].Things, "documents s3://openirsa-private/teams/ci") {
+		t.Fatalf("%+v, %v", got["private"], err)
+	}
+	if _, err := y.gc(gcOptions{approve: true}, 0); err != nil {
+		t.Error(err)
+	}
+	if left := y.there(); len(left) != 0 {
 		t.Errorf("left is %q", left)
 	}
 }
