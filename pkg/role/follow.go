@@ -21,7 +21,7 @@ func Follow(ctx context.Context, client IAM, cluster, one, another string) (step
 	if err != nil {
 		return nil, nil, err
 	}
-	limit := trust.MaxSize
+	room := room{client: client, limit: trust.MaxSize}
 	for _, r := range roles {
 		if !owner.Owns(r.Tags, cluster) && !owner.Shared(r.Tags) {
 			if !trustsSome(r.Trust, []string{another}) {
@@ -36,13 +36,8 @@ func Follow(ctx context.Context, client IAM, cluster, one, another string) (step
 		if trust.Equal(both, r.Trust) {
 			continue
 		}
-		if limit == trust.MaxSize && trust.CheckSize(both, limit) != nil {
-			if limit, err = trustQuota(ctx, client); err != nil {
-				return nil, nil, err
-			}
-		}
-		if err := trust.CheckSize(both, limit); err != nil {
-			return nil, nil, fmt.Errorf("role %s: %w", r.Name, err)
+		if err := room.check(ctx, r.Name, both); err != nil {
+			return nil, nil, err
 		}
 		steps = append(steps, edit(client, r, both, func(now []byte) ([]byte, error) { return trust.Alike(now, one, another) }))
 	}

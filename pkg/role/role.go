@@ -325,7 +325,7 @@ func Plan(ctx context.Context, client IAM, want Role) ([]plan.Step, error) {
 // their managed policies, is asked for once.
 func PlanAll(ctx context.Context, client IAM, there map[string]Role, wants []Role) (map[string][]plan.Step, error) {
 	wants = slices.Clone(wants)
-	limit := trust.MaxSize
+	room := room{client: client, limit: trust.MaxSize}
 	policies := map[string]bool{}
 	for i, want := range wants {
 		if err := want.Check(); err != nil {
@@ -336,13 +336,8 @@ func PlanAll(ctx context.Context, client IAM, there map[string]Role, wants []Rol
 			return nil, err
 		}
 		wants[i] = merged
-		if limit == trust.MaxSize && trust.CheckSize(merged.Trust, limit) != nil {
-			if limit, err = trustQuota(ctx, client); err != nil {
-				return nil, err
-			}
-		}
-		if err := trust.CheckSize(merged.Trust, limit); err != nil {
-			return nil, fmt.Errorf("role %s: %w", want.Name, err)
+		if err := room.check(ctx, want.Name, merged.Trust); err != nil {
+			return nil, err
 		}
 		for _, arn := range want.PolicyARNs {
 			if !slices.Contains(there[want.Name].PolicyARNs, arn) {
@@ -423,14 +418,26 @@ func trustsSome(document []byte, providers []string) bool {
 // TrustsSome reports whether the role lets in tokens of one of the providers.
 func (r Role) TrustsSome(providers []string) bool { return trustsSome(r.Trust, providers) }
 
-// trustQuota is how long a trust policy may be in this account: its quota can be
-// raised.
-func trustQuota(ctx context.Context, client IAM) (int, error) {
-	out, err := client.GetAccountSummary(ctx, &iam.GetAccountSummaryInput{})
-	if err != nil {
-		return 0, fmt.Errorf("reading the account's quota for trust policies: %w", err)
+// room is how long trust policies may be in an account.
+type room struct {
+	client IAM
+	limit  int // as far as it is known; begins as [trust.MaxSize]
+}
+
+// check refuses the trust policy of a role that is too long. The quota, which can
+// be raised, is asked for when it first matters.
+func (r *room) check(ctx context.Context, name string, document []byte) error {
+	if r.limit == trust.MaxSize && trust.CheckSize(document, r.limit) != nil {
+		out, err := r.client.GetAccountSummary(ctx, &iam.GetAccountSummaryInput{})
+		if err != nil {
+			return fmt.Errorf("reading the account's quota for trust policies: %w", err)
+		}
+		r.limit = max(trust.MaxSize, int(out.SummaryMap["AssumeRolePolicySizeQuota"]))
 	}
-	return max(trust.MaxSize, int(out.SummaryMap["AssumeRolePolicySizeQuota"])), nil
+	if err := trust.CheckSize(document, r.limit); err != nil {
+		return fmt.Errorf("role %s: %w", name, err)
+	}
+	return nil
 }
 
 // planOne decides what must be done for one role.
