@@ -689,29 +689,9 @@ func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.
 		})
 	}
 	if len(remove) > 0 && !opts.Immediately {
-		steps = append(steps, c.renewal(opts, servers[0].Flags.audiences(), clientReload))
+		steps = append(steps, c.renewal(opts, servers[0].Flags.audiences()))
 	}
 	return slices.Concat(steps, remove, files), nil
-}
-
-// DemoteIssuer is the first half of RemoveIssuer, as far as the renewal of the
-// pods' tokens. Whoever has other things to remove does so in between, and
-// RemoveIssuer has less of the minute to wait for.
-func (c *Cluster) DemoteIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
-	servers, err := c.readAPIServers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var steps []plan.Step
-	for _, s := range servers {
-		if step := s.demotion(opts); step.Do != nil {
-			steps = append(steps, step)
-		}
-	}
-	if len(steps) > 0 {
-		steps = append(steps, c.renewal(opts, servers[0].Flags.audiences(), 0))
-	}
-	return steps, nil
 }
 
 // demotion has the former issuer sign again. The step has no Do if it does.
@@ -734,7 +714,7 @@ func (s *podOnNode) demotion(opts IssuerOptions) plan.Step {
 
 // renewal waits until pods have tokens of the former issuer, and their clients
 // have had time to notice.
-func (c *Cluster) renewal(opts IssuerOptions, audiences []string, settle time.Duration) plan.Step {
+func (c *Cluster) renewal(opts IssuerOptions, audiences []string) plan.Step {
 	return plan.Step{
 		Link: plan.Issuer, Action: plan.Update,
 		Summary: "tokens of running pods",
@@ -745,7 +725,7 @@ func (c *Cluster) renewal(opts IssuerOptions, audiences []string, settle time.Du
 			if err := c.renewedElsewhere(ctx, opts, audiences); err != nil {
 				return err
 			}
-			return c.renewTokens(ctx, opts, audiences, settle)
+			return c.renewTokens(ctx, opts, audiences)
 		},
 	}
 }
@@ -815,8 +795,8 @@ func (s *podOnNode) formerText(opts IssuerOptions) ([]byte, error) {
 const clientReload = 65 * time.Second
 
 // renewTokens returns when no pod has a token for the API server from one of
-// our issuers any more, and the newest token is as old as settle.
-func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences []string, settle time.Duration) error {
+// our issuers any more, and the newest token is as old as clientReload.
+func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences []string) error {
 	deadline := time.Now().Add(opts.wait())
 	restarted := make(map[string]bool)
 	for {
@@ -836,7 +816,7 @@ func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences
 			}
 		}
 		if len(carrying) == 0 {
-			return sleep(ctx, min(time.Until(newest.Add(settle)), settle))
+			return sleep(ctx, min(time.Until(newest.Add(clientReload)), clientReload))
 		}
 		if err := c.RenewTokens(ctx, carrying, restarted); err != nil {
 			return err

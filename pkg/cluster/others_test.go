@@ -151,7 +151,7 @@ func TestRemoveIssuerWithOthers(t *testing.T) {
 	api.apiServer("cp1", "10.0.0.2", readySince, testIssuer, oldIssuer)
 	opts := options(t)
 	others(t, c.othersDemoted(t.Context(), opts), "still sign", "cp1")
-	others(t, c.renewal(opts, []string{oldIssuer}, 0).Do(t.Context()), "still sign", "cp1")
+	others(t, c.renewal(opts, []string{oldIssuer}).Do(t.Context()), "still sign", "cp1")
 
 	api.apiServer("cp1", "10.0.0.2", readySince, oldIssuer, testIssuer)
 	if err := c.othersDemoted(t.Context(), opts); err != nil {
@@ -191,7 +191,7 @@ func TestRenewedElsewhere(t *testing.T) {
 	if until := time.Until(e.Until); !ok || e.Pods != 5 || until < 24*time.Hour || until > 24*time.Hour+5*time.Minute {
 		t.Errorf("error = %+v", e)
 	}
-	if err := c.renewal(opts, audiences, 0).Do(t.Context()); err == nil {
+	if err := c.renewal(opts, audiences).Do(t.Context()); err == nil {
 		t.Error("tokens are renewed at once")
 	}
 }
