@@ -17,7 +17,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/export"
-	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -499,25 +498,14 @@ func (ch *chain) serviceAccountObjects(ctx context.Context, o *exportOptions) ([
 		if sa.RoleOnly {
 			continue
 		}
-		arn := sa.AttachRoleARN
-		if arn == "" {
-			arn = roles[ch.roleName(&sa)].ARN
-		}
-		annotations := maps.Clone(sa.Metadata.Annotations)
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[irsa.DefaultPrefix.RoleARN()] = arn
-		labels := maps.Clone(sa.Metadata.Labels)
-		if labels == nil {
-			labels = map[string]string{}
-		}
+		labels := map[string]string{}
+		maps.Copy(labels, sa.Metadata.Labels)
 		// setup shows it, and takes nothing away that it has not added.
 		labels[cluster.ServiceAccountLabel] = cluster.Annotated
 		object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ServiceAccount"}}
 		object.SetNamespace(sa.Metadata.Namespace)
 		object.SetName(sa.Metadata.Name)
-		object.SetAnnotations(annotations)
+		object.SetAnnotations(ch.annotations(&sa, roles))
 		object.SetLabels(labels)
 		objects = append(objects, object)
 	}

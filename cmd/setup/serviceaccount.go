@@ -241,15 +241,7 @@ func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []
 		if sa.RoleOnly {
 			continue
 		}
-		annotations := maps.Clone(sa.Metadata.Annotations)
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[irsa.DefaultPrefix.RoleARN()] = sa.AttachRoleARN
-		if sa.AttachRoleARN == "" {
-			annotations[irsa.DefaultPrefix.RoleARN()] = roles[ch.roleName(&sa)].ARN
-		}
-		wants = append(wants, cluster.ServiceAccount{Namespace: sa.Metadata.Namespace, Name: sa.Metadata.Name, Labels: sa.Metadata.Labels, Annotations: annotations, Override: override})
+		wants = append(wants, cluster.ServiceAccount{Namespace: sa.Metadata.Namespace, Name: sa.Metadata.Name, Labels: sa.Metadata.Labels, Annotations: ch.annotations(&sa, roles), Override: override})
 	}
 	err = r.many(ctx, plan.ServiceAccount, func(ctx context.Context) ([]item, error) {
 		steps, err := ch.c.AnnotateAll(ctx, wants)
@@ -266,6 +258,15 @@ func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []
 		return advise(err, "the same command with --override-existing-serviceaccounts")
 	}
 	return err
+}
+
+// annotations are those that a service account is to have. Its role is one of
+// roles, by name, unless it is attached as it is.
+func (ch *chain) annotations(sa *iamServiceAccount, roles map[string]role.Role) map[string]string {
+	annotations := map[string]string{}
+	maps.Copy(annotations, sa.Metadata.Annotations)
+	annotations[irsa.DefaultPrefix.RoleARN()] = orDefault(sa.AttachRoleARN, roles[ch.roleName(sa)].ARN)
+	return annotations
 }
 
 // planRoles decides about the wanted roles. It writes into roles what is known
