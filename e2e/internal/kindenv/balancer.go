@@ -33,6 +33,8 @@ func balancerImage(ctx context.Context) (string, error) {
 // makeBalancer gives the daemon an image of that name: the node image, which has a shell, with scripts/balancer as
 // /usr/local/bin/envoy.
 func (d *daemon) makeBalancer(ctx context.Context, node string) error {
+	d.balancing.Lock()
+	defer d.balancing.Unlock()
 	ref, err := balancerImage(ctx)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -38,6 +39,8 @@ type daemon struct {
 	instance int
 	dir      string
 	log      *logger
+
+	balancing sync.Mutex // held while the balancer's image is made
 }
 
 func newDaemon(instance int, dir string, log *logger) *daemon {

@@ -31,8 +31,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -114,6 +116,8 @@ type Env struct {
 	lock   *os.File
 	daemon *daemon // nil on route Kind
 	node   string  // the node image
+
+	registering sync.Mutex // guards opts.Clusters and the record, once Up is done
 }
 
 // ErrImpossible is wrapped by errors of Up that say that this machine cannot have a cluster at all: no container
@@ -203,8 +207,12 @@ func (e *Env) up(ctx context.Context) error {
 
 // Add makes one more cluster, beside those of Up, with so many control planes. One of that name that is there is made
 // anew, or with Options.Reuse taken. The first cluster's context stays the current one. The caller removes it with
-// Remove, or else it goes with the others.
+// Remove, or else it goes with the others. Several may be added at the same time.
 func (e *Env) Add(ctx context.Context, name string, controlPlanes int) (*Cluster, error) {
+	index, err := e.register(name)
+	if err != nil {
+		return nil, err
+	}
 	c := newCluster(name, e.Kubeconfig, e.log)
 	if list, err := c.Nodes(); e.opts.Reuse && err == nil && len(list) == controlPlanes && c.healthy() {
 		return c, c.settle(ctx, e.Route)
@@ -214,14 +222,23 @@ func (e *Env) Add(ctx context.Context, name string, controlPlanes int) (*Cluster
 			return nil, err
 		}
 	}
-	e.opts.Clusters = append(e.opts.Clusters, name)
-	if err := e.writeRecord(); err != nil {
-		return nil, err
-	}
-	if err := c.create(ctx, e.Route, e.node, e.opts.Instance, len(e.Clusters), controlPlanes); err != nil {
+	if err := c.create(ctx, e.Route, e.node, e.opts.Instance, index, controlPlanes); err != nil {
 		return nil, errors.Join(err, e.Remove(c))
 	}
 	return c, e.Clusters[0].exportKubeconfig()
+}
+
+// register records a cluster, so that it is cleaned up, and returns its index, which is no other one's: its port is
+// made of it.
+func (e *Env) register(name string) (int, error) {
+	e.registering.Lock()
+	defer e.registering.Unlock()
+	index := slices.Index(e.opts.Clusters, name)
+	if index >= 0 {
+		return index, nil // made anew
+	}
+	e.opts.Clusters = append(e.opts.Clusters, name)
+	return len(e.opts.Clusters) - 1, e.writeRecord()
 }
 
 // Remove deletes a cluster of Add, unless it may be reused.

@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -291,6 +293,32 @@ func TestWriteImage(t *testing.T) {
 	b, _ := os.ReadFile(write("b.tar").Archive)
 	if !bytes.Equal(a, b) {
 		t.Error("the same content gives different archives")
+	}
+}
+
+// Clusters that are added at the same time have ports of their own, and one that is made anew has its former one.
+func TestRegister(t *testing.T) {
+	e := &Env{Dir: t.TempDir(), opts: Options{Clusters: []string{"a", "b"}}}
+	var wg sync.WaitGroup
+	got := make([]int, 8)
+	for i := range got {
+		wg.Go(func() {
+			var err error
+			if got[i], err = e.register(fmt.Sprint("c", i/2)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	taken := map[int]int{}
+	for i, index := range got {
+		if other, ok := taken[index]; index < 2 || ok && other != i/2 || got[i] != got[i/2*2] {
+			t.Errorf("indexes %v", got)
+		}
+		taken[index] = i / 2
+	}
+	if r, err := e.readRecord(); err != nil || len(r.Clusters) != 6 {
+		t.Errorf("recorded: %v, %v", r, err)
 	}
 }
 
