@@ -96,7 +96,12 @@ func (k *kube) events(ctx context.Context, filter url.Values) ([]event, uint64, 
 // mark is the number of the emulator's latest event.
 func mark(t testing.TB) uint64 {
 	t.Helper()
-	_, last, err := events(suite, url.Values{"limit": {"1"}})
+	return primary.mark(t)
+}
+
+func (k *kube) mark(t testing.TB) uint64 {
+	t.Helper()
+	_, last, err := k.events(suite, url.Values{"limit": {"1"}})
 	if err != nil {
 		t.Fatalf("reading events: %v", err)
 	}

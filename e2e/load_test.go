@@ -66,10 +66,11 @@ func startLoad(t testing.TB, k *kube, args ...string) *load {
 	k.namespace(t, loadNamespace)
 	k.setup(t, "iamserviceaccount", "create", "--namespace", loadNamespace, "--name", loadAccount, "--attach-policy-arn", readOnly, "--approve").ok(t)
 	k.mayMint(t, loadNamespace, loadAccount)
+	from := k.mark(t) // denials before that are of other tests
 	l := newLoad(t, k, append(args, k.annotations(t, loadNamespace, loadAccount)[roleAnnotation])...)
 	ctx, cancel := context.WithCancel(suite)
 	l.assumes, l.cancel = true, cancel
-	l.done.Go(func() { l.follow(ctx) })
+	l.done.Go(func() { l.follow(ctx, from) })
 	t.Cleanup(func() { cancel(); l.done.Wait() })
 	return l
 }
@@ -120,9 +121,8 @@ func (k *kube) mayMint(t testing.TB, namespace, name string) {
 	}
 }
 
-// follow collects the emulator's denials: it keeps its decisions for about a minute of such a load.
-func (l *load) follow(ctx context.Context) {
-	after := uint64(0)
+// follow collects the emulator's denials after an event: it keeps its decisions for about a minute of such a load.
+func (l *load) follow(ctx context.Context, after uint64) {
 	for {
 		list, last, err := l.k.events(ctx, url.Values{"decision": {"deny"}, "action": {assume}, "after": {strconv.FormatUint(after, 10)}})
 		if err == nil {
