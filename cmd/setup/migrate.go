@@ -341,15 +341,15 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	return nil
 }
 
-// migrating is the other place of a migration that is under way: roles that are
-// made meanwhile trust both.
-func (ch *chain) migrating() (chainPlace, bool) {
+// migrating is the other place of a migration that is under way, and its stage;
+// nil for none.
+func (ch *chain) migrating() (other *chainPlace, stage string, err error) {
 	c, err := ch.change()
 	if err != nil || c == nil || c.Migration == nil {
-		return chainPlace{}, false
+		return nil, "", err
 	}
 	if c.Migration.From.Issuer == ch.state.Issuer {
-		return c.Migration.To, true
+		return &c.Migration.To, c.Stage, nil
 	}
-	return c.Migration.From, true
+	return &c.Migration.From, c.Stage, nil
 }

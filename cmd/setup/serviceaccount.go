@@ -344,13 +344,19 @@ func (ch *chain) keepSubjects(want *role.Role, there role.Role, others map[strin
 }
 
 // trustPolicy is this cluster's part of a role's trust policy. Whether it is too
-// long for IAM is seen when it is joined with the other clusters' parts.
+// long for IAM is seen when it is joined with the other clusters' parts. During a
+// migration it lets in tokens of both issuers, until the one that goes is being
+// removed.
 func (ch *chain) trustPolicy(subjects []string, pattern string) ([]byte, error) {
 	policy := trust.Policy{
 		Providers: []trust.Provider{{ARN: ch.state.Provider, Issuer: ch.iss, Audience: irsa.Audience, Subjects: subjects, Pattern: pattern}},
 		Limit:     trust.MaxSizeQuota,
 	}
-	if other, ok := ch.migrating(); ok {
+	other, stage, err := ch.migrating()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plan.Role, err)
+	}
+	if other != nil && stage != stagePrune {
 		iss, err := issuer.Parse(other.Issuer)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", plan.Role, err)
@@ -368,7 +374,7 @@ func (ch *chain) trustPolicy(subjects []string, pattern string) ([]byte, error) 
 
 // providers are the ARNs of the providers by which roles may trust this cluster.
 func (ch *chain) providers() []string {
-	if other, ok := ch.migrating(); ok {
+	if other, _, err := ch.migrating(); err == nil && other != nil {
 		return []string{ch.state.Provider, other.Provider}
 	}
 	return []string{ch.state.Provider}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/trust"
 )
 
 // fakeChange is what a staged change works on: something that signs, accepts
@@ -386,4 +388,32 @@ func TestChangeRecord(t *testing.T) {
 	if c, err := ch.change(); c != nil || err != nil {
 		t.Errorf("%v, %v", c, err)
 	}
+}
+
+// Roles that are made during a migration let in tokens of both issuers, and when
+// the former one is being removed those of the other alone.
+func TestTrustDuringAMigration(t *testing.T) {
+	iss, err := issuer.Parse("https://b.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const arn = "arn:aws:iam::000000000000:oidc-provider/"
+	ch := &chain{iss: iss, state: cluster.State{Issuer: iss.String(), Provider: arn + "b.example"}}
+	check := func(change string, want ...string) {
+		t.Helper()
+		ch.state.Change = change
+		document, err := ch.trustPolicy([]string{"system:serviceaccount:default:app"}, "")
+		if got := trust.Providers(document); !slices.Equal(got, want) || (err == nil) != (want != nil) {
+			t.Errorf("%s: it trusts %q, %v", change, got, err)
+		}
+	}
+	at := func(stage string) string {
+		return `{"kind":"issuer migration","id":"1","stage":"` + stage + `","cacheWait":"10m0s","tokenLifetime":"24h0m0s","migration":{` +
+			`"from":{"issuer":"https://a.example","provider":"` + arn + `a.example"},"to":{"issuer":"https://b.example","provider":"` + arn + `b.example"}}}`
+	}
+	check("", arn+"b.example")
+	check(at(stageSign), arn+"a.example", arn+"b.example")
+	check(at(stageWaitTokens), arn+"a.example", arn+"b.example")
+	check(at(stagePrune), arn+"b.example")
+	check("{") // which of them is not known
 }
