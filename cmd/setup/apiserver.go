@@ -21,7 +21,6 @@ import (
 // apiServerOptions are the flags of `apiserver`.
 type apiServerOptions struct {
 	issuerURL   string
-	ssh         []string
 	accept      bool
 	undo        bool
 	immediately bool
@@ -65,7 +64,7 @@ On kind, 'setup up' does it all.`,
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.StringVar(&o.issuerURL, "issuer-url", "", "the issuer (default: the one that 'setup up' has recorded in the cluster)")
-	f.StringArrayVar(&o.ssh, "ssh", nil, "node to work on, as the ssh client takes it; repeat for several, and with --undo for workers too (default: this machine)")
+	f.StringArrayVar(&a.ssh, "ssh", nil, "node to work on, as the ssh client takes it; repeat for several, and with --undo for workers too (default: this machine)")
 	f.BoolVar(&o.accept, "accept", false, "only accept tokens of the issuer, and sign as before")
 	f.BoolVar(&o.undo, "undo", false, "go back to the former flags")
 	f.BoolVar(&o.immediately, "immediately", false, "with --undo: do not wait for pods' tokens to be renewed")
@@ -84,26 +83,23 @@ const (
 	apiServerManifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 )
 
-// machines are the nodes that the command works on.
+// machines are the nodes that the command works on: those of --ssh, or this one,
+// which must be a control-plane node then.
 func (a *app) machines(o apiServerOptions) ([]cluster.Node, error) {
-	var nodes []cluster.Node
-	for _, destination := range o.ssh {
-		nodes = append(nodes, cluster.SSH(destination))
+	if a.ssh == nil {
+		_, err := os.Stat(apiServerManifest)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return nil, advise(fmt.Errorf("API server: this machine is no control-plane node of kubeadm's: there is no %s", apiServerManifest),
+				"run it on a control-plane node, or name the nodes: SETUP apiserver --ssh USER@NODE; or SETUP apiserver print for clusters of other kinds")
+		case os.Geteuid() != 0: // who may not even look
+			return nil, a.apiServerAdvice(fmt.Errorf("API server: %w: this runs as uid %d", cluster.ErrNotRoot, os.Geteuid()), o)
+		case err != nil:
+			return nil, fmt.Errorf("API server: %w", err)
+		}
 	}
-	if nodes != nil {
-		return nodes, nil
-	}
-	if _, err := os.Stat(apiServerManifest); errors.Is(err, os.ErrNotExist) {
-		return nil, advise(fmt.Errorf("API server: this machine is no control-plane node of kubeadm's: there is no %s", apiServerManifest),
-			"run it on a control-plane node, or name the nodes: SETUP apiserver --ssh USER@NODE; or SETUP apiserver print for clusters of other kinds")
-	}
-	if os.Geteuid() != 0 {
-		return nil, apiServerAdvice(fmt.Errorf("API server: %w: this runs as uid %d", cluster.ErrNotRoot, os.Geteuid()), o)
-	}
-	if _, err := os.Stat(adminKubeconfig); err == nil && a.kubeconfig == "" && a.context == "" && a.getenv("KUBECONFIG") == "" {
-		a.kubeconfig = adminKubeconfig
-	}
-	return []cluster.Node{cluster.Local()}, nil
+	a.onNodes = true
+	return a.nodes(), nil
 }
 
 func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
@@ -116,7 +112,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 		return restoreAPIServers(ctx, machines, err)
 	}
 	if err != nil {
-		return apiServerAdvice(fmt.Errorf("API server: %w", err), o)
+		return a.apiServerAdvice(fmt.Errorf("API server: %w", err), o)
 	}
 	nodes := c.Nodes()
 	if !slices.ContainsFunc(nodes, func(n cluster.Node) bool { return n.ControlPlane }) {
@@ -162,7 +158,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 		return c.SetIssuer(ctx, options)
 	})
 	if err != nil {
-		return apiServerAdvice(err, o)
+		return a.apiServerAdvice(err, o)
 	}
 	if err := r.finish(); err != nil {
 		return err
@@ -210,13 +206,13 @@ func (a *app) warnUnlessPublished(ctx context.Context, iss issuer.URL) {
 }
 
 // apiServerAdvice adds the next command to what went wrong on a node.
-func apiServerAdvice(err error, o apiServerOptions) error {
+func (a *app) apiServerAdvice(err error, o apiServerOptions) error {
 	command := "SETUP apiserver"
 	if o.undo {
 		command += " --undo"
 	}
 	if errors.Is(err, cluster.ErrNotRoot) {
-		if o.ssh != nil {
+		if a.ssh != nil {
 			return advise(err, "log in as root, or let the user run sudo without a password")
 		}
 		return advise(err, "sudo "+command)

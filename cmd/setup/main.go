@@ -83,7 +83,7 @@ type app struct {
 	// Flags of all commands that reach a cluster.
 	kubeconfig, context, kindName string
 	// Nodes of clusters that are none of kind's: those that --ssh names, or
-	// this machine if it is one. Only for commands with nodeFlags.
+	// this machine if it is one. Only for `apiserver` and commands with nodeFlags.
 	ssh     []string
 	onNodes bool
 	region  string
