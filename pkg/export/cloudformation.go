@@ -281,7 +281,9 @@ func (c *Chain) ResourcesToImport() ([]byte, error) {
 		add("Bucket", "AWS::S3::Bucket", "BucketName", b.Bucket)
 		add("BucketPolicy", "AWS::S3::BucketPolicy", "Bucket", b.Bucket)
 	}
-	add("Provider", "AWS::IAM::OIDCProvider", "Arn", c.Provider.ARN)
+	if !c.Issuer.IsZero() {
+		add("Provider", "AWS::IAM::OIDCProvider", "Arn", c.Provider.ARN)
+	}
 	labels := logicalIDs(c.Roles)
 	for _, r := range c.Roles {
 		add(labels[r.Name], "AWS::IAM::Role", "RoleName", r.Name)

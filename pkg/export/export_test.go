@@ -338,6 +338,16 @@ func TestCloudFormation(t *testing.T) {
 	}
 }
 
+// While the issuer is not known there is no provider, and none to adopt.
+func TestNoProviderIsImportedWithoutAnIssuer(t *testing.T) {
+	c := chain(t, "eu-west-1", func(c *export.Chain) { c.Bucket.Private, c.Issuer, c.Import = true, issuer.URL{}, true })
+	list, err := c.ResourcesToImport()
+	check(t, err)
+	if !bytes.Contains(list, []byte("AWS::S3::Bucket")) || bytes.Contains(list, []byte("OIDCProvider")) {
+		t.Errorf("%s", list)
+	}
+}
+
 func TestLabelsDiffer(t *testing.T) {
 	c := chain(t, "eu-west-1", func(c *export.Chain) { c.Import = true })
 	c.Roles = nil
