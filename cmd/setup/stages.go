@@ -438,7 +438,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 		if len(secrets) > 0 && (s.noWait || !now.Before(expired)) {
 			return false, secretsError(secrets)
 		}
-		if len(pods) > 0 && now.After(expired.Add(s.wait)) && now.After(s.c.Signed.Add(s.wait)) {
+		if len(pods) > 0 && now.After(expired.Add(s.wait)) {
 			return false, podsError(pods)
 		}
 		s.report.Waiting = &waitReport{Until: until, For: describeStale(secrets, pods)}
