@@ -107,6 +107,21 @@ func clusterAdvice(err error) error {
 	return err
 }
 
+// apiServers is [report.link] for steps that restart API servers: after them it
+// waits until pods reach one again, so that nothing in the cluster fails that
+// begins when the command has ended.
+func (r *report) apiServers(ctx context.Context, c *cluster.Cluster, wait time.Duration, object string, decide func(context.Context) ([]plan.Step, error)) error {
+	return r.link(ctx, "API server", func() string { return object }, func(ctx context.Context) ([]plan.Step, error) {
+		steps, err := decide(ctx)
+		if err != nil || len(steps) == 0 {
+			return nil, err
+		}
+		return append(steps, plan.Step{Link: plan.Issuer, Action: plan.Update, Summary: "wait until pods reach the API server again", Do: func(ctx context.Context) error {
+			return c.WaitForService(ctx, wait)
+		}}), nil
+	})
+}
+
 // connectAWS connects to the account of the recorded chain: through the cluster
 // where the emulator runs in it, directly otherwise.
 func (ch *chain) connectAWS(ctx context.Context) error {

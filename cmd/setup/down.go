@@ -156,7 +156,7 @@ func (d *downRun) serviceAccounts(ctx context.Context) error {
 func (d *downRun) apiServer(ctx context.Context) error {
 	options := d.issuerOptions()
 	options.Wait, options.Immediately = d.wait, d.immediately
-	return d.report.link(ctx, "API server", func() string { return "without --service-account-issuer=" + d.iss.String() }, func(ctx context.Context) ([]plan.Step, error) {
+	return d.report.apiServers(ctx, d.c, d.wait, "without --service-account-issuer="+d.iss.String(), func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := d.c.RemoveIssuer(ctx, options)
 		if errors.Is(err, cluster.ErrNoNodeAccess) {
 			return nil, d.issuerGone(ctx)

@@ -449,7 +449,7 @@ func (k *keyChange) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	err = r.link(ctx, "API server", func() string { return "accepts old and new keys" }, func(ctx context.Context) ([]plan.Step, error) {
+	err = r.apiServers(ctx, c, k.o.wait, "accepts old and new keys", func(ctx context.Context) ([]plan.Step, error) {
 		return c.AcceptKeys(ctx, k.rotation())
 	})
 	if err != nil {
@@ -505,7 +505,7 @@ func (k *keyChange) sign(ctx context.Context, back bool) error {
 	if back {
 		what, steps = "signs with the old keys", k.chain.c.SignWithFormerKeys
 	}
-	err := k.report.link(ctx, "API server", func() string { return what }, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
+	err := k.report.apiServers(ctx, k.chain.c, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	return rotationAdvice(err)
 }
 
@@ -514,7 +514,7 @@ func (k *keyChange) prune(ctx context.Context, back bool) error {
 	if back {
 		what, steps = "accepts the old keys alone", k.chain.c.DropNewKeys
 	}
-	err := k.report.link(ctx, "API server", func() string { return what }, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
+	err := k.report.apiServers(ctx, k.chain.c, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	if err != nil {
 		return rotationAdvice(err)
 	}

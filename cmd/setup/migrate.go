@@ -260,7 +260,7 @@ func (m *migration) prepare(ctx context.Context) error {
 	}
 	options := m.options(to.iss)
 	options.AcceptOnly = true
-	err = m.report.link(ctx, "API server", func() string { return "accepts both issuers" }, func(ctx context.Context) ([]plan.Step, error) {
+	err = m.report.apiServers(ctx, m.chain.c, m.o.wait, "accepts both issuers", func(ctx context.Context) ([]plan.Step, error) {
 		return m.chain.c.SetIssuer(ctx, options)
 	})
 	return stagedAdvice(err)
@@ -279,7 +279,7 @@ func (m *migration) sign(ctx context.Context, back bool) error {
 	if err := m.save(ctx, m.c); err != nil {
 		return err
 	}
-	err = m.report.link(ctx, "API server", func() string { return "--service-account-issuer=" + stays.Issuer }, func(ctx context.Context) ([]plan.Step, error) {
+	err = m.report.apiServers(ctx, m.chain.c, m.o.wait, "--service-account-issuer="+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
 		return m.chain.c.SetIssuer(ctx, m.options(now.iss))
 	})
 	return stagedAdvice(err)
@@ -310,7 +310,7 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	if err != nil {
 		return err
 	}
-	err = m.report.link(ctx, "API server", func() string { return "refuses " + goes.Issuer }, func(ctx context.Context) ([]plan.Step, error) {
+	err = m.report.apiServers(ctx, m.chain.c, m.o.wait, "refuses "+goes.Issuer, func(ctx context.Context) ([]plan.Step, error) {
 		return m.chain.c.DropIssuer(ctx, m.options(gone.iss))
 	})
 	if err != nil {

@@ -485,18 +485,13 @@ func (u *upRun) provider(ctx context.Context) error {
 func (u *upRun) apiServer(ctx context.Context) error {
 	options := u.issuerOptions()
 	options.Wait = u.wait
-	err := u.report.link(ctx, "API server", func() string { return "--service-account-issuer=" + u.iss.String() }, func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := u.c.SetIssuer(ctx, options)
-		if err != nil || len(steps) == 0 {
-			return nil, err
-		}
-		return append(steps, plan.Step{Link: plan.Issuer, Action: plan.Update, Summary: "wait until pods reach the API server again", Do: func(ctx context.Context) error {
-			return u.c.WaitForService(ctx, u.wait)
-		}}), nil
+	object := "--service-account-issuer=" + u.iss.String()
+	err := u.report.apiServers(ctx, u.c, u.wait, object, func(ctx context.Context) ([]plan.Step, error) {
+		return u.c.SetIssuer(ctx, options)
 	})
 	if e, ok := errors.AsType[*cluster.PendingError](err); ok {
 		u.pending = e
-		u.report.add(linkReport{Link: "API server", Result: pending, Object: "--service-account-issuer=" + u.iss.String()})
+		u.report.add(linkReport{Link: "API server", Result: pending, Object: object})
 		return nil
 	}
 	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
