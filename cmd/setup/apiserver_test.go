@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/openirsa/openirsa/internal/kubetest"
@@ -135,6 +136,29 @@ func TestKubeadm(t *testing.T) {
 			t.Fatal(err)
 		}
 		check("kubeadm-v1beta3", manifestFlags(t, kubeadm, plain, patches))
+	}
+}
+
+// What is printed is the same once `setup apiserver` has changed the API servers,
+// which then show flags that no configuration knows.
+func TestPrintedAfterwards(t *testing.T) {
+	iss, err := issuer.Parse("https://oidc.example.com/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := cluster.Flags{Issuers: []string{defaultIssuer}}
+	for _, sign := range []bool{false, true} {
+		after := before.Accepting(iss)
+		if sign {
+			after = before.Signing(iss)
+		}
+		after.Issuers = before.Issuers // as currentFlags has them
+		want, got := controlPlaneChange{Sign: sign}, controlPlaneChange{Sign: sign}
+		want.fill(iss, before)
+		got.fill(iss, after)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("signing %t (-before +afterwards):\n%s", sign, diff)
+		}
 	}
 }
 

@@ -200,9 +200,9 @@ func (c *controlPlaneChange) fill(iss issuer.URL, have cluster.Flags) {
 	} else {
 		c.Back = []string{"--service-account-issuer=" + iss.String()}
 	}
-	if have.APIAudiences == nil {
-		c.Front = append(c.Front, "--api-audiences="+strings.Join(c.Audiences, ","))
-	}
+	// Those that the API servers have may be in their manifests alone, where
+	// `setup apiserver` has put them.
+	c.Front = append(c.Front, "--api-audiences="+strings.Join(c.Audiences, ","))
 }
 
 // Sort are the issuers as an older kubeadm orders them.
