@@ -557,37 +557,39 @@ func Delete(ctx context.Context, client IAM, name, cluster string, providers ...
 
 // Delete is the function Delete for a role that was read.
 func (r Role) Delete(client IAM, cluster string, providers ...string) ([]plan.Step, error) {
-	switch {
-	case owner.Shared(r.Tags):
-		left, err := leave(r.Trust, providers)
-		if err != nil {
-			return nil, fmt.Errorf("role %s: %w", r.Name, err)
+	if !owner.Shared(r.Tags) {
+		if !owner.Owns(r.Tags, cluster) {
+			return nil, nil
 		}
-		if left == nil {
-			break
+		return r.remove(client), nil
+	}
+	left, err := leave(r.Trust, providers)
+	if err != nil {
+		return nil, fmt.Errorf("role %s: %w", r.Name, err)
+	}
+	step := plan.Step{Link: plan.Role, Action: plan.Delete, Summary: "role " + r.Name, Do: func(ctx context.Context) error {
+		// As late as can be, see planUpdate: others may have joined or left
+		// meanwhile.
+		now, ok, err := Get(ctx, client, r.Name)
+		if err != nil || !ok {
+			return err
 		}
+		left, err := leave(now.Trust, providers)
+		switch {
+		case err != nil:
+			return err
+		case left == nil:
+			return plan.Run(ctx, now.remove(client), nil)
+		}
+		return putTrust(ctx, client, r.Name, left)
+	}}
+	if left != nil {
 		if trust.Equal(left, r.Trust) {
 			return nil, nil
 		}
-		return []plan.Step{{Link: plan.Role, Action: plan.Update, Summary: "role " + r.Name, Diff: plan.DiffJSON(r.Trust, left), Do: func(ctx context.Context) error {
-			// As late as can be; see planUpdate.
-			now, ok, err := Get(ctx, client, r.Name)
-			if err != nil || !ok {
-				return err
-			}
-			left, err := leave(now.Trust, providers)
-			switch {
-			case err != nil:
-				return err
-			case left == nil: // the others have gone meanwhile
-				return plan.Run(ctx, now.remove(client), nil)
-			}
-			return putTrust(ctx, client, r.Name, left)
-		}}}, nil
-	case !owner.Owns(r.Tags, cluster):
-		return nil, nil
+		step.Action, step.Diff = plan.Update, plan.DiffJSON(r.Trust, left)
 	}
-	return r.remove(client), nil
+	return []plan.Step{step}, nil
 }
 
 // leave is a trust policy without the statements of some providers; nil if then

@@ -209,6 +209,20 @@ func TestSharingAtTheSameTime(t *testing.T) {
 	if there := mustGet(t, client); len(trust.Providers(there.Trust)) != 2 || there.Tags[owner.ClusterTag] != "one" {
 		t.Errorf("role %+v", there)
 	}
+
+	// The last leaves, and meant to delete, when another one joins.
+	leave(t, client, two)
+	last, err := role.Delete(t.Context(), client, "shared", "one", one.iss.ARN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	converge(t, client, three.want(true))
+	if err := plan.Run(t.Context(), last, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := trust.Providers(mustGet(t, client).Trust); !slices.Equal(got, []string{three.iss.ARN}) {
+		t.Errorf("providers %q", got)
+	}
 }
 
 // A role of somebody else that appears after the plan is not taken over.
