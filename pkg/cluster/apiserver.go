@@ -93,12 +93,7 @@ type IssuerOptions struct {
 	Immediately bool
 }
 
-func (o IssuerOptions) wait() time.Duration {
-	if o.Wait == 0 {
-		return DefaultWait
-	}
-	return o.Wait
-}
+func (o IssuerOptions) wait() time.Duration { return cmp.Or(o.Wait, DefaultWait) }
 
 func (o IssuerOptions) owns(iss string) bool {
 	return iss == o.URL.String() || slices.Contains(o.Own, iss)

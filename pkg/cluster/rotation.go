@@ -535,8 +535,8 @@ func (c *Cluster) acceptKeys(ctx context.Context, r Rotation, n Node, was KeyFla
 	if err != nil {
 		return err
 	}
-	if own, err := n.publicKeys(ctx, r.newKeyFile(was)); err != nil || len(own) == 0 {
-		return errors.Join(err, fmt.Errorf("node %s has no new key", n.Name))
+	if _, err := n.onePublicKey(ctx, r.newKeyFile(was)); err != nil {
+		return err
 	}
 	former, both, newOnly, err := acceptedFiles(ctx, n, was, added)
 	if err != nil {
