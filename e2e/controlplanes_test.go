@@ -43,14 +43,16 @@ func TestControlPlanes(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.explain(t) })
-	servers := k.apiServers(t)
+	if servers := k.apiServers(t); len(servers) != controlPlanes {
+		t.Fatalf("API servers %q, want %d", servers, controlPlanes)
+	}
 	manifests := func() string {
 		return k.everywhere(t, "sha256sum /etc/kubernetes/manifests/*; ls -a /etc/kubernetes /etc/kubernetes/pki")
 	}
 	was := manifests()
 
 	// The chain: tokens of kubeadm's issuer and of ours.
-	l := startAPILoad(t, k, "-api-servers", strings.Join(servers, ","))
+	l := startAPILoad(t, k)
 	slow := func(args ...string) {
 		t.Helper()
 		invocation{within: 15 * time.Minute}.run(t, append(args, "--kind-name", k.Name)...).ok(t)
@@ -62,7 +64,7 @@ func TestControlPlanes(t *testing.T) {
 
 	// New keys, and an API server that dies in the middle.
 	const lifetime = time.Minute
-	l = startLoad(t, k, "-api-servers", strings.Join(servers, ","), "-age", lifetime.String())
+	l = startLoad(t, k, "-age", lifetime.String())
 	former := keyIDs(k.listKeys(t))
 	v := invocation{within: 15 * time.Minute, when: map[string]func(*os.Process){"stage sign": func(*os.Process) {
 		if err := k.killAPIServer(suite, k.nodes(t)[1]); err != nil {
@@ -105,9 +107,6 @@ func (k *kube) apiServers(t testing.TB) []string {
 				urls = append(urls, "https://"+a.Address+":6443")
 			}
 		}
-	}
-	if len(urls) != controlPlanes {
-		t.Fatalf("API servers %q, want %d", urls, controlPlanes)
 	}
 	return urls
 }

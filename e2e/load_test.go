@@ -84,9 +84,11 @@ func startAPILoad(t testing.TB, k *kube, args ...string) *load {
 	return newLoad(t, k, append([]string{"-rate", "0"}, args...)...)
 }
 
-// newLoad makes the pod, and returns when it reports tokens of all kinds.
+// newLoad makes the pod, and returns when it reports tokens of all kinds. It asks each API server by itself: kube-proxy
+// finds one behind the Service again up to a minute after it was away, and tokens of the time before would run out.
 func newLoad(t testing.TB, k *kube, args ...string) *load {
 	t.Helper()
+	args = append([]string{"-api-servers", strings.Join(k.apiServers(t), ",")}, args...)
 	l := &load{k: k, cancel: func() {}}
 	l.pod = k.pod(t, podSpec{
 		namespace: loadNamespace, name: "load", serviceAccount: loadAccount, image: client,

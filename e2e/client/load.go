@@ -194,13 +194,15 @@ func runLoad(ctx context.Context, args []string, stdout io.Writer) error {
 
 	// Nothing is counted before there is one token of each kind.
 	for _, audience := range []string{stsAudience, ""} {
-		if err := l.mint(ctx, audience); err != nil {
+		if err := l.mint(ctx, l.apiServers[0], audience); err != nil {
 			return err
 		}
 	}
 	var wg sync.WaitGroup
 	for _, audience := range []string{stsAudience, ""} {
-		wg.Go(func() { every(ctx, 250*time.Millisecond, func(int) { _ = l.mint(ctx, audience) }) })
+		wg.Go(func() {
+			every(ctx, 250*time.Millisecond, func(i int) { _ = l.mint(ctx, l.apiServers[i%len(l.apiServers)], audience) })
+		})
 	}
 	if l.rate > 0 {
 		wg.Go(func() {
@@ -283,8 +285,8 @@ func (l *load) pickMinted(audience, kind string) (minted, bool) {
 	return list[rand.IntN(len(list))], true
 }
 
-// mint asks the API server for a token of the pod's own service account.
-func (l *load) mint(ctx context.Context, audience string) error {
+// mint asks an API server for a token of the pod's own service account.
+func (l *load) mint(ctx context.Context, server, audience string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	err := func() error {
@@ -298,7 +300,7 @@ func (l *load) mint(ctx context.Context, audience string) error {
 		}
 		namespace, name, _ := strings.Cut(l.account, "/")
 		var answer struct{ Status struct{ Token string } }
-		err = post(ctx, l.http, inCluster()+"/api/v1/namespaces/"+namespace+"/serviceaccounts/"+name+"/token", own.raw,
+		err = post(ctx, l.http, server+"/api/v1/namespaces/"+namespace+"/serviceaccounts/"+name+"/token", own.raw,
 			map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}, &answer)
 		if err != nil {
 			return err
