@@ -16,17 +16,9 @@ import (
 	"time"
 
 	"github.com/openirsa/openirsa/e2e/internal/kindenv"
+	"github.com/openirsa/openirsa/internal/needs"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
-
-// lacking ends a test for want of something on this machine: it fails where CI=true, and is skipped elsewhere.
-func lacking(t *testing.T, why error) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
 
 // The names in the scenario.
 const (
@@ -91,7 +83,7 @@ func passes(t *testing.T, command func(ctx context.Context) (*exec.Cmd, error)) 
 func TestDebian(t *testing.T) {
 	clients, err := kindenv.NewClients(t.Context(), t.TempDir(), os.Stderr)
 	if errors.Is(err, kindenv.ErrImpossible) {
-		lacking(t, err)
+		needs.Lacking(t, err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +112,7 @@ func TestDebian(t *testing.T) {
 // TestJavaScript runs the AWS SDK for JavaScript v3.
 func TestJavaScript(t *testing.T) {
 	if err := kindenv.Install(t.Context(), os.Stderr, "node", "npm"); err != nil {
-		lacking(t, fmt.Errorf("there is no Node.js: %w", err))
+		needs.Lacking(t, fmt.Errorf("there is no Node.js: %w", err))
 	}
 	modules, err := kindenv.NodeModules(t.Context(), "scenarios", os.Stderr)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/openirsa/openirsa/e2e/internal/kindenv"
+	"github.com/openirsa/openirsa/internal/needs"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/token"
@@ -34,7 +35,7 @@ func findBrowser(t *testing.T) string {
 		return path
 	}
 	if err := kindenv.Install(t.Context(), os.Stderr, "chromium"); err != nil {
-		lacking(t, fmt.Errorf("there is no browser: %w", err))
+		needs.Lacking(t, fmt.Errorf("there is no browser: %w", err))
 	}
 	return find()
 }

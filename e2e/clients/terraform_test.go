@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/openirsa/openirsa/internal/needs"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
@@ -35,7 +36,7 @@ resource "terraform_data" "value" {
 func TestTerraform(t *testing.T) {
 	program, err := exec.LookPath("terraform")
 	if err != nil {
-		lacking(t, err)
+		needs.Lacking(t, err)
 	}
 	a := startAccount(t, "https")
 	ctx, dir := t.Context(), t.TempDir()
