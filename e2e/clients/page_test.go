@@ -2,6 +2,7 @@ package clients
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -152,7 +153,9 @@ func openPage(t *testing.T, browser, url string) *browserPage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+	// The test's own context ends before its cleanups, and would kill the browser in the middle of writing to its directory.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
+	cmd := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--user-data-dir="+t.TempDir(), "--remote-debugging-pipe", "about:blank")
 	cmd.ExtraFiles = []*os.File{toBrowser, fromBrowser} // descriptors 3 and 4
 	cmd.WaitDelay = 5 * time.Second
@@ -166,6 +169,7 @@ func openPage(t *testing.T, browser, url string) *browserPage {
 		p.session = ""
 		p.send("Browser.close", nil) // an orderly end, so that its directory can be removed
 		cmd.Wait()
+		cancel()
 		in.Close()
 		out.Close()
 	})
