@@ -256,8 +256,36 @@ func TestPrivateBucket(t *testing.T) {
 	if _, err := root.PutObject(ctx, &s3.PutObjectInput{Bucket: new(bucket), Key: new("others"), Body: strings.NewReader("x")}); err != nil {
 		t.Fatal(err)
 	}
+	secondary.renewed(t, issuer)
 	setup("down", "--immediately").fails(t, "documents", bucket, "stays", "aws s3 rb --force")
+	secondary.reached(t)
 	if left := cloud.leftInAWS(t); !slices.Equal(left, []string{bucket}) {
 		t.Errorf("left in AWS: %q, want the bucket alone", left)
 	}
+}
+
+// renewed has kubelet renew tokens, as it does by itself when they are 48 minutes old, until kube-proxy has one of iss.
+func (k *kube) renewed(t testing.TB, iss string) {
+	t.Helper()
+	k.node(t, "systemctl restart kubelet")
+	poll(t, 2*time.Minute, "a token of "+iss+" for kube-proxy", func(ctx context.Context) error {
+		claims, err := k.tryNode(ctx, `uid=$(kubectl --kubeconfig=/etc/kubernetes/admin.conf get pods --namespace kube-system -l k8s-app=kube-proxy -o jsonpath={.items[0].metadata.uid})
+cut -d. -f2 /var/lib/kubelet/pods/$uid/volumes/kubernetes.io~projected/*/token | tr _- /+ | { base64 -d 2>/dev/null || true; }`)
+		if err == nil && !strings.Contains(claims, `"iss":"`+iss+`"`) {
+			err = fmt.Errorf("its claims are %s", claims)
+		}
+		return err
+	})
+}
+
+// reached returns when pods reach the API server behind its Service. That takes kube-proxy, whose token must be accepted.
+func (k *kube) reached(t testing.TB) {
+	t.Helper()
+	start := time.Now()
+	poll(t, 4*time.Minute, "pods reach the API server of "+k.Name, func(ctx context.Context) error {
+		_, err := k.tryNode(ctx, `export KUBECONFIG=/etc/kubernetes/kubelet.conf
+kubectl --server=https://$(kubectl --kubeconfig=/etc/kubernetes/admin.conf get service kubernetes -o jsonpath={.spec.clusterIP}) --tls-server-name=kubernetes --request-timeout=5s get --raw /readyz`)
+		return err
+	})
+	t.Logf("pods reach the API server of %s again after %s", k.Name, time.Since(start).Round(time.Second))
 }

@@ -39,8 +39,9 @@ bucket, the emulator. What others have made stays.
 
 The API servers get exactly their former flags. Pods carry tokens of the issuer
 for their own calls to the API server; before it is removed, kubelet renews
-them, which takes a minute or two. --immediately does not wait: such pods' calls
-then fail until kubelet has renewed their tokens.
+them, which takes a minute or two. --immediately does not wait: such pods' calls,
+kube-proxy's among them, then fail for that minute or two, and on nodes that
+cannot be reached from here until kubelet renews the tokens by itself.
 
 The nodes of clusters other than kind's cannot be reached from here: there, the
 API servers must have lost the issuer (see 'setup apiserver --undo') before the
@@ -156,13 +157,18 @@ func (d *downRun) serviceAccounts(ctx context.Context) error {
 func (d *downRun) apiServer(ctx context.Context) error {
 	options := d.issuerOptions()
 	options.Wait, options.Immediately = d.wait, d.immediately
-	return d.report.apiServers(ctx, d.c, d.wait, "without --service-account-issuer="+d.iss.String(), func(ctx context.Context) ([]plan.Step, error) {
+	object := "without --service-account-issuer=" + d.iss.String()
+	decide := func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := d.c.RemoveIssuer(ctx, options)
 		if errors.Is(err, cluster.ErrNoNodeAccess) {
 			return nil, d.issuerGone(ctx)
 		}
 		return steps, err
-	})
+	}
+	if d.immediately {
+		return d.report.link(ctx, "API server", func() string { return object }, decide)
+	}
+	return d.report.apiServers(ctx, d.c, d.wait, object, decide)
 }
 
 // issuerGone refuses to go on while API servers that cannot be changed from

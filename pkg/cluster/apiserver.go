@@ -87,9 +87,10 @@ type IssuerOptions struct {
 	// Wait is how long one API server may take to come up with new flags, and
 	// how long pods' tokens may take to be renewed; 0 is [DefaultWait].
 	Wait time.Duration
-	// Immediately removes an issuer without renewing the tokens that pods
-	// still carry from it: their calls to the API server fail until kubelet
-	// has given them new ones, which takes up to an hour.
+	// Immediately removes an issuer before the tokens that pods still carry
+	// from it are renewed: their calls to the API server fail until kubelet has
+	// given them new ones, and they have read these. That takes a minute or two,
+	// and up to an hour on nodes that cannot be reached.
 	Immediately bool
 }
 
@@ -626,7 +627,9 @@ func public(iss string) bool {
 // left, and clients had the minute that client-go takes to read its token
 // file again, is the issuer refused. With one node this takes two restarts of
 // the API server and that minute, about two minutes in all; opts.Immediately
-// takes one restart and no minute.
+// takes one restart and no minute: kubelet is restarted when the issuer is
+// refused already, and pods that carry its tokens, kube-proxy among them, are
+// refused until they read the new ones.
 //
 // Kubelet on nodes that cannot be reached renews the tokens in its own time: a
 // step then waits for it, or is a [*TokensError] if that takes longer than
@@ -683,7 +686,10 @@ func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.
 			Do:      func(ctx context.Context) error { return s.remove(ctx, nodeDir, tempFile) },
 		})
 	}
-	if len(remove) > 0 && !opts.Immediately {
+	switch {
+	case opts.Immediately && len(files) > 0: // and not remove, which is empty in a run after a crash
+		remove = append(remove, c.lateRenewal(opts, servers[0].Flags.audiences()))
+	case len(remove) > 0:
 		steps = append(steps, c.renewal(opts, servers[0].Flags.audiences()))
 	}
 	return slices.Concat(steps, remove, files), nil
@@ -721,6 +727,22 @@ func (c *Cluster) renewal(opts IssuerOptions, audiences []string) plan.Step {
 				return err
 			}
 			return c.renewTokens(ctx, opts, audiences)
+		},
+	}
+}
+
+// lateRenewal has kubelet renew the tokens that are refused by now, and waits
+// for nothing.
+func (c *Cluster) lateRenewal(opts IssuerOptions, audiences []string) plan.Step {
+	return plan.Step{
+		Link: plan.Issuer, Action: plan.Update,
+		Summary: "tokens of running pods",
+		Do: func(ctx context.Context) error {
+			refused, _, err := c.carrying(ctx, opts, audiences)
+			if err != nil {
+				return err
+			}
+			return c.RenewTokens(ctx, refused, make(map[string]bool))
 		},
 	}
 }
@@ -795,35 +817,43 @@ func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences
 	deadline := time.Now().Add(opts.wait())
 	restarted := make(map[string]bool)
 	for {
-		tokens, err := c.ProjectedTokens(ctx)
+		ours, newest, err := c.carrying(ctx, opts, audiences)
 		if err != nil {
 			return err
 		}
-		var carrying []Token
-		var newest time.Time
-		for _, t := range tokens {
-			switch {
-			case !slices.ContainsFunc(t.Audiences, func(aud string) bool { return slices.Contains(audiences, aud) }):
-			case opts.owns(t.Issuer):
-				carrying = append(carrying, t)
-			case t.IssuedAt.After(newest):
-				newest = t.IssuedAt
-			}
-		}
-		if len(carrying) == 0 {
+		if len(ours) == 0 {
 			return sleep(ctx, min(time.Until(newest.Add(clientReload)), clientReload))
 		}
-		if err := c.RenewTokens(ctx, carrying, restarted); err != nil {
+		if err := c.RenewTokens(ctx, ours, restarted); err != nil {
 			return err
 		}
 		if time.Now().After(deadline) {
-			slices.SortFunc(carrying, func(a, b Token) int { return cmp.Compare(a.String(), b.String()) })
-			return fmt.Errorf("after %s, %d pods still have tokens of the issuer to be removed, such as %s; the former issuer signs again and both are accepted: run the same command again later, or delete these pods", opts.wait(), len(carrying), carrying[0])
+			slices.SortFunc(ours, func(a, b Token) int { return cmp.Compare(a.String(), b.String()) })
+			return fmt.Errorf("after %s, %d pods still have tokens of the issuer to be removed, such as %s; the former issuer signs again and both are accepted: run the same command again later, or delete these pods", opts.wait(), len(ours), ours[0])
 		}
 		if err := sleep(ctx, 2*time.Second); err != nil {
 			return err
 		}
 	}
+}
+
+// carrying are the tokens for the API server from one of our issuers that pods
+// have, and when the newest of the others was issued.
+func (c *Cluster) carrying(ctx context.Context, opts IssuerOptions, audiences []string) (ours []Token, newest time.Time, err error) {
+	tokens, err := c.ProjectedTokens(ctx)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	for _, t := range tokens {
+		switch {
+		case !slices.ContainsFunc(t.Audiences, func(aud string) bool { return slices.Contains(audiences, aud) }):
+		case opts.owns(t.Issuer):
+			ours = append(ours, t)
+		case t.IssuedAt.After(newest):
+			newest = t.IssuedAt
+		}
+	}
+	return ours, newest, nil
 }
 
 // sleep waits, or ends with ctx.

@@ -519,21 +519,7 @@ func (c *Cluster) whyNot(ctx context.Context, d *appsv1.Deployment) string {
 	}
 	var why []string
 	for _, p := range pods.Items {
-		for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
-			switch {
-			case s.State.Waiting != nil:
-				why = append(why, fmt.Sprintf("pod %s, container %s: %s %s", p.Name, s.Name, s.State.Waiting.Reason, s.State.Waiting.Message))
-			case s.State.Terminated != nil:
-				why = append(why, fmt.Sprintf("pod %s, container %s ended with %d: %s", p.Name, s.Name, s.State.Terminated.ExitCode, s.State.Terminated.Message))
-			case !s.Ready:
-				why = append(why, fmt.Sprintf("pod %s, container %s is not ready: `kubectl --namespace %s logs %s`", p.Name, s.Name, p.Namespace, p.Name))
-			}
-		}
-		for _, condition := range p.Status.Conditions {
-			if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-				why = append(why, fmt.Sprintf("pod %s: %s", p.Name, condition.Message))
-			}
-		}
+		why = append(why, waitsFor(&p)...)
 	}
 	for _, condition := range d.Status.Conditions {
 		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
@@ -544,4 +530,24 @@ func (c *Cluster) whyNot(ctx context.Context, d *appsv1.Deployment) string {
 		return "its pods have not been made; is kube-controller-manager well?"
 	}
 	return strings.Join(why, "; ")
+}
+
+// waitsFor says why a pod is not ready; nothing if it is.
+func waitsFor(p *corev1.Pod) (why []string) {
+	for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+		switch {
+		case s.State.Waiting != nil:
+			why = append(why, fmt.Sprintf("pod %s, container %s: %s %s", p.Name, s.Name, s.State.Waiting.Reason, s.State.Waiting.Message))
+		case s.State.Terminated != nil:
+			why = append(why, fmt.Sprintf("pod %s, container %s ended with %d: %s", p.Name, s.Name, s.State.Terminated.ExitCode, s.State.Terminated.Message))
+		case !s.Ready:
+			why = append(why, fmt.Sprintf("pod %s, container %s is not ready: `kubectl --namespace %s logs %s`", p.Name, s.Name, p.Namespace, p.Name))
+		}
+	}
+	for _, condition := range p.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			why = append(why, fmt.Sprintf("pod %s: %s", p.Name, condition.Message))
+		}
+	}
+	return why
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -41,7 +44,7 @@ func (c *Cluster) WaitForService(ctx context.Context, wait time.Duration) error 
 					return context.Cause(ctx)
 				}
 				if time.Now().After(deadline) {
-					return fmt.Errorf("after %s, pods on node %s do not reach the API server at %s: %w", wait, n.Name, server, err)
+					return fmt.Errorf("after %s, pods on node %s do not reach the API server at %s%s: %w", wait, n.Name, server, c.whyNoService(ctx, n.Name), err)
 				}
 				if err := sleep(ctx, pollInterval); err != nil {
 					return err
@@ -50,4 +53,25 @@ func (c *Cluster) WaitForService(ctx context.Context, wait time.Duration) error 
 		})
 	}
 	return group.Wait()
+}
+
+// whyNoService says, in brackets, who keeps pods on a node from the API server,
+// as far as that can be told: the API server itself, or kube-proxy.
+func (c *Cluster) whyNoService(ctx context.Context, node string) string {
+	list, err := c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
+	if err != nil {
+		return ""
+	}
+	if !slices.ContainsFunc(list.Items, func(s discoveryv1.EndpointSlice) bool { return len(s.Endpoints) > 0 }) {
+		return " (no API server has added itself to the Service: `kubectl --namespace default get endpointslices`)"
+	}
+	proxies, err := c.client.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-proxy", FieldSelector: "spec.nodeName=" + node})
+	if err != nil || len(proxies.Items) == 0 {
+		return ""
+	}
+	proxy := &proxies.Items[0]
+	if why := waitsFor(proxy); len(why) > 0 {
+		return " (" + strings.Join(why, "; ") + ")"
+	}
+	return fmt.Sprintf(" (its kube-proxy knows of none: `kubectl --namespace %s logs %s`; `kubectl --namespace %[1]s delete pod %[2]s` starts it anew)", proxy.Namespace, proxy.Name)
 }

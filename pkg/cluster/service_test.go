@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -36,8 +37,25 @@ func TestWaitForService(t *testing.T) {
 	if err := c.WaitForService(t.Context(), DefaultWait); err != nil || refusals.Load() >= 0 {
 		t.Errorf("error = %v with %d refusals to come", err, refusals.Load())
 	}
+	c.nodes = c.nodes[:1]
 	refusals.Store(1 << 30)
-	if err := c.WaitForService(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("error = %v", err)
+	fails := func(want string) {
+		t.Helper()
+		if err := c.WaitForService(t.Context(), 0); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("error = %v, want one that says %s", err, want)
+		}
 	}
+	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}}}
+	f.put("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes", slice)
+	fails("no API server has added itself")
+	slice.Endpoints = []discoveryv1.Endpoint{{Addresses: []string{"172.18.0.2"}}}
+	fails("at https://10.96.0.1:443: connection refused") // nobody knows why
+	proxy := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-proxy-x", Labels: map[string]string{"k8s-app": "kube-proxy"}},
+		Status:     corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "kube-proxy", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}}},
+	}
+	f.put("/api/v1/namespaces/kube-system/pods/kube-proxy-x", proxy)
+	fails("pod kube-proxy-x, container kube-proxy: CrashLoopBackOff")
+	proxy.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "kube-proxy", Ready: true}}
+	fails("`kubectl --namespace kube-system delete pod kube-proxy-x`")
 }
