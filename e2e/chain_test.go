@@ -314,6 +314,7 @@ func (k *kube) explain(t *testing.T) {
 	defer cancel()
 	out, err := k.tryNode(ctx, `export KUBECONFIG=/etc/kubernetes/admin.conf
 kubectl get pods -A -o wide; kubectl get events -A --sort-by=.lastTimestamp | tail -30
+kubectl get endpointslices -A; kubectl logs -n kube-system -l k8s-app=kube-proxy --tail=20
 kubectl get pods -A --no-headers -o custom-columns=:metadata.namespace,:metadata.name | grep -E '^(`+system+`|`+issuerNamespace+`) ' |
 	while read -r ns p; do echo "== $ns $p"; kubectl logs -n "$ns" "$p" --tail=60; done`)
 	t.Logf("the cluster after the failure (%v):\n%s", err, out)

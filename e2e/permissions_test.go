@@ -188,6 +188,7 @@ func TestPermissions(t *testing.T) {
 // server that signs its requests to S3 as a user; its certificate is real, and setup and the emulator trust it as they
 // trust a public one.
 func TestPrivateBucket(t *testing.T) {
+	t.Cleanup(func() { secondary.explain(t) })
 	var origin *s3.Client
 	const bucket = "e2e-private"
 	edge := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -46,6 +46,7 @@ func TestRotation(t *testing.T) {
 // staged goes through a change under load. If kill is set, in each stage first the API server is killed and then setup,
 // and the same command is run again.
 func staged(t *testing.T, k *kube, command func(*testing.T) []string, kill bool) {
+	t.Cleanup(func() { k.explain(t) })
 	lifetime := tokenLifetime(t)
 	l := startLoad(t, k, "-age", lifetime.String())
 	was := k.signs(t)
