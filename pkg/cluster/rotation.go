@@ -221,8 +221,8 @@ func readNodeKeys(ctx context.Context, n Node) (NodeKeys, error) {
 			return NodeKeys{}, fmt.Errorf("the API server on node %s: --%s: %w", n.Name, lifetimeFlag, err)
 		}
 	}
-	if k.Accepts, err = n.acceptedKeys(ctx); err != nil {
-		k.Accepts = nil // it restarts
+	if k.Accepts, err = n.acceptedKeys(ctx, retryFor); err != nil {
+		k.Accepts = nil // it is away
 	}
 	if k.SigningEndpoint != "" {
 		return k, nil
@@ -271,8 +271,22 @@ func hasKey(all []keys.Public, key keys.Public) bool {
 	return slices.ContainsFunc(all, func(k keys.Public) bool { return k.KID == key.KID })
 }
 
-// acceptedKeys are the keys that the running API server on the node serves.
-func (n Node) acceptedKeys(ctx context.Context) ([]keys.Public, error) {
+// acceptedKeys are the keys that the API server on the node serves. One that
+// restarts has so long to be back.
+func (n Node) acceptedKeys(ctx context.Context, within time.Duration) ([]keys.Public, error) {
+	deadline := time.Now().Add(within)
+	for {
+		all, err := n.servedKeys(ctx)
+		if err == nil || time.Now().After(deadline) {
+			return all, err
+		}
+		if err := sleep(ctx, pollInterval); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (n Node) servedKeys(ctx context.Context) ([]keys.Public, error) {
 	commandLines, err := n.apiServers(ctx)
 	if err != nil {
 		return nil, err
@@ -292,9 +306,9 @@ func (n Node) acceptedKeys(ctx context.Context) ([]keys.Public, error) {
 }
 
 // accepts fails unless the API server on the node serves all of the keys, and
-// if only is set, no others.
-func (n Node) accepts(ctx context.Context, want []keys.Public, only bool) error {
-	have, err := n.acceptedKeys(ctx)
+// if only is set, no others. One that restarts has so long to be back.
+func (n Node) accepts(ctx context.Context, want []keys.Public, only bool, within time.Duration) error {
+	have, err := n.acceptedKeys(ctx, within)
 	if err != nil {
 		return err
 	}
@@ -519,7 +533,7 @@ func (c *Cluster) AcceptKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 		if len(added) == 0 { // a dry run, in which no key is made
 			want.KeyFiles[slices.Index(want.KeyFiles, file)] = path.Join(was.rotationDir(), "accepted-HASH.pub")
 		}
-		if server.has(want) && n.accepts(ctx, added, false) == nil {
+		if server.has(want) && n.accepts(ctx, added, false, 0) == nil {
 			return nil, nil
 		}
 		return []plan.Step{{
@@ -571,7 +585,7 @@ func (c *Cluster) acceptKeys(ctx context.Context, r Rotation, n Node, was KeyFla
 	if err != nil {
 		return err
 	}
-	return n.accepts(ctx, added, false)
+	return n.accepts(ctx, added, false, r.wait())
 }
 
 // SignWithNewKeys has every API server, and then every controller manager,
@@ -624,7 +638,7 @@ func (c *Cluster) sign(ctx context.Context, r Rotation, what string, with func(w
 					// a key that somebody does not accept.
 					if files.SigningKeyFile != was.SigningKeyFile {
 						for _, other := range controlPlanes(c.nodes) {
-							if err := other.accepts(ctx, added, false); err != nil {
+							if err := other.accepts(ctx, added, false, r.wait()); err != nil {
 								return err
 							}
 						}
@@ -725,7 +739,7 @@ func putBack(ctx context.Context, r Rotation, n Node, was KeyFlags, file, signin
 	if err := restoreFlags(ctx, r, n, was); err != nil {
 		return err
 	}
-	return n.accepts(ctx, public, len(was.KeyFiles) == 1)
+	return n.accepts(ctx, public, len(was.KeyFiles) == 1, r.wait())
 }
 
 // reread has an API server that has the flags of before, and so will not be
@@ -737,7 +751,7 @@ func reread(ctx context.Context, r Rotation, n Node, was KeyFlags, signingKeyFil
 	if err != nil {
 		return err
 	}
-	if !was.in(apiServerPod, server.Flags).equal(server.Flags) || n.accepts(ctx, want, len(was.KeyFiles) == 1) == nil {
+	if !was.in(apiServerPod, server.Flags).equal(server.Flags) || n.accepts(ctx, want, len(was.KeyFiles) == 1, 0) == nil {
 		return nil
 	}
 	added, err := n.publicKeys(ctx, path.Join(was.rotationDir(), newPublicFile))

@@ -268,6 +268,7 @@ type rotationRun struct {
 	begun    bool
 	pruning  bool
 	finished bool
+	atSign   func() // done when it is decided what signs with the new keys
 }
 
 func (r *rotationRun) do(t *testing.T, step func(Rotation) ([]plan.Step, error)) error {
@@ -308,7 +309,12 @@ func (r *rotationRun) forward(t *testing.T) error {
 			func(x Rotation) ([]plan.Step, error) { return r.c.MakeKeys(ctx, x) },
 			func(x Rotation) ([]plan.Step, error) { return r.c.AcceptKeys(ctx, x) },
 			func(x Rotation) ([]plan.Step, error) { r.publish(); return nil, nil },
-			func(x Rotation) ([]plan.Step, error) { return r.c.SignWithNewKeys(ctx, x) },
+			func(x Rotation) ([]plan.Step, error) {
+				if r.atSign != nil {
+					defer r.atSign()
+				}
+				return r.c.SignWithNewKeys(ctx, x)
+			},
 		} {
 			if err := r.do(t, step); err != nil {
 				return err
@@ -408,6 +414,25 @@ func TestRotation(t *testing.T) {
 			again.settled(t, was)
 		})
 	}
+}
+
+// TestRotationWaits has an API server die when the others are about to sign:
+// it is waited for.
+func TestRotationWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newKeyedFake(t, 2)
+		was := maps.Clone(f.nodes[0].files)
+		r := &rotationRun{f: f, c: c, r: Rotation{ID: "1"}}
+		r.atSign = func() {
+			other := f.nodes[1]
+			other.changed, other.serving, other.process = time.Now(), false, nil
+			other.hastened = true
+		}
+		if err := r.forward(t); err != nil {
+			t.Fatal(err)
+		}
+		r.settled(t, was)
+	})
 }
 
 // TestRotationKilledAnywhere ends the program before and after each of its
