@@ -318,8 +318,8 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 const manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 
-// setManifest edits the API server's manifest as an administrator does, and waits until an API server with that
-// issuer answers. It returns what puts the former manifest back, which the end of the test does in any case.
+// setManifest edits the API server's manifest as an administrator does, and waits until an API server that signs with
+// that issuer answers. It returns what puts the former manifest back, which the end of the test does in any case.
 func (k *kube) setManifest(t testing.TB, sed, issuer string) (restore func()) {
 	t.Helper()
 	const former = "/root/e2e-kube-apiserver.yaml"
@@ -338,9 +338,9 @@ func (k *kube) setManifest(t testing.TB, sed, issuer string) (restore func()) {
 func (k *kube) waitIssuer(t testing.TB, issuer string) {
 	t.Helper()
 	poll(t, 3*time.Minute, "waiting for an API server with the issuer "+issuer, func(ctx context.Context) error {
-		out, err := k.tryNode(ctx, `p=$(pgrep -x kube-apiserver) && tr '\0' '\n' </proc/$p/cmdline | grep -x -- --service-account-issuer=`+issuer)
-		if err != nil || out == "" {
-			return fmt.Errorf("it runs with other flags: %v", err)
+		out, err := k.tryNode(ctx, `p=$(pgrep -x kube-apiserver) && tr '\0' '\n' </proc/$p/cmdline | grep -m1 -- --service-account-issuer=`)
+		if err != nil || out != "--service-account-issuer="+issuer {
+			return fmt.Errorf("it runs with %q: %v", out, err)
 		}
 		b, err := k.client.RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 		if err != nil || string(b) != "ok" {
