@@ -59,7 +59,7 @@ image: build
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
-	OPENIRSA_KUBERNETES_BIN=$$(cd e2e && $(GO) run ./cmd/kindenv programs) $(GO) test -run '^$$' -bench . ./cmd/setup
+	bin=$$(cd e2e && $(GO) run ./cmd/kindenv programs) && OPENIRSA_KUBERNETES_BIN=$$bin $(GO) test -run '^$$' -bench . ./cmd/setup
 
 clean:
 	rm -rf bin

@@ -268,6 +268,7 @@ func testInterrupted(t *testing.T) {
 	if installed(t) {
 		setup(t, "down").ok(t)
 	}
+	inTime := map[string]int{} // SIGINTs, by command
 	interrupted := func(m moment, args ...string) {
 		t.Helper()
 		r := invocation{interrupt: &m}.run(t, args...)
@@ -277,6 +278,8 @@ func testInterrupted(t *testing.T) {
 		case m.signal == syscall.SIGKILL && r.code == -1:
 		case r.code != 1 || !strings.Contains(r.stderr, "signal") || !strings.Contains(r.stderr, "next: "):
 			t.Errorf("%v interrupted at %+v: exit %d, want 1, the word signal and what is next:\n%s", args, m, r.code, r.stderr)
+		default:
+			inTime[args[0]]++
 		}
 	}
 	// A line is said when a link is done: so these are in the middle of the next one.
@@ -302,6 +305,9 @@ func testInterrupted(t *testing.T) {
 		interrupted(m, "down")
 	}
 	setup(t, "down").ok(t)
+	if inTime["up"] == 0 || inTime["down"] == 0 {
+		t.Errorf("SIGINTs in time: %v", inTime)
+	}
 	checkAsBefore(t)
 }
 

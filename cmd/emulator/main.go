@@ -1,4 +1,4 @@
-// Command emulator serves AWS's STS, IAM and S3 on one port, and says why it
+// Command emulator serves AWS's STS, IAM, S3 and KMS on one port, and says why it
 // refuses what it refuses.
 package main
 
@@ -103,8 +103,8 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	var o options
 	cmd := &cobra.Command{
 		Use:   "emulator",
-		Short: "Serve AWS's STS, IAM and S3 on one port",
-		Long: "Serve AWS's STS, IAM and S3 on one port, as AWS does, and say why a call was denied.\n\n" +
+		Short: "Serve AWS's STS, IAM, S3 and KMS on one port",
+		Long: "Serve AWS's STS, IAM, S3 and the signing keys of KMS on one port, as AWS does, and say why a call was denied.\n\n" +
 			"Clients need AWS_ENDPOINT_URL=http://127.0.0.1:4566, a region, and credentials; the root user's are test and test.\n" +
 			"Decisions are at /_openirsa/events, for people at /_openirsa/.\n\n" +
 			"Each flag can also be given as the environment variable in brackets; the flag wins.",

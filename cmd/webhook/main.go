@@ -112,7 +112,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.settings.MountPath, "token-mount-path", irsa.MountPath, "where containers find the token")
 	f.Int64Var(&o.defaults.ExpirationSeconds, "token-expiration", irsa.ExpirationSeconds, "life of tokens in seconds, unless service account or pod are annotated otherwise")
 	f.StringVar(&o.settings.Region, "aws-default-region", "", "AWS_REGION and AWS_DEFAULT_REGION of containers that have neither")
-	f.StringVar(&o.settings.EndpointURL, "aws-endpoint-url", "", "AWS_ENDPOINT_URL of containers that do not have it")
+	f.StringVar(&o.settings.EndpointURL, "aws-endpoint-url", "", "AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_STS of containers that have neither")
 	f.BoolVar(&o.defaults.RegionalSTS, "sts-regional-endpoint", false, "set AWS_STS_REGIONAL_ENDPOINTS=regional, unless the service account is annotated otherwise")
 	f.StringVar(&o.onMalformed, "on-malformed", "admit", "pods whose service account has a malformed role, audience or expiration: admit them without an identity, with a warning; or refuse them")
 	f.BoolVar(&o.watchConfigMap, "watch-config-map", false, "grant the roles of the ConfigMap "+webhook.ConfigMap+" to service accounts that have none of their own")

@@ -19,59 +19,62 @@ import (
 
 const module = "github.com/openirsa/openirsa/"
 
-// table lists each package with everything of this module that it imports. A
-// package that is missing here, an import that is missing, and one that is no
-// longer used fail the test, so the table is always the truth.
-var table = map[string][]string{
-	// Values: no I/O but key files.
-	"pkg/issuer": {},
-	"pkg/irsa":   {},
-	"pkg/owner":  {},
-	"pkg/policy": {},
-	"pkg/keys":   {"internal/durable"},
-	"pkg/token":  {"pkg/issuer", "pkg/keys"},
-
-	// Documents: pure functions of the values.
-	"pkg/discovery": {"pkg/issuer", "pkg/keys"},
-	"pkg/trust":     {"pkg/issuer"},
-	"pkg/doctor":    {"pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/token", "pkg/trust"},
-
-	// Effects: each reaches one system and knows no sibling.
-	"pkg/plan":     {},
-	"pkg/publish":  {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/plan", "pkg/trust"},
-	"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
-	"pkg/role":     {"pkg/owner", "pkg/plan", "pkg/trust"},
-	"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan"},
-	"pkg/webhook":  {"pkg/irsa"},
-	"pkg/source":   {"pkg/discovery", "pkg/issuer", "pkg/keys"},
-	"pkg/signer":   {"pkg/keys", "pkg/token"},
-
-	// What the effects would make, written down for other tools.
-	"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
-
-	// The other side: an AWS that is told nothing by the effects.
-	"pkg/emulator":              {"internal/checksum", "internal/sigv4", "pkg/emulator/managed", "pkg/policy"},
-	"pkg/emulator/managed":      {},
-	"pkg/emulator/managed/gen":  {},
-	"pkg/emulator/emulatortest": {"pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
-
-	"internal/checksum": {},
-	"internal/durable":  {},
-	"internal/image":    {},
-	"internal/kubetest": {"internal/needs"},
-	"internal/layers":   {},
-	"internal/needs":    {},
-	"internal/reload":   {},
-	"internal/sigv4":    {"internal/checksum"},
-	"internal/version":  {},
-	"deploy":            {},
-
-	// Programs: where everything meets.
-	"cmd/setup": {"deploy", "internal/image", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys",
-		"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
-	"cmd/webhook":  {"internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
-	"cmd/emulator": {"internal/version", "pkg/emulator"},
-	"cmd/issuer":   {"internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
+// layers list each package with everything of this module that it imports, which
+// is of its own layer or of one before. A package that is missing here, an import
+// that is missing, and one that is no longer used fail the test, so the table is
+// always the truth.
+var layers = []map[string][]string{
+	{ // Tools that know nothing of IRSA.
+		"internal/checksum": {},
+		"internal/durable":  {},
+		"internal/image":    {},
+		"internal/kubetest": {"internal/needs"},
+		"internal/layers":   {},
+		"internal/needs":    {},
+		"internal/reload":   {},
+		"internal/sigv4":    {"internal/checksum"},
+		"internal/version":  {},
+		"deploy":            {},
+	},
+	{ // Values: no I/O but key files.
+		"pkg/issuer": {},
+		"pkg/irsa":   {},
+		"pkg/owner":  {},
+		"pkg/plan":   {},
+		"pkg/policy": {},
+		"pkg/keys":   {"internal/durable"},
+		"pkg/token":  {"pkg/issuer", "pkg/keys"},
+	},
+	{ // Documents and diagnoses: pure functions of the values.
+		"pkg/discovery": {"pkg/issuer", "pkg/keys"},
+		"pkg/trust":     {"pkg/issuer"},
+		"pkg/doctor":    {"pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/token", "pkg/trust"},
+	},
+	{ // Effects: each reaches one system and knows no sibling.
+		"pkg/publish":  {"pkg/discovery", "pkg/issuer", "pkg/plan", "pkg/trust"},
+		"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
+		"pkg/role":     {"pkg/owner", "pkg/plan", "pkg/trust"},
+		"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan"},
+		"pkg/webhook":  {"pkg/irsa"},
+		"pkg/source":   {"pkg/discovery", "pkg/issuer", "pkg/keys"},
+		"pkg/signer":   {"pkg/keys", "pkg/token"},
+	},
+	{ // What the effects would make, written down for other tools.
+		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
+	},
+	{ // The other side: an AWS that is told nothing by the effects.
+		"pkg/emulator":              {"internal/checksum", "internal/sigv4", "pkg/emulator/managed", "pkg/policy"},
+		"pkg/emulator/managed":      {},
+		"pkg/emulator/managed/gen":  {},
+		"pkg/emulator/emulatortest": {"pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
+	},
+	{ // Programs: where everything meets.
+		"cmd/setup": {"deploy", "internal/image", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys",
+			"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
+		"cmd/webhook":  {"internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
+		"cmd/emulator": {"internal/version", "pkg/emulator"},
+		"cmd/issuer":   {"internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
+	},
 }
 
 // forbidden libraries: a package below the key must not import anything below
@@ -146,7 +149,15 @@ func imports(t *testing.T) map[string]map[string]bool {
 }
 
 func TestImports(t *testing.T) {
-	packages := imports(t)
+	packages, table, layer := imports(t), map[string][]string{}, map[string]int{}
+	for i, l := range layers {
+		for dir, allowed := range l {
+			if table[dir] != nil {
+				t.Errorf("%s is in two layers", dir)
+			}
+			table[dir], layer[dir] = allowed, i
+		}
+	}
 	if len(packages) < len(table) {
 		t.Errorf("only %d packages were found", len(packages))
 	}
@@ -170,6 +181,9 @@ func TestImports(t *testing.T) {
 			}
 		}
 		for _, ours := range allowed {
+			if layer[ours] > layer[dir] {
+				t.Errorf("%s imports %s, of a later layer", dir, ours)
+			}
 			if !packages[dir][module+ours] {
 				t.Errorf("the table lets %s import %s, which it no longer does", dir, ours)
 			}

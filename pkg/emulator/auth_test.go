@@ -56,8 +56,7 @@ func call(t testing.TB, url, service, id, secret, body string) string {
 	return answer
 }
 
-// TestAuthentication is acceptance test A13: complete answers to signatures
-// that are not right.
+// TestAuthentication holds complete answers to signatures that are not right.
 func TestAuthentication(t *testing.T) {
 	t.Parallel()
 	a := emulatortest.Start(t)
@@ -284,7 +283,7 @@ func TestFederationAndSessionTokens(t *testing.T) {
 	}
 }
 
-// TestProbes is acceptance test A18: what lenient emulators accept.
+// TestProbes refuses what lenient emulators accept.
 func TestProbes(t *testing.T) {
 	t.Parallel()
 	server, err := emulator.New(quiet())

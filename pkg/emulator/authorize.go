@@ -63,16 +63,8 @@ func (s *Server) accessDenied(c *call, q *question, d *policy.Decision) *awsErro
 		resource = q.resource
 	}
 	text := "User: " + c.caller.ARN + " is not authorized to perform: " + q.action + " on resource: " + resource
-	switch {
-	case q.bare:
-	case d.Explicit:
-		article := "an "
-		if d.Type != policy.IdentityType {
-			article = "a "
-		}
-		text += " with an explicit deny in " + article + string(d.Type)
-	default:
-		text += " because no " + string(d.Type) + " allows the " + q.action + " action"
+	if !q.bare {
+		text += " " + d.Tail()
 	}
 	return accessDenied("%s", text)
 }

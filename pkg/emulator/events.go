@@ -219,13 +219,6 @@ func (s *Server) Events(f EventFilter) []Event {
 	return found
 }
 
-// WaitEvents is Events, but if there is none yet it waits for one until ctx is
-// done, and then returns none.
-func (s *Server) WaitEvents(ctx context.Context, f EventFilter) []Event {
-	found, _ := s.events.wait(ctx, f)
-	return found
-}
-
 // find is Events, with the Seq of the latest event and a channel that is
 // closed at the next one.
 func (l *eventLog) find(f EventFilter) ([]Event, uint64, <-chan struct{}) {

@@ -33,11 +33,11 @@ var contextTypes = []string{"string", "stringList", "numeric", "numericList", "b
 // readSimulation reads what both operations have. Policies are checked only
 // when the caller may simulate at all.
 func (c *call) readSimulation(m *simulation) (documents, boundaries []string, resourcePolicy string) {
-	documents = c.texts("PolicyInputList", c.operation == "SimulateCustomPolicy", maxItems, rule{min: 1, max: 131072, pattern: patternDocument})
-	boundaries = c.texts("PermissionsBoundaryPolicyInputList", false, maxItems, rule{min: 1, max: 131072, pattern: patternDocument})
+	documents = c.texts("PolicyInputList", c.operation == "SimulateCustomPolicy", maxItems, rule{min: 1, max: policy.MaxDocument, pattern: patternDocument})
+	boundaries = c.texts("PermissionsBoundaryPolicyInputList", false, maxItems, rule{min: 1, max: policy.MaxDocument, pattern: patternDocument})
 	m.actions = c.texts("ActionNames", true, maxItems, ruleActionName)
 	m.resources = c.texts("ResourceArns", false, maxItems, ruleResourceName)
-	resourcePolicy = c.text("ResourcePolicy", rule{min: 1, max: 131072, pattern: patternDocument})
+	resourcePolicy = c.text("ResourcePolicy", rule{min: 1, max: policy.MaxDocument, pattern: patternDocument})
 	m.owner = c.text("ResourceOwner", rule{min: 1, max: 2048})
 	c.text("CallerArn", rule{min: 1, max: 2048})
 	c.text("ResourceHandlingOption", rule{min: 1, max: 64})

@@ -316,7 +316,7 @@ func TestPages(t *testing.T) {
 }
 
 // TestDenials holds the texts of AccessDenied against AWS's: the type of policy
-// that is to blame, the spelling of the resource (acceptance tests A10, A12).
+// that is to blame, the spelling of the resource.
 func TestDenials(t *testing.T) {
 	t.Parallel()
 	a, idp := start(t, emulator.Config{Account: "123456789012"})

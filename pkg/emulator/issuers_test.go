@@ -107,8 +107,7 @@ func TestJWKS(t *testing.T) {
 	}
 }
 
-// TestRotation is acceptance test A7: a new key is accepted at once, since an
-// unknown kid and a signature that does not verify are reasons to look again.
+// TestRotation has a new key accepted at once, since an unknown kid and a signature that does not verify are reasons to look again.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	a, idp := start(t, emulator.Config{})
@@ -187,7 +186,7 @@ func TestSingleFlight(t *testing.T) {
 	}
 }
 
-// TestIssuerFails is acceptance test A8.
+// TestIssuerFails has an issuer fail in each way that STS tells apart.
 func TestIssuerFails(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

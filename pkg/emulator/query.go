@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/openirsa/openirsa/pkg/policy"
 )
 
 // Limits of a request in the Query protocol. A policy document may have
@@ -190,7 +192,7 @@ func (r rule) faults(s string) []string {
 // Rules that many operations share.
 var (
 	ruleARN      = rule{required: true, min: 20, max: 2048, pattern: patternARN}
-	ruleDocument = rule{required: true, min: 1, max: 131072, pattern: patternDocument}
+	ruleDocument = rule{required: true, min: 1, max: policy.MaxDocument, pattern: patternDocument}
 	ruleTagKey   = rule{required: true, min: 1, max: 128, pattern: patternTag}
 	ruleTagValue = rule{required: true, max: 256, pattern: patternTagValue}
 )

@@ -78,7 +78,7 @@ func setBlock(t testing.TB, c *s3.Client, bucket string, block types.PublicAcces
 	}
 }
 
-// A11: AmazonS3ReadOnlyAccess reads and does not write, in AWS's words.
+// AmazonS3ReadOnlyAccess reads and does not write, in AWS's words.
 func TestS3ReadOnlyAccess(t *testing.T) {
 	t.Parallel()
 	a, root := newS3Client(t)
@@ -148,7 +148,7 @@ func publicPolicy(bucket string, keys ...string) string {
 	return document(map[string]any{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": resources})
 }
 
-// A14: a new bucket is private, whatever one wants; with Block Public Access
+// A new bucket is private, whatever one wants; with Block Public Access
 // opened the two documents can be read by anybody and nothing else.
 func TestS3BlockPublicAccess(t *testing.T) {
 	t.Parallel()

@@ -91,7 +91,7 @@ func fetch(t testing.TB, c *s3.Client, in *s3.GetObjectInput) ([]byte, *s3.GetOb
 	return data, out
 }
 
-// A15 for Go, and the operations of any client: by all ways, with small, odd
+// The operations of any client, by all ways, with small, odd
 // and large objects.
 func TestS3Client(t *testing.T) {
 	t.Parallel()

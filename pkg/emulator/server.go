@@ -1,4 +1,4 @@
-// Package emulator is AWS's STS, IAM and S3 as their clients meet them, for
+// Package emulator is AWS's STS, IAM, S3 and KMS as their clients meet them, for
 // test suites, laptops and kind clusters: a wrong setup fails in it as it
 // would fail at AWS, and it says why, which AWS does not.
 //

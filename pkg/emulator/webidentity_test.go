@@ -152,7 +152,7 @@ func TestWebIdentityRefused(t *testing.T) {
 // jsonNull is null where a nil would remove a claim.
 var jsonNull = (*int)(nil)
 
-// TestLeeway is acceptance test A5: AWS tolerates 300 seconds.
+// TestLeeway: AWS tolerates 300 seconds.
 func TestLeeway(t *testing.T) {
 	t.Parallel()
 	now := time.Now().Truncate(time.Second)
@@ -187,7 +187,7 @@ func TestLeeway(t *testing.T) {
 	}
 }
 
-// TestSameDenial is acceptance test A6: nobody can tell a wrong service account
+// TestSameDenial: nobody can tell a wrong service account
 // from a role that is not there or one that denies.
 func TestSameDenial(t *testing.T) {
 	t.Parallel()
@@ -214,7 +214,7 @@ func TestSameDenial(t *testing.T) {
 	}
 }
 
-// TestDurations is acceptance test A9 as far as it needs a role.
+// TestDurations holds the life of sessions against the role's and STS's limits.
 func TestDurations(t *testing.T) {
 	t.Parallel()
 	a, idp := start(t, emulator.Config{})

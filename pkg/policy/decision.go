@@ -81,6 +81,7 @@ type Policies struct {
 // Type is a type of policy, in the words of AWS's messages.
 type Type string
 
+// The types of policy that [Evaluate] tells apart.
 const (
 	IdentityType Type = "identity-based policy"
 	BoundaryType Type = "permissions boundary"

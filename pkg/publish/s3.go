@@ -1,5 +1,5 @@
 // Package publish puts an issuer's documents where the world can read them:
-// into an S3 bucket, or a directory that something else serves.
+// into an S3 bucket.
 //
 // It reads what is there, answers with the steps that are missing, and reads
 // the result back as an anonymous stranger:

@@ -56,7 +56,8 @@ type Settings struct {
 	MountPath string
 	// Region is the value of AWS_REGION and AWS_DEFAULT_REGION. "" adds none.
 	Region string
-	// EndpointURL is the value of AWS_ENDPOINT_URL. "" adds none.
+	// EndpointURL is the value of AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_STS. ""
+	// adds none.
 	EndpointURL string
 	// Credentials are the details of container credentials.
 	Credentials Credentials
