@@ -96,12 +96,13 @@ func (e *OthersError) Error() string {
 }
 
 // restartTime is how long the others get to come up with new flags, and for
-// kubelet to say so.
-const restartTime = time.Minute
+// kubelet to say so. That takes it up to 90 seconds: if the API server does not
+// answer when it first looks at its pod, it says so when it looks again.
+const restartTime = 2 * time.Minute
 
 // OthersAccept is an [*OthersError] unless every API server on a node that
 // cannot be reached accepts tokens of iss. While one of them starts it waits,
-// for a minute.
+// for two minutes.
 func (c *Cluster) OthersAccept(ctx context.Context, iss issuer.URL) error {
 	return c.othersHave(ctx, "do not accept tokens of "+iss.String()+" yet, or are not ready",
 		func(f Flags) bool { return slices.Contains(f.Issuers, iss.String()) })
