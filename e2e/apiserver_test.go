@@ -81,7 +81,7 @@ func TestKubeadm(t *testing.T) {
 	checkPodToken(t, old)
 	local(1).ok(t)
 	checkPodToken(t, old)
-	poll(t, 2*time.Minute, "waiting for kubelet to show the new flags on node "+nodes[1], func(context.Context) error {
+	poll(t, patience, "waiting for kubelet to show the new flags on node "+nodes[1], func(context.Context) error {
 		if r = remote("up", "--name", "prod", "--image", ref); strings.Contains(r.stderr, nodes[1]) {
 			return errText(r.stderr)
 		}
@@ -94,7 +94,7 @@ func TestKubeadm(t *testing.T) {
 	if r := local(0).ok(t); !strings.Contains(r.stdout, "unchanged") {
 		t.Errorf("again, it says:\n%s", r.stdout)
 	}
-	poll(t, 2*time.Minute, "waiting for kubelet to show the new flags", func(context.Context) error {
+	poll(t, patience, "waiting for kubelet to show the new flags", func(context.Context) error {
 		if r := remote("up", "--name", "prod", "--image", ref); r.code != 0 {
 			return errText(r.stderr)
 		}
@@ -120,7 +120,7 @@ func TestKubeadm(t *testing.T) {
 	if now := manifests(); now != was {
 		t.Errorf("after --undo:\n%s\nbefore:\n%s", now, was)
 	}
-	poll(t, 2*time.Minute, "waiting for kubelet to show the former flags", func(context.Context) error {
+	poll(t, patience, "waiting for kubelet to show the former flags", func(context.Context) error {
 		if r := remote("down"); r.code != 0 {
 			return errText(r.stderr)
 		}

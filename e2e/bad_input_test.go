@@ -198,7 +198,7 @@ func startEmulator(t testing.TB, args ...string) emulatorProcess {
 		}
 	})
 	e := emulatorProcess{"http://" + address}
-	poll(t, 10*time.Second, "waiting for the emulator", func(context.Context) error {
+	poll(t, patience, "waiting for the emulator", func(context.Context) error {
 		resp, err := http.Get(e.url + "/_openirsa/health")
 		if err == nil {
 			resp.Body.Close()
@@ -337,7 +337,7 @@ func (k *kube) setManifest(t testing.TB, sed, issuer string) (restore func()) {
 
 func (k *kube) waitIssuer(t testing.TB, issuer string) {
 	t.Helper()
-	poll(t, 3*time.Minute, "waiting for an API server with the issuer "+issuer, func(ctx context.Context) error {
+	poll(t, patience, "waiting for an API server with the issuer "+issuer, func(ctx context.Context) error {
 		out, err := k.tryNode(ctx, `p=$(pgrep -x kube-apiserver) && tr '\0' '\n' </proc/$p/cmdline | grep -m1 -- --service-account-issuer=`)
 		if err != nil || out != "--service-account-issuer="+issuer {
 			return fmt.Errorf("it runs with %q: %v", out, err)

@@ -109,7 +109,7 @@ func needChain(t testing.TB) {
 func (k *kube) issuer(t testing.TB) string {
 	t.Helper()
 	var doc struct{ Issuer string }
-	poll(t, 30*time.Second, "reading the API server's issuer", func(ctx context.Context) error {
+	poll(t, patience, "reading the API server's issuer", func(ctx context.Context) error {
 		b, err := k.client.RESTClient().Get().AbsPath("/.well-known/openid-configuration").DoRaw(ctx)
 		if err != nil {
 			return err
@@ -254,7 +254,7 @@ func checkAsBefore(t *testing.T) {
 	}
 	// Kubernetes' garbage collection takes its time.
 	var diff string
-	poll(t, time.Minute, "waiting for the cluster to be as before", func(context.Context) error {
+	poll(t, patience, "waiting for the cluster to be as before", func(context.Context) error {
 		if diff = cmp.Diff(before.snapshot, primary.snapshot(t)); diff != "" {
 			return errors.New("it differs (-before +after):\n" + diff)
 		}

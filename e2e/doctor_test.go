@@ -151,7 +151,7 @@ func TestDoctor(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { setup(t, "up", "--emulator") })
-		poll(t, time.Minute, "waiting for the webhook to be gone", gone("app.kubernetes.io/name=webhook"))
+		poll(t, patience, "waiting for the webhook to be gone", gone("app.kubernetes.io/name=webhook"))
 		d := doctor(t, ns+"/"+sa)
 		d.finds(t, "webhook", "webhook", "a ready pod behind Service "+system+"/webhook", "0 ready pods", "setup up")
 		d.mend(t)

@@ -27,7 +27,7 @@ func killEmulator(t testing.TB) {
 		t.Fatalf("deleting the emulator's pod: %v", err)
 	}
 	start := time.Now()
-	poll(t, time.Minute, "waiting for a new pod of the emulator", func(ctx context.Context) error {
+	poll(t, patience, "waiting for a new pod of the emulator", func(ctx context.Context) error {
 		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + emulatorName})
 		if err != nil {
 			return err
@@ -52,7 +52,7 @@ func testEmulatorKilled(t *testing.T) {
 	setup(t, "iamserviceaccount", "create", "--namespace", ns, "--name", sa, "--attach-policy-arn", readOnly, "--approve").ok(t)
 	watcher := primary.pod(t, podSpec{namespace: ns, name: "watcher", serviceAccount: sa, image: client, args: []string{"/client", "watch"}}).running(t)
 	lines := func() []string { return strings.Split(strings.TrimSpace(watcher.logs(t)), "\n") }
-	poll(t, 30*time.Second, "waiting for the watcher's first answers", func(context.Context) error {
+	poll(t, patience, "waiting for the watcher's first answers", func(context.Context) error {
 		if l := lines(); len(l) < 3 || !strings.HasPrefix(l[len(l)-1], "ok ") {
 			return fmt.Errorf("its log: %q", l)
 		}
@@ -64,7 +64,7 @@ func testEmulatorKilled(t *testing.T) {
 
 	// A program that had credentials goes on with them: the session's name is the same.
 	n := len(lines())
-	poll(t, 30*time.Second, "waiting for the watcher to go on", func(context.Context) error {
+	poll(t, patience, "waiting for the watcher to go on", func(context.Context) error {
 		l := lines()
 		if len(l) < n+4 {
 			return fmt.Errorf("%d lines more", len(l)-n)

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -190,7 +189,7 @@ func rootCLI(t testing.TB, args ...string) string {
 // emulatorReady waits until the emulator in the cluster answers.
 func emulatorReady(t testing.TB) {
 	t.Helper()
-	poll(t, time.Minute, "waiting for the emulator", func(ctx context.Context) error {
+	poll(t, patience, "waiting for the emulator", func(ctx context.Context) error {
 		var health struct{ Status string }
 		if err := emulatorGet(ctx, "/_openirsa/health", nil, &health); err != nil {
 			return err

@@ -49,7 +49,7 @@ func TestIssuer(t *testing.T) {
 	if err := s.client.CoreV1().Namespaces().Delete(suite, issuerNamespace, metav1.DeleteOptions{}); err != nil {
 		t.Error(err)
 	}
-	poll(t, 2*time.Minute, "waiting for the end of "+issuerNamespace, func(ctx context.Context) error {
+	poll(t, patience, "waiting for the end of "+issuerNamespace, func(ctx context.Context) error {
 		list, err := s.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + issuerNamespace})
 		if err == nil && len(list.Items) > 0 {
 			err = errors.New("still there")
@@ -77,7 +77,7 @@ func (s *issuerStory) serve(t *testing.T) {
 	}
 	s.steady(t)
 	s.apply(t, objects...)
-	s.available(t, issuerNamespace, deploy.IssuerName, 2*time.Minute)
+	s.available(t, issuerNamespace, deploy.IssuerName, patience)
 	ns, err := s.client.CoreV1().Namespaces().Get(suite, issuerNamespace, metav1.GetOptions{})
 	if err != nil || ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
 		t.Errorf("namespace %s does not enforce the restricted standard: %v %v", issuerNamespace, ns.Labels, err)
@@ -91,7 +91,7 @@ func (s *issuerStory) serve(t *testing.T) {
 	// The same keys as the API server's, and the same as the bucket's to the byte. Kube-proxy may hear of the replicas
 	// later than whoever waited for the Deployment.
 	var got string
-	poll(t, time.Minute, "reading the keys through the Service", func(ctx context.Context) (err error) {
+	poll(t, patience, "reading the keys through the Service", func(ctx context.Context) (err error) {
 		got, err = s.tryNode(ctx, fmt.Sprintf("curl -sS --fail --max-time 10 -H 'Host: %s' %s%s", host, base, issuer.JWKSPath))
 		return err
 	})
@@ -122,7 +122,7 @@ func (s *issuerStory) serve(t *testing.T) {
 
 	was := s.pods(t, deploy.IssuerName)
 	s.restart(t, deploy.IssuerName)
-	s.available(t, issuerNamespace, deploy.IssuerName, 3*time.Minute)
+	s.available(t, issuerNamespace, deploy.IssuerName, patience)
 	for _, p := range s.pods(t, deploy.IssuerName) {
 		if slices.ContainsFunc(was, func(o corev1.Pod) bool { return o.UID == p.UID }) {
 			t.Errorf("pod %s was not replaced", p.Name)
@@ -142,7 +142,7 @@ func (s *issuerStory) serve(t *testing.T) {
 	running := func() { s.node(t, "pkill -CONT -x kube-apiserver || true") }
 	t.Cleanup(running)
 	start := time.Now()
-	poll(t, time.Minute, "waiting for readiness to tell of the API server", func(context.Context) error {
+	poll(t, patience, "waiting for readiness to tell of the API server", func(context.Context) error {
 		if text := ready(stale); !strings.HasSuffix(text, " 503") {
 			return errors.New(text)
 		}
@@ -154,7 +154,7 @@ func (s *issuerStory) serve(t *testing.T) {
 	}
 	time.Sleep(5 * time.Second)
 	running()
-	poll(t, time.Minute, "waiting for readiness to tell of the API server's return", func(context.Context) error {
+	poll(t, patience, "waiting for readiness to tell of the API server's return", func(context.Context) error {
 		if text := ready(stale); !strings.HasSuffix(text, " 200") {
 			return errors.New(text)
 		}
@@ -190,10 +190,10 @@ func (s *issuerStory) publish(t *testing.T) {
 	}
 	s.steady(t)
 	s.apply(t, objects...)
-	s.available(t, issuerNamespace, deploy.PublisherName, 2*time.Minute)
+	s.available(t, issuerNamespace, deploy.PublisherName, patience)
 	leader := func() (leader corev1.Pod) {
 		t.Helper()
-		poll(t, time.Minute, "waiting for a replica to be elected", func(ctx context.Context) error {
+		poll(t, patience, "waiting for a replica to be elected", func(ctx context.Context) error {
 			var all []corev1.Pod
 			for _, p := range s.pods(t, deploy.PublisherName) {
 				out, err := s.tryNode(ctx, "curl -sS --fail --max-time 5 http://"+p.Status.PodIP+":9090/metrics")
@@ -225,7 +225,7 @@ func (s *issuerStory) publish(t *testing.T) {
 		if r.code != 0 {
 			t.Fatalf("breaking the key set: %s", r.stderr)
 		}
-		poll(t, time.Minute, "waiting for the key set to be put right", func(context.Context) error {
+		poll(t, patience, "waiting for the key set to be put right", func(context.Context) error {
 			if got := s.published(t); got != want {
 				return errors.New(got)
 			}
@@ -250,11 +250,11 @@ func (s *issuerStory) publish(t *testing.T) {
 	start := time.Now()
 	second := leader()
 	t.Logf("%s is elected %.1fs after %s was killed", second.Name, time.Since(start).Seconds(), first.Name)
-	s.available(t, issuerNamespace, deploy.PublisherName, time.Minute)
+	s.available(t, issuerNamespace, deploy.PublisherName, patience)
 	repaired("after the leader was killed")
 	at := mark(t)
 	s.restart(t, deploy.PublisherName)
-	s.available(t, issuerNamespace, deploy.PublisherName, 2*time.Minute)
+	s.available(t, issuerNamespace, deploy.PublisherName, patience)
 	leader()
 	for _, e := range since(t, at) {
 		if strings.Contains(e.Caller, role) && (e.Decision == "deny" || e.Action == "s3:PutObject") {

@@ -57,6 +57,9 @@ func newKube(c *kindenv.Cluster, kubeconfig string) (*kube, error) {
 	return &kube{Cluster: c, config: config, client: client, kubeconfig: kubeconfig}, err
 }
 
+// patience is how long a test waits for what takes a quiet machine seconds.
+const patience = 3 * time.Minute
+
 // poll calls check twice a second until it returns nil, and fails t with its last error after the time.
 func poll(t testing.TB, within time.Duration, what string, check func(ctx context.Context) error) {
 	t.Helper()
@@ -87,7 +90,7 @@ const testLabel = "openirsa.dev/e2e"
 func (k *kube) steady(t testing.TB) {
 	t.Helper()
 	restart := time.Now().Add(15 * time.Second)
-	poll(t, 3*time.Minute, "waiting for the controllers of "+k.Name, func(ctx context.Context) error {
+	poll(t, patience, "waiting for the controllers of "+k.Name, func(ctx context.Context) error {
 		var err error
 		for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
 			lease, e := k.client.CoordinationV1().Leases(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
@@ -119,7 +122,7 @@ func (k *kube) namespace(t testing.TB, name string) {
 	if _, err := k.client.CoreV1().Namespaces().Create(suite, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatalf("making namespace %s: %v", name, err)
 	}
-	poll(t, time.Minute, "default service account of "+name, func(ctx context.Context) error {
+	poll(t, patience, "default service account of "+name, func(ctx context.Context) error {
 		_, err := k.client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
@@ -226,7 +229,7 @@ func (k *kube) pod(t testing.TB, s podSpec) pod {
 	}
 	maps.Copy(o.Labels, s.labels)
 	// The API server may be between two of its lives, and the webhook with it.
-	poll(t, 30*time.Second, "making pod "+p.String(), func(ctx context.Context) error {
+	poll(t, patience, "making pod "+p.String(), func(ctx context.Context) error {
 		_, err := k.client.CoreV1().Pods(s.namespace).Create(ctx, o, metav1.CreateOptions{})
 		return err
 	})
@@ -240,7 +243,7 @@ func (p pod) get(ctx context.Context) (*corev1.Pod, error) {
 func (p pod) remove(t testing.TB) {
 	t.Helper()
 	pods := p.k.client.CoreV1().Pods(p.namespace)
-	poll(t, time.Minute, "removing pod "+p.String(), func(ctx context.Context) error {
+	poll(t, patience, "removing pod "+p.String(), func(ctx context.Context) error {
 		err := pods.Delete(ctx, p.name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))})
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -255,7 +258,7 @@ func (p pod) remove(t testing.TB) {
 // running waits until the pod's container runs.
 func (p pod) running(t testing.TB) pod {
 	t.Helper()
-	poll(t, time.Minute, "waiting for pod "+p.String(), func(ctx context.Context) error {
+	poll(t, patience, "waiting for pod "+p.String(), func(ctx context.Context) error {
 		o, err := p.get(ctx)
 		if err != nil {
 			return err
@@ -293,7 +296,7 @@ func (p pod) finished(t testing.TB) result {
 	t.Helper()
 	var code int32
 	start := time.Now()
-	poll(t, 2*time.Minute, "waiting for the end of pod "+p.String(), func(ctx context.Context) error {
+	poll(t, patience, "waiting for the end of pod "+p.String(), func(ctx context.Context) error {
 		o, err := p.get(ctx)
 		if err != nil {
 			return err
@@ -391,7 +394,7 @@ func (k *kube) remove(t testing.TB, objects ...*unstructured.Unstructured) {
 		}
 	}
 	for _, o := range objects {
-		poll(t, 2*time.Minute, "waiting for the end of "+o.GetKind()+" "+o.GetName(), func(ctx context.Context) error {
+		poll(t, patience, "waiting for the end of "+o.GetKind()+" "+o.GetName(), func(ctx context.Context) error {
 			_, err := k.dynamic(t, o).Get(ctx, o.GetName(), metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				return nil

@@ -95,7 +95,7 @@ func newLoad(t testing.TB, k *kube, args ...string) *load {
 		args: append([]string{"/client", "load"}, args...),
 	}).running(t)
 	t.Cleanup(func() { l.pod.remove(t) })
-	poll(t, time.Minute, "waiting for the load", func(ctx context.Context) error {
+	poll(t, patience, "waiting for the load", func(ctx context.Context) error {
 		b, err := l.log(ctx)
 		if err == nil && !bytes.Contains(b, []byte(`"api/old"`)) {
 			err = fmt.Errorf("it says: %s", b)
@@ -149,7 +149,7 @@ func (l *load) log(ctx context.Context) ([]byte, error) {
 func (l *load) reports(t testing.TB) []loadReport {
 	t.Helper()
 	var list []loadReport
-	poll(t, 2*time.Minute, "reading the log of the load", func(ctx context.Context) error {
+	poll(t, patience, "reading the log of the load", func(ctx context.Context) error {
 		list = nil
 		b, err := l.log(ctx)
 		if err != nil {
@@ -267,7 +267,7 @@ func TestLoad(t *testing.T) {
 	if err := primary.killAPIServer(suite, ""); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, time.Minute, "waiting for the API server", func(ctx context.Context) error {
+	poll(t, patience, "waiting for the API server", func(ctx context.Context) error {
 		_, err := primary.client.RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 		return err
 	})
@@ -280,7 +280,7 @@ func TestLoad(t *testing.T) {
 	rootCLI(t, "iam", "remove-client-id-from-open-id-connect-provider", "--open-id-connect-provider-arn", arn, "--client-id", "sts.amazonaws.com")
 	time.Sleep(2 * time.Second)
 	rootCLI(t, "iam", "add-client-id-to-open-id-connect-provider", "--open-id-connect-provider-arn", arn, "--client-id", "sts.amazonaws.com")
-	poll(t, 30*time.Second, "waiting for the emulator's denials", func(context.Context) error {
+	poll(t, patience, "waiting for the emulator's denials", func(context.Context) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if len(l.denied) == 0 {

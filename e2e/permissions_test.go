@@ -148,7 +148,7 @@ func TestPermissions(t *testing.T) {
 	operator.setup(t, with("status")...).ok(t)
 	allow("doctor")
 	// Shortly after the API server's restart the webhook may not reach it yet.
-	poll(t, time.Minute, "waiting for a healthy chain", func(context.Context) error {
+	poll(t, patience, "waiting for a healthy chain", func(context.Context) error {
 		if r := operator.setup(t, with("doctor", "--service-account", ns+"/app")...); r.code != 0 {
 			return fmt.Errorf("exit %d: %s", r.code, r.stderr)
 		}
@@ -269,7 +269,7 @@ func TestPrivateBucket(t *testing.T) {
 func (k *kube) renewed(t testing.TB, iss string) {
 	t.Helper()
 	k.node(t, "systemctl restart kubelet")
-	poll(t, 2*time.Minute, "a token of "+iss+" for kube-proxy", func(ctx context.Context) error {
+	poll(t, patience, "a token of "+iss+" for kube-proxy", func(ctx context.Context) error {
 		claims, err := k.tryNode(ctx, `uid=$(kubectl --kubeconfig=/etc/kubernetes/admin.conf get pods --namespace kube-system -l k8s-app=kube-proxy -o jsonpath={.items[0].metadata.uid})
 cut -d. -f2 /var/lib/kubelet/pods/$uid/volumes/kubernetes.io~projected/*/token | tr _- /+ | { base64 -d 2>/dev/null || true; }`)
 		if err == nil && !strings.Contains(claims, `"iss":"`+iss+`"`) {

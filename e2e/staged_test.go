@@ -139,7 +139,7 @@ func (k *kube) killedIn(t *testing.T, stage string, within time.Duration, args [
 // ready waits until the API server is.
 func (k *kube) ready(t testing.TB) {
 	t.Helper()
-	poll(t, 2*time.Minute, "waiting for the API server", func(ctx context.Context) error {
+	poll(t, patience, "waiting for the API server", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		_, err := k.client.RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
@@ -151,7 +151,7 @@ func (k *kube) ready(t testing.TB) {
 func (k *kube) signs(t testing.TB) string {
 	t.Helper()
 	var raw string
-	poll(t, time.Minute, "requesting a token", func(ctx context.Context) error {
+	poll(t, patience, "requesting a token", func(ctx context.Context) error {
 		tr, err := k.client.CoreV1().ServiceAccounts(loadNamespace).CreateToken(ctx, loadAccount, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 		if err == nil {
 			raw = tr.Status.Token

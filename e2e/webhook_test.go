@@ -72,7 +72,7 @@ func TestWebhook(t *testing.T) {
 	}
 	w.clean(t)
 	var diff string
-	poll(t, time.Minute, "waiting for the cluster to be as before", func(context.Context) error {
+	poll(t, patience, "waiting for the cluster to be as before", func(context.Context) error {
 		if diff = gocmp.Diff(before, secondary.snapshot(t)); diff != "" {
 			return errors.New("it differs (-before +after):\n" + diff)
 		}
@@ -178,7 +178,7 @@ func (w *webhookStory) caBundle(ctx context.Context, in installation) ([]byte, e
 // trusted waits until the API server can verify a webhook.
 func (w *webhookStory) trusted(t testing.TB, in installation) {
 	t.Helper()
-	poll(t, 30*time.Second, "waiting for the caBundle of "+in.configuration, func(ctx context.Context) error {
+	poll(t, patience, "waiting for the caBundle of "+in.configuration, func(ctx context.Context) error {
 		b, err := w.caBundle(ctx, in)
 		if err == nil && len(b) == 0 {
 			err = errors.New("there is none")
@@ -340,12 +340,12 @@ func (tr *traffic) check(t testing.TB) {
 func (w *webhookStory) takesOver(t *testing.T) {
 	theirs := w.originalObjects(t)
 	w.apply(t, theirs...)
-	w.available(t, original.namespace, deploy.WebhookName, 2*time.Minute)
+	w.available(t, original.namespace, deploy.WebhookName, patience)
 	w.trusted(t, original)
 	w.namespace(t, webhookPods)
 	w.serviceAccount(t, webhookPods, "app", withRole(webhookRole))
 	// Its failure policy is Ignore, as long as it does not answer.
-	poll(t, 30*time.Second, "waiting for the first webhook", func(ctx context.Context) error {
+	poll(t, patience, "waiting for the first webhook", func(ctx context.Context) error {
 		p, err := dryRun(ctx, w.client, webhookPods, "app")
 		if err == nil && mutations(p) != mutatedOnce {
 			err = errors.New("a pod is not mutated")
@@ -357,7 +357,7 @@ func (w *webhookStory) takesOver(t *testing.T) {
 	objects := w.objects(t)
 	last := len(objects) - 1
 	w.apply(t, objects[:last]...)
-	w.available(t, w.ours.namespace, deploy.WebhookName, 2*time.Minute)
+	w.available(t, w.ours.namespace, deploy.WebhookName, patience)
 	registered := time.Now()
 	w.apply(t, objects[last])
 	w.trusted(t, w.ours)
@@ -366,7 +366,7 @@ func (w *webhookStory) takesOver(t *testing.T) {
 
 	both := func() (n [2]int) { return [2]int{w.granted(t, original), w.granted(t, w.ours)} }
 	was := both()
-	poll(t, 30*time.Second, "waiting for pods that both webhooks have seen", func(context.Context) error {
+	poll(t, patience, "waiting for pods that both webhooks have seen", func(context.Context) error {
 		if is := both(); is[0]-was[0] < 200 || is[1]-was[1] < 200 {
 			return fmt.Errorf("pods by the first and the second webhook: %v, before: %v", is, was)
 		}
@@ -376,7 +376,7 @@ func (w *webhookStory) takesOver(t *testing.T) {
 	w.remove(t, theirs[len(theirs)-1])
 	w.remove(t, theirs[:len(theirs)-1]...)
 	alone := w.granted(t, w.ours)
-	poll(t, 30*time.Second, "waiting for pods that ours alone has seen", func(context.Context) error {
+	poll(t, patience, "waiting for pods that ours alone has seen", func(context.Context) error {
 		if is := w.granted(t, w.ours); is-alone < 100 {
 			return fmt.Errorf("%d pods", is-alone)
 		}
@@ -505,7 +505,7 @@ func (w *webhookStory) mistakes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := malformed[name]
 			w.serviceAccount(t, webhookPods, name, m.annotations)
-			poll(t, 20*time.Second, "waiting for an Event", func(ctx context.Context) error {
+			poll(t, patience, "waiting for an Event", func(ctx context.Context) error {
 				list, err := w.client.CoreV1().Events(webhookPods).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=ServiceAccount,involvedObject.name=" + name})
 				if err != nil {
 					return err
@@ -542,7 +542,7 @@ func (w *webhookStory) mistakes(t *testing.T) {
 func (w *webhookStory) refuses(t *testing.T) {
 	w.namespace(t, webhookPods)
 	w.apply(t, w.objects(t, "--on-malformed=refuse")...)
-	w.available(t, w.ours.namespace, deploy.WebhookName, 2*time.Minute)
+	w.available(t, w.ours.namespace, deploy.WebhookName, patience)
 	for _, name := range slices.Sorted(maps.Keys(malformed)) {
 		m := malformed[name]
 		w.serviceAccount(t, webhookPods, name, m.annotations)
@@ -592,7 +592,7 @@ func (w *webhookStory) healsByItself(t *testing.T) {
 	if err != nil {
 		t.Fatalf("making an application: %v", err)
 	}
-	w.available(t, webhookPods, "app", time.Minute)
+	w.available(t, webhookPods, "app", patience)
 
 	// Nobody is left who could bring a pod back before the node is down.
 	w.node(t, `systemctl stop kubelet; crictl ps -q --name 'kube-controller-manager|kube-scheduler' | xargs crictl stop --timeout 1`)
@@ -714,7 +714,7 @@ func (w *webhookStory) rotation(t *testing.T) {
 	w.namespace(t, webhookPods)
 	w.serviceAccount(t, webhookPods, "app", withRole(webhookRole))
 	w.apply(t, w.objects(t, "--ca-life=30s", "--cert-life=6s", "--ca-settle=3s")...)
-	w.available(t, w.ours.namespace, deploy.WebhookName, 2*time.Minute)
+	w.available(t, w.ours.namespace, deploy.WebhookName, patience)
 	// The CA that is there lives for a year. Without its Secret the replicas make another.
 	secrets := w.client.CoreV1().Secrets(w.ours.namespace)
 	long, err := secrets.Get(suite, "webhook-tls", metav1.GetOptions{})
@@ -724,7 +724,7 @@ func (w *webhookStory) rotation(t *testing.T) {
 	if err := secrets.Delete(suite, long.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatalf("deleting the webhook's Secret: %v", err)
 	}
-	poll(t, 30*time.Second, "waiting for a new CA", func(ctx context.Context) error {
+	poll(t, patience, "waiting for a new CA", func(ctx context.Context) error {
 		s, err := secrets.Get(ctx, long.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -739,7 +739,7 @@ func (w *webhookStory) rotation(t *testing.T) {
 		return err
 	})
 	// The API server, and the replica that did not make it, hear of it.
-	poll(t, 30*time.Second, "waiting for the new CA to be in use", func(ctx context.Context) error {
+	poll(t, patience, "waiting for the new CA to be in use", func(ctx context.Context) error {
 		for range 20 {
 			if _, err := dryRun(ctx, w.client, webhookPods, "app"); err != nil {
 				return err
