@@ -208,6 +208,53 @@ func TestDoctorAWS(t *testing.T) {
 	}
 }
 
+// The command that mends a trust policy does so, and keeps whom the role trusted.
+func TestDoctorMendsTrust(t *testing.T) {
+	const ec2 = `{"Sid":"EC2","Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}`
+	p := newPatient(t)
+	web := p.iss.Trust("default", "web")
+	p.trust(strings.Replace(web, `"Statement":[`, `"Statement":[`+ec2+`,`, 1))
+	broken, ok := doctor.First(p.diagnose())
+	_, rest, written := strings.Cut(broken.Next, "aws iam update-assume-role-policy --role-name app --policy-document '")
+	if !ok || !written {
+		t.Fatalf("broken: %+v", broken)
+	}
+	document := strings.TrimSuffix(rest, "'")
+	if !strings.Contains(document, ec2) {
+		t.Errorf("EC2 is lost: %s", document)
+	}
+	p.trust(document)
+	for _, f := range p.diagnose() {
+		if f.Result != doctor.OK {
+			t.Errorf("%+v", f)
+		}
+	}
+	if _, err := p.Assume(p.roleARN, p.iss.Token("default", "web")); err != nil {
+		t.Errorf("another service account: %v", err)
+	}
+	if _, err := p.Assume(p.roleARN, p.iss.Token("default", "worker")); err == nil {
+		t.Error("a third service account is let in")
+	}
+}
+
+// A condition that the real call meets is no fault, whatever it is on.
+func TestDoctorConditionsOfTheCall(t *testing.T) {
+	p := newPatient(t)
+	with := func(condition string) {
+		p.trust(strings.Replace(p.iss.Trust("default", "app"), `"Condition":{`, `"Condition":{`+condition+`,`, 1))
+	}
+	with(`"IpAddress":{"aws:SourceIp":"127.0.0.0/8"},"StringLike":{"sts:RoleSessionName":"openirsa-*"}`)
+	for _, f := range p.diagnose() {
+		if f.Result != doctor.OK {
+			t.Errorf("%+v", f)
+		}
+	}
+	with(`"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}`)
+	if f, ok := doctor.First(p.diagnose()); !ok || f.Link != doctor.STS || !strings.Contains(f.Summary, "aws:SourceIp") || !strings.Contains(f.Reason, "aws:SourceIp") {
+		t.Errorf("broken: %+v", f)
+	}
+}
+
 // p0 is the beginning of the ARN of the patients' provider.
 const p0 = "arn:aws:iam::123456789012:oidc-provider/issuer-dev"
 

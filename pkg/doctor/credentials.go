@@ -27,12 +27,20 @@ func (d *diagnosis) credentials() {
 		return
 	}
 	d.ok(STS, check, "STS takes the token")
-	want := sessionOf(d.roleARN())
-	if session, _, _ := cutLast(call.Identity, "/"); session != want {
-		d.broken(STS, "GetCallerIdentity", "the credentials are somebody else's, such as the node's", want+"/...", call.Identity, "SETUP doctor --service-account "+d.account())
+	if !d.assumed() {
+		d.broken(STS, "GetCallerIdentity", "the credentials that STS gave are not the role's", sessionOf(d.roleARN())+"/...", call.Identity, "SETUP doctor --service-account "+d.account())
 		return
 	}
 	d.ok(STS, "GetCallerIdentity", "%s", call.Identity)
+}
+
+// assumed reports whether STS gave credentials of the role.
+func (d *diagnosis) assumed() bool {
+	if d.Call == nil || d.Call.Identity == "" {
+		return false
+	}
+	session, _, _ := cutLast(d.Call.Identity, "/")
+	return session == sessionOf(d.roleARN())
 }
 
 // refused tells what is left when STS refuses a token that seems right: what
@@ -60,6 +68,9 @@ func (d *diagnosis) refused() {
 		f.Summary = "the provider's thumbprint is not that of the issuer's CA"
 		f.Expected = "the thumbprint of the top certificate of " + d.hostPort()
 		f.Next = "openssl s_client -showcerts -connect " + d.hostPort() + " </dev/null   # then aws iam update-open-id-connect-provider-thumbprint"
+	case call.Code == "AccessDenied" && len(d.undecided) > 0:
+		f.Summary = "STS refuses the token: the trust policy has conditions on " + join(d.undecided) + ", which a pod's call may meet and that of this machine does not"
+		f.Next = "SETUP doctor --service-account " + d.account() + "   # where calls meet them, such as on a node"
 	case call.Code == "AccessDenied":
 		f.Summary = "STS refuses the role although its trust policy lets the token in: a change in IAM takes some seconds, and a service control policy of the organization may deny it"
 	}

@@ -105,6 +105,9 @@ type diagnosis struct {
 	claims  token.Claims
 	decoded bool
 	iss     issuer.URL // that the chain is about; zero if no usable one is known
+	// undecided are the condition keys on which the trust policy depends and
+	// that only AWS knows.
+	undecided []string
 }
 
 func (d *diagnosis) add(f Finding) { d.findings = append(d.findings, f) }

@@ -7,13 +7,8 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/irsa"
-	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
-	"github.com/openirsa/openirsa/pkg/policy"
-	"github.com/openirsa/openirsa/pkg/trust"
 )
-
-const assumeAction = "sts:AssumeRoleWithWebIdentity"
 
 // accountOf is the account in an ARN.
 func accountOf(arn string) string {
@@ -92,107 +87,6 @@ func (d *diagnosis) createRole(name string, policyARNs []string) string {
 func pathOf(arn string) string {
 	_, rest, _ := strings.Cut(arn, ":role")
 	return rest[:strings.LastIndexByte(rest, '/')+1]
-}
-
-// mendTrust is the command that makes the role trust the service account. A
-// role that was made for it is made again as it was; of any other one only the
-// trust policy is written.
-func (d *diagnosis) mendTrust() string {
-	r := d.Role
-	made := r.Tags[owner.ServiceAccountTag] == d.account()
-	if made && r.Inline == 0 && len(r.PolicyARNs) > 0 && r.Boundary == "" && d.audience() == irsa.Audience {
-		return d.createRole(r.Name, r.PolicyARNs)
-	}
-	document, err := trust.Policy{Providers: []trust.Provider{{
-		ARN: d.iss.ProviderARN(d.Partition, d.Account), Issuer: d.iss, Audience: d.audience(), Subjects: []string{d.subject()},
-	}}}.Document()
-	if err == nil && owner.Shared(r.Tags) {
-		document, err = trust.With(r.Trust, document) // the other clusters stay
-	}
-	if err != nil {
-		return "aws iam get-role --role-name " + quote(r.Name)
-	}
-	return "aws iam update-assume-role-policy --role-name " + quote(r.Name) + " --policy-document " + quote(string(document))
-}
-
-// trustPolicy evaluates the role's trust policy as STS does, on what the token
-// says.
-func (d *diagnosis) trustPolicy() {
-	const check = "trust policy"
-	if d.iss.IsZero() {
-		d.unknown(plan.Role, check, "there is no issuer whose tokens it could trust")
-		return
-	}
-	p, err := policy.Parse(policy.Trust, d.Role.Trust)
-	if err != nil {
-		d.broken(plan.Role, check, "the trust policy cannot be read", "a trust policy", err.Error(), d.mendTrust())
-		return
-	}
-	provider := d.iss.ProviderARN(d.Partition, d.Account)
-	var keys policy.Context
-	keys.Set(d.iss.ConditionKey("sub"), d.subject())
-	keys.Set(d.iss.ConditionKey("aud"), d.audience())
-	keys.Set("aws:FederatedProvider", provider)
-	keys.Set("aws:PrincipalAccount", d.Account)
-	decision := policy.Evaluate(&policy.Request{
-		Principal: policy.Principal{Kind: policy.WebIdentity, Account: d.Account, ARN: provider},
-		Action:    assumeAction, Resource: d.Role.ARN, ResourceAccount: d.Account, Context: &keys,
-	}, &policy.Policies{Resource: &policy.Named{Name: d.Role.Name, Policy: p}})
-	switch {
-	case decision.Allowed:
-		d.ok(plan.Role, check, "%s lets %s in", decision.Statement, d.subject())
-		for _, w := range p.Warnings() {
-			d.warn(plan.Role, check, w, "conditions on "+d.iss.ConditionKey("sub")+" and "+d.iss.ConditionKey("aud"), "see the summary", d.mendTrust())
-		}
-	case decision.Explicit:
-		found := decision.Statement.String()
-		if len(decision.Matched) > 0 {
-			found += ": " + condition(decision.Matched[0])
-		}
-		d.broken(plan.Role, check, "a statement of the trust policy denies it", "no Deny that "+d.subject()+" meets", found, d.mendTrust())
-	case len(decision.Misses) == 0:
-		d.broken(plan.Role, check, "no statement of the trust policy speaks of "+d.iss.HostPath(), "Federated "+provider+", Action "+assumeAction, fmt.Sprintf("%d statements about others", decision.Statements), d.mendTrust())
-	default:
-		d.miss(decision.Misses[0])
-	}
-}
-
-// miss tells of the statement that came nearest.
-func (d *diagnosis) miss(m policy.Miss) {
-	summary := fmt.Sprintf("the trust policy does not let the service account in: its statement %d does not match", m.Index)
-	if m.Sid != "" {
-		summary = fmt.Sprintf("the trust policy does not let the service account in: its statement %q does not match", m.Sid)
-	}
-	if m.Hint != "" {
-		summary += ". " + strings.TrimSuffix(m.Hint, ".")
-	}
-	expected, found := join(m.Actual), join(m.Expected)
-	switch {
-	case m.Element != "Condition":
-		expected, found = m.Element+" "+expected, m.Element+" "+found
-	case m.Actual == nil:
-		// The policy looks at a claim that the token does not have: mostly the
-		// issuer is misspelt in the name of the key.
-		expected, found = "a condition on "+d.likeKey(m.Key), "a condition on "+m.Key
-	case strings.Contains(m.Hint, "StringLike"):
-		expected, found = "StringLike "+m.Key+" "+found, m.Operator+" "+m.Key+" "+found
-	default:
-		expected, found = m.Key+" "+expected, m.Key+" "+found
-	}
-	d.broken(plan.Role, "trust policy", summary, expected, found, d.mendTrust())
-}
-
-// likeKey is the key that was probably meant.
-func (d *diagnosis) likeKey(key string) string {
-	claim := strings.ToLower(key[strings.LastIndexByte(key, ':')+1:])
-	if claim != "aud" {
-		claim = "sub"
-	}
-	return d.iss.ConditionKey(claim)
-}
-
-func condition(c policy.Check) string {
-	return fmt.Sprintf("%s %s %s", c.Operator, c.Key, join(c.Expected))
 }
 
 // serviceAccount is link 6.
