@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -86,6 +87,9 @@ type doctorReport struct {
 	Accounts []examinedReport `json:"serviceAccounts"`
 }
 
+// examinedAtOnce bounds how many service accounts are asked about at a time.
+const examinedAtOnce = 8
+
 type examinedReport struct {
 	ServiceAccount string           `json:"serviceAccount,omitempty"`
 	Findings       []doctor.Finding `json:"findings"`
@@ -109,39 +113,32 @@ func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 	if err != nil {
 		return err
 	}
-	report := doctorReport{Cluster: ch.c.Name, Healthy: true}
+	report := doctorReport{Cluster: orDefault(ch.state.Cluster, ch.c.Name), Healthy: true, Accounts: make([]examinedReport, len(targets))}
 	if report.Change, err = ch.change(); err != nil {
 		return err
 	}
-	seen := map[doctor.Finding]bool{}
-	for _, target := range targets {
-		facts := e.facts
-		facts.Namespace, facts.Name, _ = strings.Cut(target, "/")
-		if target != "" {
-			e.examine(ctx, &facts)
-		} else {
-			e.documents(ctx, &facts)
-			e.provider(ctx, &facts)
-		}
+	all := make([]doctor.Facts, len(targets))
+	var g errgroup.Group
+	g.SetLimit(examinedAtOnce)
+	for i, target := range targets {
+		g.Go(func() error {
+			all[i] = e.examine(ctx, target)
+			return nil
+		})
+	}
+	g.Wait()
+	for i, facts := range all {
 		if report.Issuer == "" {
 			report.Issuer = facts.ChainIssuer().String()
 		}
-		examined := examinedReport{ServiceAccount: target, Findings: []doctor.Finding{}}
 		findings := doctor.Diagnose(facts)
-		for i := range findings {
-			findings[i].Next = strings.ReplaceAll(findings[i].Next, "SETUP", a.name)
+		for j := range findings {
+			findings[j].Next = strings.ReplaceAll(findings[j].Next, "SETUP", a.name)
 		}
 		if broken, ok := doctor.First(findings); ok && report.Broken == nil {
 			report.Broken, report.Healthy = &broken, false
 		}
-		for _, f := range findings {
-			// What service accounts share is said once.
-			if !seen[f] {
-				seen[f] = true
-				examined.Findings = append(examined.Findings, f)
-			}
-		}
-		report.Accounts = append(report.Accounts, examined)
+		report.Accounts[i] = examinedReport{ServiceAccount: targets[i], Findings: findings}
 	}
 	if err := a.printDoctor(report); err != nil {
 		return err
@@ -156,6 +153,7 @@ func (a *app) printDoctor(r doctorReport) error {
 	if a.output == "json" {
 		return printJSON(a.out, r)
 	}
+	said := map[doctor.Finding]bool{} // what service accounts share is said once
 	fmt.Fprintf(a.out, "cluster %s, issuer %s\n", r.Cluster, orDefault(r.Issuer, "none"))
 	if r.Change != nil {
 		fmt.Fprintln(a.out, r.Change)
@@ -165,6 +163,10 @@ func (a *app) printDoctor(r doctorReport) error {
 			fmt.Fprintf(a.out, "\nservice account %s\n", examined.ServiceAccount)
 		}
 		for _, f := range examined.Findings {
+			if said[f] {
+				continue
+			}
+			said[f] = true
 			word := f.Result
 			if word == doctor.Broken {
 				word = "BROKEN"
@@ -221,12 +223,19 @@ func (e *examination) shared(ctx context.Context) error {
 	} else {
 		f.AWSErr = e.useAWS(ctx, "", nil)
 	}
-	if f.AWSErr != nil {
-		return nil
+	if f.AWSErr == nil {
+		f.Account, f.Partition = e.acct.ID, e.acct.Partition
+		e.clock(ctx, f)
 	}
-	f.Account, f.Partition = e.acct.ID, e.acct.Partition
-	e.clock(ctx, f)
+	e.issued(ctx, f)
 	return nil
+}
+
+// issued reads what is known of an issuer outside of the cluster.
+func (e *examination) issued(ctx context.Context, f *doctor.Facts) {
+	f.Discovery, f.JWKS, f.Provider, f.ProviderErr, f.Providers = nil, nil, nil, nil, nil
+	e.documents(ctx, f)
+	e.provider(ctx, f)
 }
 
 // clock reads the time of AWS, and of this machine at the same moment.
@@ -236,7 +245,7 @@ func (e *examination) clock(ctx context.Context, f *doctor.Facts) {
 		return
 	}
 	if at, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok {
-		f.AWSTime = at
+		f.Now, f.AWSTime = time.Now(), at
 	}
 }
 
@@ -268,8 +277,15 @@ func (e *examination) targets(ctx context.Context, o doctorOptions) ([]string, e
 	return all, nil
 }
 
-// examine gathers what is about one service account.
-func (e *examination) examine(ctx context.Context, f *doctor.Facts) {
+// examine gathers what is about one service account, NAMESPACE/NAME; what all
+// share for an empty name.
+func (e *examination) examine(ctx context.Context, target string) doctor.Facts {
+	facts := e.facts
+	f := &facts
+	f.Namespace, f.Name, _ = strings.Cut(target, "/")
+	if target == "" {
+		return facts
+	}
 	for i, sa := range e.accounts {
 		switch {
 		case sa.Namespace == f.Namespace && sa.Name == f.Name:
@@ -291,15 +307,23 @@ func (e *examination) examine(ctx context.Context, f *doctor.Facts) {
 			f.Raw = doctor.Secret(got.Status.Token)
 		}
 	}
+	// The token is as old as this moment, not as what is shared.
+	now := time.Now()
+	if !f.AWSTime.IsZero() {
+		f.AWSTime = f.AWSTime.Add(now.Sub(f.Now))
+	}
+	f.Now = now
 	if ns, err := client.Namespaces().Get(ctx, f.Namespace, metav1.GetOptions{}); err == nil {
 		f.Webhook.NamespaceLabels = ns.Labels
 	}
 	f.Webhook.Trial = e.trial(ctx, f)
 	e.pods(ctx, f)
-	e.documents(ctx, f)
-	e.provider(ctx, f)
+	if f.ChainIssuer() != e.facts.ChainIssuer() { // that of the token, without a record
+		e.issued(ctx, f)
+	}
 	e.role(ctx, f)
 	e.call(ctx, f)
+	return facts
 }
 
 // webhook reads what asks for pods, and the certificate of what answers.

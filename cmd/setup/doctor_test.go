@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -263,6 +265,79 @@ func put(p *patient, key string, body []byte) {
 	p.t.Helper()
 	_, err := p.S3(p.Config()).PutObject(p.t.Context(), &s3.PutObjectInput{Bucket: &p.iss.Bucket, Key: &key, Body: bytes.NewReader(body)})
 	p.check(err)
+}
+
+// Of several service accounts each has all its findings for programs, and what
+// they share is read, and said to people, once.
+func TestAPIServerDoctor(t *testing.T) {
+	aws := emulatortest.Start(t)
+	useEmulator(t, aws)
+	east := newMember(t, aws, "east")
+	names := []string{"app", "web", "worker"}
+	for _, name := range names {
+		arn := aws.Role(name, east.iss.Trust("default", name), readOnly)
+		sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{irsa.DefaultPrefix.RoleARN(): arn}}}
+		if _, err := east.server.Client.CoreV1().ServiceAccounts("default").Create(t.Context(), sa, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const noWebhook = "no webhook gives pods their role"
+
+	status, out, errs := east.setup("doctor", "-o", "json")
+	var got doctorReport
+	if err := json.Unmarshal([]byte(out), &got); err != nil || status != 1 {
+		t.Fatalf("status %d, %v\n%s%s", status, err, out, errs)
+	}
+	if got.Cluster != "east" || got.Broken == nil || len(got.Accounts) != len(names) {
+		t.Errorf("%+v", got)
+	}
+	for i, examined := range got.Accounts {
+		if examined.ServiceAccount != "default/"+names[i] {
+			t.Errorf("%d: %s", i, examined.ServiceAccount)
+		}
+		if len(examined.Findings) != len(got.Accounts[0].Findings) || !slices.Contains(examined.Findings, *got.Broken) ||
+			!slices.ContainsFunc(examined.Findings, func(f doctor.Finding) bool { return f.Summary == noWebhook }) {
+			t.Errorf("%s: %+v", examined.ServiceAccount, examined.Findings)
+		}
+	}
+	if n := len(aws.Events(emulator.EventFilter{Action: "iam:GetOpenIDConnectProvider"})); n != 1 {
+		t.Errorf("the provider was read %d times", n)
+	}
+
+	_, out, _ = east.setup("doctor")
+	if !strings.HasPrefix(out, "cluster east, ") || strings.Count(out, noWebhook) != 1 {
+		t.Errorf("%s", out)
+	}
+}
+
+// A token is held against the time at which it was taken, however long the
+// service accounts before it took.
+func TestAPIServerDoctorClock(t *testing.T) {
+	aws := emulatortest.Start(t)
+	useEmulator(t, aws)
+	east := newMember(t, aws, "east")
+	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "app"}}
+	if _, err := east.server.Client.CoreV1().ServiceAccounts("default").Create(t.Context(), sa, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	ch, err := (&app{getenv: os.Getenv, kubeconfig: east.kubeconfig}).connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &examination{chain: ch}
+	if err := e.shared(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const ahead, ago = -20 * time.Minute, -10 * time.Minute
+	e.facts.Now = e.facts.Now.Add(ago)
+	e.facts.AWSTime = e.facts.AWSTime.Add(ago + ahead)
+	f := e.examine(t.Context(), "default/app")
+	if f.TokenErr != nil {
+		t.Fatal(f.TokenErr)
+	}
+	if d := f.AWSTime.Sub(time.Now().Add(ahead)); d < -time.Minute || d > time.Minute {
+		t.Errorf("AWS's time is %s from what it is", d)
+	}
 }
 
 // TestReadURL: what a stranger meets at a server.
