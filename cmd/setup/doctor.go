@@ -436,7 +436,7 @@ func (e *examination) pods(ctx context.Context, f *doctor.Facts) {
 			continue
 		}
 		f.Pods = append(f.Pods, p)
-		for _, c := range p.Spec.Containers {
+		for _, c := range slices.Concat(p.Spec.Containers, p.Spec.InitContainers) {
 			for _, from := range c.EnvFrom {
 				// Names only: values have no business here. Who may not read
 				// them learns less.

@@ -308,6 +308,30 @@ func TestAPIServerDoctor(t *testing.T) {
 	if !strings.HasPrefix(out, "cluster east, ") || strings.Count(out, noWebhook) != 1 {
 		t.Errorf("%s", out)
 	}
+
+	// What an init container gets by envFrom is looked at too.
+	core := east.server.Client.CoreV1()
+	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "old"}, Data: map[string]string{"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE"}}
+	if _, err := core.ConfigMaps("default").Create(t.Context(), configMap, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "app", Annotations: map[string]string{irsa.DefaultPrefix.SkipContainers(): "main"}},
+		Spec: corev1.PodSpec{
+			ServiceAccountName: "app",
+			Containers:         []corev1.Container{{Name: "main", Image: "example.com/app"}},
+			InitContainers: []corev1.Container{{
+				Name: "migrate", Image: "example.com/app", Env: []corev1.EnvVar{{Name: irsa.EnvRoleARN, Value: east.roleOf("app")}},
+				EnvFrom: []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "old"}}}},
+			}},
+		},
+	}
+	if _, err := core.Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, out, _ = east.setup("doctor", "--pod", "default/app"); !strings.Contains(out, "container migrate of pod default/app has static keys") || !strings.Contains(out, "ConfigMap/old") {
+		t.Errorf("%s", out)
+	}
 }
 
 // A token is held against the time at which it was taken, however long the

@@ -207,7 +207,17 @@ func (c *chain) publish(set keys.Set) {
 func (c *chain) hook() *admissionv1.MutatingWebhook { return &c.f.Webhook.Configuration.Webhooks[0] }
 func (c *chain) pod() *corev1.Pod                   { return &c.f.Pods[0] }
 func (c *chain) container() *corev1.Container       { return &c.f.Pods[0].Spec.Containers[0] }
-func (c *chain) trust(document string)              { c.f.Role.Trust = []byte(document) }
+
+// initContainer gives the pod one like its container.
+func (c *chain) initContainer() *corev1.Container {
+	if c.pod().Spec.InitContainers == nil {
+		c.pod().Spec.InitContainers = []corev1.Container{*c.container().DeepCopy()}
+		c.pod().Spec.InitContainers[0].Name = "init"
+	}
+	return &c.pod().Spec.InitContainers[0]
+}
+
+func (c *chain) trust(document string) { c.f.Role.Trust = []byte(document) }
 func (c *chain) annotations(kv ...string) {
 	c.f.ServiceAccount.Annotations = map[string]string{}
 	for i := 0; i < len(kv); i += 2 {
@@ -433,6 +443,9 @@ func TestBroken(t *testing.T) {
 		{"API server cannot reach the webhook", func(c *chain) {
 			c.f.Webhook.Trial = &doctor.Trial{Err: errors.New(`Internal error occurred: failed calling webhook "pod-identity.openirsa.dev": context deadline exceeded`)}
 		}, "webhook", "trial", "an answer of webhook", "deadline exceeded", "SETUP up"},
+		{"API server cannot reach another webhook", func(c *chain) {
+			c.f.Webhook.Trial = &doctor.Trial{Err: errors.New(`Internal error occurred: failed calling webhook "validate.kyverno.svc-fail": failed to call webhook: Post "https://kyverno-svc.kyverno.svc:443/validate/fail?timeout=10s": no endpoints available for service "kyverno-svc"`)}
+		}, "webhook", "trial", `an answer of webhook "validate.kyverno.svc-fail"`, "no endpoints available", "kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations"},
 		{"webhook gives another role", func(c *chain) { c.f.Webhook.Trial.RoleARN = "" }, "webhook", "trial", irsa.EnvRoleARN + "=" + roleARN, irsa.EnvRoleARN + "=", "SETUP up"},
 
 		// pods
@@ -453,6 +466,13 @@ func TestBroken(t *testing.T) {
 			c.container().EnvFrom = []corev1.EnvFromSource{{Prefix: "AWS_", SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "old"}}}}
 			c.f.Bulk = map[string][]string{"Secret/old": {"ACCESS_KEY_ID"}}
 		}, "pod", "static keys", "no AWS_ACCESS_KEY_ID", "Secret/old", "rollout restart"},
+		{"static keys of an init container", func(c *chain) {
+			c.initContainer().Env = append(c.initContainer().Env, corev1.EnvVar{Name: "AWS_ACCESS_KEY_ID", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{Key: "id"}}})
+		}, "pod", "static keys", "no AWS_ACCESS_KEY_ID", "in env", "rollout restart"},
+		{"former role in a native sidecar", func(c *chain) {
+			c.initContainer().RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
+			c.initContainer().Env[0].Value = roleARN + "-old"
+		}, "pod", "role of pod", irsa.EnvRoleARN + "=" + roleARN, roleARN + "-old", "rollout restart"},
 		{"mount replaced", func(c *chain) { c.container().VolumeMounts[0].MountPath = "/var/secrets" }, "pod", "token file", "a mount at " + irsa.MountPath, "/var/secrets", "rollout restart"},
 		{"former audience in the pod", func(c *chain) {
 			c.pod().Spec.Volumes[0].Projected.Sources[0].ServiceAccountToken.Audience = "vault"
@@ -473,7 +493,7 @@ func TestBroken(t *testing.T) {
 		{"only AWS cannot read the issuer", func(c *chain) { c.invalid() }, "credentials", "AssumeRoleWithWebIdentity", "to any host on the internet", "retrieve verification key", "curl --verbose https://" + host},
 		{"service control policy", func(c *chain) { c.deny() }, "credentials", "AssumeRoleWithWebIdentity", roleARN, "AccessDenied", "SETUP status"},
 		{"STS switched off in the region", func(c *chain) { c.f.Call = &doctor.Call{Code: "RegionDisabledException", Message: "not activated"} }, "credentials", "AssumeRoleWithWebIdentity", roleARN, "RegionDisabledException", "SETUP status"},
-		{"node's credentials", func(c *chain) {
+		{"credentials of another role", func(c *chain) {
 			c.f.Call.Identity = "arn:aws:sts::" + account + ":assumed-role/node/i-0123456789abcdef0"
 		}, "credentials", "GetCallerIdentity", "assumed-role/app/", "assumed-role/node/", "SETUP doctor"},
 	} {
@@ -548,6 +568,26 @@ func TestAllowed(t *testing.T) {
 			c.pod().Annotations = map[string]string{irsa.DefaultPrefix.SkipContainers(): "proxy"}
 			c.pod().Spec.Containers = append(c.pod().Spec.Containers, corev1.Container{Name: "proxy"})
 		}, ""},
+		{"skipped init container", func(c *chain) {
+			c.pod().Annotations = map[string]string{irsa.DefaultPrefix.SkipContainers(): "init"}
+			c.initContainer().Env = nil
+		}, ""},
+		{"container that another webhook added later", func(c *chain) { c.initContainer().Env = nil }, "missed"},
+		{"no static keys, in so many words", func(c *chain) {
+			c.container().Env = append(c.container().Env, corev1.EnvVar{Name: "AWS_ACCESS_KEY_ID"})
+			c.container().EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "old"}}}}
+			c.f.Bulk = map[string][]string{"Secret/old": {"AWS_ACCESS_KEY_ID"}}
+		}, ""},
+		{"container credentials, which come after the role", func(c *chain) {
+			c.container().Env = append(c.container().Env, corev1.EnvVar{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: "http://169.254.170.23/v1/credentials"}, corev1.EnvVar{Name: "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", Value: "/v2"})
+		}, ""},
+		{"profile, which some SDKs prefer", func(c *chain) {
+			c.container().Env = append(c.container().Env, corev1.EnvVar{Name: "AWS_PROFILE", Value: "prod"})
+		}, "profile"},
+		{"credentials file by envFrom", func(c *chain) {
+			c.initContainer().EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "aws"}}}}
+			c.f.Bulk = map[string][]string{"ConfigMap/aws": {"AWS_SHARED_CREDENTIALS_FILE"}}
+		}, "profile"},
 		{"one user for all containers, before 1.19 with fsGroup", func(c *chain) {
 			c.f.Minor = 18
 			c.pod().Spec.SecurityContext = &corev1.PodSecurityContext{RunAsUser: new(int64(1000)), FSGroup: new(int64(2000))}

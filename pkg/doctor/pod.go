@@ -60,8 +60,13 @@ func (d *diagnosis) trial(hook *admissionv1.MutatingWebhook) bool {
 	switch {
 	case t == nil || irsa.CheckRoleARN(d.roleARN()) != nil:
 		return true
-	case t.Err != nil && strings.Contains(t.Err.Error(), "failed calling webhook"):
+	case t.Err != nil && failedWebhook(t.Err) == hook.Name:
 		d.broken(plan.Webhook, "trial", "the API server cannot call the webhook: "+whenDown(hook), "an answer of webhook "+hook.Name, t.Err.Error(), "SETUP up")
+		return false
+	case t.Err != nil && failedWebhook(t.Err) != "":
+		name := fmt.Sprintf("%q", failedWebhook(t.Err))
+		d.broken(plan.Webhook, "trial", "the API server cannot call webhook "+name+", which has no part in this chain: no pod can be made until it answers", "an answer of webhook "+name, t.Err.Error(),
+			"kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations --output 'custom-columns=CONFIGURATION:.metadata.name,WEBHOOKS:.webhooks[*].name,SERVICES:.webhooks[*].clientConfig.service.name'   # and see why the service of "+name+" does not answer")
 		return false
 	case t.Err != nil:
 		d.unknown(plan.Webhook, "trial", "the API server would not make a pod to try it with: %v", t.Err)
@@ -71,6 +76,14 @@ func (d *diagnosis) trial(hook *admissionv1.MutatingWebhook) bool {
 		return false
 	}
 	return true
+}
+
+// failedWebhook is the name of the webhook that the API server could not call;
+// "" if that is not why it refuses.
+func failedWebhook(err error) string {
+	_, rest, _ := strings.Cut(err.Error(), `failed calling webhook "`)
+	name, _, _ := strings.Cut(rest, `"`)
+	return name
 }
 
 // podHook is the webhook of a configuration that is asked about new pods; nil
@@ -218,20 +231,25 @@ func (d *diagnosis) pod(p *corev1.Pod) bool {
 	if err != nil {
 		skip = nil // as the webhook does
 	}
-	for i := range p.Spec.Containers {
-		c := &p.Spec.Containers[i]
+	for _, c := range slices.Concat(p.Spec.Containers, p.Spec.InitContainers) {
 		if slices.Contains(skip, c.Name) {
 			continue
 		}
-		if !d.container(p, c) {
+		if !d.container(p, &c) {
 			return false
 		}
 	}
 	return true
 }
 
-// staticKey is the variable whose presence makes every SDK ignore the role.
+// staticKey is the variable that SDKs prefer to the role. Container credentials,
+// AWS_CONTAINER_CREDENTIALS_FULL_URI and its like, come after it in all of them.
 const staticKey = "AWS_ACCESS_KEY_ID"
+
+// profileVariables lead to profiles. Some SDKs, such as those for C++, JavaScript
+// and Rust, look at these before the role, that for Python does at one which
+// assumes a role itself, and those for Go and Java look after it.
+var profileVariables = []string{"AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"}
 
 func (d *diagnosis) container(p *corev1.Pod, c *corev1.Container) bool {
 	what := fmt.Sprintf("container %s of pod %s/%s", c.Name, p.Namespace, p.Name)
@@ -241,14 +259,26 @@ func (d *diagnosis) container(p *corev1.Pod, c *corev1.Container) bool {
 	}
 	arn, hasRole := env(c, irsa.EnvRoleARN)
 	file, hasFile := env(c, irsa.EnvTokenFile)
+	if !hasRole && !hasFile && reached(p) {
+		d.warn(Pod, "missed", what+" has no role, and others in the pod have: it was added after the webhook was asked", irsa.EnvRoleARN+"="+d.roleARN(), "none",
+			fmt.Sprintf("kubectl --namespace %s logs %s --container %s   # nothing is wrong if it does not call AWS", p.Namespace, p.Name, c.Name))
+		return true
+	}
 	if !hasRole && !hasFile {
 		return d.missed(p, what)
 	}
 	if arn != d.roleARN() {
 		return fail("role of pod", what+" has another role than its service account: it is older than the annotation, or sets the variable itself", irsa.EnvRoleARN+"="+d.roleARN(), irsa.EnvRoleARN+"="+arn, restart(p))
 	}
-	if from := d.staticKeys(c); from != "" {
-		return fail("static keys", what+" has static keys, which every AWS SDK prefers to the role", "no "+staticKey, staticKey+" "+from, restart(p)+"   # after the variable is removed from the pod template")
+	if from := d.source(c, staticKey); from != "" {
+		return fail("static keys", what+" has static keys, which AWS SDKs prefer to the role", "no "+staticKey, staticKey+" "+from, restart(p)+"   # after the variable is removed from the pod template")
+	}
+	for _, name := range profileVariables {
+		if from := d.source(c, name); from != "" {
+			d.warn(Pod, "profile", what+" is pointed to a profile, which some AWS SDKs prefer to the role, such as those for C++, JavaScript and Rust, and that for Python if the profile assumes a role", "no "+name, name+" "+from,
+				restart(p)+"   # after the variable is removed from the pod template, unless the profile is meant")
+			break
+		}
 	}
 	if d.Endpoint != "" {
 		if have, _ := env(c, irsa.EnvEndpointURL); have != d.Endpoint {
@@ -295,9 +325,13 @@ func mounts(c *corev1.Container) string {
 	return "mounts at " + join(all)
 }
 
-// staticKeys says where a container gets static keys from; "" if it gets none.
-func (d *diagnosis) staticKeys(c *corev1.Container) string {
-	if _, ok := env(c, staticKey); ok {
+// source says where a container gets a variable from; "" if it gets none. One
+// that is empty is none, and hides that of envFrom.
+func (d *diagnosis) source(c *corev1.Container, name string) string {
+	if i := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == name }); i >= 0 {
+		if c.Env[i].Value == "" && c.Env[i].ValueFrom == nil {
+			return ""
+		}
 		return "in env"
 	}
 	for _, from := range c.EnvFrom {
@@ -308,11 +342,19 @@ func (d *diagnosis) staticKeys(c *corev1.Container) string {
 		case from.ConfigMapRef != nil:
 			source = "ConfigMap/" + from.ConfigMapRef.Name
 		}
-		if slices.ContainsFunc(d.Bulk[source], func(key string) bool { return from.Prefix+key == staticKey }) {
+		if slices.ContainsFunc(d.Bulk[source], func(key string) bool { return from.Prefix+key == name }) {
 			return "by envFrom of " + source
 		}
 	}
 	return ""
+}
+
+// reached reports whether some container of a pod has a role.
+func reached(p *corev1.Pod) bool {
+	return slices.ContainsFunc(slices.Concat(p.Spec.Containers, p.Spec.InitContainers), func(c corev1.Container) bool {
+		_, ok := env(&c, irsa.EnvRoleARN)
+		return ok
+	})
 }
 
 // missed tells why a pod has nothing of the webhook's.
