@@ -88,9 +88,14 @@ func (d *diagnosis) keys() *policy.Context {
 func isUnknown(keys *policy.Context) func(key string) bool {
 	return func(key string) bool {
 		_, known := keys.Values(key)
-		key = strings.ToLower(key)
-		return !known && !strings.HasPrefix(key, "aws:resourcetag/") && (strings.HasPrefix(key, "aws:") || strings.HasPrefix(key, "sts:"))
+		return !known && ofCall(key) && !strings.HasPrefix(strings.ToLower(key), "aws:resourcetag/")
 	}
+}
+
+// ofCall tells of a condition key that is about the call, not about the token.
+func ofCall(key string) bool {
+	service, _, _ := strings.Cut(strings.ToLower(key), ":")
+	return service == "aws" || service == "sts"
 }
 
 func unknownKeys(p *policy.Policy, keys *policy.Context) []string {
@@ -163,6 +168,9 @@ func (d *diagnosis) admitting() ([]byte, error) {
 			return nil, err
 		case decision.Allowed:
 			return document, trust.CheckSize(document, trust.MaxSizeQuota)
+		case slices.ContainsFunc(decision.Matched, func(c policy.Check) bool { return ofCall(c.Key) }),
+			slices.ContainsFunc(decision.Misses, func(m policy.Miss) bool { return ofCall(m.Key) }):
+			return nil, errors.New("a condition on the call shuts it out") // which somebody meant
 		case decision.Explicit:
 			document, err = trust.AddValue(document, decision.Statement.Index, "StringNotEquals", d.iss.ConditionKey("sub"), d.subject())
 		default:
@@ -215,7 +223,7 @@ func (d *diagnosis) miss(m policy.Miss) {
 	switch {
 	case m.Element != "Condition":
 		expected, found = m.Element+" "+expected, m.Element+" "+found
-	case m.Actual == nil:
+	case m.Actual == nil && !ofCall(m.Key):
 		// The policy looks at a claim that the token does not have: mostly the
 		// issuer is misspelt in the name of the key.
 		expected, found = "a condition on "+d.likeKey(m.Key), "a condition on "+m.Key

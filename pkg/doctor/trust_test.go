@@ -165,6 +165,24 @@ func TestMendUnreadableTrust(t *testing.T) {
 	}
 }
 
+// A condition on the call that shuts the service account out is meant: no
+// command goes round it.
+func TestMendKeepsConditions(t *testing.T) {
+	for _, trust := range []string{
+		document(statement(equals(subject) + `,"DateLessThan":{"aws:CurrentTime":"2026-11-01T00:00:00Z"}`)),
+		document(statement(equals(subject) + `,"StringLike":{"aws:ResourceTag/team":"b"}`)),
+		document(statement(equals(subject)), `{"Effect":"Deny","Principal":"*","Action":"*","Condition":{"DateGreaterThan":{"aws:CurrentTime":"2026-11-01T00:00:00Z"}}}`),
+	} {
+		c := healthy(t)
+		c.trust(trust)
+		c.f.Role.Tags = nil
+		got, _ := doctor.First(doctor.Diagnose(c.f))
+		if got.Check != "trust policy" || !strings.HasPrefix(got.Next, "aws iam get-role --role-name app") || !strings.Contains(got.Expected+got.Found, "aws:") || strings.Contains(got.Expected, ":sub") {
+			t.Errorf("%s: %+v", trust, got)
+		}
+	}
+}
+
 // A warning's command takes away no trust either: nobody knows who is meant to
 // have it.
 func TestNarrowTrust(t *testing.T) {
