@@ -214,28 +214,75 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	return nil
 }
 
-// makeServiceAccounts makes links 5 and 6 of all the accounts: first every role,
-// then every service account, so that no pod finds an annotation without a role.
-// Unless they are the only ones, other service accounts of the cluster go on
-// sharing the roles that they share.
+// makeServiceAccounts makes links 5 and 6 of all the accounts. Unless they are
+// the only ones, other service accounts of the cluster go on sharing the roles
+// that they share.
 func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []iamServiceAccount, override, only bool) error {
+	roles, err := ch.wantServiceAccounts(ctx, accounts)
+	if err != nil {
+		return err
+	}
+	r.doing(plan.Role, "looking")
+	p, err := ch.planServiceAccounts(ctx, accounts, roles, override, only)
+	r.done()
+	if err != nil {
+		return err
+	}
+	return p.run(ctx, r)
+}
+
+// wantServiceAccounts are the roles of the accounts, by name, if we have the
+// rights to make what they ask for.
+func (ch *chain) wantServiceAccounts(ctx context.Context, accounts []iamServiceAccount) (map[string]role.Role, error) {
 	namespaces := map[string]bool{}
 	for _, sa := range accounts {
 		namespaces[sa.Metadata.Namespace] = true
 	}
 	for _, ns := range slices.Sorted(maps.Keys(namespaces)) {
 		if err := ch.c.Check(ctx, cluster.ServiceAccountRights(ns)...); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	roles, err := ch.wantRoles(ctx, accounts)
-	if err != nil {
+	return ch.wantRoles(ctx, accounts)
+}
+
+// accountPlan is what must be done for links 5 and 6 of some service accounts.
+type accountPlan struct{ roles, accounts []item }
+
+// changes reports whether anything must be done.
+func (p accountPlan) changes(ctx context.Context) (bool, error) {
+	for _, i := range slices.Concat(p.roles, p.accounts) {
+		if steps, err := i.decide(ctx); err != nil || len(steps) > 0 {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// run makes first every role, then every service account, so that no pod finds
+// an annotation without a role.
+func (p accountPlan) run(ctx context.Context, r *report) error {
+	if err := r.many(ctx, plan.Role, func(context.Context) ([]item, error) { return p.roles, nil }); err != nil {
 		return err
 	}
-	err = r.many(ctx, plan.Role, func(ctx context.Context) ([]item, error) { return ch.planRoles(ctx, roles, accounts, only) })
-	if err != nil {
-		return roleAdvice(err)
+	return accountAdvice(r.many(ctx, plan.ServiceAccount, func(context.Context) ([]item, error) { return p.accounts, nil }))
+}
+
+// planServiceAccounts reads all that links 5 and 6 of the accounts depend on, and
+// decides about them.
+func (ch *chain) planServiceAccounts(ctx context.Context, accounts []iamServiceAccount, roles map[string]role.Role, override, only bool) (p accountPlan, err error) {
+	if p.roles, err = ch.planRoles(ctx, roles, accounts, only); err != nil {
+		return accountPlan{}, roleAdvice(fmt.Errorf("%s: %w", plan.Role, err))
 	}
+	if p.accounts, err = ch.planAnnotations(ctx, accounts, roles, override); err != nil {
+		return accountPlan{}, err
+	}
+	return p, nil
+}
+
+// planAnnotations decides about the service accounts that are not of their roles
+// only.
+func (ch *chain) planAnnotations(ctx context.Context, accounts []iamServiceAccount, roles map[string]role.Role, override bool) ([]item, error) {
 	var wants []cluster.ServiceAccount
 	for _, sa := range accounts {
 		if sa.RoleOnly {
@@ -243,17 +290,19 @@ func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []
 		}
 		wants = append(wants, cluster.ServiceAccount{Namespace: sa.Metadata.Namespace, Name: sa.Metadata.Name, Labels: sa.Metadata.Labels, Annotations: ch.annotations(&sa, roles), Override: override})
 	}
-	err = r.many(ctx, plan.ServiceAccount, func(ctx context.Context) ([]item, error) {
-		steps, err := ch.c.AnnotateAll(ctx, wants)
-		if err != nil {
-			return nil, err
-		}
-		var items []item
-		for i, want := range wants {
-			items = append(items, item{want.Namespace + "/" + want.Name, func(context.Context) ([]plan.Step, error) { return steps[i], nil }})
-		}
-		return items, nil
-	})
+	steps, err := ch.c.AnnotateAll(ctx, wants)
+	if err != nil {
+		return nil, accountAdvice(fmt.Errorf("%s: %w", plan.ServiceAccount, err))
+	}
+	var items []item
+	for i, want := range wants {
+		items = append(items, item{want.Namespace + "/" + want.Name, func(context.Context) ([]plan.Step, error) { return steps[i], nil }})
+	}
+	return items, nil
+}
+
+// accountAdvice adds the next command to what was wrong with a service account.
+func accountAdvice(err error) error {
 	if _, ok := errors.AsType[*cluster.ConflictError](err); ok {
 		return advise(err, "the same command with --override-existing-serviceaccounts")
 	}
@@ -519,7 +568,7 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 		}
 		want.PolicyARNs = append(want.PolicyARNs, sa.AttachPolicyARNs...)
 		for known, on := range sa.WellKnownPolicies {
-			if on && !wellKnown(known, ch.acct.Partition, &want) {
+			if on && !wellKnown(known, ch.state.Partition, &want) {
 				return role.Role{}, usagef("%s: there is no well-known policy %q", plan.Role, known)
 			}
 		}
@@ -534,15 +583,15 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 	want.PolicyARNs = slices.Compact(want.PolicyARNs)
 	for _, arn := range append(slices.Clone(want.PolicyARNs), want.Boundary) {
 		// Copied from a page about another partition, mostly.
-		if _, rest, _ := strings.Cut(arn, ":iam::"); arn != "" && !strings.HasPrefix(arn, "arn:"+ch.acct.Partition+":") {
-			return role.Role{}, advise(fmt.Errorf("%s: %s is not of partition %s, in which account %s is", plan.Role, arn, ch.acct.Partition, ch.acct.ID), "name arn:"+ch.acct.Partition+":iam::"+rest)
+		if _, rest, _ := strings.Cut(arn, ":iam::"); arn != "" && !strings.HasPrefix(arn, "arn:"+ch.state.Partition+":") {
+			return role.Role{}, advise(fmt.Errorf("%s: %s is not of partition %s, in which account %s is", plan.Role, arn, ch.state.Partition, ch.state.Account), "name arn:"+ch.state.Partition+":iam::"+rest)
 		}
 	}
 	var err error
 	if want.Trust, err = ch.trustPolicy(subjects, first.SubjectPattern); err != nil {
 		return role.Role{}, err
 	}
-	want.ARN = "arn:" + ch.acct.Partition + ":iam::" + ch.acct.ID + ":role" + want.Path + want.Name
+	want.ARN = "arn:" + ch.state.Partition + ":iam::" + ch.state.Account + ":role" + want.Path + want.Name
 	return want, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -24,6 +25,8 @@ import (
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/role"
+	"github.com/openirsa/openirsa/pkg/trust"
 )
 
 // upOptions are the flags of `up`.
@@ -140,10 +143,12 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 type upRun struct {
 	upOptions
 	*chain
-	report *report
-	mark   map[string]string // tags
-	docs   []discovery.Document
-	img    *image.Image // nil: in a registry
+	report  *report
+	mark    map[string]string // tags
+	docs    []discovery.Document
+	wanted  map[string]role.Role // of the service accounts
+	planned accountPlan          // for the service accounts, once AWS has been read
+	img     *image.Image         // nil: in a registry
 	// pending are API servers that somebody else has to give the issuer.
 	pending *cluster.PendingError
 }
@@ -220,10 +225,28 @@ func (u *upRun) prepare(ctx context.Context) error {
 	if u.docs, err = discovery.Documents(u.iss, u.set); err != nil {
 		return err
 	}
+	if u.wanted, err = u.wantServiceAccounts(ctx, u.accounts); err != nil {
+		return err
+	}
 	if u.acct != nil {
 		return u.checkAWS(ctx)
 	}
-	return nil
+	return u.checkAccounts(ctx)
+}
+
+// checkAccounts refuses what can be told of the service accounts without the
+// emulator, which does not run yet.
+func (u *upRun) checkAccounts(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(u.wanted)) {
+		if err := trust.CheckSize(u.wanted[name].Trust, trust.MaxSize); err != nil {
+			return fmt.Errorf("%s: role %s: %w", plan.Role, name, err)
+		}
+	}
+	if u.there {
+		return nil // with roles of which it must be asked
+	}
+	_, err := u.planAnnotations(ctx, u.accounts, u.wanted, u.override)
+	return err
 }
 
 // whereTo is the issuer, and its bucket unless it is served elsewhere.
@@ -255,7 +278,8 @@ func (p place) issuer(ctx context.Context, account, region string) (issuer.URL, 
 	return publish.Issuer(ctx, bucket, prefix, region)
 }
 
-// checkAWS refuses to touch what belongs to others.
+// checkAWS refuses to touch what belongs to others, and decides about the service
+// accounts.
 func (u *upRun) checkAWS(ctx context.Context) error {
 	there, ok, err := provider.Get(ctx, u.acct.IAM, u.iss.ProviderARN(u.acct.Partition, u.acct.ID))
 	if err != nil {
@@ -271,17 +295,17 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 			return err
 		}
 	}
-	if u.state.Bucket == "" {
-		return nil
+	if u.state.Bucket != "" {
+		exists, err := u.s3Bucket(u.mark).Exists(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", plan.Documents, awsAdvice(err, u.acct.ID))
+		}
+		if !exists || ok && owner.Owns(there.Tags, u.name) && u.place.bucket == "" {
+			u.state.BucketOwned = "true" // made by us, now or by a cluster that we take over from
+		}
 	}
-	exists, err := u.s3Bucket(u.mark).Exists(ctx)
-	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Documents, awsAdvice(err, u.acct.ID))
-	}
-	if !exists || ok && owner.Owns(there.Tags, u.name) && u.place.bucket == "" {
-		u.state.BucketOwned = "true" // made by us, now or by a cluster that we take over from
-	}
-	return nil
+	u.planned, err = u.planServiceAccounts(ctx, u.accounts, u.wanted, u.override, u.prune)
+	return err
 }
 
 // expiry is the tag that tells `gc` when the cluster may be taken for abandoned:
@@ -532,7 +556,15 @@ func (u *upRun) webhook(ctx context.Context) error {
 
 // serviceAccounts are links 5 and 6, of those in the configuration file.
 func (u *upRun) serviceAccounts(ctx context.Context) error {
-	if err := u.makeServiceAccounts(ctx, u.report, u.accounts, u.override, u.prune); err != nil || !u.prune {
+	changes, err := u.planned.changes(ctx)
+	switch {
+	case err != nil:
+	case changes && !u.dryRun: // decided once more: since then API servers have restarted, and others may have changed the roles
+		err = u.makeServiceAccounts(ctx, u.report, u.accounts, u.override, u.prune)
+	default:
+		err = u.planned.run(ctx, u.report)
+	}
+	if err != nil || !u.prune {
 		return err
 	}
 	return u.pruneServiceAccounts(ctx, u.report, u.accounts)
