@@ -226,10 +226,7 @@ func (b S3) Plan(ctx context.Context, docs []discovery.Document) ([]plan.Step, e
 		steps = append(steps, plan.Step{Link: plan.Documents, Action: action, Summary: summary, Diff: diff, Do: do})
 	}
 	if !exists {
-		add(plan.Create, "bucket "+b.Bucket+" in "+b.Region, "", func(ctx context.Context) error {
-			// One of the same name may be on its way out.
-			return plan.Patiently(ctx, func(err error) bool { return code(err) == "OperationAborted" }, b.create)
-		})
+		add(plan.Create, "bucket "+b.Bucket+" in "+b.Region, "", b.create)
 	}
 	if b.Owned && !containsAll(tags, b.Tags) {
 		add(plan.Update, "tags of bucket "+b.Bucket, "", func(ctx context.Context) error { return b.putTags(ctx, tags) })
@@ -272,16 +269,33 @@ func (b S3) Plan(ctx context.Context, docs []discovery.Document) ([]plan.Step, e
 			steps = append(steps, b.putStep(doc))
 		}
 	}
-	if !exists {
-		// S3 may not have heard yet, where it is asked next, of the bucket that
-		// it has just made.
-		for i, step := range steps[1:] {
-			steps[i+1].Do = func(ctx context.Context) error {
-				return plan.Patiently(ctx, func(err error) bool { return code(err) == "NoSuchBucket" }, step.Do)
-			}
+	return patient(steps, !exists), nil
+}
+
+// openWithin is how long S3 may go on refusing public policies after a bucket was
+// opened. It gives no figure; it is seconds.
+const openWithin = 10 * time.Second
+
+// patient has the steps wait for S3: it makes one change of a bucket at a time,
+// which can be the end of an earlier one of the same name; it opens a bucket a
+// while after it was told to; and it may not have heard yet, where it is asked
+// next, of a bucket that is new.
+func patient(steps []plan.Step, isNew bool) []plan.Step {
+	for i, step := range steps {
+		steps[i].Do = func(ctx context.Context) error {
+			start := time.Now()
+			return plan.Patiently(ctx, func(err error) bool {
+				switch code(err) {
+				case "OperationAborted":
+					return true
+				case "NoSuchBucket":
+					return isNew
+				}
+				return errors.Is(err, ErrAccountBlock) && time.Since(start) < openWithin
+			}, step.Do)
 		}
 	}
-	return steps, nil
+	return steps
 }
 
 // planDocuments is Plan for the documents alone.
@@ -352,7 +366,7 @@ func (b S3) Delete(ctx context.Context, paths []string) ([]plan.Step, error) {
 			return err
 		})
 	}
-	return steps, nil
+	return patient(steps, false), nil
 }
 
 // Stranger reads the documents of the bucket as anybody can. The client must
@@ -615,7 +629,7 @@ func (b S3) putPolicy(ctx context.Context, p bucketPolicy) error {
 	}
 	_, err = b.Client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &b.Bucket, ExpectedBucketOwner: &b.Account, Policy: new(string(body))})
 	if e, ok := errors.AsType[smithy.APIError](err); ok && e.ErrorCode() == "AccessDenied" && strings.Contains(e.ErrorMessage(), "BlockPublicPolicy") {
-		// The bucket's own switch was opened by the step before.
+		// The bucket's own switch was opened by the step before, or is about to be.
 		return fmt.Errorf("%w: %w", ErrAccountBlock, err)
 	}
 	return err

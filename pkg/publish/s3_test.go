@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,6 +34,7 @@ import (
 type place struct {
 	*testing.T
 	aws  *emulatortest.AWS
+	http *http.Client
 	root *s3.Client
 	b    publish.S3
 	iss  issuer.URL
@@ -44,7 +48,40 @@ func newPlace(t *testing.T, bucket, prefix string, change func(*publish.S3)) *pl
 
 func inAccount(t *testing.T, a *emulatortest.AWS, bucket, prefix string, change func(*publish.S3)) *place {
 	t.Helper()
-	p := &place{T: t, aws: a, root: a.S3(a.Config())}
+	return inAccountBy(t, http.DefaultClient, a, bucket, prefix, change)
+}
+
+// inBubble is a place in an account of this process, for a test whose time is
+// synctest's.
+func inBubble(t *testing.T, bucket string) *place {
+	t.Helper()
+	server, err := emulator.New(emulator.Config{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &emulatortest.AWS{Server: server, URL: "http://127.0.0.1"}
+	return inAccountBy(t, &http.Client{Transport: inProcess{server}}, a, bucket, "", nil)
+}
+
+// inProcess answers requests with a handler.
+type inProcess struct{ http.Handler }
+
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	server := r.Clone(r.Context())
+	server.RequestURI, server.RemoteAddr, server.Host = r.URL.RequestURI(), "127.0.0.1:0", r.URL.Host
+	if server.Body == nil {
+		server.Body = http.NoBody
+	}
+	t.ServeHTTP(w, server)
+	return w.Result(), nil
+}
+
+func inAccountBy(t *testing.T, client *http.Client, a *emulatortest.AWS, bucket, prefix string, change func(*publish.S3)) *place {
+	t.Helper()
+	config := a.Config()
+	config.HTTPClient = client
+	p := &place{T: t, aws: a, http: client, root: a.S3(config)}
 	p.b = publish.S3{
 		Client: p.root, Account: a.Account(), Partition: "aws", Region: emulatortest.Region,
 		Bucket: bucket, Prefix: prefix, Owned: true, Tags: owner.Tags("dev", "1"),
@@ -115,7 +152,7 @@ func (p *place) check() error {
 // stranger is a client without credentials.
 func (p *place) stranger() *s3.Client {
 	config := p.aws.Config()
-	config.Credentials = aws.AnonymousCredentials{}
+	config.HTTPClient, config.Credentials = p.http, aws.AnonymousCredentials{}
 	return p.aws.S3(config)
 }
 
@@ -370,23 +407,72 @@ func TestS3HasNotHeardYet(t *testing.T) {
 	p.up()
 }
 
+// S3 makes one change of a bucket at a time, and goes on refusing public policies
+// for a while after the bucket was opened.
+func TestS3IsNotReadyYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := inBubble(t, "docs")
+		if _, err := p.root.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &p.b.Bucket}); err != nil {
+			t.Fatal(err)
+		}
+		steps := p.plan()
+		for _, action := range []string{"PutBucketTagging", "PutPublicAccessBlock", "PutBucketPolicy", "DeleteBucketPolicy", "DeleteBucket"} {
+			p.aws.Inject(emulator.Fault{Action: "s3:" + action, Code: "OperationAborted", Status: http.StatusConflict, Times: 2,
+				Message: "A conflicting conditional operation is currently in progress against this resource. Please try again."})
+		}
+		p.aws.Inject(emulator.Fault{Action: "s3:PutBucketPolicy", Code: "AccessDenied", Times: 3, Message: publicPolicies})
+		p.run(steps, nil)
+		p.up()
+		p.run(p.b.Delete(t.Context(), discovery.Paths))
+		if exists, err := p.b.Exists(t.Context()); exists || err != nil {
+			t.Errorf("the bucket is still there: %v", err)
+		}
+	})
+}
+
+// publicPolicies is what S3 says of a public policy, whoever forbids it.
+const publicPolicies = "User: x is not authorized to perform: s3:PutBucketPolicy on resource: \"arn:aws:s3:::docs\" because public policies are prevented by " +
+	"the BlockPublicPolicy setting in S3 Block Public Access."
+
+// Who may not write the policy is told so at once.
+func TestPolicyRefusedForGood(t *testing.T) {
+	p := newPlace(t, "docs", "", nil)
+	steps := p.plan()
+	p.aws.Inject(emulator.Fault{Action: "s3:PutBucketPolicy", Code: "AccessDenied"})
+	if err := plan.Run(t.Context(), steps, nil); err == nil || errors.Is(err, publish.ErrAccountBlock) {
+		t.Errorf("error %v", err)
+	}
+	if n := len(p.aws.Events(emulator.EventFilter{Action: "s3:PutBucketPolicy", Decision: emulator.Deny})); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// A block of the whole account is told from one of the bucket that is about to
+// end.
 func TestAccountLevelPublicAccessBlock(t *testing.T) {
 	for _, block := range []string{"BlockPublicPolicy", "RestrictPublicBuckets"} {
-		p := newPlace(t, "docs", "", nil)
-		blockAccount(t, p.aws, block)
-		err := plan.Run(t.Context(), p.plan(), nil)
-		if err == nil {
-			err = p.check()
-		}
-		if !errors.Is(err, publish.ErrAccountBlock) {
-			t.Errorf("%s: error %v", block, err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			p := inBubble(t, "docs")
+			p.blockAccount(block)
+			start := time.Now()
+			err := plan.Run(t.Context(), p.plan(), nil)
+			if err == nil {
+				err = p.check()
+			}
+			if !errors.Is(err, publish.ErrAccountBlock) {
+				t.Errorf("%s: error %v", block, err)
+			}
+			if took := time.Since(start); took > 15*time.Second {
+				t.Errorf("%s: that took %s", block, took)
+			}
+		})
 	}
 }
 
 // blockAccount switches one of the account's public access blocks on (S3
 // Control, PutPublicAccessBlock).
-func blockAccount(t *testing.T, a *emulatortest.AWS, block string) {
+func (p *place) blockAccount(block string) {
+	t, a := p.T, p.aws
 	t.Helper()
 	body := "<PublicAccessBlockConfiguration><" + block + ">true</" + block + "></PublicAccessBlockConfiguration>"
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, a.URL+"/v20180820/configuration/publicAccessBlock", strings.NewReader(body))
@@ -403,7 +489,7 @@ func blockAccount(t *testing.T, a *emulatortest.AWS, block string) {
 	if err := v4.NewSigner().SignHTTP(t.Context(), creds, req, sum, "s3", emulatortest.Region, a.Now()); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := p.http.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
