@@ -259,6 +259,38 @@ func TestAPIServerPrune(t *testing.T) {
 	}
 }
 
+// A role that a listed service account uses as it is stays, in whatever case it
+// is spelled; the one that was made for it before goes.
+func TestAPIServerPruneKeepsAttachedRole(t *testing.T) {
+	aws := emulatortest.Start(t)
+	useEmulator(t, aws)
+	m := newMember(t, aws, "dev")
+	for _, name := range []string{"jobs", "legacy", "gone"} {
+		m.mustSetup("iamserviceaccount", "create", "--name", name, "--role-name", name, "--role-only", "--approve")
+	}
+	m.mustSetup("iamserviceaccount", "create", "--name", "app", "--approve")
+	ch, err := (&app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: m.kubeconfig}).connectInstalled(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts := accountsOf("", "app", "legacy")
+	for i, role := range []string{"jobs", "Legacy"} {
+		accounts[i].AttachPolicyARNs, accounts[i].AttachRoleARN = nil, "arn:aws:iam::000000000000:role/openirsa/dev/"+role
+	}
+	r := ch.app.newReport("dev", false)
+	err = ch.makeServiceAccounts(t.Context(), r, accounts, true, true)
+	if err == nil {
+		err = ch.pruneServiceAccounts(t.Context(), r, accounts)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := role.Of(t.Context(), ch.acct.IAM, "dev")
+	if err != nil || fmt.Sprint(names) != "[jobs legacy]" {
+		t.Errorf("roles %q, %v", names, err)
+	}
+}
+
 // accountsOf are service accounts of the namespace default; with a role name
 // they share it.
 func accountsOf(roleName string, names ...string) []iamServiceAccount {

@@ -447,7 +447,7 @@ func roleAdvice(err error) error {
 func (ch *chain) pruneServiceAccounts(ctx context.Context, r *report, accounts []iamServiceAccount) error {
 	keepRoles, keep := map[string]bool{}, map[string]bool{}
 	for _, sa := range accounts {
-		keepRoles[ch.roleName(&sa)] = true
+		keepRoles[strings.ToLower(ch.roleName(&sa))] = true // IAM tells no names apart by case
 		keep[sa.String()] = !sa.RoleOnly
 	}
 	annotated, err := ch.c.ServiceAccounts(ctx)
@@ -463,7 +463,7 @@ func (ch *chain) pruneServiceAccounts(ctx context.Context, r *report, accounts [
 	if err := r.all(ctx, plan.ServiceAccount, items); err != nil {
 		return err
 	}
-	return ch.deleteRoles(ctx, r, func(name string) bool { return !keepRoles[name] })
+	return ch.deleteRoles(ctx, r, func(name string) bool { return !keepRoles[strings.ToLower(name)] })
 }
 
 // deleteRoles removes the roles that were made for the cluster, or its part of
@@ -508,6 +508,9 @@ func (ch *chain) roles(ctx context.Context) ([]role.Role, error) {
 
 // roleName is the name of a service account's role.
 func (ch *chain) roleName(sa *iamServiceAccount) string {
+	if sa.AttachRoleARN != "" {
+		return sa.AttachRoleARN[strings.LastIndexByte(sa.AttachRoleARN, '/')+1:]
+	}
 	return orDefault(sa.RoleName, role.NameFor(ch.state.Cluster, sa.Metadata.Namespace, sa.Metadata.Name))
 }
 
