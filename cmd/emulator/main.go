@@ -33,6 +33,7 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "emulator:", err)
 		if _, ok := errors.AsType[usageError](err); ok {
+			fmt.Fprintln(os.Stderr, "See 'emulator --help'.")
 			os.Exit(2)
 		}
 		os.Exit(1)
@@ -109,7 +110,7 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 			"Decisions are at /_openirsa/events, for people at /_openirsa/.\n\n" +
 			"Each flag can also be given as the environment variable in brackets; the flag wins.",
 		Version:       version.String(),
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -121,12 +122,20 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	}
 	o.flags(cmd.Flags())
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) { flag.Usage += " [" + variable(flag) + "]" })
+	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	return cmd.ExecuteContext(ctx)
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 // complete reads the files that flags name.

@@ -164,6 +164,8 @@ func TestRefuses(t *testing.T) {
 		want  string
 	}{
 		{[]string{"--no-such-flag"}, nil, true, "unknown flag"},
+		{[]string{"extra"}, nil, true, "unknown command"},
+		{[]string{"completion", "nope"}, nil, true, "unknown command"},
 		{[]string{"--log-level=loud"}, nil, true, `--log-level "loud" is none of`},
 		{[]string{"--tls-cert=x"}, nil, true, "--tls-cert and --tls-key go together"},
 		{nil, []string{"EMULATOR_MAX_EVENTS", "many"}, true, "reading EMULATOR_MAX_EVENTS"},

@@ -34,7 +34,7 @@ func main() {
 		return
 	}
 	fmt.Fprintf(os.Stderr, "issuer: %v\n", err)
-	if _, ok := errors.AsType[*usageError](err); ok || strings.HasPrefix(err.Error(), "unknown command") {
+	if _, ok := errors.AsType[*usageError](err); ok {
 		fmt.Fprintln(os.Stderr, "See 'issuer --help'.")
 		os.Exit(2)
 	}
@@ -72,17 +72,17 @@ ISSUER_ADMIN_LISTEN.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(a.serveCommand(), a.publishCommand(), a.signCommand())
 	for _, c := range root.Commands() {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(c, args); err != nil {
-				return &usageError{err}
-			}
-			return nil
-		}
+		c.Args = cobra.NoArgs
 	}
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return root.ExecuteContext(ctx)
+	err := root.ExecuteContext(ctx)
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // it has no type
+		return &usageError{err}
+	}
+	return err
 }
 
 // app is one run of the program.

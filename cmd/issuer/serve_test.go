@@ -223,6 +223,8 @@ func TestUsage(t *testing.T) {
 		{"serve --issuer https://a.example.com --key-file x --acme", "needs --acme-cache", true},
 		{"serve --issuer https://a.example.com --key-file x --acme --tls-cert a --tls-key b", "exclude each other", true},
 		{"serve extra", "unknown command", true},
+		{"serv", "\tserve\n", true},
+		{"completion nope", "unknown command", true},
 		{"serve --no-such-flag", "unknown flag", true},
 		{"serve --config " + missing + " --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0", "no such file", false},
 		{"serve --issuer https://a.example.com --key-file x --tls-cert " + missing + " --tls-key " + missing, "no such file", false},

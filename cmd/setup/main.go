@@ -37,8 +37,6 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	a := &app{name: programName(args[0]), getenv: getenv, out: stdout, err: stderr}
 	root := a.command()
 	root.SetArgs(args[1:])
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
@@ -56,7 +54,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 		fmt.Fprintln(stderr, "next: the same command again, when that is mended: it goes on where it stopped")
 	}
 	if usage {
-		fmt.Fprintf(stderr, "See '%s --help'.\n", a.name)
+		fmt.Fprintf(stderr, "See '%s --help'.\n", command.CommandPath())
 		return 2
 	}
 	return 1
@@ -140,26 +138,59 @@ func (a *app) command() *cobra.Command {
 		Version:       version.String(),
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: a.name},
 	}
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(a.upCommand(), a.downCommand(), a.gcCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.issuerCommand(), a.kindConfigCommand(), a.apiServerCommand(), a.exportCommand(), a.imageCommand(), a.demoCommand())
+	root.InitDefaultCompletionCmd()
 	a.prepare(root)
+	root.InitDefaultHelpCmd()
+	help, _, _ := root.Find([]string{"help"})
+	help.Args = func(_ *cobra.Command, args []string) error {
+		about, rest, err := root.Find(args)
+		if err != nil {
+			return err
+		}
+		return about.ValidateArgs(rest)
+	}
 	return root
 }
 
 // prepare has every command below c refuse arguments, of which none takes any,
-// and note when it starts: an error before that is one of usage.
+// and note when it starts: an error before that is one of usage. One that only
+// holds others shows its help.
 func (a *app) prepare(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		a.prepare(sub)
 	}
-	if run := c.RunE; run != nil {
-		c.Args = cobra.NoArgs
+	switch run := c.RunE; {
+	case run != nil:
+		c.Args = noSuchCommand
 		c.RunE = func(c *cobra.Command, args []string) error {
 			a.started = true
 			return run(c, args)
 		}
+	case c.HasParent():
+		// Without it cobra shows the help for whatever word follows, and succeeds.
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		c.Args = noSuchCommand
+		c.DisableFlagsInUseLine = true
 	}
+}
+
+// noSuchCommand refuses a word that is none of the commands below c, as cobra
+// does below the root.
+func noSuchCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	c.SuggestionsMinimumDistance = 2
+	meant := ""
+	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
+		meant = "\n\nDid you mean this?\n\t" + strings.Join(names, "\n\t") + "\n"
+	}
+	return usagef("unknown command %q for %q%s", args[0], c.CommandPath(), meant)
 }
 
 // clusterFlags are those of every command that reaches a cluster.

@@ -45,6 +45,7 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "webhook:", err)
 		if _, ok := errors.AsType[usageError](err); ok {
+			fmt.Fprintln(os.Stderr, "See 'webhook --help'.")
 			os.Exit(2)
 		}
 		os.Exit(1)
@@ -195,7 +196,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Use:           "webhook",
 		Short:         "Give pods their AWS identity at admission",
 		Version:       version.String(),
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -203,12 +204,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		},
 	}
 	o.flags(cmd.Flags())
+	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	return cmd.ExecuteContext(ctx)
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 func (o *options) run(ctx context.Context, stderr io.Writer) error {

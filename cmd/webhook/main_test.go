@@ -72,6 +72,8 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	reject("unknown flag: --compose-role-arn", true, "--compose-role-arn")
+	reject("unknown command", true, "extra")
+	reject("unknown command", true, "completion", "nope")
 	reject("invalid argument", true, "--port=x")
 	reject("--annotation-prefix", true, "--annotation-prefix=eks.amazonaws.com/")
 	reject("--annotation-prefix", true, "--annotation-prefix=")
