@@ -15,10 +15,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/openirsa/openirsa/internal/version"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -132,7 +134,7 @@ func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           strings.ReplaceAll(a.name, " ", "-"),
 		Short:         "IAM roles for service accounts on any Kubernetes cluster",
-		Long:          strings.ReplaceAll(long, "setup ", a.name+" "),
+		Long:          long,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version.String(),
@@ -143,6 +145,7 @@ func (a *app) command() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(a.upCommand(), a.downCommand(), a.gcCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.issuerCommand(), a.kindConfigCommand(), a.apiServerCommand(), a.exportCommand(), a.imageCommand(), a.demoCommand())
+	a.rename(root)
 	root.InitDefaultCompletionCmd()
 	a.prepare(root)
 	root.InitDefaultHelpCmd()
@@ -155,6 +158,21 @@ func (a *app) command() *cobra.Command {
 		return about.ValidateArgs(rest)
 	}
 	return root
+}
+
+// own is the program's name in its help.
+var own = regexp.MustCompile(`\bsetup\b`)
+
+// rename has the help of c and of every command below it speak of the program by
+// the name that the user typed.
+func (a *app) rename(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		a.rename(sub)
+	}
+	for _, text := range []*string{&c.Short, &c.Long, &c.Example} {
+		*text = own.ReplaceAllLiteralString(*text, a.name)
+	}
+	c.Flags().VisitAll(func(f *pflag.Flag) { f.Usage = own.ReplaceAllLiteralString(f.Usage, a.name) })
 }
 
 // prepare has every command below c refuse arguments, of which none takes any,

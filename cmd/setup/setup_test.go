@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/klog/v2"
 
@@ -57,6 +59,21 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// As a plugin of kubectl it is called so wherever its help speaks of it.
+func TestHelpCallsTheProgramByItsName(t *testing.T) {
+	var each func(c *cobra.Command)
+	each = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			each(sub)
+		}
+		text := c.Short + c.Long + c.Example + c.Flags().FlagUsages()
+		if at := regexp.MustCompile(`\bsetup\b.*`).FindString(text); at != "" && !strings.HasPrefix(c.CommandPath(), "kubectl irsa completion") {
+			t.Errorf("%s: %s", c.CommandPath(), at)
+		}
+	}
+	each((&app{name: "kubectl irsa", getenv: os.Getenv}).command())
 }
 
 // The program as a whole knows what is next after any failure of the cluster,
