@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/openirsa/openirsa/pkg/plan"
 )
 
 // The header of a configuration file.
@@ -137,7 +139,11 @@ func parseConfig(body []byte) (clusterFile, error) {
 	if file.APIVersion != configVersion || file.Kind != configKind {
 		return clusterFile{}, fmt.Errorf("it is %s %s, not %s %s", file.APIVersion, file.Kind, configVersion, configKind)
 	}
-	// The same lists once more, for the lines on which their items are.
+	// The same once more, for the lines on which things are.
+	var fields map[string]yaml.Node
+	if err := yaml.Unmarshal(body, &fields); err != nil {
+		return clusterFile{}, err
+	}
 	var items struct {
 		IAMServiceAccounts []yaml.Node `yaml:"iamServiceAccounts"`
 		IAM                struct {
@@ -152,10 +158,22 @@ func parseConfig(body []byte) (clusterFile, error) {
 	nodes = slices.DeleteFunc(nodes, func(n yaml.Node) bool { return n.ShortTag() == "!!null" })
 	file.IAMServiceAccounts = append(file.IAMServiceAccounts, file.IAM.ServiceAccounts...)
 	where := place{bucket: file.Bucket, issuerURL: file.IssuerURL, emulator: file.Emulator, private: file.PrivateBucket, distribution: file.DistributionARN}
-	if err := where.check(); err != nil {
-		return clusterFile{}, err
+	if flag, err := where.fault(); err != nil {
+		return clusterFile{}, fmt.Errorf("line %d: %s", fields[inFile.Replace(flag)].Line, inFile.Replace(err.Error()))
 	}
-	seen := map[string]int{}
+	for _, pair := range []struct {
+		first, second string
+		both          bool
+	}{
+		{"podEndpointURL", "emulator", file.PodEndpointURL != "" && file.Emulator},
+		{"kindName", "context", file.KindName != "" && file.Context != ""},
+		{"kindName", "kubeconfig", file.KindName != "" && file.Kubeconfig != ""},
+	} {
+		if pair.both {
+			return clusterFile{}, fmt.Errorf("line %d: %s and %s exclude each other", fields[pair.first].Line, pair.first, pair.second)
+		}
+	}
+	seen, sharers := map[string]int{}, map[string][]int{} // which share a role, IAM telling no names apart by case
 	for i := range file.IAMServiceAccounts {
 		sa, line := &file.IAMServiceAccounts[i], nodes[i].Line
 		sa.Metadata.Namespace = orDefault(sa.Metadata.Namespace, "default") // as in eksctl
@@ -166,9 +184,27 @@ func parseConfig(body []byte) (clusterFile, error) {
 			return clusterFile{}, fmt.Errorf("line %d: service account %s is on line %d already", line, sa, first)
 		}
 		seen[sa.String()] = line
+		if sa.RoleName == "" {
+			continue
+		}
+		name := strings.ToLower(sa.RoleName)
+		for _, j := range sharers[name] {
+			other := &file.IAMServiceAccounts[j]
+			field := sa.differs(other)
+			if sa.RoleName != other.RoleName {
+				field = "roleName"
+			}
+			if field != "" {
+				return clusterFile{}, fmt.Errorf("line %d: %s: %s and %s on line %d share role %s and ask for different %s", line, plan.Role, sa, other, nodes[j].Line, sa.RoleName, field)
+			}
+		}
+		sharers[name] = append(sharers[name], i)
 	}
 	return file, nil
 }
+
+// inFile has errors about flags speak of the fields that stand for them.
+var inFile = strings.NewReplacer("--bucket", "bucket", "--issuer-url", "issuerURL", "--private-bucket", "privateBucket", "--distribution-arn", "distributionARN", "--emulator", "emulator")
 
 // inType is how yaml.v3 names Go's types in its errors.
 var inType = regexp.MustCompile(` in type (main\.\w+|struct \{.*?\}$)`)
@@ -180,13 +216,15 @@ func (file *clusterFile) apply(a *app, o *upOptions) {
 		file string
 	}{
 		{&o.name, file.Metadata.Name}, {&a.region, file.Metadata.Region}, {&o.bucket, file.Bucket}, {&o.issuerURL, file.IssuerURL},
-		{&o.image, file.Image}, {&o.endpoint, file.PodEndpointURL}, {&o.distribution, file.DistributionARN},
+		{&o.image, file.Image}, {&o.distribution, file.DistributionARN},
 	} {
 		*p.flag = orDefault(*p.flag, p.file)
 	}
 	if a.kindName == "" && a.context == "" && a.kubeconfig == "" {
 		a.kindName, a.context, a.kubeconfig = file.KindName, file.Context, file.Kubeconfig
 	}
-	o.emulator = o.emulator || file.Emulator
+	if !o.emulator && o.endpoint == "" {
+		o.emulator, o.endpoint = file.Emulator, file.PodEndpointURL
+	}
 	o.private = o.private || file.PrivateBucket
 }

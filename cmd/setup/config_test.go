@@ -111,8 +111,55 @@ func TestConfigRejects(t *testing.T) {
 	reject(header+"iam:\n  serviceAccounts: &list\n  - metadata: {name: a}\niamServiceAccounts: *list\n", "line 5: service account default/a is on line 5 already")
 	reject(header+"<<: {iamServiceAccounts: [{metadata: {name: B}}]}\n", `line 3: service account: name "B"`)
 	reject(header+"iamServiceAccounts:\n- ~\n- metadata: {name: B}\n", `line 5: service account: name "B"`)
-	reject(header+"bucket: b\nissuerURL: https://i.example\n", "exclude each other")
+	for _, field := range []string{
+		"permissionsBoundary: arn:aws:iam::123456789012:policy/b", "tags: {team: a}", "rolePath: /jobs/", "wellKnownPolicies: {certManager: true}",
+		"attachPolicyARNs: [arn:aws:iam::aws:policy/ReadOnlyAccess]", "attachPolicy: {}", "roleName: r", "roleOnly: true", "subjectPattern: x", "shareRole: true",
+	} {
+		name, _, _ := strings.Cut(field, ":")
+		reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachRoleARN: arn:aws:iam::123456789012:role/r\n  "+field+"\n", "line 4: role: a role that is attached as it is has no "+name)
+	}
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  tags: {OpenIRSA.dev/Service-Account: b/c}\n", "line 4: role: tag OpenIRSA.dev/Service-Account")
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  subjectPattern: 'team-*'\n", `line 4: role: subject pattern "team-*" does not begin`)
+	for _, field := range []string{
+		"permissionsBoundary: arn:aws:iam::123456789012:policy/b", "rolePath: /jobs/", "shareRole: true", "subjectPattern: 'system:serviceaccount:*'",
+		`attachPolicy: {Version: "2012-10-17", Statement: {Effect: Deny, Action: "*", Resource: "*"}}`, "tags: {team: b}",
+	} {
+		name, _, _ := strings.Cut(field, ":")
+		reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  roleName: r\n  tags: {team: a}\n- metadata: {name: other}\n- metadata: {name: b}\n  roleName: r\n  "+field+"\n",
+			"line 8: role: default/b and default/a on line 4 share role r and ask for different "+name)
+	}
+	reject(header+"iamServiceAccounts:\n- {metadata: {name: a}, roleName: r}\n- {metadata: {name: b}, roleName: R}\n", "line 5: role: default/b and default/a on line 4 share role R and ask for different roleName")
+	reject(header+"bucket: b\nissuerURL: https://i.example\n", "line 3: bucket and issuerURL exclude each other, unless CloudFront serves the documents of a privateBucket")
+	reject(header+"emulator: true\nissuerURL: https://i.example\nprivateBucket: true\n", "line 5: privateBucket and emulator exclude each other")
+	reject(header+"distributionARN: arn:aws:cloudfront::123456789012:distribution/E1\n", "line 3: distributionARN is for a privateBucket")
+	reject(header+"kindName: dev\nissuerURL: http://i.example\n", "line 4: issuerURL: ")
+	reject(header+"kindName: dev\nbucket: my.bucket/dev\n", `line 4: bucket "my.bucket" has a dot`)
+	reject(header+"bucket: my-bucket/a//b\n", `line 3: prefix "a//b"`)
+	reject(header+"emulator: true\npodEndpointURL: http://aws.example\n", "line 4: podEndpointURL and emulator exclude each other")
+	reject(header+"context: prod\nkindName: dev\n", "line 4: kindName and context exclude each other")
+	reject(header+"<<: {kindName: dev}\nkubeconfig: f\n", "line 3: kindName and kubeconfig exclude each other")
 	reject(header+"---\nkind: Cluster\n", "more than one document")
+}
+
+// What of a file excludes what flags say gives way to them.
+func TestFlagsWinOverTheFile(t *testing.T) {
+	for _, c := range []struct {
+		file      clusterFile
+		app       app
+		flags     upOptions
+		wantApp   app
+		wantFlags upOptions
+	}{
+		{file: clusterFile{Emulator: true, KindName: "dev"}, wantApp: app{kindName: "dev"}, wantFlags: upOptions{place: place{emulator: true}}},
+		{file: clusterFile{Emulator: true, KindName: "dev"}, app: app{context: "prod"}, flags: upOptions{endpoint: "http://aws"}, wantApp: app{context: "prod"}, wantFlags: upOptions{endpoint: "http://aws"}},
+		{file: clusterFile{PodEndpointURL: "http://aws"}, flags: upOptions{place: place{emulator: true}}, wantFlags: upOptions{place: place{emulator: true}}},
+		{file: clusterFile{PodEndpointURL: "http://aws", Context: "prod", Kubeconfig: "f"}, wantApp: app{context: "prod", kubeconfig: "f"}, wantFlags: upOptions{endpoint: "http://aws"}},
+	} {
+		c.file.apply(&c.app, &c.flags)
+		if !reflect.DeepEqual(c.app, c.wantApp) || !reflect.DeepEqual(c.flags, c.wantFlags) {
+			t.Errorf("%+v: %+v, %+v", c.file, c.app, c.flags)
+		}
+	}
 }
 
 // Every well-known policy is one that IAM takes, in every partition, and the

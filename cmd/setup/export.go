@@ -155,6 +155,7 @@ your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
 	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket is others', and 'setup down' does not delete it (with --account)")
 	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: that of the chain)")
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator")
+	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
 	return c
 }
 

@@ -126,28 +126,42 @@ var distributionForm = regexp.MustCompile(`^arn:[a-z-]+:cloudfront::[0-9]{12}:di
 
 // check refuses flags that do not go together.
 func (p *place) check() error {
+	_, err := p.fault()
+	return err
+}
+
+// fault is the flag that does not go with the others, and why.
+func (p *place) fault() (flag string, err error) {
 	switch {
 	case p.bucket != "" && p.issuerURL != "" && !p.private:
-		return usagef("--bucket and --issuer-url exclude each other, unless CloudFront serves the documents of a --private-bucket")
+		return "--bucket", usagef("--bucket and --issuer-url exclude each other, unless CloudFront serves the documents of a --private-bucket")
 	case p.distribution != "" && !p.private:
-		return usagef("--distribution-arn is for a --private-bucket")
+		return "--distribution-arn", usagef("--distribution-arn is for a --private-bucket")
 	case p.distribution != "" && !distributionForm.MatchString(p.distribution):
-		return usagef("--distribution-arn %q is not the ARN of a distribution, such as arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE", p.distribution)
+		return "--distribution-arn", usagef("--distribution-arn %q is not the ARN of a distribution, such as arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE", p.distribution)
 	case p.private && p.issuerURL == "":
-		return usagef("--private-bucket needs the --issuer-url at which CloudFront serves its documents, such as https://d111111abcdef8.cloudfront.net")
+		return "--private-bucket", usagef("--private-bucket needs the --issuer-url at which CloudFront serves its documents, such as https://d111111abcdef8.cloudfront.net")
 	case p.private && p.emulator:
-		return usagef("--private-bucket and --emulator exclude each other: the emulator has no CloudFront")
-	case p.private:
+		return "--private-bucket", usagef("--private-bucket and --emulator exclude each other: the emulator has no CloudFront")
+	}
+	bucket, prefix, hasPrefix := strings.Cut(p.bucket, "/")
+	prefix = strings.Trim(prefix, "/")
+	if p.issuerURL != "" {
 		iss, err := p.parseIssuer()
 		if err != nil {
-			return err
+			return "--issuer-url", err
 		}
 		_, path, _ := strings.Cut(iss.HostPath(), "/")
-		if _, prefix, ok := strings.Cut(p.bucket, "/"); ok && strings.Trim(prefix, "/") != path {
-			return usagef("--bucket %s: the documents are below the path of the issuer, %q, in a private bucket", p.bucket, path)
+		if hasPrefix && prefix != path {
+			return "--bucket", usagef("--bucket %s: the documents are below the path of the issuer, %q, in a private bucket", p.bucket, path)
 		}
 	}
-	return nil
+	if p.bucket != "" {
+		if _, err := issuer.S3(bucket, defaultRegion, "amazonaws.com", prefix); err != nil {
+			return "--bucket", &usageError{err}
+		}
+	}
+	return "", nil
 }
 
 func (p place) parseIssuer() (issuer.URL, error) {

@@ -103,8 +103,12 @@ as well is added to, never taken away.`,
 	c.RegisterFlagCompletionFunc("well-known-policy", cobra.FixedCompletions(wellKnownNames(), cobra.ShellCompDirectiveNoFileComp))
 	c.MarkFlagsOneRequired("name", "config-file")
 	c.MarkFlagsMutuallyExclusive("name", "config-file")
-	for _, other := range []string{"attach-policy-arn", "well-known-policy", "inline-policy-file", "permissions-boundary", "role-name", "role-path", "share-role", "role-only", "subject-pattern", "tags"} {
+	ofRole := []string{"attach-policy-arn", "well-known-policy", "inline-policy-file", "permissions-boundary", "role-name", "role-path", "share-role", "role-only", "subject-pattern", "tags"}
+	for _, other := range ofRole {
 		c.MarkFlagsMutuallyExclusive("attach-role-arn", other)
+	}
+	for _, other := range append(ofRole, "attach-role-arn", "namespace", "labels") {
+		c.MarkFlagsMutuallyExclusive("config-file", other)
 	}
 	return c
 }
@@ -117,17 +121,19 @@ func (sa *iamServiceAccount) check() error {
 	if msgs := validation.IsDNS1123Subdomain(sa.Metadata.Name); len(msgs) > 0 {
 		return fmt.Errorf("%s: name %q: %s", plan.ServiceAccount, sa.Metadata.Name, msgs[0])
 	}
+	if sa.AttachRoleARN != "" {
+		return sa.checkAttached()
+	}
 	if sa.ShareRole && sa.RoleName == "" {
 		return fmt.Errorf("%s: a role that several clusters share needs a name that they agree on: --role-name, or roleName in a file", plan.Role)
 	}
-	if sa.AttachRoleARN != "" {
-		if _, err := roleARN(sa.AttachRoleARN); err != nil {
-			return fmt.Errorf("%s: %q is not the ARN of a role", plan.Role, sa.AttachRoleARN)
+	if p := sa.SubjectPattern; p != "" && !strings.HasPrefix(p, trust.SubjectPrefix) {
+		return fmt.Errorf("%s: subject pattern %q does not begin with %q", plan.Role, p, trust.SubjectPrefix)
+	}
+	for _, key := range slices.Sorted(maps.Keys(sa.Tags)) {
+		if strings.HasPrefix(strings.ToLower(key), owner.Prefix) { // IAM tells no keys apart by case
+			return fmt.Errorf("%s: tag %s: what begins with %s marks what setup has made", plan.Role, key, owner.Prefix)
 		}
-		if len(sa.AttachPolicyARNs) > 0 || len(sa.AttachPolicy) > 0 || sa.RoleName != "" || sa.RoleOnly || sa.SubjectPattern != "" {
-			return fmt.Errorf("%s: a role that is attached as it is cannot be given a name or policies", plan.Role)
-		}
-		return nil
 	}
 	for name := range sa.WellKnownPolicies {
 		if !slices.Contains(wellKnownNames(), name) {
@@ -144,6 +150,50 @@ func (sa *iamServiceAccount) check() error {
 		return fmt.Errorf("%s: %w", plan.Role, err)
 	}
 	return nil
+}
+
+// checkAttached refuses what would make another role of one that is used as it
+// is.
+func (sa *iamServiceAccount) checkAttached() error {
+	if _, err := roleARN(sa.AttachRoleARN); err != nil {
+		return fmt.Errorf("%s: %q is not the ARN of a role", plan.Role, sa.AttachRoleARN)
+	}
+	for _, f := range []struct {
+		field string
+		set   bool
+	}{
+		{"attachPolicyARNs", len(sa.AttachPolicyARNs) > 0}, {"attachPolicy", sa.AttachPolicy != nil}, {"wellKnownPolicies", len(sa.WellKnownPolicies) > 0},
+		{"permissionsBoundary", sa.PermissionsBoundary != ""}, {"roleName", sa.RoleName != ""}, {"shareRole", sa.ShareRole}, {"rolePath", sa.RolePath != ""},
+		{"roleOnly", sa.RoleOnly}, {"subjectPattern", sa.SubjectPattern != ""}, {"tags", len(sa.Tags) > 0},
+	} {
+		if f.set {
+			return fmt.Errorf("%s: a role that is attached as it is has no %s here", plan.Role, f.field)
+		}
+	}
+	return nil
+}
+
+// differs is the field in which two service accounts that share a role ask for
+// different ones, empty if there is none.
+func (sa *iamServiceAccount) differs(other *iamServiceAccount) string {
+	for key, value := range sa.Tags {
+		if v, ok := other.Tags[key]; ok && v != value {
+			return "tags"
+		}
+	}
+	switch {
+	case sa.PermissionsBoundary != other.PermissionsBoundary:
+		return "permissionsBoundary"
+	case sa.RolePath != other.RolePath:
+		return "rolePath"
+	case sa.SubjectPattern != other.SubjectPattern:
+		return "subjectPattern"
+	case sa.ShareRole != other.ShareRole:
+		return "shareRole"
+	case !bytes.Equal(sa.AttachPolicy, other.AttachPolicy):
+		return "attachPolicy"
+	}
+	return ""
 }
 
 func roleARN(s string) (arn.ARN, error) {
@@ -559,16 +609,13 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 		want.Description = "Service account " + first.String() + " of cluster " + ch.state.Cluster
 		want.Tags[owner.ServiceAccountTag] = first.String()
 	}
-	for _, sa := range sharers {
-		if sa.PermissionsBoundary != first.PermissionsBoundary || sa.RolePath != first.RolePath || sa.SubjectPattern != first.SubjectPattern || sa.ShareRole != first.ShareRole || !bytes.Equal(sa.AttachPolicy, first.AttachPolicy) {
-			return role.Role{}, usagef("%s: %s and %s share role %s and ask for different ones", plan.Role, first, sa, name)
-		}
-		for k, v := range sa.Tags {
-			if _, ok := mark[k]; ok {
-				return role.Role{}, usagef("%s: tag %s marks what setup has made", plan.Role, k)
+	for i, sa := range sharers {
+		for _, other := range sharers[:i] {
+			if field := sa.differs(other); field != "" {
+				return role.Role{}, usagef("%s: %s and %s share role %s and ask for different %s", plan.Role, sa, other, name, field)
 			}
-			want.Tags[k] = v
 		}
+		maps.Copy(want.Tags, sa.Tags)
 		want.PolicyARNs = append(want.PolicyARNs, sa.AttachPolicyARNs...)
 		for known, on := range sa.WellKnownPolicies {
 			if on && !wellKnown(known, ch.state.Partition, &want) {

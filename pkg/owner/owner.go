@@ -2,6 +2,9 @@
 // that again, and nothing else. The operator's machine keeps no state.
 package owner
 
+// Prefix begins the keys of all these tags.
+const Prefix = "openirsa.dev/"
+
 // Tags of every AWS resource that was made here.
 const (
 	// Tag is "true" on a resource that `setup down` may delete.

@@ -106,8 +106,8 @@ func (p Policy) Document() ([]byte, error) {
 	return body, nil
 }
 
-// subjectPrefix begins the sub claim of every service account.
-const subjectPrefix = "system:serviceaccount:"
+// SubjectPrefix begins the sub claim of every service account.
+const SubjectPrefix = "system:serviceaccount:"
 
 func (p Provider) statement() (statement, error) {
 	switch {
@@ -126,15 +126,15 @@ func (p Provider) statement() (statement, error) {
 	}
 	sub := p.Issuer.ConditionKey("sub")
 	if p.Pattern != "" {
-		if !strings.HasPrefix(p.Pattern, subjectPrefix) {
-			return statement{}, fmt.Errorf("subject pattern %q does not begin with %q", p.Pattern, subjectPrefix)
+		if !strings.HasPrefix(p.Pattern, SubjectPrefix) {
+			return statement{}, fmt.Errorf("subject pattern %q does not begin with %q", p.Pattern, SubjectPrefix)
 		}
 		s.Condition.StringLike = map[string]oneOrMany{sub: {p.Pattern}}
 		return s, nil
 	}
 	for _, subject := range p.Subjects {
-		if rest, ok := strings.CutPrefix(subject, subjectPrefix); !ok || strings.Count(rest, ":") != 1 || strings.ContainsAny(rest, "*?$") {
-			return statement{}, fmt.Errorf("subject %q is not %sNAMESPACE:NAME", subject, subjectPrefix)
+		if rest, ok := strings.CutPrefix(subject, SubjectPrefix); !ok || strings.Count(rest, ":") != 1 || strings.ContainsAny(rest, "*?$") {
+			return statement{}, fmt.Errorf("subject %q is not %sNAMESPACE:NAME", subject, SubjectPrefix)
 		}
 	}
 	subjects := slices.Clone(p.Subjects)
