@@ -88,8 +88,10 @@ func (sa *iamServiceAccount) String() string { return sa.Metadata.Namespace + "/
 // inlinePolicy is a policy document, written as YAML.
 type inlinePolicy []byte
 
-// UnmarshalYAML makes JSON of it.
+// UnmarshalYAML makes JSON of it, which has no dates: what YAML takes for one,
+// such as an unquoted Version, is the text that it is.
 func (p *inlinePolicy) UnmarshalYAML(node *yaml.Node) error {
+	datesAreTexts(node, map[*yaml.Node]bool{})
 	var v any
 	if err := node.Decode(&v); err != nil {
 		return err
@@ -100,6 +102,20 @@ func (p *inlinePolicy) UnmarshalYAML(node *yaml.Node) error {
 	}
 	*p = body
 	return nil
+}
+
+func datesAreTexts(node *yaml.Node, seen map[*yaml.Node]bool) {
+	if node == nil || seen[node] {
+		return
+	}
+	seen[node] = true
+	if node.ShortTag() == "!!timestamp" {
+		node.Tag = "!!str"
+	}
+	datesAreTexts(node.Alias, seen)
+	for _, child := range node.Content {
+		datesAreTexts(child, seen)
+	}
 }
 
 // readConfig reads a configuration file, "-" being standard input. Unknown

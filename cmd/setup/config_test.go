@@ -86,6 +86,36 @@ func TestConfigTakesEksctlsSection(t *testing.T) {
 	}
 }
 
+// YAML takes some texts for dates, IAM none.
+func TestConfigDatesAreTexts(t *testing.T) {
+	file, err := parseConfig([]byte(header + `
+iamServiceAccounts:
+- metadata: {name: a, labels: {since: 2012-10-17}}
+  tags: {since: 2012-10-17}
+  attachPolicy:
+    Version: 2012-10-17
+    Statement: &statement
+    - Effect: Allow
+      Action: s3:GetObject
+      Resource: "*"
+      Condition: {DateLessThan: {aws:CurrentTime: 2027-01-01T00:00:00Z}, Bool: {aws:SecureTransport: true}}
+- metadata: {name: b}
+  attachPolicy: {Version: !!timestamp 2012-10-17, Statement: *statement}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"Statement":[{"Action":"s3:GetObject","Condition":{"Bool":{"aws:SecureTransport":true},"DateLessThan":{"aws:CurrentTime":"2027-01-01T00:00:00Z"}},"Effect":"Allow","Resource":"*"}],"Version":"2012-10-17"}`
+	for _, sa := range file.IAMServiceAccounts {
+		if string(sa.AttachPolicy) != want {
+			t.Errorf("%s: %s", &sa, sa.AttachPolicy)
+		}
+	}
+	if a := file.IAMServiceAccounts[0]; a.Tags["since"] != "2012-10-17" || a.Metadata.Labels["since"] != "2012-10-17" {
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestConfigRejects(t *testing.T) {
 	reject := func(body, why string) {
 		t.Helper()
@@ -107,6 +137,7 @@ func TestConfigRejects(t *testing.T) {
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicyARNs: [ReadOnly]\n", `line 4: role: policy "ReadOnly" is not the ARN`)
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  wellKnownPolicies: {nope: true}\n", `line 4: role: well-known policy "nope"`)
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicy: {Version: \"2012-10-17\", Statement: []}\n", "line 4: role: the inline policy: MalformedPolicyDocument: Syntax errors in policy.")
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicy: &p {Version: 2012-10-17, Statement: *p}\n", "contains itself")
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachRoleARN: arn:aws:iam::123456789012:role/r\n  roleName: r\n", "line 4: role: a role that is attached")
 	reject(header+"iam:\n  serviceAccounts: &list\n  - metadata: {name: a}\niamServiceAccounts: *list\n", "line 5: service account default/a is on line 5 already")
 	reject(header+"<<: {iamServiceAccounts: [{metadata: {name: B}}]}\n", `line 3: service account: name "B"`)
