@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -57,6 +59,9 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 			return retry.AddWithErrorCodes(retry.AddWithMaxAttempts(retry.NewStandard(), 8), "ConcurrentModification")
 		}),
 	}
+	if a.ask != nil {
+		options = append(options, config.WithAssumeRoleCredentialOptions(a.mfa))
+	}
 	if a.region != "" {
 		options = append(options, config.WithRegion(a.region))
 	}
@@ -68,7 +73,7 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return nil, configurationAdvice(err)
+		return nil, a.configurationAdvice(err)
 	}
 	if client != nil {
 		// Not an option: with AWS_CA_BUNDLE set, only a client of the SDK's own can be one.
@@ -93,6 +98,18 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 	}
 	acct.ID, acct.Partition = *who.Account, self.Partition
 	return acct, nil
+}
+
+// mfa has the user asked for the code of a profile's MFA device. The credentials
+// last as long as those of the AWS CLI, not the SDK's quarter of an hour.
+func (a *app) mfa(o *stscreds.AssumeRoleOptions) {
+	if o.SerialNumber == nil {
+		return
+	}
+	o.TokenProvider = func() (string, error) { return a.ask("MFA code of " + *o.SerialNumber) }
+	if o.Duration == 0 {
+		o.Duration = time.Hour
+	}
 }
 
 // callCount counts the calls to AWS.

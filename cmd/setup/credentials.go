@@ -16,9 +16,14 @@ import (
 
 // configurationAdvice adds the next command to what was wrong with the shared
 // configuration.
-func configurationAdvice(err error) error {
+func (a *app) configurationAdvice(err error) error {
 	if e, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
 		return advise(fmt.Errorf("there is no AWS profile %q in the shared configuration: %w", e.Profile, err), "aws configure list-profiles shows those that there are; set AWS_PROFILE to one")
+	}
+	if _, ok := errors.AsType[config.AssumeRoleTokenProviderNotSetError](err); ok {
+		profile := orDefault(a.getenv("AWS_PROFILE"), "default")
+		return advise(fmt.Errorf("AWS credentials: the role of profile %s takes an MFA code (mfa_serial), and there is no terminal to ask for it", profile),
+			`eval "$(aws configure export-credentials --profile `+profile+` --format env)" on a terminal, then the same command again`)
 	}
 	return fmt.Errorf("loading the AWS configuration: %w", err)
 }
@@ -40,6 +45,8 @@ func (a *app) credentialsAdvice(err error) error {
 		return advise(fmt.Errorf("AWS credentials: you are not logged in to SSO: %w", innermost(err)), "aws sso login"+from)
 	case process != nil:
 		return advise(fmt.Errorf("AWS credentials: the credential_process failed: %w", innermost(err)), "run the credential_process of profile "+orDefault(profile, "default")+" by hand")
+	case strings.Contains(text, "MultiFactorAuthentication failed"):
+		return advise(fmt.Errorf("AWS credentials: %w", awsCause(err)), "the same command again, with another code: each works once")
 	case strings.Contains(text, "AssumeRole") && answered:
 		return advise(fmt.Errorf("AWS credentials: assuming the role of profile %s: %w", orDefault(profile, "default"), awsCause(err)),
 			"aws sts get-caller-identity"+from+"; the role's trust policy must let in the source of profile "+orDefault(profile, "default"))

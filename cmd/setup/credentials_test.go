@@ -119,6 +119,65 @@ source_profile = base
 	refused(t, "denied", "AccessDenied", roleARN, "denied")
 }
 
+// Who has a profile with an MFA device is asked for a code, once in an hour, or
+// told how to get credentials where nobody can be asked.
+func TestProfileWithMFA(t *testing.T) {
+	aws := emulatortest.Start(t, emulator.Config{Account: "123456789012"})
+	roleARN := aws.Role("operator", emulatortest.Document(map[string]any{"Effect": "Allow", "Principal": map[string]string{"AWS": "123456789012"}, "Action": "sts:AssumeRole"}))
+	id, secret := operator(t, aws)
+	machine(t, aws, `
+[profile base]
+aws_access_key_id = `+id+`
+aws_secret_access_key = `+secret+`
+[profile mfa]
+region = eu-central-1
+role_arn = `+roleARN+`
+source_profile = base
+mfa_serial = arn:aws:iam::123456789012:mfa/alice
+[profile short]
+region = eu-central-1
+role_arn = `+roleARN+`
+source_profile = base
+mfa_serial = arn:aws:iam::123456789012:mfa/alice
+duration_seconds = 1800
+`)
+	refused(t, "mfa", "profile mfa", "MFA", `eval "$(aws configure export-credentials --profile mfa --format env)"`)
+
+	var asked []string
+	a := &app{getenv: os.Getenv, ask: func(what string) (string, error) {
+		asked = append(asked, what)
+		return "123456", nil
+	}}
+	for profile, life := range map[string]time.Duration{"mfa": time.Hour, "short": 30 * time.Minute} {
+		asked = nil
+		t.Setenv("AWS_PROFILE", profile)
+		acct, err := a.connectAWS(t.Context(), "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(asked) != 1 || !strings.Contains(asked[0], "arn:aws:iam::123456789012:mfa/alice") {
+			t.Errorf("asked for %q", asked)
+		}
+		c, err := acct.cfg.Credentials.Retrieve(t.Context())
+		if left := c.Expires.Sub(aws.Now()); err != nil || left > life || left < life-time.Minute {
+			t.Errorf("profile %s: credentials for %v, %v", profile, left, err)
+		}
+	}
+
+	// What the advice is good for: keys in the environment are taken before the profile.
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	t.Setenv("AWS_PROFILE", "mfa")
+	if _, err := (&app{getenv: os.Getenv}).connectAWS(t.Context(), "", nil); err != nil {
+		t.Error(err)
+	}
+
+	err := a.credentialsAdvice(fmt.Errorf("operation error STS: AssumeRole, %w", &smithy.GenericAPIError{Code: "AccessDenied", Message: "MultiFactorAuthentication failed with invalid MFA one time pass code."}))
+	if e, ok := errors.AsType[*adviceError](err); !ok || !strings.Contains(e.next, "another code") || strings.Contains(e.next, "trust policy") {
+		t.Errorf("%#v", err)
+	}
+}
+
 // refused connects with a profile, which must fail; the error must hold the
 // words, and the next command the last of them.
 func refused(t *testing.T, profile string, words ...string) {

@@ -36,7 +36,7 @@ func main() {
 // returns the exit status.
 func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	quiet()
-	a := &app{name: programName(args[0]), getenv: getenv, out: stdout, err: stderr}
+	a := &app{name: programName(args[0]), getenv: getenv, out: stdout, err: stderr, ask: asker(os.Stdin, stderr)}
 	root := a.command()
 	root.SetArgs(args[1:])
 	command, err := root.ExecuteContextC(ctx)
@@ -77,6 +77,7 @@ type app struct {
 	name     string
 	getenv   func(string) string
 	out, err io.Writer
+	ask      func(what string) (string, error) // nil: there is nobody to ask
 
 	started bool // the command line made sense
 

@@ -20,6 +20,25 @@ func isTerminal(w io.Writer, getenv func(string) string) bool {
 	return ok && term.IsTerminal(int(f.Fd())) && getenv("TERM") != "dumb"
 }
 
+// asker asks the user, on out, and reads the answer from in. It is nil where
+// nobody can be asked.
+func asker(in *os.File, out io.Writer) func(what string) (string, error) {
+	f, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) || !term.IsTerminal(int(in.Fd())) {
+		return nil
+	}
+	return func(what string) (string, error) { return ask(in, out, what) }
+}
+
+func ask(in io.Reader, out io.Writer, what string) (string, error) {
+	fmt.Fprintf(out, "%s: ", what)
+	var answer string
+	if _, err := fmt.Fscanln(in, &answer); err != nil {
+		return "", fmt.Errorf("%s: no answer: %w", what, err)
+	}
+	return answer, nil
+}
+
 // palette paints the words that say how something went. The zero palette paints
 // nothing.
 type palette struct{ on bool }

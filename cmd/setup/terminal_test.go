@@ -50,6 +50,35 @@ func TestPalette(t *testing.T) {
 	}
 }
 
+// A question goes where no results go, and only where somebody answers.
+func TestAsk(t *testing.T) {
+	var out bytes.Buffer
+	if answer, err := ask(strings.NewReader("123456\nrest\n"), &out, "Code"); err != nil || answer != "123456" || out.String() != "Code: " {
+		t.Errorf("%q to %q, %v", answer, &out, err)
+	}
+	for _, nothing := range []string{"", "\n"} {
+		if answer, err := ask(strings.NewReader(nothing), &out, "Code"); err == nil || answer != "" {
+			t.Errorf("%q to %q", answer, nothing)
+		}
+	}
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		needs.Lacking(t, err)
+	}
+	defer terminal.Close()
+	file, err := os.Create(t.TempDir() + "/file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if asker(terminal, terminal) == nil {
+		t.Error("nobody is asked on a terminal")
+	}
+	if asker(file, terminal) != nil || asker(terminal, file) != nil || asker(terminal, &out) != nil {
+		t.Error("a file is asked")
+	}
+}
+
 // JSON has no colours, even on a terminal.
 func TestJSONIsPlain(t *testing.T) {
 	var out bytes.Buffer
