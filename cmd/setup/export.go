@@ -178,6 +178,14 @@ inline in a user it is too long. 'iamserviceaccount get' needs no permission.`,
   setup export iam-policy --command up --command down --name ci --account 123456789012 --region eu-west-1
   setup export iam-policy --command iamserviceaccount --permissions-boundary arn:aws:iam::123456789012:policy/pods`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if len(o.permissions.Commands) == 0 {
+				return usagef("--command is empty: it is one of %s", strings.Join(export.Commands(), ", "))
+			}
+			for _, name := range o.permissions.Commands {
+				if !slices.Contains(export.Commands(), name) {
+					return usagef("--command %q is not one of %s", name, strings.Join(export.Commands(), ", "))
+				}
+			}
 			ch, err := a.exported(c.Context(), &o)
 			if err != nil {
 				return err

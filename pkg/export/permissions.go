@@ -211,6 +211,9 @@ func (c *Chain) Policy(p Permissions) ([]byte, error) {
 		there := together(p.To.makeBucket(), p.To.emptyBucket(), makeProvider, deleteProvider)
 		document.Statement = append(document.Statement, p.To.statements(there, p, "To")...)
 	}
+	if document.Statement == nil {
+		return nil, fmt.Errorf("%s needs no permission on this chain, and IAM has no empty policies", strings.Join(p.Commands, ", "))
+	}
 	return json.MarshalIndent(document, "", "  ")
 }
 
