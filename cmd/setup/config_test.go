@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"reflect"
@@ -9,7 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"sigs.k8s.io/yaml"
 
 	"github.com/openirsa/openirsa/pkg/policy"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -300,8 +302,72 @@ func TestConfigSchema(t *testing.T) {
 	compare("", reflect.TypeFor[clusterFile](), schema)
 }
 
-// The example in the documentation is valid.
-func TestConfigExample(t *testing.T) {
+// What the published schema tells editors is what the program does.
+func TestConfigSchemaAgrees(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/cluster.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid := func(body string) error {
+		t.Helper()
+		text, err := yaml.YAMLToJSON([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(document)
+	}
+	account := func(fields string) string {
+		return header + "iamServiceAccounts:\n- {metadata: {name: a}, " + fields + "}\n"
+	}
+	attached := func(field string) string {
+		return account("attachRoleARN: 'arn:aws:iam::123456789012:role/r', " + field)
+	}
+	for _, right := range []string{
+		header, header + eksctlSection, example(t),
+		header + "emulator: false\npodEndpointURL: http://aws.example\ncontext: dev\nkubeconfig: f\n",
+		header + "privateBucket: true\nissuerURL: https://d1.cloudfront.net\nbucket: my-bucket\n",
+		account("attachPolicy: {Version: 2012-10-17, Statement: {Effect: Allow, Action: 's3:GetObject', Resource: '*'}}"),
+		account("shareRole: false"), attached("shareRole: false, roleOnly: false"),
+		account("roleName: r, shareRole: true, rolePath: /jobs/, tags: {team: a}, wellKnownPolicies: {certManager: false}"),
+		header + "iamServiceAccounts:\n- {metadata: {name: a, namespace: b, labels: {c: d}, annotations: {e: f}}, attachRoleARN: 'arn:aws:iam::123456789012:role/r', status: {roleARN: x}}\n",
+	} {
+		if err := valid(right); err != nil {
+			t.Errorf("%v\n%s", err, right)
+		}
+		if _, err := parseConfig([]byte(right)); err != nil {
+			t.Errorf("%v\n%s", err, right)
+		}
+	}
+	for _, wrong := range []string{
+		"kind: Cluster\n", "apiVersion: openirsa.dev/v1\nkind: Cluster\n", "apiVersion: openirsa.dev/v1alpha1\nkind: ClusterConfig\n",
+		header + "emulatr: true\n", header + "emulator: maybe\n", header + "metadata: {nam: dev}\n", header + "iamServiceAccounts: {metadata: {name: a}}\n",
+		header + "iam: {serviceAccount: []}\n",
+		header + "emulator: true\npodEndpointURL: http://aws.example\n", header + "kindName: dev\ncontext: prod\n", header + "kindName: dev\nkubeconfig: f\n",
+		header + "privateBucket: true\n", header + "privateBucket: true\nissuerURL: https://d1.cloudfront.net\nemulator: true\n",
+		header + "distributionARN: arn:aws:cloudfront::123456789012:distribution/E1\n", header + "bucket: my-bucket\nissuerURL: https://i.example\n",
+		header + "iamServiceAccounts:\n- roleName: r\n", header + "iamServiceAccounts:\n- metadata: {namespace: a}\n",
+		account("attachPolicyArn: x"), account("attachPolicy: []"), account("attachPolicyARNs: x"), account("wellKnownPolicies: {nope: true}"), account("wellKnownPolicies: {certManager: yes please}"),
+		account("roleOnly: perhaps"), account("tags: [a]"), account("shareRole: true"), account("subjectPattern: app-*"), account("tags: {OpenIRSA.dev/owned: 'false'}"),
+		attached("permissionsBoundary: 'arn:aws:iam::123456789012:policy/b'"), attached("tags: {team: a}"), attached("rolePath: /jobs/"), attached("wellKnownPolicies: {certManager: true}"),
+		attached("attachPolicyARNs: ['arn:aws:iam::aws:policy/ReadOnlyAccess']"), attached("attachPolicy: {}"), attached("roleName: r"), attached("roleOnly: true"),
+		attached("subjectPattern: 'system:serviceaccount:*'"), attached("shareRole: true"),
+	} {
+		if valid(wrong) == nil {
+			t.Errorf("the schema takes\n%s", wrong)
+		}
+		if _, err := parseConfig([]byte(wrong)); err == nil {
+			t.Errorf("setup takes\n%s", wrong)
+		}
+	}
+}
+
+// example is the one in the documentation.
+func example(t *testing.T) string {
+	t.Helper()
 	body, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
@@ -311,11 +377,12 @@ func TestConfigExample(t *testing.T) {
 	if !ok || !ok2 {
 		t.Fatal("no example")
 	}
-	if file, err := parseConfig([]byte(example)); err != nil || len(file.IAMServiceAccounts) < 2 {
+	return example
+}
+
+// The example in the documentation is valid.
+func TestConfigExample(t *testing.T) {
+	if file, err := parseConfig([]byte(example(t))); err != nil || len(file.IAMServiceAccounts) < 2 {
 		t.Errorf("%v, %d service accounts", err, len(file.IAMServiceAccounts))
-	}
-	var any map[string]any
-	if err := yaml.Unmarshal([]byte(example), &any); err != nil {
-		t.Error(err)
 	}
 }
