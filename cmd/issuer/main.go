@@ -71,10 +71,13 @@ ISSUER_ADMIN_LISTEN.`,
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(a.serveCommand(), a.publishCommand(), a.signCommand())
+	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		c.Args = cobra.NoArgs
+		if !c.Runnable() { // cobra shows the help for whatever word follows, and succeeds
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
