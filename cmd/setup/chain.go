@@ -32,6 +32,7 @@ type chain struct {
 	state cluster.State // as it is recorded in the cluster, or as it shall be
 	there bool          // it is recorded
 	acct  *account      // nil until connected
+	heir  string        // the uid, if it takes over the roles of an earlier cluster of the name
 
 	iss issuer.URL
 	set keys.Set

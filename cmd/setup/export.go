@@ -427,11 +427,15 @@ func (ch *chain) rolesInAWS(ctx context.Context) ([]role.Role, error) {
 	if err := ch.connectAWS(ctx); err != nil {
 		return nil, err
 	}
-	list, err := ch.roles(ctx)
+	mark, err := ch.tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := ch.roles(ctx, mark)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", plan.Role, awsCause(err))
 	}
-	return slices.DeleteFunc(list, func(r role.Role) bool { return !owner.Owns(r.Tags, ch.state.Cluster) }), nil
+	return slices.DeleteFunc(list, func(r role.Role) bool { return !owner.Owns(r.Tags, mark) }), nil
 }
 
 // manifests are the Kubernetes half, as a stream of YAML.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ type member struct {
 	aws        *emulatortest.AWS
 	iss        *emulatortest.Issuer
 	server     *kubetest.Server
+	uid        string
 	kubeconfig string
 }
 
@@ -52,8 +54,13 @@ func useEmulator(t testing.TB, aws *emulatortest.AWS) {
 
 func newMember(t testing.TB, aws *emulatortest.AWS, name string) *member {
 	t.Helper()
-	m := &member{t: t, aws: aws, server: kubetest.Start(t)}
-	m.kubeconfig, m.iss = m.server.Kubeconfig(), aws.Issuer(name)
+	return newMemberAt(t, aws, name, aws.Issuer(name))
+}
+
+func newMemberAt(t testing.TB, aws *emulatortest.AWS, name string, iss *emulatortest.Issuer) *member {
+	t.Helper()
+	m := &member{t: t, aws: aws, iss: iss, server: kubetest.Start(t)}
+	m.kubeconfig = m.server.Kubeconfig()
 	ns, err := m.server.Client.CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceSystem, metav1.GetOptions{})
 	for i := 0; err != nil; i++ { // made by the API server, a moment after it is ready
 		if i == 100 {
@@ -62,8 +69,9 @@ func newMember(t testing.TB, aws *emulatortest.AWS, name string) *member {
 		time.Sleep(100 * time.Millisecond)
 		ns, err = m.server.Client.CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceSystem, metav1.GetOptions{})
 	}
+	m.uid = string(ns.UID)
 	tags := []string{}
-	for k, v := range owner.Tags(name, string(ns.UID)) {
+	for k, v := range owner.Tags(name, m.uid) {
 		tags = append(tags, k, v)
 	}
 	tagProvider(t, aws, m.iss.ARN, tags...)
@@ -77,7 +85,7 @@ func newMember(t testing.TB, aws *emulatortest.AWS, name string) *member {
 	}
 	steps, err := c.SetState(t.Context(), cluster.State{
 		Cluster: name, Issuer: m.iss.URL.String(), Provider: m.iss.ARN, Account: aws.Account(), Partition: "aws",
-		Bucket: m.iss.Bucket, Region: emulatortest.Region, BucketOwned: "true",
+		Bucket: m.iss.Bucket, Region: emulatortest.Region, BucketOwned: "true", Image: "registry.example/openirsa",
 	})
 	if err == nil {
 		err = plan.Run(t.Context(), steps, nil)
@@ -197,6 +205,96 @@ func TestAPIServerSharedRole(t *testing.T) {
 	west.mustSetup("iamserviceaccount", "delete", "--name", "app")
 	if _, ok := get(); ok {
 		t.Error("nobody uses the role, and it is there")
+	}
+}
+
+// Two clusters of one name, each with an issuer of its own, leave each other's
+// roles alone, until one of them takes over what the other has left.
+func TestAPIServerNamesakes(t *testing.T) {
+	aws := emulatortest.Start(t)
+	useEmulator(t, aws)
+	first, second := newMemberAt(t, aws, "kind", aws.Issuer("first")), newMemberAt(t, aws, "kind", aws.Issuer("second"))
+	client := iam.NewFromConfig(aws.Config())
+	name := role.NameFor("kind", "default", "app")
+	create := []string{"iamserviceaccount", "create", "--name", "app", "--attach-policy-arn", readOnly, "--approve"}
+	get := func(name string) (role.Role, bool) {
+		t.Helper()
+		r, ok, err := role.Get(t.Context(), client, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r, ok
+	}
+	roles := func(m *member) string {
+		t.Helper()
+		_, out, _ := m.setup("status", "-o", "json")
+		var s struct{ Roles []string }
+		if err := json.Unmarshal([]byte(out), &s); err != nil {
+			t.Fatal(err)
+		}
+		for i, arn := range s.Roles {
+			s.Roles[i] = arn[strings.LastIndexByte(arn, '/')+1:]
+		}
+		return strings.Join(s.Roles, " ")
+	}
+
+	first.mustSetup(create...)
+	before, _ := get(name)
+	status, _, errs := second.setup(create...)
+	for _, want := range []string{`another cluster called "kind"`, "uid " + first.uid, "this one is " + second.uid, "--role-name", "up --take-over"} {
+		if status != 1 || !strings.Contains(errs, want) {
+			t.Errorf("status %d, %s lacks %q", status, errs, want)
+		}
+	}
+	second.mustSetup(append(create, "--role-name", "mine")...)
+	if got := roles(second); got != "mine" {
+		t.Errorf("the second cluster's roles are %q", got)
+	}
+	second.mustSetup("iamserviceaccount", "delete", "--name", "app")
+	if _, ok := get("mine"); ok {
+		t.Error("the second cluster's role is still there")
+	}
+	if status, out, errs := second.setup("down", "--immediately"); status != 0 || strings.Contains(out, name) {
+		t.Errorf("status %d, %s%s", status, out, errs)
+	}
+	if now, ok := get(name); !ok || !reflect.DeepEqual(now, before) {
+		t.Errorf("the first cluster's role became %+v", now)
+	}
+	if got := roles(first); got != name {
+		t.Errorf("the first cluster's roles are %q", got)
+	}
+	if _, err := aws.Assume(first.roleOf("app"), first.iss.Token("default", "app")); err != nil {
+		t.Error(err)
+	}
+
+	// As if the first were a new cluster, and the role what a former one left.
+	if _, err := client.TagRole(t.Context(), &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: new(owner.UIDTag), Value: new("gone")}}}); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, errs := first.setup(create...); status != 1 || !strings.Contains(errs, "uid gone") {
+		t.Errorf("status %d, %s", status, errs)
+	}
+	ch, err := (&app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: first.kubeconfig}).connectInstalled(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &upRun{chain: ch, report: ch.app.newReport("kind", false), mark: owner.Tags("kind", first.uid)}
+	u.accounts = accountsOf("", "app")
+	for _, c := range []struct{ takeOver, dryRun bool }{{false, false}, {true, true}, {true, false}} {
+		u.takeOver, u.report.dryRun = c.takeOver, c.dryRun
+		if err := u.formerRoles(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r, _ := get(name); (r.Tags[owner.UIDTag] == first.uid) != (c.takeOver && !c.dryRun) {
+			t.Errorf("%+v: tags %v", c, r.Tags)
+		}
+		if err := u.serviceAccounts(t.Context()); (err == nil) != c.takeOver {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	first.mustSetup("down", "--immediately")
+	if _, ok := get(name); ok {
+		t.Error("the role is still there")
 	}
 }
 

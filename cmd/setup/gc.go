@@ -355,7 +355,7 @@ func (acct *account) removal(ctx context.Context, c *remains) ([]plan.Step, erro
 	arns := c.providerARNs()
 	var steps []plan.Step
 	for _, r := range c.roles {
-		more, err := r.Delete(acct.IAM, c.Cluster, arns...)
+		more, err := r.Delete(acct.IAM, owner.Tags(c.Cluster, c.UID), arns...)
 		if err != nil {
 			return nil, err
 		}

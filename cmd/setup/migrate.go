@@ -212,7 +212,7 @@ func (m *migration) check(ctx context.Context) error {
 	if uid := there.Tags[owner.UIDTag]; ok && uid != "" && uid != mark[owner.UIDTag] {
 		return advise(fmt.Errorf("%s: %s was made for another cluster called %q", plan.Provider, there.ARN, there.Tags[owner.ClusterTag]), "choose another --to")
 	}
-	_, others, err := role.Follow(ctx, m.acct.IAM, m.state.Cluster, m.c.Migration.From.Provider, to.Provider)
+	_, others, err := role.Follow(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.Provider)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
 	}
@@ -252,7 +252,7 @@ func (m *migration) prepare(ctx context.Context) error {
 		return err
 	}
 	err = m.report.link(ctx, plan.Role, func() string { return "trust policies let in tokens of both issuers" }, func(ctx context.Context) ([]plan.Step, error) {
-		steps, _, err := role.Follow(ctx, m.acct.IAM, m.state.Cluster, m.c.Migration.From.Provider, want.ARN)
+		steps, _, err := role.Follow(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, want.ARN)
 		return steps, err
 	})
 	if err != nil {
@@ -293,7 +293,11 @@ func (m *migration) stale(ctx context.Context, back bool) (secrets, pods []clust
 // ready refuses while roles of others trust the old provider alone.
 func (m *migration) ready(ctx context.Context) error {
 	stays, goes := m.ways(false)
-	_, others, err := role.Follow(ctx, m.acct.IAM, m.state.Cluster, goes.Provider, stays.Provider)
+	mark, err := m.tags(ctx)
+	if err != nil {
+		return err
+	}
+	_, others, err := role.Follow(ctx, m.acct.IAM, mark, goes.Provider, stays.Provider)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
 	}
@@ -310,6 +314,10 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	if err != nil {
 		return err
 	}
+	mark, err := m.tags(ctx)
+	if err != nil {
+		return err
+	}
 	err = m.report.apiServers(ctx, m.chain.c, m.o.wait, "refuses "+goes.Issuer, func(ctx context.Context) ([]plan.Step, error) {
 		return m.chain.c.DropIssuer(ctx, m.options(gone.iss))
 	})
@@ -317,7 +325,7 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 		return stagedAdvice(err)
 	}
 	err = m.report.link(ctx, plan.Role, func() string { return "trust policies let in tokens of " + stays.Issuer + " alone" }, func(ctx context.Context) ([]plan.Step, error) {
-		return role.Forget(ctx, m.acct.IAM, m.state.Cluster, goes.Provider)
+		return role.Forget(ctx, m.acct.IAM, mark, goes.Provider)
 	})
 	if err != nil {
 		return err

@@ -379,6 +379,7 @@ func (ch *chain) planRoles(ctx context.Context, roles map[string]role.Role, acco
 	if err != nil {
 		return nil, err
 	}
+	ch.inherit(there)
 	others := map[string]string{} // the roles of service accounts that are not spoken of, by subject
 	if len(there) > 0 && !only {
 		annotated, err := ch.c.ServiceAccounts(ctx)
@@ -484,7 +485,9 @@ func roleAdvice(err error) error {
 	if errors.Is(err, role.ErrNoPolicy) {
 		return advise(err, "aws iam list-policies shows the policies that there are")
 	}
-	if e, ok := errors.AsType[*role.ForeignError](err); ok && e.Sharable() {
+	if e, ok := errors.AsType[*role.ForeignError](err); ok && e.Namesake() {
+		return advise(err, "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role, or, if that cluster is gone, SETUP up --take-over")
+	} else if ok && e.Sharable() {
 		return advise(err, "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role (shareRole: true in a file)")
 	} else if ok {
 		return advise(err, "choose another --role-name, or use the role as it is with --attach-role-arn "+e.Role.ARN)
@@ -520,15 +523,19 @@ func (ch *chain) pruneServiceAccounts(ctx context.Context, r *report, accounts [
 // those that it shares with others: all that gone says are to go.
 func (ch *chain) deleteRoles(ctx context.Context, r *report, gone func(name string) bool) error {
 	return r.many(ctx, plan.Role, func(ctx context.Context) ([]item, error) {
-		names, err := role.Of(ctx, ch.acct.IAM, ch.state.Cluster, ch.providers()...)
+		mark, err := ch.tags(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list, err := ch.roles(ctx, mark)
 		if err != nil {
 			return nil, err
 		}
 		var items []item
-		for _, name := range names {
-			if gone(name) {
-				items = append(items, item{name, func(ctx context.Context) ([]plan.Step, error) {
-					return role.Delete(ctx, ch.acct.IAM, name, ch.state.Cluster, ch.providers()...)
+		for _, there := range list {
+			if gone(there.Name) {
+				items = append(items, item{there.Name, func(context.Context) ([]plan.Step, error) {
+					return there.Delete(ch.acct.IAM, mark, ch.providers()...)
 				}})
 			}
 		}
@@ -536,9 +543,9 @@ func (ch *chain) deleteRoles(ctx context.Context, r *report, gone func(name stri
 	})
 }
 
-// roles are those that were made for the cluster, or that it shares with others,
-// as they are, sorted by name.
-func (ch *chain) roles(ctx context.Context) ([]role.Role, error) {
+// roles are those that were made for the cluster of the mark, or that it shares
+// with others, as they are, sorted by name.
+func (ch *chain) roles(ctx context.Context, mark map[string]string) ([]role.Role, error) {
 	names, err := role.Of(ctx, ch.acct.IAM, ch.state.Cluster, ch.providers()...)
 	if err != nil {
 		return nil, err
@@ -547,13 +554,24 @@ func (ch *chain) roles(ctx context.Context) ([]role.Role, error) {
 	if err != nil {
 		return nil, err
 	}
+	ch.inherit(there)
 	var list []role.Role
 	for _, name := range slices.Sorted(maps.Keys(there)) {
-		if r := there[name]; owner.Owns(r.Tags, ch.state.Cluster) || owner.Shared(r.Tags) {
+		if r := there[name]; owner.Owns(r.Tags, mark) || owner.Shared(r.Tags) {
 			list = append(list, r)
 		}
 	}
 	return list, nil
+}
+
+// inherit shows roles of an earlier cluster of the name as they are when they are
+// taken over, which a dry run only plans.
+func (ch *chain) inherit(there map[string]role.Role) {
+	for _, r := range there {
+		if ch.heir != "" && owner.Named(r.Tags, ch.state.Cluster) {
+			r.Tags[owner.UIDTag] = ch.heir
+		}
+	}
 }
 
 // roleName is the name of a service account's role.
@@ -756,6 +774,10 @@ func (a *app) deleteServiceAccount(ctx context.Context, namespace, name string, 
 // that a run which was stopped leaves none behind. A role that was made for the
 // service account is deleted; one that others use too lets it in no more.
 func (ch *chain) rolesOf(ctx context.Context, namespace, name string) ([]item, error) {
+	mark, err := ch.tags(ctx)
+	if err != nil {
+		return nil, err
+	}
 	all, err := role.List(ctx, ch.acct.IAM, "/")
 	if err != nil {
 		return nil, err
@@ -766,19 +788,19 @@ func (ch *chain) rolesOf(ctx context.Context, namespace, name string) ([]item, e
 		subjects := trust.Subjects(r.Trust, ch.state.Provider)
 		broken := len(subjects) == 0 && strings.HasPrefix(r.Path, role.PathFor(ch.state.Cluster))
 		if slices.Contains(subjects, subject) || broken || r.Name == role.NameFor(ch.state.Cluster, namespace, name) {
-			items = append(items, item{r.Name, func(ctx context.Context) ([]plan.Step, error) { return ch.shutOut(ctx, r.Name, namespace, name) }})
+			items = append(items, item{r.Name, func(ctx context.Context) ([]plan.Step, error) { return ch.shutOut(ctx, mark, r.Name, namespace, name) }})
 		}
 	}
 	return items, nil
 }
 
 // shutOut decides what must be done for a role not to let a service account in.
-func (ch *chain) shutOut(ctx context.Context, roleName, namespace, name string) ([]plan.Step, error) {
+func (ch *chain) shutOut(ctx context.Context, mark map[string]string, roleName, namespace, name string) ([]plan.Step, error) {
 	there, ok, err := role.Get(ctx, ch.acct.IAM, roleName)
 	if err != nil || !ok {
 		return nil, err
 	}
-	if !owner.Owns(there.Tags, ch.state.Cluster) && !owner.Shared(there.Tags) {
+	if !owner.Owns(there.Tags, mark) && !owner.Shared(there.Tags) {
 		return nil, nil
 	}
 	subject := token.Subject(namespace, name)
@@ -790,7 +812,7 @@ func (ch *chain) shutOut(ctx context.Context, roleName, namespace, name string) 
 	case len(others) == len(subjects) && len(others) > 0:
 		return nil, nil
 	case len(others) == 0:
-		return there.Delete(ch.acct.IAM, ch.state.Cluster, ch.providers()...)
+		return there.Delete(ch.acct.IAM, mark, ch.providers()...)
 	}
 	want := there
 	want.Joint, want.Shared = true, owner.Shared(there.Tags)

@@ -111,15 +111,19 @@ func (a *app) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	mark, err := ch.tags(ctx)
+	if err != nil {
+		return err
+	}
 	for _, sa := range accounts {
 		r := roleAccount{serviceAccountReport: serviceAccountReport{sa.Namespace, sa.Name, sa.Role(irsa.DefaultPrefix)}, OK: true}
-		if err := ch.roleStatus(ctx, r.RoleARN); err != nil {
+		if err := ch.roleStatus(ctx, r.RoleARN, mark); err != nil {
 			r.OK, r.Error, s.Healthy = false, awsCause(err).Error(), false
 		}
 		s.Accounts = append(s.Accounts, r)
 	}
 
-	roles, err := ch.roles(ctx)
+	roles, err := ch.roles(ctx, mark)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
 	}
@@ -207,7 +211,7 @@ func (ch *chain) webhookStatus(ctx context.Context) error {
 
 // roleStatus reports whether a role exists; whether it trusts the right service
 // account is the doctor's question.
-func (ch *chain) roleStatus(ctx context.Context, roleArn string) error {
+func (ch *chain) roleStatus(ctx context.Context, roleArn string, mark map[string]string) error {
 	parsed, err := roleARN(roleArn)
 	if err != nil {
 		return fmt.Errorf("annotation %s: %q is not the ARN of a role", irsa.DefaultPrefix.RoleARN(), roleArn)
@@ -221,7 +225,10 @@ func (ch *chain) roleStatus(ctx context.Context, roleArn string) error {
 		return fmt.Errorf("role %s does not exist", name)
 	case there.ARN != roleArn:
 		return fmt.Errorf("annotation says %s, the role is %s", roleArn, there.ARN)
-	case there.Tags[owner.Tag] == "true" && !owner.Owns(there.Tags, ch.state.Cluster) && !owner.Shared(there.Tags):
+	case there.Tags[owner.Tag] == "true" && !owner.Owns(there.Tags, mark) && !owner.Shared(there.Tags):
+		if owner.Named(there.Tags, ch.state.Cluster) {
+			return fmt.Errorf("role %s was made for another cluster called %q (uid %s)", name, ch.state.Cluster, there.Tags[owner.UIDTag])
+		}
 		return fmt.Errorf("role %s was made for cluster %q", name, there.Tags[owner.ClusterTag])
 	}
 	return nil

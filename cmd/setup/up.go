@@ -101,7 +101,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
 	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: built from the programs beside this one and loaded into the kind nodes)")
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator outside of the cluster")
-	f.BoolVar(&o.takeOver, "take-over", false, "use the documents and the provider of an earlier cluster of the same name")
+	f.BoolVar(&o.takeOver, "take-over", false, "use the documents, the provider and the roles of an earlier cluster of the same name")
 	f.StringVar(&o.expires, "expires", "", `after how long, such as 6h, "gc" may take this cluster for abandoned; "never" takes it back (default: never)`)
 	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server or a Deployment may take to come up")
 	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
@@ -123,7 +123,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	u.report = a.newReport(u.state.Cluster, o.dryRun)
 	u.report.say("cluster %s, issuer %s", u.state.Cluster, u.iss)
 	// The API server restarts last but one: until kube-controller-manager has its lease again, nothing is rolled out.
-	for _, link := range []func(context.Context) error{u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.provider, u.webhook, u.apiServer, u.serviceAccounts} {
+	for _, link := range []func(context.Context) error{u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.formerRoles, u.provider, u.webhook, u.apiServer, u.serviceAccounts} {
 		if err := link(ctx); err != nil {
 			return err
 		}
@@ -300,7 +300,7 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", plan.Documents, awsAdvice(err, u.acct.ID))
 		}
-		if !exists || ok && owner.Owns(there.Tags, u.name) && u.place.bucket == "" {
+		if !exists || ok && owner.Named(there.Tags, u.name) && u.place.bucket == "" {
 			u.state.BucketOwned = "true" // made by us, now or by a cluster that we take over from
 		}
 	}
@@ -495,6 +495,19 @@ func (u *upRun) rollout(ctx context.Context, link, name string, objects []*unstr
 func (u *upRun) documents(ctx context.Context) error {
 	u.report.calls = u.acct.calls
 	return u.publishDocuments(ctx, u.report, u.mark, u.docs, 0)
+}
+
+// formerRoles are those of an earlier cluster of the same name. They come before
+// the provider: its uid refuses every further run without --take-over until this
+// is done.
+func (u *upRun) formerRoles(ctx context.Context) error {
+	if !u.takeOver {
+		return nil
+	}
+	u.heir = u.mark[owner.UIDTag]
+	return u.report.link(ctx, plan.Role, func() string { return "those of an earlier cluster " + u.name }, func(ctx context.Context) ([]plan.Step, error) {
+		return role.TakeOver(ctx, u.acct.IAM, u.mark, u.providers()...)
+	})
 }
 
 // provider is link 4.

@@ -455,10 +455,10 @@ func InstallRights() []Right {
 	return append(rights, Right{Verb: "create", Resource: "pods/portforward", Namespace: Namespace})
 }
 
-// ServiceAccountRights are the rights that annotating service accounts of a
-// namespace needs.
+// ServiceAccountRights are the rights that giving service accounts of a namespace
+// roles needs. The uid of kube-system tells whose roles are whose.
 func ServiceAccountRights(namespace string) []Right {
-	rights := []Right{{Verb: "get", Resource: "configmaps", Namespace: Namespace}}
+	rights := []Right{{Verb: "get", Resource: "configmaps", Namespace: Namespace}, {Verb: "get", Resource: "namespaces", Namespace: metav1.NamespaceSystem}}
 	for _, verb := range []string{"get", "create", "patch", "delete"} {
 		rights = append(rights, Right{Verb: verb, Resource: "serviceaccounts", Namespace: namespace})
 	}

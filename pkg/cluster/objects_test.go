@@ -521,7 +521,7 @@ func TestCheck(t *testing.T) {
 		t.Error(err)
 	}
 	f.mu.Lock()
-	f.denied = map[string]bool{"get /openid/v1/jwks": true, "patch serviceaccounts": true, "create mutatingwebhookconfigurations": true}
+	f.denied = map[string]bool{"get /openid/v1/jwks": true, "patch serviceaccounts": true, "get namespaces": true, "create mutatingwebhookconfigurations": true}
 	f.mu.Unlock()
 	err := c.Check(t.Context(), InstallRights()...)
 	if !errors.Is(err, ErrForbidden) {
@@ -532,8 +532,11 @@ func TestCheck(t *testing.T) {
 			t.Errorf("error %q lacks %q", err, want)
 		}
 	}
-	if err := c.Check(t.Context(), ServiceAccountRights("app")...); err == nil || !strings.Contains(err.Error(), "patch serviceaccounts in namespace app") {
-		t.Errorf("error = %v", err)
+	err = c.Check(t.Context(), ServiceAccountRights("app")...)
+	for _, want := range []string{"patch serviceaccounts in namespace app", "get namespaces in namespace kube-system"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v lacks %q", err, want)
+		}
 	}
 	if i := slices.IndexFunc(InstallRights(), func(r Right) bool { return r.Resource == "pods/portforward" }); i < 0 {
 		t.Error("no right to forward ports")

@@ -132,6 +132,13 @@ var commands = []command{
 		return together(c.makeBucket(), makeProvider)
 	}},
 	{"up-prune", func(c *Chain) actions { return together(c.makeBucket(), makeProvider, makeRoles, deleteRoles) }},
+	{"up-take-over", func(c *Chain) actions {
+		need := together(c.makeBucket(), makeProvider, readRoles, actions{theAccount: {"iam:ListRoles"}, theRoles: {"iam:TagRole"}})
+		if len(c.Roles) > 0 {
+			return together(need, makeRoles)
+		}
+		return need
+	}},
 	{"down", func(c *Chain) actions { return together(deleteRoles, deleteProvider, c.emptyBucket()) }},
 	{"gc", func(*Chain) actions {
 		return together(readRoles, actions{

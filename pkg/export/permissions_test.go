@@ -131,7 +131,7 @@ func (c caller) removeRoles() error {
 		}
 		var all []plan.Step
 		for _, name := range names {
-			steps, err := role.Delete(c.ctx, c.iam, name, c.chain.Cluster, c.chain.Provider.ARN)
+			steps, err := role.Delete(c.ctx, c.iam, name, c.chain.Provider.Tags, c.chain.Provider.ARN)
 			if err != nil {
 				return nil, err
 			}
@@ -266,6 +266,18 @@ func trustOf(t *testing.T, c *export.Chain, n int) []byte {
 	return body
 }
 
+// manage is what `up` does, over a chain's life.
+func (w *world) manage() error {
+	if err := w.user.up(); err != nil {
+		return err
+	}
+	w.damage()
+	if err := w.user.up(); err != nil {
+		return err
+	}
+	return w.manageRoles()
+}
+
 // share makes a role of another cluster that this one shares.
 func (w *world) share() {
 	w.t.Helper()
@@ -280,16 +292,7 @@ func (w *world) share() {
 
 // scenarios are the commands, in the ways that need all that they may do.
 var scenarios = map[string]func(*world) error{
-	"up": func(w *world) error {
-		if err := w.user.up(); err != nil {
-			return err
-		}
-		w.damage()
-		if err := w.user.up(); err != nil {
-			return err
-		}
-		return w.manageRoles()
-	},
+	"up": (*world).manage,
 	"up-prune": func(w *world) error {
 		if err := w.user.up(); err != nil {
 			return err
@@ -303,6 +306,21 @@ var scenarios = map[string]func(*world) error{
 		}
 		w.share()
 		return w.user.removeRoles()
+	},
+	"up-take-over": func(w *world) error {
+		check(w.t, w.root.roles(w.chain.Roles...))
+		_, err := w.root.iam.TagRole(w.ctx, &iam.TagRoleInput{RoleName: &w.chain.Roles[0].Name, Tags: []iamtypes.Tag{{Key: new(owner.UIDTag), Value: new("gone")}}})
+		check(w.t, err)
+		if err := w.user.up(); err == nil {
+			return errors.New("roles of another cluster were changed")
+		}
+		err = w.user.converge(func() ([]plan.Step, error) {
+			return role.TakeOver(w.ctx, w.user.iam, w.chain.Provider.Tags, w.chain.Provider.ARN)
+		})
+		if err != nil {
+			return err
+		}
+		return w.manage()
 	},
 	"down": func(w *world) error {
 		check(w.t, w.root.up())
@@ -355,13 +373,13 @@ var scenarios = map[string]func(*world) error{
 		there.chain, there.user.chain, there.root.chain = w.to, w.to, w.to
 		prepare := func() error {
 			return errors.Join(there.user.documents(), there.user.provider(), w.user.converge(func() ([]plan.Step, error) {
-				steps, _, err := role.Follow(w.ctx, w.user.iam, w.chain.Cluster, w.chain.Provider.ARN, w.to.Provider.ARN)
+				steps, _, err := role.Follow(w.ctx, w.user.iam, w.chain.Provider.Tags, w.chain.Provider.ARN, w.to.Provider.ARN)
 				return steps, err
 			}))
 		}
 		leave := func(from caller) error {
 			return errors.Join(w.user.converge(func() ([]plan.Step, error) {
-				return role.Forget(w.ctx, w.user.iam, w.chain.Cluster, from.chain.Provider.ARN)
+				return role.Forget(w.ctx, w.user.iam, w.chain.Provider.Tags, from.chain.Provider.ARN)
 			}), from.leave())
 		}
 		if err := prepare(); err != nil {
@@ -379,7 +397,7 @@ var scenarios = map[string]func(*world) error{
 		}
 		_, err := w.root.iam.UpdateAssumeRolePolicy(w.ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &w.chain.Roles[0].Name, PolicyDocument: new(string(trustOf(w.t, w.to, 25)))})
 		check(w.t, err)
-		_, _, err = role.Follow(w.ctx, w.user.iam, w.chain.Cluster, w.to.Provider.ARN, w.chain.Provider.ARN)
+		_, _, err = role.Follow(w.ctx, w.user.iam, w.chain.Provider.Tags, w.to.Provider.ARN, w.chain.Provider.ARN)
 		if _, ok := errors.AsType[*trust.SizeError](err); ok {
 			return nil
 		}
@@ -552,7 +570,7 @@ func TestPermissionsAreNarrow(t *testing.T) {
 			}
 		}
 	}
-	if _, err := chain(t, "eu-west-1", nil).Policy(export.Permissions{Commands: []string{"upp"}}); err == nil || !strings.Contains(err.Error(), "up, up-prune, down") {
+	if _, err := chain(t, "eu-west-1", nil).Policy(export.Permissions{Commands: []string{"upp"}}); err == nil || !strings.Contains(err.Error(), "up, up-prune, up-take-over, down") {
 		t.Errorf("error %v", err)
 	}
 }

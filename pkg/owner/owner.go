@@ -36,8 +36,15 @@ func Tags(cluster, uid string) map[string]string {
 // Shared reports whether a role with these tags is one for several clusters.
 func Shared(tags map[string]string) bool { return tags[Tag] == "true" && tags[SharedTag] == "true" }
 
-// Owns reports whether a resource with these tags was made for the cluster of
-// that name.
-func Owns(tags map[string]string, cluster string) bool {
+// Owns reports whether a resource with these tags was made for the cluster with
+// the mark, which is [Tags] of it. One without a uid is the cluster's of that name.
+func Owns(tags, mark map[string]string) bool {
+	uid := tags[UIDTag]
+	return Named(tags, mark[ClusterTag]) && (uid == "" || uid == mark[UIDTag])
+}
+
+// Named reports whether a resource with these tags was made for a cluster of
+// that name, of which there may be several.
+func Named(tags map[string]string, cluster string) bool {
 	return tags[Tag] == "true" && tags[ClusterTag] == cluster
 }

@@ -53,7 +53,7 @@ func TestProvider(t *testing.T) {
 	_, client, want := start(t)
 	converge(t, client, want, "create + client ids sts.amazonaws.com")
 	there, ok, err := provider.Get(t.Context(), client, want.ARN)
-	if err != nil || !ok || there.Issuer != want.Issuer || !owner.Owns(there.Tags, "dev") {
+	if err != nil || !ok || there.Issuer != want.Issuer || !owner.Owns(there.Tags, want.Tags) {
 		t.Errorf("provider %+v, %v, %v", there, ok, err)
 	}
 

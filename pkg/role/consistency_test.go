@@ -34,7 +34,7 @@ func TestIAMHasNotHeardYet(t *testing.T) {
 	if steps := mustPlan(t, client, want); len(steps) != 0 {
 		t.Errorf("a second plan has steps: %v", steps)
 	}
-	steps, err := role.Delete(t.Context(), client, want.Name, "dev")
+	steps, err := role.Delete(t.Context(), client, want.Name, want.Tags)
 	if err == nil {
 		err = plan.Run(t.Context(), steps, nil)
 	}

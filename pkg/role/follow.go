@@ -9,21 +9,22 @@ import (
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
-// Follow decides what must be done for the roles of a cluster that let in
-// tokens of one provider to let in those of another one too, on the same
-// conditions. The others are roles that let in tokens of the one provider and
-// not of the other, and were not made for the cluster: they are left alone.
+// Follow decides what must be done for the roles of the cluster with the mark, see
+// [owner.Tags], that let in tokens of one provider to let in those of another one
+// too, on the same conditions. The others are roles that let in tokens of the one
+// provider and not of the other, and were not made for the cluster: they are left
+// alone.
 //
 // A trust policy that would be longer than IAM allows is a [*trust.SizeError];
 // all are looked at before the first is changed.
-func Follow(ctx context.Context, client IAM, cluster, one, another string) (steps []plan.Step, others []string, err error) {
+func Follow(ctx context.Context, client IAM, mark map[string]string, one, another string) (steps []plan.Step, others []string, err error) {
 	roles, err := trusting(ctx, client, one)
 	if err != nil {
 		return nil, nil, err
 	}
 	room := room{client: client, limit: trust.MaxSize}
 	for _, r := range roles {
-		if !owner.Owns(r.Tags, cluster) && !owner.Shared(r.Tags) {
+		if !owner.Owns(r.Tags, mark) && !owner.Shared(r.Tags) {
 			if !trustsSome(r.Trust, []string{another}) {
 				others = append(others, r.Name)
 			}
@@ -46,14 +47,14 @@ func Follow(ctx context.Context, client IAM, cluster, one, another string) (step
 
 // Forget decides what must be done for the roles of a cluster not to let in
 // tokens of a provider any more. One that lets in nobody else is left alone.
-func Forget(ctx context.Context, client IAM, cluster, provider string) ([]plan.Step, error) {
+func Forget(ctx context.Context, client IAM, mark map[string]string, provider string) ([]plan.Step, error) {
 	roles, err := trusting(ctx, client, provider)
 	if err != nil {
 		return nil, err
 	}
 	var steps []plan.Step
 	for _, r := range roles {
-		if !owner.Owns(r.Tags, cluster) && !owner.Shared(r.Tags) {
+		if !owner.Owns(r.Tags, mark) && !owner.Shared(r.Tags) {
 			continue
 		}
 		left, err := trust.Without(r.Trust, provider)

@@ -291,13 +291,21 @@ func decode(document *string) ([]byte, error) {
 type ForeignError struct {
 	Role    Role
 	Cluster string
+	UID     string // of the cluster
 }
 
 // Sharable reports whether the role was made for another cluster, which this one
 // may join.
 func (e *ForeignError) Sharable() bool { return e.Role.Tags[owner.Tag] == "true" }
 
+// Namesake reports whether the role was made for another cluster of the same
+// name.
+func (e *ForeignError) Namesake() bool { return owner.Named(e.Role.Tags, e.Cluster) }
+
 func (e *ForeignError) Error() string {
+	if e.Namesake() {
+		return fmt.Sprintf("role %s was made for another cluster called %q (uid %s, this one is %s)", e.Role.Name, e.Cluster, e.Role.Tags[owner.UIDTag], e.UID)
+	}
 	if e.Sharable() {
 		return fmt.Sprintf("role %s was made for cluster %q, and cluster %q does not share it", e.Role.Name, e.Role.Tags[owner.ClusterTag], e.Cluster)
 	}
@@ -370,10 +378,9 @@ func join(there, want Role) (Role, error) {
 	if !there.there() {
 		return want, nil
 	}
-	cluster := want.Tags[owner.ClusterTag]
-	owns := owner.Owns(there.Tags, cluster)
+	owns := owner.Owns(there.Tags, want.Tags)
 	if !owns && !(there.Tags[owner.Tag] == "true" && want.Shared) && !(owner.Shared(there.Tags) && trustsSome(there.Trust, trust.Providers(want.Trust))) {
-		return Role{}, &ForeignError{Role: there, Cluster: cluster}
+		return Role{}, &ForeignError{Role: there, Cluster: want.Tags[owner.ClusterTag], UID: want.Tags[owner.UIDTag]}
 	}
 	want.Shared = want.Shared || owner.Shared(there.Tags)
 	if !want.Shared && !want.Joint {
@@ -543,22 +550,22 @@ func putTrust(ctx context.Context, client IAM, name string, document []byte) err
 	return err
 }
 
-// Delete decides what must be done for the cluster to be done with a role. One
-// that was made for it alone is deleted. A shared one loses the statements of
-// the cluster's providers, and is deleted if it was the last to have any. One
-// that is neither is left alone.
-func Delete(ctx context.Context, client IAM, name, cluster string, providers ...string) ([]plan.Step, error) {
+// Delete decides what must be done for the cluster with the mark, see
+// [owner.Tags], to be done with a role. One that was made for it alone is deleted.
+// A shared one loses the statements of the cluster's providers, and is deleted if
+// it was the last to have any. One that is neither is left alone.
+func Delete(ctx context.Context, client IAM, name string, mark map[string]string, providers ...string) ([]plan.Step, error) {
 	there, ok, err := Get(ctx, client, name)
 	if err != nil || !ok {
 		return nil, err
 	}
-	return there.Delete(client, cluster, providers...)
+	return there.Delete(client, mark, providers...)
 }
 
 // Delete is the function Delete for a role that was read.
-func (r Role) Delete(client IAM, cluster string, providers ...string) ([]plan.Step, error) {
+func (r Role) Delete(client IAM, mark map[string]string, providers ...string) ([]plan.Step, error) {
 	if !owner.Shared(r.Tags) {
-		if !owner.Owns(r.Tags, cluster) {
+		if !owner.Owns(r.Tags, mark) {
 			return nil, nil
 		}
 		return r.remove(client), nil

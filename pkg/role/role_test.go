@@ -103,7 +103,7 @@ func TestRole(t *testing.T) {
 
 func remove(t *testing.T, client role.IAM, name string) {
 	t.Helper()
-	steps, err := role.Delete(t.Context(), client, name, "dev")
+	steps, err := role.Delete(t.Context(), client, name, owner.Tags("dev", "1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestAnyCallMayFail(t *testing.T) {
 			converge(t, client, want)
 
 			a.Inject(fault(k))
-			steps, deleteErr := role.Delete(t.Context(), client, want.Name, "dev")
+			steps, deleteErr := role.Delete(t.Context(), client, want.Name, want.Tags)
 			if deleteErr == nil {
 				deleteErr = plan.Run(t.Context(), steps, nil)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,10 +26,12 @@ type sharer struct {
 	iss  *emulatortest.Issuer
 }
 
+func (s sharer) mark() map[string]string { return owner.Tags(s.name, "uid-"+s.name) }
+
 func (s sharer) want(share bool, policies ...string) role.Role {
 	return role.Role{
 		Name: "shared", Path: role.PathFor(s.name), Trust: []byte(s.iss.Trust("default", "app")),
-		PolicyARNs: policies, Tags: owner.Tags(s.name, "uid-"+s.name), Shared: share,
+		PolicyARNs: policies, Tags: s.mark(), Shared: share,
 	}
 }
 
@@ -49,7 +52,7 @@ func mustGet(t *testing.T, client role.IAM) role.Role {
 
 func leave(t *testing.T, client role.IAM, s sharer) []plan.Step {
 	t.Helper()
-	steps, err := role.Delete(t.Context(), client, "shared", s.name, s.iss.ARN)
+	steps, err := role.Delete(t.Context(), client, "shared", s.mark(), s.iss.ARN)
 	if err == nil {
 		err = plan.Run(t.Context(), steps, nil)
 	}
@@ -184,7 +187,7 @@ func TestSharingAtTheSameTime(t *testing.T) {
 	// And that leave: the last deletes, though it meant to change.
 	plans := [][]plan.Step{}
 	for _, s := range []sharer{one, two, three} {
-		steps, err := role.Delete(t.Context(), client, "shared", s.name, s.iss.ARN)
+		steps, err := role.Delete(t.Context(), client, "shared", s.mark(), s.iss.ARN)
 		if err != nil || len(steps) != 1 {
 			t.Fatal(steps, err)
 		}
@@ -212,7 +215,7 @@ func TestSharingAtTheSameTime(t *testing.T) {
 
 	// The last leaves, and meant to delete, when another one joins.
 	leave(t, client, two)
-	last, err := role.Delete(t.Context(), client, "shared", "one", one.iss.ARN)
+	last, err := role.Delete(t.Context(), client, "shared", one.mark(), one.iss.ARN)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,6 +319,73 @@ func TestARaisedQuotaIsHeeded(t *testing.T) {
 	}
 }
 
+// A cluster leaves alone what another one of its name has made, unless it takes
+// that over. What has no uid is the cluster's.
+func TestNamesakes(t *testing.T) {
+	_, client, one, two := clusters(t)
+	ctx, former := t.Context(), two
+	former.name = one.name
+	want, theirs := one.want(false, s3ReadOnly), former.want(false, iamReadOnly)
+	theirs.Tags = owner.Tags(one.name, "former")
+	converge(t, client, theirs)
+	before := mustGet(t, client)
+	_, err := role.Plan(ctx, client, want)
+	e, ok := errors.AsType[*role.ForeignError](err)
+	if !ok || !e.Namesake() || e.UID != "uid-one" || !strings.Contains(err.Error(), `another cluster called "one" (uid former, this one is uid-one)`) {
+		t.Fatalf("error %v", err)
+	}
+	if steps := leave(t, client, one); len(steps) != 0 {
+		t.Errorf("steps %v", steps)
+	}
+	if steps, others, err := role.Follow(ctx, client, one.mark(), two.iss.ARN, one.iss.ARN); err != nil || len(steps) != 0 || !slices.Equal(others, []string{"shared"}) {
+		t.Errorf("%v, others %q, %v", steps, others, err)
+	}
+	if now := mustGet(t, client); !reflect.DeepEqual(now, before) {
+		t.Errorf("it became %+v", now)
+	}
+
+	// They may share it, as any two clusters may.
+	share := want
+	share.Shared = true
+	converge(t, client, share)
+	if there := mustGet(t, client); there.Tags[owner.UIDTag] != "former" || len(trust.Providers(there.Trust)) != 2 {
+		t.Errorf("role %+v", there)
+	}
+	leave(t, client, one)
+	leave(t, client, two)
+
+	converge(t, client, theirs)
+	take := func() []plan.Step {
+		t.Helper()
+		steps, err := role.TakeOver(ctx, client, one.mark())
+		if err == nil {
+			err = plan.Run(ctx, steps, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return steps
+	}
+	if steps := take(); len(steps) != 1 {
+		t.Errorf("steps %v", steps)
+	}
+	if steps := take(); len(steps) != 0 {
+		t.Errorf("a second time: %v", steps)
+	}
+	converge(t, client, want)
+	leave(t, client, one)
+	if _, ok, err := role.Get(ctx, client, "shared"); ok || err != nil {
+		t.Errorf("it is still there: %v", err)
+	}
+
+	theirs.Tags = map[string]string{owner.Tag: "true", owner.ClusterTag: one.name}
+	converge(t, client, theirs)
+	converge(t, client, want)
+	if there := mustGet(t, client); there.Tags[owner.UIDTag] != "uid-one" {
+		t.Errorf("tags %v", there.Tags)
+	}
+}
+
 // What a cluster has to do with is found wherever it is.
 func TestOf(t *testing.T) {
 	a, client, one, two := clusters(t)
@@ -404,7 +474,7 @@ func TestReadMany(t *testing.T) {
 			return len(there), err
 		},
 		"Follow": func() (int, error) {
-			steps, _, err := role.Follow(t.Context(), client, one.name, one.iss.ARN, two.iss.ARN)
+			steps, _, err := role.Follow(t.Context(), client, one.mark(), one.iss.ARN, two.iss.ARN)
 			return len(steps), err
 		},
 	} {
@@ -438,7 +508,7 @@ func TestAnyCallOfSharingMayFail(t *testing.T) {
 				t.Fatalf("call %d, drop %v: providers %q", k, drop, got)
 			}
 			a.Inject(fault)
-			steps, leaveErr := role.Delete(t.Context(), client, "shared", "two", two.iss.ARN)
+			steps, leaveErr := role.Delete(t.Context(), client, "shared", two.mark(), two.iss.ARN)
 			if leaveErr == nil {
 				leaveErr = plan.Run(t.Context(), steps, nil)
 			}
