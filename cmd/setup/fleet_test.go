@@ -298,6 +298,41 @@ func TestAPIServerNamesakes(t *testing.T) {
 	}
 }
 
+// A role whose path and trust policy tell of no cluster is found all the same.
+func TestAPIServerMisspeltTrust(t *testing.T) {
+	aws := emulatortest.Start(t)
+	useEmulator(t, aws)
+	m, other := newMember(t, aws, "dev"), aws.Issuer("other")
+	client := iam.NewFromConfig(aws.Config())
+	lost := func() {
+		t.Helper()
+		m.mustSetup("iamserviceaccount", "create", "--name", "app", "--role-name", "reader", "--role-path", "/team/", "--attach-policy-arn", readOnly, "--approve")
+		_, err := client.UpdateAssumeRolePolicy(t.Context(), &iam.UpdateAssumeRolePolicyInput{RoleName: new("reader"), PolicyDocument: new(other.Trust("default", "app"))})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := func(by ...string) {
+		t.Helper()
+		out := m.mustSetup(by...)
+		if _, ok, err := role.Get(t.Context(), client, "reader"); ok || err != nil {
+			t.Errorf("after %s it is still there: %v\n%s", by, err, out)
+		}
+	}
+	lost()
+	if out := m.mustSetup("iamserviceaccount", "delete", "--name", "batch"); strings.Contains(out, "deleted") {
+		t.Errorf("the role of another service account: %s", out)
+	}
+	_, out, _ := m.setup("status", "-o", "json")
+	var s struct{ Roles []string }
+	if err := json.Unmarshal([]byte(out), &s); err != nil || fmt.Sprint(s.Roles) != "[arn:aws:iam::000000000000:role/team/reader]" {
+		t.Errorf("status knows the roles %q, %v", s.Roles, err)
+	}
+	gone("iamserviceaccount", "delete", "--name", "app")
+	lost()
+	gone("down", "--immediately")
+}
+
 // With --prune the file is the truth; without it others stay.
 func TestAPIServerPrune(t *testing.T) {
 	aws := emulatortest.Start(t)

@@ -323,8 +323,8 @@ func (c *remains) privatePrefix(ctx context.Context) string {
 	return ""
 }
 
-// ownedRoles reads the roles that were made here, with their tags: those below
-// our path, and those anywhere that trust one of the providers.
+// ownedRoles reads the roles that were made here, with their tags: those whose
+// path or description says so, and those that trust one of the providers.
 func (acct *account) ownedRoles(ctx context.Context, providers []string) ([]role.Role, error) {
 	all, err := role.List(ctx, acct.IAM, "/")
 	if err != nil {
@@ -332,7 +332,7 @@ func (acct *account) ownedRoles(ctx context.Context, providers []string) ([]role
 	}
 	var names []string
 	for _, r := range all {
-		if strings.HasPrefix(r.Path, "/openirsa/") || r.TrustsSome(providers) {
+		if r.Claims("") || r.TrustsSome(providers) {
 			names = append(names, r.Name)
 		}
 	}

@@ -283,6 +283,19 @@ func TestGCFails(t *testing.T) {
 	}
 }
 
+// A role whose path and trust policy tell of no cluster is found all the same.
+func TestGCMisspeltTrust(t *testing.T) {
+	y := newYard(t)
+	want := role.Role{Name: "reader", Path: "/team/", Description: role.Describe("ci-1", "default/app"), Trust: []byte(y.aws.Issuer("other").Trust("default", "app")), Tags: owner.Tags("ci-1", "1")}
+	y.run(role.Plan(t.Context(), y.acct.IAM, want))
+	if _, err := y.gc(gcOptions{prefixes: []string{"ci-"}, approve: true}, day); err != nil {
+		t.Error(err)
+	}
+	if _, ok, err := role.Get(t.Context(), y.acct.IAM, "reader"); ok || err != nil {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
 // The documents of a private bucket are below the path of an issuer that is not
 // at S3.
 func TestGCPrivateBucket(t *testing.T) {

@@ -613,7 +613,7 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 	want := role.Role{
 		Name:        name,
 		Path:        orDefault(first.RolePath, role.PathFor(ch.state.Cluster)),
-		Description: "Service accounts of cluster " + ch.state.Cluster,
+		Description: role.Describe(ch.state.Cluster, ""),
 		Boundary:    first.PermissionsBoundary,
 		Tags:        maps.Clone(mark),
 		Shared:      first.ShareRole,
@@ -624,7 +624,7 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 		}
 	}
 	if len(sharers) == 1 && first.SubjectPattern == "" && !first.ShareRole {
-		want.Description = "Service account " + first.String() + " of cluster " + ch.state.Cluster
+		want.Description = role.Describe(ch.state.Cluster, first.String())
 		want.Tags[owner.ServiceAccountTag] = first.String()
 	}
 	for i, sa := range sharers {
@@ -786,7 +786,7 @@ func (ch *chain) rolesOf(ctx context.Context, namespace, name string) ([]item, e
 	var items []item
 	for _, r := range all {
 		subjects := trust.Subjects(r.Trust, ch.state.Provider)
-		broken := len(subjects) == 0 && strings.HasPrefix(r.Path, role.PathFor(ch.state.Cluster))
+		broken := len(subjects) == 0 && r.Claims(ch.state.Cluster)
 		if slices.Contains(subjects, subject) || broken || r.Name == role.NameFor(ch.state.Cluster, namespace, name) {
 			items = append(items, item{r.Name, func(ctx context.Context) ([]plan.Step, error) { return ch.shutOut(ctx, mark, r.Name, namespace, name) }})
 		}

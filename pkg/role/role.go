@@ -115,6 +115,29 @@ func NameFor(cluster, namespace, serviceAccount string) string {
 // PathFor is the path of a cluster's roles, below which they are found again.
 func PathFor(cluster string) string { return "/openirsa/" + cluster + "/" }
 
+// Describe is the description of a cluster's role for a service account, or for
+// several if that is empty. IAM lists it: by it a role is found again that is not
+// below the cluster's path and whose trust policy was spoilt.
+func Describe(cluster, serviceAccount string) string {
+	if serviceAccount == "" {
+		return "Service accounts" + ofCluster + cluster
+	}
+	return "Service account " + serviceAccount + ofCluster + cluster
+}
+
+const ofCluster = " of cluster "
+
+// Claims reports whether a role's path or description says that it is of a
+// cluster; of any cluster if that is empty.
+func (r Role) Claims(cluster string) bool {
+	path := "/openirsa/"
+	if cluster != "" {
+		path = PathFor(cluster)
+	}
+	before, of, ok := strings.Cut(r.Description, ofCluster)
+	return strings.HasPrefix(r.Path, path) || ok && strings.HasPrefix(before, "Service account") && (of == cluster || cluster == "")
+}
+
 // Check refuses what IAM would refuse, before the first call.
 func (r Role) Check() error {
 	switch {
@@ -649,8 +672,10 @@ func List(ctx context.Context, client IAM, path string) ([]Role, error) {
 }
 
 // Of names the roles that have to do with a cluster: those below its path, and
-// those anywhere that trust one of its providers. Whether they were made for it
-// is told by their tags, which a list has not.
+// those anywhere that trust one of its providers or are described as the
+// cluster's. Whether they were made for it is told by their tags, which a list has
+// not, and which would take a call for each role of the account: one of which
+// neither path nor trust policy nor description tells is not found.
 func Of(ctx context.Context, client IAM, cluster string, providers ...string) ([]string, error) {
 	all, err := List(ctx, client, "/")
 	if err != nil {
@@ -658,7 +683,7 @@ func Of(ctx context.Context, client IAM, cluster string, providers ...string) ([
 	}
 	var names []string
 	for _, r := range all {
-		if strings.HasPrefix(r.Path, PathFor(cluster)) || trustsSome(r.Trust, providers) {
+		if r.Claims(cluster) || trustsSome(r.Trust, providers) {
 			names = append(names, r.Name)
 		}
 	}

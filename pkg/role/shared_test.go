@@ -397,6 +397,12 @@ func TestOf(t *testing.T) {
 	typo := two.want(false)
 	typo.Name, typo.Trust = "typo", []byte(one.iss.Trust("default", "app"))
 	converge(t, client, typo)
+	wrong := one.want(false)
+	wrong.Name, wrong.Path, wrong.Description, wrong.Trust = "wrong", "/teams/", role.Describe("one", "default/app"), []byte(a.Issuer("wrong").Trust("default", "app"))
+	converge(t, client, wrong)
+	longer := wrong
+	longer.Name, longer.Description = "longer", role.Describe("one-1", "default/app")
+	converge(t, client, longer)
 	a.Role("attached", two.iss.Trust("default", "app"))
 	three := sharer{"three", a.Issuer("three")}
 	a.Role("unrelated", three.iss.Trust("default", "app"))
@@ -408,7 +414,7 @@ func TestOf(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q", s.name, names, err, want)
 		}
 	}
-	check(one, "shared", "typo")
+	check(one, "shared", "typo", "wrong")
 	check(two, "attached", "elsewhere", "shared", "typo")
 	check(three, "unrelated")
 }
