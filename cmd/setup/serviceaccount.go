@@ -91,7 +91,7 @@ as well is added to, never taken away.`,
 	f.BoolVar(&o.ShareRole, "share-role", false, "let service accounts of several clusters assume the role of this --role-name: join the one that another cluster made")
 	f.StringVar(&o.RolePath, "role-path", "", "path of the role (default: /openirsa/CLUSTER/)")
 	f.BoolVar(&o.RoleOnly, "role-only", false, "make the role and leave the service account alone")
-	f.StringToStringVar(&o.Tags, "tags", nil, "tags of the role: KEY=VALUE,...")
+	f.StringToStringVar(&o.Tags, "tags", nil, "tags of the role, which are added and never removed: KEY=VALUE,...")
 	f.StringToStringVar(&o.Metadata.Labels, "labels", nil, "labels of the service account: KEY=VALUE,...")
 	f.StringVar(&o.SubjectPattern, "subject-pattern", "", `let in every service account whose subject matches, such as "system:serviceaccount:team-*:app"`)
 	f.BoolVar(&o.override, "override-existing-serviceaccounts", false, "replace the role of a service account that has another one")
