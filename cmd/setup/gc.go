@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -416,17 +415,19 @@ func (a *app) removeAll(ctx context.Context, acct *account, all []*remains) {
 
 // nothingLeft looks whether what was to go is gone.
 func (acct *account) nothingLeft(ctx context.Context, c *remains) error {
-	left := *c
 	names := make([]string, len(c.roles))
 	for i, r := range c.roles {
 		names[i] = r.Name
 	}
-	there, err := role.Read(ctx, acct.IAM, names)
-	if err != nil {
-		return err
-	}
-	left.roles = slices.Collect(maps.Values(there))
-	steps, err := acct.removal(ctx, &left)
+	err := untilGone(ctx, func(ctx context.Context) ([]plan.Step, error) {
+		there, err := role.Read(ctx, acct.IAM, names)
+		if err != nil {
+			return nil, err
+		}
+		left := *c
+		left.roles = slices.Collect(maps.Values(there))
+		return acct.removal(ctx, &left)
+	})
 	if err != nil {
 		return err
 	}
@@ -441,9 +442,6 @@ func (acct *account) nothingLeft(ctx context.Context, c *remains) error {
 		if exists {
 			return fmt.Errorf("bucket %s holds what setup has not made, and stays", b.Bucket)
 		}
-	}
-	if len(steps) > 0 {
-		return errors.New(steps[0].Summary + " is still there")
 	}
 	return nil
 }

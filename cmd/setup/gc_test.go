@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -316,6 +317,57 @@ func TestGCPrivateBucket(t *testing.T) {
 	}
 	if left := y.there(); len(left) != 0 {
 		t.Errorf("left is %q", left)
+	}
+}
+
+// IAM and S3 may go on telling for a moment of what was removed. What others have
+// put into a bucket is told of at once.
+func TestLateAnswers(t *testing.T) {
+	y := newYard(t)
+	ctx := t.Context()
+	y.cluster("one", "", "openirsa-one", "")
+	all, err := y.acct.remains(ctx)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d clusters, %v", len(all), err)
+	}
+	soon := func(steps []plan.Step, err error) <-chan error {
+		done := make(chan error, 1)
+		time.AfterFunc(100*time.Millisecond, func() { done <- errors.Join(err, plan.Run(ctx, steps, nil)) })
+		return done
+	}
+	done := soon(y.acct.removal(ctx, all[0]))
+	if err := y.acct.nothingLeft(ctx, all[0]); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+
+	y.cluster("two", "", "openirsa-two", "")
+	b := y.acct.place(emulatortest.Region, "openirsa-two", "")
+	b.Owned = true
+	done = soon(b.Delete(ctx, discovery.Paths))
+	y.aws.Inject(emulator.Fault{Action: "s3:ListObjectsV2", Code: "NoSuchBucket", Status: 404, Times: 1})
+	if stays, err := stays(ctx, b); stays || err != nil {
+		t.Errorf("it stays: %v, %v", stays, err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+
+	y.cluster("three", "", "openirsa-three", "")
+	b.Bucket = "openirsa-three"
+	if _, err := y.acct.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Bucket, Key: new("precious"), Body: strings.NewReader("x")}); err != nil {
+		t.Fatal(err)
+	}
+	y.run(b.Delete(ctx, discovery.Paths))
+	asked := func() int { return len(y.aws.Events(emulator.EventFilter{Action: "s3:*"})) }
+	before := asked()
+	if stays, err := stays(ctx, b); !stays || err != nil {
+		t.Errorf("it does not stay: %v", err)
+	}
+	if n := asked() - before; n == 0 || n > 4 { // for the bucket, twice, what is in it, and its policy
+		t.Errorf("asked %d times", n)
 	}
 }
 
