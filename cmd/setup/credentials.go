@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/openirsa/openirsa/pkg/export"
 )
@@ -87,6 +88,11 @@ func permissionAdvice(command *cobra.Command, err error) error {
 	verbs := strings.TrimPrefix(command.CommandPath(), command.Root().CommandPath()+" ")
 	if name := strings.ReplaceAll(verbs, " ", "-"); slices.Contains(export.Commands(), name) {
 		next += " --command " + name
+		command.Flags().Visit(func(f *pflag.Flag) {
+			if more := name + "-" + f.Name; slices.Contains(export.Commands(), more) {
+				next += " --command " + more
+			}
+		})
 	}
 	return advise(err, next+" writes the IAM policy that this takes")
 }

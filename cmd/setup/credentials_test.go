@@ -274,6 +274,7 @@ func TestWhatIsNotPermittedNamesThePolicy(t *testing.T) {
 		next  string
 	}{
 		{[]string{"up"}, denied, "SETUP export iam-policy --command up writes"},
+		{[]string{"up", "--config", "x", "--prune", "--take-over"}, denied, "--command up --command up-prune --command up-take-over writes"},
 		{[]string{"iamserviceaccount", "create"}, denied, "--command iamserviceaccount-create "},
 		{[]string{"sa", "delete"}, denied, "--command iamserviceaccount-delete "},
 		{[]string{"export", "terraform"}, denied, "SETUP export iam-policy writes"},
@@ -281,7 +282,10 @@ func TestWhatIsNotPermittedNamesThePolicy(t *testing.T) {
 		{[]string{"up"}, &smithy.GenericAPIError{Code: "Throttling"}, ""},
 	} {
 		for _, name := range []string{"setup", "kubectl irsa"} {
-			command, _, err := (&app{name: name, getenv: os.Getenv}).command().Find(c.verbs)
+			command, flags, err := (&app{name: name, getenv: os.Getenv}).command().Find(c.verbs)
+			if err == nil {
+				err = command.ParseFlags(flags)
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
