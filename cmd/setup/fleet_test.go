@@ -267,31 +267,6 @@ func TestAPIServerNamesakes(t *testing.T) {
 		t.Error(err)
 	}
 
-	// As if the first were a new cluster, and the role what a former one left.
-	if _, err := client.TagRole(t.Context(), &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: new(owner.UIDTag), Value: new("gone")}}}); err != nil {
-		t.Fatal(err)
-	}
-	if status, _, errs := first.setup(create...); status != 1 || !strings.Contains(errs, "uid gone") {
-		t.Errorf("status %d, %s", status, errs)
-	}
-	ch, err := (&app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: first.kubeconfig}).connectInstalled(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := &upRun{chain: ch, report: ch.app.newReport("kind", false), mark: owner.Tags("kind", first.uid)}
-	u.accounts = accountsOf("", "app")
-	for _, c := range []struct{ takeOver, dryRun bool }{{false, false}, {true, true}, {true, false}} {
-		u.takeOver, u.report.dryRun = c.takeOver, c.dryRun
-		if err := u.formerRoles(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if r, _ := get(name); (r.Tags[owner.UIDTag] == first.uid) != (c.takeOver && !c.dryRun) {
-			t.Errorf("%+v: tags %v", c, r.Tags)
-		}
-		if err := u.serviceAccounts(t.Context()); (err == nil) != c.takeOver {
-			t.Errorf("%+v: %v", c, err)
-		}
-	}
 	first.mustSetup("down", "--immediately")
 	if _, ok := get(name); ok {
 		t.Error("the role is still there")

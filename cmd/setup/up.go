@@ -304,6 +304,9 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 			u.state.BucketOwned = "true" // made by us, now or by a cluster that we take over from
 		}
 	}
+	if u.takeOver {
+		u.heir = u.mark[owner.UIDTag]
+	}
 	u.planned, err = u.planServiceAccounts(ctx, u.accounts, u.wanted, u.override, u.prune)
 	return err
 }
@@ -504,7 +507,6 @@ func (u *upRun) formerRoles(ctx context.Context) error {
 	if !u.takeOver {
 		return nil
 	}
-	u.heir = u.mark[owner.UIDTag]
 	return u.report.link(ctx, plan.Role, func() string { return "those of an earlier cluster " + u.name }, func(ctx context.Context) ([]plan.Step, error) {
 		return role.TakeOver(ctx, u.acct.IAM, u.mark, u.providers()...)
 	})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +25,8 @@ import (
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
@@ -159,9 +162,9 @@ func TestAPIServerUpRefusesFirst(t *testing.T) {
 		{"foreign role", "- {metadata: {name: app}, roleName: theirs}\n", true, 1, []string{"was not made for cluster", "--attach-role-arn"}},
 		{"no policy", "- {metadata: {name: app}, attachPolicyARNs: [\"arn:aws:iam::aws:policy/NoSuchPolicy\"]}\n", true, 1, []string{"NoSuchPolicy", "list-policies"}},
 		{"partition", "- {metadata: {name: app}, attachPolicyARNs: [\"arn:aws-cn:iam::aws:policy/ReadOnlyAccess\"]}\n", false, 1, []string{"not of partition aws"}},
-		{"pattern", "- {metadata: {name: app}, subjectPattern: \"*\"}\n", false, 1, []string{"pattern"}},
+		{"pattern", "- {metadata: {name: app}, subjectPattern: \"*\"}\n", false, 2, []string{"pattern"}},
 		{"conflict", "- {metadata: {name: taken}}\n", false, 1, []string{other, "--override-existing-serviceaccounts"}},
-		{"difference", "- {metadata: {name: a}, roleName: r}\n- {metadata: {name: b}, roleName: r, rolePath: /b/}\n", false, 2, []string{"ask for different ones"}},
+		{"difference", "- {metadata: {name: a}, roleName: r}\n- {metadata: {name: b}, roleName: r, rolePath: /b/}\n", false, 2, []string{"ask for different rolePath"}},
 	} {
 		refused := func(t *testing.T, more ...string) {
 			status, out, errs := n.up(c.accounts, append(more, "--wait", "1s")...)
@@ -251,4 +254,54 @@ func (w onLine) Write(p []byte) (int, error) {
 		w.do()
 	}
 	return len(p), nil
+}
+
+// What a former cluster of the name has left is taken over, with the roles of
+// the service accounts in the file, if one says so.
+func TestAPIServerUpTakesOver(t *testing.T) {
+	n := newNewcomer(t)
+	n.controllers()
+	accounts := "- {metadata: {name: app}, attachPolicyARNs: [" + readOnly + "]}\n"
+	n.report(accounts)
+	client := iam.NewFromConfig(n.aws.Config())
+	name := role.NameFor("dev", "default", "app")
+	there, _, err := role.Get(t.Context(), client, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid := there.Tags[owner.UIDTag]
+	arn := "arn:aws:iam::" + n.aws.Account() + ":oidc-provider/openirsa-dev-" + n.aws.Account() + ".s3." + emulatortest.Region + ".amazonaws.com"
+	gone := []types.Tag{{Key: new(owner.UIDTag), Value: new("gone")}}
+	if _, err := client.TagRole(t.Context(), &iam.TagRoleInput{RoleName: &name, Tags: gone}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.TagOpenIDConnectProvider(t.Context(), &iam.TagOpenIDConnectProviderInput{OpenIDConnectProviderArn: &arn, Tags: gone}); err != nil {
+		t.Fatal(err)
+	}
+	uids := func() [2]string {
+		t.Helper()
+		r, _, err := role.Get(t.Context(), client, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, _, err := provider.Get(t.Context(), client, arn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return [2]string{r.Tags[owner.UIDTag], p.Tags[owner.UIDTag]}
+	}
+	if status, _, errs := n.up(accounts); status != 1 || !strings.Contains(errs, "--take-over") {
+		t.Errorf("status %d, %s", status, errs)
+	}
+	n.report(accounts, "--take-over", "--dry-run")
+	if got := uids(); got != [2]string{"gone", "gone"} {
+		t.Errorf("refused and planned, the uids are %q", got)
+	}
+	n.report(accounts, "--take-over")
+	if got := uids(); got != [2]string{uid, uid} {
+		t.Errorf("taken over, the uids are %q, want %q", got, uid)
+	}
+	if status, out, errs := n.up(accounts); status != 0 || !strings.Contains(out, "Everything is unchanged") {
+		t.Errorf("status %d, %s%s", status, out, errs)
+	}
 }
