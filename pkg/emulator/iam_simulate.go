@@ -92,7 +92,7 @@ func (m *simulation) add(documents, boundaries []string, resourcePolicy string) 
 		m.policies.Boundary = &limits[0] // AWS too takes one only
 	}
 	if resourcePolicy != "" {
-		p, err := policy.Parse(policy.Bucket, []byte(resourcePolicy))
+		p, err := policy.Parse(policy.Resource, []byte(resourcePolicy))
 		if err != nil {
 			return invalidInput("%s", policyError(err).message)
 		}
@@ -136,14 +136,7 @@ func (s *Server) simulatePrincipalPolicy(c *call) (func(*xmlWriter), *awsError) 
 	simulated := m.keys
 	m.keys = policy.Context{}
 	s.callerKeys(&who, &m.keys)
-	for _, name := range simulated.Keys() { // what the call says counts
-		values, _ := simulated.Values(name)
-		if len(values) == 1 {
-			m.keys.Set(name, values[0])
-		} else {
-			m.keys.SetMulti(name, values...)
-		}
-	}
+	m.keys.SetAll(&simulated) // what the call says counts
 	if e := m.add(documents, boundaries, resourcePolicy); e != nil {
 		return nil, e
 	}
@@ -231,6 +224,7 @@ func (s *Server) simulate(m *simulation, p page) func(*xmlWriter) {
 				only := m.policies
 				only.Identity, only.Resource = []policy.Named{*m.policies.Boundary}, nil
 				only.Boundary = nil
+				request.ResourceAccount = m.principal.Account // no policy of the resource takes part
 				x.open("PermissionsBoundaryDecisionDetail")
 				x.bool("AllowedByPermissionsBoundary", policy.Evaluate(&request, &only).Allowed)
 				x.close("PermissionsBoundaryDecisionDetail")

@@ -34,6 +34,14 @@ func (c *Context) SetMulti(key string, values ...string) {
 	*c.slot(key) = entry{key: key, values: values, multi: true}
 }
 
+// SetAll sets the keys of another context, each single-valued or multivalued
+// as it is there.
+func (c *Context) SetAll(other *Context) {
+	for _, e := range other.entries {
+		*c.slot(e.key) = e
+	}
+}
+
 // Delete removes a key.
 func (c *Context) Delete(key string) {
 	for i := range c.entries {

@@ -155,7 +155,7 @@ func (ev *evaluation) applies(kind Kind, s *statement) reach {
 		return unnamed
 	}
 	reach := direct
-	if kind == Trust || kind == Bucket {
+	if kind.hasPrincipals() {
 		if reach = s.principalReach(&ev.req.Principal); reach == unnamed {
 			return unnamed
 		}

@@ -67,7 +67,7 @@ func (ev *evaluation) missed(t Type, p *Policies) Decision {
 // firstMiss is the first element of an Allow statement that does not match,
 // and how near the statement came: 0 if it speaks of other actions.
 func (ev *evaluation) firstMiss(kind Kind, s *statement) (Check, int) {
-	withPrincipal := kind == Trust || kind == Bucket
+	withPrincipal := kind.hasPrincipals()
 	reached := !withPrincipal || s.principalReach(&ev.req.Principal) != unnamed
 	if s.actions.match(ev.service, ev.name) == s.notAction {
 		// A trust policy has few statements, and the wrong one of STS's

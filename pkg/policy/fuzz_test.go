@@ -26,7 +26,7 @@ func FuzzParseEvaluate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc, action, resource, key, value string) {
 		single, multi := context(key, value), &policy.Context{}
 		multi.SetMulti(key, value, "other")
-		for _, kind := range []policy.Kind{policy.Identity, policy.Session, policy.Trust, policy.Bucket} {
+		for _, kind := range []policy.Kind{policy.Identity, policy.Session, policy.Trust, policy.Bucket, policy.Resource} {
 			p, err := policy.Parse(kind, []byte(doc))
 			if (p == nil) == (err == nil) {
 				t.Fatalf("kind %d: policy %v along with error %v", kind, p, err)
@@ -45,7 +45,7 @@ func FuzzParseEvaluate(f *testing.F) {
 			for _, caller := range []policy.Principal{anonymous, root, user, session, federated, webIdentity} {
 				for _, ctx := range []*policy.Context{nil, single, multi} {
 					policies := &policy.Policies{Identity: []policy.Named{named}, HasSession: kind == policy.Session}
-					if kind == policy.Trust || kind == policy.Bucket {
+					if kind == policy.Trust || kind == policy.Bucket || kind == policy.Resource {
 						policies = &policy.Policies{Resource: &named}
 					}
 					req := &policy.Request{Principal: caller, Action: action, Resource: resource, ResourceAccount: account, Context: ctx}

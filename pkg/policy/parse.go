@@ -18,8 +18,8 @@ func Parse(kind Kind, doc []byte) (*Policy, error) {
 	switch kind {
 	case Trust:
 		p, err = parseTrust(doc)
-	case Bucket:
-		p, err = parseBucket(doc)
+	case Bucket, Resource:
+		p, err = parseBucket(kind, doc)
 	default:
 		p, err = parseIdentity(kind, doc)
 	}

@@ -14,6 +14,8 @@ type resourceGrammar struct {
 	// invalidJSON and syntax are the texts for documents that are no JSON and
 	// for values of the wrong type.
 	invalidJSON, syntax string
+	// anyService is true of policies that are not for S3 alone.
+	anyService bool
 }
 
 func (g *resourceGrammar) fault(message string) *Error {
@@ -28,12 +30,18 @@ func parseTrust(doc []byte) (*Policy, *Error) {
 	return g.parse(doc)
 }
 
-func parseBucket(doc []byte) (*Policy, *Error) {
+func parseBucket(kind Kind, doc []byte) (*Policy, *Error) {
 	g := resourceGrammar{
 		kind: Bucket, code: "MalformedPolicy",
 		invalidJSON: "Policies must be valid JSON and the first byte must be '{'", syntax: "Invalid policy syntax.",
+		anyService: kind == Resource,
 	}
-	return g.parse(doc)
+	p, err := g.parse(doc)
+	if err != nil {
+		return nil, err
+	}
+	p.kind = kind
+	return p, nil
 }
 
 func (g *resourceGrammar) parse(doc []byte) (*Policy, *Error) {
@@ -160,12 +168,12 @@ func (g *resourceGrammar) statement(n node, variables bool) (statement, *Error) 
 		switch {
 		case g.kind == Trust && !e.notAction && !mayBeTrustAction(a):
 			return none, g.fault("AssumeRole policy may only specify STS AssumeRole actions.")
-		case g.kind == Bucket && !mayBeS3Action(a):
+		case g.kind == Bucket && !g.mayBeAction(a):
 			return none, g.fault("Policy has invalid action")
 		}
 	}
 	for _, r := range e.resources {
-		if !isS3Resource(r) {
+		if !g.isResource(r) {
 			return none, g.fault("Policy has invalid resource")
 		}
 	}
@@ -343,16 +351,17 @@ func mayBeTrustAction(pattern string) bool {
 	})
 }
 
-func mayBeS3Action(pattern string) bool {
+func (g *resourceGrammar) mayBeAction(pattern string) bool {
 	service, name, _ := strings.Cut(pattern, ":")
-	return pattern == "*" || name != "" && actionFormat(pattern) == "" && (service == "*" || strings.EqualFold(service, "s3"))
+	return pattern == "*" || name != "" && actionFormat(pattern) == "" &&
+		(g.anyService || service == "*" || strings.EqualFold(service, "s3"))
 }
 
-func isS3Resource(r string) bool {
+func (g *resourceGrammar) isResource(r string) bool {
 	if r == "*" {
 		return true
 	}
 	parts := strings.SplitN(r, ":", arnColons+1)
 	return len(parts) == arnColons+1 && parts[0] == "arn" && (parts[1] == "*" || slices.Contains(partitions, parts[1])) &&
-		parts[2] == "s3" && parts[5] != "" && !strings.HasPrefix(parts[5], "/")
+		parts[5] != "" && (g.anyService || parts[2] == "s3" && !strings.HasPrefix(parts[5], "/"))
 }

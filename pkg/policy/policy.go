@@ -39,7 +39,13 @@ const (
 	Trust
 	// Bucket is the grammar of S3 bucket policies.
 	Bucket
+	// Resource is the grammar of policies of any service's resources, as the
+	// policy simulator takes them: that of Bucket, but not for S3 alone.
+	Resource
 )
+
+// hasPrincipals tells of policies that are a resource's and so say who is meant.
+func (k Kind) hasPrincipals() bool { return k == Trust || k == Bucket || k == Resource }
 
 // Limits on the size of documents, in characters as counted by [Size] unless
 // said otherwise. IAM User Guide, "IAM and AWS STS quotas"; S3 User Guide,
