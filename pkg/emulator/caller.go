@@ -75,6 +75,17 @@ func signatureFailure(err error) *authFailure {
 // lookup is the caller that owns an access key, and the key's secret.
 func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (caller, string, *authFailure) {
 	id := sig.AccessKeyID
+	isRoot := id == s.config.RootAccessKeyID
+	var owner *user
+	var key *accessKey
+	if !isRoot && !strings.HasPrefix(id, prefixSession) {
+		switch owner, key = s.iam.key(id); {
+		case key == nil:
+			return caller{}, "", &authFailure{kind: unknownKey, why: "there is no access key " + id}
+		case !key.Active:
+			return caller{}, "", &authFailure{kind: unknownKey, why: "access key " + id + " of user " + owner.Name + " is inactive"}
+		}
+	}
 	if sig.SessionToken != "" {
 		session, err := s.seal.open(id, sig.SessionToken)
 		if err != nil {
@@ -90,19 +101,13 @@ func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (caller, string, *a
 		}
 		return who, s.seal.secretOf(id), nil
 	}
-	if id == s.config.RootAccessKeyID {
-		return s.rootCaller(), s.config.RootSecret, nil
-	}
-	user, key := s.iam.key(id)
 	switch {
-	case key == nil && strings.HasPrefix(id, prefixSession):
-		return caller{}, "", &authFailure{kind: unknownKey, why: "access key " + id + " is a temporary one, but the request has no session token"}
+	case isRoot:
+		return s.rootCaller(), s.config.RootSecret, nil
 	case key == nil:
-		return caller{}, "", &authFailure{kind: unknownKey, why: "there is no access key " + id}
-	case !key.Active:
-		return caller{}, "", &authFailure{kind: unknownKey, why: "access key " + id + " of user " + user.Name + " is inactive"}
+		return caller{}, "", &authFailure{kind: unknownKey, why: "access key " + id + " is a temporary one, but the request has no session token"}
 	}
-	return s.userCaller(user), key.Secret, nil
+	return s.userCaller(owner), key.Secret, nil
 }
 
 func (s *Server) rootCaller() caller {
