@@ -49,6 +49,7 @@ type exchange struct {
 	id, secret, token string
 	at                time.Time
 	header            http.Header // signed
+	before            func(*http.Request)
 	after             func(*http.Request)
 	unsigned          bool
 }
@@ -91,6 +92,9 @@ func (w *wire) do(e exchange) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(w.t.Context(), e.method, e.uri, strings.NewReader(e.body))
 	r.Host = "127.0.0.1:4566"
 	r.Header = e.header.Clone()
+	if e.before != nil {
+		e.before(r)
+	}
 	if !e.unsigned {
 		hash := sigv4.HashPayload([]byte(e.body))
 		if v := r.Header.Get("X-Amz-Content-Sha256"); v != "" {
@@ -349,6 +353,34 @@ func TestS3Hosts(t *testing.T) {
 		if got := regexp.MustCompile("<BucketName>(.*)</BucketName>").FindStringSubmatch(recorder.Body.String()); got == nil || got[1] != want {
 			t.Errorf("%s: bucket %q, want %q", host, got, want)
 		}
+	}
+}
+
+// TestS3VirtualHostKeys: no key of a virtual host is the emulator's own path,
+// and what merely begins like it is a bucket's on any host.
+func TestS3VirtualHostKeys(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	on := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }
+	for _, c := range []struct{ host, uri, want string }{
+		{"bucket.localhost:4566", "/_openirsa", "NoSuchKey"},
+		{"bucket.localhost:4566", "/_openirsa/health", "NoSuchKey"},
+		{"bucket.localhost:4566", "/_openirsa-k", "NoSuchKey"},
+		{"127.0.0.1:4566", "/_openirsa-k/x", "NoSuchBucket"},
+		{"127.0.0.1:4566", "/_openirsa/health", `"status":"ok"`},
+		{"localhost:4566", "/_openirsa", "/_openirsa/"},
+	} {
+		e := signed("GET", c.uri, "")
+		e.before = on(c.host)
+		if got := w.do(e).Body.String(); !strings.Contains(got, c.want) {
+			t.Errorf("%s%s: %s, want %s", c.host, c.uri, got, c.want)
+		}
+	}
+	put := signed("PUT", "/_openirsa/x", "hello")
+	put.before = on("bucket.localhost:4566")
+	w.ok(put)
+	if got := w.ok(signed("GET", "/bucket/_openirsa/x", "")).Body.String(); got != "hello" {
+		t.Errorf("the object is %q", got)
 	}
 }
 

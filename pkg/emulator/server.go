@@ -271,12 +271,12 @@ type call struct {
 }
 
 // ServeHTTP answers a request to any of the services, or to the emulator
-// itself below /_openirsa/. KMS is told by the header that names its operation;
-// the other services are told apart by the parameters Action
-// and Version, which only STS and IAM have, then by the service that the
-// signature names, then by the host; what is left is S3's.
+// itself below /_openirsa/, unless the host is a bucket's. KMS is told by the
+// header that names its operation; the other services are told apart by the
+// parameters Action and Version, which only STS and IAM have, then by the
+// service that the signature names, then by the host; what is left is S3's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/_openirsa") {
+	if s.isControl(r) {
 		s.control.ServeHTTP(w, r)
 		return
 	}
@@ -308,6 +308,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.dropped {
 		panic(http.ErrAbortHandler) // the way to have net/http cut the connection
 	}
+}
+
+// isControl says whether a request is for the emulator itself.
+func (s *Server) isControl(r *http.Request) bool {
+	rest, found := strings.CutPrefix(r.URL.Path, "/_openirsa")
+	return found && (rest == "" || rest[0] == '/') && s.parseS3Host(r.Host).bucket == ""
 }
 
 // isQueryHost says whether a host is the one of STS or IAM.
