@@ -211,6 +211,36 @@ func TestIAMRefuses(t *testing.T) {
 	})
 }
 
+// TestListGaps: gaps between the indexes of a list are closed up, of members
+// that are texts and of those that have fields.
+func TestListGaps(t *testing.T) {
+	t.Parallel()
+	a := emulatortest.Start(t)
+	send := func(operation string, pairs ...string) string {
+		t.Helper()
+		return call(t, a.URL, "iam", "test", "test", form(append(pairs, "Action", operation, "Version", "2010-05-08")...))
+	}
+	const arn = "arn:aws:iam::000000000000:oidc-provider/i.example"
+	send("CreateOpenIDConnectProvider", "Url", "https://i.example", "ThumbprintList.member.9", strings.Repeat("a", 40),
+		"ClientIDList.member.1", "a", "ClientIDList.member.4", "b", "ClientIDList.member.014", "c",
+		"Tags.member.3.Key", "k", "Tags.member.3.Value", "v", "Tags.member.05.Key", "l", "Tags.member.5.Value", "w")
+	got := send("GetOpenIDConnectProvider", "OpenIDConnectProviderArn", arn)
+	for _, want := range []string{
+		"<ClientIDList><member>a</member><member>b</member><member>c</member></ClientIDList>",
+		"<member><Key>k</Key><Value>v</Value></member><member><Key>l</Key><Value>w</Value></member>",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+	// What a member leaves out is not taken from the one before it.
+	got = send("TagOpenIDConnectProvider", "OpenIDConnectProviderArn", arn,
+		"Tags.member.2.Key", "k", "Tags.member.2.Value", "v", "Tags.member.3.Key", "l")
+	if !strings.Contains(got, "Value at 'tags.2.member.value' failed to satisfy constraint: Member must not be null") {
+		t.Error(got)
+	}
+}
+
 // TestParameters holds the answers to bad parameters against AWS's, whole.
 func TestParameters(t *testing.T) {
 	t.Parallel()
@@ -255,6 +285,9 @@ func TestParameters(t *testing.T) {
 			envelope(stsNS, "Sender", "MalformedInput", "Invalid index &#34;0&#34; in list PolicyArns")},
 		{"index 12", assume("PolicyArns.member.12.arn", "arn:aws:iam::aws:policy/x"), 400,
 			envelope(stsNS, "Sender", "MalformedInput", "Index 12 is too far beyond list PolicyArns")},
+		{"index 11", assume("PolicyArns.member.11.arn", "arn:aws:iam::aws:policy/x"), 400, envelope(stsNS, "Sender", "InvalidIdentityToken", notJWT)},
+		{"a gap of 11", assume("PolicyArns.member.2.arn", "arn:aws:iam::aws:policy/x", "PolicyArns.member.13.arn", "arn:aws:iam::aws:policy/y"), 400,
+			envelope(stsNS, "Sender", "MalformedInput", "Index 13 is too far beyond list PolicyArns")},
 		{"a plus before a number is fine", assume("DurationSeconds", "+0900"), 400, envelope(stsNS, "Sender", "InvalidIdentityToken", notJWT)},
 		{"member.01 is member.1", assume("PolicyArns.member.01.arn", "arn:aws:iam::aws:policy/x"), 400, envelope(stsNS, "Sender", "InvalidIdentityToken", notJWT)},
 		{"Login with Amazon", assume("ProviderId", "www.amazon.com"), 400, envelope(stsNS, "Sender", "InvalidIdentityToken", "Provided Token is not a Login With Amazon token")},

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -316,42 +317,44 @@ func (in *input) oneOf(name string, required bool, values ...string) string {
 	return s
 }
 
-// size is the length of a list: the highest index that occurs. Lists are
-// spelled Name.member.1, .2 and so on, and an empty one as a bare Name. An
-// index below one, or one more than ten beyond the others, is malformed; so a
-// short request cannot ask for a long list.
+// size is the length of a list. Lists are spelled Name.member.1, .2 and so on,
+// and an empty one as a bare Name. Gaps are closed up, as at AWS: afterwards
+// the members are numbered from 1. An index below one, or one more than ten
+// beyond the others, is malformed.
 func (in *input) size(name string) int {
-	prefix := name + ".member."
-	var keys []string
-	for key := range in.params {
-		if strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
-		}
+	type field struct {
+		index            int
+		key, rest, value string
 	}
-	seen := make([]int, 0, len(keys))
-	for _, key := range keys {
-		index, rest, nested := strings.Cut(key[len(prefix):], ".")
+	prefix := name + ".member."
+	var fields []field
+	for key, value := range in.params {
+		after, found := strings.CutPrefix(key, prefix)
+		if !found {
+			continue
+		}
+		index, _, _ := strings.Cut(after, ".")
 		n, err := strconv.Atoi(index)
 		if err != nil || n < 1 {
 			in.malformed = malformedInput("Invalid index %q in list %s", index, name)
 			return 0
 		}
-		if plain := strconv.Itoa(n); plain != index { // member.01 is member.1
-			if nested {
-				plain += "."
-			}
-			in.params[prefix+plain+rest] = in.params[key]
-		}
-		seen = append(seen, n)
+		fields = append(fields, field{n, key, after[len(index):], value})
+		delete(in.params, key)
 	}
-	slices.Sort(seen)
-	n := 0
-	for _, i := range seen {
-		if i > max(n, 1)+maxListGap {
-			in.malformed = malformedInput("Index %d is too far beyond list %s", i, name)
+	slices.SortFunc(fields, func(a, b field) int {
+		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.key, b.key))
+	})
+	n, last := 0, 0
+	for _, f := range fields {
+		if f.index > max(last, 1)+maxListGap {
+			in.malformed = malformedInput("Index %d is too far beyond list %s", f.index, name)
 			return 0
 		}
-		n = max(n, i)
+		if f.index > last { // member.01 is member.1
+			n, last = n+1, f.index
+		}
+		in.params[prefix+strconv.Itoa(n)+f.rest] = f.value
 	}
 	return n
 }
@@ -363,8 +366,7 @@ func (in *input) tooLong(name string, n, limit int, value string) {
 	}
 }
 
-// texts reads a list of at most limit texts, of which each must satisfy r. A
-// hole in the list is a fault of its own.
+// texts reads a list of at most limit texts, of which each must satisfy r.
 func (in *input) texts(name string, required bool, limit int, r rule) []string {
 	n := in.size(name)
 	if n == 0 {
