@@ -2,7 +2,6 @@ package sigv4
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -306,11 +305,12 @@ func (c *chunks) finish() error {
 	var value string
 	signature := false
 	for size := 0; ; {
-		line, err := c.readLine()
+		line, err := c.readRaw()
 		if err != nil {
 			return err
 		}
-		if line == "" {
+		line, whole := strings.CutSuffix(line, "\r")
+		if line == "" && whole {
 			break
 		}
 		if size += len(line); size > maxTrailers {
@@ -322,12 +322,17 @@ func (c *chunks) finish() error {
 		switch {
 		case !found, signature: // the signature comes last
 			return &Error{Kind: BadTrailer, Value: name}
-		case name == "x-amz-trailer-signature" && c.signed != nil:
+		case name == "x-amz-trailer-signature" && c.signed != nil && whole:
 			c.signed.claimed, signature = v, true
 		case c.sum != nil && value == "" && name == c.body.algorithm.Header() && c.body.algorithm.Valid(v):
 			value = v
 			if c.signed != nil {
 				io.WriteString(c.signed.hash, name+":"+v+"\n")
+			}
+			if !whole { // minio-go ends it with LF CR LF, which S3 takes
+				if err := c.line(); err != nil {
+					return err
+				}
 			}
 		default:
 			return &Error{Kind: BadTrailer, Value: name}
@@ -371,6 +376,19 @@ func (c *chunks) line() error {
 // readLine reads a line without its end, which must be CR LF. Its length is
 // limited by the buffer.
 func (c *chunks) readLine() (string, error) {
+	line, err := c.readRaw()
+	if err != nil {
+		return "", err
+	}
+	line, found := strings.CutSuffix(line, "\r")
+	if !found {
+		return "", &Error{Kind: BadChunk}
+	}
+	return line, nil
+}
+
+// readRaw reads a line without its LF.
+func (c *chunks) readRaw() (string, error) {
 	line, err := c.r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
 		return "", &Error{Kind: BadChunk}
@@ -378,11 +396,7 @@ func (c *chunks) readLine() (string, error) {
 	if err != nil {
 		return "", truncated(err)
 	}
-	line, found := bytes.CutSuffix(line, []byte("\r\n"))
-	if !found {
-		return "", &Error{Kind: BadChunk}
-	}
-	return string(line), nil
+	return string(line[:len(line)-1]), nil
 }
 
 // truncated is the error for a payload that ends too early; errors other than

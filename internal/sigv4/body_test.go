@@ -121,6 +121,29 @@ func TestPublishedStreams(t *testing.T) {
 	}
 }
 
+// TestLineFeedBeforeTrailerSignature: minio-go ends the checksum in a trailer
+// with LF CR LF, which S3 takes.
+func TestLineFeedBeforeTrailerSignature(t *testing.T) {
+	const checksum, signature = "x-amz-checksum-crc32c:sOO8/Q==", "x-amz-trailer-signature:"
+	read := func(lineEnd, last string) error {
+		payload := strings.Replace(trailerExample(), checksum+"\r\n"+signature, checksum+lineEnd+signature, 1)
+		payload = strings.TrimSuffix(payload, "\r\n\r\n") + last
+		_, _, err := readExample(t, trailerHead+fmt.Sprintf("Content-Length: %d\n\n", len(payload)), payload)
+		return err
+	}
+	if err := read("\n\r\n", "\r\n\r\n"); err != nil {
+		t.Error(err)
+	}
+	for _, ends := range [][2]string{
+		{"\n", "\r\n\r\n"}, {"\n\n", "\r\n\r\n"}, {"\r\n\r\n", "\r\n\r\n"}, {"\n\r\n\r\n", "\r\n\r\n"},
+		{"\n\r\n", "\n\r\n\r\n"}, {"\n\r\n", "\r\n\n\r\n"}, {"\r\n", "\n\r\n"},
+	} {
+		if err := read(ends[0], ends[1]); err == nil {
+			t.Errorf("accepted with %q before the signature and %q after it", ends[0], ends[1])
+		}
+	}
+}
+
 // chunked encodes data as clients do, in chunks of the given size.
 func chunked(data []byte, size int, trailer string) []byte {
 	var b bytes.Buffer
@@ -188,6 +211,9 @@ func TestMalformedStreams(t *testing.T) {
 		want                           sigv4.Kind // 0: accepted
 	}{
 		{"boto3", "2\r\n{}\r\n0\r\n" + value + "\r\n", "2", crc, 0},
+		{"minio-go", "2\r\n{}\r\n0\r\n" + crc + ":o6a/Qw==\n\r\n\r\n", "2", crc, 0},
+		{"bare line feed after a trailer", "2\r\n{}\r\n0\r\n" + crc + ":o6a/Qw==\n\r\n", "2", crc, sigv4.WrongLength},
+		{"bare line feed as the end", "2\r\n{}\r\n0\r\n" + value + "\n\r\n", "2", crc, sigv4.BadTrailer},
 		{"no trailer announced, none sent", "2\r\n{}\r\n0\r\n\r\n", "2", "", 0},
 		{"empty", "0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", "0", crc, 0},
 		{"upper case digits", "A\r\n0123456789\r\n0\r\n\r\n", "10", "", 0},
