@@ -49,10 +49,16 @@ type issuerCache struct {
 type issuerEntry struct {
 	serial uint64 // of the provider
 
-	mu      sync.Mutex    // guards the fields below
-	latest  *fetched      // nil before the first fetch
-	flight  chan struct{} // closed when the fetch under way is over; nil if none is
-	refetch time.Time     // of the latest refetch that a token caused
+	mu      sync.Mutex // guards the fields below
+	latest  *fetched   // nil before the first fetch
+	flight  *flight    // the fetch under way; nil if none is
+	refetch time.Time  // of the latest refetch that a token caused
+}
+
+// flight is a fetch that others wait for.
+type flight struct {
+	over    chan struct{} // closed at the end
+	outcome *fetched      // set before that; nil if there is none
 }
 
 // fetched is the outcome of fetching an issuer's keys.
@@ -116,36 +122,39 @@ func (s *Server) issuerKeys(p *provider, now time.Time, refetch bool) (*fetched,
 		}
 		flight := e.flight
 		e.mu.Unlock()
-		<-flight // no longer than fetchTimeout
-		e.mu.Lock()
-		if e.latest != nil {
+		<-flight.over // no longer than fetchTimeout
+		if flight.outcome != nil {
 			// Whatever came of it is as new as anything could be.
-			f := e.latest
-			e.mu.Unlock()
-			return f, true
+			return flight.outcome, true
 		}
+		e.mu.Lock()
 	}
 	if refetch {
 		e.refetch = now
 	}
-	flight := make(chan struct{})
+	flight := &flight{over: make(chan struct{})}
 	e.flight = flight
 	e.mu.Unlock()
 
 	// The fetch is for all who wait, so it does not end with the request of
 	// the one who makes it.
-	var f *fetched
 	defer func() {
 		e.mu.Lock()
-		if f != nil {
+		if f := flight.outcome; f != nil && (f.fault == nil || !s.usable(e.latest, now)) {
 			e.latest = f
 		}
 		e.flight = nil
 		e.mu.Unlock()
-		close(flight)
+		close(flight.over)
 	}()
-	f = s.fetchKeys(context.Background(), p, now)
-	return f, true
+	flight.outcome = s.fetchKeys(context.Background(), p, now)
+	return flight.outcome, true
+}
+
+// usable says whether there are keys that may still be used. They outlive a
+// refetch that fails, or one bad token would shut out all good ones.
+func (s *Server) usable(f *fetched, now time.Time) bool {
+	return f != nil && f.fault == nil && s.fresh(f, now)
 }
 
 // fresh says whether fetched keys may still be used.

@@ -162,6 +162,55 @@ func TestRotation(t *testing.T) {
 	requests(before + 10)
 }
 
+// TestRefetchFails: keys that may still be used survive a token for whose sake
+// an issuer is asked in vain, and only that token is refused.
+func TestRefetchFails(t *testing.T) {
+	t.Parallel()
+	a, idp := start(t, emulator.Config{})
+	idp.register()
+	role := a.Role("R", idp.usual())
+	good := idp.token(idp.claims())
+	bad := sign(t, map[string]any{"alg": "RS256", "kid": "zz"}, idp.claims(), keyOther())
+	try := func(token, reason string, requests int) {
+		t.Helper()
+		before := idp.count()
+		_, err := assume(t, a, role, token)
+		if reason == "" && err != nil {
+			t.Errorf("a good token is refused: %v", err)
+		}
+		if reason != "" {
+			refused(t, err, 400, "InvalidIdentityToken", noKey)
+			if got := a.LastDenial().Reason; !strings.Contains(got, reason) {
+				t.Errorf("reason %q, want one with %q", got, reason)
+			}
+		}
+		if got := idp.count() - before; got != requests {
+			t.Errorf("%d requests, want %d", got, requests)
+		}
+	}
+	try(good, "", 2)
+	idp.mu.Lock()
+	idp.status = 500
+	idp.mu.Unlock()
+	try(bad, "the answer is 500", 1)
+	try(good, "", 0)
+	try(bad, `key "zz"`, 0) // not asked for again so soon
+	a.FastForward(11 * time.Second)
+	try(bad, "the answer is 500", 1)
+	try(good, "", 0)
+
+	// Keys that are too old do not survive.
+	a.FastForward(5 * time.Minute)
+	try(bad, "the answer is 500", 1)
+	try(good, "the answer is 500", 1)
+
+	idp.mu.Lock()
+	idp.status = 0
+	idp.mu.Unlock()
+	a.FastForward(2 * time.Second)
+	try(good, "", 2)
+}
+
 // TestSingleFlight: of many who need keys at the same time one fetches.
 func TestSingleFlight(t *testing.T) {
 	t.Parallel()
