@@ -109,7 +109,7 @@ func (s *Server) issuerKeys(p *provider, now time.Time, refetch bool) (*fetched,
 	for {
 		if f := e.latest; f != nil {
 			switch {
-			case refetch && now.Sub(e.refetch) < refetchInterval:
+			case refetch && e.flight == nil && now.Sub(e.refetch) < refetchInterval:
 				e.mu.Unlock()
 				return f, false
 			case !refetch && s.fresh(f, now):

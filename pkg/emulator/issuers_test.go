@@ -233,6 +233,22 @@ func TestSingleFlight(t *testing.T) {
 	if got := idp.count() - before; got != 2 {
 		t.Errorf("%d requests, want 2", got)
 	}
+
+	// So it is when a new key is needed.
+	idp.publish(rsaJWK("two", &keyOther().PublicKey))
+	before = idp.count()
+	token := sign(t, map[string]any{"alg": "RS256", "kid": "two"}, idp.claims(), keyOther())
+	for range 20 {
+		wg.Go(func() {
+			if _, err := assume(t, a, role, token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := idp.count() - before; got != 2 {
+		t.Errorf("%d requests for a new key, want 2", got)
+	}
 }
 
 // TestIssuerFails has an issuer fail in each way that STS tells apart.
