@@ -133,6 +133,9 @@ func parseIdentity(kind Kind, doc []byte) (*Policy, *Error) {
 	}
 	sids := map[string]bool{}
 	for _, e := range elements {
+		if kind == Identity && !isAlphanumeric(e.sid) {
+			return nil, malformed("Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*")
+		}
 		if e.sid != "" && sids[e.sid] {
 			return nil, malformed("Statement IDs (SID) in a single policy must be unique.")
 		}
@@ -176,6 +179,12 @@ func parseIdentity(kind Kind, doc []byte) (*Policy, *Error) {
 		p.statements = append(p.statements, e.compile(variables))
 	}
 	return p, nil
+}
+
+func isAlphanumeric(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9')
+	})
 }
 
 // statementNodes are the statements of a document: an object or a list.

@@ -61,6 +61,7 @@ func TestParseIdentityRefuses(t *testing.T) {
 		noRes    = "Policy statement must contain resources."
 		vendor   = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
 		oneColon = "Actions/Condition can contain only one colon."
+		sid      = "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*"
 		iamPath  = `IAM resource path must either be "*", root, or start with user/, federated-user/, role/, group/, instance-profile/, mfa/, server-certificate/, policy/, sms-mfa/, saml-provider/, oidc-provider/, report/, access-report/.`
 		list     = `"Action":"s3:ListBucket"`
 		bucket   = `"Resource":"arn:aws:s3:::example_bucket"`
@@ -158,6 +159,13 @@ func TestParseIdentityRefuses(t *testing.T) {
 			statements(`{"Sid":"sdf",`+good+`}`, `{"Sid":"sdf","Effect":"Allow"}`),
 			"Statement IDs (SID) in a single policy must be unique.",
 		},
+		{in(good + `,"Sid":"a b"`), sid},
+		{in(good + `,"Sid":"a-b"`), sid},
+		{in(good + `,"Sid":"a_b"`), sid},
+		{in(good + `,"Sid":"é"`), sid},
+		{statements(`{"Sid":"a-b",`+good+`}`, `{"Sid":"a-b",`+good+`}`), sid},
+		{in(`"Sid":"a-b","Effect":"Allow"`), sid},
+		{in(`"Sid":"a-b","Effect":"denY",` + list + "," + bucket), legacy},
 		{in(good + `,"Principal":"*"`), "Policy document should not specify a principal."},
 	} {
 		p, err := policy.Parse(policy.Identity, []byte(c.doc))
@@ -177,6 +185,8 @@ func TestParseIdentityAccepts(t *testing.T) {
 		`"Action":"iam: asdf safdsf af ",` + resource,
 		`"Action":"*","Resource":["arn:aws:s3:::example_bucket","*"]`,
 		`"Action":"*:*",` + resource,
+		`"Sid":"","Action":"*:*",` + resource,
+		`"Sid":"Az09","Action":"*:*",` + resource,
 		`"Action":"s3-s:ListBucket",` + resource,
 		`"Action":"s3.s:ListBucket",` + resource,
 		`"NotAction":"s3:ListBucket","NotResource":"*"`,
@@ -213,6 +223,15 @@ func TestParseSession(t *testing.T) {
 	if _, err := policy.Parse(policy.Session, []byte(refused)); err == nil {
 		t.Errorf("accepted %s", refused)
 	}
+}
+
+// The Sids of other policies are free: those of bucket policies at AWS too,
+// about those of the other two nothing is known.
+func TestParseSids(t *testing.T) {
+	const sid = `"Sid":"any text","Effect":"Allow",`
+	mustParse(t, policy.Session, statements("{"+sid+`"Action":"s3:*","Resource":"*"}`))
+	mustParse(t, policy.Trust, statements("{"+sid+`"Action":"sts:AssumeRole","Principal":{"AWS":"123456789012"}}`))
+	mustParse(t, policy.Bucket, statements("{"+sid+`"Action":"s3:GetObject","Principal":"*","Resource":"arn:aws:s3:::b/*"}`))
 }
 
 func TestParseTrustRefuses(t *testing.T) {
