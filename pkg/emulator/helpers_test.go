@@ -121,7 +121,7 @@ type idp struct {
 
 	mu        sync.Mutex
 	jwks      any
-	discovery map[string]any // nil is the right one
+	discovery any // nil is the right one
 	header    http.Header
 	wait      time.Duration
 	status    int

@@ -232,19 +232,37 @@ func (r *reader) discover(ctx context.Context) (string, error) {
 	if len(body) <= maxShownDocument && json.Valid(body) {
 		r.document = body
 	}
-	var doc struct {
-		Issuer  string `json:"issuer"`
-		JWKSURI string `json:"jwks_uri"`
-	}
-	switch err := json.Unmarshal(body, &doc); {
-	case err != nil:
+	var doc members
+	if err := json.Unmarshal(body, &doc); err != nil {
 		return "", fmt.Errorf("%s is not JSON: %w", address, err)
-	case doc.Issuer != issuer:
-		return "", fmt.Errorf("%s says that its issuer is %q, but the provider's is %q", address, doc.Issuer, issuer)
-	case doc.JWKSURI == "":
+	}
+	if named := doc.text("issuer"); named != issuer {
+		return "", fmt.Errorf("%s says that its issuer is %q, but the provider's is %q", address, named, issuer)
+	}
+	jwksURI := doc.text("jwks_uri")
+	if jwksURI == "" {
 		return "", fmt.Errorf("%s has no jwks_uri", address)
 	}
-	return doc.JWKSURI, nil
+	return jwksURI, nil
+}
+
+// members are those of a JSON object. Case tells their names apart, unlike the
+// fields of a struct.
+type members map[string]json.RawMessage
+
+// read decodes a member, if it is there, and says whether it can.
+func (m members) read(name string, to any) bool {
+	raw, ok := m[name]
+	return !ok || json.Unmarshal(raw, to) == nil
+}
+
+// text is a member that is a string; otherwise it is "".
+func (m members) text(name string) string {
+	var v string
+	if json.Unmarshal(m[name], &v) != nil {
+		return ""
+	}
+	return v
 }
 
 // get reads a document, from the emulator's S3 if it is there and over HTTPS

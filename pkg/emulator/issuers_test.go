@@ -162,6 +162,57 @@ func TestRotation(t *testing.T) {
 	requests(before + 10)
 }
 
+// TestNamesOfMembers: case tells the names of JSON members apart.
+func TestNamesOfMembers(t *testing.T) {
+	t.Parallel()
+	a, idp := start(t, emulator.Config{MaxKeyAge: -1})
+	idp.register()
+	role := a.Role("R", idp.usual())
+	issuer, keys := "https://"+idp.hostPath(), idp.URL+"/keys"
+	const failed = 2 * time.Second // after which a failure is forgotten
+	jwk := string(must(json.Marshal(rsaJWK("one", &keyOne().PublicKey))))
+	for _, c := range []struct {
+		discovery, jwks string // "" is the right one
+		reason          string // "" is success
+	}{
+		{`{"Issuer":"` + issuer + `","JWKS_URI":"` + keys + `"}`, "", `its issuer is ""`},
+		{`{"issuer":"` + issuer + `","JWKS_URI":"` + keys + `"}`, "", "has no jwks_uri"},
+		{`{"issuer":"` + issuer + `","jwks_uri":"` + keys + `","ISSUER":"https://evil.example","Jwks_Uri":1}`, "", ""},
+		{`{"issuer":1}`, "", `its issuer is ""`},
+		{"", `{"KEYS":[` + jwk + `]}`, "the key set has no keys"},
+		{"", `{"keys":{}}`, "the keys of the key set are not a list"},
+		{"", `{"keys":[` + jwk + `],"KEYS":[]}`, ""},
+	} {
+		idp.mu.Lock()
+		idp.discovery, idp.jwks = nil, map[string]any{"keys": []any{json.RawMessage(jwk)}}
+		if c.discovery != "" {
+			idp.discovery = json.RawMessage(c.discovery)
+		}
+		if c.jwks != "" {
+			idp.jwks = json.RawMessage(c.jwks)
+		}
+		idp.mu.Unlock()
+		a.FastForward(failed)
+		_, err := assume(t, a, role, idp.token(idp.claims()))
+		if c.reason == "" {
+			if err != nil {
+				t.Errorf("%s%s: %v; %s", c.discovery, c.jwks, err, a.LastDenial().Reason)
+			}
+			continue
+		}
+		refused(t, err, 400, "InvalidIdentityToken", noKey)
+		if reason := a.LastDenial().Reason; !strings.Contains(reason, c.reason) {
+			t.Errorf("%s%s: reason %q has no %q", c.discovery, c.jwks, reason, c.reason)
+		}
+	}
+
+	// What is no claim of AWS's gives no tags, which the role would not allow.
+	if _, err := assume(t, a, role, idp.token(idp.claims().with(claims{"https://aws.amazon.com/tags": map[string]any{
+		"Principal_Tags": map[string]any{"team": []string{"blue"}}, "Transitive_Tag_Keys": []string{"other"}}}))); err != nil {
+		t.Errorf("%v; %s", err, a.LastDenial().Reason)
+	}
+}
+
 // TestRefetchFails: keys that may still be used survive a token for whose sake
 // an issuer is asked in vain, and only that token is refused.
 func TestRefetchFails(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -311,20 +312,17 @@ func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
 	}
 	tags := map[string]string{}
 	if raw := all[claimTags]; raw != nil && string(raw) != "null" {
-		var nested struct {
-			Principal  map[string][]string `json:"principal_tags"`
-			Transitive []string            `json:"transitive_tag_keys"`
-		}
-		if json.Unmarshal(raw, &nested) != nil {
+		var nested members
+		var principal map[string][]string
+		if json.Unmarshal(raw, &nested) != nil || !nested.read("principal_tags", &principal) || !nested.read("transitive_tag_keys", &t.transitive) {
 			return badTags("the claim %s is not of the form {principal_tags: {key: [value]}, transitive_tag_keys: [key]}", claimTags)
 		}
-		for k, v := range nested.Principal {
+		for k, v := range principal {
 			if len(v) != 1 {
 				return badTags("principal_tags has %d values for %q, and a tag has one", len(v), k)
 			}
 			tags[k] = v[0]
 		}
-		t.transitive = nested.Transitive
 	}
 	for name, raw := range all {
 		if key, ok := strings.CutPrefix(name, claimTags+"/principal_tags/"); ok {
@@ -454,18 +452,20 @@ const maxIssuerKeys = 100
 // parseKeySet reads a JWKS as STS does: keys that it would not use are left
 // out, one by one.
 func parseKeySet(body []byte) (*keySet, error) {
-	var doc struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
+	var doc members
 	if err := json.Unmarshal(body, &doc); err != nil {
 		return nil, fmt.Errorf("the key set is not JSON: %w", err)
 	}
-	if len(doc.Keys) == 0 {
-		return nil, fmt.Errorf("the key set has no keys")
+	var list []json.RawMessage
+	if !doc.read("keys", &list) {
+		return nil, errors.New("the keys of the key set are not a list")
+	}
+	if len(list) == 0 {
+		return nil, errors.New("the key set has no keys")
 	}
 	s := &keySet{keys: make(map[string]*issuerKey)}
 	var rsaKeys, ecKeys int
-	for i, raw := range doc.Keys {
+	for i, raw := range list {
 		kid, key, why := parseKey(raw)
 		if why != "" {
 			s.left = append(s.left, fmt.Sprintf("key %d (kid %q) is not used: %s", i, kid, why))
@@ -491,42 +491,35 @@ func parseKeySet(body []byte) (*keySet, error) {
 
 // parseKey reads one JWK (RFC 7517), or says why it is not used.
 func parseKey(raw json.RawMessage) (kid string, key *issuerKey, why string) {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) != nil || members == nil {
+	var jwk members
+	if json.Unmarshal(raw, &jwk) != nil || jwk == nil {
 		return "", nil, "it is not a JSON object"
 	}
-	text := func(name string) string {
-		var v string
-		if json.Unmarshal(members[name], &v) != nil {
-			return ""
-		}
-		return v
-	}
-	kid = text("kid")
+	kid = jwk.text("kid")
 	switch {
 	case kid == "":
 		return kid, nil, "it has no kid"
-	case members["d"] != nil:
+	case jwk["d"] != nil:
 		return kid, nil, "it is a private key, which must never be published"
-	case members["use"] != nil && text("use") != "sig":
-		return kid, nil, fmt.Sprintf("its use is %q, not \"sig\"", text("use"))
+	case jwk["use"] != nil && jwk.text("use") != "sig":
+		return kid, nil, fmt.Sprintf("its use is %q, not \"sig\"", jwk.text("use"))
 	}
 	key = new(issuerKey)
-	switch kty := text("kty"); kty {
+	switch kty := jwk.text("kty"); kty {
 	case "RSA":
-		key.rsa, why = parseRSA(text("n"), text("e"))
+		key.rsa, why = parseRSA(jwk.text("n"), jwk.text("e"))
 	case "EC":
-		key.ecdsa, why = parseEC(text("crv"), text("x"), text("y"))
+		key.ecdsa, why = parseEC(jwk.text("crv"), jwk.text("x"), jwk.text("y"))
 	default:
 		why = fmt.Sprintf("its type %q is neither \"RSA\" nor \"EC\"", kty)
 	}
-	if why == "" && members["x5c"] != nil && !certifies(members["x5c"], key) {
+	if why == "" && jwk["x5c"] != nil && !certifies(jwk["x5c"], key) {
 		why = "its x5c is of another key"
 	}
 	if why != "" {
 		return kid, nil, why
 	}
-	if members["key_ops"] != nil {
+	if jwk["key_ops"] != nil {
 		key.reserved = "key_ops"
 	}
 	return kid, key, ""
