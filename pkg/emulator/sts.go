@@ -186,22 +186,32 @@ func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []tag, tran
 		return &tokenFault{"duration", fmt.Sprintf("%d s were asked for with the credentials of a role", a.seconds),
 			validationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")}
 	}
-	seen := map[string]bool{}
-	for _, t := range tags {
-		key := strings.ToLower(t.Key)
-		if seen[key] || strings.HasPrefix(key, "aws:") {
-			return &tokenFault{"parameters", fmt.Sprintf("the session tag %q is there twice, or begins with aws:", t.Key),
-				invalidParameter("Duplicate or reserved tag keys found. Please note that Tag keys are case insensitive.")}
-		}
-		seen[key] = true
+	keys, why := sessionTagKeys(tags)
+	if why != "" {
+		return &tokenFault{"parameters", why,
+			invalidParameter("Duplicate or reserved tag keys found. Please note that Tag keys are case insensitive.")}
 	}
 	for _, key := range transitive {
-		if !seen[strings.ToLower(key)] {
+		if !keys[strings.ToLower(key)] {
 			return &tokenFault{"parameters", fmt.Sprintf("the transitive tag key %q is not among the tags", key),
 				invalidParameter("The specified transitive tag key must be included in the requested tags.")}
 		}
 	}
 	return nil
+}
+
+// sessionTagKeys are the keys of session tags in lower case, as case does not
+// tell them apart, or why they cannot be.
+func sessionTagKeys(tags []tag) (keys map[string]bool, why string) {
+	keys = make(map[string]bool, len(tags))
+	for _, t := range tags {
+		key := strings.ToLower(t.Key)
+		if keys[key] || strings.HasPrefix(key, "aws:") {
+			return nil, fmt.Sprintf("the session tag %q is there twice, or begins with aws:", t.Key)
+		}
+		keys[key] = true
+	}
+	return keys, ""
 }
 
 // refuseSessions is the answer to operations that only long-term credentials

@@ -80,6 +80,7 @@ func TestWebIdentityRefused(t *testing.T) {
 	good := idp.claims()
 	header := map[string]any{"alg": "RS256", "kid": "one"}
 	foreign := sign(t, header, good, keyOther())
+	tagged := func(tags any) string { return idp.token(good.with(claims{"https://aws.amazon.com/tags": tags})) }
 
 	for _, c := range []struct {
 		name, role, token   string
@@ -133,6 +134,15 @@ func TestWebIdentityRefused(t *testing.T) {
 			"The target role ARN is not present in the roles claim of the identity token", "roles claim", "role/other"},
 		{"bad tags", role, idp.token(good.with(claims{"https://aws.amazon.com/tags": "x"})), 400, "InvalidIdentityToken",
 			"principal_tags passed in claim is not in correct format.", "claims", "principal_tags"},
+		{"tags that differ in case", role, tagged(map[string]any{"principal_tags": map[string]any{"a": []string{"x"}, "A": []string{"y"}}}), 400, "InvalidIdentityToken",
+			"principal_tags passed in claim is not in correct format.", "claims", "is there twice"},
+		{"a nested tag and one that differs in case", role, idp.token(good.with(claims{"https://aws.amazon.com/tags": map[string]any{"principal_tags": map[string]any{"a": []string{"x"}}},
+			"https://aws.amazon.com/tags/principal_tags/A": "x"})), 400, "InvalidIdentityToken",
+			"principal_tags passed in claim is not in correct format.", "claims", "is there twice"},
+		{"reserved tag", role, tagged(map[string]any{"principal_tags": map[string]any{"AWS:a": []string{"x"}}}), 400, "InvalidIdentityToken",
+			"principal_tags passed in claim is not in correct format.", "claims", "begins with aws:"},
+		{"transitive tag that is not there", role, tagged(map[string]any{"principal_tags": map[string]any{"a": []string{"x"}}, "transitive_tag_keys": []string{"b"}}), 400, "InvalidIdentityToken",
+			"principal_tags passed in claim is not in correct format.", "claims", `"b", which is not among the tags`},
 		{"tags that the trust policy does not allow", role, idp.token(good.with(claims{"https://aws.amazon.com/tags/principal_tags/team": "a"})), 403, "AccessDenied", notAllowed, "trust", "sts:TagSession"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -352,7 +362,7 @@ func TestSpecialClaims(t *testing.T) {
 		"Condition": map[string]any{"StringEqualsIfExists": map[string]any{"aws:RequestTag/team": "blue", "sts:SourceIdentity": "ann"}}}))
 	a.Policy("R", "p", map[string]any{"Effect": "Allow", "Action": "iam:GetRole", "Resource": "*",
 		"Condition": map[string]any{"StringEquals": map[string]any{"aws:PrincipalTag/team": "blue", "aws:SourceIdentity": "ann"}}})
-	nested := claims{"https://aws.amazon.com/tags": map[string]any{"principal_tags": map[string]any{"team": []string{"blue"}}, "transitive_tag_keys": []string{"team"}},
+	nested := claims{"https://aws.amazon.com/tags": map[string]any{"principal_tags": map[string]any{"team": []string{"blue"}}, "transitive_tag_keys": []string{"Team"}},
 		"https://aws.amazon.com/source_identity": "ann", "https://aws.amazon.com/roles": "x; " + role}
 	flat := claims{"https://aws.amazon.com/tags/principal_tags/team": "blue", "https://aws.amazon.com/source_identity": "ann", "https://aws.amazon.com/roles": []any{1, role}}
 	for _, c := range []claims{nested, flat} {

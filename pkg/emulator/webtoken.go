@@ -343,8 +343,12 @@ func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
 		t.tags = append(t.tags, tag{k, v})
 	}
 	slices.SortFunc(t.tags, func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
+	keys, why := sessionTagKeys(t.tags)
+	if why != "" {
+		return badTags("%s", why)
+	}
 	for _, k := range t.transitive {
-		if _, ok := tags[k]; !ok {
+		if !keys[strings.ToLower(k)] {
 			return badTags("transitive_tag_keys has %q, which is not among the tags", k)
 		}
 	}
