@@ -15,6 +15,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -268,6 +269,13 @@ func TestFederationAndSessionTokens(t *testing.T) {
 	}
 	if got := *federated.FederatedUser.Arn + " " + *federated.FederatedUser.FederatedUserId; got != "arn:aws:sts::000000000000:federated-user/bob 000000000000:bob" {
 		t.Error(got)
+	}
+	for _, tags := range [][]ststypes.Tag{
+		{{Key: new("team"), Value: new("a")}, {Key: new("Team"), Value: new("b")}},
+		{{Key: new("aws:team"), Value: new("a")}},
+	} {
+		_, err := ann.GetFederationToken(ctx, &sts.GetFederationTokenInput{Name: new("bob"), Tags: tags})
+		refused(t, err, 400, "InvalidParameterValue", "Duplicate or reserved tag keys found. Please note that Tag keys are case insensitive.")
 	}
 	c = federated.Credentials
 	config = a.ConfigFor(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)

@@ -450,8 +450,10 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 	if v := q.r.Header.Get("X-Amz-Mp-Object-Size"); v != "" && v != strconv.FormatInt(o.Size, 10) {
 		return nil, errInvalidRequest("The provided 'x-amz-mp-object-size' header value %s does not match what was computed: %d", v, o.Size)
 	}
+	var ofAll string // as some clients send it, without the number of parts
 	if u.ChecksumType == composite {
-		o.Checksum = checksum.Encode(ofParts) + "-" + strconv.Itoa(len(list))
+		ofAll = checksum.Encode(ofParts)
+		o.Checksum = ofAll + "-" + strconv.Itoa(len(list))
 	} else {
 		q.s3.mu.Lock()
 		q.s3.use(o.Blobs...)
@@ -463,7 +465,7 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 		}
 		o.Checksum = checksum.Encode(whole)
 	}
-	if v := q.r.Header.Get(u.Algorithm.Header()); v != "" && v != o.Checksum {
+	if v := q.r.Header.Get(u.Algorithm.Header()); v != "" && v != o.Checksum && v != ofAll {
 		return nil, errBadDigest(string(u.Algorithm))
 	}
 	return o, nil

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -292,6 +294,28 @@ func TestS3Multipart(t *testing.T) {
 		if err != nil || aws.ToInt64(attributes.ObjectSize) != int64(len(data)) || aws.ToInt32(attributes.ObjectParts.TotalPartsCount) != 3 || len(attributes.ObjectParts.Parts) != 3 {
 			t.Errorf("%s: attributes %+v, %v", algorithm, attributes, err)
 		}
+	}
+
+	// Some clients send the checksum of the checksums without the number of parts.
+	bare, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: new("parts"), Key: new("bare"), ChecksumAlgorithm: types.ChecksumAlgorithmSha256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: new("parts"), Key: new("bare"), UploadId: bare.UploadId, PartNumber: new(int32(1)),
+		Body: strings.NewReader("bare"), ChecksumAlgorithm: types.ChecksumAlgorithmSha256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := func(sum string) *s3.CompleteMultipartUploadInput {
+		return &s3.CompleteMultipartUploadInput{Bucket: new("parts"), Key: new("bare"), UploadId: bare.UploadId, ChecksumSHA256: &sum,
+			MultipartUpload: &types.CompletedMultipartUpload{Parts: []types.CompletedPart{{PartNumber: new(int32(1)), ETag: p.ETag, ChecksumSHA256: p.ChecksumSHA256}}}}
+	}
+	_, err = c.CompleteMultipartUpload(ctx, whole(*p.ChecksumSHA256))
+	refused(t, err, 400, "BadDigest", "The SHA256 you specified did not match the calculated checksum.")
+	inner := sha256.Sum256([]byte("bare"))
+	outer := sha256.Sum256(inner[:])
+	if _, err := c.CompleteMultipartUpload(ctx, whole(base64.StdEncoding.EncodeToString(outer[:]))); err != nil {
+		t.Error(err)
 	}
 
 	// A copy is one object with the MD5 of the whole.

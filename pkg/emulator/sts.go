@@ -188,8 +188,7 @@ func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []tag, tran
 	}
 	keys, why := sessionTagKeys(tags)
 	if why != "" {
-		return &tokenFault{"parameters", why,
-			invalidParameter("Duplicate or reserved tag keys found. Please note that Tag keys are case insensitive.")}
+		return badTags(why)
 	}
 	for _, key := range transitive {
 		if !keys[strings.ToLower(key)] {
@@ -212,6 +211,11 @@ func sessionTagKeys(tags []tag) (keys map[string]bool, why string) {
 		keys[key] = true
 	}
 	return keys, ""
+}
+
+// badTags refuses tags of a session that are parameters of a call.
+func badTags(why string) *tokenFault {
+	return &tokenFault{"parameters", why, invalidParameter("Duplicate or reserved tag keys found. Please note that Tag keys are case insensitive.")}
 }
 
 // refuseSessions is the answer to operations that only long-term credentials
@@ -282,7 +286,11 @@ func (s *Server) getFederationToken(c *call) (func(*xmlWriter), *awsError) {
 	if e := s.authorize(c, q); e != nil {
 		return nil, e
 	}
-	if fault := s.checkSession(a, len(a.name), tags); fault != nil {
+	fault := s.checkSession(a, len(a.name), tags)
+	if _, why := sessionTagKeys(tags); why != "" {
+		fault = badTags(why)
+	}
+	if fault != nil {
 		return nil, s.refuseToken(a, fault, nil)
 	}
 	creds := s.seal.issue(s.config.Account, &session{
