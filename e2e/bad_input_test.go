@@ -164,6 +164,9 @@ func testBadRoles(t *testing.T) {
 		const other = "arn:aws:iam::" + account + ":role/made-by-others"
 		primary.serviceAccount(t, ns, "taken", map[string]string{roleAnnotation: other})
 		setup(t, create("--name", "taken", "--attach-policy-arn", readOnly)...).fails(t, "service account", other, "--override-existing-serviceaccounts")
+		if roles := rootCLI(t, "iam", "list-roles"); strings.Contains(roles, "taken") {
+			t.Errorf("a role was made: %s", roles)
+		}
 		if got := primary.annotations(t, ns, "taken")[roleAnnotation]; got != other {
 			t.Errorf("the annotation is %q now", got)
 		}
