@@ -144,18 +144,20 @@ type listening struct {
 	listener net.Listener
 }
 
+// listen opens an address. Nobody may hold a connection for long, with a body
+// that does not come or an answer that is not read.
 func listen(what, address string, server *http.Server) (*listening, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening for %s: %w", what, err)
 	}
-	server.ReadHeaderTimeout = 10 * time.Second
+	server.ReadTimeout, server.WriteTimeout, server.IdleTimeout = 10*time.Second, 30*time.Second, 2*time.Minute
 	return &listening{what, server, l}, nil
 }
 
 // serveUntil serves, with TLS where a server has a configuration of it, until
 // ctx ends; then it stops the servers one after the other, each after the
-// requests that are under way.
+// requests that are under way, which have 15 seconds.
 func serveUntil(ctx context.Context, group *errgroup.Group, log *slog.Logger, servers ...*listening) {
 	for _, s := range servers {
 		run, scheme := s.server.Serve, "http"
@@ -176,8 +178,13 @@ func serveUntil(ctx context.Context, group *errgroup.Group, log *slog.Logger, se
 		defer cancel()
 		var errs []error
 		for _, s := range servers {
-			if err := s.server.Shutdown(last); err != nil {
-				errs = append(errs, fmt.Errorf("stopping to serve %s, with requests under way: %w", s.what, err), s.server.Close())
+			err := s.server.Shutdown(last)
+			if errors.Is(err, context.DeadlineExceeded) {
+				log.Warn("closed with requests under way", "serving", s.what)
+				err = s.server.Close()
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("stopping to serve %s: %w", s.what, err))
 			}
 		}
 		return errors.Join(errs...)

@@ -137,15 +137,15 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	if challenges != nil && s.tls.acmeHTTP != "" {
-		l, err := listen("ACME challenges", s.tls.acmeHTTP, &http.Server{Handler: challenges, WriteTimeout: 10 * time.Second})
+		l, err := listen("ACME challenges", s.tls.acmeHTTP, &http.Server{Handler: challenges})
 		if err != nil {
 			return err
 		}
 		servers = slices.Insert(servers, 0, l)
 	}
 	public, err := listen("documents", s.listen, &http.Server{
-		Handler: keeper.Handler, TLSConfig: config, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		Handler: keeper.Handler, TLSConfig: config, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	})
 	if err != nil {
 		return err
