@@ -150,13 +150,16 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	told := ctx
+	group, ctx := errgroup.WithContext(told)
 	drained, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group.Go(func() error {
 		<-ctx.Done()
 		admin.stop()
-		time.Sleep(s.drain)
+		if told.Err() != nil { // what has failed ends at once
+			time.Sleep(s.drain)
+		}
 		stop()
 		return nil
 	})

@@ -227,6 +227,7 @@ func TestUsage(t *testing.T) {
 		{"completion nope", "unknown command", true},
 		{"serve --no-such-flag", "unknown flag", true},
 		{"serve --config " + missing + " --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0", "no such file", false},
+		{"serve --config " + missing + " --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --drain 20s", "no such file", false},
 		{"serve --issuer https://a.example.com --key-file x --tls-cert " + missing + " --tls-key " + missing, "no such file", false},
 		{"serve --issuer https://a.example.com --key-file x --listen 256.0.0.1:1 --admin-listen=", "listening for documents", false},
 		{"publish", "--bucket is needed", true},
@@ -240,6 +241,9 @@ func TestUsage(t *testing.T) {
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		err := run(ctx, strings.Fields(test.args), func(string) string { return "" }, io.Discard, io.Discard)
+		if ctx.Err() != nil {
+			t.Errorf("issuer %s: it waits", test.args)
+		}
 		cancel()
 		_, usage := errors.AsType[*usageError](err)
 		if err == nil || !strings.Contains(err.Error(), test.want) || usage != test.usage {
