@@ -26,8 +26,8 @@ import (
 //	http.ListenAndServe(addr, &h)
 type Handler struct {
 	// ForwardedHost takes the host from X-Forwarded-Host where the request has
-	// one. Only for a server that nobody but a proxy can reach; a proxy that
-	// keeps the Host header needs no such trust.
+	// one, the first of several. Only for a server that nobody but a proxy can
+	// reach; a proxy that keeps the Host header needs no such trust.
 	ForwardedHost bool
 
 	mu     sync.Mutex // held by Update
@@ -232,7 +232,8 @@ func (h *Handler) find(r *http.Request) (*file, int) {
 	host := r.Host
 	if h.ForwardedHost {
 		if v := r.Header["X-Forwarded-Host"]; len(v) > 0 {
-			host = v[0]
+			host, _, _ = strings.Cut(v[0], ",") // proxies append theirs
+			host = strings.Trim(host, " \t")
 		}
 	}
 	e := index.entries[place{host, path}]

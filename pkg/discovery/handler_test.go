@@ -180,17 +180,31 @@ func TestHandlerUpdate(t *testing.T) {
 
 func TestForwardedHost(t *testing.T) {
 	iss, docs := served(t, "https://a.example.com")
-	for _, trusted := range []bool{false, true} {
-		h := discovery.Handler{ForwardedHost: trusted}
+	for _, test := range []struct {
+		trusted bool
+		header  []string
+		want    int
+	}{
+		{false, []string{"a.example.com"}, 404},
+		{true, []string{"a.example.com"}, 200},
+		{true, nil, 404},
+		{true, []string{"a.example.com, proxy.example.com"}, 200}, // a proxy behind another appends
+		{true, []string{" a.example.com\t,proxy.example.com"}, 200},
+		{true, []string{"A.example.com:443, proxy.example.com"}, 200},
+		{true, []string{"a.example.com", "proxy.example.com"}, 200},
+		{true, []string{"proxy.example.com, a.example.com"}, 404},
+		{true, []string{", a.example.com"}, 404},
+	} {
+		h := discovery.Handler{ForwardedHost: test.trusted}
 		if err := h.Update(map[issuer.URL][]discovery.Document{iss: docs}); err != nil {
 			t.Fatal(err)
 		}
 		r := httptest.NewRequest("GET", "http://10.0.0.1:8080"+issuer.JWKSPath, nil)
-		r.Header.Set("X-Forwarded-Host", "a.example.com")
+		r.Header["X-Forwarded-Host"] = test.header
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if ok := w.Code == 200; ok != trusted {
-			t.Errorf("ForwardedHost %v: %d", trusted, w.Code)
+		if w.Code != test.want {
+			t.Errorf("ForwardedHost %v, %q: %d, want %d", test.trusted, test.header, w.Code, test.want)
 		}
 	}
 }
@@ -207,7 +221,7 @@ func (m *memory) Write(b []byte) (int, error) { m.n += len(b); return len(b), ni
 
 func TestHandlerAllocates(t *testing.T) {
 	iss, docs := served(t, "https://a.example.com/clusters/dev")
-	var h discovery.Handler
+	h := discovery.Handler{ForwardedHost: true}
 	if err := h.Update(map[issuer.URL][]discovery.Document{iss: docs}); err != nil {
 		t.Fatal(err)
 	}
@@ -215,9 +229,12 @@ func TestHandlerAllocates(t *testing.T) {
 	for _, url := range []string{iss.JWKS(), iss.Discovery()} {
 		r := httptest.NewRequest("GET", url, nil)
 		again := httptest.NewRequest("GET", url, nil)
+		forwarded := httptest.NewRequest("GET", url, nil)
 		h.ServeHTTP(w, r)
 		again.Header.Set("If-None-Match", w.header.Get("Etag"))
-		for _, r := range []*http.Request{r, again} {
+		forwarded.Host = "10.0.0.1:8080"
+		forwarded.Header.Set("X-Forwarded-Host", "a.example.com, proxy.example.com")
+		for _, r := range []*http.Request{r, again, forwarded} {
 			if n := testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }); n != 0 {
 				t.Errorf("%s with %v: %v allocations", url, r.Header, n)
 			}
