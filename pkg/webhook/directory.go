@@ -178,7 +178,11 @@ func (d *Directory) inspect(o any) {
 	if sa.Annotations[d.prefix().RoleARN()] != "" {
 		d.Metrics.inUse()
 	}
-	if _, _, err := d.prefix().Identity(sa.Annotations, d.Defaults); err != nil {
+	_, _, err := d.prefix().Identity(sa.Annotations, d.Defaults)
+	if d.listed(sa.Namespace, sa.Name) {
+		_, _, err = d.prefix().Token(sa.Annotations, d.Defaults)
+	}
+	if err != nil {
 		d.log().Warn("service account is malformed", "namespace", sa.Namespace, "serviceAccount", sa.Name, "error", err)
 		d.Events.report(corev1.ObjectReference{
 			APIVersion: "v1", Kind: "ServiceAccount", Namespace: sa.Namespace, Name: sa.Name, UID: sa.UID, ResourceVersion: sa.ResourceVersion,
@@ -189,7 +193,7 @@ func (d *Directory) inspect(o any) {
 // Lookup is a [Lookup]. In this order count: the list of container
 // credentials, the service account's annotations, the ConfigMap.
 func (d *Directory) Lookup(ctx context.Context, namespace, name string) (Grant, error) {
-	if d.Credentials != nil && d.Credentials().Has(namespace, name) {
+	if d.listed(namespace, name) {
 		return d.credentials(ctx, namespace, name)
 	}
 	annotations, known, err := d.annotations(ctx, namespace, name, func(m map[string]string) bool { return m[d.prefix().RoleARN()] != "" })
@@ -215,6 +219,11 @@ func (d *Directory) Lookup(ctx context.Context, namespace, name string) (Grant, 
 		d.log().Warn("service account does not exist", "namespace", namespace, "serviceAccount", name)
 	}
 	return Grant{}, nil
+}
+
+// listed reports whether a service account has container credentials.
+func (d *Directory) listed(namespace, name string) bool {
+	return d.Credentials != nil && d.Credentials().Has(namespace, name)
 }
 
 // credentials is the grant of a service account with container credentials.

@@ -321,6 +321,46 @@ func TestEvents(t *testing.T) {
 	eventually(t, "a second event", func() bool { return len(list()) == 2 })
 }
 
+// Pods of a service account on the list meet what is malformed without a role,
+// and nothing of a malformed role.
+func TestEventsCredentials(t *testing.T) {
+	c := newCluster(t)
+	soon := map[string]string{"eks.amazonaws.com/token-expiration": "soon"}
+	c.serviceAccount(t, "ns", "listed", soon)
+	c.serviceAccount(t, "ns", "role", annotated("role/a"))
+	c.serviceAccount(t, "ns", "unlisted", soon)
+	list, err := webhook.ParseCredentialsList([]byte(`{"identities":[{"namespace":"ns","serviceAccount":"listed"},{"namespace":"ns","serviceAccount":"role"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := webhook.NewEvents(c.core(), nil)
+	follow(t, &webhook.Directory{Metadata: c.meta, Events: events, Credentials: func() webhook.CredentialsList { return list }})
+	c.serviceAccount(t, "ns", "last", annotated("role/a"))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		events.Run(ctx)
+		close(done)
+	}()
+	defer func() { cancel(); <-done }()
+	said := map[string]string{}
+	eventually(t, "an event about the last", func() bool {
+		l, err := c.core().Events("ns").List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range l.Items {
+			said[e.InvolvedObject.Name] = e.Message
+		}
+		return said["last"] != ""
+	})
+	delete(said, "last")
+	want := map[string]string{"listed": `pods of this service account get no AWS identity: eks.amazonaws.com/token-expiration "soon": not a whole number of seconds`}
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestParseCredentialsList(t *testing.T) {
 	for text, ok := range map[string]bool{"": true, " \n": true, "{}": true, `{"identities":[]}`: true, `{"identities":{}}`: false, "x": false} {
 		l, err := webhook.ParseCredentialsList([]byte(text))
