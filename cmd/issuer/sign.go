@@ -56,8 +56,10 @@ The key is in a file of mode 0600, or in AWS KMS, which never gives it out.
 Keys are read again when their files or the configuration change, so that a new
 key needs no restart of anything. To change keys without one refused token:
 
-  1. trust the new key, and wait until everybody has read the new key set
-     (--refresh, plus the five minutes for which readers may keep it);
+  1. trust the new key, and wait until everybody has read the new key set:
+     --refresh, the interval of what publishes it, twice the five minutes for
+     which it may be kept, and the time to live of a CDN before it
+     (11 minutes by default, 16 with a CDN);
   2. sign with the new key and trust the old one, and wait until the last token
      of the old one has run out (--max-token-lifetime);
   3. do not trust the old one any more.
