@@ -36,6 +36,8 @@ type report struct {
 	palette       palette
 	calls         *callCount
 	started       time.Time
+	// changing is called before a link is changed. Nil: nothing is.
+	changing func(context.Context) error
 
 	Cluster string       `json:"cluster"`
 	Issuer  string       `json:"issuer,omitempty"`
@@ -123,6 +125,11 @@ func (r *report) link(ctx context.Context, name string, object func() string, de
 	}
 	l.Steps = reportSteps(steps)
 	if !r.dryRun {
+		if len(steps) > 0 && r.changing != nil {
+			if err := r.changing(ctx); err != nil {
+				return err
+			}
+		}
 		for _, s := range steps {
 			r.doing(name, s.String())
 			if err := plan.Run(ctx, []plan.Step{s}, nil); err != nil {

@@ -200,8 +200,8 @@ func (o *stagedOptions) flags(a *app, c *cobra.Command) {
 
 // works are what a kind of change does in its stages, all but dropping it from
 // the record in the end. Each may be called again after a failure or a crash
-// at any point of it. What they do they report, so that it is known whether
-// they changed anything.
+// at any point of it. What they change are links of the report, which says so
+// before.
 type works struct {
 	// check refuses what cannot work, before the first write.
 	check func(context.Context) error
@@ -303,12 +303,8 @@ func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) 
 		if err := s.check(ctx); err != nil {
 			return false, err
 		}
-		changed, err := s.worked(ctx, stagePrepare, s.prepare)
-		if err != nil {
+		if err := s.work(ctx, stagePrepare, &s.c.Prepared, s.prepare); err != nil {
 			return false, err
-		}
-		if changed || s.c.Prepared.IsZero() {
-			s.c.Prepared = time.Now()
 		}
 		if proceed, err := s.after(ctx, stagePrepare); !proceed || err != nil {
 			return false, err
@@ -326,12 +322,8 @@ func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) 
 			}
 		}
 	}
-	changed, err := s.worked(ctx, stageSign, func(ctx context.Context) error { return s.sign(ctx, s.c.Rollback) })
-	if err != nil {
+	if err := s.work(ctx, stageSign, &s.c.Signed, func(ctx context.Context) error { return s.sign(ctx, s.c.Rollback) }); err != nil {
 		return false, err
-	}
-	if changed || s.c.Signed.IsZero() {
-		s.c.Signed, s.c.Clear = time.Now(), time.Time{}
 	}
 	if proceed, err := s.after(ctx, stageSign); !proceed || err != nil {
 		return false, err
@@ -349,16 +341,28 @@ func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) 
 	return s.rollback || s.until != stageWaitTokens, nil
 }
 
-// worked does the work of a stage and reports whether that changed anything.
-func (s *stagedRun) worked(ctx context.Context, stage string, work func(context.Context) error) (changed bool, err error) {
+// work does the work of a stage. Done is when that last changed something. The
+// record is without it from before the first change until all is done: whenever
+// the run ends, the next one waits anew.
+func (s *stagedRun) work(ctx context.Context, stage string, done *time.Time, do func(context.Context) error) error {
 	if slices.Index(stageNames, s.c.Stage) <= slices.Index(stageNames, stage) {
 		s.say(stage)
 	}
-	before := len(s.report.Links)
-	if err := work(ctx); err != nil {
-		return false, err
+	s.report.changing = func(ctx context.Context) error {
+		if done.IsZero() {
+			return nil
+		}
+		*done, s.c.Clear = time.Time{}, time.Time{}
+		return s.save(ctx, s.c)
 	}
-	return slices.ContainsFunc(s.report.Links[before:], func(l linkReport) bool { return l.Result != unchanged }), nil
+	defer func() { s.report.changing = nil }()
+	if err := do(ctx); err != nil {
+		return err
+	}
+	if done.IsZero() {
+		*done = time.Now()
+	}
+	return nil
 }
 
 // after records that a stage is done, and so to which one the change has come.
@@ -416,10 +420,11 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if len(secrets)+len(pods) > 0 {
+		if clear := len(secrets)+len(pods) == 0; clear != !s.c.Clear.IsZero() {
 			s.c.Clear = time.Time{}
-		} else if s.c.Clear.IsZero() {
-			s.c.Clear = time.Now()
+			if clear {
+				s.c.Clear = time.Now()
+			}
 			if err := s.save(ctx, s.c); err != nil {
 				return false, err
 			}

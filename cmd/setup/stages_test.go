@@ -14,6 +14,7 @@ import (
 
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
@@ -85,12 +86,15 @@ func (f *fakeChange) call(name string, work func()) error {
 var errBroken = errors.New("broken")
 
 func (f *fakeChange) works(r *report) works {
-	did := func(changed bool) {
-		result := unchanged
-		if changed {
-			result = updated
-		}
-		r.add(linkReport{Link: "API server", Result: result})
+	// link does the work of a stage as the kinds of change do theirs.
+	link := func(ctx context.Context, name string, changes bool, work func()) error {
+		do := func(context.Context) error { return f.call(name, work) }
+		return r.link(ctx, "API server", func() string { return name }, func(ctx context.Context) ([]plan.Step, error) {
+			if !changes {
+				return nil, do(ctx)
+			}
+			return []plan.Step{{Action: plan.Update, Do: do}}, nil
+		})
 	}
 	side := func(back bool) (stays, goes string) {
 		if back {
@@ -100,32 +104,29 @@ func (f *fakeChange) works(r *report) works {
 	}
 	return works{
 		check: func(context.Context) error { return f.call("check", func() {}) },
-		prepare: func(context.Context) error {
-			return f.call("prepare", func() {
-				changed := !slices.Contains(f.accepts, "new")
-				if changed {
+		prepare: func(ctx context.Context) error {
+			changes := !slices.Contains(f.accepts, "new")
+			return link(ctx, "prepare", changes, func() {
+				if changes {
 					f.accepts, f.since["new"] = []string{"old", "new"}, time.Now()
 				}
-				did(changed)
 			})
 		},
-		sign: func(_ context.Context, back bool) error {
-			return f.call("sign", func() {
-				stays, _ := side(back)
+		sign: func(ctx context.Context, back bool) error {
+			stays, _ := side(back)
+			return link(ctx, "sign", f.signs != stays, func() {
 				if !back && time.Since(f.since["new"]) < testCacheWait {
 					f.t.Errorf("the new signs %s after it was published", time.Since(f.since["new"]))
 				}
-				did(f.signs != stays)
 				f.signs = stays
 			})
 		},
-		prune: func(_ context.Context, back bool) error {
-			return f.call("prune", func() {
-				stays, goes := side(back)
+		prune: func(ctx context.Context, back bool) error {
+			stays, goes := side(back)
+			return link(ctx, "prune", slices.Contains(f.accepts, goes), func() {
 				if f.signs != stays {
 					f.t.Error("what signs is pruned")
 				}
-				did(slices.Contains(f.accepts, goes))
 				f.accepts = []string{stays}
 			})
 		},
@@ -270,6 +271,56 @@ func TestStagesUndone(t *testing.T) {
 			t.Fatalf("done=%t, %v", done, err)
 		}
 	})
+}
+
+// TestStagesUndoneAndBroken has somebody else undo a stage, and each call of the
+// run that does it again fail in turn, before and after its work: the next run
+// waits all the same. The checks are in fakeChange.
+func TestStagesUndoneAndBroken(t *testing.T) {
+	for _, c := range []struct {
+		stage, until string // it is undone after the one, and looked at until the other
+		undo         func(*fakeChange)
+	}{
+		{stageWaitCaches, stageSign, func(f *fakeChange) { f.accepts = []string{"old"} }},
+		{stageSign, stagePrune, func(f *fakeChange) {
+			time.Sleep(testLifetime - time.Minute)
+			f.signs = "old"
+		}},
+		// An API server signed with the old one for a while.
+		{stageWaitTokens, stagePrune, func(f *fakeChange) {
+			f.tokens = append(f.tokens, fakeToken{of: "old", expires: time.Now().Add(testLifetime), pod: true})
+		}},
+	} {
+		for _, after := range []bool{false, true} {
+			for k := 0; ; k++ {
+				broke := false
+				synctest.Test(t, func(t *testing.T) {
+					t.Logf("stage %s is undone, call %d broken, after=%t", c.stage, k, after)
+					f := newFakeChange(t)
+					if done, _, err := f.run(stagedOptions{until: c.stage}); done || err != nil {
+						t.Fatal(err)
+					}
+					c.undo(f)
+					f.issue()
+					f.fail, f.after = k, after
+					_, _, err := f.run(stagedOptions{until: c.until, noWait: true})
+					if broke = errors.Is(err, errBroken); !broke {
+						return
+					}
+					f.fail = -1
+					if _, out, err := f.run(stagedOptions{until: c.until}); err != nil || f.signs != "new" {
+						t.Errorf("%v, %s signs\n%s", err, f.signs, out)
+					}
+				})
+				if !broke {
+					if k < 3 {
+						t.Errorf("only %d calls", k)
+					}
+					break
+				}
+			}
+		}
+	}
 }
 
 func TestStagesNoWait(t *testing.T) {
