@@ -244,15 +244,11 @@ func (m *migration) prepare(ctx context.Context) error {
 	if err := to.publishDocuments(ctx, m.report, mark, docs, 0); err != nil {
 		return err
 	}
-	want := to.wantProvider(mark)
-	err = m.report.link(ctx, plan.Provider, func() string { return want.ARN }, func(ctx context.Context) ([]plan.Step, error) {
-		return provider.Plan(ctx, m.acct.IAM, want)
-	})
-	if err != nil {
+	if err := m.makeProvider(ctx, to, mark); err != nil {
 		return err
 	}
 	err = m.report.link(ctx, plan.Role, func() string { return "trust policies let in tokens of both issuers" }, func(ctx context.Context) ([]plan.Step, error) {
-		steps, _, err := role.Follow(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, want.ARN)
+		steps, _, err := role.Follow(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.state.Provider)
 		return steps, err
 	})
 	if err != nil {
@@ -264,6 +260,20 @@ func (m *migration) prepare(ctx context.Context) error {
 		return m.chain.c.SetIssuer(ctx, options)
 	})
 	return stagedAdvice(err)
+}
+
+// makeProvider makes the provider of the new place, for the audiences of the
+// former one.
+func (m *migration) makeProvider(ctx context.Context, to *chain, mark map[string]string) error {
+	former, _, err := provider.Get(ctx, m.acct.IAM, m.c.Migration.From.Provider)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Provider, awsCause(err))
+	}
+	want := to.wantProvider(mark)
+	want.ClientIDs = union(want.ClientIDs, former.ClientIDs)
+	return m.report.link(ctx, plan.Provider, func() string { return want.ARN }, func(ctx context.Context) ([]plan.Step, error) {
+		return provider.Plan(ctx, m.acct.IAM, want)
+	})
 }
 
 // sign records the issuer first: another command that runs meanwhile works

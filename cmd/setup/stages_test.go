@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
@@ -438,6 +440,52 @@ func TestChangeRecord(t *testing.T) {
 	ch.state.Change = ""
 	if c, err := ch.change(); c != nil || err != nil {
 		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// The new provider takes the audiences of the former one, also those that this
+// gets while both are there.
+func TestMigrationKeepsAudiences(t *testing.T) {
+	aws := emulatortest.Start(t)
+	a := &app{out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }, region: "eu-west-1"}
+	acct, err := a.connectAWS(t.Context(), aws.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(url string) chainPlace {
+		iss, err := issuer.Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return chainPlace{Issuer: url, Provider: iss.ProviderARN(acct.Partition, acct.ID)}
+	}
+	ch := &chain{app: a, acct: acct}
+	m := &migration{ch.newChangeRun(&change{Migration: &migrationRecord{From: at("https://a.example"), To: at("https://b.example")}}, stagedOptions{})}
+	from, err := m.at(m.c.Migration.From)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := m.at(m.c.Migration.To)
+	if err != nil {
+		t.Fatal(err)
+	}
+	former := from.wantProvider(nil)
+	for _, audience := range []string{"my-aud", "another"} {
+		former.ClientIDs = append(former.ClientIDs, audience)
+		steps, err := provider.Plan(t.Context(), acct.IAM, former)
+		if err == nil {
+			err = plan.Run(t.Context(), steps, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.makeProvider(t.Context(), to, nil); err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := provider.Get(t.Context(), acct.IAM, to.state.Provider)
+		if slices.Sort(got.ClientIDs); err != nil || !slices.Equal(got.ClientIDs, union(former.ClientIDs, nil)) {
+			t.Errorf("client ids %q, %v, expected those of the former one, %q", got.ClientIDs, err, former.ClientIDs)
+		}
 	}
 }
 
