@@ -377,7 +377,7 @@ func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string)
 	}
 	k := &keyChange{changeRun: ch.newChangeRun(c, o)}
 	return k.finish(k.staged(works{
-		check: k.check, prepare: k.prepare, sign: k.sign, prune: k.prune, stale: k.stale,
+		check: k.check, prepare: k.prepare, sign: k.sign, ready: k.check, prune: k.prune, stale: k.stale,
 	}).run(ctx))
 }
 
@@ -387,11 +387,12 @@ type keyChange struct{ changeRun }
 // rotation is the cluster's part of the record.
 func (k *keyChange) rotation() cluster.Rotation {
 	r := k.c.Rotation
-	return cluster.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: r.Nodes, Wait: k.o.wait}
+	return cluster.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: r.Nodes, New: r.New, Wait: k.o.wait}
 }
 
 // check adds the nodes that the rotation does not know yet. That is recorded
-// before anything is done on them.
+// before anything is done on them. A node may join at any stage, and while a
+// run waits.
 func (k *keyChange) check(ctx context.Context) error {
 	r := k.rotation()
 	known := len(r.Nodes)
@@ -411,6 +412,9 @@ func (k *keyChange) check(ctx context.Context) error {
 func rotationAdvice(err error) error {
 	if errors.Is(err, cluster.ErrExternalSigner) {
 		return advise(err, "rotate the key in the signer, without a restart of any API server: see 'issuer sign --help'")
+	}
+	if errors.Is(err, cluster.ErrJoinedWithOldKey) {
+		return advise(err, "kubeadm reset on that node, kubectl delete node, and run the same command again; then let it join anew")
 	}
 	return stagedAdvice(err)
 }
@@ -501,6 +505,9 @@ func (k *keyChange) publish(ctx context.Context) error {
 }
 
 func (k *keyChange) sign(ctx context.Context, back bool) error {
+	if err := k.check(ctx); err != nil {
+		return err
+	}
 	what, steps := "signs with the new keys", k.chain.c.SignWithNewKeys
 	if back {
 		what, steps = "signs with the old keys", k.chain.c.SignWithFormerKeys
@@ -510,6 +517,9 @@ func (k *keyChange) sign(ctx context.Context, back bool) error {
 }
 
 func (k *keyChange) prune(ctx context.Context, back bool) error {
+	if err := k.check(ctx); err != nil {
+		return err
+	}
 	what, steps := "accepts the new keys alone", k.chain.c.SettleKeys
 	if back {
 		what, steps = "accepts the old keys alone", k.chain.c.DropNewKeys

@@ -83,6 +83,10 @@ type Rotation struct {
 	Algorithm string
 	// Nodes are the control-plane nodes with their files of before.
 	Nodes map[string]KeyFlags
+	// New are the ids of the new keys, as far as they are made, also those of
+	// nodes that have left: a node that joins late has them in its files of
+	// before, copied from another node.
+	New []string
 	// Wait is how long one API server may take to come up with new flags; 0 is
 	// [DefaultWait].
 	Wait time.Duration
@@ -94,6 +98,18 @@ func (r Rotation) wait() time.Duration { return cmp.Or(r.Wait, DefaultWait) }
 func (f KeyFlags) rotationDir() string { return path.Join(path.Dir(f.SigningKeyFile), "openirsa") }
 
 func (r Rotation) newKeyFile(f KeyFlags) string { return path.Join(f.rotationDir(), r.ID+".key") }
+
+// generations are keys of before and new ones, apart.
+func (r Rotation) generations(all []keys.Public) (former, added []keys.Public) {
+	for _, key := range all {
+		if slices.Contains(r.New, key.KID) {
+			added = append(added, key)
+		} else {
+			former = append(former, key)
+		}
+	}
+	return former, added
+}
 
 // The files of a rotation in its directory.
 const (
@@ -396,7 +412,8 @@ func (c *Cluster) BeginRotation(ctx context.Context, r *Rotation) (old []keys.Pu
 		if _, err := keyArguments(r.Algorithm, all[i].Signs); err != nil {
 			return nil, err
 		}
-		old = append(old, all[i].PublicKeys...)
+		former, _ := r.generations(all[i].PublicKeys)
+		old = append(old, former...)
 	}
 	r.Nodes = known
 	return sortKeys(old), nil
@@ -476,10 +493,13 @@ func (c *Cluster) NewKeys(ctx context.Context, r Rotation) ([]keys.Public, error
 
 // acceptedFiles are the contents of a rotation's files of public keys on a
 // node.
-func acceptedFiles(ctx context.Context, n Node, was KeyFlags, added []keys.Public) (former, both, newOnly []byte, err error) {
+func (r Rotation) acceptedFiles(ctx context.Context, n Node, was KeyFlags, added []keys.Public) (former, both, newOnly []byte, err error) {
 	former, ok, err := n.readFile(ctx, path.Join(was.rotationDir(), formerPublicFile))
 	if err == nil && !ok {
 		former, ok, err = n.readFile(ctx, was.PublicKeyFile)
+		if err == nil && ok {
+			former, err = r.withoutNew(former)
+		}
 	}
 	if err != nil {
 		return nil, nil, nil, err
@@ -487,18 +507,39 @@ func acceptedFiles(ctx context.Context, n Node, was KeyFlags, added []keys.Publi
 	if !ok {
 		return nil, nil, nil, fmt.Errorf("node %s has no file %s", n.Name, was.PublicKeyFile)
 	}
-	for _, key := range added {
-		block, err := key.PEM()
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		newOnly = append(newOnly, block...)
+	if newOnly, err = pemFile(added); err != nil {
+		return nil, nil, nil, err
 	}
 	both = slices.Concat(former, newOnly)
 	if len(former) > 0 && !bytes.HasSuffix(former, []byte("\n")) {
 		both = slices.Concat(former, []byte("\n"), newOnly)
 	}
 	return former, both, newOnly, nil
+}
+
+// withoutNew is a file of public keys without the new ones, which a node that
+// joined late has in it.
+func (r Rotation) withoutNew(file []byte) ([]byte, error) {
+	all, err := keys.ParsePEM(file)
+	if err != nil {
+		return nil, err
+	}
+	former, added := r.generations(all)
+	if added == nil {
+		return file, nil
+	}
+	return pemFile(former)
+}
+
+func pemFile(list []keys.Public) (file []byte, err error) {
+	for _, key := range list {
+		block, err := key.PEM()
+		if err != nil {
+			return nil, err
+		}
+		file = append(file, block...)
+	}
+	return file, nil
 }
 
 // acceptedFlags are the flags with which an API server accepts the keys of
@@ -525,7 +566,7 @@ func (c *Cluster) AcceptKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 		if err != nil {
 			return nil, err
 		}
-		_, both, _, err := acceptedFiles(ctx, n, was, added)
+		_, both, _, err := r.acceptedFiles(ctx, n, was, added)
 		if err != nil {
 			return nil, err
 		}
@@ -552,9 +593,26 @@ func (c *Cluster) acceptKeys(ctx context.Context, r Rotation, n Node, was KeyFla
 	if _, err := n.onePublicKey(ctx, r.newKeyFile(was)); err != nil {
 		return err
 	}
-	former, both, newOnly, err := acceptedFiles(ctx, n, was, added)
+	both, err := r.writeAccepted(ctx, n, was, added)
 	if err != nil {
 		return err
+	}
+	err = replaceManifest(ctx, n, apiServerPod, r.wait(), func(now *podOnNode) ([]byte, error) {
+		want, _ := acceptedFlags(now.Flags, was, both)
+		return now.With(want)
+	})
+	if err != nil {
+		return err
+	}
+	return n.accepts(ctx, added, false, r.wait())
+}
+
+// writeAccepted writes a rotation's files of public keys, and returns what is
+// in the one with all of them.
+func (r Rotation) writeAccepted(ctx context.Context, n Node, was KeyFlags, added []keys.Public) (both []byte, err error) {
+	former, both, newOnly, err := r.acceptedFiles(ctx, n, was, added)
+	if err != nil {
+		return nil, err
 	}
 	_, accepted := acceptedFlags(Flags{}, was, both)
 	// What is read later is written first: the way back, then what the flags
@@ -570,22 +628,15 @@ func (c *Cluster) acceptKeys(ctx context.Context, r Rotation, n Node, was KeyFla
 		{was.PublicKeyFile, both},
 	} {
 		if there, ok, err := n.readFile(ctx, f.name); err != nil {
-			return err
+			return nil, err
 		} else if ok && bytes.Equal(there, f.data) {
 			continue
 		}
 		if err := n.writeFile(ctx, f.name, f.data, "0644"); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	err = replaceManifest(ctx, n, apiServerPod, r.wait(), func(now *podOnNode) ([]byte, error) {
-		want, _ := acceptedFlags(now.Flags, was, both)
-		return now.With(want)
-	})
-	if err != nil {
-		return err
-	}
-	return n.accepts(ctx, added, false, r.wait())
+	return both, nil
 }
 
 // SignWithNewKeys has every API server, and then every controller manager,
@@ -667,14 +718,22 @@ func (f KeyFlags) in(pod staticPod, have Flags) Flags {
 
 // SettleKeys ends a rotation: the new keys take the place of the old ones in
 // the files of before, whose flags come back, and every old key is gone. There
-// is no way back. Everything must sign with the new keys.
+// is no way back. Everything must sign with the new keys. The error wraps
+// [ErrJoinedWithOldKey] where something does not.
 func (c *Cluster) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
 	// First every private key, whose public half the PublicKeyFile has already,
 	// then the files of public keys: at any moment the files of before fit each
 	// other, on all nodes.
 	private, err := c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
 		there, err := n.existing(ctx, r.newKeyFile(was))
-		if err != nil || len(there) == 0 {
+		if err != nil {
+			return nil, err
+		}
+		if len(there) == 0 { // it has taken its place, or the node joined late
+			signs, err := n.onePublicKey(ctx, was.SigningKeyFile)
+			if err == nil && !slices.Contains(r.New, signs.KID) {
+				err = fmt.Errorf("%w: the API server on node %s signs with %s", ErrJoinedWithOldKey, n.Name, signs.KID)
+			}
 			return nil, err
 		}
 		var steps []plan.Step
@@ -691,7 +750,10 @@ func (c *Cluster) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 	}
 	rest, err := c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
 		there, err := n.existing(ctx, was.rotationDir())
-		if err != nil || len(there) == 0 {
+		if err != nil {
+			return nil, err
+		}
+		if former, _, err := r.inFile(ctx, n, was); err != nil || len(there)+len(former) == 0 {
 			return nil, err
 		}
 		server, err := readAPIServer(ctx, n)
@@ -707,14 +769,42 @@ func (c *Cluster) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 	return append(private, rest...), err
 }
 
+// ErrJoinedWithOldKey says that a node joined while the old keys were being
+// removed, and signs with one of them.
+var ErrJoinedWithOldKey = errors.New("a node joined with a key that is being removed")
+
+// inFile are the keys in a node's PublicKeyFile, by generation.
+func (r Rotation) inFile(ctx context.Context, n Node, was KeyFlags) (former, added []keys.Public, err error) {
+	all, err := n.publicKeys(ctx, was.PublicKeyFile)
+	former, added = r.generations(all)
+	return former, added, err
+}
+
 func settle(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
-	rest := []string{r.newKeyFile(was), was.rotationDir(), controllerTempFile} // removed in this order
+	signingKeyFile := r.newKeyFile(was)
+	there, err := n.existing(ctx, signingKeyFile)
+	if err != nil {
+		return err
+	}
+	if len(there) == 0 {
+		signingKeyFile = was.SigningKeyFile
+		former, added, err := r.inFile(ctx, n, was)
+		if err != nil {
+			return err
+		}
+		if len(former) > 0 { // it joined late, and has none of the files
+			if _, err := r.writeAccepted(ctx, n, was, added); err != nil {
+				return err
+			}
+		}
+	}
+	rest := []string{path.Join(was.rotationDir(), newPublicFile), r.newKeyFile(was), was.rotationDir(), controllerTempFile} // removed in this order
 	if there, err := n.existing(ctx, rest[0]); err != nil {
 		return err
 	} else if len(there) == 0 {
 		return n.remove(ctx, rest...) // a run before this one came as far as this
 	}
-	if err := putBack(ctx, r, n, was, newPublicFile, r.newKeyFile(was)); err != nil {
+	if err := putBack(ctx, r, n, was, newPublicFile, signingKeyFile); err != nil {
 		return err
 	}
 	return n.remove(ctx, rest...)
@@ -758,7 +848,7 @@ func reread(ctx context.Context, r Rotation, n Node, was KeyFlags, signingKeyFil
 	if err != nil {
 		return err
 	}
-	_, both, _, err := acceptedFiles(ctx, n, was, added)
+	_, both, _, err := r.acceptedFiles(ctx, n, was, added)
 	if err != nil {
 		return err
 	}
@@ -789,7 +879,10 @@ func restoreFlags(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
 func (c *Cluster) DropNewKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
 	return c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
 		there, err := n.existing(ctx, was.rotationDir())
-		if err != nil || len(there) == 0 {
+		if err != nil {
+			return nil, err
+		}
+		if _, added, err := r.inFile(ctx, n, was); err != nil || len(there)+len(added) == 0 {
 			return nil, err
 		}
 		server, err := readAPIServer(ctx, n)
@@ -800,6 +893,13 @@ func (c *Cluster) DropNewKeys(ctx context.Context, r Rotation) ([]plan.Step, err
 			Link: plan.SigningKey, Action: plan.Update, Summary: "API server on node " + n.Name + ": the former key alone",
 			Diff: diffLines(server.Flags.lines(), was.in(apiServerPod, server.Flags).lines()),
 			Do: func(ctx context.Context) error {
+				if _, added, err := r.inFile(ctx, n, was); err != nil {
+					return err
+				} else if len(added) > 0 { // it may have joined late, and have none of the files
+					if _, err := r.writeAccepted(ctx, n, was, added); err != nil {
+						return err
+					}
+				}
 				// Without the way back, which is written first, nothing has changed yet.
 				if there, err := n.existing(ctx, path.Join(was.rotationDir(), formerPublicFile)); err != nil {
 					return err

@@ -265,6 +265,8 @@ type rotationRun struct {
 	f        *fakeCluster
 	c        *Cluster
 	r        Rotation
+	old      []string // the ids of the keys that go
+	until    int      // how many steps are done before the last; 0: all
 	begun    bool
 	pruning  bool
 	finished bool
@@ -298,15 +300,30 @@ func (r *rotationRun) renew() {
 	}
 }
 
+// begin takes in the nodes that are new.
+func (r *rotationRun) begin(t *testing.T) error {
+	old, err := r.c.BeginRotation(t.Context(), &r.r)
+	r.old = append(r.old, kidsOf(old)...)
+	return err
+}
+
+// record keeps the ids of the new keys.
+func (r *rotationRun) record(t *testing.T) error {
+	made, err := r.c.NewKeys(t.Context(), r.r)
+	r.r.New = kidsOf(made)
+	return err
+}
+
 func (r *rotationRun) forward(t *testing.T) error {
 	ctx := t.Context()
+	if err := r.begin(t); err != nil {
+		return err
+	}
+	r.begun = true
 	if !r.pruning {
-		if _, err := r.c.BeginRotation(ctx, &r.r); err != nil {
-			return err
-		}
-		r.begun = true
-		for _, step := range []func(Rotation) ([]plan.Step, error){
+		for i, step := range []func(Rotation) ([]plan.Step, error){
 			func(x Rotation) ([]plan.Step, error) { return r.c.MakeKeys(ctx, x) },
+			func(Rotation) ([]plan.Step, error) { return nil, r.record(t) },
 			func(x Rotation) ([]plan.Step, error) { return r.c.AcceptKeys(ctx, x) },
 			func(x Rotation) ([]plan.Step, error) { r.publish(); return nil, nil },
 			func(x Rotation) ([]plan.Step, error) {
@@ -316,7 +333,7 @@ func (r *rotationRun) forward(t *testing.T) error {
 				return r.c.SignWithNewKeys(ctx, x)
 			},
 		} {
-			if err := r.do(t, step); err != nil {
+			if err := r.do(t, step); err != nil || i+1 == r.until {
 				return err
 			}
 		}
@@ -333,6 +350,9 @@ func (r *rotationRun) forward(t *testing.T) error {
 
 func (r *rotationRun) back(t *testing.T) error {
 	ctx := t.Context()
+	if err := r.begin(t); err != nil {
+		return err
+	}
 	if err := r.do(t, func(x Rotation) ([]plan.Step, error) { return r.c.SignWithFormerKeys(ctx, x) }); err != nil {
 		return err
 	}
@@ -342,6 +362,25 @@ func (r *rotationRun) back(t *testing.T) error {
 	}
 	r.publish()
 	return nil
+}
+
+// join adds a node with the files that kubeadm join copies from the first one.
+func (r *rotationRun) join(n *fakeNode) {
+	n.files[saKey], n.files[saPub] = r.f.nodes[0].files[saKey], r.f.nodes[0].files[saPub]
+	n.start()
+	n.controllerChanged = time.Now().Add(-time.Minute)
+	n.passController()
+	n.live = []string{n.signs}
+	r.f.nodes = append(r.f.nodes, n)
+	r.c.nodes = append(r.c.nodes, Node{Name: n.name, ControlPlane: true, Exec: n.exec})
+}
+
+// newJoin is a cluster of one node, and another one that is about to join.
+func newJoin(t *testing.T) (r *rotationRun, joins *fakeNode, was map[string]string) {
+	f, c := newKeyedFake(t, 2)
+	joins = f.nodes[1]
+	f.nodes, c.nodes = f.nodes[:1:1], c.nodes[:1:1]
+	return &rotationRun{f: f, c: c, r: Rotation{ID: "1"}}, joins, maps.Clone(f.nodes[0].files)
 }
 
 // settled checks the end of a rotation: new keys under the former names.
@@ -497,6 +536,136 @@ func TestRotationKilledAnywhere(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// A node joins in the middle of a rotation, with keys of both generations in its
+// files: the next run takes it in, or goes back on it too.
+func TestRotationAndJoin(t *testing.T) {
+	for until := 1; until <= 5; until++ {
+		for _, back := range []bool{false, true} {
+			one := func(t *testing.T, k int) (ran []string) {
+				r, joins, was := newJoin(t)
+				old := r.f.published
+				r.until = until
+				if err := r.forward(t); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				r.join(joins)
+				r.until, r.f.ran, r.f.kill = 0, nil, k
+				if k >= 0 {
+					if err := map[bool]func(*testing.T) error{false: r.forward, true: r.back}[back](t); !errors.Is(err, errKilled) {
+						t.Fatalf("killed at %d: %v", k, err)
+					}
+					r.f.kill = -1
+				}
+				if !back {
+					if err := r.forward(t); err != nil {
+						t.Fatal(err)
+					}
+					r.settled(t, was)
+				} else if err := r.back(t); err != nil {
+					t.Fatal(err)
+				}
+				if got := slices.Compact(r.old); !slices.Equal(got, old) {
+					t.Errorf("the keys that go are %q, expected %q", got, old)
+				}
+				if !back {
+					return r.f.ran
+				}
+				for _, n := range r.f.nodes {
+					if diff := cmp.Diff(was, n.files); diff != "" {
+						t.Errorf("%s is not as before:\n%s", n.name, diff)
+					}
+					if !slices.Equal(kidsOf(n.accepts), old) || !slices.Equal(r.f.published, old) {
+						t.Errorf("%s accepts %q, published are %q, expected %q", n.name, kidsOf(n.accepts), r.f.published, old)
+					}
+				}
+				return r.f.ran
+			}
+			t.Run(fmt.Sprintf("after %d steps back=%t", until, back), func(t *testing.T) {
+				t.Parallel()
+				var ran []string
+				synctest.Test(t, func(t *testing.T) { ran = one(t, -1) })
+				for _, k := range distinct(ran, true) {
+					synctest.Test(t, func(t *testing.T) { one(t, k) })
+				}
+			})
+		}
+	}
+}
+
+// A node joins while the old keys are being removed: with a new key it is
+// settled too; one with an old key is refused until it has joined anew.
+func TestRotationPruneAndJoin(t *testing.T) {
+	joined := make(map[string]bool)
+	one := func(t *testing.T, k, again int) (ran []string) {
+		r, joins, was := newJoin(t)
+		old := r.f.published[0]
+		r.until = 5
+		if err := r.forward(t); err != nil {
+			t.Fatal(err)
+		}
+		r.renew()
+		r.pruning, r.f.ran, r.f.kill = true, nil, k
+		err := r.forward(t)
+		if r.f.kill = -1; k < 0 {
+			return r.f.ran
+		}
+		if !errors.Is(err, errKilled) {
+			t.Fatalf("killed at %d: %v", k, err)
+		}
+		time.Sleep(time.Minute)
+		r.join(joins)
+		joined[fmt.Sprintf("old key=%t, %d public keys", joins.signs == old, len(joins.accepts))] = true
+		if joins.signs == old {
+			if err := r.forward(t); !errors.Is(err, ErrJoinedWithOldKey) {
+				t.Errorf("killed at %d: error = %v", k, err)
+			}
+			r.f.nodes, r.c.nodes = r.f.nodes[:1:1], r.c.nodes[:1:1]
+			if err := r.forward(t); err != nil {
+				t.Fatal(err)
+			}
+			r.join(joins)
+		}
+		r.f.ran, r.f.kill = nil, again
+		err = r.forward(t)
+		ran, r.f.kill = r.f.ran, -1
+		if again >= 0 {
+			if !errors.Is(err, errKilled) {
+				t.Fatalf("killed at %d: %v", again, err)
+			}
+			err = r.forward(t)
+		}
+		if err != nil {
+			t.Fatalf("killed at %d and %d: %v", k, again, err)
+		}
+		for _, n := range r.f.nodes {
+			if got := kidsOf(n.accepts); !slices.Equal(got, r.r.New) || !slices.Equal(got, r.f.published) {
+				t.Errorf("killed at %d and %d: %s accepts %q, published are %q, expected %q", k, again, n.name, got, r.f.published, r.r.New)
+			}
+			want := maps.Clone(was)
+			want[saKey], want[saPub] = r.f.nodes[0].files[saKey], r.f.nodes[0].files[saPub]
+			if diff := cmp.Diff(want, n.files); diff != "" {
+				t.Errorf("killed at %d and %d: %s:\n%s", k, again, n.name, diff)
+			}
+		}
+		return ran
+	}
+	var settling []string
+	synctest.Test(t, func(t *testing.T) { settling = one(t, -1, -1) })
+	for _, k := range distinct(settling, true) {
+		var ran []string
+		synctest.Test(t, func(t *testing.T) { ran = one(t, k, -1) })
+		for _, again := range distinct(ran, true) {
+			synctest.Test(t, func(t *testing.T) { one(t, k, again) })
+		}
+	}
+	for _, how := range []string{"old key=true, 2 public keys", "old key=false, 2 public keys", "old key=false, 1 public keys"} {
+		if !joined[how] {
+			t.Errorf("no node has joined with %s", how)
 		}
 	}
 }
