@@ -209,8 +209,45 @@ func TestParsePEMRejects(t *testing.T) {
 	reject("", "no PEM block")
 	reject("-----BEGIN X-----\nAAAA\n-----END X-----\n", "no PEM block")
 	reject("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "PEM block 1 (PUBLIC KEY)")
+	rsa, p256 := string(read(t, apiserver+"rsa.pub")), string(read(t, apiserver+"p256.pub"))
+	reject(rsa+p256[:len("-----BEG")], "PEM block 2 is malformed")
+	for _, broken := range []string{
+		p256[:len(p256)-30],
+		p256[:len(p256)-len("\n-----END PUBLIC KEY-----\n")],
+		strings.Replace(p256, "M", "*", 1),
+		strings.Replace(p256, "-----BEGIN", "----BEGIN", 1),
+		strings.Replace(p256, "END PUBLIC", "END RSA PUBLIC", 1),
+		" " + p256,
+		"\ufeff" + p256,
+		strings.TrimSpace(p256) + p256, // two files without a newline between
+	} {
+		reject(broken, "PEM block 1 is malformed")
+		reject(rsa+broken, "PEM block 2 is malformed")
+		if _, err := keys.ParsePEM([]byte(broken + "\n" + rsa)); err == nil {
+			t.Errorf("%q before a key was passed over", broken)
+		}
+	}
 	if _, err := keys.ParsePrivatePEM(read(t, apiserver+"rsa.pub")); err == nil {
 		t.Error("a public key was taken for a private one")
+	}
+}
+
+// kube-apiserver takes all of these: k8s.io/client-go/util/keyutil.
+func TestParsePEMPassesOver(t *testing.T) {
+	rsa, p256 := string(read(t, apiserver+"rsa.pub")), string(read(t, apiserver+"p256.pub"))
+	comment := "# the key before, made with -----BEGIN:\n# " + strings.ReplaceAll(strings.TrimSpace(p256), "\n", "\n# ") + "\n"
+	for _, file := range []string{
+		rsa + p256,
+		strings.TrimSpace(rsa + p256),
+		strings.ReplaceAll(rsa+p256, "\n", "\r\n"),
+		strings.ReplaceAll(rsa+p256, "KEY-----\n", "KEY----- \n"),
+		"\n\nkey 1 -----\n" + rsa + "subject=CN = sa\n---\n" + p256 + "the end\n-----\n",
+		comment + rsa + comment + p256 + comment,
+		"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + rsa + p256,
+	} {
+		if public, err := keys.ParsePEM([]byte(file)); err != nil || len(public) != 2 {
+			t.Errorf("%d keys, %v, want 2 of\n%s", len(public), err, file)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 
 	"github.com/openirsa/openirsa/internal/durable"
 )
@@ -20,8 +21,11 @@ const maxPEMBytes = 1 << 20
 // ParsePEM reads the keys in a PEM file as kube-apiserver reads
 // --service-account-key-file: any number of public keys (PKIX, PKCS #1) and of
 // private keys (PKCS #1, SEC 1, PKCS #8), of which it takes the public half,
-// and certificates. Other blocks are passed over; a file without a key is an
-// error. No error repeats key material.
+// and certificates. Other blocks, comments and other text are passed over; a
+// file without a key is an error. So are the remains of a block, which
+// kube-apiserver passes over (k8s.io/client-go/util/keyutil): the key of a file
+// that is half written would be missed without a word. No error repeats key
+// material.
 func ParsePEM(data []byte) ([]Public, error) {
 	var public []Public
 	err := eachKey(data, func(key any) error {
@@ -62,16 +66,28 @@ func ParsePrivatePEM(data []byte) (Private, error) {
 	return NewPrivate(found)
 }
 
+// boundary is a line that begins or ends a block, well or badly, or is cut off
+// in doing so; in a comment it is none.
+var boundary = regexp.MustCompile(`(?m)^(?:[^#\n]*----(?:BEGIN|END) |-----[BEGIN]*\z)`)
+
 // eachKey calls visit with every key in the PEM blocks of data.
 func eachKey(data []byte, visit func(key any) error) error {
 	if len(data) > maxPEMBytes {
 		return fmt.Errorf("%d bytes are more than a key file has", len(data))
 	}
 	for n := 1; ; n++ {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
+		block, rest := pem.Decode(data)
+		text, boundaries := data, 0
+		if block != nil {
+			text, boundaries = data[:len(data)-len(rest)], 2
+		}
+		if len(boundary.FindAllIndex(text, -1)) != boundaries {
+			return fmt.Errorf("PEM block %d is malformed or cut off", n)
+		}
+		if block == nil {
 			return nil
 		}
+		data = rest
 		key, err := parseBlock(block)
 		if err == nil && key != nil {
 			err = visit(key)

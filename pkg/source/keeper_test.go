@@ -199,6 +199,14 @@ func TestKeeperFiles(t *testing.T) {
 	})
 	k.serves(issA, key1, key3)
 
+	t.Log("and one that is cut off")
+	write(t, in("a.pub"), pem1+pem3[:len(pem3)-30])
+	k.within(time.Second, "a third fault", func() bool {
+		f := k.Status().Faults
+		return len(f) == 1 && strings.Contains(f[0].Error, "PEM block 2 is malformed")
+	})
+	k.serves(issA, key1, key3)
+
 	t.Log("a mended one is served")
 	write(t, in("a.pub"), pem3)
 	k.serves(issA, key3)

@@ -12,13 +12,13 @@ package source
 import (
 	"bytes"
 	"context"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -79,6 +79,10 @@ func match(pattern string) ([]string, error) {
 	return names, nil
 }
 
+// privateKey begins or ends a PEM block of a private key, however broken the rest
+// of it is.
+var privateKey = regexp.MustCompile(`(?:BEGIN|END) [A-Z0-9 ]*PRIVATE KEY`)
+
 func readFile(name string) ([]keys.Public, error) {
 	data, err := readLimited(name)
 	if err != nil {
@@ -88,14 +92,8 @@ func readFile(name string) ([]keys.Public, error) {
 		set, err := keys.ParseJWKS(data)
 		return set.All(), err
 	}
-	for rest := data; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if strings.Contains(block.Type, "PRIVATE KEY") {
-			return nil, errors.New("it holds a private key, which has no place on a public server: give the public half, and make this key a new one if the file was readable to others")
-		}
+	if privateKey.Match(data) {
+		return nil, errors.New("it holds a private key, which has no place on a public server: give the public half, and make this key a new one if the file was readable to others")
 	}
 	return keys.ParsePEM(data)
 }

@@ -3,6 +3,7 @@ package source_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -57,7 +58,18 @@ func TestFiles(t *testing.T) {
 	write(t, in("symmetric.json"), `{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}`)
 	write(t, in("large.pub"), strings.Repeat("x", 2<<20))
 
+	write(t, in("cut.pub"), pem1+pem2[:len(pem2)-30])
+	for i, private := range []string{
+		"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY----",
+		"-----BEGIN EC PRIVATE KEY-----\nAAAA\n",
+		"AAAA\n-----END RSA PRIVATE KEY-----\n",
+	} {
+		write(t, in(fmt.Sprintf("private-%d.pub", i)), pem1+private)
+		refuses(t, source.Files(in(fmt.Sprintf("private-%d.pub", i))), "holds a private key")
+	}
+
 	gives(t, source.Files(in("1.pub")), k1)
+	refuses(t, source.Files(in("cut.pub")), "cut.pub: PEM block 2 is malformed")
 	gives(t, source.Files(in("both.pub"), in("1.pub")), k1, k2)
 	gives(t, source.Files(in("[1b]*.pub"), in("set.json")), k1, k2, k3)
 	refuses(t, source.Files(in("missing.pub")), "missing.pub: no such file")
