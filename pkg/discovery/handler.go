@@ -41,8 +41,8 @@ type index struct {
 	hosts   map[string]int // how many issuers have the host, without port
 }
 
-// place is where an issuer is: its host, lower-case, and its path, decoded and
-// without a slash at the end.
+// place is where an issuer is: its host, lower-case, and its path, without a slash
+// at the end. No two issuers have the same, since they have no escapes.
 type place struct{ host, path string }
 
 // entry are the files of an issuer, replaced one by one.

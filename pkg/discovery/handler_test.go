@@ -41,7 +41,7 @@ func served(t testing.TB, s string) (issuer.URL, []discovery.Document) {
 func TestHandler(t *testing.T) {
 	root, rootDocs := served(t, "https://a.example.com")
 	dev, devDocs := served(t, "https://b.example.com/clusters/dev")
-	port, portDocs := served(t, "https://c.example.com:8443/x%20y")
+	port, portDocs := served(t, "https://c.example.com:8443/x")
 	all := map[issuer.URL][]discovery.Document{root: rootDocs, dev: devDocs, port: portDocs}
 
 	var h discovery.Handler
@@ -94,7 +94,7 @@ func TestHandler(t *testing.T) {
 		{"GET", "https://a.example.com/clusters/dev/openid/v1/jwks", "", 404, plain, none},
 		{"GET", "https://b.example.com/openid/v1/jwks", "", 404, plain, none},
 		{"GET", "https://b.example.com//clusters/dev/openid/v1/jwks", "", 404, plain, none},
-		{"GET", "https://c.example.com/x%20y/openid/v1/jwks", "", 404, plain, none},
+		{"GET", "https://c.example.com/x/openid/v1/jwks", "", 404, plain, none},
 		{"POST", "https://other.example.com/openid/v1/jwks", "", 404, plain, none},
 	} {
 		name := fmt.Sprintf("%s %s %s", test.method, test.url, test.ifNoneMatch)

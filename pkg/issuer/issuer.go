@@ -39,7 +39,8 @@ type URL struct{ s string }
 // Parse reads an issuer, which must be spelled the one way in which it will
 // be compared, byte by byte, by AWS and by Kubernetes: https, a lower-case
 // host, no ":443", no user, query or fragment, no trailing slash, no "." or
-// ".." or empty path segment.
+// ".." or empty path segment, and no percent escapes, by which two issuers could
+// be one place for a server.
 func Parse(s string) (URL, error) {
 	bad := func(format string, args ...any) (URL, error) {
 		return URL{}, fmt.Errorf("issuer %q %s", s, fmt.Sprintf(format, args...))
@@ -60,6 +61,8 @@ func Parse(s string) (URL, error) {
 		return bad("must not contain a query")
 	case u.Fragment != "" || strings.Contains(s, "#"):
 		return bad("must not contain a fragment")
+	case strings.Contains(s, "%"):
+		return bad("must not contain percent escapes: servers and AWS need not take them for the same path")
 	case u.Port() == "443":
 		return bad("must not spell the port 443 out")
 	case strings.HasSuffix(s, "/"):

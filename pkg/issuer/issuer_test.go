@@ -54,6 +54,9 @@ func TestParse(t *testing.T) {
 	reject("https://oidc.example.com#", "fragment")
 	reject("https://oidc.example.com/a b", "second spelling")
 	reject("https://oidc.example.com/%zz", "not a URL")
+	reject("https://oidc.example.com/a%2Fb", "escapes")
+	reject("https://oidc.example.com/%61", "escapes")
+	reject("https://oidc.example.com/a%20b", "escapes")
 	reject("https://oidc.example.com/"+strings.Repeat("a", 231), "255")
 	accept("https://oidc.example.com/" + strings.Repeat("a", 230))
 }
