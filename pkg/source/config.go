@@ -9,6 +9,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,6 +84,7 @@ type Kubernetes struct {
 // S3Place is a prefix of a bucket.
 type S3Place struct {
 	Bucket string `yaml:"bucket"`
+	// Prefix has no slashes around it, and may be empty.
 	Prefix string `yaml:"prefix"`
 	// Region is the bucket's, unless AWS's configuration says the right one.
 	Region string `yaml:"region"`
@@ -172,6 +174,8 @@ func (c Config) Check() error {
 			return bad("keep %s is negative", time.Duration(*k.Keep))
 		case cluster.S3 != nil && cluster.S3.Bucket == "":
 			return bad("s3 without a bucket")
+		case cluster.S3 != nil && cluster.S3.Prefix != "" && slices.Contains(strings.Split(cluster.S3.Prefix, "/"), ""):
+			return bad("s3 prefix %q: write it without slashes around it or side by side", cluster.S3.Prefix)
 		}
 		for _, pattern := range cluster.KeyFiles {
 			if _, err := filepath.Match(pattern, ""); err != nil {
