@@ -59,6 +59,7 @@ type state struct {
 	cluster  Cluster
 	read     Read      // nil until it was opened
 	blind    bool      // some of its files are not watched
+	linked   bool      // some are behind symbolic links, and change elsewhere
 	next     time.Time // when to read again, unless a file changes before
 	failures int
 	queued   bool
@@ -77,17 +78,18 @@ const (
 	eventTick    = 100 * time.Millisecond // lets a file be written to its end
 	dueTick      = 5 * eventTick
 	watchedSweep = 5 * time.Minute // files that are watched
-	blindSweep   = time.Second     // files that cannot be watched
+	blindSweep   = time.Second     // files that cannot be watched, or are behind links
 	readTimeout  = 15 * time.Second
 )
 
 // result is what one reading gave.
 type result struct {
-	s    *state
-	read Read
-	docs []discovery.Document
-	kids []string
-	err  error
+	s      *state
+	read   Read
+	linked bool
+	docs   []discovery.Document
+	kids   []string
+	err    error
 }
 
 // Run reads the sources until ctx ends. It returns at once, with an error, if
@@ -329,7 +331,7 @@ func (r *round) drop(s *state) {
 func (k *Keeper) readCluster(ctx context.Context, s *state) result {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	res := result{s: s, read: s.read}
+	res := result{s: s, read: s.read, linked: slices.ContainsFunc(s.cluster.files(), linked)}
 	if res.read == nil {
 		if res.read, res.err = k.Open(ctx, s.cluster); res.err != nil {
 			return res
@@ -354,7 +356,7 @@ func (r *round) take(res result) {
 	if s.gone {
 		return
 	}
-	s.read = res.read
+	s.read, s.linked = res.read, res.linked
 	iss := s.cluster.Issuer
 	first := !s.tried
 	if res.err == nil {
@@ -443,7 +445,7 @@ func (r *round) watch(s *state) {
 // interval is how long a cluster that is well may go without being read.
 func (s *state) interval() time.Duration {
 	interval := watchedSweep
-	if s.blind {
+	if s.blind || s.linked {
 		interval = blindSweep
 	}
 	if s.cluster.polled() {

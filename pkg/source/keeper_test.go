@@ -280,6 +280,48 @@ func TestKeeperReplacedFiles(t *testing.T) {
 	k.within(time.Second, "and watched", func() bool { return strings.Contains(k.jwks(issB), key2.KID) })
 }
 
+// A change behind a symbolic link is seen, though no file changes where the name
+// says.
+func TestKeeperLinks(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	key1, pem1 := key(t)
+	key2, pem2 := key(t)
+	link := func(target, name string) {
+		t.Helper()
+		if err := errors.Join(os.Symlink(target, in("tmp")), os.Rename(in("tmp"), in(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, in("v1/sa.pub"), pem1)
+	write(t, in("v2/sa.pub"), pem2)
+	write(t, in("real.pub"), pem1)
+	write(t, in("keys/none"), "")
+	link("v1", "current")
+	link("../real.pub", "keys/link.pub")
+	const issC = "https://c.example.com"
+	k := keep(t, &source.Keeper{Config: source.Config{Clusters: []source.Cluster{
+		{Issuer: parse(t, issA), KeyFiles: []string{in("current/*.pub")}},
+		{Issuer: parse(t, issB), KeyFiles: []string{in("keys/link.pub")}},
+		{Issuer: parse(t, issC), KeyFiles: []string{in("keys/*.pub")}},
+	}}})
+	for _, iss := range []string{issA, issB, issC} {
+		k.serves(iss, key1)
+	}
+	link("v2", "current")
+	write(t, in("real.pub"), pem2)
+	for _, iss := range []string{issA, issB, issC} {
+		k.serves(iss, key2)
+	}
+
+	t.Log("a file that becomes a link")
+	write(t, in("other.pub"), pem1)
+	link("../other.pub", "keys/link.pub")
+	k.serves(issB, key1)
+	write(t, in("other.pub"), pem2)
+	k.serves(issB, key2)
+}
+
 func TestKeeperRefusesToStart(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "issuer.yaml")
 	for _, test := range []struct{ config, want string }{

@@ -2,6 +2,7 @@ package source
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,24 @@ import (
 // Secret or ConfigMap: each is a symbolic link to ..data/name, and ..data one to
 // a directory that is made anew (k8s.io/kubernetes/pkg/volume/util/atomic_writer.go).
 const kubeletLink = "..data"
+
+// linked reports whether a file, or one of a pattern, is behind a symbolic link
+// that is not kubelet's: its directory does not tell of its changes.
+func linked(name string) bool {
+	names, _ := match(name)
+	for _, name := range append(names, filepath.Dir(name)) {
+		for ; ; name = filepath.Dir(name) {
+			target, err := os.Readlink(name)
+			if err == nil && filepath.Base(name) != kubeletLink && !strings.HasPrefix(target, kubeletLink+"/") {
+				return true
+			}
+			if name == filepath.Dir(name) {
+				break
+			}
+		}
+	}
+	return false
+}
 
 // watcher tells which clusters a changed file belongs to. It watches the
 // directories of the files, so that a file that is replaced by another is seen
