@@ -174,10 +174,10 @@ func (d *downRun) apiServer(ctx context.Context) error {
 }
 
 // issuerGone refuses to go on while API servers that cannot be changed from
-// here accept the issuer. One whose documents somebody else serves is not ours
-// to remove.
+// here accept the issuer. Where somebody else serves its documents they stay,
+// and it is enough to say so.
 func (d *downRun) issuerGone(ctx context.Context) error {
-	if d.state.Bucket == "" || d.immediately {
+	if d.immediately {
 		return nil
 	}
 	nodes, err := d.c.Accepting(ctx, d.iss)
@@ -187,6 +187,11 @@ func (d *downRun) issuerGone(ctx context.Context) error {
 	where := ""
 	if names := strings.Join(nodes, ", "); names != "" {
 		where = " on node " + names
+	}
+	if d.state.Bucket == "" {
+		d.report.note("note: the API server%s still accepts tokens of %s. If setup gave it that issuer, take it back: `sudo %s apiserver --undo` on each control-plane node of kubeadm, or, for other clusters, what `%[3]s apiserver print` showed.",
+			where, d.iss, d.app.name)
+		return nil
 	}
 	return advise(fmt.Errorf("the API server%s still accepts tokens of %s, whose documents are about to go", where, d.iss),
 		"sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, take back what SETUP apiserver print showed; then SETUP down again, or at once with --immediately")

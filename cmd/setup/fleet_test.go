@@ -273,6 +273,43 @@ func TestAPIServerNamesakes(t *testing.T) {
 	}
 }
 
+// API servers that accept the issuer hold up the removal of its documents, but
+// not that of a chain whose documents somebody else serves.
+func TestAPIServerStillAccepts(t *testing.T) {
+	aws := emulatortest.Start(t)
+	useEmulator(t, aws)
+	m := newMember(t, aws, "dev")
+	record := func(change func(*cluster.State)) {
+		t.Helper()
+		c, err := cluster.Connect(t.Context(), cluster.Options{Kubeconfig: m.kubeconfig})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(&s)
+		steps, err := c.SetState(t.Context(), s)
+		if err == nil {
+			err = plan.Run(t.Context(), steps, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	record(func(s *cluster.State) { s.Issuer = kubetest.Issuer })
+	const accepts, undo = "still accepts tokens of " + kubetest.Issuer, "setup apiserver --undo"
+	status, out, errs := m.setup("down")
+	if status != 1 || !strings.Contains(errs, accepts) || !strings.Contains(errs, undo) || strings.Contains(out, "bucket") {
+		t.Errorf("with our bucket: status %d\n%s%s", status, out, errs)
+	}
+	record(func(s *cluster.State) { s.Bucket = "" })
+	if status, out, errs := m.setup("down"); status != 0 || !strings.Contains(errs, accepts) || !strings.Contains(errs, undo) {
+		t.Errorf("without a bucket: status %d\n%s%s", status, out, errs)
+	}
+}
+
 // A role whose path and trust policy tell of no cluster is found all the same.
 func TestAPIServerMisspeltTrust(t *testing.T) {
 	aws := emulatortest.Start(t)

@@ -157,10 +157,6 @@ type stagedOptions struct {
 	cacheWaitSet, tokenLifetimeSet bool
 }
 
-// defaultCacheWait is twice the documents' max-age: a cache may have got them,
-// as old as that, from another cache.
-const defaultCacheWait = 2 * discovery.MaxAge
-
 // defaultTokenLifetime is that of the tokens that the webhook asks for: the
 // longest of those that pods get for AWS.
 const defaultTokenLifetime = 24 * time.Hour
@@ -171,9 +167,8 @@ func (o *stagedOptions) flags(a *app, c *cobra.Command) {
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
-	f.DurationVar(&o.cacheWait, "cache-wait", defaultCacheWait, "how long to wait before the new signs; longer than anybody caches the documents")
-	f.DurationVar(&o.tokenLifetime, "token-lifetime", defaultTokenLifetime, "how long to wait before the old is dropped; longer than any token lives that is not renewed by kubelet (default 24h, or less where the API server gives none of that lifetime)")
-	f.Lookup("token-lifetime").DefValue = "0s" // which is not shown: the text says it
+	f.DurationVar(&o.cacheWait, "cache-wait", 0, "how long to wait before the new signs; longer than anybody caches the documents (default 10m, or 15m with a private bucket, whose documents CloudFront caches too)")
+	f.DurationVar(&o.tokenLifetime, "token-lifetime", 0, "how long to wait before the old is dropped; longer than any token lives that is not renewed by kubelet (default 24h, or less where the API server gives none of that lifetime)")
 	f.BoolVar(&o.noWait, "no-wait", false, "return where there is something to wait for, and say until when; run again then")
 	f.StringVar(&o.until, "until", stagePrune, "return after this stage: "+strings.Join(stageNames, ", "))
 	f.BoolVar(&o.rollback, "rollback", false, "go back to how it was; possible until the stage prune")
@@ -566,7 +561,7 @@ func (a *app) beginChange(ctx context.Context, kind string, o stagedOptions) (*c
 		if o.rollback {
 			return nil, nil, advise(fmt.Errorf("no %s is under way in cluster %s", kind, ch.state.Cluster), "SETUP status")
 		}
-		c = &change{Kind: kind, ID: time.Now().UTC().Format("20060102t150405"), Stage: stagePrepare, CacheWait: duration(o.cacheWait), TokenLifetime: duration(o.tokenLifetime)}
+		c = &change{Kind: kind, ID: time.Now().UTC().Format("20060102t150405"), Stage: stagePrepare, CacheWait: duration(ch.defaultCacheWait())}
 		if !o.tokenLifetimeSet {
 			lifetime, err := ch.defaultLifetime(ctx)
 			if err != nil {
@@ -582,6 +577,15 @@ func (a *app) beginChange(ctx context.Context, kind string, o stagedOptions) (*c
 		c.TokenLifetime = duration(o.tokenLifetime)
 	}
 	return ch, c, nil
+}
+
+// defaultCacheWait is the documents' max-age for every cache that they may pass
+// one after the other: two, and CloudFront before a private bucket.
+func (ch *chain) defaultCacheWait() time.Duration {
+	if ch.state.PrivateBucket == "true" {
+		return 3 * discovery.MaxAge
+	}
+	return 2 * discovery.MaxAge
 }
 
 func (ch *chain) newChangeRun(c *change, o stagedOptions) changeRun {

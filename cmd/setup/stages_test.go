@@ -443,6 +443,16 @@ func TestChangeRecord(t *testing.T) {
 	}
 }
 
+// CloudFront is one cache more.
+func TestDefaultCacheWait(t *testing.T) {
+	for private, want := range map[string]time.Duration{"": 10 * time.Minute, "true": 15 * time.Minute} {
+		ch := &chain{state: cluster.State{PrivateBucket: private}}
+		if got := ch.defaultCacheWait(); got != want {
+			t.Errorf("private bucket %q: %v, want %v", private, got, want)
+		}
+	}
+}
+
 // The new provider takes the audiences of the former one, also those that this
 // gets while both are there.
 func TestMigrationKeepsAudiences(t *testing.T) {
