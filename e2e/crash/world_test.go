@@ -385,7 +385,9 @@ func (s *standIn) settle() {
 	s.t.Error("the controllers' stand-in does not come to an end")
 }
 
-// work does all that there is to do, and reports whether there was nothing. What cannot be done is done next time.
+// work does all that there is to do, and reports whether there was nothing. What cannot be done is done next time. The
+// API server's caches are of different ages, above all when the world has just been restored: what one of them says
+// that there is has to be there still.
 func (s *standIn) work(ctx context.Context, version string) (settled bool) {
 	settled = true
 	did := func(err error) {
@@ -424,8 +426,15 @@ func (s *standIn) work(ctx context.Context, version string) (settled bool) {
 			break
 		}
 		if hook := &c.Webhooks[0].ClientConfig; s.idle != "caBundle" && len(hook.CABundle) == 0 {
-			hook.CABundle = caBundle
-			_, err := s.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(ctx, &c, metav1.UpdateOptions{FieldManager: "openirsa-webhook"})
+			d := deployments.Items[0]
+			_, err := s.kube.AppsV1().Deployments(d.Namespace).Get(ctx, d.Name, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				break
+			}
+			if err == nil {
+				hook.CABundle = caBundle
+				_, err = s.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(ctx, &c, metav1.UpdateOptions{FieldManager: "openirsa-webhook"})
+			}
 			did(err)
 		}
 	}
@@ -436,9 +445,15 @@ func (s *standIn) work(ctx context.Context, version string) (settled bool) {
 		}
 	}
 	for _, ns := range namespaces.Items {
-		switch {
-		case ns.DeletionTimestamp != nil:
-			if err := s.finalize(ctx, &ns); err != nil {
+		if ns.DeletionTimestamp == nil && hasAccount[ns.Name] {
+			continue
+		}
+		switch now, err := s.kube.CoreV1().Namespaces().Get(ctx, ns.Name, metav1.GetOptions{}); {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			did(err)
+		case now.DeletionTimestamp != nil:
+			if err := s.finalize(ctx, now); err != nil {
 				time.Sleep(20 * time.Millisecond)
 			}
 		case !hasAccount[ns.Name]:
