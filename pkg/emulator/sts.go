@@ -188,7 +188,7 @@ func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []tag, tran
 	}
 	keys, why := sessionTagKeys(tags)
 	if why != "" {
-		return badTags(why)
+		return refusedTags(why)
 	}
 	for _, key := range transitive {
 		if !keys[strings.ToLower(key)] {
@@ -213,8 +213,8 @@ func sessionTagKeys(tags []tag) (keys map[string]bool, why string) {
 	return keys, ""
 }
 
-// badTags refuses tags of a session that are parameters of a call.
-func badTags(why string) *tokenFault {
+// refusedTags is the fault of session tags that are parameters of a call.
+func refusedTags(why string) *tokenFault {
 	return &tokenFault{"parameters", why, invalidParameter("Duplicate or reserved tag keys found. Please note that Tag keys are case insensitive.")}
 }
 
@@ -288,7 +288,7 @@ func (s *Server) getFederationToken(c *call) (func(*xmlWriter), *awsError) {
 	}
 	fault := s.checkSession(a, len(a.name), tags)
 	if _, why := sessionTagKeys(tags); why != "" {
-		fault = badTags(why)
+		fault = refusedTags(why)
 	}
 	if fault != nil {
 		return nil, s.refuseToken(a, fault, nil)
