@@ -178,9 +178,11 @@ func (d *Directory) inspect(o any) {
 	if sa.Annotations[d.prefix().RoleARN()] != "" {
 		d.Metrics.inUse()
 	}
-	_, _, err := d.prefix().Identity(sa.Annotations, d.Defaults)
+	var err error
 	if d.listed(sa.Namespace, sa.Name) {
 		_, _, err = d.prefix().Token(sa.Annotations, d.Defaults)
+	} else {
+		_, _, err = d.prefix().Identity(sa.Annotations, d.Defaults)
 	}
 	if err != nil {
 		d.log().Warn("service account is malformed", "namespace", sa.Namespace, "serviceAccount", sa.Name, "error", err)

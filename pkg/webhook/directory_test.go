@@ -283,18 +283,24 @@ func TestLookupCredentials(t *testing.T) {
 	}
 }
 
-func TestEvents(t *testing.T) {
-	c := newCluster(t)
-	c.serviceAccount(t, "ns", "fine", annotated(roleA))
-	c.serviceAccount(t, "ns", "malformed", annotated("role/a"))
-	events := webhook.NewEvents(c.core(), nil)
-	ctx, cancel := context.WithCancel(t.Context())
+// run reports events until the test ends.
+func run(t *testing.T, events *webhook.Events) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		events.Run(ctx)
 		close(done)
 	}()
-	defer func() { cancel(); <-done }()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+func TestEvents(t *testing.T) {
+	c := newCluster(t)
+	c.serviceAccount(t, "ns", "fine", annotated(roleA))
+	c.serviceAccount(t, "ns", "malformed", annotated("role/a"))
+	events := webhook.NewEvents(c.core(), nil)
+	run(t, events)
 	list := func() []corev1.Event {
 		l, err := c.core().Events("").List(t.Context(), metav1.ListOptions{})
 		if err != nil {
@@ -336,13 +342,7 @@ func TestEventsCredentials(t *testing.T) {
 	events := webhook.NewEvents(c.core(), nil)
 	follow(t, &webhook.Directory{Metadata: c.meta, Events: events, Credentials: func() webhook.CredentialsList { return list }})
 	c.serviceAccount(t, "ns", "last", annotated("role/a"))
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		events.Run(ctx)
-		close(done)
-	}()
-	defer func() { cancel(); <-done }()
+	run(t, events)
 	said := map[string]string{}
 	eventually(t, "an event about the last", func() bool {
 		l, err := c.core().Events("ns").List(t.Context(), metav1.ListOptions{})
