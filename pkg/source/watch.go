@@ -18,8 +18,11 @@ const kubeletLink = "..data"
 // linked reports whether a file, or one of a pattern, is behind a symbolic link
 // that is not kubelet's: its directory does not tell of its changes.
 func linked(name string) bool {
-	names, _ := match(name)
-	for _, name := range append(names, filepath.Dir(name)) {
+	names, err := match(name)
+	if err != nil { // there is none yet
+		names = []string{filepath.Dir(name)}
+	}
+	for _, name := range names {
 		for ; ; name = filepath.Dir(name) {
 			target, err := os.Readlink(name)
 			if err == nil && filepath.Base(name) != kubeletLink && !strings.HasPrefix(target, kubeletLink+"/") {
