@@ -173,6 +173,9 @@ func (d *downRun) apiServer(ctx context.Context) error {
 	return d.report.apiServers(ctx, d.c, d.wait, object, decide)
 }
 
+// undoIssuer is what to do about API servers that cannot be changed from here.
+const undoIssuer = "sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, take back what SETUP apiserver print showed"
+
 // issuerGone refuses to go on while API servers that cannot be changed from
 // here accept the issuer. Where somebody else serves its documents they stay,
 // and it is enough to say so.
@@ -189,12 +192,12 @@ func (d *downRun) issuerGone(ctx context.Context) error {
 		where = " on node " + names
 	}
 	if d.state.Bucket == "" {
-		d.report.note("note: the API server%s still accepts tokens of %s. If setup gave it that issuer, take it back: `sudo %s apiserver --undo` on each control-plane node of kubeadm, or, for other clusters, what `%[3]s apiserver print` showed.",
-			where, d.iss, d.app.name)
+		d.report.note("note: the API server%s still accepts tokens of %s. If setup gave it that issuer: %s",
+			where, d.iss, strings.ReplaceAll(undoIssuer, "SETUP", d.app.name))
 		return nil
 	}
 	return advise(fmt.Errorf("the API server%s still accepts tokens of %s, whose documents are about to go", where, d.iss),
-		"sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, take back what SETUP apiserver print showed; then SETUP down again, or at once with --immediately")
+		undoIssuer+"; then SETUP down again, or at once with --immediately")
 }
 
 func (d *downRun) roles(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -79,21 +80,34 @@ func newMemberAt(t testing.TB, aws *emulatortest.AWS, name string, iss *emulator
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := cluster.Connect(t.Context(), cluster.Options{Kubeconfig: m.kubeconfig})
-	if err != nil {
-		t.Fatal(err)
-	}
-	steps, err := c.SetState(t.Context(), cluster.State{
-		Cluster: name, Issuer: m.iss.URL.String(), Provider: m.iss.ARN, Account: aws.Account(), Partition: "aws",
-		Bucket: m.iss.Bucket, Region: emulatortest.Region, BucketOwned: "true", Image: "registry.example/openirsa",
+	m.record(func(s *cluster.State) {
+		*s = cluster.State{
+			Cluster: name, Issuer: m.iss.URL.String(), Provider: m.iss.ARN, Account: aws.Account(), Partition: "aws",
+			Bucket: m.iss.Bucket, Region: emulatortest.Region, BucketOwned: "true", Image: "registry.example/openirsa",
+		}
 	})
+	return m
+}
+
+// record changes the record of the installation.
+func (m *member) record(change func(*cluster.State)) {
+	m.t.Helper()
+	c, err := cluster.Connect(m.t.Context(), cluster.Options{Kubeconfig: m.kubeconfig})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	s, err := c.State(m.t.Context())
+	if err != nil && !errors.Is(err, cluster.ErrNoState) {
+		m.t.Fatal(err)
+	}
+	change(&s)
+	steps, err := c.SetState(m.t.Context(), s)
 	if err == nil {
-		err = plan.Run(t.Context(), steps, nil)
+		err = plan.Run(m.t.Context(), steps, nil)
 	}
 	if err != nil {
-		t.Fatal(err)
+		m.t.Fatal(err)
 	}
-	return m
 }
 
 // setup runs the program on the cluster and returns its exit status.
@@ -279,32 +293,13 @@ func TestAPIServerStillAccepts(t *testing.T) {
 	aws := emulatortest.Start(t)
 	useEmulator(t, aws)
 	m := newMember(t, aws, "dev")
-	record := func(change func(*cluster.State)) {
-		t.Helper()
-		c, err := cluster.Connect(t.Context(), cluster.Options{Kubeconfig: m.kubeconfig})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := c.State(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		change(&s)
-		steps, err := c.SetState(t.Context(), s)
-		if err == nil {
-			err = plan.Run(t.Context(), steps, nil)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	record(func(s *cluster.State) { s.Issuer = kubetest.Issuer })
+	m.record(func(s *cluster.State) { s.Issuer = kubetest.Issuer })
 	const accepts, undo = "still accepts tokens of " + kubetest.Issuer, "setup apiserver --undo"
 	status, out, errs := m.setup("down")
-	if status != 1 || !strings.Contains(errs, accepts) || !strings.Contains(errs, undo) || strings.Contains(out, "bucket") {
+	if status != 1 || !strings.Contains(errs, accepts) || !strings.Contains(errs, undo) || strings.Contains(out, "documents") {
 		t.Errorf("with our bucket: status %d\n%s%s", status, out, errs)
 	}
-	record(func(s *cluster.State) { s.Bucket = "" })
+	m.record(func(s *cluster.State) { s.Bucket = "" })
 	if status, out, errs := m.setup("down"); status != 0 || !strings.Contains(errs, accepts) || !strings.Contains(errs, undo) {
 		t.Errorf("without a bucket: status %d\n%s%s", status, out, errs)
 	}

@@ -371,7 +371,7 @@ func TestLateAnswers(t *testing.T) {
 	}
 }
 
-// Hundreds of clusters, near the limit of 100 providers, take few seconds.
+// Sixty clusters, of the 100 providers that an account may have.
 func TestGCMany(t *testing.T) {
 	if testing.Short() {
 		t.Skip("sixty clusters are not short")
