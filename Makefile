@@ -4,6 +4,7 @@
 # make e2e     the same on real kind clusters
 # make lint    gofmt, vet, staticcheck, go fix
 # make image   the container image, as an archive
+# make fuzz    every fuzz target for FUZZTIME (60s); what it finds is kept in testdata/fuzz
 # make bench   benchmarks, as ratios against a bare handler
 
 GO       ?= go
@@ -18,7 +19,7 @@ PEBBLE_VERSION := v2.10.0
 PEBBLE_MODULE  := github.com/letsencrypt/pebble/v2
 PEBBLE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/openirsa/pebble-$(PEBBLE_VERSION)
 
-.PHONY: build test lint e2e image demo bench clean
+.PHONY: build test lint e2e image demo fuzz bench clean
 
 build:
 	mkdir -p bin/linux-$(ARCH)
@@ -56,6 +57,9 @@ e2e: build
 
 image: build
 	bin/setup image --arch $(ARCH) --file bin/openirsa-linux-$(ARCH).tar
+
+fuzz:
+	@GO='$(GO)' .ci/fuzz
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...

@@ -81,6 +81,8 @@ func FuzzStringLike(f *testing.F) {
 	f.Add("a*b?c", "aXXbYc")
 	f.Add("*a*a*b", "aaaaab")
 	f.Add("**", "")
+	f.Add("[,", "[,") // what a document would be taken apart at
+	f.Add("]}", "]}")
 	f.Fuzz(func(t *testing.T, pattern, s string) {
 		keep := func(r rune) rune {
 			if r < ' ' || r > '~' || strings.ContainsRune(`"\`, r) {
