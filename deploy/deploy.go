@@ -55,6 +55,7 @@ type WebhookParams struct {
 	RegionalSTS       bool   // add AWS_STS_REGIONAL_ENDPOINTS=regional
 	WatchConfigMap    bool   // read roles from the ConfigMap pod-identity-webhook too
 	ExcludeNamespaces []string
+	APIServers        []string // CIDRs that alone may reach the webhook; none: everybody may
 	ExtraArgs         []string // further flags of the program
 }
 
@@ -82,6 +83,9 @@ func Webhook(p WebhookParams) ([]*unstructured.Unstructured, error) {
 	set(w, "watchConfigMap", p.WatchConfigMap)
 	if p.ExcludeNamespaces != nil {
 		w["excludeNamespaces"] = p.ExcludeNamespaces
+	}
+	if p.APIServers != nil {
+		w["apiServers"] = p.APIServers
 	}
 	if p.ExtraArgs != nil {
 		w["extraArgs"] = p.ExtraArgs

@@ -12,6 +12,8 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -66,7 +68,7 @@ func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name 
 
 func TestEveryObjectIsValidAndLabelled(t *testing.T) {
 	objects := slices.Concat(
-		webhook(t, deploy.WebhookParams{Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, ExcludeNamespaces: []string{"flannel"}, ExtraArgs: []string{"-v=4"}}),
+		webhook(t, deploy.WebhookParams{Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, ExcludeNamespaces: []string{"flannel"}, APIServers: []string{"10.0.0.0/24"}, ExtraArgs: []string{"-v=4"}}),
 		emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "kind-control-plane"}),
 		emulator(t, deploy.EmulatorParams{}),
 	)
@@ -142,7 +144,7 @@ func TestWebhookConfiguration(t *testing.T) {
 		t.Errorf("opt-out label %q", key)
 	}
 	if *w.FailurePolicy != admissionregistrationv1.Fail || *w.ReinvocationPolicy != admissionregistrationv1.IfNeededReinvocationPolicy ||
-		*w.SideEffects != admissionregistrationv1.SideEffectClassNone || *w.TimeoutSeconds > 5 {
+		*w.SideEffects != admissionregistrationv1.SideEffectClassNoneOnDryRun || *w.TimeoutSeconds > 5 {
 		t.Errorf("policies %+v", w)
 	}
 }
@@ -176,6 +178,48 @@ func TestWebhookArguments(t *testing.T) {
 	}
 	if _, err := deploy.Webhook(deploy.WebhookParams{}); err == nil {
 		t.Error("no image is accepted")
+	}
+}
+
+// The garbage collector has to know the container's limit, and to leave room for
+// what it does not count.
+func TestWebhookMemory(t *testing.T) {
+	c := find[appsv1.Deployment](t, webhook(t, deploy.WebhookParams{}), "Deployment", deploy.WebhookName).Spec.Template.Spec.Containers[0]
+	i := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
+	if i < 0 {
+		t.Fatalf("no GOMEMLIMIT in %+v", c.Env)
+	}
+	goLimit, err := resource.ParseQuantity(strings.TrimSuffix(c.Env[i].Value, "B")) // 160MiB is Go's word for 160Mi
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := c.Resources.Limits.Memory().Value()
+	if part := float64(goLimit.Value()) / float64(limit); part < 0.75 || part > 0.9 {
+		t.Errorf("GOMEMLIMIT is %s of %d: %.2f", c.Env[i].Value, limit, part)
+	}
+}
+
+func TestWebhookNetworkPolicy(t *testing.T) {
+	for _, o := range webhook(t, deploy.WebhookParams{}) {
+		if o.GetKind() == "NetworkPolicy" {
+			t.Error("a NetworkPolicy, and nobody has said where API servers are")
+		}
+	}
+	objects := webhook(t, deploy.WebhookParams{APIServers: []string{"10.0.0.1/32", "fd00::/64"}})
+	p := find[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy", deploy.WebhookName)
+	d := find[appsv1.Deployment](t, objects, "Deployment", deploy.WebhookName)
+	if diff := cmp.Diff(d.Spec.Selector, &p.Spec.PodSelector); diff != "" {
+		t.Errorf("the policy is for other pods: %s", diff)
+	}
+	if len(p.Spec.Ingress) != 2 || p.Spec.Ingress[0].Ports[0].Port.String() != "https" || p.Spec.Ingress[1].Ports[0].Port.String() != "metrics" {
+		t.Fatalf("ingress %+v", p.Spec.Ingress)
+	}
+	var cidrs []string
+	for _, from := range p.Spec.Ingress[0].From {
+		cidrs = append(cidrs, from.IPBlock.CIDR)
+	}
+	if diff := cmp.Diff([]string{"10.0.0.1/32", "fd00::/64"}, cidrs); diff != "" || p.Spec.Ingress[1].From != nil {
+		t.Errorf("%s: %+v", diff, p.Spec.Ingress)
 	}
 }
 
