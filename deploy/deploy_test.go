@@ -92,6 +92,41 @@ func TestEveryObjectIsValidAndLabelled(t *testing.T) {
 	}
 }
 
+// The image is for Linux: a node of another system could only fail to run it.
+func TestDeploymentsRunOnLinux(t *testing.T) {
+	seen := 0
+	for _, o := range slices.Concat(
+		webhook(t, deploy.WebhookParams{}), emulator(t, deploy.EmulatorParams{}), emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "n1"}),
+		issuerObjects(t, deploy.IssuerParams{}), publisherObjects(t, deploy.PublisherParams{Bucket: "b", Region: "eu-west-1"}),
+	) {
+		switch o.GetKind() {
+		case "Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "CronJob", "Pod":
+			seen++
+			if system, _, _ := unstructured.NestedString(o.Object, "spec", "template", "spec", "nodeSelector", corev1.LabelOSStable); system != "linux" {
+				t.Errorf("%s %s selects nodes of %q", o.GetKind(), o.GetName(), system)
+			}
+		}
+	}
+	// Each of the chart's, so that a new one does not go unseen.
+	templates, _ := filepath.Glob("chart/templates/*.yaml")
+	kinds := 0
+	for _, file := range templates {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds += strings.Count("\n"+string(text), "\nkind: Deployment\n")
+		for _, other := range []string{"DaemonSet", "StatefulSet", "Job", "CronJob", "Pod"} {
+			if strings.Contains("\n"+string(text), "\nkind: "+other+"\n") {
+				t.Errorf("%s has a %s that this test does not look at", file, other)
+			}
+		}
+	}
+	if seen != kinds+1 { // the emulator was looked at twice
+		t.Errorf("%d were looked at, the chart has %d", seen-1, kinds)
+	}
+}
+
 // The restricted Pod Security profile, as its documentation lists it.
 func TestPodsAreRestricted(t *testing.T) {
 	for name, objects := range map[string][]*unstructured.Unstructured{
