@@ -30,9 +30,9 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// TestBadInput: what setup cannot work with ends with one error that names the link and the next command, and
+// testBadInput: what setup cannot work with ends with one error that names the link and the next command, and
 // leaves the cluster as it was. All of it is tried on the second cluster.
-func TestBadInput(t *testing.T) {
+func testBadInput(t *testing.T) {
 	was := secondary.snapshot(t)
 	untouched := func(t *testing.T) {
 		t.Helper()

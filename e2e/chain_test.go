@@ -15,9 +15,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestChain is one story: a cluster with pods on it gets the chain, uses it, is refused where it must be, loses its
+// testChain is one story: a cluster with pods on it gets the chain, uses it, is refused where it must be, loses its
 // emulator, and is in the end as it was.
-func TestChain(t *testing.T) {
+func testChain(t *testing.T) {
 	t.Cleanup(func() { primary.explain(t) })
 	steps := []struct {
 		name string

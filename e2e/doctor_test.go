@@ -68,8 +68,8 @@ func (d diagnosis) well(t testing.TB) {
 	}
 }
 
-// TestDoctor breaks links of a real cluster's chain, one at a time, and has them mended by what the doctor says.
-func TestDoctor(t *testing.T) {
+// testDoctor breaks links of a real cluster's chain, one at a time, and has them mended by what the doctor says.
+func testDoctor(t *testing.T) {
 	needChain(t)
 	const ns, sa = "e2e-doctor", "app"
 	primary.namespace(t, ns)

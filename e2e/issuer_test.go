@@ -24,9 +24,9 @@ import (
 // Where TestIssuer installs the issuer, under the restricted Pod Security Standard.
 const issuerNamespace = "e2e-issuer"
 
-// TestIssuer: `issuer serve` and `issuer publish` as deploy/ installs them, beside a chain, with this cluster's API
+// testIssuer: `issuer serve` and `issuer publish` as deploy/ installs them, beside a chain, with this cluster's API
 // server as the source of keys.
-func TestIssuer(t *testing.T) {
+func testIssuer(t *testing.T) {
 	needChain(t)
 	record, err := primary.client.CoreV1().ConfigMaps(system).Get(suite, "openirsa", metav1.GetOptions{})
 	if err != nil {

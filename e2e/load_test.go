@@ -261,8 +261,8 @@ func (k *kube) killAPIServer(ctx context.Context, node string) error {
 	return n.CommandContext(ctx, "pkill", "-KILL", "-x", "kube-apiserver").Run()
 }
 
-// TestLoad: the load sees nothing but a pause of the API server when that is killed, and sees it when STS refuses.
-func TestLoad(t *testing.T) {
+// testLoad: the load sees nothing but a pause of the API server when that is killed, and sees it when STS refuses.
+func testLoad(t *testing.T) {
 	l := startLoad(t, primary)
 	if err := primary.killAPIServer(suite, ""); err != nil {
 		t.Fatal(err)

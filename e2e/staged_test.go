@@ -35,9 +35,8 @@ func tokenLifetime(t testing.TB) time.Duration {
 // stages of a staged change, as setup announces them.
 var stages = []string{"prepare", "wait-caches", "sign", "wait-tokens", "prune"}
 
-// TestRotation: the signing key is replaced while tokens are presented without pause, and none fails.
-func TestRotation(t *testing.T) {
-	t.Parallel()
+// testRotation: the signing key is replaced while tokens are presented without pause, and none fails.
+func testRotation(t *testing.T) {
 	rotate := func(*testing.T) []string { return []string{"keys", "rotate"} }
 	t.Run("UnderLoad", func(t *testing.T) { staged(t, primary, rotate, false) })
 	t.Run("Killed", func(t *testing.T) { staged(t, primary, rotate, true) })
@@ -190,10 +189,9 @@ func (k *kube) published(t testing.TB, iss string) keys.Set {
 	return set
 }
 
-// TestMigration: the issuer is replaced, on the second cluster, while tokens are presented without pause, and none
+// testMigration: the issuer is replaced, on the second cluster, while tokens are presented without pause, and none
 // fails.
-func TestMigration(t *testing.T) {
-	t.Parallel()
+func testMigration(t *testing.T) {
 	bucket := ""
 	migrate := func(t *testing.T) []string {
 		bucket = fmt.Sprintf("openirsa-e2e-moved-%d", time.Now().Unix())

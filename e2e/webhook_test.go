@@ -32,12 +32,12 @@ import (
 	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 )
 
-// TestWebhook is the webhook alone, without the rest of the chain, on the second cluster: it takes over from
+// testWebhook is the webhook alone, without the rest of the chain, on the second cluster: it takes over from
 // another one, meets a thousand new service accounts, mistakes, the death of its whole cluster and the end of its
 // certificates, and is removed without a trace.
 //
 // Most pods are dry runs: they go through admission as all pods do, and are then not kept.
-func TestWebhook(t *testing.T) {
+func testWebhook(t *testing.T) {
 	w := &webhookStory{kube: secondary, ours: installation{namespace: deploy.Namespace, configuration: deploy.WebhookConfiguration}}
 	w.clean(t)
 	before := secondary.snapshot(t)

@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// TestMainCluster tells the stories of the first cluster, on which the chain stays up between them.
+func TestMainCluster(t *testing.T) {
+	t.Parallel()
+	tell(t, []story{
+		{"Chain", testChain},
+		{"Doctor", testDoctor},
+		{"Issuer", testIssuer},
+		{"Load", testLoad},
+		{"Rotation", testRotation},
+	})
+}
+
+// TestOtherCluster tells the stories of the second cluster, each of which begins and ends without a chain.
+func TestOtherCluster(t *testing.T) {
+	t.Parallel()
+	tell(t, []story{
+		{"BadInput", testBadInput},
+		{"Permissions", testPermissions},
+		{"PrivateBucket", testPrivateBucket},
+		{"Webhook", testWebhook},
+		{"Migration", testMigration},
+	})
+}
+
+type story struct {
+	name string
+	run  func(*testing.T)
+}
+
+// tell runs stories that share a cluster one after the other. One that fails does not end the others.
+func tell(t *testing.T, stories []story) {
+	for _, s := range stories {
+		start := time.Now()
+		t.Run(s.name, s.run)
+		t.Logf("%-16s %.1fs", s.name, time.Since(start).Seconds())
+		if err := context.Cause(suite); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
