@@ -395,8 +395,10 @@ func PlanAll(ctx context.Context, client IAM, there map[string]Role, wants []Rol
 // for the sake of others is wanted too.
 func join(there, want Role) (Role, error) {
 	if want.Shared {
-		want.Tags = maps.Clone(want.Tags)
-		want.Tags[owner.SharedTag] = "true"
+		tags := map[string]string{}
+		maps.Copy(tags, want.Tags)
+		tags[owner.SharedTag] = "true"
+		want.Tags = tags
 	}
 	if !there.there() {
 		return want, nil

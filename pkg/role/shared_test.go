@@ -146,6 +146,23 @@ func TestSharingNeedsOurMark(t *testing.T) {
 	}
 }
 
+// Tags are the caller's choice, for a shared role too.
+func TestSharedWithoutTags(t *testing.T) {
+	_, client, one, _ := clusters(t)
+	want := one.want(true)
+	want.Tags = nil
+	steps, err := role.PlanAll(t.Context(), client, nil, []role.Role{want})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.Run(t.Context(), steps[want.Name], nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustGet(t, client); got.Tags[owner.SharedTag] != "true" || want.Tags != nil {
+		t.Errorf("tags %v, wanted %v", got.Tags, want.Tags)
+	}
+}
+
 // Where the maker removes a role that nobody else has joined, it goes, even if
 // it was marked for sharing; a statement that was put in by hand does not keep a
 // role that is not shared.
