@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,7 @@ type report struct {
 	palette       palette
 	calls         *callCount
 	started       time.Time
-	// changing is called before a link is changed. Nil: nothing is.
+	// changing is called before the first step of a link. Nil: nothing is.
 	changing func(context.Context) error
 
 	Cluster string       `json:"cluster"`
@@ -125,10 +126,8 @@ func (r *report) link(ctx context.Context, name string, object func() string, de
 	}
 	l.Steps = reportSteps(steps)
 	if !r.dryRun {
-		if len(steps) > 0 && r.changing != nil {
-			if err := r.changing(ctx); err != nil {
-				return err
-			}
+		if err := r.beforeSteps(ctx, steps); err != nil {
+			return err
 		}
 		for _, s := range steps {
 			r.doing(name, s.String())
@@ -146,6 +145,14 @@ func (r *report) link(ctx context.Context, name string, object func() string, de
 		plan.Print(r.out, steps)
 	}
 	return nil
+}
+
+// beforeSteps calls changing if any of the plans has a step.
+func (r *report) beforeSteps(ctx context.Context, plans ...[]plan.Step) error {
+	if r.changing == nil || !slices.ContainsFunc(plans, func(steps []plan.Step) bool { return len(steps) > 0 }) {
+		return nil
+	}
+	return r.changing(ctx)
 }
 
 // item is one of many objects of a link.
@@ -198,6 +205,9 @@ func (r *report) many(ctx context.Context, name string, find func(context.Contex
 		}
 		return nil
 	})
+	if err == nil && !r.dryRun {
+		err = r.beforeSteps(ctx, decided...)
+	}
 	if err == nil && !r.dryRun {
 		err = each("making", func(ctx context.Context, i int) error { return plan.Run(ctx, decided[i], nil) })
 	}
