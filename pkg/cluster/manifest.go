@@ -490,12 +490,12 @@ func (m *manifest) edits(want Flags) ([]edit, error) {
 	if err := change(keyFilesFlag, keyFiles, want.KeyFiles, after(keyFiles)); err != nil {
 		return nil, err
 	}
-	for name, value := range map[string]string{signingKeyFlag: want.SigningKeyFile, privateKeyFlag: want.PrivateKeyFile} {
+	for _, file := range []struct{ flag, path string }{{signingKeyFlag, want.SigningKeyFile}, {privateKeyFlag, want.PrivateKeyFile}} {
 		var one []string
-		if value != "" {
-			one = []string{value}
+		if file.path != "" {
+			one = []string{file.path}
 		}
-		if err := change(name, named(name), one, first); err != nil {
+		if err := change(file.flag, named(file.flag), one, first); err != nil {
 			return nil, err
 		}
 	}

@@ -77,6 +77,25 @@ func TestManifests(t *testing.T) {
 	}
 }
 
+// TestManifestOrder: flags that are both new come in one order, run after run.
+func TestManifestOrder(t *testing.T) {
+	m, err := parseManifest([]byte("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - command:\n    - kube-apiserver\n    - --etcd-servers=x\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := m.Flags
+	want.SigningKeyFile, want.PrivateKeyFile = "/a.key", "/b.key"
+	first, err := m.With(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		if again, err := m.With(want); err != nil || !bytes.Equal(first, again) {
+			t.Fatalf("%v\n%s", err, cmp.Diff(string(first), string(again)))
+		}
+	}
+}
+
 // TestKubeadmManifest changes the manifest that kubeadm 1.37.2 writes.
 func TestKubeadmManifest(t *testing.T) {
 	text, err := os.ReadFile("testdata/manifests/kubeadm-1.37.yaml")
