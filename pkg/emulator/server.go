@@ -276,6 +276,7 @@ type call struct {
 // parameters Action and Version, which only STS and IAM have, then by the
 // service that the signature names, then by the host; what is left is S3's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = sendContinue(w, r)
 	if s.isControl(r) {
 		s.control.ServeHTTP(w, r)
 		return
