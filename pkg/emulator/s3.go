@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,6 +71,21 @@ func (a *s3Answer) set(name, value string) {
 		a.header = make(http.Header, 8)
 	}
 	a.header.Set(name, value)
+}
+
+// write puts the headers of the answer among those to be sent, spelled as S3
+// spells them. The name of x-amz-meta-... is the client's own data, and some
+// clients tell upper from lower case.
+func (a *s3Answer) write(h http.Header) {
+	for name, values := range a.header {
+		switch {
+		case strings.HasPrefix(name, "X-Amz-"):
+			name = strings.ToLower(name)
+		case name == "Etag":
+			name = "ETag"
+		}
+		h[name] = values
+	}
 }
 
 // s3Error is an error with what S3's documents of errors have beside code and
@@ -162,14 +177,14 @@ func (s *Server) handleS3(w http.ResponseWriter, c *call) {
 		return
 	}
 	h := w.Header()
-	h.Set("x-amz-request-id", c.id)
-	h.Set("x-amz-id-2", hostID(c.id))
+	h["x-amz-request-id"] = []string{c.id}
+	h["x-amz-id-2"] = []string{hostID(c.id)}
 	h.Set("Server", "AmazonS3")
 	if e != nil {
 		q.writeError(w, e)
 		return
 	}
-	maps.Copy(h, answer.header)
+	answer.write(h)
 	status := answer.status
 	if status == 0 {
 		status = http.StatusOK
@@ -200,7 +215,7 @@ func (s *Server) handleS3(w http.ResponseWriter, c *call) {
 
 func (q *s3Call) writeError(w http.ResponseWriter, e *s3Error) {
 	h := w.Header()
-	maps.Copy(h, e.header)
+	(&s3Answer{header: e.header}).write(h)
 	if q.r.Method == http.MethodHead || e.status == http.StatusNotModified {
 		w.WriteHeader(e.status)
 		return
@@ -282,6 +297,7 @@ func (q *s3Call) answer() (*s3Answer, *s3Error) {
 	if e := q.authenticate(); e != nil {
 		return nil, e
 	}
+	q.unhoist()
 	if q.config != nil {
 		if e := q.checkOwner(q.config, "X-Amz-Expected-Bucket-Owner"); e != nil {
 			return nil, e
@@ -343,7 +359,7 @@ func (q *s3Call) route() (func(*s3Call) (*s3Answer, *s3Error), *s3Error) {
 	if sub := q.subresource(level); sub != "" {
 		name += "?" + sub
 	}
-	if level == "object" && r.Method == http.MethodPut && r.Header.Get("X-Amz-Copy-Source") != "" {
+	if level == "object" && r.Method == http.MethodPut && (r.Header.Get("X-Amz-Copy-Source") != "" || q.hoisted("x-amz-copy-source")) {
 		name += " copy"
 	}
 	op, known := s3Operations[name]
@@ -487,6 +503,38 @@ func (q *s3Call) authenticate() *s3Error {
 	}
 	q.signKey = key
 	return nil
+}
+
+// notHoisted are parameters of a presigned URL that begin like headers and do
+// not stand for one: those of the signature, and the algorithm that a client
+// meant to use for a checksum.
+var notHoisted = []string{
+	"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "x-amz-signature",
+	"x-amz-security-token", "x-amz-content-sha256", "x-amz-sdk-checksum-algorithm",
+}
+
+// hoisted says whether a parameter of a presigned URL stands for a header.
+func (q *s3Call) hoisted(name string) bool {
+	return q.query.Has("X-Amz-Signature") && q.query.Has(name)
+}
+
+// unhoist makes headers of the parameters that stand for some: who gets a
+// presigned URL is to send no more than the URL, so SDKs presign an upload with
+// its metadata there.
+func (q *s3Call) unhoist() {
+	if q.sig == nil || !q.sig.Presigned {
+		return
+	}
+	header := q.r.Header.Clone()
+	for name, values := range q.query {
+		lower := strings.ToLower(name)
+		if strings.HasPrefix(lower, "x-amz-") && !slices.Contains(notHoisted, lower) && header.Get(name) == "" {
+			header.Set(name, values[0])
+		}
+	}
+	r := *q.r
+	r.Header = header
+	q.r = &r
 }
 
 func (q *s3Call) unauthentic(f *authFailure) *s3Error {

@@ -429,11 +429,11 @@ func TestS3PublishedStream(t *testing.T) {
 	if got := w.do(root(signed("GET", "/examplebucket/chunkObject.txt", ""))); got.Code != 404 {
 		t.Errorf("what was refused is there: %d", got.Code)
 	}
-	if got := put(data); got.Code != 200 || got.Header().Get("X-Amz-Checksum-Crc32c") != "sOO8/Q==" {
+	if got := put(data); got.Code != 200 || got.Header()["x-amz-checksum-crc32c"][0] != "sOO8/Q==" {
 		t.Errorf("%d %s", got.Code, got.Body)
 	}
 	got := w.ok(root(signed("GET", "/examplebucket/chunkObject.txt", "")))
-	if got.Body.String() != data || got.Header().Get("Content-Encoding") != "" || got.Header().Get("X-Amz-Storage-Class") != "REDUCED_REDUNDANCY" {
+	if got.Body.String() != data || got.Header().Get("Content-Encoding") != "" || got.Header()["x-amz-storage-class"][0] != "REDUCED_REDUNDANCY" {
 		t.Errorf("%d bytes, %v", got.Body.Len(), got.Header())
 	}
 }
