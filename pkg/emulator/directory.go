@@ -466,6 +466,18 @@ func (g *generations[V]) put(key string, v V) {
 	g.young[key] = v
 }
 
+// newPolicy parses a policy that a call brings, and refuses what AWS would.
+func (d *directory) newPolicy(kind policy.Kind, document string) (*policy.Policy, *awsError) {
+	p, err := policy.Parse(kind, []byte(document))
+	if err == nil {
+		err = p.CheckNew(d.partition)
+	}
+	if err != nil {
+		return nil, policyError(err)
+	}
+	return p, nil
+}
+
 // policyError is the answer to a document that does not parse.
 func policyError(err error) *awsError {
 	if e, ok := err.(*policy.Error); ok {

@@ -228,9 +228,9 @@ func (k *entityKind) putInline(s *Server, c *call) (func(*xmlWriter), *awsError)
 	if e := k.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *awsError) {
-		if _, err := policy.Parse(policy.Identity, []byte(document)); err != nil {
-			return nil, policyError(err)
+	return nil, k.edit(s, name, func(e *edit, old *entity) (func(*entity), *awsError) {
+		if _, err := e.newPolicy(policy.Identity, document); err != nil {
+			return nil, err
 		}
 		size := policy.Size([]byte(document))
 		for _, in := range old.Inline {

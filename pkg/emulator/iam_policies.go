@@ -40,7 +40,7 @@ func (s *Server) createPolicy(c *call) (func(*xmlWriter), *awsError) {
 		if err := checkTags(tags, false); err != nil {
 			return err
 		}
-		if err := checkManaged(document); err != nil {
+		if err := e.checkManaged(document); err != nil {
 			return err
 		}
 		for _, other := range e.managed {
@@ -65,9 +65,9 @@ func (s *Server) createPolicy(c *call) (func(*xmlWriter), *awsError) {
 }
 
 // checkManaged refuses a document that cannot be a managed policy.
-func checkManaged(document string) *awsError {
-	if _, err := policy.Parse(policy.Identity, []byte(document)); err != nil {
-		return policyError(err)
+func (d *directory) checkManaged(document string) *awsError {
+	if _, err := d.newPolicy(policy.Identity, document); err != nil {
+		return err
 	}
 	if policy.Size([]byte(document)) > policy.MaxManaged {
 		return limitExceeded("Cannot exceed quota for PolicySize: %d", policy.MaxManaged)
@@ -276,8 +276,8 @@ func (s *Server) createPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
 		return nil, e
 	}
 	version := policyVersion{Document: document, Created: c.at.UTC()}
-	e := s.editPolicy(arn, func(_ *edit, p *managedPolicy) *awsError {
-		if err := checkManaged(document); err != nil {
+	e := s.editPolicy(arn, func(e *edit, p *managedPolicy) *awsError {
+		if err := e.checkManaged(document); err != nil {
 			return err
 		}
 		if len(p.Versions) >= maxPolicyVersions {

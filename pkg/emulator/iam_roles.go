@@ -72,9 +72,9 @@ func (s *Server) createRole(c *call) (func(*xmlWriter), *awsError) {
 // setTrust gives a role a trust policy, or refuses it. Users and roles that it
 // names must exist, as far as they are of this account: there are no others.
 func (e *edit) setTrust(r *role, document string) *awsError {
-	p, err := policy.Parse(policy.Trust, []byte(document))
+	p, err := e.newPolicy(policy.Trust, document)
 	if err != nil {
-		return policyError(err)
+		return err
 	}
 	if policy.Size([]byte(document)) > policy.MaxTrust {
 		return limitExceeded("Cannot exceed quota for ACLSizePerRole: %d", policy.MaxTrust)

@@ -64,13 +64,12 @@ func (c *call) readSimulation(m *simulation) (documents, boundaries []string, re
 }
 
 // parsePolicies parses the policies that a call brings.
-func parsePolicies(name string, documents []string) ([]policy.Named, *awsError) {
+func (d *directory) parsePolicies(name string, documents []string) ([]policy.Named, *awsError) {
 	var list []policy.Named
 	for i, document := range documents {
-		p, err := policy.Parse(policy.Identity, []byte(document))
+		p, err := d.newPolicy(policy.Identity, document)
 		if err != nil {
-			e := policyError(err)
-			return nil, invalidInput("%s", e.message)
+			return nil, invalidInput("%s", err.message)
 		}
 		list = append(list, policy.Named{Name: fmt.Sprintf("%s.%d", name, i+1), Policy: p})
 	}
@@ -78,13 +77,13 @@ func parsePolicies(name string, documents []string) ([]policy.Named, *awsError) 
 }
 
 // add adds the policies that a call brings to those of the principal.
-func (m *simulation) add(documents, boundaries []string, resourcePolicy string) *awsError {
-	identity, e := parsePolicies("PolicyInputList", documents)
+func (m *simulation) add(d *directory, documents, boundaries []string, resourcePolicy string) *awsError {
+	identity, e := d.parsePolicies("PolicyInputList", documents)
 	if e != nil {
 		return e
 	}
 	m.policies.Identity = append(slices.Clone(m.policies.Identity), identity...)
-	limits, e := parsePolicies("PermissionsBoundaryPolicyInputList", boundaries)
+	limits, e := d.parsePolicies("PermissionsBoundaryPolicyInputList", boundaries)
 	if e != nil {
 		return e
 	}
@@ -92,9 +91,9 @@ func (m *simulation) add(documents, boundaries []string, resourcePolicy string) 
 		m.policies.Boundary = &limits[0] // AWS too takes one only
 	}
 	if resourcePolicy != "" {
-		p, err := policy.Parse(policy.Resource, []byte(resourcePolicy))
+		p, err := d.newPolicy(policy.Resource, resourcePolicy)
 		if err != nil {
-			return invalidInput("%s", policyError(err).message)
+			return invalidInput("%s", err.message)
 		}
 		m.policies.Resource = &policy.Named{Name: "ResourcePolicy", Policy: p}
 	}
@@ -110,7 +109,7 @@ func (s *Server) simulateCustomPolicy(c *call) (func(*xmlWriter), *awsError) {
 	if e := s.permitAccount(c, "*"); e != nil {
 		return nil, e
 	}
-	if e := m.add(documents, boundaries, resourcePolicy); e != nil {
+	if e := m.add(s.iam, documents, boundaries, resourcePolicy); e != nil {
 		return nil, e
 	}
 	m.principal = policy.Principal{Kind: policy.User, Account: s.config.Account, ARN: callerARN, ID: "AIDASIMULATED"}
@@ -137,7 +136,7 @@ func (s *Server) simulatePrincipalPolicy(c *call) (func(*xmlWriter), *awsError) 
 	m.keys = policy.Context{}
 	s.callerKeys(&who, &m.keys)
 	m.keys.SetAll(&simulated) // what the call says counts
-	if e := m.add(documents, boundaries, resourcePolicy); e != nil {
+	if e := m.add(s.iam, documents, boundaries, resourcePolicy); e != nil {
 		return nil, e
 	}
 	return s.simulate(m, page), nil

@@ -368,9 +368,8 @@ func (s *Server) checkSession(a *assumption, identity int, tags []tag) *tokenFau
 			validationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")}
 	}
 	if a.policy != "" {
-		if _, err := s.iam.parsed.get(a.policy); err != nil {
-			e := policyError(err)
-			return &tokenFault{"session policy", "the session policy does not parse: " + e.message, e}
+		if _, e := s.iam.newPolicy(policy.Session, a.policy); e != nil {
+			return &tokenFault{"session policy", "AWS does not take the session policy: " + e.message, e}
 		}
 	}
 	for _, arn := range a.arns {

@@ -494,7 +494,6 @@ func TestElements(t *testing.T) {
 		{`"Action":"s3:Get?bject","Resource":"*"`, "s3:GetObject", "*", true},
 		{`"Action":"*","Resource":"*"`, "s3:GetObject", "*", true},
 		{`"Action":"*:*","Resource":"*"`, "s3:GetObject", "*", true},
-		{`"Action":"*:Get*","Resource":"*"`, "s3:GetObject", "*", true},
 		{`"Action":"s3:*","Resource":"*"`, "s3-object-lambda:GetObject", "*", false},
 		{`"Action":["sqs:*","s3:GetObject"],"Resource":"*"`, "s3:GetObject", "*", true},
 		{`"NotAction":"s3:DeleteBucket","Resource":"*"`, "s3:GetObject", "*", true},

@@ -162,7 +162,11 @@ func parseIdentity(kind Kind, doc []byte) (*Policy, *Error) {
 				continue
 			}
 			for _, a := range e.actions {
-				if fault := actionFormat(a); fault != "" {
+				fault := actionFormat(a)
+				if kind == Identity {
+					fault = storedActionFormat(a)
+				}
+				if fault != "" {
 					return nil, malformed(fault)
 				}
 			}
@@ -301,13 +305,40 @@ func actionFormat(a string) string {
 	vendor, name, found := strings.Cut(a, ":")
 	switch {
 	case !found && a != "*":
-		return "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+		return noVendor
 	case strings.Contains(name, ":"):
 		return "Actions/Condition can contain only one colon."
+	case vendor != "*" && strings.ContainsAny(vendor, "*?"):
+		return wildVendor
 	case vendor != "*" && strings.ContainsFunc(vendor, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '.')
 	}):
 		return "Vendor " + vendor + " is not valid"
+	}
+	return ""
+}
+
+const (
+	noVendor   = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+	wildVendor = "Action vendors (e.g., aws, ec2, etc.) must not contain wildcards"
+)
+
+// storedActionFormat is actionFormat with what it lets pass in policies that are
+// stored already. "*:*" is every action, as "*" is; with another name the vendor
+// must be given in full. That a name that is missing is like a colon that is
+// missing is a guess.
+func storedActionFormat(a string) string {
+	vendor, name, _ := strings.Cut(a, ":")
+	fault := actionFormat(a)
+	switch {
+	case fault != "" || a == "*" || a == "*:*":
+		return fault
+	case name == "":
+		return noVendor
+	case vendor == "*":
+		return wildVendor
+	case vendor == "":
+		return "Vendor  is not valid"
 	}
 	return ""
 }
@@ -338,10 +369,8 @@ func resourceFormat(r string) string {
 		}
 		return "*"
 	}
-	partition := parts[1]
-	if partition != "*" && !slices.Contains(partitions, partition) {
-		return `Partition "` + partition + `" is not valid for resource "arn:` +
-			strings.Join([]string{partition, part(2), part(3), part(4), part(5)}, ":") + `".`
+	if partition := parts[1]; partition != "*" && !slices.Contains(partitions, partition) {
+		return invalidPartition(parts)
 	}
 	if len(parts) == 2 {
 		return "Resource vendor must be fully qualified and cannot contain regexes."
@@ -363,6 +392,16 @@ func resourceFormat(r string) string {
 		return `IAM resource path must either be "*", root, or start with ` + strings.Join(iamPaths, ", ") + "."
 	}
 	return ""
+}
+
+// invalidPartition is AWS's complaint about the partition of an ARN, of which it
+// shows the parts that are missing as "*".
+func invalidPartition(parts []string) string {
+	shown := append([]string{"arn"}, parts[1:]...)
+	for len(shown) <= arnColons {
+		shown = append(shown, "*")
+	}
+	return `Partition "` + parts[1] + `" is not valid for resource "` + strings.Join(shown, ":") + `".`
 }
 
 // failsLegacyParsing tells of resources that an older parser of AWS's cannot

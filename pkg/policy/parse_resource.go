@@ -247,6 +247,7 @@ func (g *resourceGrammar) principals(n node) ([]principal, *Error) {
 			default:
 				return nil, g.fault("Unknown field " + m.name)
 			}
+			p.raw = v
 			all = append(all, p)
 		}
 	}

@@ -61,11 +61,13 @@ func TestParseIdentityRefuses(t *testing.T) {
 		noRes    = "Policy statement must contain resources."
 		vendor   = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
 		oneColon = "Actions/Condition can contain only one colon."
-		sid      = "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*"
-		iamPath  = `IAM resource path must either be "*", root, or start with user/, federated-user/, role/, group/, instance-profile/, mfa/, server-certificate/, policy/, sms-mfa/, saml-provider/, oidc-provider/, report/, access-report/.`
-		list     = `"Action":"s3:ListBucket"`
-		bucket   = `"Resource":"arn:aws:s3:::example_bucket"`
-		good     = `"Effect":"Allow",` + list + `,` + bucket
+
+		wildVendor = "Action vendors (e.g., aws, ec2, etc.) must not contain wildcards"
+		sid        = "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*"
+		iamPath    = `IAM resource path must either be "*", root, or start with user/, federated-user/, role/, group/, instance-profile/, mfa/, server-certificate/, policy/, sms-mfa/, saml-provider/, oidc-provider/, report/, access-report/.`
+		list       = `"Action":"s3:ListBucket"`
+		bucket     = `"Resource":"arn:aws:s3:::example_bucket"`
+		good       = `"Effect":"Allow",` + list + `,` + bucket
 	)
 	in := func(s string) string { return statements("{" + s + "}") }
 	allow := func(s string) string { return in(`"Effect":"Allow",` + s) }
@@ -97,7 +99,16 @@ func TestParseIdentityRefuses(t *testing.T) {
 		{allow(`"Action":"invalid"`), vendor},
 		{allow(`"NotAction":"",` + bucket), vendor},
 		{allow(`"Action":"a a:ListBucket",` + bucket), "Vendor a a is not valid"},
-		{allow(`"Action":"s*:Get*",` + bucket), "Vendor s* is not valid"},
+		{allow(`"Action":"iam :Get",` + bucket), "Vendor iam  is not valid"},
+		{allow(`"Action":"S3 :Get*",` + bucket), "Vendor S3  is not valid"},
+		{allow(`"Action":":GetObject",` + bucket), "Vendor  is not valid"},
+		{allow(`"NotAction":["s3:GetObject",":*"],` + bucket), "Vendor  is not valid"},
+		{allow(`"Action":"s3:",` + bucket), vendor},
+		{allow(`"Action":":",` + bucket), vendor},
+		{allow(`"Action":"s*:Get*",` + bucket), wildVendor},
+		{allow(`"Action":"*:Untag*",` + bucket), wildVendor},
+		{allow(`"Action":"s?:Get*",` + bucket), wildVendor},
+		{allow(`"Action":"::GetObject",` + bucket), oneColon},
 		{allow(`"Action":"s3:List:Bucket",` + bucket), oneColon},
 		{allow(`"Action":"s:3:ListBucket","Resource":"sdfsadf"`), `Resource sdfsadf must be in ARN format or "*".`},
 		{allow(list + `,"Resource":"invalid resource"`), `Resource invalid resource must be in ARN format or "*".`},

@@ -119,6 +119,7 @@ func (r *resource) match(s string, ctx *Context) (match, resolved bool) {
 // principal is one entry of a Principal or NotPrincipal element.
 type principal struct {
 	kind  principalKind
+	raw   string // as written in the policy
 	value string
 	id    string // unique id the value was bound to, see [Policy.Bind]
 }
