@@ -47,22 +47,34 @@ type WebhookParams struct {
 	Image     string // required: the image with the program /webhook
 	Replicas  int    // 2
 
-	AnnotationPrefix  string // eks.amazonaws.com
-	TokenAudience     string // sts.amazonaws.com
-	TokenExpiration   int64  // seconds; 86400
-	Region            string // of AWS_REGION and AWS_DEFAULT_REGION; "" adds neither
-	EndpointURL       string // of AWS_ENDPOINT_URL; "" adds none
-	RegionalSTS       bool   // add AWS_STS_REGIONAL_ENDPOINTS=regional
-	WatchConfigMap    bool   // read roles from the ConfigMap pod-identity-webhook too
+	AnnotationPrefix string // eks.amazonaws.com
+	TokenAudience    string // sts.amazonaws.com
+	TokenExpiration  int64  // seconds; 86400
+	Region           string // of AWS_REGION and AWS_DEFAULT_REGION; "" adds neither
+	EndpointURL      string // of AWS_ENDPOINT_URL; "" adds none
+	RegionalSTS      bool   // add AWS_STS_REGIONAL_ENDPOINTS=regional
+	WatchConfigMap   bool   // read roles from the ConfigMap pod-identity-webhook too
+
+	// FailurePolicy is what becomes of pods of workloads while the webhook does
+	// not answer: Fail or Ignore; Fail. Pods of Namespace, of the chart's
+	// systemNamespaces, of IgnoreNamespaces, and pods on their node's network
+	// never wait for it.
+	// ExcludeNamespaces are those of whose pods it is not asked at all.
+	FailurePolicy     string
+	IgnoreNamespaces  []string
 	ExcludeNamespaces []string
-	APIServers        []string // CIDRs that alone may reach the webhook; none: everybody may
-	ExtraArgs         []string // further flags of the program
+	// NoMatchConditions is for API servers before Kubernetes 1.28, which know
+	// pods by their namespaces and labels alone.
+	NoMatchConditions bool
+
+	APIServers []string // CIDRs that alone may reach the webhook; none: everybody may
+	ExtraArgs  []string // further flags of the program
 }
 
 // Webhook is the webhook in the order in which to apply it: the namespace
-// first, the MutatingWebhookConfiguration last. Pods are refused from the
-// moment that the last one is there until the webhook answers, so whoever can
-// waits for the Deployment before.
+// first, the MutatingWebhookConfiguration last. Pods of workloads are refused
+// from the moment that the last one is there until the webhook answers, so
+// whoever can waits for the Deployment before.
 func Webhook(p WebhookParams) ([]*unstructured.Unstructured, error) {
 	if p.Image == "" {
 		return nil, errors.New("rendering the webhook: no image given")
@@ -81,8 +93,15 @@ func Webhook(p WebhookParams) ([]*unstructured.Unstructured, error) {
 	set(w, "endpointURL", p.EndpointURL)
 	set(w, "stsRegionalEndpoint", p.RegionalSTS)
 	set(w, "watchConfigMap", p.WatchConfigMap)
+	set(w, "failurePolicy", p.FailurePolicy)
+	if p.IgnoreNamespaces != nil {
+		w["ignoreNamespaces"] = p.IgnoreNamespaces
+	}
 	if p.ExcludeNamespaces != nil {
 		w["excludeNamespaces"] = p.ExcludeNamespaces
+	}
+	if p.NoMatchConditions {
+		w["matchConditions"] = false
 	}
 	if p.APIServers != nil {
 		w["apiServers"] = p.APIServers

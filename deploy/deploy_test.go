@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,8 +14,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
@@ -68,7 +72,7 @@ func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name 
 
 func TestEveryObjectIsValidAndLabelled(t *testing.T) {
 	objects := slices.Concat(
-		webhook(t, deploy.WebhookParams{Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, ExcludeNamespaces: []string{"flannel"}, APIServers: []string{"10.0.0.0/24"}, ExtraArgs: []string{"-v=4"}}),
+		webhook(t, deploy.WebhookParams{Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, IgnoreNamespaces: []string{"kyverno"}, ExcludeNamespaces: []string{"a"}, FailurePolicy: "Ignore", NoMatchConditions: true, APIServers: []string{"10.0.0.0/24"}, ExtraArgs: []string{"-v=4"}}),
 		emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "kind-control-plane"}),
 		emulator(t, deploy.EmulatorParams{}),
 	)
@@ -168,19 +172,114 @@ func TestWebhookConfiguration(t *testing.T) {
 		t.Errorf("the first object is %s", objects[0].GetKind())
 	}
 	c := find[admissionregistrationv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration", deploy.WebhookConfiguration)
-	w := c.Webhooks[0]
-	if w.ClientConfig.CABundle != nil {
-		t.Error("the manifest claims the caBundle, which is the program's")
+	names := map[string]bool{}
+	for _, w := range c.Webhooks {
+		names[w.Name] = true
+		if w.ClientConfig.CABundle != nil {
+			t.Errorf("%s: the manifest claims the caBundle, which is the program's", w.Name)
+		}
+		if s := w.ClientConfig.Service; s.Namespace != "elsewhere" || s.Name != deploy.WebhookName {
+			t.Errorf("%s calls %s/%s", w.Name, s.Namespace, s.Name)
+		}
+		if key := w.ObjectSelector.MatchExpressions[0].Key; key != irsa.SkipLabel {
+			t.Errorf("%s: opt-out label %q", w.Name, key)
+		}
+		if *w.ReinvocationPolicy != admissionregistrationv1.IfNeededReinvocationPolicy || *w.SideEffects != admissionregistrationv1.SideEffectClassNoneOnDryRun || *w.TimeoutSeconds > 5 {
+			t.Errorf("policies %+v", w)
+		}
+		if *w.FailurePolicy == admissionregistrationv1.Ignore && *w.TimeoutSeconds > 2 {
+			t.Errorf("%s: pods that never wait wait %d s", w.Name, *w.TimeoutSeconds)
+		}
 	}
-	if diff := cmp.Diff([]string{"kube-system", "elsewhere", "flannel"}, w.NamespaceSelector.MatchExpressions[0].Values); diff != "" {
-		t.Errorf("namespaces left out: %s", diff)
+	if len(names) != 3 || len(c.Webhooks) != 3 {
+		t.Errorf("webhooks %v", names)
 	}
-	if key := w.ObjectSelector.MatchExpressions[0].Key; key != irsa.SkipLabel {
-		t.Errorf("opt-out label %q", key)
+}
+
+// policies are the failure policies of the entries that ask about the pods of a namespace, by their selectors alone.
+func policies(t *testing.T, c admissionregistrationv1.MutatingWebhookConfiguration, namespace string) (all []string) {
+	t.Helper()
+	for _, w := range c.Webhooks {
+		selector, err := metav1.LabelSelectorAsSelector(w.NamespaceSelector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if selector.Matches(labels.Set{corev1.LabelMetadataName: namespace}) {
+			all = append(all, w.Name+" "+string(*w.FailurePolicy))
+		}
 	}
-	if *w.FailurePolicy != admissionregistrationv1.Fail || *w.ReinvocationPolicy != admissionregistrationv1.IfNeededReinvocationPolicy ||
-		*w.SideEffects != admissionregistrationv1.SideEffectClassNoneOnDryRun || *w.TimeoutSeconds > 5 {
-		t.Errorf("policies %+v", w)
+	return all
+}
+
+// Every namespace is served, and those that a cluster needs to come up never wait.
+func TestWhoWaitsForTheWebhook(t *testing.T) {
+	const fail, ignore, host = "pod-identity.openirsa.dev Fail", "pod-identity-system.openirsa.dev Ignore", "pod-identity-host-network.openirsa.dev Ignore"
+	configuration := func(p deploy.WebhookParams) admissionregistrationv1.MutatingWebhookConfiguration {
+		t.Helper()
+		return find[admissionregistrationv1.MutatingWebhookConfiguration](t, webhook(t, p), "MutatingWebhookConfiguration", deploy.WebhookConfiguration)
+	}
+	for _, test := range []struct {
+		p         deploy.WebhookParams
+		namespace string
+		want      []string
+	}{
+		{deploy.WebhookParams{}, "default", []string{fail, host}},
+		{deploy.WebhookParams{}, "kube-system", []string{ignore}},
+		{deploy.WebhookParams{}, "openirsa-system", []string{ignore}},
+		{deploy.WebhookParams{}, "kube-flannel", []string{ignore}},
+		{deploy.WebhookParams{}, "calico-system", []string{ignore}},
+		{deploy.WebhookParams{}, "tigera-operator", []string{ignore}},
+		{deploy.WebhookParams{}, "cilium", []string{ignore}},
+		{deploy.WebhookParams{Namespace: "kube-system"}, "kube-system", []string{ignore}},
+		{deploy.WebhookParams{Namespace: "elsewhere"}, "elsewhere", []string{ignore}},
+		{deploy.WebhookParams{FailurePolicy: "Ignore"}, "default", []string{"pod-identity.openirsa.dev Ignore", host}},
+		{deploy.WebhookParams{IgnoreNamespaces: []string{"kyverno"}}, "kyverno", []string{ignore}},
+		{deploy.WebhookParams{IgnoreNamespaces: []string{"kyverno"}}, "kube-system", []string{ignore}},
+		{deploy.WebhookParams{ExcludeNamespaces: []string{"secret"}}, "secret", nil},
+		{deploy.WebhookParams{ExcludeNamespaces: []string{"secret"}}, "default", []string{fail, host}},
+		{deploy.WebhookParams{ExcludeNamespaces: []string{"kube-system"}}, "kube-system", nil},
+		{deploy.WebhookParams{NoMatchConditions: true}, "default", []string{fail}},
+		{deploy.WebhookParams{NoMatchConditions: true}, "kube-system", []string{ignore}},
+	} {
+		if diff := cmp.Diff(test.want, policies(t, configuration(test.p), test.namespace)); diff != "" {
+			t.Errorf("%+v: pods of %s: %s", test.p, test.namespace, diff)
+		}
+	}
+	for _, w := range configuration(deploy.WebhookParams{NoMatchConditions: true}).Webhooks {
+		if w.MatchConditions != nil {
+			t.Errorf("%s has conditions that an old API server does not know", w.Name)
+		}
+	}
+}
+
+// The webhook may list the pods of those namespaces alone in which it looks for missed ones.
+func TestWebhookListsPodsOfTheSystemAlone(t *testing.T) {
+	objects := webhook(t, deploy.WebhookParams{})
+	var where []string
+	for _, o := range objects {
+		var rules []rbacv1.PolicyRule
+		switch o.GetKind() {
+		case "ClusterRole":
+			rules = find[rbacv1.ClusterRole](t, objects, "ClusterRole", o.GetName()).Rules
+		case "Role":
+			var role rbacv1.Role
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &role); err != nil {
+				t.Fatal(err)
+			}
+			rules = role.Rules
+		}
+		for _, r := range rules {
+			if slices.Contains(r.Resources, "pods") || slices.Contains(r.Resources, "*") {
+				where = append(where, fmt.Sprintf("%s %s/%s %v", o.GetKind(), o.GetNamespace(), o.GetName(), r.Verbs))
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{"Role kube-system/openirsa-webhook [list]"}, where); diff != "" {
+		t.Error(diff)
+	}
+	args := find[appsv1.Deployment](t, objects, "Deployment", deploy.WebhookName).Spec.Template.Spec.Containers[0].Args
+	if !slices.Contains(args, "--report-missed-pods=kube-system") {
+		t.Errorf("arguments %q", args)
 	}
 }
 

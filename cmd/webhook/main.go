@@ -78,6 +78,7 @@ type options struct {
 	settings               webhook.Settings
 	onMalformed            string
 	watchConfigMap         bool
+	missedIn               []string
 	credentialsFile        string
 	caLife, certLife, wait time.Duration
 }
@@ -117,6 +118,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.defaults.RegionalSTS, "sts-regional-endpoint", false, "set AWS_STS_REGIONAL_ENDPOINTS=regional, unless the service account is annotated otherwise")
 	f.StringVar(&o.onMalformed, "on-malformed", "admit", "pods whose service account has a malformed role, audience or expiration: admit them without an identity, with a warning; or refuse them")
 	f.BoolVar(&o.watchConfigMap, "watch-config-map", false, "grant the roles of the ConfigMap "+webhook.ConfigMap+" to service accounts that have none of their own")
+
+	f.StringSliceVar(&o.missedIn, "report-missed-pods", nil, "namespaces in which to look for pods that were admitted without the identity of their service account, every five minutes; each gets an Event, and a metric counts them (repeatable)")
 
 	f.StringVar(&o.credentialsFile, "watch-container-credentials-config", "", "file that lists the service accounts with container credentials (EKS Pod Identity), read again when it changes")
 	c := &o.settings.Credentials
@@ -282,6 +285,10 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 	}
 	background := []func(context.Context) error{directory.Run, events.Run}
 	ready := []func() error{directory.Ready}
+	if len(o.missedIn) > 0 {
+		missed := &webhook.Missed{Pods: core, Namespaces: o.missedIn, Directory: directory, Events: events, Metrics: metrics, Log: log}
+		background = append(background, missed.Run)
+	}
 	if o.inCluster {
 		authority := &webhook.Authority{
 			Secrets: core.Secrets(o.namespace), Secret: o.secret,

@@ -16,6 +16,7 @@ type Metrics struct {
 	pods       *prometheus.CounterVec
 	missingSA  prometheus.Counter
 	malformedN prometheus.Counter
+	missedN    *prometheus.GaugeVec
 	requests   *prometheus.CounterVec
 	latencies  *prometheus.HistogramVec
 	durations  *prometheus.SummaryVec
@@ -41,6 +42,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "pod_identity_webhook_malformed_sa_count",
 			Help: "Pods whose service account has a malformed role, audience or expiration.",
 		}),
+		missedN: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pod_identity_webhook_missed_pods",
+			Help: "Pods, by namespace, that run without the identity of their service account, as of the last look.",
+		}, []string{"namespace"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "http_request_count",
 			Help: "Requests by verb, path and response code.",
@@ -63,7 +68,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			},
 		}),
 	}
-	r.MustRegister(m.used, m.pods, m.missingSA, m.malformedN, m.requests, m.latencies, m.durations, m.rotation,
+	r.MustRegister(m.used, m.pods, m.missingSA, m.malformedN, m.missedN, m.requests, m.latencies, m.durations, m.rotation,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -94,6 +99,12 @@ func (m *Metrics) missing() {
 func (m *Metrics) malformed() {
 	if m != nil {
 		m.malformedN.Inc()
+	}
+}
+
+func (m *Metrics) missed(namespace string, n int) {
+	if m != nil {
+		m.missedN.WithLabelValues(namespace).Set(float64(n))
 	}
 }
 
