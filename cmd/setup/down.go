@@ -18,6 +18,7 @@ import (
 	"github.com/openirsa/openirsa/internal/image"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/publish"
@@ -36,8 +37,11 @@ func (a *app) downCommand() *cobra.Command {
 		Use:   "down",
 		Short: "Remove what `up` and `iamserviceaccount create` made, and nothing else",
 		Long: `Remove the chain in reverse order: the webhook, the service accounts' annotations
-and roles, the issuer from the API servers, the provider, the documents and their
-bucket, the emulator. What others have made stays.
+and roles, the issuer from the API servers, the documents and their bucket, the
+provider, the emulator. What others have made stays.
+
+Whose something is, its tags say, not the cluster's record, which may be another
+cluster's: what was made for another one stays too, and is named.
 
 The API servers get exactly their former flags. Pods carry tokens of the issuer
 for their own calls to the API server; before it is removed, kubelet renews
@@ -72,13 +76,16 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 	}
 	d := &downRun{downOptions: o, chain: ch, report: a.newReport(orDefault(ch.state.Cluster, ch.c.Name), o.dryRun)}
 	links := []func(context.Context) error{d.rest} // what a run that was stopped may have left
+	if d.mark, err = ch.tags(ctx); err != nil {
+		return err
+	}
 	if ch.there {
 		d.report.Issuer = ch.iss.String()
 		d.report.say("cluster %s, issuer %s", ch.state.Cluster, ch.iss)
 		if err := d.connectAWS(ctx); err != nil {
 			return err
 		}
-		links = []func(context.Context) error{d.webhook, d.serviceAccounts, d.apiServer, d.roles, d.provider, d.documents, d.rest}
+		links = []func(context.Context) error{d.webhook, d.serviceAccounts, d.apiServer, d.roles, d.documents, d.provider, d.rest}
 	}
 	for _, link := range links {
 		if err := link(ctx); err != nil {
@@ -109,6 +116,7 @@ type downRun struct {
 	downOptions
 	*chain
 	report *report
+	mark   map[string]string            // whose is what may go
 	stays  bool                         // the bucket, which others use
 	gone   []*unstructured.Unstructured // removed by an earlier link
 }
@@ -207,24 +215,40 @@ func (d *downRun) roles(ctx context.Context) error {
 	return d.deleteRoles(ctx, d.report, func(string) bool { return true })
 }
 
+// provider goes after the documents: it tells whose they are.
 func (d *downRun) provider(ctx context.Context) error {
 	if d.acct == nil {
 		return nil
 	}
-	return d.report.link(ctx, plan.Provider, func() string { return d.state.Provider }, func(ctx context.Context) ([]plan.Step, error) {
-		return provider.Delete(ctx, d.acct.IAM, d.state.Provider)
-	})
+	return d.report.link(ctx, plan.Provider, func() string { return d.state.Provider }, ours(d.report.stays, func(ctx context.Context) ([]plan.Step, error) {
+		return provider.Delete(ctx, d.acct.IAM, d.state.Provider, d.mark)
+	}))
 }
 
 func (d *downRun) documents(ctx context.Context) error {
 	if d.acct == nil || d.state.Bucket == "" {
 		return nil
 	}
-	bucket := d.s3Bucket(nil)
-	err := d.report.link(ctx, plan.Documents, func() string { return "s3://" + d.state.Bucket }, func(ctx context.Context) ([]plan.Step, error) {
+	bucket := d.s3Bucket(d.mark)
+	foreign := false
+	named := func(e *owner.ForeignError) { foreign = true; d.report.stays(e) }
+	err := d.report.link(ctx, plan.Documents, func() string { return "s3://" + d.state.Bucket }, ours(named, func(ctx context.Context) ([]plan.Step, error) {
+		if err := d.documentsOwner(ctx, d.mark); err != nil {
+			return nil, err
+		}
+		if bucket.Owned { // so the record says
+			err := bucket.Whose(ctx)
+			e, other := errors.AsType[*owner.ForeignError](err)
+			if err != nil && !other {
+				return nil, err
+			}
+			if bucket.Owned = !other; other {
+				d.report.stays(e)
+			}
+		}
 		return bucket.Delete(ctx, discovery.Paths)
-	})
-	if err != nil || d.dryRun || !bucket.Owned || d.state.Emulator == "true" {
+	}))
+	if err != nil || foreign || d.dryRun || !bucket.Owned || d.state.Emulator == "true" {
 		return err
 	}
 	d.stays, err = stays(ctx, bucket)

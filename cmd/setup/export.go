@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -369,6 +370,11 @@ func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Chain, e
 		return e, err
 	}
 	if ch.there {
+		if e.Import {
+			if err := ch.checkAdoption(ctx); err != nil {
+				return nil, err
+			}
+		}
 		if err := ch.readKeys(ctx); err != nil {
 			return nil, err
 		}
@@ -409,6 +415,29 @@ func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Chain, e
 	return e, nil
 }
 
+// checkAdoption refuses to have another tool adopt, and one day delete, what is
+// another cluster's.
+func (ch *chain) checkAdoption(ctx context.Context) error {
+	if err := ch.connectAWS(ctx); err != nil {
+		return err
+	}
+	if err := ch.checkRecord(ctx); err != nil || ch.state.BucketOwned != "true" {
+		return err
+	}
+	mark, err := ch.tags(ctx)
+	if err != nil {
+		return err
+	}
+	err = ch.s3Bucket(mark).Whose(ctx)
+	if e, foreign := errors.AsType[*owner.ForeignError](err); foreign {
+		if !owner.Claimed(e.Tags) {
+			return nil // lost its tags, which Terraform puts back
+		}
+		return advise(fmt.Errorf("%s: the record of this cluster names what is another's: %w", plan.Documents, e), "SETUP export terraform --import=false writes it without adopting anything")
+	}
+	return err
+}
+
 // exportRoles are the roles of the configuration file.
 func (ch *chain) exportRoles(ctx context.Context, o *exportOptions) ([]role.Role, error) {
 	roles, err := ch.wantRoles(ctx, o.accounts)
@@ -424,8 +453,10 @@ func (ch *chain) exportRoles(ctx context.Context, o *exportOptions) ([]role.Role
 
 // rolesInAWS are the roles that were made for the cluster, as they are.
 func (ch *chain) rolesInAWS(ctx context.Context) ([]role.Role, error) {
-	if err := ch.connectAWS(ctx); err != nil {
-		return nil, err
+	if ch.acct.IAM == nil {
+		if err := ch.connectAWS(ctx); err != nil {
+			return nil, err
+		}
 	}
 	mark, err := ch.tags(ctx)
 	if err != nil {

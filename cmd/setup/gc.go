@@ -253,7 +253,7 @@ func (acct *account) remains(ctx context.Context) ([]*remains, error) {
 		c.add("role "+r.Name, r.Created)
 	}
 	for _, b := range buckets {
-		if b.Tags[owner.Tag] != "true" {
+		if !owner.Claimed(b.Tags) {
 			continue
 		}
 		c := of(b.Tags)
@@ -341,7 +341,7 @@ func (acct *account) ownedRoles(ctx context.Context, providers []string) ([]role
 	}
 	var owned []role.Role
 	for _, name := range slices.Sorted(maps.Keys(there)) {
-		if there[name].Tags[owner.Tag] == "true" {
+		if owner.Claimed(there[name].Tags) {
 			owned = append(owned, there[name])
 		}
 	}
@@ -352,23 +352,28 @@ func (acct *account) ownedRoles(ctx context.Context, providers []string) ([]role
 // reverse order of making it.
 func (acct *account) removal(ctx context.Context, c *remains) ([]plan.Step, error) {
 	arns := c.providerARNs()
+	mark := owner.Tags(c.Cluster, c.UID)
 	var steps []plan.Step
 	for _, r := range c.roles {
-		more, err := r.Delete(acct.IAM, owner.Tags(c.Cluster, c.UID), arns...)
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, more...)
-	}
-	for _, arn := range arns {
-		more, err := provider.Delete(ctx, acct.IAM, arn)
+		more, err := r.Delete(acct.IAM, mark, arns...)
 		if err != nil {
 			return nil, err
 		}
 		steps = append(steps, more...)
 	}
 	for _, b := range c.buckets {
+		b.Tags = mark
 		more, err := b.Delete(ctx, discovery.Paths)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, more...)
+	}
+	for _, arn := range arns { // last: they tell whose the documents are
+		// Another cluster may have taken it over since it was listed.
+		more, err := ours(func(*owner.ForeignError) {}, func(ctx context.Context) ([]plan.Step, error) {
+			return provider.Delete(ctx, acct.IAM, arn, mark)
+		})(ctx)
 		if err != nil {
 			return nil, err
 		}

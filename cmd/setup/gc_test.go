@@ -345,7 +345,7 @@ func TestLateAnswers(t *testing.T) {
 
 	y.cluster("two", "", "openirsa-two", "")
 	b := y.acct.place(emulatortest.Region, "openirsa-two", "")
-	b.Owned = true
+	b.Owned, b.Tags = true, owner.Tags("two", "uid-two")
 	done = soon(b.Delete(ctx, discovery.Paths))
 	y.aws.Inject(emulator.Fault{Action: "s3:ListObjectsV2", Code: "NoSuchBucket", Status: 404, Times: 1})
 	if stays, err := stays(ctx, b); stays || err != nil {
@@ -356,7 +356,7 @@ func TestLateAnswers(t *testing.T) {
 	}
 
 	y.cluster("three", "", "openirsa-three", "")
-	b.Bucket = "openirsa-three"
+	b.Bucket, b.Tags = "openirsa-three", owner.Tags("three", "uid-three")
 	if _, err := y.acct.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Bucket, Key: new("precious"), Body: strings.NewReader("x")}); err != nil {
 		t.Fatal(err)
 	}

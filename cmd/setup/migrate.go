@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -201,16 +202,12 @@ func (m *migration) check(ctx context.Context) error {
 		return stagedAdvice(fmt.Errorf("%s: %w", plan.Issuer, err))
 	}
 	to := m.c.Migration.To
-	there, ok, err := provider.Get(ctx, m.acct.IAM, to.Provider)
-	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Provider, awsCause(err))
-	}
 	mark, err := m.tags(ctx)
 	if err != nil {
 		return err
 	}
-	if uid := there.Tags[owner.UIDTag]; ok && uid != "" && uid != mark[owner.UIDTag] {
-		return advise(fmt.Errorf("%s: %s was made for another cluster called %q", plan.Provider, there.ARN, there.Tags[owner.ClusterTag]), "choose another --to")
+	if err := m.checkTarget(ctx, mark); err != nil {
+		return err
 	}
 	_, others, err := role.Follow(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.Provider)
 	if err != nil {
@@ -224,6 +221,26 @@ func (m *migration) check(ctx context.Context) error {
 	}
 	if m.state.Change == "" {
 		return m.save(ctx, m.c)
+	}
+	return nil
+}
+
+// checkTarget refuses a new place that is another cluster's.
+func (m *migration) checkTarget(ctx context.Context, mark map[string]string) error {
+	to, err := m.at(m.c.Migration.To)
+	if err != nil {
+		return err
+	}
+	link := plan.Provider
+	err = m.providerOwner(ctx, to.state.Provider, mark)
+	if err == nil && to.state.Bucket != "" {
+		link, err = plan.Documents, to.documentsOwner(ctx, mark)
+	}
+	if _, ok := errors.AsType[*owner.ForeignError](err); ok {
+		return advise(fmt.Errorf("%s: %w", link, err), "choose another --to")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", link, awsCause(err))
 	}
 	return nil
 }
@@ -340,19 +357,24 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	if err != nil {
 		return err
 	}
-	err = m.report.link(ctx, plan.Provider, func() string { return goes.Provider }, func(ctx context.Context) ([]plan.Step, error) {
-		return provider.Delete(ctx, m.acct.IAM, goes.Provider)
-	})
-	if err != nil {
-		return err
-	}
+	// The provider goes last: it tells whose the documents are.
 	if goes.Bucket != "" {
-		err = m.report.link(ctx, plan.Documents, func() string { return "s3://" + strings.TrimSuffix(goes.Bucket+"/"+goes.Prefix, "/") }, func(ctx context.Context) ([]plan.Step, error) {
-			return gone.s3Bucket(nil).Delete(ctx, discovery.Paths)
-		})
+		object := func() string { return "s3://" + strings.TrimSuffix(goes.Bucket+"/"+goes.Prefix, "/") }
+		err = m.report.link(ctx, plan.Documents, object, ours(m.report.stays, func(ctx context.Context) ([]plan.Step, error) {
+			if err := gone.documentsOwner(ctx, mark); err != nil {
+				return nil, err
+			}
+			return gone.s3Bucket(mark).Delete(ctx, discovery.Paths)
+		}))
 		if err != nil {
 			return err
 		}
+	}
+	err = m.report.link(ctx, plan.Provider, func() string { return goes.Provider }, ours(m.report.stays, func(ctx context.Context) ([]plan.Step, error) {
+		return provider.Delete(ctx, m.acct.IAM, goes.Provider, mark)
+	}))
+	if err != nil {
+		return err
 	}
 	former := slices.DeleteFunc(strings.Fields(m.state.FormerIssuers), func(iss string) bool { return iss == goes.Issuer || iss == stays.Issuer })
 	m.state.FormerIssuers = strings.Join(former, " ")

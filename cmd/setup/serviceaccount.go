@@ -244,6 +244,9 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := ch.checkRecord(ctx); err != nil {
+		return err
+	}
 	r := a.newReport(ch.state.Cluster, !o.approve)
 	r.calls = ch.acct.calls
 	r.Issuer = ch.iss.String()
@@ -531,11 +534,15 @@ func (ch *chain) deleteRoles(ctx context.Context, r *report, gone func(name stri
 		if err != nil {
 			return nil, err
 		}
+		providers, err := ch.ownProviders(ctx, mark)
+		if err != nil {
+			return nil, err
+		}
 		var items []item
 		for _, there := range list {
 			if gone(there.Name) {
 				items = append(items, item{there.Name, func(context.Context) ([]plan.Step, error) {
-					return there.Delete(ch.acct.IAM, mark, ch.providers()...)
+					return there.Delete(ch.acct.IAM, mark, providers...)
 				}})
 			}
 		}
@@ -745,6 +752,9 @@ func (a *app) deleteServiceAccount(ctx context.Context, namespace, name string, 
 		return err
 	}
 	if err := ch.c.Check(ctx, cluster.ServiceAccountRights(namespace)...); err != nil {
+		return err
+	}
+	if err := ch.checkRecord(ctx); err != nil {
 		return err
 	}
 	r := a.newReport(ch.state.Cluster, !approve)

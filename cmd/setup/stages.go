@@ -550,6 +550,11 @@ func (a *app) beginChange(ctx context.Context, kind string, o stagedOptions) (*c
 	if err := ch.c.Check(ctx, rights...); err != nil {
 		return nil, nil, err
 	}
+	if kind == issuerMigration || ch.state.Bucket != "" { // otherwise nothing is written to AWS
+		if err := ch.checkRecord(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
 	c, err := ch.change()
 	if err != nil {
 		return nil, nil, err

@@ -188,6 +188,13 @@ func (ch *chain) providerStatus(ctx context.Context) error {
 	if !ok {
 		return errors.New("it does not exist")
 	}
+	mark, err := ch.tags(ctx)
+	if err != nil {
+		return err
+	}
+	if owner.Foreign(there.Tags, mark) {
+		return owner.Check("it", there.Tags, mark)
+	}
 	if slices.Contains(there.ClientIDs, irsa.Audience) {
 		return nil
 	}
@@ -225,11 +232,8 @@ func (ch *chain) roleStatus(ctx context.Context, roleArn string, mark map[string
 		return fmt.Errorf("role %s does not exist", name)
 	case there.ARN != roleArn:
 		return fmt.Errorf("annotation says %s, the role is %s", roleArn, there.ARN)
-	case there.Tags[owner.Tag] == "true" && !owner.Owns(there.Tags, mark) && !owner.Shared(there.Tags):
-		if owner.Named(there.Tags, ch.state.Cluster) {
-			return fmt.Errorf("role %s was made for another cluster called %q (uid %s)", name, ch.state.Cluster, there.Tags[owner.UIDTag])
-		}
-		return fmt.Errorf("role %s was made for cluster %q", name, there.Tags[owner.ClusterTag])
+	case owner.Foreign(there.Tags, mark) && !owner.Shared(there.Tags):
+		return owner.Check("role "+name, there.Tags, mark)
 	}
 	return nil
 }

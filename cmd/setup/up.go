@@ -285,9 +285,8 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Provider, awsCause(err))
 	}
-	if uid := there.Tags[owner.UIDTag]; ok && uid != "" && uid != u.mark[owner.UIDTag] && !u.takeOver {
-		return advise(fmt.Errorf("%s: %s was made for another cluster called %q (uid %s, this one is %s), whose tokens would stop working",
-			plan.Provider, there.ARN, there.Tags[owner.ClusterTag], uid, u.mark[owner.UIDTag]),
+	if ok && owner.Foreign(there.Tags, u.mark) && !u.takeOver {
+		return advise(fmt.Errorf("%s: %w, whose tokens would stop working", plan.Provider, owner.Check("provider "+there.ARN, there.Tags, u.mark)),
 			"SETUP up --name ANOTHER, or, if that cluster is gone, SETUP up --take-over")
 	}
 	if u.expires != "" {
@@ -303,12 +302,40 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 		if !exists || ok && owner.Named(there.Tags, u.name) && u.place.bucket == "" {
 			u.state.BucketOwned = "true" // made by us, now or by a cluster that we take over from
 		}
+		if err := u.checkBucket(ctx, exists); err != nil {
+			return err
+		}
 	}
 	if u.takeOver {
 		u.heir = u.mark[owner.UIDTag]
 	}
 	u.planned, err = u.planServiceAccounts(ctx, u.accounts, u.wanted, u.override, u.prune)
 	return err
+}
+
+// checkBucket refuses a bucket that was made for another cluster: to be owned, and
+// to be shared, if that cluster's documents are in the same place.
+func (u *upRun) checkBucket(ctx context.Context, exists bool) error {
+	if !exists || u.takeOver {
+		return nil
+	}
+	known, err := u.placeOwner(ctx, u.mark)
+	if err == nil {
+		bucket := u.s3Bucket(u.mark)
+		err = bucket.Whose(ctx)
+		if e, foreign := errors.AsType[*owner.ForeignError](err); foreign && !bucket.Owned && !known && owner.Claimed(e.Tags) {
+			err = u.documentsOwner(ctx, u.mark)
+		} else if foreign && !(bucket.Owned && owner.Claimed(e.Tags)) {
+			err = nil // a bucket of others may hold our documents, and one of ours may have lost its tags
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*owner.ForeignError](err); ok {
+		return advise(fmt.Errorf("%s: %w", plan.Documents, err), "SETUP up --bucket BUCKET/PREFIX with another bucket or prefix, or, if that cluster is gone, SETUP up --take-over")
+	}
+	return fmt.Errorf("%s: %w", plan.Documents, err)
 }
 
 // expiry is the tag that tells `gc` when the cluster may be taken for abandoned:

@@ -52,7 +52,7 @@ var layers = []map[string][]string{
 		"pkg/doctor":    {"pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/token", "pkg/trust"},
 	},
 	{ // Effects: each reaches one system and knows no sibling.
-		"pkg/publish":  {"pkg/discovery", "pkg/issuer", "pkg/plan", "pkg/trust"},
+		"pkg/publish":  {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/plan", "pkg/trust"},
 		"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
 		"pkg/role":     {"pkg/owner", "pkg/plan", "pkg/trust"},
 		"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan"},

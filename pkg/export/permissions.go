@@ -111,8 +111,11 @@ func (c *Chain) makeBucket() actions {
 
 func (c *Chain) emptyBucket() actions {
 	need := actions{theDocuments: {"s3:DeleteObject"}, theBucket: {"s3:ListBucket", "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"}}
+	if c.Bucket.Private { // whose documents are is told by the keys in them where no tag tells it
+		need = together(need, actions{theDocuments: {"s3:GetObject"}})
+	}
 	if c.Bucket.Owned {
-		need = together(need, actions{theBucket: {"s3:DeleteBucket"}})
+		need = together(need, actions{theBucket: {"s3:GetBucketTagging", "s3:DeleteBucket"}})
 	}
 	return need
 }
@@ -156,14 +159,17 @@ var commands = []command{
 	{"doctor", func(*Chain) actions {
 		return together(readProvider, readRoles, actions{theAccount: {"iam:ListOpenIDConnectProviders"}})
 	}},
-	{"iamserviceaccount", func(*Chain) actions { return together(makeRoles, deleteRoles) }},
-	{"iamserviceaccount-create", func(*Chain) actions { return makeRoles }},
-	{"iamserviceaccount-delete", func(*Chain) actions { return deleteRoles }},
+	{"iamserviceaccount", func(*Chain) actions { return together(readProvider, makeRoles, deleteRoles) }},
+	{"iamserviceaccount-create", func(*Chain) actions { return together(readProvider, makeRoles) }},
+	{"iamserviceaccount-delete", func(*Chain) actions { return together(readProvider, deleteRoles) }},
 	{"keys-rotate", func(c *Chain) actions {
 		if c.Bucket.Owned {
-			return together(c.repairBucket(), actions{theBucket: {"s3:GetBucketTagging", "s3:PutBucketTagging"}})
+			return together(readProvider, c.repairBucket(), actions{theBucket: {"s3:GetBucketTagging", "s3:PutBucketTagging"}})
 		}
-		return c.repairBucket()
+		if c.Bucket.Bucket == "" {
+			return nil // others publish the documents
+		}
+		return together(readProvider, c.repairBucket())
 	}},
 	{migrate, func(c *Chain) actions {
 		return together(readRoles, deleteProvider, c.emptyBucket(), actions{

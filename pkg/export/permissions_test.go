@@ -148,9 +148,20 @@ func (c caller) leave() error {
 	b := c.chain.Bucket
 	b.Client = c.s3
 	return errors.Join(
-		c.converge(func() ([]plan.Step, error) { return provider.Delete(c.ctx, c.iam, c.chain.Provider.ARN) }),
+		c.converge(func() ([]plan.Step, error) {
+			return provider.Delete(c.ctx, c.iam, c.chain.Provider.ARN, c.chain.Provider.Tags)
+		}),
+		second(b.Published(c.ctx, discovery.Paths[0])),
 		c.converge(func() ([]plan.Step, error) { return b.Delete(c.ctx, discovery.Paths) }),
 	)
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// checkRecord asks whose the provider is.
+func (c caller) checkRecord() error {
+	_, _, err := provider.Get(c.ctx, c.iam, c.chain.Provider.ARN)
+	return err
 }
 
 func (c caller) status() error {
@@ -345,7 +356,7 @@ var scenarios = map[string]func(*world) error{
 	},
 	"iamserviceaccount": func(w *world) error {
 		check(w.t, w.root.provider())
-		if err := w.manageRoles(); err != nil {
+		if err := errors.Join(w.user.checkRecord(), w.manageRoles()); err != nil {
 			return err
 		}
 		w.share()
@@ -353,18 +364,18 @@ var scenarios = map[string]func(*world) error{
 	},
 	"iamserviceaccount-create": func(w *world) error {
 		check(w.t, w.root.provider())
-		return w.manageRoles()
+		return errors.Join(w.user.checkRecord(), w.manageRoles())
 	},
 	"iamserviceaccount-delete": func(w *world) error {
 		check(w.t, w.root.up())
 		w.share()
-		return w.user.removeRoles()
+		return errors.Join(w.user.checkRecord(), w.user.removeRoles())
 	},
 	"keys-rotate": func(w *world) error {
 		check(w.t, w.root.documents())
 		check(w.t, w.root.provider())
 		w.damage()
-		return w.user.documents()
+		return errors.Join(w.user.checkRecord(), w.user.documents())
 	},
 	"issuer-migrate": func(w *world) error {
 		check(w.t, w.root.up())

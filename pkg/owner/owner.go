@@ -2,6 +2,12 @@
 // that again, and nothing else. The operator's machine keeps no state.
 package owner
 
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
 // Prefix begins the keys of all these tags.
 const Prefix = "openirsa.dev/"
 
@@ -34,7 +40,7 @@ func Tags(cluster, uid string) map[string]string {
 }
 
 // Shared reports whether a role with these tags is one for several clusters.
-func Shared(tags map[string]string) bool { return tags[Tag] == "true" && tags[SharedTag] == "true" }
+func Shared(tags map[string]string) bool { return Claimed(tags) && tags[SharedTag] == "true" }
 
 // Owns reports whether a resource with these tags was made for the cluster with
 // the mark, which is [Tags] of it. One without a uid is the cluster's of that name.
@@ -43,8 +49,49 @@ func Owns(tags, mark map[string]string) bool {
 	return Named(tags, mark[ClusterTag]) && (uid == "" || uid == mark[UIDTag])
 }
 
+// Claimed reports whether a resource with these tags was made here, for whichever
+// cluster.
+func Claimed(tags map[string]string) bool { return tags[Tag] == "true" }
+
+// Foreign reports whether a resource with these tags was made for another cluster
+// than the one with the mark.
+func Foreign(tags, mark map[string]string) bool { return Claimed(tags) && !Owns(tags, mark) }
+
+// ForeignError is a thing that a cluster leaves as it is, since it was made for
+// another one or not by this project at all.
+type ForeignError struct {
+	Thing string            // such as "provider ARN"
+	Tags  map[string]string // that it has
+	Mark  map[string]string // of the cluster, see [Tags]
+}
+
+// Error says whose the thing is. What others wrote into tags is quoted.
+func (e *ForeignError) Error() string {
+	switch theirs, cluster := e.Tags[ClusterTag], e.Mark[ClusterTag]; {
+	case !Claimed(e.Tags):
+		return fmt.Sprintf("%s was not made for cluster %q", e.Thing, cluster)
+	case theirs == cluster:
+		return fmt.Sprintf("%s was made for another cluster called %q (uid %s, this one is %s)", e.Thing, theirs, escape(e.Tags[UIDTag]), e.Mark[UIDTag])
+	default:
+		return fmt.Sprintf("%s was made for another cluster, %q (uid %s)", e.Thing, theirs, escape(e.Tags[UIDTag]))
+	}
+}
+
+// escape is %q without the quotation marks, which a uid has no need of.
+func escape(s string) string { return strings.Trim(strconv.Quote(s), `"`) }
+
+// Check is the question before anything is deleted, whatever its kind: a thing
+// that was not made for the cluster with the mark is a [*ForeignError]. That a
+// record names it is no answer: a record can be of another cluster.
+func Check(thing string, tags, mark map[string]string) error {
+	if Owns(tags, mark) {
+		return nil
+	}
+	return &ForeignError{Thing: thing, Tags: tags, Mark: mark}
+}
+
 // Named reports whether a resource with these tags was made for a cluster of
 // that name, of which there may be several.
 func Named(tags map[string]string, cluster string) bool {
-	return tags[Tag] == "true" && tags[ClusterTag] == cluster
+	return Claimed(tags) && tags[ClusterTag] == cluster
 }

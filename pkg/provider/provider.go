@@ -96,7 +96,7 @@ func List(ctx context.Context, client Lister) ([]Provider, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(all, func(p Provider) bool { return p.Tags[owner.Tag] != "true" }), nil
+	return slices.DeleteFunc(all, func(p Provider) bool { return !owner.Claimed(p.Tags) }), nil
 }
 
 // Lister is what [List] calls; *iam.Client is one.
@@ -144,7 +144,7 @@ func Plan(ctx context.Context, client IAM, want Provider) ([]plan.Step, error) {
 		})
 	}
 	// A provider without our tags was made by somebody else and stays theirs.
-	if there.Tags[owner.Tag] == "true" {
+	if owner.Claimed(there.Tags) {
 		missing := maps.Clone(want.Tags)
 		maps.DeleteFunc(missing, func(k, v string) bool { have, ok := there.Tags[k]; return ok && have == v })
 		if len(missing) > 0 {
@@ -157,11 +157,15 @@ func Plan(ctx context.Context, client IAM, want Provider) ([]plan.Step, error) {
 	return steps, nil
 }
 
-// Delete decides what must be done for a provider that was made by this project
-// to be gone. One without the ownership tag is left alone.
-func Delete(ctx context.Context, client IAM, arn string) ([]plan.Step, error) {
+// Delete decides what must be done for a provider that was made for the cluster
+// with the mark, see [owner.Tags], to be gone. Any other is left alone, and an
+// [*owner.ForeignError].
+func Delete(ctx context.Context, client IAM, arn string, mark map[string]string) ([]plan.Step, error) {
 	there, ok, err := Get(ctx, client, arn)
-	if err != nil || !ok || there.Tags[owner.Tag] != "true" {
+	if err == nil && ok {
+		err = owner.Check("provider "+arn, there.Tags, mark)
+	}
+	if err != nil || !ok {
 		return nil, err
 	}
 	return []plan.Step{{Link: plan.Provider, Action: plan.Delete, Summary: arn, Do: func(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -63,7 +64,7 @@ func TestProvider(t *testing.T) {
 	converge(t, client, want, "update + client id other", "update + thumbprints 0123456789012345678901234567890123456789", "update + tags team")
 
 	for range 2 {
-		steps, err := provider.Delete(t.Context(), client, want.ARN)
+		steps, err := provider.Delete(t.Context(), client, want.ARN, want.Tags)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +83,8 @@ func TestAProviderOfSomebodyElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	converge(t, client, want, "update + client id sts.amazonaws.com") // and no tags
-	if steps, err := provider.Delete(t.Context(), client, want.ARN); err != nil || len(steps) != 0 {
+	steps, err := provider.Delete(t.Context(), client, want.ARN, want.Tags)
+	if _, foreign := errors.AsType[*owner.ForeignError](err); !foreign || len(steps) != 0 {
 		t.Errorf("it would be deleted: %v, %v", steps, err)
 	}
 }

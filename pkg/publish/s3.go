@@ -31,6 +31,7 @@ import (
 
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
@@ -69,7 +70,8 @@ type S3 struct {
 	// deleted with its last document. Otherwise only documents and one
 	// statement of its policy are ours.
 	Owned bool
-	// Tags mark an owned bucket.
+	// Tags mark an owned bucket, see [owner.Tags]: it is deleted only with the
+	// same mark.
 	Tags map[string]string
 	// DocumentsOnly leaves the bucket, its policy and its public access block
 	// to others: only the documents are read and written, for which
@@ -322,7 +324,9 @@ func (b S3) putStep(doc discovery.Document) plan.Step {
 
 // Delete decides what must be done for nothing of the issuer to be left: the
 // documents at paths ([discovery.Paths]) in reverse order, the statement of the
-// bucket's policy, and an owned bucket with nothing else in it.
+// bucket's policy, and an owned bucket with nothing else in it whose tags say that
+// it was made for the same cluster, or that is [unfinished]. Whether the documents are the cluster's is for
+// the caller to know.
 func (b S3) Delete(ctx context.Context, paths []string) ([]plan.Step, error) {
 	exists, err := b.Exists(ctx)
 	if err != nil || !exists {
@@ -357,7 +361,15 @@ func (b S3) Delete(ctx context.Context, paths []string) ([]plan.Step, error) {
 		add(plan.Update, "policy of bucket "+b.Bucket, func(ctx context.Context) error { return b.putPolicy(ctx, rest) })
 	}
 	others := slices.ContainsFunc(objects.Contents, func(o types.Object) bool { return !slices.Contains(ours, *o.Key) })
-	if b.Owned && !others && !isOn(objects.IsTruncated) {
+	if !b.Owned || others || isOn(objects.IsTruncated) {
+		return patient(steps, false), nil
+	}
+	switch tags, err := b.tags(ctx); {
+	case code(err) == "NoSuchBucket":
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case owner.Owns(tags, b.Tags) || unfinished(tags, objects, policy):
 		add(plan.Delete, "bucket "+b.Bucket, func(ctx context.Context) error {
 			_, err := b.Client.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &b.Bucket, ExpectedBucketOwner: &b.Account})
 			if code(err) == "NoSuchBucket" {
@@ -367,6 +379,54 @@ func (b S3) Delete(ctx context.Context, paths []string) ([]plan.Step, error) {
 		})
 	}
 	return patient(steps, false), nil
+}
+
+// Whose reads for whom the bucket was made: one that was not made for the cluster
+// of b.Tags is an [*owner.ForeignError], one that is not there is nobody's. Of a
+// bucket whose tags may not be read it is not known, so it is a foreign one.
+func (b S3) Whose(ctx context.Context) error {
+	tags, err := b.tags(ctx)
+	switch {
+	case code(err) == "NoSuchBucket":
+		return nil
+	case err != nil && status(err) != http.StatusForbidden:
+		return err
+	case err == nil && b.Owned && len(tags) == 0:
+		objects, err := b.Client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.Bucket, MaxKeys: new(int32(1)), ExpectedBucketOwner: &b.Account})
+		if err != nil {
+			return fmt.Errorf("listing bucket %s: %w", b.Bucket, err)
+		}
+		if policy, err := b.policy(ctx); err != nil || unfinished(tags, objects, policy) {
+			return err
+		}
+	}
+	return owner.Check("bucket "+b.Bucket, tags, b.Tags)
+}
+
+// unfinished reports whether a bucket is as a run of [S3.Plan] leaves it that
+// stops between making and marking it: with no tag, policy or object. Then nothing
+// but the caller's record says whose it is, and nothing of anybody's is in it.
+func unfinished(tags map[string]string, objects *s3.ListObjectsV2Output, policy bucketPolicy) bool {
+	return len(tags) == 0 && len(objects.Contents) == 0 && len(policy.Statement) == 0
+}
+
+// Published is the document at a path as it is in the bucket, nil if it is not
+// there.
+func (b S3) Published(ctx context.Context, path string) ([]byte, error) {
+	key := b.Key(path)
+	got, err := b.Client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Bucket, Key: &key, ExpectedBucketOwner: &b.Account})
+	if c := code(err); c == "NoSuchKey" || c == "NoSuchBucket" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading s3://%s/%s: %w", b.Bucket, key, err)
+	}
+	defer got.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(got.Body, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("reading s3://%s/%s: %w", b.Bucket, key, err)
+	}
+	return body, nil
 }
 
 // Stranger reads the documents of the bucket as anybody can. The client must

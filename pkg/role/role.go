@@ -327,7 +327,7 @@ func (e *ForeignError) Namesake() bool { return owner.Named(e.Role.Tags, e.Clust
 
 func (e *ForeignError) Error() string {
 	if e.Namesake() {
-		return fmt.Sprintf("role %s was made for another cluster called %q (uid %s, this one is %s)", e.Role.Name, e.Cluster, e.Role.Tags[owner.UIDTag], e.UID)
+		return (&owner.ForeignError{Thing: "role " + e.Role.Name, Tags: e.Role.Tags, Mark: owner.Tags(e.Cluster, e.UID)}).Error()
 	}
 	if e.Sharable() {
 		return fmt.Sprintf("role %s was made for cluster %q, and cluster %q does not share it", e.Role.Name, e.Role.Tags[owner.ClusterTag], e.Cluster)

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/keys"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/publish"
+)
+
+// The record in a cluster says where to look, and nothing about whose it is what
+// is found there: it may have been copied from another cluster, restored from a
+// backup, or edited. The tags say that.
+
+// providerOwner is nil if the provider was made for the cluster with the mark, if
+// there is none, or, to be used and not deleted, if nobody of this project has
+// made it; otherwise an [*owner.ForeignError].
+func (ch *chain) providerOwner(ctx context.Context, arn string, mark map[string]string) error {
+	there, ok, err := provider.Get(ctx, ch.acct.IAM, arn)
+	if err != nil || !ok || !owner.Claimed(there.Tags) {
+		return err
+	}
+	return owner.Check("provider "+arn, there.Tags, mark)
+}
+
+// documentsOwner is nil if the documents at the chain's place are those of the
+// cluster with the mark, or if there are none; otherwise an [*owner.ForeignError].
+// S3 keeps no tags of a part of a bucket, which may hold the documents of several
+// clusters. So it is told by the provider that trusts them; without one, by the
+// bucket; and where neither was made by this project, by the keys in them.
+func (ch *chain) documentsOwner(ctx context.Context, mark map[string]string) error {
+	if known, err := ch.placeOwner(ctx, mark); known || err != nil {
+		return err
+	}
+	b := ch.s3Bucket(mark)
+	whose := b.Whose(ctx)
+	bucket, notOurs := errors.AsType[*owner.ForeignError](whose)
+	if whose == nil || !notOurs {
+		return whose
+	}
+	return ch.publishedOwner(ctx, b, &owner.ForeignError{Thing: ch.documentsName(), Tags: bucket.Tags, Mark: mark})
+}
+
+func (ch *chain) documentsName() string {
+	return "documents s3://" + strings.TrimSuffix(ch.state.Bucket+"/"+ch.state.Prefix, "/")
+}
+
+// placeOwner is whose the documents at the chain's place are, as far as the
+// provider of that place's issuer knows.
+func (ch *chain) placeOwner(ctx context.Context, mark map[string]string) (known bool, err error) {
+	iss := ch.iss
+	if ch.state.PrivateBucket != "true" {
+		if iss, err = publish.Issuer(ctx, ch.state.Bucket, ch.state.Prefix, ch.state.Region); err != nil {
+			return false, err
+		}
+	}
+	there, ok, err := provider.Get(ctx, ch.acct.IAM, iss.ProviderARN(ch.acct.Partition, ch.acct.ID))
+	if err != nil || !ok || !owner.Claimed(there.Tags) {
+		return false, err
+	}
+	return true, owner.Check(ch.documentsName(), there.Tags, mark)
+}
+
+// publishedOwner is nil if the key set in the bucket has a key of the cluster, or
+// is not there, and otherwise foreign.
+func (ch *chain) publishedOwner(ctx context.Context, b publish.S3, foreign error) error {
+	body, err := b.Published(ctx, issuer.JWKSPath)
+	if err != nil || body == nil {
+		return err
+	}
+	published, err := keys.ParseJWKS(body)
+	if err != nil {
+		return foreign // no key set that was ever made here
+	}
+	if ch.set.Len() == 0 {
+		if err := ch.readKeys(ctx); err != nil {
+			return err
+		}
+	}
+	ours := slices.ContainsFunc(published.All(), func(k keys.Public) bool {
+		own, ok := ch.set.Lookup(k.KID)
+		return ok && own.Equal(k)
+	})
+	if !ours {
+		return foreign
+	}
+	return nil
+}
+
+// checkRecord refuses to change anything with a record that is of another
+// cluster: commands write to the documents and the providers that it names, and
+// into the trust policies of roles that clusters share.
+func (ch *chain) checkRecord(ctx context.Context) error {
+	mark, err := ch.tags(ctx)
+	if err != nil {
+		return err
+	}
+	for _, arn := range ch.providers() {
+		if err := recordAdvice(plan.Provider, ch.providerOwner(ctx, arn, mark)); err != nil {
+			return err
+		}
+	}
+	if ch.state.Bucket == "" {
+		return nil
+	}
+	_, err = ch.placeOwner(ctx, mark)
+	return recordAdvice(plan.Documents, err)
+}
+
+// recordAdvice adds the next command to what a record names of others.
+func recordAdvice(link string, err error) error {
+	if e, ok := errors.AsType[*owner.ForeignError](err); ok {
+		return advise(fmt.Errorf("%s: the record of this cluster names what is another's: %w", link, e),
+			"SETUP down, which leaves that alone and removes the record; then SETUP up. If that other cluster is gone and this one takes its place: SETUP up --take-over")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", link, awsCause(err))
+	}
+	return nil
+}
+
+// ownProviders are those of the chain's providers that were not made for another
+// cluster than that with the mark.
+func (ch *chain) ownProviders(ctx context.Context, mark map[string]string) ([]string, error) {
+	var own []string
+	for _, arn := range ch.providers() {
+		err := ch.providerOwner(ctx, arn, mark)
+		if _, foreign := errors.AsType[*owner.ForeignError](err); foreign {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		own = append(own, arn)
+	}
+	return own, nil
+}
+
+// ours is a decision whose answer about what is another's is no error: that
+// stays, and named says so.
+func ours(named func(*owner.ForeignError), decide func(context.Context) ([]plan.Step, error)) func(context.Context) ([]plan.Step, error) {
+	return func(ctx context.Context) ([]plan.Step, error) {
+		steps, err := decide(ctx)
+		if e, ok := errors.AsType[*owner.ForeignError](err); ok {
+			named(e)
+			return nil, nil
+		}
+		return steps, err
+	}
+}
+
+// stays names what is another's.
+func (r *report) stays(e *owner.ForeignError) { r.note("note: %v, and stays", e) }
