@@ -276,10 +276,20 @@ func (ch *chain) issuerOptions() cluster.IssuerOptions {
 	return cluster.IssuerOptions{URL: ch.iss, Own: strings.Fields(ch.state.FormerIssuers)}
 }
 
-// webhookObjects are the objects of link 7.
-func (ch *chain) webhookObjects() ([]*unstructured.Unstructured, error) {
+// webhookObjects are the objects of link 7, for API servers as the cluster's, or
+// present ones where none is reached.
+func (ch *chain) webhookObjects(ctx context.Context) ([]*unstructured.Unstructured, error) {
+	conditions := true
+	if ch.c != nil {
+		var err error
+		if conditions, err = ch.c.HeedsMatchConditions(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", plan.Webhook, err)
+		}
+	}
 	return deploy.Webhook(deploy.WebhookParams{
 		Image: ch.state.Image, Region: ch.state.Region, EndpointURL: ch.state.Endpoint,
+		FailurePolicy: ch.state.FailurePolicy, NoMatchConditions: !conditions,
+		IgnoreNamespaces: strings.Fields(ch.state.IgnoreNamespaces), ExcludeNamespaces: strings.Fields(ch.state.ExcludeNamespaces),
 	})
 }
 

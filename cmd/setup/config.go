@@ -47,6 +47,10 @@ type clusterFile struct {
 	DistributionARN string `yaml:"distributionARN"`
 	Image           string `yaml:"image"`
 	PodEndpointURL  string `yaml:"podEndpointURL"`
+	// FailurePolicy is --failure-policy, and so are the others.
+	FailurePolicy     string   `yaml:"failurePolicy"`
+	IgnoreNamespaces  []string `yaml:"ignoreNamespaces"`
+	ExcludeNamespaces []string `yaml:"excludeNamespaces"`
 
 	IAMServiceAccounts []iamServiceAccount `yaml:"iamServiceAccounts"`
 	// IAM is the section of eksctl's ClusterConfig, as it is.
@@ -177,6 +181,10 @@ func parseConfig(body []byte) (clusterFile, error) {
 	if flag, err := where.fault(); err != nil {
 		return clusterFile{}, fmt.Errorf("line %d: %s", fields[inFile.Replace(flag)].Line, inFile.Replace(err.Error()))
 	}
+	waits := admission{file.FailurePolicy, file.IgnoreNamespaces, file.ExcludeNamespaces}
+	if flag, err := waits.fault(); err != nil {
+		return clusterFile{}, fmt.Errorf("line %d: %s", fields[inFile.Replace(flag)].Line, inFile.Replace(err.Error()))
+	}
 	for _, pair := range []struct {
 		first, second string
 		both          bool
@@ -220,7 +228,8 @@ func parseConfig(body []byte) (clusterFile, error) {
 }
 
 // inFile has errors about flags speak of the fields that stand for them.
-var inFile = strings.NewReplacer("--bucket", "bucket", "--issuer-url", "issuerURL", "--private-bucket", "privateBucket", "--distribution-arn", "distributionARN", "--emulator", "emulator")
+var inFile = strings.NewReplacer("--bucket", "bucket", "--issuer-url", "issuerURL", "--private-bucket", "privateBucket", "--distribution-arn", "distributionARN", "--emulator", "emulator",
+	"--failure-policy", "failurePolicy", "--ignore-namespaces", "ignoreNamespaces", "--exclude-namespaces", "excludeNamespaces")
 
 // inType is how yaml.v3 names Go's types in its errors.
 var inType = regexp.MustCompile(` in type (main\.\w+|struct \{.*?\}$)`)
@@ -232,7 +241,7 @@ func (file *clusterFile) apply(a *app, o *upOptions) {
 		file string
 	}{
 		{&o.name, file.Metadata.Name}, {&a.region, file.Metadata.Region}, {&o.bucket, file.Bucket}, {&o.issuerURL, file.IssuerURL},
-		{&o.image, file.Image}, {&o.distribution, file.DistributionARN},
+		{&o.image, file.Image}, {&o.distribution, file.DistributionARN}, {&o.failurePolicy, file.FailurePolicy},
 	} {
 		*p.flag = orDefault(*p.flag, p.file)
 	}
@@ -243,4 +252,10 @@ func (file *clusterFile) apply(a *app, o *upOptions) {
 		o.emulator, o.endpoint = file.Emulator, file.PodEndpointURL
 	}
 	o.private = o.private || file.PrivateBucket
+	if o.ignore == nil {
+		o.ignore = file.IgnoreNamespaces
+	}
+	if o.exclude == nil {
+		o.exclude = file.ExcludeNamespaces
+	}
 }

@@ -342,6 +342,7 @@ func (e *examination) webhook(ctx context.Context, w *doctor.Webhook) {
 	if w.Configuration == nil {
 		return
 	}
+	w.Ours, w.Excluded = e.there && w.Configuration.Name == deploy.WebhookConfiguration, strings.Fields(e.state.ExcludeNamespaces)
 	i := slices.IndexFunc(w.Configuration.Webhooks, func(h admissionv1.MutatingWebhook) bool { return doctor.AsksForPods(&h) })
 	if i < 0 || w.Configuration.Webhooks[i].ClientConfig.Service == nil {
 		return

@@ -139,7 +139,7 @@ func (d *downRun) connectAWS(ctx context.Context) error {
 // webhook is removed first, so that no pod is made with a role that is about to
 // go.
 func (d *downRun) webhook(ctx context.Context) error {
-	objects, err := d.webhookObjects()
+	objects, err := d.webhookObjects(ctx)
 	if err != nil {
 		return err
 	}

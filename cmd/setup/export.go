@@ -140,8 +140,14 @@ your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
 		Example: `  setup export manifests --config cluster.yaml --account 123456789012 --image registry.example.com/openirsa:v1 > openirsa.yaml
   setup export manifests | kubectl diff -f -`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if _, err := o.admission.fault(); err != nil {
+				return err
+			}
 			ch, err := a.exported(c.Context(), &o)
 			if err != nil {
+				return err
+			}
+			if err := o.admission.record(&ch.state); err != nil {
 				return err
 			}
 			body, err := ch.manifests(c.Context(), &o)
@@ -152,6 +158,7 @@ your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
 		},
 	}
 	o.flags(a, c)
+	o.admission.flags(c)
 	f := c.Flags()
 	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket is others', and 'setup down' does not delete it (with --account)")
 	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: that of the chain)")
@@ -499,7 +506,7 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 		}
 		objects = emulator
 	}
-	webhook, err := ch.webhookObjects()
+	webhook, err := ch.webhookObjects(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -513,8 +520,8 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	// From the moment that it is there pods are refused until the webhook
-	// answers.
+	// From the moment that it is there pods of workloads are refused until the
+	// webhook answers.
 	objects = append(append(objects, accounts...), webhook[last])
 
 	var b strings.Builder

@@ -57,7 +57,7 @@ func (a *app) createServiceAccountCommand() *cobra.Command {
 		Short: "Make a role for a service account, or bring it up to date",
 		Long: `Make an IAM role that only the service account can assume, attach policies, and
 annotate the service account, which is made if it is not there. New pods of it get
-the role; pods that run already must be made anew.
+the role, in kube-system too; pods that run already must be recreated.
 
 Without --approve the plan is printed and nothing is changed. Run it again to
 change the policies: the role gets exactly those that are named.
@@ -256,12 +256,16 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	if err := r.finish(); err != nil {
 		return err
 	}
+	unasked, err := ch.noteUnasked(ctx, r, accounts)
+	if err != nil {
+		return err
+	}
 	switch {
 	case !o.approve && r.changed():
 		r.say("\nNothing was changed. To make these changes, run the same command with --approve.")
 	case !r.changed():
 		r.say("\nEverything is unchanged.")
-	case !o.RoleOnly:
+	case !o.RoleOnly && !unasked:
 		r.say("\nNew pods get the role. Make those that run anew, for example: kubectl --namespace %s rollout restart deployment", accounts[0].Metadata.Namespace)
 	}
 	return nil

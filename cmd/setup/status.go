@@ -115,10 +115,20 @@ func (a *app) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var namespaces []string
+	for _, sa := range accounts {
+		namespaces = append(namespaces, sa.Namespace)
+	}
+	unasked, err := ch.unasked(ctx, namespaces...)
+	if err != nil {
+		return err
+	}
 	for _, sa := range accounts {
 		r := roleAccount{serviceAccountReport: serviceAccountReport{sa.Namespace, sa.Name, sa.Role(irsa.DefaultPrefix)}, OK: true}
 		if err := ch.roleStatus(ctx, r.RoleARN, mark); err != nil {
 			r.OK, r.Error, s.Healthy = false, awsCause(err).Error(), false
+		} else if unasked[sa.Namespace] {
+			r.OK, r.Error, s.Healthy = false, errUnasked(sa.Namespace).Error(), false
 		}
 		s.Accounts = append(s.Accounts, r)
 	}
@@ -212,7 +222,10 @@ func (ch *chain) webhookStatus(ctx context.Context) error {
 	if d.Status.AvailableReplicas == 0 {
 		return fmt.Errorf("0 of %d replicas are available", d.Status.Replicas)
 	}
-	_, err = ch.c.Client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, deploy.WebhookConfiguration, metav1.GetOptions{})
+	missing, err := ch.c.WithoutCABundle(ctx, deploy.WebhookConfiguration)
+	if err == nil && missing != "" {
+		err = fmt.Errorf("the API server cannot verify it for %s, which has no caBundle in MutatingWebhookConfiguration %s", missing, deploy.WebhookConfiguration)
+	}
 	return err
 }
 

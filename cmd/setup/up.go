@@ -32,6 +32,7 @@ import (
 // upOptions are the flags of `up`.
 type upOptions struct {
 	place
+	admission
 	config   string
 	prune    bool
 	override bool
@@ -92,6 +93,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	}
 	a.clusterFlags(c)
 	o.place.flags(c)
+	o.admission.flags(c)
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.StringVar(&a.region, "region", "", "AWS region of the bucket, and the default region of pods (default: $AWS_REGION, ~/.aws/config)")
@@ -110,6 +112,9 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 
 func (a *app) up(ctx context.Context, o upOptions) error {
 	if err := o.place.check(); err != nil {
+		return err
+	}
+	if _, err := o.admission.fault(); err != nil {
 		return err
 	}
 	ch, err := a.connect(ctx)
@@ -131,6 +136,11 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	u.report.Issuer, u.report.Target = u.iss.String(), u.target()
 	if err := u.report.finish(); err != nil {
 		return err
+	}
+	if !u.dryRun {
+		if _, err := u.noteUnasked(ctx, u.report, u.accounts); err != nil {
+			return err
+		}
 	}
 	if u.pending != nil && !u.dryRun {
 		return fmt.Errorf("API server: everything else is there, but %w", u.pending)
@@ -209,6 +219,9 @@ func (u *upRun) prepare(ctx context.Context) error {
 	}
 	want.Distribution = orDefault(u.distribution, want.Distribution)
 	want.Endpoint = orDefault(u.endpoint, want.Endpoint)
+	if err := u.admission.record(&want); err != nil {
+		return err
+	}
 	u.state = want
 	if err := u.findImage(ctx); err != nil {
 		return err
@@ -364,7 +377,7 @@ func (u *upRun) signingKey(context.Context) error {
 // record writes down what is about to be made, before it is made, so that
 // `down` finds it whatever happens.
 func (u *upRun) record(ctx context.Context) error {
-	objects, err := u.webhookObjects()
+	objects, err := u.webhookObjects(ctx)
 	if err != nil {
 		return err
 	}
@@ -569,7 +582,7 @@ func (u *upRun) apiServer(ctx context.Context) error {
 // webhook is link 7. The configuration that makes the API server ask it comes
 // last, when it is there to answer.
 func (u *upRun) webhook(ctx context.Context) error {
-	objects, err := u.webhookObjects()
+	objects, err := u.webhookObjects(ctx)
 	if err != nil {
 		return err
 	}

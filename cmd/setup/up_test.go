@@ -119,10 +119,10 @@ func (n *newcomer) controllers() {
 			}
 			configurations, _ := n.server.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 			for _, c := range configurations.Items {
-				if hook := &c.Webhooks[0].ClientConfig; len(hook.CABundle) == 0 {
-					hook.CABundle = []byte("a certificate")
-					n.server.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(ctx, &c, metav1.UpdateOptions{})
+				for i := range c.Webhooks {
+					c.Webhooks[i].ClientConfig.CABundle = []byte("a certificate")
 				}
+				n.server.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(ctx, &c, metav1.UpdateOptions{})
 			}
 			select {
 			case <-ctx.Done():

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -425,14 +426,17 @@ func (s *standIn) work(ctx context.Context, version string) (settled bool) {
 		if len(deployments.Items) == 0 { // no webhook runs
 			break
 		}
-		if hook := &c.Webhooks[0].ClientConfig; s.idle != "caBundle" && len(hook.CABundle) == 0 {
+		lacks := func(w admissionv1.MutatingWebhook) bool { return len(w.ClientConfig.CABundle) == 0 }
+		if s.idle != "caBundle" && slices.ContainsFunc(c.Webhooks, lacks) {
 			d := deployments.Items[0]
 			_, err := s.kube.AppsV1().Deployments(d.Namespace).Get(ctx, d.Name, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				break
 			}
 			if err == nil {
-				hook.CABundle = caBundle
+				for i := range c.Webhooks {
+					c.Webhooks[i].ClientConfig.CABundle = caBundle
+				}
 				_, err = s.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(ctx, &c, metav1.UpdateOptions{FieldManager: "openirsa-webhook"})
 			}
 			did(err)

@@ -443,6 +443,8 @@ func InstallRights() []Right {
 		{Resource: "configmaps", Namespace: Namespace},
 		{Resource: "services", Namespace: Namespace},
 		{Resource: "deployments", Group: "apps", Namespace: Namespace},
+		{Resource: "roles", Group: "rbac.authorization.k8s.io", Namespace: metav1.NamespaceSystem},
+		{Resource: "rolebindings", Group: "rbac.authorization.k8s.io", Namespace: metav1.NamespaceSystem},
 		{Resource: "clusterroles", Group: "rbac.authorization.k8s.io"},
 		{Resource: "clusterrolebindings", Group: "rbac.authorization.k8s.io"},
 		{Resource: "mutatingwebhookconfigurations", Group: "admissionregistration.k8s.io"},

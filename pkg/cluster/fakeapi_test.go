@@ -54,6 +54,8 @@ type fakeAPI struct {
 	denied   map[string]bool // "verb resource" that SelfSubjectAccessReview refuses
 	issuer   string          // empty: no discovery document
 
+	gitVersion string
+
 	meanwhile func() // done once, before the next apply
 }
 
@@ -196,6 +198,8 @@ func (f *fakeAPI) serve(r *http.Request) (any, error) {
 	switch path {
 	case "/readyz":
 		return map[string]string{"major": "1", "minor": "37", "gitVersion": "v1.37.2"}, nil
+	case "/version":
+		return map[string]string{"gitVersion": f.gitVersion}, nil
 	case jwksPath:
 		return map[string]any{"keys": []any{}}, nil
 	case issuer.DiscoveryPath:

@@ -48,6 +48,13 @@ type State struct {
 	Emulator string `json:"emulator,omitempty"`
 	// Image is the container image that was loaded into the nodes.
 	Image string `json:"image,omitempty"`
+	// FailurePolicy is the webhook's for workloads; empty for Fail.
+	// IgnoreNamespaces and ExcludeNamespaces, separated by spaces, are those
+	// whose pods never wait for it, besides the system's, and those of whose
+	// pods it is not asked.
+	FailurePolicy     string `json:"failurePolicy,omitempty"`
+	IgnoreNamespaces  string `json:"ignoreNamespaces,omitempty"`
+	ExcludeNamespaces string `json:"excludeNamespaces,omitempty"`
 	// Change is the key rotation or issuer migration that is under way, as
 	// JSON: its stage, its times and the ids of keys. Empty for none.
 	Change string `json:"change,omitempty"`

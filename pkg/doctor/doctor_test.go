@@ -145,17 +145,12 @@ func healthy(t *testing.T) *chain {
 	c.f.Webhook = doctor.Webhook{
 		Configuration: &admissionv1.MutatingWebhookConfiguration{
 			ObjectMeta: metav1.ObjectMeta{Name: "openirsa", CreationTimestamp: metav1.NewTime(now.Add(-48 * time.Hour))},
-			Webhooks: []admissionv1.MutatingWebhook{{
-				Name: "pod-identity.openirsa.dev",
-				ClientConfig: admissionv1.WebhookClientConfig{
-					Service: &admissionv1.ServiceReference{Namespace: "openirsa-system", Name: "webhook"}, CABundle: c.webhook.pem(),
-				},
-				Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}}},
-				NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
-					Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"kube-system", "openirsa-system"},
-				}}},
-			}},
+			Webhooks: []admissionv1.MutatingWebhook{
+				c.entry("pod-identity.openirsa.dev", admissionv1.Fail, metav1.LabelSelectorOpNotIn),
+				c.entry("pod-identity-system.openirsa.dev", admissionv1.Ignore, metav1.LabelSelectorOpIn),
+			},
 		},
+		Ours:      true,
 		Endpoints: 2, Chain: c.webhook.server(t, now.AddDate(0, 1, 0), "webhook.openirsa-system.svc"),
 		NamespaceLabels: map[string]string{"kubernetes.io/metadata.name": "default"},
 		Trial:           &doctor.Trial{RoleARN: roleARN},
@@ -182,6 +177,33 @@ func healthy(t *testing.T) *chain {
 	c.mint(nil)
 	return c
 }
+
+// entry is a webhook that is asked about pods of the system's namespaces, or of
+// all others.
+func (c *chain) entry(name string, policy admissionv1.FailurePolicyType, system metav1.LabelSelectorOperator) admissionv1.MutatingWebhook {
+	return admissionv1.MutatingWebhook{
+		Name: name, FailurePolicy: &policy,
+		ClientConfig: admissionv1.WebhookClientConfig{
+			Service: &admissionv1.ServiceReference{Namespace: "openirsa-system", Name: "webhook"}, CABundle: c.webhook.pem(),
+		},
+		Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}}},
+		NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+			Key: corev1.LabelMetadataName, Operator: system, Values: []string{"kube-system", "openirsa-system"},
+		}}},
+	}
+}
+
+// in moves the service account and its pods into another namespace.
+func (c *chain) in(namespace string) {
+	c.f.Namespace, c.f.ServiceAccount.Namespace, c.pod().Namespace = namespace, namespace, namespace
+	c.f.Webhook.NamespaceLabels = map[string]string{corev1.LabelMetadataName: namespace}
+	c.f.Role.Tags[owner.ServiceAccountTag] = namespace + "/app"
+	c.f.Role.Trust = trustPolicy(provider, host, token.Subject(namespace, "app"))
+	c.mint(func(claims *token.Claims) { claims.Subject = token.Subject(namespace, "app") })
+}
+
+// former leaves what the webhook's configuration had before it served the system.
+func (c *chain) former() { c.f.Webhook.Configuration.Webhooks = c.f.Webhook.Configuration.Webhooks[:1] }
 
 // mint gives the service account another token.
 func (c *chain) mint(change func(*token.Claims)) {
@@ -251,6 +273,27 @@ func TestHealthy(t *testing.T) {
 	}
 	if f, ok := doctor.First(findings); ok {
 		t.Errorf("broken: %+v", f)
+	}
+}
+
+// Pods of the system get their role as all others do, and what holds for them
+// while the webhook is down is said of them.
+func TestSystem(t *testing.T) {
+	c := healthy(t)
+	c.in("kube-system")
+	findings := doctor.Diagnose(c.f)
+	for _, f := range findings {
+		if f.Result != doctor.OK {
+			t.Errorf("%+v", f)
+		}
+	}
+	for namespace, want := range map[string]string{"kube-system": "without their role", "default": "refused"} {
+		c := healthy(t)
+		c.in(namespace)
+		c.f.Webhook.Endpoints = 0
+		if f, ok := doctor.First(doctor.Diagnose(c.f)); !ok || f.Link != "webhook" || !strings.Contains(f.Summary, want) {
+			t.Errorf("a webhook that is down, in %s: %+v, want %q", namespace, f, want)
+		}
 	}
 }
 
@@ -437,7 +480,28 @@ func TestBroken(t *testing.T) {
 		{"webhook's certificate of another name", func(c *chain) {
 			c.f.Webhook.Chain = c.webhook.server(c.t, now.AddDate(0, 1, 0), "pod-identity-webhook.default.svc")
 		}, "webhook", "certificate", "webhook.openirsa-system.svc", "pod-identity-webhook.default.svc", "delete secret"},
+		{"kube-system left out by a former version", func(c *chain) { c.in("kube-system"); c.former() },
+			"webhook", "selector", "kubernetes.io/metadata.name notin", "kubernetes.io/metadata.name=kube-system", "SETUP up"},
+		{"own namespace left out by a former version", func(c *chain) { c.in("openirsa-system"); c.former() },
+			"webhook", "selector", "kubernetes.io/metadata.name notin", "kubernetes.io/metadata.name=openirsa-system", "SETUP up"},
+		{"kube-system left out by another's webhook", func(c *chain) { c.in("kube-system"); c.former(); c.f.Webhook.Ours = false },
+			"webhook", "selector", "kubernetes.io/metadata.name notin", "kubernetes.io/metadata.name=kube-system", "kubectl edit mutatingwebhookconfiguration openirsa"},
+		{"namespace excluded", func(c *chain) {
+			c.in("team")
+			for i := range c.f.Webhook.Configuration.Webhooks {
+				s := c.f.Webhook.Configuration.Webhooks[i].NamespaceSelector
+				s.MatchExpressions = append(s.MatchExpressions, metav1.LabelSelectorRequirement{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: []string{"team", "other"}})
+			}
+			c.f.Webhook.Excluded = []string{"team", "other"}
+		}, "webhook", "selector", "kubernetes.io/metadata.name notin", "kubernetes.io/metadata.name=team", "SETUP up --exclude-namespaces other "},
+		{"empty caBundle of the system's entry", func(c *chain) { c.f.Webhook.Configuration.Webhooks[1].ClientConfig.CABundle = nil },
+			"webhook", "certificate", "caBundle", "no certificate", "delete secret"},
+		{"webhook gives no role in kube-system", func(c *chain) { c.in("kube-system"); c.f.Webhook.Trial.RoleARN = "" },
+			"webhook", "trial", irsa.EnvRoleARN + "=" + roleARN, irsa.EnvRoleARN + "=", "SETUP up"},
+		{"pod of kube-system made while the webhook was down", func(c *chain) { c.in("kube-system"); c.container().Env = nil },
+			"pod", "missed", irsa.EnvRoleARN + "=" + roleARN, "did not answer", "kubectl --namespace kube-system rollout restart deployment app"},
 		{"namespace left out", func(c *chain) {
+			c.former()
 			c.hook().NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"irsa": "enabled"}}
 		}, "webhook", "selector", "irsa=enabled", "kubernetes.io/metadata.name=default", "kubectl label --overwrite namespace default irsa=enabled"},
 		{"API server cannot reach the webhook", func(c *chain) {

@@ -150,6 +150,10 @@ type Webhook struct {
 	// Configuration is nil if there is none.
 	Configuration *admissionv1.MutatingWebhookConfiguration
 	Err           error
+	// Ours says that SETUP has made it, and so can mend it. Excluded are the
+	// namespaces that it was told to exclude.
+	Ours     bool
+	Excluded []string
 	// Endpoints is how many ready pods stand behind its Service.
 	Endpoints    int
 	EndpointsErr error

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ func (d *diagnosis) webhook() {
 		d.unknown(plan.Webhook, check, "%v", w.Err)
 		return
 	}
-	hook := podHook(w.Configuration)
+	hook := d.podHook()
 	if hook == nil {
 		d.broken(plan.Webhook, check, "no webhook gives pods their role", "a MutatingWebhookConfiguration for pods", "none", "SETUP up")
 		return
@@ -44,11 +45,15 @@ func (d *diagnosis) webhook() {
 		case w.DialErr != nil:
 			d.broken(plan.Webhook, check, "the webhook does not answer: "+whenDown(hook), "a TLS server at Service "+where, w.DialErr.Error(), fmt.Sprintf("kubectl --namespace %s logs --selector app.kubernetes.io/name=%s", service.Namespace, service.Name))
 			return
-		case len(w.Chain) > 0 && !d.certificate(hook, service):
+		case len(w.Chain) > 0 && !d.certificates(hook):
 			return
 		}
 	}
 	if !d.admits(hook, name) || !d.trial(hook) {
+		return
+	}
+	if d.Namespace == "" {
+		d.ok(plan.Webhook, check, "MutatingWebhookConfiguration %s asks for pods", name)
 		return
 	}
 	d.ok(plan.Webhook, check, "MutatingWebhookConfiguration %s asks for pods of namespace %s", name, d.Namespace)
@@ -86,18 +91,43 @@ func failedWebhook(err error) string {
 	return name
 }
 
-// podHook is the webhook of a configuration that is asked about new pods; nil
-// if there is none.
-func podHook(c *admissionv1.MutatingWebhookConfiguration) *admissionv1.MutatingWebhook {
-	if c == nil {
+// podHook is the webhook of the configuration that is asked about new pods of
+// the namespace, or, where none is or no namespace is known, the first that is
+// asked about pods; nil if there is none.
+func (d *diagnosis) podHook() *admissionv1.MutatingWebhook {
+	if d.Webhook.Configuration == nil {
 		return nil
 	}
-	for i := range c.Webhooks {
-		if AsksForPods(&c.Webhooks[i]) {
-			return &c.Webhooks[i]
+	var first *admissionv1.MutatingWebhook
+	for i := range d.Webhook.Configuration.Webhooks {
+		hook := &d.Webhook.Configuration.Webhooks[i]
+		switch {
+		case !AsksForPods(hook):
+		case d.Webhook.NamespaceLabels != nil && selects(hook, d.Webhook.NamespaceLabels):
+			return hook
+		case first == nil:
+			first = hook
 		}
 	}
-	return nil
+	return first
+}
+
+// AsksForNamespace reports whether some webhook of a configuration is asked about
+// new pods of a namespace with these labels.
+func AsksForNamespace(c *admissionv1.MutatingWebhookConfiguration, namespaceLabels map[string]string) bool {
+	for i := range c.Webhooks {
+		if AsksForPods(&c.Webhooks[i]) && selects(&c.Webhooks[i], namespaceLabels) {
+			return true
+		}
+	}
+	return false
+}
+
+// selects reports whether a webhook is asked about objects of a namespace with
+// these labels. A selector that nobody can read is no reason to say no.
+func selects(hook *admissionv1.MutatingWebhook, namespaceLabels map[string]string) bool {
+	selector, err := metav1.LabelSelectorAsSelector(orEverything(hook.NamespaceSelector))
+	return err != nil || selector.Matches(labels.Set(namespaceLabels))
 }
 
 // AsksForPods reports whether the API server asks a webhook about new pods.
@@ -112,7 +142,26 @@ func whenDown(hook *admissionv1.MutatingWebhook) string {
 	if hook.FailurePolicy != nil && *hook.FailurePolicy == admissionv1.Ignore {
 		return "new pods come up without their role"
 	}
-	return "no pod can be made"
+	return "new pods are refused"
+}
+
+// certificates checks that the API server can verify the webhook by each entry of
+// the configuration that is asked about pods by the same service as the hook,
+// which is the first to be looked at.
+func (d *diagnosis) certificates(hook *admissionv1.MutatingWebhook) bool {
+	if !d.certificate(hook, hook.ClientConfig.Service) {
+		return false
+	}
+	for i := range d.Webhook.Configuration.Webhooks {
+		other := &d.Webhook.Configuration.Webhooks[i]
+		if s := other.ClientConfig.Service; !AsksForPods(other) || s == nil || s.Namespace != hook.ClientConfig.Service.Namespace || s.Name != hook.ClientConfig.Service.Name {
+			continue
+		}
+		if !bytes.Equal(other.ClientConfig.CABundle, hook.ClientConfig.CABundle) && !d.certificate(other, other.ClientConfig.Service) {
+			return false
+		}
+	}
+	return true
 }
 
 // certificate checks what the API server checks of the webhook's certificate.
@@ -122,7 +171,7 @@ func (d *diagnosis) certificate(hook *admissionv1.MutatingWebhook, service *admi
 	leaf := d.Webhook.Chain[0]
 	roots, rest := x509.NewCertPool(), x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(hook.ClientConfig.CABundle) {
-		d.broken(plan.Webhook, "certificate", "the configuration has no CA by which the API server could know the webhook", "a caBundle that has signed "+signer(leaf), "no certificate in caBundle", renew)
+		d.broken(plan.Webhook, "certificate", "the configuration has no CA by which the API server could know the webhook for "+hook.Name, "a caBundle that has signed "+signer(leaf), "no certificate in caBundle", renew)
 		return false
 	}
 	for _, c := range d.Webhook.Chain[1:] {
@@ -140,7 +189,7 @@ func (d *diagnosis) certificate(hook *admissionv1.MutatingWebhook, service *admi
 	} else if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		expected, found = "a certificate that the caBundle has signed", "a certificate of another CA, "+signer(leaf)
 	}
-	d.broken(plan.Webhook, "certificate", "the API server does not trust the webhook's certificate: "+whenDown(hook), expected, found, renew)
+	d.broken(plan.Webhook, "certificate", "the API server does not trust the webhook's certificate for "+hook.Name+": "+whenDown(hook), expected, found, renew)
 	return false
 }
 
@@ -149,20 +198,20 @@ func signer(c *x509.Certificate) string { return fmt.Sprintf("%q", c.Issuer.Stri
 // admits checks that the webhook's selectors let pods of the namespace through
 // to it.
 func (d *diagnosis) admits(hook *admissionv1.MutatingWebhook, configuration string) bool {
-	if d.Webhook.NamespaceLabels == nil {
-		return true
-	}
-	selector, err := metav1.LabelSelectorAsSelector(orEverything(hook.NamespaceSelector))
-	if err != nil || selector.Matches(labels.Set(d.Webhook.NamespaceLabels)) {
+	if d.Webhook.NamespaceLabels == nil || selects(hook, d.Webhook.NamespaceLabels) {
 		return true
 	}
 	next := fmt.Sprintf("kubectl edit mutatingwebhookconfiguration %s   # or move the service account out of namespace %s", configuration, d.Namespace)
-	if d.Namespace != metav1.NamespaceSystem {
-		if key, value, ok := neededLabel(hook.NamespaceSelector, d.Webhook.NamespaceLabels); ok {
-			next = fmt.Sprintf("kubectl label --overwrite namespace %s %s=%s", d.Namespace, key, value)
-		}
+	if key, value, ok := neededLabel(hook.NamespaceSelector, d.Webhook.NamespaceLabels); ok {
+		next = fmt.Sprintf("kubectl label --overwrite namespace %s %s=%s", d.Namespace, key, value)
+	} else if d.Webhook.Ours && slices.Contains(d.Webhook.Excluded, d.Namespace) {
+		rest := slices.DeleteFunc(slices.Clone(d.Webhook.Excluded), func(ns string) bool { return ns == d.Namespace })
+		next = fmt.Sprintf("SETUP up --exclude-namespaces %s   # without %s, which an earlier one was told to exclude", quote(strings.Join(rest, ",")), d.Namespace)
+	} else if d.Webhook.Ours {
+		next = "SETUP up   # brings the configuration up to date"
 	}
-	d.broken(plan.Webhook, "selector", "the webhook is not asked about pods of namespace "+d.Namespace, "labels that match "+selector.String(), "labels "+labels.Set(d.Webhook.NamespaceLabels).String(), next)
+	selector := metav1.FormatLabelSelector(orEverything(hook.NamespaceSelector))
+	d.broken(plan.Webhook, "selector", "the webhook is not asked about pods of namespace "+d.Namespace, "labels that match "+selector, "labels "+labels.Set(d.Webhook.NamespaceLabels).String(), next)
 	return false
 }
 
@@ -181,6 +230,9 @@ func neededLabel(s *metav1.LabelSelector, have map[string]string) (key, value st
 		}
 	}
 	for _, e := range s.MatchExpressions {
+		if e.Key == corev1.LabelMetadataName {
+			continue // it is the namespace's name, and nobody can change it
+		}
 		if e.Operator == metav1.LabelSelectorOpIn && !slices.Contains(e.Values, have[e.Key]) && len(e.Values) > 0 {
 			return e.Key, e.Values[0], true
 		}

@@ -28,6 +28,7 @@ func aConfiguration() *admissionregistrationv1.MutatingWebhookConfiguration {
 		Webhooks: []admissionregistrationv1.MutatingWebhook{
 			{Name: "a.example.com", ClientConfig: service("somebody-else")},
 			{Name: "b.example.com", ClientConfig: service("webhook")},
+			{Name: "c.example.com", ClientConfig: service("webhook")},
 		},
 	}
 }
@@ -48,6 +49,9 @@ func caBundle(t testing.TB, c *cluster) []byte {
 	}
 	if o.Webhooks[0].ClientConfig.CABundle != nil {
 		t.Error("somebody else's caBundle was written")
+	}
+	if !bytes.Equal(o.Webhooks[1].ClientConfig.CABundle, o.Webhooks[2].ClientConfig.CABundle) {
+		t.Error("two entries of ours have different caBundles")
 	}
 	return o.Webhooks[1].ClientConfig.CABundle
 }

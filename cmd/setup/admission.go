@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/doctor"
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// admission says which pods wait for the webhook and of which it is not asked.
+// What is empty, or nil, is not said, and stays as it is recorded.
+type admission struct {
+	failurePolicy string   // of workloads: Fail or Ignore
+	ignore        []string // namespaces that never wait, besides the system's
+	exclude       []string // namespaces of whose pods it is not asked
+}
+
+func (o *admission) flags(c *cobra.Command) {
+	const kept = "; a later run without the flag keeps them"
+	f := c.Flags()
+	f.StringVar(&o.failurePolicy, "failure-policy", "", "what becomes of new pods of workloads while the webhook does not answer: Fail refuses them, Ignore admits them without their role (default: as before, at first Fail)")
+	f.StringSliceVar(&o.ignore, "ignore-namespaces", nil, `namespaces, besides the system's, whose pods get their role and never wait for the webhook`+kept+` ("": none)`)
+	f.StringSliceVar(&o.exclude, "exclude-namespaces", nil, `namespaces of whose pods the webhook is not asked: none of them gets a role`+kept+` ("": none)`)
+	c.RegisterFlagCompletionFunc("failure-policy", cobra.FixedCompletions([]string{"Fail", "Ignore"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// fault is what cannot be meant, and the flag that is at fault.
+func (o *admission) fault() (flag string, err error) {
+	if !slices.Contains([]string{"", "Fail", "Ignore"}, o.failurePolicy) {
+		return "--failure-policy", usagef("--failure-policy %q is neither Fail nor Ignore", o.failurePolicy)
+	}
+	for _, list := range []struct {
+		flag       string
+		namespaces []string
+	}{{"--ignore-namespaces", o.ignore}, {"--exclude-namespaces", o.exclude}} {
+		for _, ns := range list.namespaces {
+			if msgs := validation.IsDNS1123Label(ns); len(msgs) > 0 {
+				return list.flag, usagef("%s: namespace %q: %s", list.flag, ns, msgs[0])
+			}
+		}
+	}
+	for _, ns := range o.ignore {
+		if slices.Contains(o.exclude, ns) {
+			return "--exclude-namespaces", usagef("--ignore-namespaces and --exclude-namespaces both name %s", ns)
+		}
+	}
+	return "", nil
+}
+
+// record writes what was said into the record.
+func (o *admission) record(s *cluster.State) error {
+	switch o.failurePolicy {
+	case "Fail":
+		s.FailurePolicy = "" // the default
+	case "Ignore":
+		s.FailurePolicy = o.failurePolicy
+	}
+	list := func(namespaces []string) string {
+		sorted := slices.Sorted(slices.Values(namespaces))
+		return strings.Join(slices.Compact(sorted), " ")
+	}
+	if o.ignore != nil {
+		s.IgnoreNamespaces = list(o.ignore)
+	}
+	if o.exclude != nil {
+		s.ExcludeNamespaces = list(o.exclude)
+	}
+	excluded := strings.Fields(s.ExcludeNamespaces)
+	for _, ns := range strings.Fields(s.IgnoreNamespaces) {
+		if slices.Contains(excluded, ns) {
+			return advise(fmt.Errorf("%s: namespace %s is both to be served without waiting and excluded, the one of them by an earlier run", plan.Webhook, ns),
+				"name it in one of --ignore-namespaces and --exclude-namespaces, and give the other without it")
+		}
+	}
+	return nil
+}
+
+// unasked are those of the namespaces of whose pods the webhook is not asked,
+// whatever roles their service accounts have. Without a configuration of ours
+// there are none: another webhook may do its work.
+func (ch *chain) unasked(ctx context.Context, namespaces ...string) (map[string]bool, error) {
+	c, err := ch.c.Client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, deploy.WebhookConfiguration, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plan.Webhook, err)
+	}
+	unasked := map[string]bool{}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(namespaces))) {
+		labels := map[string]string{corev1.LabelMetadataName: name}
+		ns, err := ch.c.Client().CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case err == nil:
+			labels = ns.Labels
+		case !apierrors.IsNotFound(err):
+			return nil, fmt.Errorf("%s: reading namespace %s: %w", plan.Webhook, name, err)
+		}
+		if !doctor.AsksForNamespace(c, labels) {
+			unasked[name] = true
+		}
+	}
+	return unasked, nil
+}
+
+// errUnasked is what is wrong with a service account of such a namespace.
+func errUnasked(namespace string) error {
+	return fmt.Errorf("the webhook is not asked about pods of namespace %s: they do not get the role", namespace)
+}
+
+// noteUnasked says of which service accounts pods do not get the role that they
+// were just given. It reports whether there are any.
+func (ch *chain) noteUnasked(ctx context.Context, r *report, accounts []iamServiceAccount) (any bool, err error) {
+	var namespaces []string
+	for _, sa := range accounts {
+		if !sa.RoleOnly {
+			namespaces = append(namespaces, sa.Metadata.Namespace)
+		}
+	}
+	unasked, err := ch.unasked(ctx, namespaces...)
+	if err != nil {
+		return false, err
+	}
+	for _, sa := range accounts {
+		if !sa.RoleOnly && unasked[sa.Metadata.Namespace] {
+			any = true
+			r.note("warning: %v. `%s doctor --service-account %s` tells how they would", errUnasked(sa.Metadata.Namespace), ch.app.name, &sa)
+		}
+	}
+	return any, nil
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/pkg/cluster"
+)
+
+func TestAdmissionRecord(t *testing.T) {
+	for _, test := range []struct {
+		say       admission
+		was, want cluster.State
+	}{
+		{admission{}, cluster.State{}, cluster.State{}},
+		{admission{}, cluster.State{FailurePolicy: "Ignore", IgnoreNamespaces: "a b", ExcludeNamespaces: "c"}, cluster.State{FailurePolicy: "Ignore", IgnoreNamespaces: "a b", ExcludeNamespaces: "c"}},
+		{admission{"Ignore", []string{"b", "a", "b"}, []string{"c"}}, cluster.State{}, cluster.State{FailurePolicy: "Ignore", IgnoreNamespaces: "a b", ExcludeNamespaces: "c"}},
+		{admission{"Fail", []string{}, []string{}}, cluster.State{FailurePolicy: "Ignore", IgnoreNamespaces: "a b", ExcludeNamespaces: "c"}, cluster.State{}},
+		{admission{exclude: []string{"c"}}, cluster.State{IgnoreNamespaces: "a"}, cluster.State{IgnoreNamespaces: "a", ExcludeNamespaces: "c"}},
+	} {
+		got := test.was
+		if err := test.say.record(&got); err != nil {
+			t.Errorf("%+v: %v", test.say, err)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%+v: %s", test.say, diff)
+		}
+	}
+	if err := (&admission{ignore: []string{"a"}}).record(&cluster.State{ExcludeNamespaces: "a"}); err == nil || !strings.Contains(err.Error(), "namespace a is both") {
+		t.Errorf("served and excluded: %v", err)
+	}
+}
+
+// waits are the entries of the webhook's configuration without an answer of which the API server makes no pod; "" if it
+// makes one.
+func (n *newcomer) waits(namespace string, change func(*corev1.Pod)) string {
+	n.Helper()
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "p"},
+		Spec:       corev1.PodSpec{ServiceAccountName: "default", Containers: []corev1.Container{{Name: "main", Image: "none"}}},
+	}
+	if change != nil {
+		change(p)
+	}
+	_, err := n.server.Client.CoreV1().Pods(namespace).Create(n.Context(), p, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err == nil {
+		return ""
+	}
+	_, rest, ok := strings.Cut(err.Error(), "failed calling webhook \"")
+	name, _, _ := strings.Cut(rest, "\"")
+	if !ok {
+		n.Errorf("a pod in %s: %v", namespace, err)
+	}
+	return name
+}
+
+// With a real API server and no webhook behind its configuration: pods of workloads wait for it, and nothing that a
+// cluster needs to come up does. What `up` was told once holds for the next time, and a configuration of a former
+// version is brought up to date.
+func TestAPIServerAdmission(t *testing.T) {
+	n := newNewcomer(t)
+	n.controllers()
+	client := n.server.Client
+	for _, ns := range []string{"default", "kube-system", "kube-flannel", "tigera-operator", "team", "kyverno", "some-network"} {
+		if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatal(err)
+		}
+		if _, err := client.CoreV1().ServiceAccounts(ns).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.former()
+	const workloads = "pod-identity.openirsa.dev"
+	hostNetwork := func(p *corev1.Pod) { p.Spec.HostNetwork = true }
+	mirror := func(p *corev1.Pod) {
+		p.Annotations, p.Spec.ServiceAccountName, p.Spec.NodeName = map[string]string{corev1.MirrorPodAnnotationKey: "x"}, "", "node"
+	}
+	declines := func(p *corev1.Pod) {
+		p.Labels = map[string]string{"eks.amazonaws.com/skip-pod-identity-webhook": "true"}
+	}
+	pods := func(what string, want map[string]string) {
+		t.Helper()
+		got := map[string]string{}
+		for name := range want {
+			namespace, kind, _ := strings.Cut(name, " ")
+			got[name] = n.waits(namespace, map[string]func(*corev1.Pod){"hostNetwork": hostNetwork, "mirror": mirror, "declines": declines}[kind])
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+
+	n.report("")
+	pods("by default", map[string]string{
+		"default": workloads, "team": workloads, "some-network": workloads, "kyverno": workloads,
+		"default hostNetwork": "", "some-network hostNetwork": "", "default mirror": "", "some-network mirror": "", "default declines": "",
+		"kube-system": "", "kube-system hostNetwork": "", "kube-system mirror": "", "kube-flannel": "", "tigera-operator": "",
+	})
+	if again := n.report(""); again.changed() {
+		t.Errorf("a second run changes %+v", again.Links)
+	}
+	told := map[string]string{"default": workloads, "team": "", "kyverno": "", "kube-system": ""}
+	n.report("", "--ignore-namespaces", "kyverno", "--exclude-namespaces", "team")
+	pods("with namespaces", told)
+	if again := n.report(""); again.changed() {
+		t.Errorf("a run without the flags changes %+v", again.Links)
+	}
+	pods("with namespaces, again", told)
+	n.accounts(t)
+	n.report("", "--failure-policy", "Ignore", "--exclude-namespaces", "")
+	n.report("")
+	pods("with Ignore", map[string]string{"default": "", "team": "", "kyverno": ""})
+	n.report("", "--failure-policy", "Fail")
+	pods("with Fail again", map[string]string{"default": workloads, "team": workloads, "kyverno": ""})
+}
+
+// former leaves the webhook's configuration as a former version has made it.
+func (n *newcomer) former() {
+	n.Helper()
+	objects, err := deploy.Webhook(deploy.WebhookParams{Image: "x", NoMatchConditions: true})
+	if err != nil {
+		n.Fatal(err)
+	}
+	c := objects[len(objects)-1]
+	hook := c.Object["webhooks"].([]any)[0].(map[string]any)
+	hook["timeoutSeconds"] = 1
+	c.Object["webhooks"] = []any{hook}
+	body, err := json.Marshal(c)
+	if err != nil {
+		n.Fatal(err)
+	}
+	_, err = n.server.Client.AdmissionregistrationV1().RESTClient().Patch("application/apply-patch+yaml").
+		Resource("mutatingwebhookconfigurations").Name(c.GetName()).Param("fieldManager", cluster.Manager).Body(body).DoRaw(n.Context())
+	if err != nil {
+		n.Fatal(err)
+	}
+}
+
+// accounts: a service account in a namespace of whose pods the webhook is not asked is given its role with a warning,
+// and status does not call it right; one in kube-system is right.
+func (n *newcomer) accounts(t *testing.T) {
+	t.Helper()
+	run := func(args ...string) (status int, stdout, stderr string) {
+		var out, errs bytes.Buffer
+		status = Main(t.Context(), append(append([]string{"setup"}, args...), "--kubeconfig", n.server.Kubeconfig()), os.Getenv, &out, &errs)
+		return status, out.String(), errs.String()
+	}
+	for namespace, warns := range map[string]bool{"team": true, "kube-system": false} {
+		status, out, errs := run("iamserviceaccount", "create", "--namespace", namespace, "--name", "controller", "--attach-policy-arn", readOnly, "--approve")
+		if status != 0 {
+			t.Fatalf("status %d\n%s%s", status, out, errs)
+		}
+		if strings.Contains(errs, "the webhook is not asked about pods of namespace team") != warns || strings.Contains(out, "New pods get the role") == warns {
+			t.Errorf("create in %s says:\n%s%s", namespace, out, errs)
+		}
+	}
+	_, out, _ := run("status", "-o", "json")
+	var s status
+	if err := json.Unmarshal([]byte(out), &s); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, sa := range s.Accounts {
+		if inTeam := sa.Namespace == "team"; sa.OK == inTeam || strings.Contains(sa.Error, "not asked about pods of namespace team") != inTeam {
+			t.Errorf("status says of %s/%s: %v, %s", sa.Namespace, sa.Name, sa.OK, sa.Error)
+		}
+	}
+	if len(s.Accounts) != 2 {
+		t.Errorf("%d service accounts", len(s.Accounts))
+	}
+	c, err := n.server.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), deploy.WebhookConfiguration, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i := slices.IndexFunc(c.Webhooks, func(w admissionv1.MutatingWebhook) bool { return len(w.ClientConfig.CABundle) == 0 }); i >= 0 {
+		t.Errorf("up has not waited for the caBundle of %s", c.Webhooks[i].Name)
+	}
+}
