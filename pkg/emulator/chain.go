@@ -32,8 +32,9 @@ type chainProvider struct {
 	Tags        []tag    `json:"tags"`
 	// Fetched is when the keys were fetched last, null if they never were.
 	Fetched *time.Time `json:"fetched"`
-	// Document is the discovery document as fetched, right or wrong. The key
-	// set is told of by Keys alone: by mistake it may hold private ones.
+	// Document is the issuer's discovery document, with nothing but what such a
+	// document has; null of what was fetched if that is another's, or none. The
+	// key set is told of by Keys alone: by mistake it may hold private ones.
 	Document json.RawMessage `json:"document,omitempty"`
 	Keys     []chainKey      `json:"keys"`
 	// Problems are why there are no keys, or not all.

@@ -13,13 +13,11 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -29,14 +27,11 @@ import (
 const (
 	fetchTimeout    = 5 * time.Second  // for discovery document and keys together
 	maxDocument     = 1 << 20          // bytes
+	maxHeader       = 64 << 10         // bytes
 	maxRedirects    = 5                // of each document
 	refetchInterval = 10 * time.Second // between refetches that a bad token causes
 	failureAge      = time.Second      // how long a failure is not tried again
 	discoveryPath   = "/.well-known/openid-configuration"
-
-	// maxShownDocument is the size in bytes up to which a discovery document is
-	// kept to be shown.
-	maxShownDocument = 16 << 10
 )
 
 // issuerCache keeps the keys of issuers, by provider.
@@ -66,7 +61,8 @@ type fetched struct {
 	keys    *keySet
 	fault   *tokenFault // why there are none
 	fetches []Fetch
-	// document is the discovery document; nil if there is none to be shown.
+	// document is what is shown of the discovery document; nil if there is none
+	// of the issuer.
 	document []byte
 	at       time.Time
 	expires  time.Time
@@ -229,16 +225,17 @@ func (r *reader) discover(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(body) <= maxShownDocument && json.Valid(body) {
-		r.document = body
-	}
 	var doc members
 	if err := json.Unmarshal(body, &doc); err != nil {
 		return "", fmt.Errorf("%s is not JSON: %w", address, err)
 	}
 	if named := doc.text("issuer"); named != issuer {
+		if named != "" && (!strings.HasPrefix(named, "http") || named != shownURL(named)) {
+			return "", fmt.Errorf("%s does not say that its issuer is the provider's, %q, nor any other", address, issuer)
+		}
 		return "", fmt.Errorf("%s says that its issuer is %q, but the provider's is %q", address, named, issuer)
 	}
+	r.document = doc.discovery()
 	jwksURI := doc.text("jwks_uri")
 	if jwksURI == "" {
 		return "", fmt.Errorf("%s has no jwks_uri", address)
@@ -272,18 +269,18 @@ func (r *reader) get(ctx context.Context, address string) ([]byte, error) {
 		u, err := url.Parse(address)
 		switch {
 		case err != nil || u.Host == "":
-			return nil, fmt.Errorf("%q is not a URL", address)
+			return nil, errors.New("it leads to what is not a URL")
 		case u.Scheme != "https":
-			return nil, fmt.Errorf("%s is not an https URL", address)
+			return nil, fmt.Errorf("%s is not an https URL", shownURL(address))
 		case u.User != nil:
 			return nil, fmt.Errorf("the URL at host %s has a user in it", u.Host)
 		}
 		started := time.Now()
-		fetch := Fetch{URL: address}
+		fetch := Fetch{URL: shownURL(address)}
 		status, header, body, err := r.fetch(ctx, u, &fetch)
 		fetch.Status, fetch.Millis = status, time.Since(started).Milliseconds()
 		if err != nil {
-			err = fmt.Errorf("fetching %s: %w", address, err)
+			err = fmt.Errorf("fetching %s: %w", fetch.URL, err)
 			fetch.Error = err.Error()
 			r.fetches = append(r.fetches, fetch)
 			return nil, err
@@ -296,14 +293,14 @@ func (r *reader) get(ctx context.Context, address string) ([]byte, error) {
 		case status >= 300 && status < 400 && header.Get("Location") != "":
 			next, err := u.Parse(header.Get("Location"))
 			if err != nil {
-				return nil, fmt.Errorf("fetching %s: it redirects to %q, which is not a URL", address, header.Get("Location"))
+				return nil, fmt.Errorf("fetching %s: it redirects to what is not a URL", fetch.URL)
 			}
 			address = next.String()
 		default:
-			return nil, fmt.Errorf("fetching %s: the answer is %d %s%s", address, status, http.StatusText(status), excerpt(header, body))
+			return nil, fmt.Errorf("fetching %s: the answer is %d %s%s", fetch.URL, status, http.StatusText(status), excerpt(header, body))
 		}
 	}
-	return nil, fmt.Errorf("fetching %s: more than %d redirects", address, maxRedirects)
+	return nil, fmt.Errorf("fetching %s: more than %d redirects", shownURL(address), maxRedirects)
 }
 
 // excerpt is what an S3 error says, which tells a private bucket from one that
@@ -314,7 +311,8 @@ func excerpt(header http.Header, body []byte) string {
 	}
 	_, rest, ok1 := strings.Cut(string(body), "<Code>")
 	code, _, ok2 := strings.Cut(rest, "</Code>")
-	if !ok1 || !ok2 || len(code) > 64 {
+	isLetter := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
+	if !ok1 || !ok2 || len(code) > 64 || strings.TrimFunc(code, isLetter) != "" {
 		return ""
 	}
 	return " (" + code + ")"
@@ -375,8 +373,11 @@ func (r *reader) fetch(ctx context.Context, u *url.URL, fetch *Fetch) (int, http
 		if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 			err = &certificateError{e.Err}
 		}
-		if errors.Is(err, context.DeadlineExceeded) {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
 			err = fmt.Errorf("no answer within %s", fetchTimeout)
+		case strings.Contains(err.Error(), "Location header"): // net/http quotes it
+			err = errors.New("it redirects to what is not a URL")
 		}
 		return 0, nil, nil, err
 	}
@@ -414,6 +415,8 @@ func (r *reader) transport() *http.Transport {
 		DialContext:       dialer.DialContext,
 		DisableKeepAlives: true,
 		ForceAttemptHTTP2: true,
+		// Headers too are a stranger's; Go's own bound is ten megabytes.
+		MaxResponseHeaderBytes: maxHeader,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12,
 			// VerifyConnection does what this turns off, and more.
@@ -422,22 +425,6 @@ func (r *reader) transport() *http.Transport {
 		},
 	}
 }
-
-// refusePrivate keeps a connection from going where AWS could not go.
-func refusePrivate(network, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("address %q is not one: %w", address, err)
-	}
-	ip := at.Addr().Unmap()
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || sharedAddresses.Contains(ip) {
-		return fmt.Errorf("AWS cannot reach %s (private issuers are not allowed)", ip)
-	}
-	return nil
-}
-
-// sharedAddresses are those of carriers' networks (RFC 6598).
-var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 
 // verify accepts a certificate that is trusted by the system, by the roots
 // that were configured (unless strict), or because the provider has the

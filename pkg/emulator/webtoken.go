@@ -472,7 +472,9 @@ func parseKeySet(body []byte) (*keySet, error) {
 	for i, raw := range list {
 		kid, key, why := parseKey(raw)
 		if why != "" {
-			s.left = append(s.left, fmt.Sprintf("key %d (kid %q) is not used: %s", i, kid, why))
+			if len(s.left) < maxShownList {
+				s.left = append(s.left, fmt.Sprintf("key %d (kid %q) is not used: %s", i, clipText(kid, maxShownValue), why))
+			}
 			continue
 		}
 		if key.rsa != nil {
@@ -506,7 +508,7 @@ func parseKey(raw json.RawMessage) (kid string, key *issuerKey, why string) {
 	case jwk["d"] != nil:
 		return kid, nil, "it is a private key, which must never be published"
 	case jwk["use"] != nil && jwk.text("use") != "sig":
-		return kid, nil, fmt.Sprintf("its use is %q, not \"sig\"", jwk.text("use"))
+		return kid, nil, fmt.Sprintf("its use is %q, not \"sig\"", clipText(jwk.text("use"), maxShownWord))
 	}
 	key = new(issuerKey)
 	switch kty := jwk.text("kty"); kty {
@@ -515,7 +517,7 @@ func parseKey(raw json.RawMessage) (kid string, key *issuerKey, why string) {
 	case "EC":
 		key.ecdsa, why = parseEC(jwk.text("crv"), jwk.text("x"), jwk.text("y"))
 	default:
-		why = fmt.Sprintf("its type %q is neither \"RSA\" nor \"EC\"", kty)
+		why = fmt.Sprintf("its type %q is neither \"RSA\" nor \"EC\"", clipText(kty, maxShownWord))
 	}
 	if why == "" && jwk["x5c"] != nil && !certifies(jwk["x5c"], key) {
 		why = "its x5c is of another key"
@@ -556,7 +558,7 @@ func parseRSA(n, e string) (*rsa.PublicKey, string) {
 func parseEC(crv, x, y string) (*ecdsa.PublicKey, string) {
 	curve, ok := curves[crv]
 	if !ok {
-		return nil, fmt.Sprintf("its curve %q is none of P-256, P-384 and P-521", crv)
+		return nil, fmt.Sprintf("its curve %q is none of P-256, P-384 and P-521", clipText(crv, maxShownWord))
 	}
 	bx, ok1 := decodeSegment(x)
 	by, ok2 := decodeSegment(y)
