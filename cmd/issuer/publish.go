@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -257,7 +256,8 @@ func (p *publisher) open(ctx context.Context) error {
 	if p.issuerURL == "" {
 		iss, err = publish.Issuer(ctx, p.bucket, p.prefix, cfg.Region)
 	} else if iss, err = issuer.Parse(p.issuerURL); err == nil {
-		_, p.prefix, _ = strings.Cut(iss.HostPath(), "/")
+		err = iss.CheckPrefix()
+		p.prefix = iss.Prefix()
 		p.documentsOnly = true
 	}
 	if err != nil {

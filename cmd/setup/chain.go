@@ -103,6 +103,14 @@ func clusterAdvice(err error) error {
 		return advise(err, "sudo SETUP apiserver on each control-plane node of kubeadm, or, for other clusters, what SETUP apiserver print shows; then SETUP up again")
 	}
 	if e, ok := errors.AsType[*cluster.OtherIssuerError](err); ok {
+		iss, bad := issuer.Parse(e.Issuer)
+		if bad == nil {
+			bad = iss.CheckPort()
+		}
+		if bad != nil {
+			return advise(fmt.Errorf("%w, which AWS never takes: %w", err, bad),
+				"give the API servers an issuer that AWS takes, after whoever relies on this one has agreed: SETUP apiserver print --help")
+		}
 		return advise(err, "SETUP up --issuer-url "+e.Issuer+" keeps that issuer and publishes nothing")
 	}
 	return err
@@ -206,8 +214,10 @@ func (ch *chain) s3Bucket(tags map[string]string) publish.S3 {
 // stranger reads the documents as anybody does: from S3 without credentials, at
 // whatever endpoint S3 has, or at the issuer's URL.
 func (ch *chain) stranger() discovery.Get {
-	if ch.state.Bucket == "" || ch.state.PrivateBucket == "true" {
-		return discovery.HTTP(&http.Client{Timeout: 10 * time.Second})
+	if outside := discovery.HTTP(&http.Client{Timeout: 10 * time.Second}); ch.state.PrivateBucket == "true" {
+		return outside
+	} else if ch.state.Bucket == "" {
+		return publish.Anybody(ch.acct.Anonymous, outside)
 	}
 	return ch.s3Bucket(nil).Stranger(ch.acct.Anonymous)
 }

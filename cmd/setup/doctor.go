@@ -36,7 +36,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/irsa"
-	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/publish"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -471,40 +470,29 @@ func (e *examination) documents(ctx context.Context, f *doctor.Facts) {
 	if iss.IsZero() {
 		return
 	}
-	f.Discovery = e.read(ctx, iss, iss.Discovery())
+	f.Discovery = e.read(ctx, iss.Discovery())
 	config, err := discovery.ParseConfiguration(f.Discovery.Body)
 	if err != nil || config.JWKSURI == "" {
 		return
 	}
-	f.JWKS = e.read(ctx, iss, config.JWKSURI)
+	f.JWKS = e.read(ctx, config.JWKSURI)
 }
 
 // read reads one document: in a bucket through S3's own API, wherever S3 is,
 // and otherwise at its URL.
-func (e *examination) read(ctx context.Context, iss issuer.URL, address string) *doctor.Document {
+func (e *examination) read(ctx context.Context, address string) *doctor.Document {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if tail, ok := strings.CutPrefix(address, iss.String()); ok && e.acct != nil {
-		if bucket, prefix, region, ok := bucketOf(ctx, iss); ok {
-			client := s3.NewFromConfig(e.acct.cfg, func(o *s3.Options) {
-				o.Credentials, o.Region, o.Retryer = aws.AnonymousCredentials{}, region, aws.NopRetryer{}
-			})
-			return readObject(ctx, client, bucket, strings.TrimPrefix(prefix+tail, "/"), address)
+	if o, ok := publish.ObjectAt(ctx, address); ok && e.acct != nil {
+		if err := o.CheckCertificate(); err != nil {
+			return &doctor.Document{URL: address, Err: err}
 		}
+		client := s3.NewFromConfig(e.acct.cfg, publish.PathStyle, func(so *s3.Options) {
+			so.Credentials, so.Region, so.Retryer = aws.AnonymousCredentials{}, o.Region, aws.NopRetryer{}
+		})
+		return readObject(ctx, client, o.Bucket, o.Key, address)
 	}
 	return readURL(ctx, address)
-}
-
-// bucketOf finds the bucket of an issuer whose documents are in S3.
-func bucketOf(ctx context.Context, iss issuer.URL) (bucket, prefix, region string, ok bool) {
-	host, prefix, _ := strings.Cut(iss.HostPath(), "/")
-	bucket, rest, ok := strings.Cut(host, ".s3.")
-	region, _, _ = strings.Cut(rest, ".")
-	if !ok {
-		return "", "", "", false
-	}
-	same, err := publish.Issuer(ctx, bucket, prefix, region)
-	return bucket, prefix, region, err == nil && same == iss
 }
 
 // maxDocument bounds what a stranger's server may send.

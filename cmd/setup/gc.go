@@ -315,8 +315,7 @@ func (c *remains) providerARNs() []string {
 func (c *remains) privatePrefix(ctx context.Context) string {
 	for _, p := range c.providers {
 		if _, _, _, ok := publish.BucketOf(ctx, p.Issuer); !ok {
-			_, prefix, _ := strings.Cut(p.Issuer.HostPath(), "/")
-			return prefix
+			return p.Issuer.Prefix()
 		}
 	}
 	return ""

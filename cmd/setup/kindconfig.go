@@ -151,9 +151,11 @@ func (p *place) fault() (flag string, err error) {
 		if err != nil {
 			return "--issuer-url", err
 		}
-		_, path, _ := strings.Cut(iss.HostPath(), "/")
-		if hasPrefix && prefix != path {
-			return "--bucket", usagef("--bucket %s: the documents are below the path of the issuer, %q, in a private bucket", p.bucket, path)
+		if err := iss.CheckPrefix(); err != nil && p.private {
+			return "--issuer-url", &usageError{fmt.Errorf("--issuer-url: %w", err)}
+		}
+		if hasPrefix && prefix != iss.Prefix() {
+			return "--bucket", usagef("--bucket %s: the documents are below the path of the issuer, %q, in a private bucket", p.bucket, iss.Prefix())
 		}
 	}
 	if p.bucket != "" {
@@ -179,7 +181,7 @@ func (p place) bucketAndPrefix(account string) (bucket, prefix string, err error
 		if err != nil {
 			return "", "", err
 		}
-		_, prefix, _ = strings.Cut(iss.HostPath(), "/") // CloudFront asks for what it is asked for
+		prefix = iss.Prefix() // CloudFront asks for what it is asked for
 		if bucket, _, _ = strings.Cut(p.bucket, "/"); bucket == "" {
 			bucket, _, err = bucketFor(p.name, account)
 		}

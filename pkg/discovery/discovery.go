@@ -100,7 +100,7 @@ func HTTP(client *http.Client) Get {
 	direct := *client
 	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return func(ctx context.Context, iss issuer.URL, path string) (string, []byte, error) {
-		url := iss.String() + path
+		url := iss.At(path)
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return "", nil, err
@@ -158,13 +158,13 @@ func Check(ctx context.Context, get Get, iss issuer.URL, docs []Document) error 
 	for _, doc := range docs {
 		contentType, body, err := get(ctx, iss, doc.Path)
 		if err != nil {
-			return fmt.Errorf("reading %s back as a stranger: %w", iss.String()+doc.Path, err)
+			return fmt.Errorf("reading %s back as a stranger: %w", iss.At(doc.Path), err)
 		}
 		if media, _, _ := strings.Cut(contentType, ";"); strings.TrimSpace(media) != doc.ContentType {
-			return fmt.Errorf("%s is served as %q, expected %q", iss.String()+doc.Path, contentType, doc.ContentType)
+			return fmt.Errorf("%s is served as %q, expected %q", iss.At(doc.Path), contentType, doc.ContentType)
 		}
 		if !bytes.Equal(body, doc.Body) {
-			return fmt.Errorf("%s is served with other content than was published (%d bytes, expected %d)", iss.String()+doc.Path, len(body), len(doc.Body))
+			return fmt.Errorf("%s is served with other content than was published (%d bytes, expected %d)", iss.At(doc.Path), len(body), len(doc.Body))
 		}
 	}
 	return nil
@@ -184,11 +184,13 @@ func Read(ctx context.Context, get Get, iss issuer.URL) (Configuration, keys.Set
 	if config.Issuer != iss.String() {
 		return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says issuer %q, expected %q", iss.Discovery(), config.Issuer, iss)
 	}
-	base, path := iss, issuer.JWKSPath
-	if config.JWKSURI != iss.JWKS() {
+	base, path := iss, ""
+	if p, ok := iss.Below(config.JWKSURI); ok {
+		path = p
+	} else {
 		rest, secure := strings.CutPrefix(config.JWKSURI, "https://")
 		host, file, _ := strings.Cut(rest, "/")
-		if base, err = issuer.Parse("https://" + host); err != nil || !secure {
+		if base, err = issuer.Parse("https://" + strings.TrimSuffix(host, ":443")); err != nil || !secure {
 			return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says jwks_uri %q, which is no https URL", iss.Discovery(), config.JWKSURI)
 		}
 		path = "/" + file

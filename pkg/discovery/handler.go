@@ -41,8 +41,9 @@ type index struct {
 	hosts   map[string]int // how many issuers have the host, without port
 }
 
-// place is where an issuer is: its host, lower-case, and its path, without a slash
-// at the end. No two issuers have the same, since they have no escapes.
+// place is where an issuer is: its host, lower-case, and its path, unescaped and
+// without the slash at its end. Two issuers that AWS tells apart may have the same;
+// one of them can be served.
 type place struct{ host, path string }
 
 // entry are the files of an issuer, replaced one by one.
@@ -109,19 +110,22 @@ func (h *Handler) Update(changes map[issuer.URL][]Document) error {
 			next.entries, next.hosts = make(map[place]*entry, len(changes)), map[string]int{}
 		}
 	}
-	for iss, docs := range changes {
+	for iss, docs := range changes { // before those that may come to the same place
 		at, _ := placeOf(iss)
-		e := next.entries[at]
-		if docs == nil {
-			if e != nil {
-				own()
-				delete(next.entries, at)
-				if next.hosts[at.hostname()]--; next.hosts[at.hostname()] == 0 {
-					delete(next.hosts, at.hostname())
-				}
+		if docs == nil && next.entries[at] != nil {
+			own()
+			delete(next.entries, at)
+			if next.hosts[at.hostname()]--; next.hosts[at.hostname()] == 0 {
+				delete(next.hosts, at.hostname())
 			}
+		}
+	}
+	for iss, docs := range changes {
+		if docs == nil {
 			continue
 		}
+		at, _ := placeOf(iss)
+		e := next.entries[at]
 		if e == nil {
 			own()
 			e = &entry{}
@@ -138,13 +142,24 @@ func (h *Handler) Update(changes map[issuer.URL][]Document) error {
 	return nil
 }
 
+// Place is where a [Handler] serves an issuer: the host and the path of requests
+// for it. Of two issuers at one place, such as one with a slash at its end and one
+// without, only one can be served.
+func Place(iss issuer.URL) string {
+	at, err := placeOf(iss)
+	if err != nil {
+		return ""
+	}
+	return at.host + at.path
+}
+
 // placeOf is where requests look for the issuer.
 func placeOf(iss issuer.URL) (place, error) {
 	u, err := url.Parse(iss.String())
 	if err != nil || iss.IsZero() {
 		return place{}, fmt.Errorf("serving issuer %q: it is not one", iss)
 	}
-	return place{u.Host, u.Path}, nil
+	return place{strings.ToLower(u.Host), strings.TrimSuffix(u.Path, "/")}, nil
 }
 
 func (p place) hostname() string { return (&url.URL{Host: p.host}).Hostname() }

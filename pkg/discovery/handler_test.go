@@ -178,6 +178,41 @@ func TestHandlerUpdate(t *testing.T) {
 	}
 }
 
+// An issuer with a slash at its end, or with capitals in its host, is served as it
+// is, at one place with the one that differs in that alone.
+func TestHandlerTakesIssuersAsTheyAre(t *testing.T) {
+	slash, slashDocs := served(t, "https://A.example.com/t/u/")
+	plain, plainDocs := served(t, "https://a.example.com/t/u")
+	if discovery.Place(slash) != discovery.Place(plain) {
+		t.Errorf("places %q and %q", discovery.Place(slash), discovery.Place(plain))
+	}
+	var h discovery.Handler
+	get := func(address string) string {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", address, nil))
+		return w.Body.String()
+	}
+	if err := h.Update(map[issuer.URL][]discovery.Document{slash: slashDocs}); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{slash.Discovery(), plain.Discovery()} {
+		if body := get(address); !strings.Contains(body, `"issuer":"https://A.example.com/t/u/","jwks_uri":"https://A.example.com/t/u/openid/v1/jwks"`) {
+			t.Errorf("%s: %s", address, body)
+		}
+	}
+	for range 20 { // whatever the order of the map
+		if err := h.Update(map[issuer.URL][]discovery.Document{slash: nil, plain: plainDocs}); err != nil {
+			t.Fatal(err)
+		}
+		if body := get(plain.Discovery()); !strings.Contains(body, `"issuer":"https://a.example.com/t/u"`) || h.Len() != 1 || !h.ServesHost("a.example.com") {
+			t.Fatalf("%d issuers, %s", h.Len(), body)
+		}
+		if err := h.Update(map[issuer.URL][]discovery.Document{plain: nil, slash: slashDocs}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestForwardedHost(t *testing.T) {
 	iss, docs := served(t, "https://a.example.com")
 	for _, test := range []struct {

@@ -83,8 +83,8 @@ func (d *diagnosis) checkIssuer(have, what, prefix string) bool {
 	switch {
 	case err != nil:
 		why = ": " + err.Error()
-		if trimmed, err := issuer.Parse(strings.TrimSuffix(strings.Replace(have, "http://", "https://", 1), "/")); err == nil && d.Issuer.IsZero() {
-			expected = trimmed.String()
+		if secure, err := issuer.Parse(strings.Replace(have, "http://", "https://", 1)); err == nil && d.Issuer.IsZero() {
+			expected = secure.String()
 		}
 	case d.Issuer.IsZero() && private(have):
 		why = ": AWS cannot read that address"

@@ -11,6 +11,11 @@
 //	u.HostPath()  // oidc.example.com/dev                     ARN tail, condition keys
 //	u.Discovery() // https://oidc.example.com/dev/.well-known/openid-configuration
 //	u.JWKS()      // https://oidc.example.com/dev/openid/v1/jwks
+//
+// An issuer that is there already, of a managed cluster such as AKS, may end with
+// a slash or have a path that nobody here would choose. IAM and STS compare it
+// byte by byte, so it is taken as it is: [Parse] refuses only what AWS could never
+// use. Issuers of this project's own making come from [S3], which is stricter.
 package issuer
 
 import (
@@ -36,11 +41,16 @@ const MaxLength = 255
 // URL is an issuer. It is immutable and comparable; the zero URL is none.
 type URL struct{ s string }
 
-// Parse reads an issuer, which must be spelled the one way in which it will
-// be compared, byte by byte, by AWS and by Kubernetes: https, a lower-case
-// host, no ":443", no user, query or fragment, no trailing slash, no "." or
-// ".." or empty path segment, and no percent escapes, by which two issuers could
-// be one place for a server.
+// Parse reads an issuer as it is: with a slash at its end if it has one, with the
+// case of its host, byte by byte as IAM keeps it and STS compares it. Refused is
+// what IAM or STS never takes: another scheme than https, a user, a query, a
+// fragment, the port 443 spelled out (IAM strips it, so that no token's iss is
+// equal to what is left), more than [MaxLength] bytes; and what is another URL to
+// every HTTP client that tidies it up: "." and ".." path segments, and characters
+// that have to be escaped.
+//
+// A port other than 443 is taken, since an emulator may; AWS takes none, see
+// [URL.CheckPort].
 func Parse(s string) (URL, error) {
 	bad := func(format string, args ...any) (URL, error) {
 		return URL{}, fmt.Errorf("issuer %q %s", s, fmt.Sprintf(format, args...))
@@ -61,22 +71,16 @@ func Parse(s string) (URL, error) {
 		return bad("must not contain a query")
 	case u.Fragment != "" || strings.Contains(s, "#"):
 		return bad("must not contain a fragment")
-	case strings.Contains(s, "%"):
-		return bad("must not contain percent escapes: servers and AWS need not take them for the same path")
 	case u.Port() == "443":
-		return bad("must not spell the port 443 out")
-	case strings.HasSuffix(s, "/"):
-		return bad("must not end with a slash")
-	case u.Host != strings.ToLower(u.Host):
-		return bad("must have a lower-case host")
+		return bad("must not spell the port 443 out: IAM leaves it out of the provider, and tokens of this issuer then have none")
+	case strings.HasSuffix(u.Host, ":"):
+		return bad("has a colon but no port")
 	case len(s) > MaxLength:
 		return bad("is longer than the %d bytes that IAM allows", MaxLength)
 	}
-	if u.Path != "" {
-		for segment := range strings.SplitSeq(u.Path[1:], "/") {
-			if segment == "" || segment == "." || segment == ".." {
-				return bad("has an empty, \".\" or \"..\" path segment")
-			}
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return bad("has a \".\" or \"..\" path segment")
 		}
 	}
 	if u.String() != s {
@@ -90,10 +94,13 @@ var (
 	prefixName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
 )
 
+var errPrefix = errors.New(`is not segments of letters, digits, ".", "_" and "-" joined by "/"`)
+
 // S3 is the issuer of documents in an S3 bucket, below prefix if that is not
 // empty: the bucket's virtual-hosted URL in its region. dnsSuffix is the
 // partition's, such as "amazonaws.com". Buckets with a dot in their name are
-// refused, since Amazon's wildcard certificate does not cover them.
+// refused, since Amazon's wildcard certificate does not cover them, and so is a
+// prefix that has more than one spelling as part of a URL.
 func S3(bucket, region, dnsSuffix, prefix string) (URL, error) {
 	switch {
 	case strings.Contains(bucket, "."):
@@ -103,7 +110,7 @@ func S3(bucket, region, dnsSuffix, prefix string) (URL, error) {
 	case region == "":
 		return URL{}, errors.New("no region is set")
 	case prefix != "" && !prefixName.MatchString(prefix):
-		return URL{}, fmt.Errorf("prefix %q is not segments of letters, digits, \".\", \"_\" and \"-\" joined by \"/\"", prefix)
+		return URL{}, fmt.Errorf("prefix %q %w", prefix, errPrefix)
 	}
 	s := "https://" + bucket + ".s3." + region + "." + dnsSuffix
 	if prefix != "" {
@@ -128,11 +135,52 @@ func (u URL) Host() string {
 	return host
 }
 
-// Discovery is the URL of the discovery document.
-func (u URL) Discovery() string { return u.s + DiscoveryPath }
+// Prefix is the path below which the documents are, without slashes around it;
+// "" for an issuer that is a host alone. In a bucket it is the prefix of the keys.
+func (u URL) Prefix() string {
+	_, path, _ := strings.Cut(u.HostPath(), "/")
+	return strings.TrimSuffix(path, "/")
+}
 
-// JWKS is the URL of the key set, the discovery document's jwks_uri.
-func (u URL) JWKS() string { return u.s + JWKSPath }
+// CheckPrefix refuses an issuer whose path cannot be a prefix in a bucket of this
+// project's own: one that [S3] would not take.
+func (u URL) CheckPrefix() error {
+	if prefix := u.Prefix(); prefix != "" && !prefixName.MatchString(prefix) {
+		return fmt.Errorf("issuer %q: its path %w", u, errPrefix)
+	}
+	return nil
+}
+
+// CheckPort refuses an issuer with a port: IAM makes no provider for it
+// (CreateOpenIDConnectProvider: "the URL should not contain a port number").
+func (u URL) CheckPort() error {
+	if at, err := url.Parse(u.s); err == nil && at.Port() != "" {
+		return fmt.Errorf("issuer %q has the port %s, and AWS takes no issuer with a port", u.s, at.Port())
+	}
+	return nil
+}
+
+// At is the URL of the document at a path below the issuer that begins with a
+// slash. A slash at the end of the issuer is not doubled (OpenID Connect Discovery
+// 1.0, section 4.1: "any terminating / MUST be removed before appending").
+func (u URL) At(path string) string { return strings.TrimSuffix(u.s, "/") + path }
+
+// Below is the path of a URL below the issuer, beginning with a slash, as
+// [URL.At] takes it; ok is false of a URL that is elsewhere.
+func (u URL) Below(address string) (path string, ok bool) {
+	path, ok = strings.CutPrefix(address, strings.TrimSuffix(u.s, "/"))
+	if !ok || u.IsZero() || !strings.HasPrefix(path, "/") {
+		return "", false
+	}
+	return path, true
+}
+
+// Discovery is the URL of the discovery document.
+func (u URL) Discovery() string { return u.At(DiscoveryPath) }
+
+// JWKS is the URL of the key set, the jwks_uri of the discovery documents that
+// this project makes.
+func (u URL) JWKS() string { return u.At(JWKSPath) }
 
 // ProviderARN is the ARN of the issuer's IAM OIDC provider in an account.
 func (u URL) ProviderARN(partition, account string) string {

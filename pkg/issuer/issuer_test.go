@@ -34,6 +34,18 @@ func TestParse(t *testing.T) {
 	accept("https://[fd00::1]:6443")
 	accept("https://kubernetes.default.svc.cluster.local")
 	accept("https://my-bucket.s3.eu-central-1.amazonaws.com/team/dev")
+	// Issuers as others made them.
+	accept("https://eastus.oic.prod-aks.azure.com/72f988bf-86f1-41af-91ab-2d7cd011db47/8f5bf3e0-0f4c-4d4e-9b5b-0d7c1b1f7a11/")
+	accept("https://container.googleapis.com/v1/projects/p-1/locations/europe-west1-b/clusters/c_1")
+	accept("https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE")
+	accept("https://s3.eu-west-1.amazonaws.com/my.bucket/prod")
+	accept("https://s3-us-west-2.amazonaws.com/bucket")
+	accept("https://oidc.example.com/")
+	accept("https://oidc.example.com/c1/")
+	accept("https://oidc.example.com//c1")
+	accept("https://OIDC.example.com/c1")
+	accept("https://oidc.example.com/a%20b")
+	accept("https://oidc.example.com/a%2Fb")
 
 	reject("", "empty")
 	reject("http://oidc.example.com", "https://")
@@ -41,22 +53,17 @@ func TestParse(t *testing.T) {
 	reject("HTTPS://oidc.example.com", "second spelling")
 	reject("https://", "no host")
 	reject("https:///path", "no host")
-	reject("https://oidc.example.com/", "slash")
-	reject("https://oidc.example.com/c1/", "slash")
-	reject("https://oidc.example.com//c1", "segment")
 	reject("https://oidc.example.com/a/../b", "segment")
 	reject("https://oidc.example.com/./b", "segment")
 	reject("https://oidc.example.com:443/c1", "443")
-	reject("https://OIDC.example.com/c1", "lower-case")
+	reject("https://oidc.example.com:/c1", "no port")
+	reject("https://oidc.example.com/a/%2e%2E/b", "segment")
 	reject("https://user@oidc.example.com", "user")
 	reject("https://oidc.example.com?", "query")
 	reject("https://oidc.example.com?a=b", "query")
 	reject("https://oidc.example.com#", "fragment")
 	reject("https://oidc.example.com/a b", "second spelling")
 	reject("https://oidc.example.com/%zz", "not a URL")
-	reject("https://oidc.example.com/a%2Fb", "escapes")
-	reject("https://oidc.example.com/%61", "escapes")
-	reject("https://oidc.example.com/a%20b", "escapes")
 	reject("https://oidc.example.com/"+strings.Repeat("a", 231), "255")
 	accept("https://oidc.example.com/" + strings.Repeat("a", 230))
 }
@@ -76,6 +83,51 @@ func TestSpellings(t *testing.T) {
 	} {
 		if c.got != c.want {
 			t.Errorf("%s = %q, want %q", c.name, c.got, c.want)
+		}
+	}
+}
+
+// What stands at the end of an issuer is part of every name that AWS has for it,
+// and of no path.
+func TestSlash(t *testing.T) {
+	for _, c := range []struct{ issuer, discovery, jwks, arn, sub, prefix string }{
+		{"https://eastus.oic.prod-aks.azure.com/t/u/",
+			"https://eastus.oic.prod-aks.azure.com/t/u/.well-known/openid-configuration", "https://eastus.oic.prod-aks.azure.com/t/u/openid/v1/jwks",
+			"arn:aws:iam::123456789012:oidc-provider/eastus.oic.prod-aks.azure.com/t/u/", "eastus.oic.prod-aks.azure.com/t/u/:sub", "t/u"},
+		{"https://oidc.example.com/",
+			"https://oidc.example.com/.well-known/openid-configuration", "https://oidc.example.com/openid/v1/jwks",
+			"arn:aws:iam::123456789012:oidc-provider/oidc.example.com/", "oidc.example.com/:sub", ""},
+		{"https://s3.eu-west-1.amazonaws.com/bucket/dev",
+			"https://s3.eu-west-1.amazonaws.com/bucket/dev/.well-known/openid-configuration", "https://s3.eu-west-1.amazonaws.com/bucket/dev/openid/v1/jwks",
+			"arn:aws:iam::123456789012:oidc-provider/s3.eu-west-1.amazonaws.com/bucket/dev", "s3.eu-west-1.amazonaws.com/bucket/dev:sub", "bucket/dev"},
+	} {
+		u, err := issuer.Parse(c.issuer)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, v := range [][2]string{{u.Discovery(), c.discovery}, {u.JWKS(), c.jwks}, {u.ProviderARN("aws", "123456789012"), c.arn}, {u.ConditionKey("sub"), c.sub}, {u.Prefix(), c.prefix}} {
+			if v[0] != v[1] {
+				t.Errorf("%s: %q, want %q", u, v[0], v[1])
+			}
+		}
+		if path, ok := u.Below(c.discovery); !ok || path != issuer.DiscoveryPath {
+			t.Errorf("%s: Below %q, %v", u, path, ok)
+		}
+	}
+	u, _ := issuer.Parse("https://h.example/a")
+	for _, elsewhere := range []string{"https://h.example/ab/x", "https://h.example/a", "https://h.example/b", "http://h.example/a/x"} {
+		if path, ok := u.Below(elsewhere); ok {
+			t.Errorf("Below(%q) = %q", elsewhere, path)
+		}
+	}
+}
+
+func TestCheckPort(t *testing.T) {
+	for s, taken := range map[string]bool{"https://h.example/a:1": true, "https://[fd00::1]/": true, "https://h.example:8443/": false, "https://[fd00::1]:6443": false} {
+		u, err := issuer.Parse(s)
+		if err != nil || (u.CheckPort() == nil) != taken {
+			t.Errorf("%s: %v, %v", s, err, u.CheckPort())
 		}
 	}
 }

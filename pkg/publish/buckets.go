@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -81,15 +80,16 @@ func (b S3) Modified(ctx context.Context, paths []string) (time.Time, error) {
 	return last, nil
 }
 
-// BucketOf is the bucket, its region and the prefix of an issuer that is served
-// by S3 itself; ok is false of another issuer.
+// BucketOf is the bucket, its region and the prefix of an issuer of [Issuer]; ok is
+// false of another issuer, whose documents others have made, in S3 or elsewhere.
 func BucketOf(ctx context.Context, iss issuer.URL) (bucket, region, prefix string, ok bool) {
-	host, prefix, _ := strings.Cut(iss.HostPath(), "/")
-	bucket, rest, _ := strings.Cut(host, ".s3.")
-	region, _, _ = strings.Cut(rest, ".")
-	same, err := Issuer(ctx, bucket, prefix, region)
-	if region == "" || err != nil || same != iss {
+	at, ok := ObjectAt(ctx, iss.Discovery())
+	if !ok {
 		return "", "", "", false
 	}
-	return bucket, region, prefix, true
+	same, err := Issuer(ctx, at.Bucket, iss.Prefix(), at.Region)
+	if err != nil || same != iss {
+		return "", "", "", false
+	}
+	return at.Bucket, at.Region, iss.Prefix(), true
 }

@@ -119,15 +119,24 @@ func (e *RegionError) Unwrap() error { return ErrWrongRegion }
 // SDK's knowledge (its partitions); an endpoint that was configured has no part
 // in it.
 func Issuer(ctx context.Context, bucket, prefix, region string) (issuer.URL, error) {
+	suffix, err := dnsSuffix(ctx, region)
+	if err != nil {
+		return issuer.URL{}, err
+	}
+	return issuer.S3(bucket, region, suffix, prefix)
+}
+
+// dnsSuffix is what S3's host names end with in a region, such as "amazonaws.com".
+func dnsSuffix(ctx context.Context, region string) (string, error) {
 	endpoint, err := s3.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, s3.EndpointParameters{Region: &region})
 	if err != nil {
-		return issuer.URL{}, fmt.Errorf("finding the S3 endpoint of region %q: %w", region, err)
+		return "", fmt.Errorf("finding the S3 endpoint of region %q: %w", region, err)
 	}
 	suffix, ok := strings.CutPrefix(endpoint.URI.Host, "s3."+region+".")
 	if !ok {
-		return issuer.URL{}, fmt.Errorf("region %q: S3 is at %s there, which has no address for each bucket", region, endpoint.URI.Host)
+		return "", fmt.Errorf("region %q: S3 is at %s there, which has no address for each bucket", region, endpoint.URI.Host)
 	}
-	return issuer.S3(bucket, region, suffix, prefix)
+	return suffix, nil
 }
 
 // At is the issuer at a place: BUCKET or BUCKET/PREFIX in S3, whose parts are
@@ -433,20 +442,7 @@ func (b S3) Published(ctx context.Context, path string) ([]byte, error) {
 // have anonymous credentials ([aws.AnonymousCredentials]).
 func (b S3) Stranger(anonymous Client) discovery.Get {
 	return func(ctx context.Context, iss issuer.URL, path string) (string, []byte, error) {
-		got, err := anonymous.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Bucket, Key: new(b.Key(path))})
-		if err != nil {
-			return "", nil, err
-		}
-		defer got.Body.Close()
-		body, err := io.ReadAll(io.LimitReader(got.Body, 1<<20))
-		if err != nil {
-			return "", nil, err
-		}
-		contentType := ""
-		if got.ContentType != nil {
-			contentType = *got.ContentType
-		}
-		return contentType, body, nil
+		return read(ctx, anonymous, Object{Bucket: b.Bucket, Key: b.Key(path)})
 	}
 }
 

@@ -151,7 +151,7 @@ func (c *Cluster) resolve(dir string) {
 // Check reports what about the configuration cannot be, without reading any
 // source.
 func (c Config) Check() error {
-	known := make(map[issuer.URL]bool, len(c.Clusters))
+	known := make(map[string]issuer.URL, len(c.Clusters)) // by place
 	for i, cluster := range c.Clusters {
 		iss := cluster.Issuer
 		bad := func(format string, args ...any) error {
@@ -160,9 +160,12 @@ func (c Config) Check() error {
 		switch k := cluster.Kubernetes; {
 		case iss.IsZero():
 			return bad("there is no issuer")
-		case known[iss]:
+		case known[discovery.Place(iss)] == iss:
 			return bad("it is there twice")
-		case len(c.Hosts) > 0 && !slices.Contains(c.Hosts, iss.Host()):
+		case !known[discovery.Place(iss)].IsZero():
+			return bad("it is at the same place as %q: neither a slash at the end nor percent escapes nor the case of the host make another one of it",
+				known[discovery.Place(iss)])
+		case len(c.Hosts) > 0 && !slices.ContainsFunc(c.Hosts, func(host string) bool { return strings.EqualFold(host, iss.Host()) }):
 			return bad("host %q is not one of hosts: %q", iss.Host(), c.Hosts)
 		case len(cluster.KeyFiles) == 0 && cluster.Directory == "" && k == nil && cluster.S3 == nil:
 			return bad("it has no source: keyFiles, directory, kubernetes or s3")
@@ -182,7 +185,7 @@ func (c Config) Check() error {
 				return bad("key files %q: %v", pattern, err)
 			}
 		}
-		known[iss] = true
+		known[discovery.Place(iss)] = iss
 	}
 	return nil
 }

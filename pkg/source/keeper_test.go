@@ -330,6 +330,8 @@ func TestKeeperRefusesToStart(t *testing.T) {
 		{head + "- {issuer: " + issA + ", keyFile: [x]}\n", "line 4: field keyFile not found"},
 		{head + "- {issuer: http://a.example.com, keyFiles: [x]}\n", "must begin with https"},
 		{head + "- {issuer: " + issB + ", keyFiles: [x]}\n- {issuer: " + strings.Replace(issB, "d", "%64", 1) + ", keyFiles: [y]}\n", "percent escapes"},
+		{head + "- {issuer: " + issA + ", keyFiles: [x]}\n- {issuer: " + issA + "/, keyFiles: [y]}\n", "a slash at the end"},
+		{head + "- {issuer: 'https://a.example.com:443/x', keyFiles: [x]}\n", "port 443"},
 		{head + "- {issuer: " + issA + "}\n", "no source"},
 		{head + "- {keyFiles: [x]}\n", "no issuer"},
 		{head + "- {issuer: " + issA + ", keyFiles: [x]}\n- {issuer: " + issA + ", keyFiles: [x]}\n", "twice"},
