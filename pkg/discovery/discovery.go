@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/exactjson"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 )
@@ -206,15 +207,26 @@ func Read(ctx context.Context, get Get, iss issuer.URL) (Configuration, keys.Set
 	return config, set, nil
 }
 
-// ParseConfiguration reads a discovery document.
+// ParseConfiguration reads a discovery document by the exact names of its members,
+// each of which may be there once.
 func ParseConfiguration(body []byte) (Configuration, error) {
 	var config Configuration
 	if len(body) > maxBytes {
 		return Configuration{}, errors.New("reading a discovery document: it is too large")
 	}
-	if err := json.Unmarshal(body, &config); err != nil {
-		return Configuration{}, errors.New("reading a discovery document: not a JSON object of the right form")
+	o, err := exactjson.Parse(body)
+	if err == nil {
+		err = errors.Join(o.Decode("issuer", &config.Issuer), o.Decode("jwks_uri", &config.JWKSURI))
 	}
+	if err != nil {
+		return Configuration{}, fmt.Errorf("reading a discovery document: %w", err)
+	}
+	// AWS reads no more than that; the rest is for people.
+	o.Decode("authorization_endpoint", &config.AuthorizationEndpoint)
+	o.Decode("response_types_supported", &config.ResponseTypes)
+	o.Decode("subject_types_supported", &config.SubjectTypes)
+	o.Decode("id_token_signing_alg_values_supported", &config.SigningAlgs)
+	o.Decode("claims_supported", &config.Claims)
 	if config.Issuer == "" {
 		return Configuration{}, errors.New("reading a discovery document: it has no issuer")
 	}

@@ -173,6 +173,12 @@ func TestReadRejects(t *testing.T) {
 	reject(`{"issuer":"https://i.example/c1/"}`, ``, `"https://i.example/c1/", expected "https://i.example/c1"`)
 	reject(`{"issuer":"https://i.example/c1","jwks_uri":"http://i.example/c1/openid/v1/jwks"}`, ``, "jwks_uri")
 	reject(good, `{"keys":[{"kty":"RSA","kid":"a","d":"x"}]}`, "private member")
+	// Names are exact, and none is there twice.
+	reject(`{"Issuer":"https://i.example/c1","jwks_uri":"https://i.example/c1/openid/v1/jwks"}`, ``, "no issuer")
+	reject(`{"issuer":"https://i.example/c1","JWKS_URI":"https://i.example/c1/openid/v1/jwks"}`, ``, "jwks_uri")
+	reject(`{"issuer":"https://o.example","issuer":"https://i.example/c1","jwks_uri":"https://i.example/c1/openid/v1/jwks"}`, ``, "twice")
+	reject(good, `{"Keys":[]}`, "keys")
+	reject(good, `{"keys":[],"keys":[]}`, "twice")
 }
 
 // The documents of a managed control plane differ from ours, and its key set

@@ -6,9 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/openirsa/openirsa/internal/exactjson"
 )
 
 // Limits of a published set.
@@ -22,7 +26,10 @@ const (
 
 // Set is an immutable set of public keys, sorted by key id. The zero Set has no
 // keys.
-type Set struct{ keys []Public }
+type Set struct {
+	keys    []Public
+	omitted []Omitted
+}
 
 // NewSet is the set of the given keys. The same key twice counts once; two
 // different keys under one id are an error, as are more than [MaxKeys].
@@ -44,7 +51,7 @@ func NewSet(public ...Public) (Set, error) {
 	if len(sorted) > MaxKeys {
 		return Set{}, fmt.Errorf("%d keys are more than the %d that AWS STS reads", len(sorted), MaxKeys)
 	}
-	return Set{sorted}, nil
+	return Set{keys: sorted}, nil
 }
 
 // checkAlgorithm reports whether the key can be used with its algorithm.
@@ -108,73 +115,143 @@ func (s Set) JWKS() []byte {
 // privateMembers of a JWK hold secrets (RFC 7518, sections 6.2.2, 6.3.2, 6.4).
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
-// ParseJWKS reads a set that is to be published. It is strict: a private or
-// symmetric key, a key without an id, two keys under one id, a key for
-// encryption, or one that STS cannot verify (the error wraps [ErrUnsupported])
-// fails the whole set, and no error repeats key material. Key ids are taken as
-// they are. Members that do not matter here, such as x5c, are dropped.
+// Omitted is a key of a set that was read and is not in the [Set].
+type Omitted struct {
+	Number int    // of the key in the set as it was read, from 1
+	KID    string // as far as it has one
+	Err    error  // why STS does not use it
+}
+
+func (o Omitted) String() string {
+	if o.KID == "" {
+		return fmt.Sprintf("key %d: %v", o.Number, o.Err)
+	}
+	return fmt.Sprintf("key %d (%.80q): %v", o.Number, o.KID, o.Err)
+}
+
+// Omitted are the keys that [ParseJWKS] left out of the set, in its order.
+func (s Set) Omitted() []Omitted { return s.omitted }
+
+// Find is the key that STS takes for a token: the one of the token's kid, and of a
+// token without one the only one that there is.
+func (s Set) Find(kid string) (Public, bool) {
+	if kid == "" && len(s.keys) == 1 {
+		return s.keys[0], true
+	}
+	return s.Lookup(kid)
+}
+
+// ErrPrivate is wrapped by the error about a set with a private or symmetric key.
+var ErrPrivate = errors.New("a key set is public, make this key a new one")
+
+// ParseJWKS reads a set of keys, whoever made it, as STS does. A key that STS would
+// not use is left out and the others count: one without an id, for encryption, of
+// another kind, malformed ([Set.Omitted] says which and why). Of two keys under one
+// id the later counts. The "alg" of a key says nothing where it does not fit the
+// key, and other members, such as x5c, matter only where they contradict it.
+//
+// The set as a whole is refused if it is none, if no key is left of those that it
+// has (the error wraps [ErrUnsupported] where the first was of another kind), if
+// there are more than [MaxKeys], and if one of them is private or symmetric (the
+// error wraps [ErrPrivate]): whoever published that must learn of it. Names of
+// members are exact, and none may be there twice. No error repeats key material.
+// Key ids are taken as they are.
 func ParseJWKS(body []byte) (Set, error) {
 	if len(body) > MaxJWKSBytes {
 		return Set{}, fmt.Errorf("reading a JWKS: %d bytes are more than %d", len(body), MaxJWKSBytes)
 	}
-	var raw struct{ Keys []json.RawMessage }
-	if err := json.Unmarshal(body, &raw); err != nil || raw.Keys == nil {
+	var list []json.RawMessage
+	o, err := exactjson.Parse(body)
+	if err == nil {
+		err = o.Decode("keys", &list)
+	}
+	if err != nil {
+		return Set{}, fmt.Errorf("reading a JWKS: %w", err)
+	}
+	if list == nil {
 		return Set{}, errors.New(`reading a JWKS: not a JSON object with an array "keys"`)
 	}
-	public := make([]Public, 0, len(raw.Keys))
-	for i, key := range raw.Keys {
-		p, err := parseJWK(key)
-		if err != nil {
+	byID := map[string]Public{}
+	var omitted []Omitted
+	for i, raw := range list {
+		p, err := parseJWK(raw)
+		if errors.Is(err, ErrPrivate) {
 			return Set{}, fmt.Errorf("reading a JWKS: key %d: %w", i+1, err)
 		}
-		if slices.ContainsFunc(public, func(q Public) bool { return q.KID == p.KID }) {
-			return Set{}, fmt.Errorf("reading a JWKS: key %d: the key id %q is there twice", i+1, p.KID)
+		if err != nil {
+			omitted = append(omitted, Omitted{i + 1, p.KID, err})
+			continue
 		}
-		public = append(public, p)
+		byID[p.KID] = p
 	}
-	return NewSet(public...)
+	if len(byID) == 0 && len(omitted) > 0 {
+		return Set{}, fmt.Errorf("reading a JWKS: STS uses none of its keys: %s%w", omitted[0].prefix(), omitted[0].Err)
+	}
+	set, err := NewSet(slices.Collect(maps.Values(byID))...)
+	if err != nil {
+		return Set{}, fmt.Errorf("reading a JWKS: %w", err)
+	}
+	set.omitted = omitted
+	return set, nil
 }
 
+func (o Omitted) prefix() string { return strings.TrimSuffix(o.String(), o.Err.Error()) }
+
+// parseJWK reads one key. Beside an error it tells the id, if there is one.
 func parseJWK(raw json.RawMessage) (Public, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &members); err != nil {
-		return Public{}, errors.New("not a JSON object")
+	members, err := exactjson.Parse(raw)
+	if err != nil { // and yet it may hold a secret
+		var any map[string]json.RawMessage
+		json.Unmarshal(raw, &any)
+		return Public{}, cmp.Or(checkPublic(any), err)
 	}
-	for _, name := range privateMembers {
-		if _, ok := members[name]; ok {
-			return Public{}, fmt.Errorf("it holds the private member %q: a key set is public, make this key a new one", name)
-		}
+	kid, kty, use, alg, crv := members.Text("kid"), members.Text("kty"), members.Text("use"), members.Text("alg"), members.Text("crv")
+	odd := func(format string, args ...any) (Public, error) {
+		return Public{KID: kid}, fmt.Errorf(format, args...)
 	}
-	// Members are looked up by their exact names: encoding/json would also
-	// take "KID", which AWS ignores.
-	text := func(name string) (s string) {
-		if json.Unmarshal(members[name], &s) != nil {
-			return ""
-		}
-		return s
+	if err := checkPublic(members); err != nil {
+		return odd("%w", err)
 	}
-	kid, kty, use, alg, crv := text("kid"), text("kty"), text("use"), text("alg"), text("crv")
 	switch {
 	case kid == "":
-		return Public{}, errors.New(`it has no "kid"`)
-	case use != "" && use != "sig":
-		return Public{}, fmt.Errorf("%q: its use is %q, not \"sig\"", kid, use)
+		return odd(`it has no "kid"`)
+	case members["use"] != nil && use != "sig":
+		return odd("its use is %.20q, not \"sig\"", use)
 	case kty != "RSA" && kty != "EC":
-		return Public{}, fmt.Errorf("%q: kty %q: %w", kid, kty, ErrUnsupported)
+		return odd("kty %.20q: %w", kty, ErrUnsupported)
 	case kty == "EC" && !slices.Contains([]string{"P-256", "P-384", "P-521"}, crv):
-		return Public{}, fmt.Errorf("%q: curve %q: %w", kid, crv, ErrUnsupported)
+		return odd("curve %.20q: %w", crv, ErrUnsupported)
+	}
+	// The members that make the key, and no others, which could be malformed.
+	minimal, err := json.Marshal(filter(members, "kty", "crv", "n", "e", "x", "y", "x5c"))
+	if err != nil {
+		return odd("not a valid %s key", kty)
 	}
 	var jwk jose.JSONWebKey
-	if err := json.Unmarshal(raw, &jwk); err != nil || !jwk.Valid() || !jwk.IsPublic() {
-		return Public{}, fmt.Errorf("%q: not a valid %s key", kid, kty)
+	if err := json.Unmarshal(minimal, &jwk); err != nil || !jwk.Valid() || !jwk.IsPublic() {
+		return odd("not a valid %s key", kty)
 	}
 	natural, err := algorithm(jwk.Key)
 	if err != nil {
-		return Public{}, fmt.Errorf("%q: %w", kid, err)
+		return odd("%w", err)
 	}
 	p := Public{KID: kid, Algorithm: cmp.Or(alg, natural), Key: jwk.Key}
-	if err := checkAlgorithm(p); err != nil {
-		return Public{}, fmt.Errorf("%q: %w", kid, err)
+	if checkAlgorithm(p) != nil {
+		p.Algorithm = natural
 	}
 	return p, nil
+}
+
+func checkPublic(members map[string]json.RawMessage) error {
+	for _, name := range privateMembers {
+		if _, ok := members[name]; ok {
+			return fmt.Errorf("it holds the private member %q: %w", name, ErrPrivate)
+		}
+	}
+	return nil
+}
+
+func filter(o exactjson.Object, names ...string) exactjson.Object {
+	maps.DeleteFunc(o, func(name string, _ json.RawMessage) bool { return !slices.Contains(names, name) })
+	return o
 }

@@ -177,6 +177,89 @@ func TestParseJWKSRejects(t *testing.T) {
 	}
 }
 
+// A key that STS does not use is left out, and does not hide the others: AWS's own
+// guide to self-hosted clusters publishes each key once more without an id.
+func TestParseJWKSAsSTSDoes(t *testing.T) {
+	served := read(t, apiserver+"jwks.json")
+	good, err := keys.ParseJWKS(served)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct{ Keys []json.RawMessage }
+	if err := json.Unmarshal(served, &doc); err != nil {
+		t.Fatal(err)
+	}
+	first := string(doc.Keys[0])
+	edit := func(old, new string) string {
+		t.Helper()
+		changed := strings.Replace(first, old, new, 1)
+		if changed == first {
+			t.Fatalf("%s has no %s", first, old)
+		}
+		return changed
+	}
+	kid := good.All()[slices.IndexFunc(good.All(), func(k keys.Public) bool { return strings.Contains(first, k.KID) })].KID
+	for odd, why := range map[string]string{
+		edit(`"kid":"`+kid+`"`, `"kid":""`):   `no "kid"`,
+		edit(`"kid":"`+kid+`",`, ``):          `no "kid"`,
+		edit(`"kid":"`+kid+`"`, `"KID":"k2"`): `no "kid"`,
+		edit(`"use":"sig"`, `"use":"enc"`):    `not "sig"`,
+		edit(`{`, `{"kid":"twice",`):          "twice",
+		`{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`: "not a key that AWS STS can verify",
+		`{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB"}`:                                             "not a key that AWS STS can verify",
+		`{"kty":"RSA","kid":"a","n":"%%%","e":"AQAB"}`:                                              "not a valid RSA key",
+		`"a"`:  "not a JSON object",
+		`null`: "not a JSON object",
+		`{}`:   `no "kid"`,
+	} {
+		for _, list := range []string{odd + "," + first, first + "," + odd} {
+			set, err := keys.ParseJWKS([]byte(`{"keys":[` + list + `]}`))
+			if err != nil || set.Len() != 1 || set.All()[0].KID != kid {
+				t.Errorf("beside %s: %d keys, %v", odd, set.Len(), err)
+				continue
+			}
+			if o := set.Omitted(); len(o) != 1 || !strings.Contains(o[0].String(), why) {
+				t.Errorf("%s: %v, want %q", odd, o, why)
+			}
+		}
+		if set, err := keys.ParseJWKS([]byte(`{"keys":[` + odd + `]}`)); err == nil || !strings.Contains(err.Error(), why) || set.Len() != 0 {
+			t.Errorf("%s alone: %v", odd, err)
+		}
+	}
+	for _, private := range []string{`{"kty":"oct","kid":"a","k":"SECRET"}`, `{"d":"SECRET","kid":"a","kid":"b"}`, `{"p":"SECRET"}`} {
+		if _, err := keys.ParseJWKS([]byte(`{"keys":[` + first + "," + private + `]}`)); !errors.Is(err, keys.ErrPrivate) || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: %v", private, err)
+		}
+	}
+	// The alg of a key does not matter, and of two keys under an id the later counts.
+	for _, alg := range []string{"none", "ES256", "PS256", "HS256"} {
+		set, err := keys.ParseJWKS([]byte(`{"keys":[` + edit(`"alg":"RS256"`, `"alg":"`+alg+`"`) + `]}`))
+		if key, ok := set.Lookup(kid); err != nil || !ok || key.Algorithm != keys.RS256 {
+			t.Errorf("alg %s: %v, %v", alg, key.Algorithm, err)
+		}
+	}
+	second := good.All()[slices.IndexFunc(good.All(), func(k keys.Public) bool { return k.Algorithm == keys.ES384 })]
+	second.KID = kid
+	clash, err := keys.NewSet(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var later struct{ Keys []json.RawMessage }
+	if err := json.Unmarshal(clash.JWKS(), &later); err != nil {
+		t.Fatal(err)
+	}
+	set, err := keys.ParseJWKS([]byte(`{"keys":[` + first + "," + string(later.Keys[0]) + `]}`))
+	if key, ok := set.Find(kid); err != nil || !ok || !key.Equal(second) {
+		t.Errorf("two keys under one id: %v, %v", key.Algorithm, err)
+	}
+	if key, ok := set.Find(""); !ok || !key.Equal(second) {
+		t.Error("a token without a kid does not find the only key")
+	}
+	if _, ok := good.Find(""); ok {
+		t.Error("a token without a kid has found one of several keys")
+	}
+}
+
 func TestNewSetRejects(t *testing.T) {
 	a, _ := keys.Generate(keys.ES256)
 	b, _ := keys.Generate(keys.ES256)

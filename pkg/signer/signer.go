@@ -38,6 +38,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	externaljwt "k8s.io/externaljwt/apis/v1"
 
+	"github.com/openirsa/openirsa/internal/exactjson"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/token"
 )
@@ -312,25 +313,44 @@ func (s *Signer) check(payload string) error {
 		return fmt.Errorf("%d bytes are more than %d", len(payload), maxClaims)
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(payload)
-	if err != nil {
+	if err != nil || strings.ContainsAny(payload, "\r\n") { // which package base64 passes over
 		return errors.New("they are not base64url")
+	}
+	// Whoever reads the token, and however, reads what is checked here.
+	if err := exactjson.Check(raw, token.ClaimNames...); err != nil {
+		return fmt.Errorf("they are not the JSON of a token: %w", err)
 	}
 	var claims token.Claims
 	if err := json.Unmarshal(raw, &claims); err != nil {
 		return errors.New("they are not the JSON of a token")
 	}
+	if err := checkSubject(claims); err != nil {
+		return err
+	}
 	issued := claims.IssuedAt.Time()
 	switch {
 	case len(s.Issuers) > 0 && !slices.Contains(s.Issuers, claims.Issuer):
-		return fmt.Errorf("the issuer is %q", claims.Issuer)
-	case !strings.HasPrefix(claims.Subject, "system:serviceaccount:"):
-		return fmt.Errorf("the subject %q is no service account", claims.Subject)
+		return fmt.Errorf("the issuer is %.256q", claims.Issuer)
 	case claims.Expiry == 0 || claims.IssuedAt == 0:
 		return errors.New("they do not say when the token was issued and when it runs out")
 	case claims.Expiry.Time().Sub(issued) > s.MaxLifetime:
 		return fmt.Errorf("the token would live %s, longer than %s", claims.Expiry.Time().Sub(issued), s.MaxLifetime)
 	case claims.Expiry.Time().After(s.now().Add(s.MaxLifetime + token.Leeway)):
 		return fmt.Errorf("the token would live until %s, longer than %s from now", claims.Expiry.Time().Format(time.RFC3339), s.MaxLifetime)
+	}
+	return nil
+}
+
+// checkSubject refuses a subject that is no service account, or another one than
+// the claim kubernetes.io names, if there is one.
+func checkSubject(claims token.Claims) error {
+	namespace, name, err := token.ParseSubject(claims.Subject)
+	if err != nil {
+		return err
+	}
+	of := claims.Kubernetes
+	if of.Namespace != "" && of.Namespace != namespace || of.ServiceAccount != nil && of.ServiceAccount.Name != name {
+		return fmt.Errorf("the subject is %s/%s, and the claim kubernetes.io names another service account", namespace, name)
 	}
 	return nil
 }

@@ -178,6 +178,62 @@ func TestSignRefuses(t *testing.T) {
 	}
 }
 
+// What is checked is what every reader of the token sees, whether it tells "ISS"
+// from "iss" or not and whichever of two claims it takes.
+func TestSignReadsClaimsExactly(t *testing.T) {
+	client := served(t, &signer.Signer{Read: fixed(signer.Keys{Sign: signer.Local(generate(t, keys.ES256))}), Issuers: []string{iss}, MaxLifetime: time.Hour})
+	raw, err := base64.RawURLEncoding.DecodeString(claims(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(raw)
+	sign := func(payload string) error {
+		_, err := client.Sign(t.Context(), &externaljwt.SignJWTRequest{Claims: base64.RawURLEncoding.EncodeToString([]byte(payload))})
+		return err
+	}
+	if err := sign(good); err != nil {
+		t.Fatal(err)
+	}
+	refuse := func(payload, why string) {
+		t.Helper()
+		if payload == good {
+			t.Fatal("nothing was changed")
+		}
+		if err := sign(payload); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v, want %q", payload, err, why)
+		}
+	}
+	first := func(member string) string { return "{" + member + "," + good[1:] }
+	last := func(member string) string { return good[:len(good)-1] + "," + member + "}" }
+	for _, with := range []func(string) string{first, last} {
+		for name, value := range map[string]string{"iss": `"https://evil.example.com"`, "sub": `"system:serviceaccount:kube-system:admin"`, "exp": "1", "iat": "1", "aud": `"x"`, "kubernetes.io": `{}`} {
+			refuse(with(`"`+name+`":`+value), "twice")
+			refuse(with(`"`+strings.ToUpper(name)+`":`+value), "case")
+			refuse(with(`"\u00`+fmt.Sprintf("%02x", name[0])+name[1:]+`":`+value), "twice")
+		}
+	}
+	refuse(first(`"\u017fub":"x"`), "case") // folds to sub
+	refuse(strings.Replace(good, `"iss"`, `"Iss"`, 1), "case")
+	refuse(strings.Replace(good, `"exp"`, `"EXP"`, 1), "case")
+	refuse(strings.Replace(good, `"namespace"`, `"namespace":"other","namespace"`, 1), "twice")
+	refuse(strings.Replace(good, `"namespace":"default"`, `"namespace":"other"`, 1), "another service account")
+	refuse(strings.Replace(good, `"name":"app"`, `"name":"other"`, 1), "another service account")
+	refuse(good+good, "not the JSON")
+	refuse(good+"x", "not the JSON")
+	for _, sub := range []string{
+		"system:serviceaccount:x", "system:serviceaccount:", "system:serviceaccount::", "system:serviceaccount:a:", "system:serviceaccount::b",
+		"system:serviceaccount:a:b:c", "system:serviceaccount:a:b\\n", "system:serviceaccount:A:b", "system:serviceaccount:a:*", "system:serviceaccount:a.b:c",
+		"system:serviceaccount:" + strings.Repeat("a", 64) + ":b", "system:serviceaccount:a:" + strings.Repeat("b", 254), "system:serviceaccount:a:b.", "system:serviceaccount:../a:b",
+		" system:serviceaccount:default:app", "System:serviceaccount:default:app", "system:anonymous",
+	} {
+		refuse(strings.Replace(good, "system:serviceaccount:default:app", sub, 1), "no service account")
+	}
+	payload := claims(nil)
+	if _, err := client.Sign(t.Context(), &externaljwt.SignJWTRequest{Claims: payload[:9] + "\n" + payload[9:]}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("claims with a line break: %v", err)
+	}
+}
+
 func TestLoad(t *testing.T) {
 	good := generate(t, keys.ES256)
 	k, err := signer.Keys{Sign: signer.Local(good)}, error(nil)

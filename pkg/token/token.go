@@ -11,12 +11,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/openirsa/openirsa/internal/exactjson"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 )
@@ -32,7 +34,32 @@ const Leeway = 5 * time.Minute
 // Subject is the sub claim of a service account's tokens
 // (k8s.io/apiserver/pkg/authentication/serviceaccount, MakeUsername).
 func Subject(namespace, serviceAccount string) string {
-	return "system:serviceaccount:" + namespace + ":" + serviceAccount
+	return subjectPrefix + namespace + ":" + serviceAccount
+}
+
+const subjectPrefix = "system:serviceaccount:"
+
+// names of the objects of which a subject speaks: a label and a subdomain (RFC
+// 1123), as the API server validates them.
+var (
+	label     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+)
+
+// ParseSubject takes a sub claim of [Subject] apart. Anything else, and names that
+// no namespace or service account can have, are an error.
+func ParseSubject(sub string) (namespace, serviceAccount string, err error) {
+	rest, ok := strings.CutPrefix(sub, subjectPrefix)
+	namespace, serviceAccount, both := strings.Cut(rest, ":")
+	switch {
+	case !ok || !both:
+		return "", "", fmt.Errorf("the subject %.80q is no service account: it is not system:serviceaccount:NAMESPACE:NAME", sub)
+	case len(namespace) > 63 || !label.MatchString(namespace):
+		return "", "", fmt.Errorf("the subject %.80q is no service account: no namespace is called %.64q", sub, namespace)
+	case len(serviceAccount) > 253 || !subdomain.MatchString(serviceAccount):
+		return "", "", fmt.Errorf("the subject %.80q is no service account: none is called %.254q", sub, serviceAccount)
+	}
+	return namespace, serviceAccount, nil
 }
 
 // Header is the part of a token that says how it is signed. It is not
@@ -40,6 +67,15 @@ func Subject(namespace, serviceAccount string) string {
 type Header struct {
 	Algorithm string `json:"alg"`
 	KID       string `json:"kid"`
+}
+
+// UnmarshalJSON reads the header by the exact names of its members.
+func (h *Header) UnmarshalJSON(b []byte) error {
+	o, err := exactjson.Parse(b)
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.Decode("alg", &h.Algorithm), o.Decode("kid", &h.KID))
 }
 
 // Claims are what a service-account token says
@@ -55,6 +91,21 @@ type Claims struct {
 	Kubernetes Kubernetes `json:"kubernetes.io,omitzero"`
 }
 
+// ClaimNames are the members of [Claims] as they are spelled.
+var ClaimNames = []string{"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "kubernetes.io"}
+
+// UnmarshalJSON reads the claims by their exact names, each of which may be there
+// once. Other claims are passed over.
+func (c *Claims) UnmarshalJSON(b []byte) error {
+	o, err := exactjson.Parse(b)
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.Decode("iss", &c.Issuer), o.Decode("sub", &c.Subject), o.Decode("aud", &c.Audience),
+		o.Decode("exp", &c.Expiry), o.Decode("iat", &c.IssuedAt), o.Decode("nbf", &c.NotBefore),
+		o.Decode("jti", &c.ID), o.Decode("kubernetes.io", &c.Kubernetes))
+}
+
 // Kubernetes names the objects to which a token is bound.
 type Kubernetes struct {
 	Namespace      string `json:"namespace,omitempty"`
@@ -67,10 +118,29 @@ type Kubernetes struct {
 	WarnAfter Seconds `json:"warnafter,omitzero"`
 }
 
+// UnmarshalJSON reads the claim by the exact names of its members.
+func (k *Kubernetes) UnmarshalJSON(b []byte) error {
+	o, err := exactjson.Parse(b)
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.Decode("namespace", &k.Namespace), o.Decode("node", &k.Node), o.Decode("pod", &k.Pod),
+		o.Decode("secret", &k.Secret), o.Decode("serviceaccount", &k.ServiceAccount), o.Decode("warnafter", &k.WarnAfter))
+}
+
 // Ref names an object.
 type Ref struct {
 	Name string `json:"name"`
 	UID  string `json:"uid"`
+}
+
+// UnmarshalJSON reads the reference by the exact names of its members.
+func (r *Ref) UnmarshalJSON(b []byte) error {
+	o, err := exactjson.Parse(b)
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.Decode("name", &r.Name), o.Decode("uid", &r.UID))
 }
 
 // Seconds is a time as tokens spell it: whole seconds since 1970 (RFC 7519,
@@ -146,8 +216,8 @@ func ParseInsecure(raw string) (Header, Claims, error) {
 	var header Header
 	var claims Claims
 	for i, into := range []any{&header, &claims} {
-		part, err := base64.RawURLEncoding.DecodeString(parts[i])
-		if err != nil {
+		part, err := base64.RawURLEncoding.Strict().DecodeString(parts[i])
+		if err != nil || strings.ContainsAny(parts[i], "\r\n") { // which package base64 passes over
 			return Header{}, Claims{}, fmt.Errorf("not a token: part %d is not base64url", i+1)
 		}
 		if err := json.Unmarshal(part, into); err != nil {
@@ -200,7 +270,7 @@ func Verify(raw string, set keys.Set, want Want) (Claims, error) {
 	case t.Before(max(claims.NotBefore, claims.IssuedAt).Time().Add(-Leeway)):
 		return Claims{}, fmt.Errorf("%w: until %s", ErrNotYet, max(claims.NotBefore, claims.IssuedAt).Time().Format(time.RFC3339))
 	}
-	key, ok := set.Lookup(header.KID)
+	key, ok := set.Find(header.KID)
 	if !ok {
 		return Claims{}, fmt.Errorf("%w: kid %q", ErrNoKey, header.KID)
 	}
