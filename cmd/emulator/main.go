@@ -72,6 +72,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.BoolVar(&c.AllowPrivateIssuers, "allow-private-issuers", false, "admit issuers that AWS could not reach: at ports other than 443, at private and loopback addresses")
 	f.BoolVar(&c.Strict, "strict", false, "refuse what AWS could not reach or would not trust: no --ca-file, and issuers must answer when a provider is created without thumbprints")
 	f.DurationVar(&c.MaxKeyAge, "max-key-age", 5*time.Minute, "how long keys of an issuer are used before they are fetched again, if its Cache-Control does not make that shorter; 0: fetch them for each call")
+	f.DurationVar(&c.TokenLeeway, "token-leeway", time.Minute, "how far an issuer's clock may be off: so long after exp, and before iat and nbf, a token is taken")
 	f.BoolVar(&c.LegacyMessages, "legacy-messages", false, "answer with the texts that STS used until 2026 for an unknown provider and a wrong audience")
 
 	f.BoolVar(&c.Control, "control", false, "open /_openirsa/control, with which anyone who can connect can move the clock and inject faults")
@@ -150,6 +151,12 @@ func (o *options) complete(stderr io.Writer) error {
 	}
 	if o.config.MaxKeyAge == 0 {
 		o.config.MaxKeyAge = -1 // the zero Config has the default
+	}
+	switch {
+	case o.config.TokenLeeway < 0:
+		return usageError{fmt.Errorf("--token-leeway %s is negative", o.config.TokenLeeway)}
+	case o.config.TokenLeeway == 0:
+		o.config.TokenLeeway = -1
 	}
 	if o.caFile != "" {
 		pem, err := os.ReadFile(o.caFile)

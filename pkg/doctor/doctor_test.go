@@ -657,7 +657,7 @@ func TestAllowed(t *testing.T) {
 			c.pod().Spec.SecurityContext = &corev1.PodSecurityContext{RunAsUser: new(int64(1000)), FSGroup: new(int64(2000))}
 		}, ""},
 		{"skip label on a pod nobody asks about", func(c *chain) { c.pod().Labels[irsa.SkipLabel] = "true" }, "skipped"},
-		{"clock within the leeway", func(c *chain) { c.f.AWSTime = now.Add(-4 * time.Minute) }, ""},
+		{"clock within the leeway", func(c *chain) { c.f.AWSTime = now.Add(-50 * time.Second) }, ""},
 		{"path of the role", func(c *chain) {
 			arn := "arn:aws:iam::" + account + ":role/a/b/app"
 			c.annotations(roleKey, arn)

@@ -180,7 +180,7 @@ func (d *diagnosis) freshToken() {
 		switch iat := c.IssuedAt.Time(); {
 		case iat.After(at.Add(token.Leeway)):
 			d.broken(Token, "clock", "the clock of the control plane is ahead of AWS's, which takes the token for one from the future",
-				"issued at "+stamp(at)+" or up to 5 minutes apart", "issued at "+stamp(iat), clock)
+				"issued at "+stamp(at)+" or up to a minute later", "issued at "+stamp(iat), clock)
 			return
 		case c.Expiry.Time().Add(token.Leeway).Before(at):
 			d.broken(Token, "clock", "the clock of the control plane is behind AWS's, for which the token has expired",

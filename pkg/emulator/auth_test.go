@@ -270,12 +270,12 @@ func TestFederationAndSessionTokens(t *testing.T) {
 	if got := *federated.FederatedUser.Arn + " " + *federated.FederatedUser.FederatedUserId; got != "arn:aws:sts::000000000000:federated-user/bob 000000000000:bob" {
 		t.Error(got)
 	}
-	for _, tags := range [][]ststypes.Tag{
-		{{Key: new("team"), Value: new("a")}, {Key: new("Team"), Value: new("b")}},
-		{{Key: new("aws:team"), Value: new("a")}},
+	for message, tags := range map[string][]ststypes.Tag{
+		"Duplicate tag keys found. Please note that Tag keys are case insensitive.": {{Key: new("team"), Value: new("a")}, {Key: new("Team"), Value: new("b")}},
+		"Tag keys that begin with aws: are reserved, and aws:team is one.":          {{Key: new("aws:team"), Value: new("a")}},
 	} {
 		_, err := ann.GetFederationToken(ctx, &sts.GetFederationTokenInput{Name: new("bob"), Tags: tags})
-		refused(t, err, 400, "InvalidParameterValue", "Duplicate or reserved tag keys found. Please note that Tag keys are case insensitive.")
+		refused(t, err, 400, "InvalidParameterValue", message)
 	}
 	c = federated.Credentials
 	config = a.ConfigFor(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)

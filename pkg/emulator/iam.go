@@ -181,6 +181,8 @@ func pathOr(path string) string {
 	return path
 }
 
+const duplicateTags = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+
 // checkTags refuses what tags of a resource must not be. Keys differ without
 // regard to case, except those of OIDC providers.
 func checkTags(tags []tag, exact bool) *awsError {
@@ -191,7 +193,7 @@ func checkTags(tags []tag, exact bool) *awsError {
 			key = strings.ToLower(key)
 		}
 		if seen[key] {
-			return invalidInput("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+			return invalidInput(duplicateTags)
 		}
 		seen[key] = true
 		if strings.HasPrefix(strings.ToLower(t.Key), "aws:") {

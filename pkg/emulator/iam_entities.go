@@ -123,10 +123,16 @@ func (c *call) readPolicyARN(keys *policy.Context) string {
 	return arn
 }
 
-// checkPolicyARN refuses what is not the ARN of a managed policy at all.
-func checkPolicyARN(arn string) *awsError {
+// checkPolicyARN refuses what is not the ARN of a managed policy at all, or of
+// another partition.
+func (d *directory) checkPolicyARN(arn string) *awsError {
 	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "policy/") {
+	switch {
+	case len(parts) != 6 || parts[0] != "arn":
+		return validationError("Invalid ARN:  Could not be parsed!") // two blanks: AWS leaves the value out
+	case parts[1] != d.partition:
+		return validationError("Invalid ARN partition")
+	case parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "policy/"):
 		return invalidInput("ARN %s is not valid.", arn)
 	}
 	return nil
@@ -141,7 +147,7 @@ func (k *entityKind) attach(s *Server, c *call) (func(*xmlWriter), *awsError) {
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
 	}
-	if e := checkPolicyARN(arn); e != nil {
+	if e := s.iam.checkPolicyARN(arn); e != nil {
 		return nil, e
 	}
 	return nil, k.edit(s, name, func(e *edit, old *entity) (func(*entity), *awsError) {
@@ -166,7 +172,7 @@ func (k *entityKind) detach(s *Server, c *call) (func(*xmlWriter), *awsError) {
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
 	}
-	if e := checkPolicyARN(arn); e != nil {
+	if e := s.iam.checkPolicyARN(arn); e != nil {
 		return nil, e
 	}
 	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *awsError) {
@@ -321,7 +327,7 @@ func (e *edit) checkBoundary(arn string) *awsError {
 	if arn == "" {
 		return nil
 	}
-	if err := checkPolicyARN(arn); err != nil {
+	if err := e.checkPolicyARN(arn); err != nil {
 		return err
 	}
 	if e.lookupManaged(arn) == nil {

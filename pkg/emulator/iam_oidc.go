@@ -48,7 +48,7 @@ func (s *Server) providerURL(raw string) (string, *awsError) {
 		return invalid(". The URL must begin with https://.")
 	}
 	if !strings.HasPrefix(raw, "https://") {
-		return invalid("")
+		return "", validationError("Invalid Open ID Connect Provider URL")
 	}
 	u, err := url.Parse(raw)
 	switch {
@@ -72,7 +72,7 @@ func (s *Server) providerURL(raw string) (string, *awsError) {
 
 func (s *Server) createProvider(c *call) (func(*xmlWriter), *awsError) {
 	raw := c.text("Url", ruleURL)
-	clientIDs := c.texts("ClientIDList", false, maxClientIDs, ruleClientID)
+	clientIDs := c.texts("ClientIDList", false, 0, ruleClientID)
 	thumbprints := c.readThumbprints(false)
 	tags := c.tags("Tags", maxTags)
 	if e := c.err(); e != nil {
@@ -104,7 +104,9 @@ func (s *Server) createProvider(c *call) (func(*xmlWriter), *awsError) {
 		case e.providers[p.ARN] != nil:
 			return alreadyExists("Provider with url https://%s already exists.", address)
 		case len(e.providers) >= maxProviders:
-			return limitExceeded("Cannot exceed quota for OpenIDConnectProvidersPerAccount: %d", maxProviders)
+			return limitExceeded("Cannot exceed quota for OpenIdConnectProvidersPerAccount: %d", maxProviders)
+		case len(p.ClientIDs) > maxClientIDs:
+			return tooManyClientIDs()
 		}
 		return checkThumbprints(thumbprints)
 	}
@@ -179,6 +181,10 @@ func (s *Server) readProvider(c *call, keys policy.Context) (string, *awsError) 
 		return "", s.invalid(c, e)
 	}
 	return arn, s.permitProvider(c, arn, keys)
+}
+
+func tooManyClientIDs() *awsError {
+	return limitExceeded("Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: %d", maxClientIDs)
 }
 
 func noProvider(arn string) *awsError {
@@ -296,7 +302,7 @@ func (s *Server) addClientID(c *call) (func(*xmlWriter), *awsError) {
 		switch {
 		case slices.Contains(p.ClientIDs, id):
 		case len(p.ClientIDs) >= maxClientIDs:
-			return limitExceeded("Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: %d", maxClientIDs)
+			return tooManyClientIDs()
 		default:
 			p.ClientIDs = append(slices.Clone(p.ClientIDs), id)
 		}

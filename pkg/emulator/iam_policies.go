@@ -134,7 +134,7 @@ func (p *managedPolicy) write(x *xmlWriter, u uses) {
 // permitPolicy asks whether the caller may do this to a managed policy, which
 // need not exist. Nobody may write to AWS's.
 func (s *Server) permitPolicy(c *call, arn string, keys policy.Context) *awsError {
-	if e := checkPolicyARN(arn); e != nil {
+	if e := s.iam.checkPolicyARN(arn); e != nil {
 		return s.invalid(c, e)
 	}
 	if p := s.iam.managedPolicy(arn); p != nil {
@@ -151,14 +151,20 @@ func (s *Server) permitPolicy(c *call, arn string, keys policy.Context) *awsErro
 	return nil
 }
 
-// lookPolicy reads the parameter PolicyArn, after all others, and is the
-// policy if the caller may see it.
-func (s *Server) lookPolicy(c *call) (*managedPolicy, *awsError) {
+// readPolicy reads the parameter PolicyArn, after all others, and asks whether
+// the caller may do this.
+func (s *Server) readPolicy(c *call) (string, *awsError) {
 	arn := c.text("PolicyArn", ruleARN)
 	if e := c.err(); e != nil {
-		return nil, s.invalid(c, e)
+		return "", s.invalid(c, e)
 	}
-	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
+	return arn, s.permitPolicy(c, arn, policy.Context{})
+}
+
+// lookPolicy is the policy that a call names, if the caller may see it.
+func (s *Server) lookPolicy(c *call) (*managedPolicy, *awsError) {
+	arn, e := s.readPolicy(c)
+	if e != nil {
 		return nil, e
 	}
 	p := s.iam.managedPolicy(arn)
@@ -316,9 +322,13 @@ func (p *managedPolicy) version(id string) int {
 
 func (s *Server) getPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
 	version := c.text("VersionId", ruleVersion)
-	p, e := s.lookPolicy(c)
+	arn, e := s.readPolicy(c)
 	if e != nil {
 		return nil, e
+	}
+	p := s.iam.managedPolicy(arn)
+	if p == nil {
+		return nil, noVersion(arn, version)
 	}
 	i := p.version(version)
 	if i < 0 {
@@ -384,11 +394,14 @@ func (s *Server) setDefaultPolicyVersion(c *call) (func(*xmlWriter), *awsError) 
 	if e != nil {
 		return nil, e
 	}
-	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) *awsError {
-		if p.version(version) < 0 {
+	return nil, s.iam.edit(func(e *edit) *awsError {
+		old := e.managed[arn]
+		if old == nil || old.version(version) < 0 {
 			return noVersion(arn, version)
 		}
+		p := *old
 		p.Default, p.Updated = version, c.at.UTC()
+		e.putManaged(&p)
 		return nil
 	})
 }

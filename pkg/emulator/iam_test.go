@@ -482,7 +482,6 @@ func TestProviders(t *testing.T) {
 	}
 	for _, c := range []struct{ address, message string }{
 		{"http://i.example/c3", "Invalid Open ID Connect Provider URL. The URL must begin with https://."},
-		{"i.example/c3", "Invalid Open ID Connect Provider URL"},
 		{"https://i.example:8443/c3", "Invalid Open ID Connect Provider URL. The URL must not contain a port number."},
 		{"https://i.example/c3?x=y", "Unknown"},
 		{"https://i.example/c3#x", "Unknown"},
@@ -491,7 +490,9 @@ func TestProviders(t *testing.T) {
 		_, err := create(c.address)
 		refused(t, err, 400, "InvalidInput", c.message)
 	}
-	_, err := create("https://i.example/c1")
+	_, err := create("i.example/c3")
+	refused(t, err, 400, "ValidationError", "Invalid Open ID Connect Provider URL")
+	_, err = create("https://i.example/c1")
 	refused(t, err, 409, "EntityAlreadyExists", "Provider with url https://i.example/c1 already exists.")
 	_, err = create("https://i.example/c4", func(in *iam.CreateOpenIDConnectProviderInput) {
 		for range 5 {

@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"strconv"
 )
 
@@ -41,22 +42,21 @@ func newAccessKeyID(prefix, account string) string {
 	return accessKeyID(prefix, account, r&(1<<39-1))
 }
 
-// keyAccount is the account that an access key id carries, or false for one
-// that carries none: too short, an old one, or not base32.
+// keyAccount is the account that an access key id carries, whoever's it is, or
+// false for one that carries none: not base32, or more than an account's twelve
+// digits. Of ids from before 2019 it is what AWS's decoding gives.
 func keyAccount(id string) (string, bool) {
-	if len(id) != 20 {
+	const digits = 16 // of base32, after the prefix: the account is in the first ten
+	if len(id) < 4+digits {
 		return "", false
 	}
-	b, err := base32.StdEncoding.DecodeString(id[4:])
-	if err != nil || b[0]&0x80 == 0 {
+	b, err := base32.StdEncoding.DecodeString(id[4 : 4+digits])
+	if err != nil {
 		return "", false
 	}
 	z := uint64(b[0])<<40 | uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(b[4])<<8 | uint64(b[5])
-	account := strconv.FormatUint(z&0x7fffffffff80>>7, 10)
-	for len(account) < 12 {
-		account = "0" + account
-	}
-	return account, true
+	account := fmt.Sprintf("%012d", z&0x7fffffffff80>>7)
+	return account, len(account) == 12
 }
 
 // uniqueID makes the unique id of a role, user, group or policy: 21

@@ -26,10 +26,16 @@ func TestAccessKeyIDs(t *testing.T) {
 			t.Errorf("key %s: account %s, want %s", c.id, account, c.account)
 		}
 	}
-	if account, ok := keyAccount("ASIAQNZGKIQY56JQ7WML"); !ok || account != "029608264753" {
-		t.Errorf("published key: account %s", account)
+	for id, want := range map[string]string{ // as published
+		"ASIAQNZGKIQY56JQ7WML": "029608264753",
+		"AKIASP2TPHJSQH3FJRUX": "171436882533",
+		"AKIAIOSFODNN7EXAMPLE": "581039954779",
+	} {
+		if account, ok := keyAccount(id); !ok || account != want {
+			t.Errorf("published key %s: account %s", id, account)
+		}
 	}
-	for _, bad := range []string{"", "test", "AKIAIOSFODNN7EXAMPLE", "ASIA!!!!!!!!!!!!!!!!"} {
+	for _, bad := range []string{"", "test", "AKIAIOSFODNN7", "AKIA1111111111111111", "ASIA!!!!!!!!!!!!!!!!"} {
 		if account, ok := keyAccount(bad); ok {
 			t.Errorf("key %q: account %s", bad, account)
 		}

@@ -190,6 +190,21 @@ func (r rule) faults(s string) []string {
 	return f
 }
 
+// constraints are all that a member of a list must be, in AWS's words and order.
+func (r rule) constraints() []string {
+	var all []string
+	if r.max > 0 {
+		all = append(all, "Member must have length less than or equal to "+strconv.Itoa(r.max))
+	}
+	if r.min > 0 || r.max > 0 {
+		all = append(all, "Member must have length greater than or equal to "+strconv.Itoa(r.min))
+	}
+	if r.pattern != nil {
+		all = append(all, "Member must satisfy regular expression pattern: "+r.pattern.text)
+	}
+	return append(all, "Member must not be null")
+}
+
 // Rules that many operations share.
 var (
 	ruleARN      = rule{required: true, min: 20, max: 2048, pattern: patternARN}
@@ -205,21 +220,33 @@ func (r rule) optional() rule { r.required = false; return r }
 // them, so that one error names it all. Read everything, then ask err.
 type input struct {
 	params    params
-	faults    []string
+	faults    []fault
 	malformed *awsError
+
+	// quiet input is IAM's, whose errors do not repeat values, and name faults
+	// in the order of the members.
+	quiet bool
 }
+
+// fault is a violated constraint.
+type fault struct{ member, text string }
 
 // err is the answer to what was read so far: nil if all was well.
 func (in *input) err() *awsError {
-	switch {
-	case in.malformed != nil:
+	if in.malformed != nil || len(in.faults) == 0 {
 		return in.malformed
-	case len(in.faults) == 1:
-		return validationError("1 validation error detected: %s", in.faults[0])
-	case len(in.faults) > 1:
-		return validationError("%d validation errors detected: %s", len(in.faults), strings.Join(in.faults, "; "))
 	}
-	return nil
+	if in.quiet {
+		slices.SortStableFunc(in.faults, func(a, b fault) int { return strings.Compare(a.member, b.member) })
+	}
+	texts := make([]string, len(in.faults))
+	for i, f := range in.faults {
+		texts[i] = f.text
+	}
+	if len(texts) == 1 {
+		return validationError("1 validation error detected: %s", texts[0])
+	}
+	return validationError("%d validation errors detected: %s", len(texts), strings.Join(texts, "; "))
 }
 
 // fault records a violated constraint. Value is the text as AWS shows it, in
@@ -228,7 +255,10 @@ func (in *input) fault(value, member, constraint string) {
 	if value != "" {
 		value += " "
 	}
-	in.faults = append(in.faults, "Value "+value+"at '"+member+"' failed to satisfy constraint: "+constraint)
+	if in.quiet {
+		value = ""
+	}
+	in.faults = append(in.faults, fault{member, "Value " + value + "at '" + member + "' failed to satisfy constraint: " + constraint})
 }
 
 // member is a parameter as AWS's errors spell it: with a small first letter.
@@ -359,14 +389,15 @@ func (in *input) size(name string) int {
 	return n
 }
 
-// tooLong records that a list has more members than it may.
+// tooLong records that a list has more members than it may; 0 is no limit.
 func (in *input) tooLong(name string, n, limit int, value string) {
-	if n > limit {
+	if limit > 0 && n > limit {
 		in.fault("'["+value+"]'", member(name), "Member must have length less than or equal to "+strconv.Itoa(limit))
 	}
 }
 
-// texts reads a list of at most limit texts, of which each must satisfy r.
+// texts reads a list of at most limit texts, of which each must satisfy r. The
+// members that do not make one fault, which tells of all that each must be.
 func (in *input) texts(name string, required bool, limit int, r rule) []string {
 	n := in.size(name)
 	if n == 0 {
@@ -376,7 +407,7 @@ func (in *input) texts(name string, required bool, limit int, r rule) []string {
 		return nil
 	}
 	list := make([]string, n)
-	var bad []string
+	bad := false
 	for i := range n {
 		s, ok := in.params[fmt.Sprintf("%s.member.%d", name, i+1)]
 		if !ok {
@@ -384,14 +415,12 @@ func (in *input) texts(name string, required bool, limit int, r rule) []string {
 			continue
 		}
 		list[i] = s
-		if f := r.faults(s); len(f) > 0 && bad == nil {
-			bad = f
-		}
+		bad = bad || len(r.faults(s)) > 0
 	}
 	all := strings.Join(list, ", ")
 	in.tooLong(name, n, limit, all)
-	if bad != nil {
-		in.fault("'["+all+"]'", member(name), "Member must satisfy constraint: ["+strings.Join(bad, ", ")+"]")
+	if bad {
+		in.fault("'["+all+"]'", member(name), "Member must satisfy constraint: ["+strings.Join(r.constraints(), ", ")+"]")
 	}
 	return list
 }

@@ -74,6 +74,11 @@ type Config struct {
 	// five minutes, a negative value fetches them for each call.
 	MaxKeyAge time.Duration
 
+	// TokenLeeway is how far the clock of an issuer may be from the emulator's:
+	// so long after its exp, and before its iat and nbf, a token is taken. 0 is
+	// a minute, a negative value none. What AWS grants is not known.
+	TokenLeeway time.Duration
+
 	// LegacyMessages answers with the texts that STS used until 2026 for an
 	// unknown provider and a wrong audience.
 	LegacyMessages bool
@@ -133,6 +138,12 @@ func (c *Config) complete() error {
 	}
 	if c.MaxKeyAge == 0 {
 		c.MaxKeyAge = 5 * time.Minute
+	}
+	switch {
+	case c.TokenLeeway == 0:
+		c.TokenLeeway = time.Minute
+	case c.TokenLeeway < 0:
+		c.TokenLeeway = 0
 	}
 	if c.MaxObject <= 0 {
 		c.MaxObject = maxObject
@@ -446,7 +457,7 @@ func (s *Server) runQuery(c *call) (func(*xmlWriter), *awsError) {
 		c.service, c.namespace = "sts", namespaceSTS
 		op, known = stsOperations[c.operation]
 	case "2010-05-08":
-		c.service, c.namespace = "iam", namespaceIAM
+		c.service, c.namespace, c.quiet = "iam", namespaceIAM, true
 		op, known = iamOperations[c.operation]
 	case "":
 		version = "NO_VERSION_SPECIFIED"

@@ -52,8 +52,15 @@ func (s *Server) getAccessKeyInfo(c *call) (func(*xmlWriter), *awsError) {
 	return func(x *xmlWriter) { x.text("Account", account) }, nil
 }
 
-// maxChained is how long a session may last that another role's session has
-// assumed, in seconds (IAM User Guide, "Roles terms and concepts").
+// rootAssumes tells whoever calls with the root user's credentials, which are the
+// first that everybody has, how to go on.
+const rootAssumes = "the root user cannot assume roles, here as at AWS: make a user with an access key (CreateUser, CreateAccessKey), " +
+	"let the role's trust policy name it, or the account while the user's own policy allows sts:AssumeRole, and call with the user's key; " +
+	"a pod needs none, it calls AssumeRoleWithWebIdentity"
+
+// maxChained is how long a session may last that was assumed with temporary
+// credentials, those of GetSessionToken among them, in seconds (IAM User Guide,
+// "Roles terms and concepts").
 const maxChained = 3600
 
 var (
@@ -177,18 +184,18 @@ func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []tag, tran
 	parts := strings.SplitN(roleARN, ":", 6)
 	switch {
 	case len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "role/"):
-		return &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), validationError("Request ARN is invalid")}
+		return &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), validationError("%s is invalid", roleARN)}
 	case c.caller.Kind == policy.Root:
-		return &tokenFault{"permission", "the root user cannot assume roles", accessDenied("Roles may not be assumed by root accounts.")}
+		return &tokenFault{"permission", rootAssumes, accessDenied("Roles may not be assumed by root accounts.")}
 	case c.caller.Kind == policy.FederatedUser:
 		return &tokenFault{"permission", "a federated user cannot assume roles", s.notAssumed(c, "sts:AssumeRole", roleARN)}
-	case c.caller.Kind == policy.RoleSession && a.seconds > maxChained:
-		return &tokenFault{"duration", fmt.Sprintf("%d s were asked for with the credentials of a role", a.seconds),
+	case c.caller.session != nil && a.seconds > maxChained:
+		return &tokenFault{"duration", fmt.Sprintf("%d s were asked for with temporary credentials, and with these sessions last %d s at most", a.seconds, maxChained),
 			validationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")}
 	}
-	keys, why := sessionTagKeys(tags)
-	if why != "" {
-		return refusedTags(why)
+	keys, fault := sessionTagKeys(tags)
+	if fault != nil {
+		return fault
 	}
 	for _, key := range transitive {
 		if !keys[strings.ToLower(key)] {
@@ -200,22 +207,21 @@ func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []tag, tran
 }
 
 // sessionTagKeys are the keys of session tags in lower case, as case does not
-// tell them apart, or why they cannot be.
-func sessionTagKeys(tags []tag) (keys map[string]bool, why string) {
-	keys = make(map[string]bool, len(tags))
+// tell them apart, or what is wrong with them.
+func sessionTagKeys(tags []tag) (map[string]bool, *tokenFault) {
+	keys := make(map[string]bool, len(tags))
 	for _, t := range tags {
 		key := strings.ToLower(t.Key)
-		if keys[key] || strings.HasPrefix(key, "aws:") {
-			return nil, fmt.Sprintf("the session tag %q is there twice, or begins with aws:", t.Key)
+		switch {
+		case keys[key]:
+			return nil, &tokenFault{"parameters", fmt.Sprintf("the session tag %q is there twice", t.Key), invalidParameter(duplicateTags)}
+		case strings.HasPrefix(key, "aws:"):
+			return nil, &tokenFault{"parameters", fmt.Sprintf("the session tag %q begins with aws:", t.Key),
+				invalidParameter("Tag keys that begin with aws: are reserved, and %s is one.", t.Key)}
 		}
 		keys[key] = true
 	}
-	return keys, ""
-}
-
-// refusedTags is the fault of session tags that are parameters of a call.
-func refusedTags(why string) *tokenFault {
-	return &tokenFault{"parameters", why, invalidParameter("Duplicate or reserved tag keys found. Please note that Tag keys are case insensitive.")}
+	return keys, nil
 }
 
 // refuseSessions is the answer to operations that only long-term credentials
@@ -287,8 +293,8 @@ func (s *Server) getFederationToken(c *call) (func(*xmlWriter), *awsError) {
 		return nil, e
 	}
 	fault := s.checkSession(a, len(a.name), tags)
-	if _, why := sessionTagKeys(tags); why != "" {
-		fault = refusedTags(why)
+	if _, refused := sessionTagKeys(tags); refused != nil {
+		fault = refused
 	}
 	if fault != nil {
 		return nil, s.refuseToken(a, fault, nil)

@@ -56,7 +56,7 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*xmlWriter), *awsError
 	if c.has("ProviderId") {
 		return nil, s.refuseToken(a, unknownProvider(providerID), nil)
 	}
-	token, fault := s.headers.parseToken(raw, c.at)
+	token, fault := s.headers.parseToken(raw, c.at, s.config.TokenLeeway)
 	if token != nil {
 		a.event.Issuer, a.event.Subject, a.event.Audience = token.issuer, token.subject, strings.Join(token.audience, ", ")
 	}

@@ -21,9 +21,6 @@ import (
 	"time"
 )
 
-// leeway is the difference between clocks that STS tolerates.
-const leeway = 300 * time.Second
-
 // webToken is a web identity token, parsed and not yet believed.
 type webToken struct {
 	tokenHeader
@@ -175,7 +172,7 @@ func decodeStrict(e *base64.Encoding, s string) ([]byte, bool) {
 // parse takes a token apart and checks what can be checked without keys: its
 // form, its claims and its times. Nothing in the result is true until verify
 // has said so.
-func (c *tokenHeaders) parseToken(raw string, now time.Time) (*webToken, *tokenFault) {
+func (c *tokenHeaders) parseToken(raw string, now time.Time, leeway time.Duration) (*webToken, *tokenFault) {
 	header, rest, ok1 := strings.Cut(raw, ".")
 	claims, signature, ok2 := strings.Cut(rest, ".")
 	if !ok1 || !ok2 || strings.Contains(signature, ".") {
@@ -197,7 +194,7 @@ func (c *tokenHeaders) parseToken(raw string, now time.Time) (*webToken, *tokenF
 	if fault := t.parseClaims(body); fault != nil {
 		return nil, fault
 	}
-	return t, t.checkTimes(now)
+	return t, t.checkTimes(now, leeway)
 }
 
 // parseClaims reads the claims. Of a repeated claim the last one counts.
@@ -281,8 +278,8 @@ func timestamp(v json.RawMessage) (int64, bool) {
 	return n, err == nil && (n >= 0 || v[0] == '-') && n < 1<<53 && n > -(1<<53)
 }
 
-// checkTimes holds exp, iat and nbf against the clock.
-func (t *webToken) checkTimes(now time.Time) *tokenFault {
+// checkTimes holds exp, iat and nbf against a clock that may be wrong by leeway.
+func (t *webToken) checkTimes(now time.Time, leeway time.Duration) *tokenFault {
 	early, late := now.Add(-leeway).Unix(), now.Add(leeway).Unix()
 	switch {
 	case t.expiry < early:
@@ -291,11 +288,11 @@ func (t *webToken) checkTimes(now time.Time) *tokenFault {
 			errorf(400, "ExpiredTokenException", "Token expired: current date/time %d must be before the expiration date/time %d", early, t.expiry)}
 	case t.issued > late:
 		return &tokenFault{"claims",
-			fmt.Sprintf("the token's iat is %s, now is %s", clock(t.issued), clock(now.Unix())),
+			fmt.Sprintf("the token's iat is %s, now is %s, and %d s are tolerated", clock(t.issued), clock(now.Unix()), int(leeway.Seconds())),
 			invalidToken(fmt.Sprintf("Token issued in the future: %d", t.issued))}
 	case t.hasNBF && t.before > late:
 		return &tokenFault{"claims",
-			fmt.Sprintf("the token's nbf is %s, now is %s", clock(t.before), clock(now.Unix())),
+			fmt.Sprintf("the token's nbf is %s, now is %s, and %d s are tolerated", clock(t.before), clock(now.Unix()), int(leeway.Seconds())),
 			invalidToken(fmt.Sprintf("Token not yet valid: current date/time %d must be after or equal to the not-before date/time %d", late, t.before))}
 	}
 	return nil
@@ -343,9 +340,9 @@ func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
 		t.tags = append(t.tags, tag{k, v})
 	}
 	slices.SortFunc(t.tags, func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
-	keys, why := sessionTagKeys(t.tags)
-	if why != "" {
-		return badTags("%s", why)
+	keys, fault := sessionTagKeys(t.tags)
+	if fault != nil {
+		return badTags("%s", fault.why)
 	}
 	for _, k := range t.transitive {
 		if !keys[strings.ToLower(k)] {

@@ -29,7 +29,7 @@ const MaxBytes = 20000
 
 // Leeway is how far apart the clocks of issuer and verifier may be; STS allows
 // as much.
-const Leeway = 5 * time.Minute
+const Leeway = time.Minute
 
 // Subject is the sub claim of a service account's tokens
 // (k8s.io/apiserver/pkg/authentication/serviceaccount, MakeUsername).
