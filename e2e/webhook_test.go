@@ -52,6 +52,7 @@ func testWebhook(t *testing.T) {
 		{"TakesOver", w.takesOver, true},
 		{"NoPodMissed", w.noPodMissed, false},
 		{"Mistakes", w.mistakes, false},
+		{"System", w.system, false},
 		{"HealsByItself", w.healsByItself, true},
 		{"Rotation", w.rotation, false},
 		{"Refuses", w.refuses, false},
@@ -84,6 +85,9 @@ func testWebhook(t *testing.T) {
 const (
 	webhookPods     = "e2e-webhook"
 	webhookAccounts = "e2e-webhook-accounts" // the thousands
+	webhookNetwork  = "e2e-webhook-network"  // what brings a network
+	webhookOperator = "tigera-operator"      // what looks after it, in a namespace that is known for it
+	systemPods      = "e2e-controller"       // a Deployment in kube-system, and its service account
 )
 
 const webhookRole = "arn:aws:iam::123456789012:role/app"
@@ -126,8 +130,9 @@ func (w *webhookStory) originalObjects(t testing.TB) []*unstructured.Unstructure
 			t.Fatal(err)
 		}
 	}
-	hook := objects[len(objects)-1].Object["webhooks"].([]any)[0].(map[string]any)
-	hook["failurePolicy"], hook["reinvocationPolicy"] = "Ignore", "Never"
+	for _, hook := range objects[len(objects)-1].Object["webhooks"].([]any) {
+		hook.(map[string]any)["failurePolicy"], hook.(map[string]any)["reinvocationPolicy"] = "Ignore", "Never"
+	}
 	return objects
 }
 
@@ -157,8 +162,9 @@ func (w *webhookStory) clean(t testing.TB) {
 	w.image = cmp.Or(w.image, "none")
 	w.remove(t, w.originalObjects(t)...)
 	w.remove(t, w.objects(t)...)
-	for _, name := range []string{webhookPods, webhookAccounts} {
-		w.remove(t, &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}})
+	w.remove(t, object("apps/v1", "Deployment", metav1.NamespaceSystem, systemPods))
+	for _, name := range []string{webhookPods, webhookAccounts, webhookNetwork, webhookOperator} {
+		w.remove(t, object("v1", "Namespace", "", name))
 	}
 	// The image, by all its names: crictl does not find the one that kind's import gives it.
 	w.node(t, `ctr -n k8s.io images list | awk 'NR > 1 {
@@ -166,11 +172,62 @@ func (w *webhookStory) clean(t testing.TB) {
 	} END { for (i in name) if (ours[digest[i]]) print name[i] }' | xargs -r ctr -n k8s.io images rm`)
 }
 
-// caBundle is what the API server verifies a webhook by.
+// object names an object.
+func object(version, kind, namespace, name string) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": version, "kind": kind}}
+	o.SetNamespace(namespace)
+	o.SetName(name)
+	return o
+}
+
+// deployment makes a Deployment of one pod that sleeps, and waits for it.
+func (w *webhookStory) deployment(t testing.TB, namespace, name, serviceAccount string) {
+	t.Helper()
+	labels := map[string]string{"app": name}
+	_, err := w.client.AppsV1().Deployments(namespace).Create(suite, &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: sleeper(serviceAccount)},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("making Deployment %s/%s: %v", namespace, name, err)
+	}
+	w.available(t, namespace, name, patience)
+}
+
+// sleeper is a pod that does nothing.
+func sleeper(serviceAccount string) corev1.PodSpec {
+	return corev1.PodSpec{
+		ServiceAccountName: serviceAccount, TerminationGracePeriodSeconds: new(int64(1)),
+		Containers: []corev1.Container{{Name: "main", Image: client.Ref, ImagePullPolicy: corev1.PullNever, Command: []string{"/client", "sleep"}}},
+	}
+}
+
+// podOf is the one pod of a Deployment that is not on its way out.
+func (w *webhookStory) podOf(ctx context.Context, namespace, name string) (*corev1.Pod, error) {
+	list, err := w.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + name})
+	if err != nil {
+		return nil, err
+	}
+	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+	if len(pods) != 1 {
+		return nil, fmt.Errorf("%d pods of %s/%s", len(pods), namespace, name)
+	}
+	return &pods[0], nil
+}
+
+// caBundle is what the API server verifies a webhook by, the same in each entry of its configuration.
 func (w *webhookStory) caBundle(ctx context.Context, in installation) ([]byte, error) {
 	c, err := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, in.configuration, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
+	}
+	for _, hook := range c.Webhooks[1:] {
+		if !bytes.Equal(hook.ClientConfig.CABundle, c.Webhooks[0].ClientConfig.CABundle) {
+			return nil, fmt.Errorf("%s has another caBundle than %s", hook.Name, c.Webhooks[0].Name)
+		}
 	}
 	return c.Webhooks[0].ClientConfig.CABundle, nil
 }
@@ -188,7 +245,13 @@ func (w *webhookStory) trusted(t testing.TB, in installation) {
 }
 
 // granted is how many pods the replicas of a webhook have given a role, by their own metrics.
-func (w *webhookStory) granted(t testing.TB, in installation) (n int) {
+func (w *webhookStory) granted(t testing.TB, in installation) int {
+	t.Helper()
+	return w.metric(t, in, `pod_identity_webhook_pod_count{method="sts_web_identity"}`)
+}
+
+// metric is the sum of a metric of a webhook's replicas.
+func (w *webhookStory) metric(t testing.TB, in installation, name string) (n int) {
 	t.Helper()
 	list, err := w.client.CoreV1().Pods(in.namespace).List(suite, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + deploy.WebhookName})
 	if err != nil {
@@ -200,7 +263,7 @@ func (w *webhookStory) granted(t testing.TB, in installation) (n int) {
 			t.Fatalf("reading the metrics of %s/%s: %v", in.namespace, p.Name, err)
 		}
 		for line := range strings.Lines(string(b)) {
-			if v, ok := strings.CutPrefix(line, `pod_identity_webhook_pod_count{method="sts_web_identity"} `); ok {
+			if v, ok := strings.CutPrefix(line, name+" "); ok {
 				f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
 				if err != nil {
 					t.Fatalf("metric %q: %v", line, err)
@@ -236,9 +299,14 @@ func (h warningHandler) HandleWarningHeader(code int, _, text string) {
 
 // dryRun asks for a pod of one container, which is admitted and not kept.
 func dryRun(ctx context.Context, c kubernetes.Interface, namespace, serviceAccount string) (*corev1.Pod, error) {
+	return dryRunOn(ctx, c, namespace, serviceAccount, false)
+}
+
+// dryRunOn is dryRun of a pod on its node's network, or not.
+func dryRunOn(ctx context.Context, c kubernetes.Interface, namespace, serviceAccount string, hostNetwork bool) (*corev1.Pod, error) {
 	return c.CoreV1().Pods(namespace).Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "dry-run"},
-		Spec:       corev1.PodSpec{ServiceAccountName: serviceAccount, Containers: []corev1.Container{{Name: "main", Image: "none"}}},
+		Spec:       corev1.PodSpec{ServiceAccountName: serviceAccount, HostNetwork: hostNetwork, Containers: []corev1.Container{{Name: "main", Image: "none"}}},
 	}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 }
 
@@ -538,6 +606,95 @@ func (w *webhookStory) mistakes(t *testing.T) {
 	}
 }
 
+// system: pods of kube-system, and pods on their node's network, get their role. While the webhook is down they do not
+// wait for it, and once it is back those of kube-system that it has missed are found: by an Event, by a metric, and by
+// doctor.
+func (w *webhookStory) system(t *testing.T) {
+	w.namespace(t, webhookPods)
+	w.serviceAccount(t, webhookPods, "app", withRole(webhookRole))
+	w.serviceAccount(t, metav1.NamespaceSystem, systemPods, withRole(webhookRole))
+	w.deployment(t, metav1.NamespaceSystem, systemPods, systemPods)
+	p, err := w.podOf(suite, metav1.NamespaceSystem, systemPods)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := mutations(p); n != mutatedOnce {
+		t.Fatalf("a pod of a Deployment in kube-system: %v", n)
+	}
+	if p, err := dryRunOn(suite, w.client, webhookPods, "app", true); err != nil || mutations(p) != mutatedOnce {
+		t.Errorf("a pod on its node's network: %v", err)
+	}
+
+	w.scale(t, 0)
+	poll(t, patience, "waiting for pods to be refused", func(ctx context.Context) error {
+		if _, err := dryRun(ctx, w.client, webhookPods, "app"); err == nil || !strings.Contains(err.Error(), `failed calling webhook "pod-identity.openirsa.dev"`) {
+			return fmt.Errorf("a pod of a workload: %v", err)
+		}
+		return nil
+	})
+	if _, err := dryRunOn(suite, w.client, webhookPods, "app", true); err != nil {
+		t.Errorf("a pod on its node's network waits for the webhook: %v", err)
+	}
+	missed := w.recreate(t, p)
+	if n := mutations(missed); n != unmutated {
+		t.Fatalf("a pod is mutated without a webhook: %v", n)
+	}
+
+	w.scale(t, 2)
+	poll(t, patience, "waiting for the missed pod's Event", func(ctx context.Context) error {
+		list, err := w.client.CoreV1().Events(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=Pod,involvedObject.name=" + missed.Name})
+		if err != nil {
+			return err
+		}
+		for _, e := range list.Items {
+			if e.Type == corev1.EventTypeWarning && e.Reason == "MissedIdentity" && e.InvolvedObject.UID == missed.UID {
+				t.Logf("event: %s", e.Message)
+				return nil
+			}
+		}
+		return fmt.Errorf("%d other events", len(list.Items))
+	})
+	poll(t, patience, "waiting for the metric", func(context.Context) error {
+		if n := w.metric(t, w.ours, `pod_identity_webhook_missed_pods{namespace="kube-system"}`); n < 1 {
+			return fmt.Errorf("%d missed pods", n)
+		}
+		return nil
+	})
+	found := w.setup(t, "doctor", "--pod", metav1.NamespaceSystem+"/"+missed.Name, "-o", "json")
+	if !strings.Contains(found.stdout, `"check": "missed"`) || !strings.Contains(found.stdout, "rollout restart deployment "+systemPods) {
+		t.Errorf("doctor does not find the missed pod:\n%s%s", found.stdout, found.stderr)
+	}
+	if n := mutations(w.recreate(t, missed)); n != mutatedOnce {
+		t.Errorf("the pod that was recreated: %v", n)
+	}
+	w.remove(t, object("apps/v1", "Deployment", metav1.NamespaceSystem, systemPods))
+}
+
+// scale gives the webhook that many replicas, and waits for them.
+func (w *webhookStory) scale(t testing.TB, replicas int) {
+	t.Helper()
+	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)
+	if _, err := w.client.AppsV1().Deployments(w.ours.namespace).Patch(suite, deploy.WebhookName, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Fatalf("scaling the webhook: %v", err)
+	}
+	w.available(t, w.ours.namespace, deploy.WebhookName, patience)
+}
+
+// recreate deletes the pod of a Deployment, and returns the next.
+func (w *webhookStory) recreate(t testing.TB, p *corev1.Pod) (next *corev1.Pod) {
+	t.Helper()
+	if err := w.client.CoreV1().Pods(p.Namespace).Delete(suite, p.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatalf("deleting pod %s/%s: %v", p.Namespace, p.Name, err)
+	}
+	poll(t, patience, "waiting for another pod of "+p.Labels["app"], func(ctx context.Context) (err error) {
+		if next, err = w.podOf(ctx, p.Namespace, p.Labels["app"]); err == nil && next.UID == p.UID {
+			err = errors.New("it is the former one")
+		}
+		return err
+	})
+	return next
+}
+
 // refuses: with --on-malformed=refuse pods of malformed service accounts are refused, and others are not.
 func (w *webhookStory) refuses(t *testing.T) {
 	w.namespace(t, webhookPods)
@@ -571,32 +728,18 @@ Y`)
 
 // healsByItself: the node and all of the control plane go down together, and when they come up there is no webhook,
 // and no pod but the static ones: not those that the network needs, not those of an application. All of them come
-// back by themselves, though the failure policy is Fail: those of kube-system and the webhook's own are admitted
-// without it, and the application's when it is back, mutated.
+// back by themselves, though the failure policy is Fail: those of kube-system, the webhook's own, and those of a network
+// plugin in namespaces of its own are admitted without it, and the application's when it is back, mutated.
 func (w *webhookStory) healsByItself(t *testing.T) {
 	const bound = 4 * time.Minute
 	w.namespace(t, webhookPods)
 	w.serviceAccount(t, webhookPods, "app", withRole(webhookRole))
-	apps := w.client.AppsV1().Deployments(webhookPods)
-	labels := map[string]string{"app": "app"}
-	_, err := apps.Create(suite, &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: "app"},
-		Spec: appsv1.DeploymentSpec{
-			Replicas: new(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
-				ServiceAccountName: "app", TerminationGracePeriodSeconds: new(int64(1)),
-				Containers: []corev1.Container{{Name: "main", Image: client.Ref, ImagePullPolicy: corev1.PullNever, Command: []string{"/client", "sleep"}}},
-			}},
-		},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatalf("making an application: %v", err)
-	}
-	w.available(t, webhookPods, "app", patience)
+	w.deployment(t, webhookPods, "app", "app")
+	w.network(t)
 
 	// Nobody is left who could bring a pod back before the node is down.
 	w.node(t, `systemctl stop kubelet; crictl ps -q --name 'kube-controller-manager|kube-scheduler' | xargs crictl stop --timeout 1`)
-	places := []string{metav1.NamespaceSystem, w.ours.namespace, webhookPods}
+	places := []string{metav1.NamespaceSystem, w.ours.namespace, webhookPods, webhookNetwork, webhookOperator}
 	dead := map[types.UID]string{}
 	count := map[string]int{} // of pods, by namespace
 	for _, ns := range places {
@@ -616,7 +759,7 @@ func (w *webhookStory) healsByItself(t *testing.T) {
 		}
 	}
 	t.Logf("deleted %v", slices.Sorted(maps.Values(dead)))
-	if count[metav1.NamespaceSystem] == 0 || count[w.ours.namespace] != 2 || count[webhookPods] != 1 {
+	if count[metav1.NamespaceSystem] == 0 || count[w.ours.namespace] != 2 || count[webhookPods] != 1 || count[webhookNetwork] == 0 || count[webhookOperator] != 1 {
 		t.Fatalf("pods by namespace: %v", count)
 	}
 	start := time.Now()
@@ -626,7 +769,7 @@ func (w *webhookStory) healsByItself(t *testing.T) {
 	// While there is no webhook, pods that need it wait and pods that it needs do not.
 	var waited, passed int
 	poll(t, bound, "waiting for the webhook", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
 		p, err := dryRun(ctx, w.client, webhookPods, "app")
 		if err == nil {
@@ -639,8 +782,8 @@ func (w *webhookStory) healsByItself(t *testing.T) {
 			return err // the API server is not up yet, say
 		}
 		waited++
-		for _, ns := range []string{metav1.NamespaceSystem, w.ours.namespace} {
-			switch _, other := dryRun(ctx, w.client, ns, "default"); {
+		for _, ns := range []string{metav1.NamespaceSystem, w.ours.namespace, webhookNetwork, webhookOperator} {
+			switch _, other := dryRunOn(ctx, w.client, ns, "default", ns == webhookNetwork); {
 			case other == nil:
 				passed++
 			case strings.Contains(other.Error(), "webhook \""):
@@ -649,7 +792,7 @@ func (w *webhookStory) healsByItself(t *testing.T) {
 		}
 		return err
 	})
-	t.Logf("admission works after %.1fs; before, %d pods were refused, and %d admitted in %s and %s", time.Since(start).Seconds(), waited, passed, metav1.NamespaceSystem, w.ours.namespace)
+	t.Logf("admission works after %.1fs; before, %d pods were refused, and %d admitted of the system", time.Since(start).Seconds(), waited, passed)
 	if waited == 0 || passed == 0 {
 		t.Error("the webhook was not down when the cluster came up")
 	}
@@ -682,9 +825,38 @@ func (w *webhookStory) healsByItself(t *testing.T) {
 	}
 	w.available(t, w.ours.namespace, deploy.WebhookName, bound-time.Since(start))
 	t.Logf("everything is back after %.1fs", time.Since(start).Seconds())
-	if err := apps.Delete(suite, "app", metav1.DeleteOptions{}); err != nil {
-		t.Errorf("deleting the application: %v", err)
+	w.remove(t, object("apps/v1", "Deployment", webhookPods, "app"), object("v1", "Namespace", "", webhookNetwork), object("v1", "Namespace", "", webhookOperator))
+}
+
+// network makes what network plugins outside of kube-system are made of: a DaemonSet on the nodes' network in a
+// namespace that nobody knows, and its operator, on the network that it brings, in another. Neither has a role.
+func (w *webhookStory) network(t testing.TB) {
+	t.Helper()
+	for _, ns := range []string{webhookNetwork, webhookOperator} {
+		w.namespace(t, ns)
+		w.serviceAccount(t, ns, "network", nil)
 	}
+	w.deployment(t, webhookOperator, "operator", "network")
+	labels := map[string]string{"app": "agent"}
+	pod := sleeper("network")
+	pod.HostNetwork, pod.Tolerations = true, []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+	_, err := w.client.AppsV1().DaemonSets(webhookNetwork).Create(suite, &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "agent"},
+		Spec: appsv1.DaemonSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("making a DaemonSet: %v", err)
+	}
+	poll(t, patience, "waiting for the DaemonSet", func(ctx context.Context) error {
+		d, err := w.client.AppsV1().DaemonSets(webhookNetwork).Get(ctx, "agent", metav1.GetOptions{})
+		if err == nil && (d.Status.DesiredNumberScheduled == 0 || d.Status.NumberReady < d.Status.DesiredNumberScheduled) {
+			err = fmt.Errorf("%d of %d pods are ready", d.Status.NumberReady, d.Status.DesiredNumberScheduled)
+		}
+		return err
+	})
 }
 
 func podReady(p *corev1.Pod) bool {
