@@ -56,10 +56,9 @@ type WebhookParams struct {
 	WatchConfigMap   bool   // read roles from the ConfigMap pod-identity-webhook too
 
 	// FailurePolicy is what becomes of pods of workloads while the webhook does
-	// not answer: Fail or Ignore; Fail. Pods of Namespace, of the chart's
-	// systemNamespaces, of IgnoreNamespaces, and pods on their node's network
-	// never wait for it.
-	// ExcludeNamespaces are those of whose pods it is not asked at all.
+	// not answer: Fail or Ignore; Fail. Pods of the chart's systemNamespaces,
+	// of IgnoreNamespaces, and pods on their node's network never wait for it.
+	// Of those of Namespace and ExcludeNamespaces it is not asked at all.
 	FailurePolicy     string
 	IgnoreNamespaces  []string
 	ExcludeNamespaces []string

@@ -211,7 +211,7 @@ func policies(t *testing.T, c admissionregistrationv1.MutatingWebhookConfigurati
 	return all
 }
 
-// Every namespace is served, and those that a cluster needs to come up never wait.
+// Every namespace but the webhook's own is served, and those that a cluster needs to come up never wait.
 func TestWhoWaitsForTheWebhook(t *testing.T) {
 	const fail, ignore, host = "pod-identity.openirsa.dev Fail", "pod-identity-system.openirsa.dev Ignore", "pod-identity-host-network.openirsa.dev Ignore"
 	configuration := func(p deploy.WebhookParams) admissionregistrationv1.MutatingWebhookConfiguration {
@@ -225,13 +225,15 @@ func TestWhoWaitsForTheWebhook(t *testing.T) {
 	}{
 		{deploy.WebhookParams{}, "default", []string{fail, host}},
 		{deploy.WebhookParams{}, "kube-system", []string{ignore}},
-		{deploy.WebhookParams{}, "openirsa-system", []string{ignore}},
+		{deploy.WebhookParams{}, "openirsa-system", nil},
 		{deploy.WebhookParams{}, "kube-flannel", []string{ignore}},
 		{deploy.WebhookParams{}, "calico-system", []string{ignore}},
 		{deploy.WebhookParams{}, "tigera-operator", []string{ignore}},
 		{deploy.WebhookParams{}, "cilium", []string{ignore}},
 		{deploy.WebhookParams{Namespace: "kube-system"}, "kube-system", []string{ignore}},
-		{deploy.WebhookParams{Namespace: "elsewhere"}, "elsewhere", []string{ignore}},
+		{deploy.WebhookParams{Namespace: "elsewhere"}, "elsewhere", nil},
+		{deploy.WebhookParams{Namespace: "elsewhere"}, "openirsa-system", []string{fail, host}},
+		{deploy.WebhookParams{Namespace: "elsewhere", IgnoreNamespaces: []string{"elsewhere"}}, "elsewhere", []string{ignore}},
 		{deploy.WebhookParams{FailurePolicy: "Ignore"}, "default", []string{"pod-identity.openirsa.dev Ignore", host}},
 		{deploy.WebhookParams{IgnoreNamespaces: []string{"kyverno"}}, "kyverno", []string{ignore}},
 		{deploy.WebhookParams{IgnoreNamespaces: []string{"kyverno"}}, "kube-system", []string{ignore}},

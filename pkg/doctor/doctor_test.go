@@ -482,8 +482,11 @@ func TestBroken(t *testing.T) {
 		}, "webhook", "certificate", "webhook.openirsa-system.svc", "pod-identity-webhook.default.svc", "delete secret"},
 		{"kube-system left out by a former version", func(c *chain) { c.in("kube-system"); c.former() },
 			"webhook", "selector", "kubernetes.io/metadata.name notin", "kubernetes.io/metadata.name=kube-system", "SETUP up"},
-		{"own namespace left out by a former version", func(c *chain) { c.in("openirsa-system"); c.former() },
-			"webhook", "selector", "kubernetes.io/metadata.name notin", "kubernetes.io/metadata.name=openirsa-system", "SETUP up"},
+		{"the webhook's own namespace", func(c *chain) {
+			c.in("openirsa-system")
+			system := c.f.Webhook.Configuration.Webhooks[1].NamespaceSelector
+			system.MatchExpressions[0].Values = system.MatchExpressions[0].Values[:1]
+		}, "webhook", "selector", "kubernetes.io/metadata.name notin", "kubernetes.io/metadata.name=openirsa-system", "move the service account out of namespace openirsa-system"},
 		{"kube-system left out by another's webhook", func(c *chain) { c.in("kube-system"); c.former(); c.f.Webhook.Ours = false },
 			"webhook", "selector", "kubernetes.io/metadata.name notin", "kubernetes.io/metadata.name=kube-system", "kubectl edit mutatingwebhookconfiguration openirsa"},
 		{"namespace excluded", func(c *chain) {

@@ -207,7 +207,7 @@ func (d *diagnosis) admits(hook *admissionv1.MutatingWebhook, configuration stri
 	} else if d.Webhook.Ours && slices.Contains(d.Webhook.Excluded, d.Namespace) {
 		rest := slices.DeleteFunc(slices.Clone(d.Webhook.Excluded), func(ns string) bool { return ns == d.Namespace })
 		next = fmt.Sprintf("SETUP up --exclude-namespaces %s   # without %s, which an earlier one was told to exclude", quote(strings.Join(rest, ",")), d.Namespace)
-	} else if d.Webhook.Ours {
+	} else if s := hook.ClientConfig.Service; d.Webhook.Ours && (s == nil || s.Namespace != d.Namespace) {
 		next = "SETUP up   # brings the configuration up to date"
 	}
 	selector := metav1.FormatLabelSelector(orEverything(hook.NamespaceSelector))
