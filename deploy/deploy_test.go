@@ -172,6 +172,10 @@ func TestWebhookConfiguration(t *testing.T) {
 		t.Errorf("the first object is %s", objects[0].GetKind())
 	}
 	c := find[admissionregistrationv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration", deploy.WebhookConfiguration)
+	// By Microsoft's documentation of AKS ("Can admission controller webhooks impact kube-system and internal AKS namespaces?").
+	if c.Annotations["admissions.enforcer/disabled"] != "true" {
+		t.Errorf("AKS takes kube-system out of the selectors: annotations %v", c.Annotations)
+	}
 	names := map[string]bool{}
 	for _, w := range c.Webhooks {
 		names[w.Name] = true
