@@ -72,7 +72,7 @@ func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name 
 
 func TestEveryObjectIsValidAndLabelled(t *testing.T) {
 	objects := slices.Concat(
-		webhook(t, deploy.WebhookParams{Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, IgnoreNamespaces: []string{"kyverno"}, ExcludeNamespaces: []string{"a"}, FailurePolicy: "Ignore", NoMatchConditions: true, APIServers: []string{"10.0.0.0/24"}, ExtraArgs: []string{"-v=4"}}),
+		webhook(t, deploy.WebhookParams{Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, IgnoreNamespaces: []string{"policies"}, ExcludeNamespaces: []string{"a"}, FailurePolicy: "Ignore", NoMatchConditions: true, APIServers: []string{"10.0.0.0/24"}, ExtraArgs: []string{"-v=4"}}),
 		emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "kind-control-plane"}),
 		emulator(t, deploy.EmulatorParams{}),
 	)
@@ -234,13 +234,14 @@ func TestWhoWaitsForTheWebhook(t *testing.T) {
 		{deploy.WebhookParams{}, "calico-system", []string{ignore}},
 		{deploy.WebhookParams{}, "tigera-operator", []string{ignore}},
 		{deploy.WebhookParams{}, "cilium", []string{ignore}},
+		{deploy.WebhookParams{}, "kyverno", []string{ignore}},
 		{deploy.WebhookParams{Namespace: "kube-system"}, "kube-system", []string{ignore}},
 		{deploy.WebhookParams{Namespace: "elsewhere"}, "elsewhere", nil},
 		{deploy.WebhookParams{Namespace: "elsewhere"}, "openirsa-system", []string{fail, host}},
 		{deploy.WebhookParams{Namespace: "elsewhere", IgnoreNamespaces: []string{"elsewhere"}}, "elsewhere", []string{ignore}},
 		{deploy.WebhookParams{FailurePolicy: "Ignore"}, "default", []string{"pod-identity.openirsa.dev Ignore", host}},
-		{deploy.WebhookParams{IgnoreNamespaces: []string{"kyverno"}}, "kyverno", []string{ignore}},
-		{deploy.WebhookParams{IgnoreNamespaces: []string{"kyverno"}}, "kube-system", []string{ignore}},
+		{deploy.WebhookParams{IgnoreNamespaces: []string{"policies"}}, "policies", []string{ignore}},
+		{deploy.WebhookParams{IgnoreNamespaces: []string{"policies"}}, "kube-system", []string{ignore}},
 		{deploy.WebhookParams{ExcludeNamespaces: []string{"secret"}}, "secret", nil},
 		{deploy.WebhookParams{ExcludeNamespaces: []string{"secret"}}, "default", []string{fail, host}},
 		{deploy.WebhookParams{ExcludeNamespaces: []string{"kube-system"}}, "kube-system", nil},

@@ -72,7 +72,7 @@ func TestAPIServerAdmission(t *testing.T) {
 	n := newNewcomer(t)
 	n.controllers()
 	client := n.server.Client
-	for _, ns := range []string{"default", "kube-system", "kube-flannel", "tigera-operator", "team", "kyverno", "some-network"} {
+	for _, ns := range []string{"default", "kube-system", "kube-flannel", "tigera-operator", "team", "policies", "some-network"} {
 		if _, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 			t.Fatal(err)
 		}
@@ -103,15 +103,15 @@ func TestAPIServerAdmission(t *testing.T) {
 
 	n.report("")
 	pods("by default", map[string]string{
-		"default": workloads, "team": workloads, "some-network": workloads, "kyverno": workloads,
+		"default": workloads, "team": workloads, "some-network": workloads, "policies": workloads,
 		"default hostNetwork": "", "some-network hostNetwork": "", "default mirror": "", "some-network mirror": "", "default declines": "",
 		"kube-system": "", "kube-system hostNetwork": "", "kube-system mirror": "", "kube-flannel": "", "tigera-operator": "",
 	})
 	if again := n.report(""); again.changed() {
 		t.Errorf("a second run changes %+v", again.Links)
 	}
-	told := map[string]string{"default": workloads, "team": "", "kyverno": "", "kube-system": ""}
-	n.report("", "--ignore-namespaces", "kyverno", "--exclude-namespaces", "team")
+	told := map[string]string{"default": workloads, "team": "", "policies": "", "kube-system": ""}
+	n.report("", "--ignore-namespaces", "policies", "--exclude-namespaces", "team")
 	pods("with namespaces", told)
 	if again := n.report(""); again.changed() {
 		t.Errorf("a run without the flags changes %+v", again.Links)
@@ -120,9 +120,9 @@ func TestAPIServerAdmission(t *testing.T) {
 	n.accounts(t)
 	n.report("", "--failure-policy", "Ignore", "--exclude-namespaces", "")
 	n.report("")
-	pods("with Ignore", map[string]string{"default": "", "team": "", "kyverno": ""})
+	pods("with Ignore", map[string]string{"default": "", "team": "", "policies": ""})
 	n.report("", "--failure-policy", "Fail")
-	pods("with Fail again", map[string]string{"default": workloads, "team": workloads, "kyverno": ""})
+	pods("with Fail again", map[string]string{"default": workloads, "team": workloads, "policies": ""})
 }
 
 // former leaves the webhook's configuration as a former version has made it.

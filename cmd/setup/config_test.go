@@ -331,7 +331,7 @@ func TestConfigSchemaAgrees(t *testing.T) {
 		header + "emulator: false\npodEndpointURL: http://aws.example\ncontext: dev\nkubeconfig: f\n",
 		header + "privateBucket: true\nissuerURL: https://d1.cloudfront.net\nbucket: my-bucket\n",
 		account("attachPolicy: {Version: 2012-10-17, Statement: {Effect: Allow, Action: 's3:GetObject', Resource: '*'}}"),
-		header + "failurePolicy: Ignore\nignoreNamespaces: [kyverno]\nexcludeNamespaces: []\n",
+		header + "failurePolicy: Ignore\nignoreNamespaces: [policies]\nexcludeNamespaces: []\n",
 		account("shareRole: false"), attached("shareRole: false, roleOnly: false"),
 		account("roleName: r, shareRole: true, rolePath: /jobs/, tags: {team: a}, wellKnownPolicies: {certManager: false}"),
 		header + "iamServiceAccounts:\n- {metadata: {name: a, namespace: b, labels: {c: d}, annotations: {e: f}}, attachRoleARN: 'arn:aws:iam::123456789012:role/r', status: {roleARN: x}}\n",
@@ -346,7 +346,7 @@ func TestConfigSchemaAgrees(t *testing.T) {
 	for _, wrong := range []string{
 		"kind: Cluster\n", "apiVersion: openirsa.dev/v1\nkind: Cluster\n", "apiVersion: openirsa.dev/v1alpha1\nkind: ClusterConfig\n",
 		header + "emulatr: true\n", header + "emulator: maybe\n", header + "metadata: {nam: dev}\n", header + "iamServiceAccounts: {metadata: {name: a}}\n",
-		header + "iam: {serviceAccount: []}\n", header + "failurePolicy: ignore\n", header + "excludeNamespaces: [Team]\n", header + "ignoreNamespaces: kyverno\n",
+		header + "iam: {serviceAccount: []}\n", header + "failurePolicy: ignore\n", header + "excludeNamespaces: [Team]\n", header + "ignoreNamespaces: policies\n",
 		header + "emulator: true\npodEndpointURL: http://aws.example\n", header + "kindName: dev\ncontext: prod\n", header + "kindName: dev\nkubeconfig: f\n",
 		header + "privateBucket: true\n", header + "privateBucket: true\nissuerURL: https://d1.cloudfront.net\nemulator: true\n",
 		header + "distributionARN: arn:aws:cloudfront::123456789012:distribution/E1\n", header + "bucket: my-bucket\nissuerURL: https://i.example\n",
