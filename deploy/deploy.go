@@ -53,6 +53,8 @@ type WebhookParams struct {
 	Region           string // of AWS_REGION and AWS_DEFAULT_REGION; "" adds neither
 	EndpointURL      string // of AWS_ENDPOINT_URL; "" adds none
 	RegionalSTS      bool   // add AWS_STS_REGIONAL_ENDPOINTS=regional
+	RoleSessionName  bool   // add AWS_ROLE_SESSION_NAME, the pod's name
+	ForeignRoleARNs  bool   // take role ARNs of other STS than AWS's too
 	WatchConfigMap   bool   // read roles from the ConfigMap pod-identity-webhook too
 
 	// FailurePolicy is what becomes of pods of workloads while the webhook does
@@ -91,6 +93,8 @@ func Webhook(p WebhookParams) ([]*unstructured.Unstructured, error) {
 	set(w, "region", p.Region)
 	set(w, "endpointURL", p.EndpointURL)
 	set(w, "stsRegionalEndpoint", p.RegionalSTS)
+	set(w, "roleSessionName", p.RoleSessionName)
+	set(w, "foreignRoleARNs", p.ForeignRoleARNs)
 	set(w, "watchConfigMap", p.WatchConfigMap)
 	set(w, "failurePolicy", p.FailurePolicy)
 	if p.IgnoreNamespaces != nil {

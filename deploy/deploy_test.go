@@ -307,11 +307,11 @@ func TestWebhookArguments(t *testing.T) {
 	}
 	all := args(deploy.WebhookParams{
 		Replicas: 3, AnnotationPrefix: "aws.example", TokenAudience: "a: b", TokenExpiration: 3600,
-		Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, ExtraArgs: []string{"-v=4"},
+		Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, RoleSessionName: true, ForeignRoleARNs: true, WatchConfigMap: true, ExtraArgs: []string{"-v=4"},
 	})
 	for _, want := range []string{
 		"--annotation-prefix=aws.example", "--token-audience=a: b", "--token-expiration=3600", "--aws-default-region=eu-west-1",
-		"--aws-endpoint-url=http://10.0.0.1:4566", "--sts-regional-endpoint", "--watch-config-map", "-v=4",
+		"--aws-endpoint-url=http://10.0.0.1:4566", "--sts-regional-endpoint", "--role-session-name", "--foreign-role-arns", "--watch-config-map", "-v=4",
 	} {
 		if !slices.Contains(all, want) {
 			t.Errorf("no argument %q in %q", want, all)

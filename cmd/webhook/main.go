@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,7 +23,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sync/errgroup"
 	admissionregistrationv1client "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
@@ -77,6 +75,7 @@ type options struct {
 	defaults               irsa.Defaults
 	settings               webhook.Settings
 	onMalformed            string
+	composeRoleARN         bool
 	watchConfigMap         bool
 	missedIn               []string
 	credentialsFile        string
@@ -94,7 +93,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; without it and --kube-api the pod's own service account is used")
 	f.StringVar(&o.kubeAPI, "kube-api", "", "URL of the API server")
 	f.DurationVar(&o.resync, "resync-period", time.Minute, "how often to look again at every service account known; malformed ones are reported anew. 0: never")
-	f.DurationVar(&o.grace, "service-account-lookup-grace-period", 2*time.Second, "how long a pod may wait for the API server's word on a service account that is unknown, or known to have no role. 0: do not ask")
+	f.DurationVar(&o.grace, "service-account-lookup-grace-period", 2*time.Second, "how long a pod may wait for the API server's word on a service account that is unknown, or known to have no role, and for one that is still to come, or its annotation. 0: do not ask or wait")
 
 	f.BoolVar(&o.inCluster, "in-cluster", true, "be one's own CA: keep CA and serving certificate in --tls-secret and the caBundle in --webhook-configuration. false: serve --tls-cert")
 	f.StringVar(&o.namespace, "namespace", "eks", "namespace of the service, of the Secret and of the ConfigMap")
@@ -106,7 +105,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.wait, "ca-settle", webhook.Settle, "how long a new CA is published before it is used (in-cluster)")
 	f.StringVar(&o.certFile, "tls-cert", "/etc/webhook/certs/tls.crt", "serving certificate, PEM, read again when it changes (with --in-cluster=false)")
 	f.StringVar(&o.keyFile, "tls-key", "/etc/webhook/certs/tls.key", "its key, PEM (with --in-cluster=false)")
-	f.StringVar(&o.minVersion, "tls-min-version", "VersionTLS12", "least version of TLS: VersionTLS12 or VersionTLS13")
+	f.StringVar(&o.minVersion, "tls-min-version", "VersionTLS12", "least version of TLS: 1.2 or 1.3, or VersionTLS12 or VersionTLS13")
 	f.StringSliceVar(&o.cipherSuites, "tls-cipher-suites", nil, "cipher suites for TLS 1.2, by the names of Go's crypto/tls; empty: Go's choice")
 
 	f.StringVar(&o.prefix, "annotation-prefix", string(irsa.DefaultPrefix), "domain of the annotations")
@@ -116,7 +115,9 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.settings.Region, "aws-default-region", "", "AWS_REGION and AWS_DEFAULT_REGION of containers that have neither")
 	f.StringVar(&o.settings.EndpointURL, "aws-endpoint-url", "", "AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_STS of containers that have neither")
 	f.BoolVar(&o.defaults.RegionalSTS, "sts-regional-endpoint", false, "set AWS_STS_REGIONAL_ENDPOINTS=regional, unless the service account is annotated otherwise")
-	f.StringVar(&o.onMalformed, "on-malformed", "admit", "pods whose service account has a malformed role, audience or expiration: admit them without an identity, with a warning; or refuse them")
+	f.BoolVar(&o.defaults.PodSession, "role-session-name", false, "set AWS_ROLE_SESSION_NAME to the pod's name, unless pod or service account are annotated otherwise")
+	f.BoolVar(&o.defaults.ForeignRoles, "foreign-role-arns", false, "take role ARNs of other STS than AWS's too, such as arn:aws:iam:::role/NAME of Ceph RGW")
+	f.StringVar(&o.onMalformed, "on-malformed", "admit", "pods whose service account has a malformed role, audience or expiration: admit them, with a warning (without an identity if it is the role, else with defaults); or refuse them")
 	f.BoolVar(&o.watchConfigMap, "watch-config-map", false, "grant the roles of the ConfigMap "+webhook.ConfigMap+" to service accounts that have none of their own")
 
 	f.StringSliceVar(&o.missedIn, "report-missed-pods", nil, "namespaces in which to look for pods that were admitted without the identity of their service account, every five minutes; each gets an Event, and a metric counts them (repeatable)")
@@ -131,6 +132,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 
 	// The original takes klog's flags, and manifests give them. The log goes
 	// to stderr, whatever they say.
+	f.BoolVar(&o.composeRoleARN, "compose-role-arn", false, "taken, so that manifests of the original go on working; but only false, since the account of role names is EC2's to tell")
+	f.MarkHidden("compose-role-arn")
 	ignored := func(name string, isBool bool) {
 		f.String(name, "", "")
 		if isBool {
@@ -157,6 +160,9 @@ func (o *options) check() error {
 		return fmt.Errorf("--on-malformed %q is neither admit nor refuse", o.onMalformed)
 	case o.defaults.ExpirationSeconds > irsa.MaxExpirationSeconds:
 		return fmt.Errorf("--token-expiration %d is more than %d", o.defaults.ExpirationSeconds, int64(irsa.MaxExpirationSeconds))
+	case o.composeRoleARN:
+		return errors.New("--compose-role-arn: the account of a role's name would be that of the EC2 instance, which there is none of elsewhere: " +
+			"leave the flag out, and write whole ARNs on service accounts")
 	case !strings.HasPrefix(o.settings.MountPath, "/"):
 		return fmt.Errorf("--token-mount-path %q is not absolute", o.settings.MountPath)
 	}
@@ -175,12 +181,12 @@ func (o *options) check() error {
 func (o *options) tlsConfig() (*tls.Config, error) {
 	c := &tls.Config{}
 	switch o.minVersion {
-	case "VersionTLS12", "":
+	case "VersionTLS12", "1.2", "":
 		c.MinVersion = tls.VersionTLS12
-	case "VersionTLS13":
+	case "VersionTLS13", "1.3":
 		c.MinVersion = tls.VersionTLS13
 	default:
-		return nil, fmt.Errorf("--tls-min-version %q is neither VersionTLS12 nor VersionTLS13", o.minVersion)
+		return nil, fmt.Errorf("--tls-min-version %q is neither 1.2 (or VersionTLS12) nor 1.3 (or VersionTLS13)", o.minVersion)
 	}
 	all := tls.CipherSuites()
 	for _, name := range o.cipherSuites {
@@ -240,6 +246,7 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 	if o.verbosity > 4 {
 		clientLevel = slog.Level(-o.verbosity) // klog's levels
 	}
+	limitMemory(log, os.Getenv)
 	klog.SetSlogLogger(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: clientLevel})).With("component", "client-go"))
 
 	config, err := clientcmd.BuildConfigFromFlags(o.kubeAPI, o.kubeconfig)
@@ -250,6 +257,7 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 	// pod must not wait for ours.
 	config.QPS = -1
 	config.UserAgent = "openirsa-webhook"
+	config.Wrap(webhook.LimitBodies)
 	protobuf := rest.CopyConfig(config)
 	protobuf.ContentType = "application/vnd.kubernetes.protobuf"
 	protobuf.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
@@ -326,95 +334,21 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/mutate", metrics.Instrument("/mutate", &webhook.Handler{
-		Lookup: directory.Lookup, Settings: o.settings, RefuseMalformed: o.onMalformed == "refuse", Metrics: metrics, Log: log,
+		Lookup: directory.Lookup, Settings: o.settings, RefuseMalformed: o.onMalformed == "refuse", Events: events, Metrics: metrics, Log: log,
 	}))
 	inside := http.NewServeMux()
-	inside.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	// Not compressed: it is little, and compressing takes a megabyte.
+	inside.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, DisableCompression: true}))
 	if o.debugHandlers {
-		inside.HandleFunc("/debug/alpha/cache", func(w http.ResponseWriter, _ *http.Request) {
+		inside.HandleFunc("/debug/alpha/cache", oneAtATime(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			json.NewEncoder(w).Encode(directory.Known())
-		})
+		}))
 	}
 	for _, m := range []*http.ServeMux{mux, inside} {
 		m.Handle("/healthz", webhook.Healthy(nil))
 		m.Handle("/readyz", readyz)
 	}
 	return serve(ctx, log, o.shutdownDelay, stopping, background,
-		listener{o.port, mux, tlsConfig}, listener{o.metricsPort, inside, nil})
-}
-
-type listener struct {
-	port    int
-	handler http.Handler
-	tls     *tls.Config // nil: plain HTTP
-}
-
-// serve runs everything until ctx ends or something fails. Then it closes
-// stopping, goes on answering for a while, and only when no request is left
-// ends what runs in the background.
-func serve(ctx context.Context, log *slog.Logger, delay time.Duration, stopping chan<- struct{}, background []func(context.Context) error, listeners ...listener) error {
-	work, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	g, failed := errgroup.WithContext(work)
-	sockets := make([]net.Listener, len(listeners))
-	for i, l := range listeners {
-		var err error
-		if sockets[i], err = net.Listen("tcp", fmt.Sprintf(":%d", l.port)); err != nil {
-			return fmt.Errorf("listening: %w", err)
-		}
-		defer sockets[i].Close()
-	}
-	var servers []*http.Server
-	for i, l := range listeners {
-		ln := sockets[i]
-		s := &http.Server{
-			Handler: l.handler, TLSConfig: l.tls,
-			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers who do not speak TLS
-		}
-		servers = append(servers, s)
-		g.Go(func() error {
-			log.Info("listening", "address", ln.Addr().String(), "tls", l.tls != nil)
-			var err error
-			if l.tls != nil {
-				err = s.ServeTLS(ln, "", "")
-			} else {
-				err = s.Serve(ln)
-			}
-			if errors.Is(err, http.ErrServerClosed) {
-				return nil
-			}
-			return fmt.Errorf("serving: %w", err)
-		})
-	}
-	for _, f := range background {
-		g.Go(func() error {
-			if err := f(failed); err != nil && failed.Err() == nil {
-				return err
-			}
-			return nil
-		})
-	}
-	g.Go(func() error {
-		select {
-		case <-ctx.Done():
-			log.Info("shutting down", "delay", delay)
-			close(stopping)
-			select {
-			case <-time.After(delay):
-			case <-failed.Done():
-			}
-		case <-failed.Done():
-		}
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		var errs []error
-		for _, s := range servers {
-			errs = append(errs, s.Shutdown(grace))
-		}
-		end()
-		return errors.Join(errs...)
-	})
-	return g.Wait()
+		listener{o.port, mux, tlsConfig, maxConnections, o.grace}, listener{o.metricsPort, inside, nil, maxMetricsConnections, 0})
 }

@@ -71,7 +71,9 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%q: a mistake of usage: %v", args, ok)
 		}
 	}
-	reject("unknown flag: --compose-role-arn", true, "--compose-role-arn")
+	reject("--compose-role-arn: the account of a role's name would be that of the EC2 instance", true, "--compose-role-arn")
+	reject("--compose-role-arn: the account", true, "--compose-role-arn=true")
+	reject("reading the Kubernetes configuration", false, "--compose-role-arn=false", "--kubeconfig="+filepath.Join(dir, "none"))
 	reject("unknown command", true, "extra")
 	reject("unknown command", true, "completion", "nope")
 	reject("invalid argument", true, "--port=x")
@@ -84,6 +86,10 @@ func TestUsage(t *testing.T) {
 	reject("--token-mount-path", true, "--token-mount-path=relative")
 	reject("--aws-endpoint-url", true, "--aws-endpoint-url=10.0.0.1:4566")
 	reject("--tls-min-version", true, "--tls-min-version=VersionTLS10")
+	reject("--tls-min-version", true, "--tls-min-version=1.1")
+	for _, v := range []string{"1.2", "1.3", "VersionTLS12", "VersionTLS13"} {
+		reject("reading the Kubernetes configuration", false, "--tls-min-version="+v, "--kubeconfig="+filepath.Join(dir, "none"))
+	}
 	reject("--tls-cipher-suites", true, "--tls-cipher-suites=TLS_RSA_WITH_RC4_128_SHA")
 	reject("reading the Kubernetes configuration", false, "--kubeconfig="+filepath.Join(dir, "none"))
 	reject("reading the serving certificate", false, "--kubeconfig="+kubeconfig, "--in-cluster=false", "--tls-cert="+filepath.Join(dir, "none"))

@@ -36,6 +36,10 @@ func (p Prefix) RegionalSTS() string { return string(p) + "/sts-regional-endpoin
 // pod it wins over the service account's.
 func (p Prefix) TokenExpiration() string { return string(p) + "/token-expiration" }
 
+// RoleSessionName is the annotation that asks for sessions called after the
+// pod: "true" or "false"; on a pod it wins over the service account's.
+func (p Prefix) RoleSessionName() string { return string(p) + "/role-session-name" }
+
 // SkipContainers is the pod annotation that lists, separated by commas, the
 // containers and init containers which get nothing.
 func (p Prefix) SkipContainers() string { return string(p) + "/skip-containers" }
@@ -59,6 +63,14 @@ const (
 	// EnvRegionalSTS with the value "regional" has older SDKs call
 	// sts.<region>.amazonaws.com rather than sts.amazonaws.com.
 	EnvRegionalSTS = "AWS_STS_REGIONAL_ENDPOINTS"
+
+	// EnvRoleSessionName is what the SDKs call the session that they get; AWS
+	// CloudTrail shows it.
+	EnvRoleSessionName = "AWS_ROLE_SESSION_NAME"
+
+	// EnvAccessKey is the variable of static keys, which all SDKs prefer to the
+	// role.
+	EnvAccessKey = "AWS_ACCESS_KEY_ID"
 
 	// Older SDKs read one of the two, newer ones the other.
 	EnvDefaultRegion = "AWS_DEFAULT_REGION"
@@ -123,20 +135,27 @@ type Identity struct {
 	ExpirationSeconds int64
 	// RegionalSTS asks older SDKs to call the STS of their own region.
 	RegionalSTS bool
+	// PodSession calls sessions after the pod.
+	PodSession bool
 }
 
 // IsZero reports whether there is no identity.
 func (id Identity) IsZero() bool { return id == Identity{} }
 
-// Defaults are the values of what a service account does not say itself.
+// Defaults are the values of what a service account does not say itself, and
+// which roles it may name.
 type Defaults struct {
 	Audience          string // "" is [Audience]
 	ExpirationSeconds int64  // 0 is [ExpirationSeconds]
 	RegionalSTS       bool
+	PodSession        bool
+	// ForeignRoles takes the roles of [CheckForeignRoleARN] besides those of
+	// [CheckRoleARN].
+	ForeignRoles bool
 }
 
 func (d Defaults) identity() Identity {
-	id := Identity{Audience: d.Audience, ExpirationSeconds: d.ExpirationSeconds, RegionalSTS: d.RegionalSTS}
+	id := Identity{Audience: d.Audience, ExpirationSeconds: d.ExpirationSeconds, RegionalSTS: d.RegionalSTS, PodSession: d.PodSession}
 	if id.Audience == "" {
 		id.Audience = Audience
 	}
@@ -164,57 +183,113 @@ func (e *AnnotationError) Error() string {
 
 // Identity reads the annotations of a service account. Without a role (or
 // with an empty one) the identity is zero. Warnings tell of values that have
-// been replaced by usable ones, as amazon-eks-pod-identity-webhook does: a
-// life under [MinExpirationSeconds], an unreadable choice of STS endpoint. A
-// malformed role, audience or expiration is an [*AnnotationError], and the
-// identity is zero.
+// been replaced by usable ones, so that a mistake in a detail takes no working
+// identity away: a malformed audience or life by the default, a life under
+// [MinExpirationSeconds] by that; what is neither true nor false is ignored. A
+// malformed role is an [*AnnotationError], and the identity is zero.
 func (p Prefix) Identity(annotations map[string]string, d Defaults) (id Identity, warnings []string, err error) {
 	role := annotations[p.RoleARN()]
 	if role == "" {
 		return Identity{}, nil, nil
 	}
-	if err := CheckRoleARN(role); err != nil {
+	if err := d.checkRole(role); err != nil {
 		return Identity{}, nil, &AnnotationError{p.RoleARN(), role, err.Error()}
 	}
-	d, warnings, err = p.Token(annotations, d)
-	if err != nil {
-		return Identity{}, nil, err
-	}
+	d, warnings = p.Token(annotations, d)
 	id = d.identity()
 	id.RoleARN = role
-	if aud := annotations[p.AudienceKey()]; aud != "" {
-		if err := CheckAudience(aud); err != nil {
-			return Identity{}, nil, &AnnotationError{p.AudienceKey(), aud, err.Error()}
-		}
+	if err := p.checkAudience(annotations); err != nil {
+		warnings = append(warnings, fmt.Sprintf("%v; using %q", err, id.Audience))
+	} else if aud := annotations[p.AudienceKey()]; aud != "" {
 		id.Audience = aud
 	}
 	return id, warnings, nil
 }
 
+func (d Defaults) checkRole(arn string) error {
+	err := CheckRoleARN(arn)
+	if err != nil && d.ForeignRoles {
+		return CheckForeignRoleARN(arn)
+	}
+	return err
+}
+
+// checkAudience reports a malformed audience annotation, an [*AnnotationError].
+func (p Prefix) checkAudience(annotations map[string]string) error {
+	aud := annotations[p.AudienceKey()]
+	if aud == "" {
+		return nil
+	}
+	if err := CheckAudience(aud); err != nil {
+		return &AnnotationError{p.AudienceKey(), aud, err.Error()}
+	}
+	return nil
+}
+
+// checkExpiration reads a token-expiration annotation; 0 seconds if there is
+// none. A malformed one is an [*AnnotationError].
+func (p Prefix) checkExpiration(annotations map[string]string) (seconds int64, warning string, _ error) {
+	s, ok := annotations[p.TokenExpiration()]
+	if !ok {
+		return 0, "", nil
+	}
+	seconds, warning, err := ParseExpiration(s)
+	if err != nil {
+		return 0, "", &AnnotationError{p.TokenExpiration(), s, err.Error()}
+	}
+	return seconds, warning, nil
+}
+
+// Malformed is the first [*AnnotationError] that Identity replaces by a
+// default; nil if there is none. It is for those who would rather have the
+// mistake mended.
+func (p Prefix) Malformed(annotations map[string]string) error {
+	if _, _, err := p.checkExpiration(annotations); err != nil {
+		return err
+	}
+	return p.checkAudience(annotations)
+}
+
 // Token reads only those annotations that need no role, on top of d: the life
-// of the token and the choice of STS endpoint. Container credentials heed them
-// too. Warnings and errors are those of [Prefix.Identity].
-func (p Prefix) Token(annotations map[string]string, d Defaults) (_ Defaults, warnings []string, err error) {
-	if s, ok := annotations[p.TokenExpiration()]; ok {
-		seconds, warning, err := ParseExpiration(s)
-		if err != nil {
-			return Defaults{}, nil, &AnnotationError{p.TokenExpiration(), s, err.Error()}
-		}
+// of the token, the choice of STS endpoint and the name of sessions. Container
+// credentials heed the first two as well. Warnings are those of
+// [Prefix.Identity].
+func (p Prefix) Token(annotations map[string]string, d Defaults) (_ Defaults, warnings []string) {
+	seconds, warning, err := p.checkExpiration(annotations)
+	switch {
+	case err != nil:
+		warnings = append(warnings, fmt.Sprintf("%v; using %d", err, d.identity().ExpirationSeconds))
+	case seconds != 0:
+		d.ExpirationSeconds = seconds
 		if warning != "" {
 			warnings = append(warnings, p.TokenExpiration()+" "+warning)
 		}
-		d.ExpirationSeconds = seconds
 	}
-	if s, ok := annotations[p.RegionalSTS()]; ok {
-		regional, err := strconv.ParseBool(s)
-		if err != nil {
-			ignored := &AnnotationError{p.RegionalSTS(), s, `neither "true" nor "false", ignored`}
-			warnings = append(warnings, ignored.Error())
-		} else {
-			d.RegionalSTS = regional
+	for _, choice := range []struct {
+		key   string
+		value *bool
+	}{{p.RegionalSTS(), &d.RegionalSTS}, {p.RoleSessionName(), &d.PodSession}} {
+		if v, warning, ok := ParseChoice(annotations, choice.key); ok {
+			*choice.value = v
+		} else if warning != "" {
+			warnings = append(warnings, warning)
 		}
 	}
-	return d, warnings, nil
+	return d, warnings
+}
+
+// ParseChoice reads an annotation that is "true" or "false". It is not ok if
+// there is none, or if it is neither; a warning tells of the latter.
+func ParseChoice(annotations map[string]string, key string) (v bool, warning string, ok bool) {
+	s, there := annotations[key]
+	if !there {
+		return false, "", false
+	}
+	v, err := strconv.ParseBool(s)
+	if err != nil {
+		return false, (&AnnotationError{key, s, `neither "true" nor "false", ignored`}).Error(), false
+	}
+	return v, "", true
 }
 
 // Annotations is what to write on a service account so that
@@ -234,6 +309,9 @@ func (p Prefix) Annotations(id Identity, d Defaults) map[string]string {
 	}
 	if id.RegionalSTS != def.RegionalSTS {
 		m[p.RegionalSTS()] = strconv.FormatBool(id.RegionalSTS)
+	}
+	if id.PodSession != def.PodSession {
+		m[p.RoleSessionName()] = strconv.FormatBool(id.PodSession)
 	}
 	return m
 }
@@ -291,9 +369,37 @@ func CheckRoleARN(s string) error {
 	case len(part[4]) != 12 || strings.Trim(part[4], "0123456789") != "":
 		return fmt.Errorf("account %q is not 12 digits", part[4])
 	}
-	path, ok := strings.CutPrefix(part[5], "role/")
+	return checkRole(part[5])
+}
+
+// CheckForeignRoleARN reports why s is not the ARN of a role of some other STS
+// than AWS's. The account may be empty, or a name:
+//
+//	arn:aws:iam:::role/app            Ceph RGW; with a tenant or an account of its own between the last colons
+//	arn:minio:iam:::role/app          MinIO
+//	arn:aws:sts::ACCESSKEY:role/app   NooBaa
+func CheckForeignRoleARN(s string) error {
+	part := strings.SplitN(s, ":", 6)
+	switch {
+	case len(part) != 6 || part[0] != "arn":
+		return fmt.Errorf("not an ARN: want arn:<partition>:iam::[<account>]:role/<name>")
+	case len(s) < 20 || len(s) > 2048: // the SDKs check this before they call
+		return fmt.Errorf("not 20 to 2048 characters long")
+	case part[1] == "" || strings.Trim(part[1], "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
+		return fmt.Errorf("partition %q is not lower-case letters, digits and hyphens", part[1])
+	case part[2] != "iam" && part[2] != "sts" || part[3] != "":
+		return fmt.Errorf("not the ARN of a role: want arn:%s:iam::[<account>]:role/<name>", part[1])
+	case len(part[4]) > 255 || strings.ContainsFunc(part[4], func(r rune) bool { return !isRoleNameRune(r) && r != '$' }):
+		return fmt.Errorf("account %q has characters other than letters, digits and $+=,.@_-", part[4])
+	}
+	return checkRole(part[5])
+}
+
+// checkRole checks the resource of a role's ARN, role/[path/]<name>.
+func checkRole(resource string) error {
+	path, ok := strings.CutPrefix(resource, "role/")
 	if !ok {
-		return fmt.Errorf("%q is not a role", part[5])
+		return fmt.Errorf("%q is not a role", resource)
 	}
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	path = "/" + strings.TrimSuffix(path, name)

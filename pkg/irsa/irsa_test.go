@@ -63,6 +63,22 @@ func TestIdentity(t *testing.T) {
 	read("unreadable regional is ignored", annotated("sts-regional-endpoints", "yes please"), irsa.Defaults{RegionalSTS: true},
 		with(func(id *irsa.Identity) { id.RegionalSTS = true }), 1)
 
+	// A mistake in a detail does not take a working identity away.
+	read("an audience with a blank is the default", annotated("audience", "sts.amazonaws.com "), irsa.Defaults{Audience: "other"},
+		with(func(id *irsa.Identity) { id.Audience = "other" }), 1)
+	for _, aud := range []string{strings.Repeat("a", 256), "a\nb", " "} {
+		read("audience "+aud[:1], annotated("audience", aud), noDefaults, day, 1)
+	}
+	for _, life := range []string{"1h", "", " 3600", "4294967297", "99999999999999999999"} {
+		read("expiration "+life, annotated("token-expiration", life), noDefaults, day, 1)
+	}
+	read("session", annotated("role-session-name", "true"), noDefaults, with(func(id *irsa.Identity) { id.PodSession = true }), 0)
+	read("no session", annotated("role-session-name", "false"), irsa.Defaults{PodSession: true}, day, 0)
+	read("unreadable session", annotated("role-session-name", "my-app"), noDefaults, day, 1)
+
+	foreign := irsa.Defaults{ForeignRoles: true}
+	read("a role of Ceph RGW", annotated("role-arn", "arn:aws:iam:::role/app"), foreign, with(func(id *irsa.Identity) { id.RoleARN = "arn:aws:iam:::role/app" }), 0)
+
 	reject := func(key, value string) {
 		t.Run("reject "+key+" "+value[:min(len(value), 40)], func(t *testing.T) {
 			id, _, err := p.Identity(annotated(key, value), noDefaults)
@@ -79,13 +95,91 @@ func TestIdentity(t *testing.T) {
 		})
 	}
 	reject("role-arn", "list-iam-groups")
-	reject("audience", "sts.amazonaws.com ")
-	reject("audience", strings.Repeat("a", 256))
-	reject("audience", "a\nb")
-	reject("token-expiration", "1h")
-	reject("token-expiration", "")
-	reject("token-expiration", "4294967297")
-	reject("token-expiration", "99999999999999999999")
+	reject("role-arn", "arn:aws:iam:::role/app")
+	reject("role-arn", strings.Repeat("a", 250_000))
+}
+
+func TestMalformed(t *testing.T) {
+	p := irsa.DefaultPrefix
+	for key, bad := range map[string]string{p.TokenExpiration(): "1h", p.AudienceKey(): "a b"} {
+		if ae, ok := errors.AsType[*irsa.AnnotationError](p.Malformed(map[string]string{key: bad})); !ok || ae.Key != key {
+			t.Errorf("%s: %v", key, ae)
+		}
+	}
+	fine := map[string]string{p.TokenExpiration(): "60", p.AudienceKey(): "", p.RegionalSTS(): "x"}
+	if err := p.Malformed(fine); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestIgnored(t *testing.T) {
+	p := irsa.DefaultPrefix
+	check := func(got []string, want ...string) {
+		t.Helper()
+		if len(got) != len(want) {
+			t.Errorf("%q, want %q", got, want)
+			return
+		}
+		for i := range got {
+			if !strings.HasPrefix(got[i], "annotation ") || !strings.Contains(got[i], want[i]) {
+				t.Errorf("%q, want %q", got[i], want[i])
+			}
+		}
+	}
+	of := func(keys ...string) map[string]string {
+		m := map[string]string{}
+		for _, k := range keys {
+			m[k] = "x"
+		}
+		return m
+	}
+	onPod := func(m map[string]string) []string {
+		mistakes, others := p.IgnoredOnPod(m)
+		return append(mistakes, others...)
+	}
+	known := of(p.RoleARN(), p.AudienceKey(), p.TokenExpiration(), p.RegionalSTS(), p.RoleSessionName())
+	check(p.Ignored(known))
+	check(p.Ignored(of("app.kubernetes.io/name", "iam.amazonaws.com/role", "eks.amazonaws.com")))
+	check(p.Ignored(of(p.SkipContainers())), "skip-containers means nothing on a service account; it belongs on pods")
+	check(p.Ignored(of(p.IncludeContainers())), "include-containers is not known; all containers get the identity but")
+	check(p.Ignored(of("eks.amazonaws.com/role_arn")), `role_arn" is not known and means nothing`)
+	check(onPod(of(p.TokenExpiration(), p.SkipContainers(), p.RoleSessionName())))
+	check(onPod(of(p.RoleARN(), p.AudienceKey())), "audience means nothing on a pod; it belongs on the pod's service account", "role-arn means nothing on a pod; it belongs on")
+	check(onPod(of(p.IncludeContainers())), "include-containers is not known")
+	check(onPod(of(irsa.SkipLabel)), "means nothing as an annotation; it is a label")
+	check(irsa.Prefix("aws.example").Ignored(of(p.RoleARN())), `means nothing here, where the prefix of annotations is "aws.example"`)
+
+	hostile := map[string]string{}
+	for i := range 1000 {
+		hostile["eks.amazonaws.com/"+strings.Repeat("x", 200)+string(rune('a'+i%26))+strings.Repeat("y", i%40)] = ""
+	}
+	if all := p.Ignored(hostile); len(all) > 4 || len(strings.Join(all, "")) > 1000 {
+		t.Errorf("%d sentences", len(all))
+	}
+}
+
+func TestCheckForeignRoleARN(t *testing.T) {
+	for _, s := range []string{
+		role, // AWS's are of the same form
+		"arn:aws:iam:::role/application_abc/component_xyz/S3Access",
+		"arn:aws:iam::tenant1:role/S3Access",
+		"arn:aws:iam::RGW11111111111111111:role/app",
+		"arn:minio:iam:::role/idmp-openid",
+		"arn:minio:iam:::role/nOybJqMNzNmroqEKq5D0EUsRZw0",
+		"arn:aws:sts::eAtUSDJ5RrNoqPNnaYyH:role/app",
+	} {
+		if err := irsa.CheckForeignRoleARN(s); err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	for _, s := range []string{
+		"", "app", "arn:aws:iam:::user/application", "arn:aws:s3:::role/application", "arn:aws:iam:eu:123:role/application", "arn:AWS:iam:::role/application",
+		"arn:aws:iam:::role/", "arn:aws:iam::a b:role/application", "arn:aws:iam:::role/x y", "arn:x:iam:::role/a", "arn:aws:iam:::role/" + strings.Repeat("a", 65),
+	} {
+		if err := irsa.CheckForeignRoleARN(s); err == nil {
+			t.Errorf("%q is accepted", s)
+		}
+	}
 }
 
 func TestAnnotationsReadBack(t *testing.T) {

@@ -15,6 +15,16 @@ func (l CredentialsList) Has(namespace, serviceAccount string) bool {
 	return l.all[[2]string{namespace, serviceAccount}]
 }
 
+// in are the service accounts of a namespace that are on the list.
+func (l CredentialsList) in(namespace string) (names []string) {
+	for key := range l.all {
+		if key[0] == namespace {
+			names = append(names, key[1])
+		}
+	}
+	return names
+}
+
 // ParseCredentialsList reads the JSON {"identities": [{"namespace",
 // "serviceAccount"}]}. No text at all is an empty list.
 func ParseCredentialsList(text []byte) (CredentialsList, error) {

@@ -5,16 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
@@ -50,8 +54,10 @@ type Directory struct {
 	Prefix irsa.Prefix
 	// Defaults are for service accounts that do not say.
 	Defaults irsa.Defaults
-	// Grace bounds how long a pod waits for the API server's word. 0 or less:
-	// it is not asked.
+	// Grace bounds how long a pod waits for the API server's word, and, where it
+	// is that there is no such service account, or one that is no older than
+	// this and has no role, for the service account or its annotation to come. 0
+	// or less: the API server is not asked.
 	Grace time.Duration
 	// Resync is how often everything known is looked at again; 0 is never.
 	Resync time.Duration
@@ -68,8 +74,21 @@ type Directory struct {
 	Metrics *Metrics     // nil counts nothing
 	Log     *slog.Logger // nil logs nothing
 
-	accounts  atomic.Pointer[cache.Store] // nil until all are known
+	once      sync.Once
+	synced    atomic.Bool
+	known     *accounts
+	questions *questions[*metav1.PartialObjectMetadata]
+	reports   *rate.Limiter // of malformed service accounts
 	configMap atomic.Pointer[roleMap]
+}
+
+// init makes what the fields are for.
+func (d *Directory) init() {
+	d.once.Do(func() {
+		d.known = newAccounts(d.prefix(), d.log(), d.inspect)
+		d.questions = newQuestions(d.ask)
+		d.reports = rate.NewLimiter(20, 500)
+	})
 }
 
 func (d *Directory) log() *slog.Logger {
@@ -88,139 +107,107 @@ func (d *Directory) prefix() irsa.Prefix {
 
 // Run follows the cluster until ctx ends. It is called once.
 func (d *Directory) Run(ctx context.Context) error {
-	// The metadata client has it that not all of an object is decoded, and
-	// the transformation that not all of the metadata is kept: 10,000 service
-	// accounts have to fit into a few megabytes.
-	all := d.Metadata.Resource(serviceAccounts)
-	accounts, follow := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
-			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				return all.List(ctx, o)
-			},
-			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-				return all.Watch(ctx, o)
-			},
-		}, d.Metadata),
-		ObjectType:   &metav1.PartialObjectMetadata{},
-		ResyncPeriod: d.Resync,
-		Transform:    d.trim,
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(o any) { d.inspect(o) },
-			UpdateFunc: func(_, o any) { d.inspect(o) },
-		},
-	})
-	synced := []cache.InformerSynced{follow.HasSynced}
-	running := []cache.Controller{follow}
+	d.init()
+	follow := cache.NewReflectorWithOptions(d.listWatch(), &metav1.PartialObjectMetadata{}, d.known,
+		cache.ReflectorOptions{Name: "service accounts", ResyncPeriod: d.Resync})
+	running := []func(context.Context){follow.RunWithContext}
+	ready := func() bool { return true }
 	if d.ConfigMaps != nil {
 		c := d.followConfigMap()
-		synced, running = append(synced, c.HasSynced), append(running, c)
+		running, ready = append(running, c.RunWithContext), c.HasSynced
 	}
-	done := make(chan struct{})
-	for _, c := range running {
-		go func() {
-			c.RunWithContext(ctx)
-			done <- struct{}{}
-		}()
+	var all sync.WaitGroup
+	for _, run := range running {
+		all.Go(func() { run(ctx) })
 	}
-	if cache.WaitForCacheSync(ctx.Done(), synced...) {
-		d.accounts.Store(&accounts)
-		d.log().Info("service accounts are known", "number", len(accounts.ListKeys()))
+	if cache.WaitForCacheSync(ctx.Done(), d.known.isSynced, ready) {
+		d.synced.Store(true)
+		d.log().Info("service accounts are known", "number", d.known.number())
 	}
-	for range running {
-		<-done
-	}
+	all.Wait()
 	return context.Cause(ctx)
 }
 
 // Ready is nil once every service account of the cluster is known.
 func (d *Directory) Ready() error {
-	if d.accounts.Load() == nil {
+	if !d.synced.Load() {
 		return errNotReady
 	}
 	return nil
 }
 
-// trim keeps what Lookup and Events need of a service account.
-func (d *Directory) trim(o any) (any, error) {
-	sa, ok := o.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return o, nil
-	}
-	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Namespace: sa.Namespace, Name: sa.Name, UID: sa.UID, ResourceVersion: sa.ResourceVersion,
-		Annotations: d.ours(sa.Annotations),
-	}}, nil
-}
-
-// ours are the annotations that mean something to us; nil if there are none.
-func (d *Directory) ours(annotations map[string]string) map[string]string {
-	var kept map[string]string
-	p := d.prefix()
-	for _, key := range []string{p.RoleARN(), p.AudienceKey(), p.TokenExpiration(), p.RegionalSTS()} {
-		if v, ok := annotations[key]; ok {
-			if kept == nil {
-				kept = map[string]string{}
-			}
-			kept[key] = v
-		}
-	}
-	return kept
-}
-
 // inspect sees to it that a malformed service account does not stay unnoticed.
-// It does so when the annotation is made rather than when a pod suffers from
-// it; an admission, besides, must not have side effects.
-func (d *Directory) inspect(o any) {
-	sa, ok := o.(*metav1.PartialObjectMetadata)
-	if !ok || sa.Annotations == nil {
-		return
-	}
+// It does so when the annotation is made rather than when a pod suffers from it.
+func (d *Directory) inspect(sa *metav1.PartialObjectMetadata) {
 	if sa.Annotations[d.prefix().RoleARN()] != "" {
 		d.Metrics.inUse()
 	}
+	var warnings []string
 	var err error
 	if d.listed(sa.Namespace, sa.Name) {
-		_, _, err = d.prefix().Token(sa.Annotations, d.Defaults)
+		_, warnings = d.prefix().Token(sa.Annotations, d.Defaults)
 	} else {
-		_, _, err = d.prefix().Identity(sa.Annotations, d.Defaults)
+		_, warnings, err = d.prefix().Identity(sa.Annotations, d.Defaults)
+	}
+	ignored := d.prefix().Ignored(sa.Annotations)
+	if err == nil && len(warnings)+len(ignored) == 0 || !d.reports.Allow() {
+		return
+	}
+	about := corev1.ObjectReference{
+		APIVersion: "v1", Kind: "ServiceAccount", Namespace: sa.Namespace, Name: sa.Name, UID: sa.UID, ResourceVersion: sa.ResourceVersion,
+	}
+	report := func(reason, message string) {
+		d.log().Warn("service account has a mistake", "namespace", sa.Namespace, "serviceAccount", sa.Name, "reason", reason, "message", message)
+		d.Events.report(about, reason, message)
 	}
 	if err != nil {
-		d.log().Warn("service account is malformed", "namespace", sa.Namespace, "serviceAccount", sa.Name, "error", err)
-		d.Events.report(corev1.ObjectReference{
-			APIVersion: "v1", Kind: "ServiceAccount", Namespace: sa.Namespace, Name: sa.Name, UID: sa.UID, ResourceVersion: sa.ResourceVersion,
-		}, "MalformedIdentity", fmt.Sprintf("pods of this service account get no AWS identity: %v", err))
+		report("MalformedIdentity", fmt.Sprintf("pods of this service account get no AWS identity: %v", err))
+	}
+	if len(warnings) > 0 {
+		report("MalformedAnnotation", strings.Join(warnings, "; "))
+	}
+	if len(ignored) > 0 {
+		report("IgnoredAnnotation", strings.Join(ignored, "; "))
 	}
 }
 
 // Lookup is a [Lookup]. In this order count: the list of container
 // credentials, the service account's annotations, the ConfigMap.
 func (d *Directory) Lookup(ctx context.Context, namespace, name string) (Grant, error) {
+	d.init()
+	if err := checkNames(namespace, name); err != nil {
+		return Grant{}, err
+	}
 	if d.listed(namespace, name) {
 		return d.credentials(ctx, namespace, name)
 	}
-	annotations, known, err := d.annotations(ctx, namespace, name, func(m map[string]string) bool { return m[d.prefix().RoleARN()] != "" })
-	if err != nil && !known {
+	var mapped roleEntry
+	isMapped := false
+	if m := d.configMap.Load(); m != nil {
+		mapped, isMapped = m.find(namespace, name)
+	}
+	sa, err := d.account(ctx, namespace, name, !isMapped, func(m map[string]string) bool { return m[d.prefix().RoleARN()] != "" })
+	if err != nil && !sa.known {
 		// Whatever the ConfigMap says, annotations would win over it.
 		d.Metrics.missing()
 		return Grant{}, err
 	}
-	id, warnings, err := d.prefix().Identity(annotations, d.Defaults)
+	id, warnings, err := d.prefix().Identity(sa.annotations, d.Defaults)
+	ignored := d.prefix().Ignored(sa.annotations)
 	if err != nil || !id.IsZero() {
-		return Grant{Identity: id, Warnings: warnings}, err
+		return Grant{Identity: id, Warnings: slices.Concat(warnings, ignored), Malformed: d.prefix().Malformed(sa.annotations), UID: sa.uid}, err
 	}
-	if d.ConfigMaps != nil && d.accounts.Load() == nil {
+	if d.ConfigMaps != nil && !d.synced.Load() {
 		return Grant{}, errNotReady // nor is the ConfigMap
 	}
-	if m := d.configMap.Load(); m != nil {
-		if entry, ok := m.find(namespace, name); ok {
-			return Grant{Identity: entry.id, Warnings: entry.warnings}, entry.err
-		}
+	if isMapped {
+		return Grant{Identity: mapped.id, Warnings: slices.Concat(mapped.warnings, ignored), Malformed: mapped.malformed, UID: sa.uid}, mapped.err
 	}
-	if !known {
+	if !sa.known {
 		d.Metrics.missing()
-		d.log().Warn("service account does not exist", "namespace", namespace, "serviceAccount", name)
+		d.log().Debug("service account does not exist", "namespace", namespace, "serviceAccount", name)
 	}
-	return Grant{}, nil
+	return Grant{Warnings: ignored, UID: sa.uid}, nil
 }
 
 // listed reports whether a service account has container credentials.
@@ -231,19 +218,17 @@ func (d *Directory) listed(namespace, name string) bool {
 // credentials is the grant of a service account with container credentials.
 // They need nothing of the service account itself, but heed its annotations.
 func (d *Directory) credentials(ctx context.Context, namespace, name string) (Grant, error) {
-	annotations, known, err := d.annotations(ctx, namespace, name, func(map[string]string) bool { return true })
+	sa, err := d.account(ctx, namespace, name, false, func(map[string]string) bool { return true })
 	if err != nil {
 		d.Metrics.missing()
 		return Grant{}, err
 	}
-	settings, warnings, err := d.prefix().Token(annotations, d.Defaults)
-	if err != nil {
-		return Grant{}, err
-	}
-	g := Grant{Credentials: true, Warnings: warnings, Identity: irsa.Identity{
+	settings, warnings := d.prefix().Token(sa.annotations, d.Defaults)
+	g := Grant{Credentials: true, Warnings: slices.Concat(warnings, d.prefix().Ignored(sa.annotations)), UID: sa.uid, Identity: irsa.Identity{
 		ExpirationSeconds: settings.ExpirationSeconds, RegionalSTS: settings.RegionalSTS,
 	}}
-	if !known {
+	g.Malformed = d.prefix().Malformed(map[string]string{d.prefix().TokenExpiration(): sa.annotations[d.prefix().TokenExpiration()]})
+	if !sa.known {
 		if m := d.configMap.Load(); m != nil {
 			if entry, ok := m.find(namespace, name); ok && entry.err == nil {
 				g.ExpirationSeconds, g.RegionalSTS = entry.id.ExpirationSeconds, entry.id.RegionalSTS
@@ -258,41 +243,113 @@ func (d *Directory) credentials(ctx context.Context, namespace, name string) (Gr
 	return g, nil
 }
 
-// annotations are those of a service account. Unless what is known of it will
-// do, the API server is asked. known says that the service account exists, as
-// far as anybody can tell; with an error and known, the annotations are those
-// last seen.
-func (d *Directory) annotations(ctx context.Context, namespace, name string, do func(map[string]string) bool) (_ map[string]string, known bool, _ error) {
-	var seen map[string]string
-	accounts := d.accounts.Load()
-	if accounts != nil {
-		if o, ok, err := (*accounts).GetByKey(namespace + "/" + name); err == nil && ok {
-			seen, known = o.(*metav1.PartialObjectMetadata).Annotations, true
-			if do(seen) {
-				return seen, true, nil
-			}
-		}
+// found is what can be told about a service account.
+type found struct {
+	annotations map[string]string
+	uid         types.UID
+	known       bool // it exists, as far as anybody can tell
+}
+
+// account is what is known of a service account. Unless that will do, the API
+// server is asked; and if wait, what comes within Grace is waited for: a service
+// account that is not there, or the annotation of one that has just been made.
+// With an error and known, the annotations are those last seen.
+func (d *Directory) account(ctx context.Context, namespace, name string, wait bool, do func(map[string]string) bool) (found, error) {
+	changed, end := d.known.await(namespace, name)
+	defer func() { end() }()
+	look := func() (seen found, done bool) {
+		seen.annotations, seen.uid, seen.known = d.known.find(namespace, name)
+		return seen, seen.known && do(seen.annotations)
 	}
+	seen, done := look()
 	switch {
+	case done:
+		return seen, nil
 	case d.Grace > 0:
-	case accounts == nil:
-		return nil, false, errNotReady
+	case !d.synced.Load() && !seen.known:
+		return found{}, errNotReady
 	default:
-		return seen, known, nil
+		return seen, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.Grace)
 	defer cancel()
-	sa, err := d.Metadata.Resource(serviceAccounts).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case err == nil:
-		return d.ours(sa.Annotations), true, nil
-	case apierrors.IsNotFound(err):
-		return nil, false, nil
-	case known:
-		d.log().Warn("service account could not be asked for again", "namespace", namespace, "serviceAccount", name, "error", err)
-		return seen, true, err
+	replies, timeout := make(chan reply, 1), ctx.Done()
+	put := func() {
+		sa, there, err := d.questions.put(ctx, namespace, name, seen.known)
+		replies <- reply{sa, there, err}
 	}
-	return nil, false, fmt.Errorf("asking the API server: %w", err)
+	go put()
+	var last *found // what the API server has said
+	var again <-chan time.Time
+	for {
+		select {
+		case <-changed:
+			end()
+			changed, end = d.known.await(namespace, name)
+			if now, done := look(); done {
+				return now, nil
+			}
+		case <-again:
+			again = nil
+			go put()
+		case r := <-replies:
+			switch {
+			case r.err != nil && last != nil: // the time is up
+				return *last, nil
+			case r.err != nil && seen.known:
+				d.log().Warn("service account could not be asked for again", "namespace", namespace, "serviceAccount", name, "error", r.err)
+				return seen, r.err
+			case r.err != nil:
+				return found{}, fmt.Errorf("asking the API server: %w", r.err)
+			}
+			last = new(d.said(r))
+			if last.known && do(last.annotations) || !wait || last.known && !d.young(r.sa) {
+				return *last, nil
+			}
+			if !d.synced.Load() { // else the watch tells
+				again = time.After(absence)
+			}
+		case <-timeout:
+			if last != nil {
+				return *last, nil
+			}
+			timeout = nil // the reply is on its way
+		}
+	}
+}
+
+type reply struct {
+	sa    *metav1.PartialObjectMetadata
+	there bool
+	err   error
+}
+
+// said is what can be told by a reply.
+func (d *Directory) said(r reply) found {
+	if !r.there {
+		return found{}
+	}
+	return found{r.sa.Annotations, r.sa.UID, true}
+}
+
+// young reports whether a service account is so new that an annotation may be on
+// its way. Its time has whole seconds.
+func (d *Directory) young(sa *metav1.PartialObjectMetadata) bool {
+	return sa.CreationTimestamp.IsZero() || time.Since(sa.CreationTimestamp.Time) < d.Grace+time.Second
+}
+
+// ask asks the API server about one service account.
+func (d *Directory) ask(ctx context.Context, namespace, name string) (*metav1.PartialObjectMetadata, bool, error) {
+	sa, err := d.Metadata.Resource(serviceAccounts).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		UID: sa.UID, CreationTimestamp: sa.CreationTimestamp, Annotations: ours(d.prefix(), sa.Annotations),
+	}}, true, nil
 }
 
 // followConfigMap keeps configMap what [ConfigMap] says.
@@ -329,6 +386,16 @@ func (d *Directory) followConfigMap() cache.Controller {
 			},
 		}, d.ConfigMaps),
 		ObjectType: &corev1.ConfigMap{},
+		Transform: func(o any) (any, error) {
+			if cm, ok := o.(*corev1.ConfigMap); ok && cm.Annotations[metav1.InitialEventsAnnotationKey] == "" {
+				cm = &corev1.ConfigMap{
+					ObjectMeta: metav1.ObjectMeta{Namespace: cm.Namespace, Name: cm.Name, UID: cm.UID, ResourceVersion: cm.ResourceVersion},
+					Data:       map[string]string{ConfigMapKey: cm.Data[ConfigMapKey]},
+				}
+				return cm, nil
+			}
+			return o, nil
+		},
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc:    handle,
 			UpdateFunc: func(_, o any) { handle(o) },
@@ -341,15 +408,6 @@ func (d *Directory) followConfigMap() cache.Controller {
 // Known is what the directory knows, by "namespace/name": the annotations of
 // each service account that has any of ours. It is for debugging.
 func (d *Directory) Known() map[string]map[string]string {
-	all := map[string]map[string]string{}
-	accounts := d.accounts.Load()
-	if accounts == nil {
-		return all
-	}
-	for _, o := range (*accounts).List() {
-		if sa := o.(*metav1.PartialObjectMetadata); sa.Annotations != nil {
-			all[sa.Namespace+"/"+sa.Name] = maps.Clone(sa.Annotations)
-		}
-	}
-	return all
+	d.init()
+	return d.known.annotations()
 }

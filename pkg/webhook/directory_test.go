@@ -264,8 +264,8 @@ func TestLookupCredentials(t *testing.T) {
 	if diff := cmp.Diff(webhook.Grant{Credentials: true, Identity: irsa.Identity{ExpirationSeconds: 3600, RegionalSTS: true}}, g); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
-	if _, err := d.Lookup(t.Context(), "ns", "malformed"); !isAnnotationError(err) {
-		t.Errorf("malformed: %v", err)
+	if g, err := d.Lookup(t.Context(), "ns", "malformed"); err != nil || !g.Credentials || !isAnnotationError(g.Malformed) || len(g.Warnings) != 1 {
+		t.Errorf("malformed: %+v, %v", g, err)
 	}
 	seen := map[int64]bool{}
 	for range 200 {
@@ -355,7 +355,7 @@ func TestEventsCredentials(t *testing.T) {
 		return said["last"] != ""
 	})
 	delete(said, "last")
-	want := map[string]string{"listed": `pods of this service account get no AWS identity: eks.amazonaws.com/token-expiration "soon": not a whole number of seconds`}
+	want := map[string]string{"listed": `eks.amazonaws.com/token-expiration "soon": not a whole number of seconds; using 86400`}
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Error(diff)
 	}

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -37,10 +36,11 @@ import (
 const manyAccounts = 10_000
 
 // manyServiceAccounts is an API server that has nothing but service accounts,
-// half of them with a role, that of the real review among them. It tells of
+// half of them with a role, that of the real review among them, unless they are
+// changed. It tells of
 // them in the way and the format of real ones: by a watch that begins with the
 // present state, in protobuf, managed fields and all.
-func manyServiceAccounts(tb testing.TB) *httptest.Server {
+func manyServiceAccounts(tb testing.TB, number int, change func(i int, sa *metav1.PartialObjectMetadata)) *httptest.Server {
 	tb.Helper()
 	s := kruntime.NewScheme()
 	if err := metav1.AddMetaToScheme(s); err != nil {
@@ -64,7 +64,7 @@ func manyServiceAccounts(tb testing.TB) *httptest.Server {
 			tb.Fatal(err)
 		}
 	}
-	for i := range manyAccounts {
+	for i := range number {
 		annotations := map[string]string{"kubectl.kubernetes.io/last-applied-configuration": strings.Repeat("{}", 200)}
 		if i%2 == 0 {
 			annotations["eks.amazonaws.com/role-arn"] = fmt.Sprintf("arn:aws:iam::123456789012:role/production-service-%d", i)
@@ -73,7 +73,7 @@ func manyServiceAccounts(tb testing.TB) *httptest.Server {
 		if i == 0 {
 			namespace, name = "shop", "orders-api"
 		}
-		send("ADDED", &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		sa := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: name,
 			UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)), ResourceVersion: strconv.Itoa(1000 + i),
 			Labels:      map[string]string{"app.kubernetes.io/name": fmt.Sprint("app-", i), "app.kubernetes.io/managed-by": "Helm"},
@@ -82,10 +82,14 @@ func manyServiceAccounts(tb testing.TB) *httptest.Server {
 				Manager: "helm", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
 				FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{".":{},"f:eks.amazonaws.com/role-arn":{}},"f:labels":{".":{},"f:app.kubernetes.io/name":{}}}}`),
 			}},
-		}})
+		}}
+		if change != nil {
+			change(i, sa)
+		}
+		send("ADDED", sa)
 	}
 	send("BOOKMARK", &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		ResourceVersion: strconv.Itoa(2000 + manyAccounts), Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
+		ResourceVersion: strconv.Itoa(2000 + number), Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
 	}})
 
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -111,7 +115,7 @@ func manyServiceAccounts(tb testing.TB) *httptest.Server {
 // TestDirectoryMemory: what is kept of 10,000 service accounts is a few
 // megabytes, a fraction of what there is to know about them.
 func TestDirectoryMemory(t *testing.T) {
-	client, err := metadata.NewForConfig(&rest.Config{Host: manyServiceAccounts(t).URL})
+	client, err := metadata.NewForConfig(&rest.Config{Host: manyServiceAccounts(t, manyAccounts, nil).URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,28 +162,11 @@ func BenchmarkMemory(b *testing.B) {
 	if runtime.GOOS != "linux" {
 		b.Skip("reads /proc")
 	}
-	dir := b.TempDir()
-	program := filepath.Join(dir, "webhook")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "../../cmd/webhook")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("building the program: %v: %s", err, out)
-	}
-	pair := selfSigned(b)
-	key, err := x509.MarshalECPrivateKey(pair.PrivateKey.(*ecdsa.PrivateKey))
-	if err != nil {
-		b.Fatal(err)
-	}
-	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, keyFile: {Type: "EC PRIVATE KEY", Bytes: key}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			b.Fatal(err)
-		}
-	}
-	api := manyServiceAccounts(b)
+	command := program(b)
+	api := manyServiceAccounts(b, manyAccounts, nil)
 	var peak, resident float64
 	for b.Loop() {
-		p, r := memoryOfLife(b, program, "--kube-api="+api.URL, "--in-cluster=false", "--tls-cert="+certFile, "--tls-key="+keyFile)
+		p, r := memoryOfLife(b, append(command, "--kube-api="+api.URL)...)
 		peak, resident = max(peak, p), max(resident, r)
 	}
 	b.ReportMetric(peak, "peak-MiB")
@@ -187,55 +174,115 @@ func BenchmarkMemory(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// memoryOfLife runs the program until it is ready, sends it reviews on 16
-// connections, and ends it. It returns the most memory that the process had,
-// and the memory that it had last, in MiB.
-func memoryOfLife(b *testing.B, program string, args ...string) (peak, resident float64) {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, append(args, "--port=0", "--metrics-port=0", "--shutdown-delay=0s")...)
-	stderr, err := cmd.StderrPipe()
+// program builds the program. It returns how to run it with a certificate.
+func program(tb testing.TB) []string {
+	tb.Helper()
+	dir := tb.TempDir()
+	program := filepath.Join(dir, "webhook")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "../../cmd/webhook")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		tb.Fatalf("building the program: %v: %s", err, out)
+	}
+	pair := selfSigned(tb)
+	key, err := x509.MarshalECPrivateKey(pair.PrivateKey.(*ecdsa.PrivateKey))
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, keyFile: {Type: "EC PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			tb.Fatal(err)
+		}
 	}
-	defer func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
-	}()
-	address := make(chan string, 1)
+	return []string{program, "--in-cluster=false", "--tls-cert=" + certFile, "--tls-key=" + keyFile, "--port=0", "--metrics-port=0", "--shutdown-delay=0s"}
+}
+
+// running is a program that runs until its test ends.
+type running struct {
+	cmd              *exec.Cmd
+	webhook, metrics string        // addresses
+	log              *bytes.Buffer // once it has ended
+	ended            chan struct{}
+}
+
+// start runs the program and waits until it is ready.
+func start(tb testing.TB, command ...string) *running {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	p := &running{cmd: exec.Command(command[0], command[1:]...), log: new(bytes.Buffer), ended: make(chan struct{})}
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	addresses := make(chan string, 2)
 	go func() {
+		defer close(p.ended)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			fmt.Fprintln(p.log, lines.Text())
 			if _, rest, ok := strings.Cut(lines.Text(), "msg=listening address="); ok {
-				if where, ok := strings.CutSuffix(rest, " tls=true"); ok {
-					_, port, _ := strings.Cut(where, "]:")
-					address <- "127.0.0.1:" + port
-				}
+				_, port, _ := strings.Cut(rest, "]:")
+				addresses <- port
 			}
 		}
+		p.cmd.Wait()
 	}()
-	var at string
-	select {
-	case at = <-address:
-	case <-ctx.Done():
-		b.Fatal("the program does not listen")
+	tb.Cleanup(func() {
+		p.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.ended:
+		case <-time.After(15 * time.Second):
+			p.cmd.Process.Kill()
+			<-p.ended
+		}
+		if tb.Failed() {
+			text := p.log.String()
+			tb.Logf("the program's last words: %s", text[max(0, len(text)-3000):])
+		}
+	})
+	for p.webhook == "" || p.metrics == "" {
+		select {
+		case a := <-addresses:
+			port, secure, _ := strings.Cut(a, " tls=")
+			if secure == "true" {
+				p.webhook = "127.0.0.1:" + port
+			} else {
+				p.metrics = "127.0.0.1:" + port
+			}
+		case <-p.ended:
+			tb.Fatalf("the program ends: %s", p.log)
+		case <-ctx.Done():
+			tb.Fatal("the program does not listen")
+		}
 	}
-	insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	defer insecure.CloseIdleConnections()
 	for ready := false; !ready; time.Sleep(20 * time.Millisecond) {
 		if ctx.Err() != nil {
-			b.Fatal("the program does not become ready")
+			tb.Fatal("the program does not become ready")
 		}
-		if resp, err := insecure.Get("https://" + at + "/readyz"); err == nil {
+		if resp, err := http.Get("http://" + p.metrics + "/readyz"); err == nil {
 			resp.Body.Close()
 			ready = resp.StatusCode == http.StatusOK
 		}
 	}
-	connect(b, at, 16, realReview(b), `"patchType":"JSONPatch"`).run(b, 200)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	return p
+}
+
+// memoryOfLife runs the program until it is ready, sends it reviews on 16
+// connections, and ends it. It returns the most memory that the process had,
+// and the memory that it had last, in MiB.
+func memoryOfLife(b *testing.B, command ...string) (peak, resident float64) {
+	b.Helper()
+	p := start(b, command...)
+	defer func() {
+		p.cmd.Process.Signal(syscall.SIGTERM)
+		<-p.ended
+	}()
+	connect(b, p.webhook, 16, realReview(b), `"patchType":"JSONPatch"`).run(b, 200)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		b.Fatal(err)
 	}

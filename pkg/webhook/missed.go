@@ -149,27 +149,32 @@ func (m *Missed) missed(p *corev1.Pod) bool {
 // granting are the service accounts of a namespace that grant an identity, as
 // far as is known without asking.
 func (d *Directory) granting(namespace string) (names []string) {
-	accounts := d.accounts.Load()
-	if accounts == nil {
-		return nil
+	d.init()
+	candidates := d.known.inNamespace(namespace)
+	if d.Credentials != nil {
+		candidates = append(candidates, d.Credentials().in(namespace)...)
 	}
-	for _, o := range (*accounts).List() {
-		sa, ok := o.(*metav1.PartialObjectMetadata)
-		if !ok || sa.Namespace != namespace {
+	m := d.configMap.Load()
+	if m != nil {
+		candidates = append(candidates, m.in(namespace)...)
+	}
+	slices.Sort(candidates)
+	for _, name := range slices.Compact(candidates) {
+		annotations, _, known := d.known.find(namespace, name)
+		if !known {
 			continue
 		}
-		grants := d.listed(namespace, sa.Name)
-		if id, _, err := d.prefix().Identity(sa.Annotations, d.Defaults); !grants && err == nil {
+		grants := d.listed(namespace, name)
+		if id, _, err := d.prefix().Identity(annotations, d.Defaults); !grants && err == nil {
 			grants = !id.IsZero()
-			if m := d.configMap.Load(); m != nil && !grants {
-				entry, ok := m.find(namespace, sa.Name)
+			if m != nil && !grants {
+				entry, ok := m.find(namespace, name)
 				grants = ok && entry.err == nil
 			}
 		}
 		if grants {
-			names = append(names, sa.Name)
+			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
 	return names
 }

@@ -16,6 +16,7 @@
 package webhook
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -23,6 +24,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/openirsa/openirsa/pkg/irsa"
 )
@@ -43,6 +45,11 @@ type Grant struct {
 	Credentials bool
 	// Warnings are for the person who made the pod.
 	Warnings []string
+	// Malformed is an [*irsa.AnnotationError] about something that a default
+	// stands in for; nil if there is nothing.
+	Malformed error
+	// UID is that of the service account, where it is known.
+	UID types.UID
 }
 
 // Nothing reports whether the pod stays as it is.
@@ -73,18 +80,14 @@ type Credentials struct {
 	TokenFile string // [irsa.CredentialsTokenFile]
 }
 
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
+func or[S ~string](s, otherwise S) S { return cmp.Or(s, otherwise) }
 
 // injection is everything that a pod gets, decided.
 type injection struct {
 	// env are groups of variables: if a container has one variable of a
 	// group, it gets none of that group.
 	env       [][]corev1.EnvVar
+	identity  []string // the variables without which there is no identity
 	volume    corev1.Volume
 	token     Token
 	mountPath string
@@ -124,6 +127,20 @@ func Mutate(p *Pod, g Grant, s Settings) (patch []Operation, warnings []string) 
 	}
 
 	in := decide(p, g, s, expiration)
+	if !g.Credentials {
+		session := g.PodSession
+		if v, warning, ok := irsa.ParseChoice(p.Annotations, prefix.RoleSessionName()); ok {
+			session = v
+		} else if warning != "" {
+			warnings = append(warnings, warning)
+		}
+		if session {
+			v, warning := sessionName(p.Name)
+			if in.env = append(in.env, []corev1.EnvVar{v}); warning != "" {
+				warnings = append(warnings, warning)
+			}
+		}
+	}
 	at := slices.IndexFunc(p.Volumes, func(v Volume) bool { return v.Name == in.volume.Name })
 	if at >= 0 && !slices.Contains(p.Volumes[at].Tokens, in.token) {
 		// Its containers would find something else than a token, and the
@@ -150,7 +167,48 @@ func Mutate(p *Pod, g Grant, s Settings) (patch []Operation, warnings []string) 
 		}
 		patch = slices.Insert(patch, head, op)
 	}
-	return patch, warnings
+	return patch, append(warnings, in.hindrances(p, skip)...)
+}
+
+// hindrances are what containers have that keeps the identity from them.
+func (in *injection) hindrances(p *Pod, skip []string) (warnings []string) {
+	const most = 10
+	for _, c := range slices.Concat(p.InitContainers, p.Containers) {
+		if slices.Contains(skip, c.Name) {
+			continue
+		}
+		if len(warnings) >= most {
+			break
+		}
+		if m := c.mountAt(in.mountPath); m != nil && m.Volume != in.volume.Name && !in.isToken(p, m.Volume) {
+			warnings = append(warnings, fmt.Sprintf("container %s gets no token: its own volume %s is mounted at %s", name(c.Name), name(m.Volume), in.mountPath))
+		} else if m := c.mountAt(path.Join(in.mountPath, in.token.Path)); m != nil {
+			warnings = append(warnings, fmt.Sprintf("container %s gets no token: its own volume %s is mounted at %s/%s",
+				name(c.Name), name(m.Volume), in.mountPath, in.token.Path))
+		}
+		var has, lacks []string
+		for _, v := range in.identity {
+			if slices.Contains(c.Env, v) {
+				has = append(has, v)
+			} else {
+				lacks = append(lacks, v)
+			}
+		}
+		if len(has) > 0 && len(lacks) > 0 {
+			warnings = append(warnings, fmt.Sprintf("container %s gets no %s, because it sets %s itself", name(c.Name), lacks[0], has[0]))
+		} else if slices.Contains(c.Env, irsa.EnvAccessKey) {
+			warnings = append(warnings, fmt.Sprintf("container %s does not use the AWS identity: it sets %s, which AWS SDKs prefer", name(c.Name), irsa.EnvAccessKey))
+		}
+	}
+	return warnings
+}
+
+// name is how a warning shows a name of the pod's.
+func name(s string) string { return fmt.Sprintf("%.64q", s) }
+
+// isToken reports whether a volume is a token like ours.
+func (in *injection) isToken(p *Pod, volume string) bool {
+	return slices.ContainsFunc(p.Volumes, func(v Volume) bool { return v.Name == volume && slices.Contains(v.Tokens, in.token) })
 }
 
 // containers appends what the containers of one list lack, and reports whether
@@ -219,7 +277,9 @@ func decide(p *Pod, g Grant, s Settings, expiration int64) (in injection) {
 	if s.EndpointURL != "" {
 		in.env = append(in.env, []corev1.EnvVar{variable(irsa.EnvEndpointURL, s.EndpointURL), variable(irsa.EnvEndpointURLSTS, s.EndpointURL)})
 	}
+	in.identity = []string{irsa.EnvRoleARN, irsa.EnvTokenFile}
 	if g.Credentials {
+		in.identity = []string{irsa.EnvCredentialsURI, irsa.EnvCredentialsTokenFile}
 		in.env = append(in.env, []corev1.EnvVar{
 			variable(irsa.EnvCredentialsURI, or(s.Credentials.URI, irsa.CredentialsURI)), variable(irsa.EnvCredentialsTokenFile, file),
 		})

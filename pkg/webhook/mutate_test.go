@@ -26,6 +26,7 @@ type fixture struct {
 		Role, Audience        string
 		Expiration            int64
 		Regional, Credentials bool
+		Session               bool
 	}
 	Settings struct {
 		Prefix, MountPath, Region, Endpoint string
@@ -37,7 +38,7 @@ type fixture struct {
 
 func (f *fixture) grant() webhook.Grant {
 	g := webhook.Grant{Credentials: f.Grant.Credentials, Identity: irsa.Identity{
-		RoleARN: f.Grant.Role, Audience: f.Grant.Audience, ExpirationSeconds: f.Grant.Expiration, RegionalSTS: f.Grant.Regional,
+		RoleARN: f.Grant.Role, Audience: f.Grant.Audience, ExpirationSeconds: f.Grant.Expiration, RegionalSTS: f.Grant.Regional, PodSession: f.Grant.Session,
 	}}
 	if g.RoleARN != "" && g.Audience == "" {
 		g.Audience = irsa.Audience

@@ -27,6 +27,7 @@ type Pod struct {
 	Containers     []Container
 
 	hasMetadata bool
+	elements    int
 }
 
 // Volume is a volume of a pod.
@@ -45,14 +46,25 @@ type Container struct {
 	HasEnv    bool
 	Env       []string // names
 	HasMounts bool
-	Mounts    []string // paths
+	Mounts    []Mount
 }
+
+// Mount is where a container sees a volume.
+type Mount struct{ Volume, Path string }
+
+// What a pod may have, so that a text of a few bytes cannot become much memory.
+// The pods of real clusters are far from it.
+const (
+	maxContainers = 1000
+	maxElements   = 20_000  // containers, variables, mounts, volumes, tokens, labels and annotations
+	maxStrings    = 2 << 20 // bytes of all their names
+)
 
 // ParsePod reads a pod's JSON. Of the annotations it keeps those with the given
 // prefix. Unknown fields are skipped; a known field of another type than
 // Kubernetes gives it is an error.
 func ParsePod(data []byte, prefix irsa.Prefix) (*Pod, error) {
-	s := scanner{data: data}
+	s := scanner{data: data, most: maxStrings}
 	p := new(Pod)
 	for key := range s.object() {
 		switch key {
@@ -84,11 +96,12 @@ func (p *Pod) readMetadata(s *scanner, prefix string) {
 		case "annotations":
 			p.Annotations = nil
 			for k := range s.object() {
-				if strings.HasPrefix(k, prefix) {
+				if strings.HasPrefix(k, prefix) || k == irsa.SkipLabel || k == irsa.DefaultPrefix.RoleARN() {
 					if p.Annotations == nil {
 						p.Annotations = map[string]string{}
 					}
 					p.Annotations[k] = s.string()
+					p.count(s)
 				}
 			}
 		case "labels":
@@ -98,6 +111,7 @@ func (p *Pod) readMetadata(s *scanner, prefix string) {
 			}
 			for k := range s.object() {
 				p.Labels[k] = true
+				p.count(s)
 			}
 		}
 	}
@@ -127,18 +141,19 @@ func (p *Pod) readSpec(s *scanner) {
 		case "volumes":
 			p.Volumes, p.HasVolumes = nil, s.peek() == '['
 			for range s.array() {
-				p.Volumes = append(p.Volumes, readVolume(s))
+				p.Volumes = append(p.Volumes, p.readVolume(s))
+				p.count(s)
 			}
 		case "initContainers":
-			p.InitContainers = readContainers(s)
+			p.InitContainers = p.readContainers(s)
 		case "containers":
-			p.Containers = readContainers(s)
+			p.Containers = p.readContainers(s)
 		}
 	}
 	p.Windows = selected || named
 }
 
-func readVolume(s *scanner) (v Volume) {
+func (p *Pod) readVolume(s *scanner) (v Volume) {
 	for key := range s.object() {
 		switch key {
 		case "name":
@@ -154,6 +169,7 @@ func readVolume(s *scanner) (v Volume) {
 					for key := range s.object() {
 						if key == "serviceAccountToken" && s.peek() == '{' {
 							v.Tokens = append(v.Tokens, readToken(s))
+							p.count(s)
 						}
 					}
 				}
@@ -175,7 +191,7 @@ func readToken(s *scanner) (t Token) {
 	return t
 }
 
-func readContainers(s *scanner) (all []Container) {
+func (p *Pod) readContainers(s *scanner) (all []Container) {
 	for range s.array() {
 		var c Container
 		for key := range s.object() {
@@ -186,17 +202,61 @@ func readContainers(s *scanner) (all []Container) {
 				c.Env, c.HasEnv = nil, s.peek() == '['
 				for range s.array() {
 					c.Env = append(c.Env, readField(s, "name"))
+					p.count(s)
 				}
 			case "volumeMounts":
 				c.Mounts, c.HasMounts = nil, s.peek() == '['
 				for range s.array() {
-					c.Mounts = append(c.Mounts, readField(s, "mountPath"))
+					c.Mounts = append(c.Mounts, readMount(s))
+					p.count(s)
 				}
 			}
 		}
-		all = append(all, c)
+		if all = append(all, c); len(all) > maxContainers {
+			s.fail("more than %d containers", maxContainers)
+		}
+		p.count(s)
 	}
 	return all
+}
+
+// count counts one more element.
+func (p *Pod) count(s *scanner) {
+	if p.elements++; p.elements > maxElements {
+		s.fail("more than %d containers, variables, mounts, volumes, labels and annotations", maxElements)
+	}
+}
+
+func readMount(s *scanner) (m Mount) {
+	for key := range s.object() {
+		switch key {
+		case "name":
+			m.Volume = s.string()
+		case "mountPath":
+			m.Path = s.string()
+		}
+	}
+	return m
+}
+
+// serviceAccountOf is the service account of a pod's JSON, as [ParsePod] reads
+// it; "" if there is none, or if the text is not a pod's.
+func serviceAccountOf(data []byte) (name string) {
+	s := scanner{data: data, most: maxStrings}
+	for key := range s.object() {
+		if key == "spec" {
+			name = ""
+			for key := range s.object() {
+				if key == "serviceAccountName" {
+					name = s.string()
+				}
+			}
+		}
+	}
+	if s.end(); s.err != nil {
+		return ""
+	}
+	return name
 }
 
 // readField reads an object for the sake of one string in it.
@@ -212,12 +272,16 @@ func readField(s *scanner, name string) (v string) {
 // mounts reports whether the container has a mount at a path, however written:
 // with a slash at the end, or as Windows writes it.
 func (c *Container) mounts(at string) bool {
-	for _, m := range c.Mounts {
-		if m == at || cleanPath(m) == cleanPath(at) {
-			return true
+	return c.mountAt(at) != nil
+}
+
+func (c *Container) mountAt(at string) *Mount {
+	for i := range c.Mounts {
+		if m := &c.Mounts[i]; m.Path == at || cleanPath(m.Path) == cleanPath(at) {
+			return m
 		}
 	}
-	return false
+	return nil
 }
 
 func cleanPath(p string) string {

@@ -16,13 +16,14 @@ type review struct {
 	SubResource string
 	Operation   string
 	Namespace   string
+	DryRun      bool
 	Object      []byte // JSON, part of the text that the review was read from
 }
 
 // parseReview reads an AdmissionReview of admission.k8s.io/v1 or v1beta1,
 // whose fields have the same names.
 func parseReview(data []byte) (r review, err error) {
-	s := scanner{data: data}
+	s := scanner{data: data, most: maxStrings}
 	request := false
 	for key := range s.object() {
 		switch key {
@@ -43,6 +44,8 @@ func parseReview(data []byte) (r review, err error) {
 		return review{}, fmt.Errorf("kind %.100q of %.100q is not an AdmissionReview of admission.k8s.io/v1 or v1beta1", r.Kind, r.APIVersion)
 	case !request || r.UID == "":
 		return review{}, fmt.Errorf("the AdmissionReview has no request with a uid")
+	case len(r.UID) > maxUID:
+		return review{}, fmt.Errorf("the uid of the AdmissionReview is longer than %d bytes", maxUID)
 	}
 	return r, nil
 }
@@ -67,6 +70,8 @@ func (r *review) readRequest(s *scanner) {
 			r.Operation = s.string()
 		case "namespace":
 			r.Namespace = s.string()
+		case "dryRun":
+			r.DryRun = s.bool()
 		case "object":
 			r.Object = s.raw()
 		}
@@ -103,7 +108,9 @@ type status struct {
 
 // answer encodes a response to the review, in the review's own version.
 func (r *review) answer(resp response) ([]byte, error) {
+	const most = 20 // the API server shows 4 kB of them
 	resp.UID = r.UID
+	resp.Warnings = resp.Warnings[:min(len(resp.Warnings), most)]
 	for i, w := range resp.Warnings {
 		resp.Warnings[i] = clip(w)
 	}

@@ -12,6 +12,10 @@ import (
 	"github.com/openirsa/openirsa/pkg/irsa"
 )
 
+// maxRoles is how many entries [ConfigMap] may have. A ConfigMap has a megabyte at
+// most, which does for half of them.
+const maxRoles = 20_000
+
 // roleMap is what [ConfigMap] grants.
 type roleMap struct {
 	exact map[string]roleEntry // by "namespace/name"
@@ -22,6 +26,8 @@ type roleEntry struct {
 	id       irsa.Identity
 	warnings []string
 	err      error // an [*irsa.AnnotationError]: the entry is malformed
+	// malformed is an [*irsa.AnnotationError] about what a default stands in for.
+	malformed error
 }
 
 type roleGlob struct {
@@ -50,6 +56,9 @@ func parseRoleMap(text []byte, d irsa.Defaults) (*roleMap, error) {
 	if err := json.Unmarshal(text, &entries); err != nil {
 		return nil, fmt.Errorf("reading key %q of the ConfigMap: %w", ConfigMapKey, err)
 	}
+	if len(entries) > maxRoles {
+		return nil, fmt.Errorf("key %q of the ConfigMap has %d entries, more than %d", ConfigMapKey, len(entries), maxRoles)
+	}
 	var errs []error
 	for key, e := range entries {
 		namespace, name, ok := strings.Cut(key, "/")
@@ -76,9 +85,18 @@ func parseRoleMap(text []byte, d irsa.Defaults) (*roleMap, error) {
 		} else {
 			entry.id, entry.warnings, entry.err = p.Identity(annotations, d)
 		}
-		if ae, ok := errors.AsType[*irsa.AnnotationError](entry.err); ok {
-			entry.err = &irsa.AnnotationError{Key: fmt.Sprintf("entry %.300q of ConfigMap %s, %s", key, ConfigMap, strings.TrimPrefix(ae.Key, string(p)+"/")), Value: ae.Value, Reason: ae.Reason}
-			errs = append(errs, entry.err)
+		named := func(err error) error {
+			ae, ok := errors.AsType[*irsa.AnnotationError](err)
+			if !ok {
+				return nil
+			}
+			err = &irsa.AnnotationError{Value: ae.Value, Reason: ae.Reason,
+				Key: fmt.Sprintf("entry %.300q of ConfigMap %s, %s", key, ConfigMap, strings.TrimPrefix(ae.Key, string(p)+"/"))}
+			errs = append(errs, err)
+			return err
+		}
+		if entry.err = named(entry.err); entry.err == nil {
+			entry.malformed = named(p.Malformed(annotations))
 		}
 		if strings.ContainsAny(namespace, `*?[\`) {
 			m.globs = append(m.globs, roleGlob{namespace: namespace, name: name, roleEntry: entry})
@@ -90,6 +108,10 @@ func parseRoleMap(text []byte, d irsa.Defaults) (*roleMap, error) {
 		return cmp.Or(cmp.Compare(len(b.namespace), len(a.namespace)), cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
 	})
 	slices.SortFunc(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	const most = 20 // each has its error with it; these are for the log
+	if n := len(errs); n > most {
+		errs = append(errs[:most], fmt.Errorf("and %d more", n-most))
+	}
 	return m, errors.Join(errs...)
 }
 
@@ -105,4 +127,19 @@ func (m *roleMap) find(namespace, name string) (roleEntry, bool) {
 		}
 	}
 	return roleEntry{}, false
+}
+
+// in are the names of the service accounts of a namespace that have an entry.
+func (m *roleMap) in(namespace string) (names []string) {
+	for key := range m.exact {
+		if name, ok := strings.CutPrefix(key, namespace+"/"); ok {
+			names = append(names, name)
+		}
+	}
+	for _, g := range m.globs {
+		if ok, _ := path.Match(g.namespace, namespace); ok {
+			names = append(names, g.name)
+		}
+	}
+	return names
 }

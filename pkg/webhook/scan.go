@@ -19,6 +19,8 @@ type scanner struct {
 	pos   int
 	depth int
 	err   error
+	// most is how many bytes of strings may be read; 0 is no bound.
+	most, read int
 }
 
 // maxDepth is encoding/json's own bound on nesting.
@@ -215,6 +217,10 @@ func (s *scanner) string() string {
 		return ""
 	}
 	text := s.data[start+1 : s.pos-1]
+	if s.read += len(text); s.most > 0 && s.read > s.most {
+		s.fail("names of more than %d bytes", s.most)
+		return ""
+	}
 	if plain && utf8.Valid(text) {
 		return string(text)
 	}

@@ -1,0 +1,180 @@
+// Package gate bounds what strangers can hold of a server: connections
+// ([Listener]) and the memory of what is in flight ([Budget]). Both are fair in
+// the same way: when there is no room, what has waited longest gives way, so that
+// whoever sends and takes at once gets through however many do not.
+//
+//	l := gate.NewListener(socket, 256)
+//	l.Guard(server)
+//	server.ServeTLS(l, "", "")
+package gate
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// socketBuffer is what the kernel keeps for each direction of a connection, in
+// bytes; it is charged to the container.
+const socketBuffer = 32 << 10
+
+// young is how long a connection may take for its request before others go
+// first.
+const young = 250 * time.Millisecond
+
+// Listener accepts any number of connections, and keeps the given number of them
+// at most: for a new one, another is closed. These go first, of the address that
+// has most of them, the oldest:
+//   - those that have not sent a whole request for a while (a handshake, a header or a body that does not end),
+//   - those between two requests,
+//   - those that have just begun,
+//   - those whose request is being answered.
+type Listener struct {
+	net.Listener
+	most int
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+}
+
+// NewListener keeps at most most connections of l.
+func NewListener(l net.Listener, most int) *Listener {
+	return &Listener{Listener: l, most: most, conns: map[*conn]struct{}{}}
+}
+
+// Accept is that of [net.Listener].
+func (l *Listener) Accept() (net.Conn, error) {
+	inner, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := inner.(*net.TCPConn); ok {
+		tcp.SetReadBuffer(socketBuffer)
+		tcp.SetWriteBuffer(socketBuffer)
+	}
+	c := &conn{Conn: inner, listener: l, source: source(inner), since: time.Now()}
+	l.mu.Lock()
+	var gone *conn
+	if len(l.conns) >= l.most {
+		if gone = l.victim(); gone != nil {
+			delete(l.conns, gone)
+		}
+	}
+	l.conns[c] = struct{}{}
+	l.mu.Unlock()
+	if gone != nil {
+		gone.Conn.Close()
+	}
+	return c, nil
+}
+
+// victim is the connection that gives way; l.mu is held.
+func (l *Listener) victim() *conn {
+	type group struct {
+		rank   int
+		source netip.Addr
+	}
+	now, held := time.Now(), map[group]int{}
+	of := func(c *conn) group {
+		rank := c.phase
+		if c.phase == pending && now.Sub(c.since) < young {
+			rank = fresh
+		}
+		return group{int(rank), c.source}
+	}
+	for c := range l.conns {
+		held[of(c)]++
+	}
+	var first *conn
+	for c := range l.conns {
+		if first == nil {
+			first = c
+			continue
+		}
+		g, f := of(c), of(first)
+		if cmp.Or(cmp.Compare(g.rank, f.rank), cmp.Compare(held[f], held[g]), c.since.Compare(first.since)) < 0 {
+			first = c
+		}
+	}
+	return first
+}
+
+func source(c net.Conn) netip.Addr {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// Guard has the listener told by a server what its connections are at. The
+// server's ConnState and ConnContext are taken.
+func (l *Listener) Guard(s *http.Server) {
+	s.ConnState = func(c net.Conn, state http.ConnState) {
+		if g := unwrap(c); g != nil {
+			switch state {
+			case http.StateActive:
+				g.enter(pending)
+			case http.StateIdle:
+				g.enter(idle)
+			}
+		}
+	}
+	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, key{}, unwrap(c))
+	}
+}
+
+type key struct{}
+
+// Heard says that the request of this context has been read to its end. Outside
+// of a guarded server it does nothing.
+func Heard(ctx context.Context) {
+	if c, _ := ctx.Value(key{}).(*conn); c != nil {
+		c.enter(answered)
+	}
+}
+
+func unwrap(c net.Conn) *conn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	g, _ := c.(*conn)
+	return g
+}
+
+type phase int
+
+const (
+	pending phase = iota // no whole request yet
+	idle
+	fresh // no phase, but a rank: pending for less than young
+	answered
+)
+
+type conn struct {
+	net.Conn
+	listener *Listener
+	source   netip.Addr
+
+	// Under listener.mu.
+	phase phase
+	since time.Time
+}
+
+func (c *conn) enter(p phase) {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.phase, c.since = p, time.Now()
+}
+
+func (c *conn) Close() error {
+	c.listener.mu.Lock()
+	delete(c.listener.conns, c)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}
