@@ -298,6 +298,11 @@ func (q *s3Call) answer() (*s3Answer, *s3Error) {
 		return nil, e
 	}
 	q.unhoist()
+	if v := q.r.Header.Values("X-Amz-Expected-Bucket-Owner"); v != nil {
+		if e := errNoAccountID(v[0]); e != nil {
+			return nil, e
+		}
+	}
 	if q.config != nil {
 		if e := q.checkOwner(q.config, "X-Amz-Expected-Bucket-Owner"); e != nil {
 			return nil, e
@@ -801,15 +806,24 @@ func (q *s3Call) exists() *s3Error {
 // checkOwner refuses a request that expects the bucket to be somebody else's.
 func (q *s3Call) checkOwner(config *bucketConfig, header string) *s3Error {
 	want := q.r.Header.Get(header)
-	if want == "" || want == config.Account {
+	if want == config.Account || q.r.Header.Values(header) == nil {
 		return nil
 	}
-	if len(want) != 12 || strings.Trim(want, "0123456789") != "" {
-		return errInvalidArgument("The value specified in the expected bucket owner header must be an AWS account ID", strings.ToLower(header), want)
+	if e := errNoAccountID(want); e != nil {
+		return e
 	}
 	e := errAccessDenied()
 	q.deny("permission", fmt.Sprintf("bucket %s is account %s's, but %s says %s", config.Name, config.Account, strings.ToLower(header), want), e)
 	return e
+}
+
+// errNoAccountID refuses a bucket owner that is not the number of an account.
+func errNoAccountID(owner string) *s3Error {
+	if len(owner) == 12 && strings.Trim(owner, "0123456789") == "" {
+		return nil
+	}
+	return s3Errorf(http.StatusBadRequest, "InvalidBucketOwnerAWSAccountID",
+		"The value of the expected bucket owner parameter must be an AWS Account ID... [%s]", owner)
 }
 
 // may asks whether the caller may do something to a bucket or an object in

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -145,6 +146,9 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 			Tags:      tags,
 			// On by default for buckets made since April 2023.
 			Block: &publicAccessBlock{true, true, true, true},
+		}
+		if body.LocationConstraint == "EU" {
+			config.Constraint = "EU"
 		}
 		q.s3.buckets[q.bucket] = &s3Bucket{bucketConfig: config}
 		c.put(bucketS3Bucket, q.bucket, config)
@@ -375,7 +379,10 @@ func (q *s3Call) getLocation() (*s3Answer, *s3Error) {
 		return nil, e
 	}
 	return document("LocationConstraint", func(x *xmlWriter) {
-		if q.config.Region != "us-east-1" {
+		switch {
+		case q.config.Constraint != "":
+			x.escape(q.config.Constraint)
+		case q.config.Region != "us-east-1":
 			x.escape(q.config.Region)
 		}
 	}), nil
@@ -478,7 +485,7 @@ func (q *s3Call) getEncryption() (*s3Answer, *s3Error) {
 		x.open("ApplyServerSideEncryptionByDefault")
 		x.text("SSEAlgorithm", "AES256")
 		x.close("ApplyServerSideEncryptionByDefault")
-		x.bool("BucketKeyEnabled", false)
+		x.bool("BucketKeyEnabled", q.config.BucketKey)
 		x.close("Rule")
 	}), nil
 }
@@ -494,7 +501,11 @@ func (q *s3Call) putEncryption() (*s3Answer, *s3Error) {
 	var body struct {
 		XMLName xml.Name `xml:"ServerSideEncryptionConfiguration"`
 		Rule    []struct {
-			Default *struct{ SSEAlgorithm string } `xml:"ApplyServerSideEncryptionByDefault"`
+			Default *struct {
+				SSEAlgorithm   string
+				KMSMasterKeyID *string
+			} `xml:"ApplyServerSideEncryptionByDefault"`
+			BucketKeyEnabled bool
 		}
 	}
 	if e := q.readXML(&body); e != nil {
@@ -503,10 +514,18 @@ func (q *s3Call) putEncryption() (*s3Answer, *s3Error) {
 	if len(body.Rule) != 1 {
 		return nil, errMalformedXML()
 	}
-	if d := body.Rule[0].Default; d != nil && d.SSEAlgorithm != "AES256" {
+	switch d := body.Rule[0].Default; {
+	case d == nil:
+	case strings.HasPrefix(d.SSEAlgorithm, "aws:kms"):
 		return nil, errNotImplemented("server-side encryption with " + d.SSEAlgorithm)
+	case d.SSEAlgorithm != "AES256":
+		return nil, errMalformedXML()
+	case d.KMSMasterKeyID != nil:
+		e := s3Errorf(http.StatusBadRequest, "InvalidArgument",
+			"a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse")
+		return nil, e.with("ArgumentName", "ApplyServerSideEncryptionByDefault")
 	}
-	return &s3Answer{}, nil
+	return &s3Answer{}, q.s3.configure(q.bucket, func(c *bucketConfig) { c.BucketKey = body.Rule[0].BucketKeyEnabled })
 }
 
 func (q *s3Call) deleteEncryption() (*s3Answer, *s3Error) {
@@ -516,7 +535,7 @@ func (q *s3Call) deleteEncryption() (*s3Answer, *s3Error) {
 	if e := q.may(q.config, "s3:PutEncryptionConfiguration", q.bucketARN(), nil); e != nil {
 		return nil, e
 	}
-	return noContent(), nil
+	return noContent(), q.s3.configure(q.bucket, func(c *bucketConfig) { c.BucketKey = false })
 }
 
 // Limits of tags (S3 User Guide, "Categorizing your storage using tags").
@@ -539,9 +558,9 @@ func checkS3Tags(tags []tag, most int) ([]tag, *s3Error) {
 	seen := make(map[string]bool, len(tags))
 	for _, t := range tags {
 		switch {
-		case t.Key == "" || utf8.RuneCountInString(t.Key) > maxTagKey:
+		case t.Key == "" || utf8.RuneCountInString(t.Key) > maxTagKey || !validTagText(t.Key):
 			return nil, s3Errorf(http.StatusBadRequest, "InvalidTag", "The TagKey you have provided is invalid").with("TagKey", t.Key)
-		case utf8.RuneCountInString(t.Value) > maxTagValue:
+		case utf8.RuneCountInString(t.Value) > maxTagValue || !validTagText(t.Value):
 			return nil, s3Errorf(http.StatusBadRequest, "InvalidTag", "The TagValue you have provided is invalid").with("TagKey", t.Key).with("TagValue", t.Value)
 		case strings.HasPrefix(strings.ToLower(t.Key), "aws:"):
 			return nil, s3Errorf(http.StatusBadRequest, "InvalidTag", "System tags cannot be added/updated by requester").with("TagKey", t.Key)
@@ -551,6 +570,14 @@ func checkS3Tags(tags []tag, most int) ([]tag, *s3Error) {
 		seen[t.Key] = true
 	}
 	return tags, nil
+}
+
+// validTagText says whether a tag may have this key or value: of letters,
+// digits, blanks and + - = . _ : / @ (S3 control's model, "TagKeyString").
+func validTagText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.In(r, unicode.L, unicode.N, unicode.Z) && !strings.ContainsRune("+-=._:/@", r)
+	})
 }
 
 // tagging is the document of tags.

@@ -20,8 +20,9 @@ type listing struct {
 }
 
 // list lists the keys after a key or common prefix, at most limit keys and
-// common prefixes together.
-func (s *s3) list(bucket, prefix, delimiter, after string, limit int) listing {
+// common prefixes together. A marker, which is what version 1
+// of ListObjects has, also skips the common prefix that it lies in.
+func (s *s3) list(bucket, prefix, delimiter, after string, marker bool, limit int) listing {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var l listing
@@ -47,7 +48,8 @@ func (s *s3) list(bucket, prefix, delimiter, after string, limit int) listing {
 				common = o.Key[:len(prefix)+at+len(delimiter)]
 			}
 		}
-		if common != "" && common == after { // the page before ended with it
+		// The page before ended with it, or the marker lies in it.
+		if common != "" && (common == after || marker && strings.HasPrefix(after, common)) {
 			i = b.beyond(common, i)
 			continue
 		}
@@ -128,9 +130,9 @@ func (q *s3Call) listObjects() (*s3Answer, *s3Error) {
 			after = q.query.Get("start-after")
 		}
 	}
-	l := q.s3.list(q.bucket, prefix, delimiter, after, limit)
+	l := q.s3.list(q.bucket, prefix, delimiter, after, !v2, limit)
 
-	return document("ListBucketResult", func(x *xmlWriter) {
+	a := document("ListBucketResult", func(x *xmlWriter) {
 		x.text("Name", q.bucket)
 		x.text("Prefix", encode(prefix))
 		if v2 {
@@ -156,7 +158,9 @@ func (q *s3Call) listObjects() (*s3Answer, *s3Error) {
 			x.close("Contents")
 		}
 		writePrefixes(x, l.prefixes, encode)
-	}), nil
+	})
+	a.set("X-Amz-Bucket-Region", q.config.Region)
+	return a, nil
 }
 
 func (q *s3Call) writeObject(x *xmlWriter, o *s3Object, encode func(string) string, owner bool) {
@@ -207,7 +211,7 @@ func (q *s3Call) listVersions() (*s3Answer, *s3Error) {
 	if q.query.Get("version-id-marker") != "" && after == "" {
 		return nil, errInvalidArgument("A version-id marker cannot be specified without a key marker.", "version-id-marker", q.query.Get("version-id-marker"))
 	}
-	l := q.s3.list(q.bucket, prefix, delimiter, after, limit)
+	l := q.s3.list(q.bucket, prefix, delimiter, after, false, limit)
 	return document("ListVersionsResult", func(x *xmlWriter) {
 		x.text("Name", q.bucket)
 		x.text("Prefix", encode(prefix))
@@ -230,6 +234,48 @@ func (q *s3Call) listVersions() (*s3Answer, *s3Error) {
 		}
 		writePrefixes(x, l.prefixes, encode)
 	}), nil
+}
+
+// uploadListing is a part of the uploads under way in a bucket.
+type uploadListing struct {
+	uploads  []*s3Upload
+	prefixes []string // common prefixes
+	// nextKey and nextID are the last entry: an upload, or a common prefix,
+	// which has no id.
+	nextKey, nextID string
+	truncated       bool
+}
+
+// listedUploads lists those of sorted uploads that come after the markers, at
+// most limit uploads and common prefixes together.
+func listedUploads(all []*s3Upload, prefix, delimiter, keyMarker, idMarker string, limit int) uploadListing {
+	var l uploadListing
+	for _, u := range all {
+		if u.Key < keyMarker || u.Key == keyMarker && keyMarker != "" && (idMarker == "" || u.ID <= idMarker) {
+			continue
+		}
+		common := ""
+		if delimiter != "" {
+			if at := strings.Index(u.Key[len(prefix):], delimiter); at >= 0 {
+				common = u.Key[:len(prefix)+at+len(delimiter)]
+			}
+		}
+		if common != "" && (slices.Contains(l.prefixes, common) || strings.HasPrefix(keyMarker, common)) {
+			continue
+		}
+		if len(l.uploads)+len(l.prefixes) == limit {
+			l.truncated = limit > 0
+			return l
+		}
+		if common != "" {
+			l.prefixes = append(l.prefixes, common)
+			l.nextKey, l.nextID = common, ""
+		} else {
+			l.uploads = append(l.uploads, u)
+			l.nextKey, l.nextID = u.Key, u.ID
+		}
+	}
+	return l
 }
 
 // listUploads lists multipart uploads under way, by key and then by time.
@@ -262,49 +308,19 @@ func (q *s3Call) listUploads() (*s3Answer, *s3Error) {
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
-	var found []*s3Upload
-	var prefixes []string
-	var last *s3Upload
-	truncated := false
-	for _, u := range all {
-		if u.Key < keyMarker || u.Key == keyMarker && u.ID <= idMarker || u.Key == keyMarker && idMarker == "" && keyMarker != "" {
-			continue
-		}
-		common := ""
-		if delimiter != "" {
-			if at := strings.Index(u.Key[len(prefix):], delimiter); at >= 0 {
-				common = u.Key[:len(prefix)+at+len(delimiter)]
-				if slices.Contains(prefixes, common) {
-					last = u
-					continue
-				}
-			}
-		}
-		if len(found)+len(prefixes) == limit {
-			truncated = limit > 0
-			break
-		}
-		last = u
-		if common != "" {
-			prefixes = append(prefixes, common)
-		} else {
-			found = append(found, u)
-		}
-	}
+	l := listedUploads(all, prefix, delimiter, keyMarker, idMarker, limit)
 	return document("ListMultipartUploadsResult", func(x *xmlWriter) {
 		x.text("Bucket", q.bucket)
 		x.text("KeyMarker", encode(keyMarker))
 		x.text("UploadIdMarker", idMarker)
-		if truncated {
-			x.text("NextKeyMarker", encode(last.Key))
-			x.text("NextUploadIdMarker", last.ID)
-		}
+		x.text("NextKeyMarker", encode(l.nextKey)) // also of a list that is complete
+		x.text("NextUploadIdMarker", l.nextID)
 		x.optional("Prefix", encode(prefix))
 		x.optional("Delimiter", encode(delimiter))
 		x.optional("EncodingType", q.query.Get("encoding-type"))
 		x.number("MaxUploads", limit)
-		x.bool("IsTruncated", truncated)
-		for _, u := range found {
+		x.bool("IsTruncated", l.truncated)
+		for _, u := range l.uploads {
 			x.open("Upload")
 			x.text("Key", encode(u.Key))
 			x.text("UploadId", u.ID)
@@ -318,6 +334,6 @@ func (q *s3Call) listUploads() (*s3Answer, *s3Error) {
 			x.text("ChecksumType", u.ChecksumType)
 			x.close("Upload")
 		}
-		writePrefixes(x, prefixes, encode)
+		writePrefixes(x, l.prefixes, encode)
 	}), nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -275,10 +276,13 @@ func (q *s3Call) uploadPartCopy() (*s3Answer, *s3Error) {
 	if e := q.storePart(u, p); e != nil {
 		return a, e
 	}
+	a.set("X-Amz-Server-Side-Encryption", "AES256")
 	a.xml = document("CopyPartResult", func(x *xmlWriter) {
 		x.text("LastModified", s3Time(p.Modified))
 		x.text("ETag", `"`+p.ETag+`"`)
-		x.text("Checksum"+string(u.Algorithm), p.Checksum)
+		if u.Asked {
+			x.text("Checksum"+string(u.Algorithm), p.Checksum)
+		}
 	}).xml
 	return a, nil
 }
@@ -330,6 +334,10 @@ func (q *s3Call) completeUpload() (*s3Answer, *s3Error) {
 		return nil, errMalformedXML()
 	}
 	u, e := q.upload()
+	if v := q.r.Header.Get("X-Amz-Checksum-Type"); e == nil && v != "" && v != u.ChecksumType {
+		return nil, errInvalidRequest("The upload was created using the %s checksum mode. The complete request must use the same checksum mode.",
+			u.ChecksumType)
+	}
 	if e != nil {
 		// A client that did not hear that its upload was completed asks again,
 		// and hears it now (API reference, CompleteMultipartUpload).
@@ -481,7 +489,7 @@ func (q *s3Call) completed(o *s3Object) *s3Answer {
 		if q.host.bucket == "" {
 			location += q.bucket + "/"
 		}
-		x.text("Location", location+q.key)
+		x.text("Location", location+url.QueryEscape(q.key)) // also the slashes, and a blank is a plus
 		x.text("Bucket", q.bucket)
 		x.text("Key", q.key)
 		x.text("ETag", `"`+o.ETag+`"`)

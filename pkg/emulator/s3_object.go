@@ -141,7 +141,12 @@ func storageClassOf(headers map[string]string) string {
 // object. It refuses what the emulator does not have.
 func (q *s3Call) objectHeaders() (map[string]string, *s3Error) {
 	h := q.r.Header
-	if v := h.Get("X-Amz-Server-Side-Encryption"); v != "" && v != "AES256" {
+	sse := h.Get("X-Amz-Server-Side-Encryption")
+	if h.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id") != "" && !strings.HasPrefix(sse, "aws:") {
+		return nil, errInvalidArgument("Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
+			"x-amz-server-side-encryption", sse)
+	}
+	if v := sse; v != "" && v != "AES256" {
 		if !strings.HasPrefix(v, "aws:") {
 			return nil, errInvalidArgument("The encryption method specified is not supported", "x-amz-server-side-encryption", v)
 		}
@@ -205,13 +210,19 @@ func (q *s3Call) headerTags() ([]tag, *s3Error) {
 		return nil, nil
 	}
 	var tags []tag
+	seen := make(map[string]bool)
 	for pair := range strings.SplitSeq(v, "&") {
-		k, v, _ := strings.Cut(pair, "=")
-		key, err1 := url.QueryUnescape(k)
-		value, err2 := url.QueryUnescape(v)
-		if err1 != nil || err2 != nil {
-			return nil, errInvalidArgument("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.", "x-amz-tagging", v)
+		if pair == "" {
+			continue
 		}
+		name, text, _ := strings.Cut(pair, "=")
+		key, err1 := url.QueryUnescape(name)
+		value, err2 := url.QueryUnescape(text)
+		if err1 != nil || err2 != nil || !validTagText(key) || !validTagText(value) || seen[key] {
+			return nil, errInvalidArgument("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.",
+				"x-amz-tagging", v)
+		}
+		seen[key] = true
 		tags = append(tags, tag{key, value})
 	}
 	return checkS3Tags(tags, maxObjectTags)
@@ -471,8 +482,8 @@ func (q *s3Call) getObject() (*s3Answer, *s3Error) {
 	if len(o.Tags) > 0 {
 		a.set("X-Amz-Tagging-Count", strconv.Itoa(len(o.Tags)))
 	}
-	ranged := part != nil || length != o.Size || q.r.Header.Get("Range") != "" && o.Size > 0 && offset == 0 && q.isRange(o)
-	if ranged {
+	ranged := part != nil || length != o.Size || q.r.Header.Get("Range") != "" && offset == 0 && q.isRange(o)
+	if ranged && length > 0 { // of nothing there is no range
 		a.status = http.StatusPartialContent
 		a.set("Content-Range", "bytes "+strconv.FormatInt(offset, 10)+"-"+strconv.FormatInt(offset+length-1, 10)+"/"+strconv.FormatInt(o.Size, 10))
 	}
@@ -481,7 +492,7 @@ func (q *s3Call) getObject() (*s3Answer, *s3Error) {
 		case part != nil && part.Checksum != "":
 			a.set(o.Algorithm.Header(), part.Checksum)
 			a.set("X-Amz-Checksum-Type", o.ChecksumType)
-		case !ranged:
+		case length == o.Size && (part == nil || len(o.Parts) == 0):
 			o.setChecksum(a)
 		}
 	}
@@ -499,9 +510,9 @@ func (q *s3Call) getObject() (*s3Answer, *s3Error) {
 // checkRead holds the conditions of a request that reads against the object.
 // The names of the headers begin with prefix: "If-", or that of CopyObject.
 func (q *s3Call) checkRead(h http.Header, prefix string, o *s3Object) *s3Error {
-	notModified := func() *s3Error {
+	notModified := func(condition string) *s3Error {
 		if prefix != "If-" {
-			return errPrecondition(strings.ToLower(prefix) + "none-match")
+			return errPrecondition(copyCondition(condition))
 		}
 		e := s3Errorf(http.StatusNotModified, "NotModified", "Not Modified")
 		e.header = http.Header{"Etag": {`"` + o.ETag + `"`}, "Last-Modified": {o.Modified.Format(http.TimeFormat)}}
@@ -509,18 +520,29 @@ func (q *s3Call) checkRead(h http.Header, prefix string, o *s3Object) *s3Error {
 	}
 	match, noneMatch := h.Get(prefix+"Match"), h.Get(prefix+"None-Match")
 	if match != "" && !matchesETag(match, o.ETag) {
-		return errPrecondition(prefix + "Match")
+		return errPrecondition(copyCondition(prefix + "Match"))
 	}
 	if t, err := http.ParseTime(h.Get(prefix + "Unmodified-Since")); err == nil && match == "" && o.Modified.After(t) {
-		return errPrecondition(prefix + "Unmodified-Since")
+		return errPrecondition(copyCondition(prefix + "Unmodified-Since"))
 	}
 	if noneMatch != "" && matchesETag(noneMatch, o.ETag) {
-		return notModified()
+		return notModified(prefix + "None-Match")
 	}
-	if t, err := http.ParseTime(h.Get(prefix + "Modified-Since")); err == nil && noneMatch == "" && !o.Modified.After(t) {
-		return notModified()
+	// A time that has not come yet is not heeded (RFC 9110, section 13.1.3).
+	since, err := http.ParseTime(h.Get(prefix + "Modified-Since"))
+	if err == nil && noneMatch == "" && !o.Modified.After(since) && !since.After(q.at) {
+		return notModified(prefix + "Modified-Since")
 	}
 	return nil
+}
+
+// copyCondition is the name of a condition as S3 spells it: that of a copy's
+// source begins in lower case.
+func copyCondition(header string) string {
+	if rest, found := strings.CutPrefix(header, "X-Amz-Copy-Source-"); found {
+		return "x-amz-copy-source-" + rest
+	}
+	return header
 }
 
 // part is the part of an object that a request wants: by its number in a
@@ -836,7 +858,10 @@ func (q *s3Call) copyObject() (*s3Answer, *s3Error) {
 	if e := q.checkACL(); e != nil {
 		return fail(e)
 	}
-	if config.Name == q.bucket && source.Key == q.key && !replaceHeaders && class == "" &&
+	if e := q.checkWrite(q.s3.object(q.bucket, q.key)); e != nil {
+		return fail(e)
+	}
+	if config.Name == q.bucket && source.Key == q.key && !replaceHeaders && q.r.Header.Get("X-Amz-Storage-Class") == "" &&
 		q.r.Header.Get("X-Amz-Website-Redirect-Location") == "" && q.r.Header.Get("X-Amz-Server-Side-Encryption") == "" {
 		return fail(errInvalidRequest("This copy request is illegal because it is trying to copy an object to itself without changing the " +
 			"object's metadata, storage class, website redirect location or encryption attributes."))
@@ -948,7 +973,13 @@ func (q *s3Call) getAttributes() (*s3Answer, *s3Error) {
 			x.text("ChecksumType", o.ChecksumType)
 			x.close("Checksum")
 		}
-		if wants("ObjectParts") && len(o.Parts) > 0 {
+		switch {
+		case !wants("ObjectParts") || len(o.Parts) == 0:
+		case o.Parts[0].Checksum == "": // parts are told only with their checksums
+			x.open("ObjectParts")
+			x.number("PartsCount", len(o.Parts))
+			x.close("ObjectParts")
+		default:
 			var parts []objectPart
 			truncated := false
 			for _, p := range o.Parts {

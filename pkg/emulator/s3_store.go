@@ -59,7 +59,11 @@ type bucketConfig struct {
 	Name    string
 	Account string // of the owner
 	Region  string
-	Created time.Time
+	// Constraint is the LocationConstraint that the bucket was made with, if
+	// that is not its region: "EU".
+	Constraint string `json:",omitempty"`
+	Created    time.Time
+	BucketKey  bool `json:",omitempty"` // as the bucket's encryption says
 	// Ownership is the rule of ownership controls, "" if there are none.
 	Ownership string             `json:",omitempty"`
 	Block     *publicAccessBlock `json:",omitempty"`

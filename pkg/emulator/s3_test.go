@@ -291,7 +291,12 @@ func TestS3Multipart(t *testing.T) {
 		attributes, err := c.GetObjectAttributes(ctx, &s3.GetObjectAttributesInput{Bucket: new("parts"), Key: &key, ObjectAttributes: []types.ObjectAttributes{
 			types.ObjectAttributesEtag, types.ObjectAttributesChecksum, types.ObjectAttributesObjectParts, types.ObjectAttributesObjectSize, types.ObjectAttributesStorageClass,
 		}})
-		if err != nil || aws.ToInt64(attributes.ObjectSize) != int64(len(data)) || aws.ToInt32(attributes.ObjectParts.TotalPartsCount) != 3 || len(attributes.ObjectParts.Parts) != 3 {
+		parts := 3 // which are told of a checksum of checksums alone
+		if attributes != nil && attributes.Checksum.ChecksumType == types.ChecksumTypeFullObject {
+			parts = 0
+		}
+		if err != nil || aws.ToInt64(attributes.ObjectSize) != int64(len(data)) || aws.ToInt32(attributes.ObjectParts.TotalPartsCount) != 3 ||
+			len(attributes.ObjectParts.Parts) != parts {
 			t.Errorf("%s: attributes %+v, %v", algorithm, attributes, err)
 		}
 	}
@@ -425,7 +430,7 @@ func TestS3List(t *testing.T) {
 		{"b", "/", "", "b0 | b/"},
 		{"b/", "/", "", "b/1 b/2 | b/c/"},
 		{"b/", "", "b/1", "b/2 b/c/3"},
-		{"", "/", "b/1", "b0 d+e zz %C3%A4 | b/ c/"},
+		{"", "/", "b/1", "b0 d+e zz %C3%A4 | b/ c/"}, // without b/ in version 1
 		{"", "/", "b/", "b0 d+e zz %C3%A4 | c/"},
 		{"", "/", "b/c/3", "b0 d+e zz %C3%A4 | c/"},
 		{"nothing", "/", "", ""},
@@ -477,8 +482,12 @@ func TestS3List(t *testing.T) {
 				if prefixes != nil {
 					got += " | " + strings.Join(prefixes, " ")
 				}
-				if got != test.want && got != strings.TrimSpace(test.want) {
-					t.Errorf("version %d, prefix %q, delimiter %q, after %q, %d at a time:\ngot  %s\nwant %s", version, test.prefix, test.delimiter, test.after, limit, got, test.want)
+				want := test.want
+				if version == 1 && test.after == "b/1" && test.delimiter == "/" && test.prefix == "" {
+					want = "b0 d+e zz %C3%A4 | c/"
+				}
+				if got != want {
+					t.Errorf("version %d, prefix %q, delimiter %q, after %q, %d at a time:\ngot  %s\nwant %s", version, test.prefix, test.delimiter, test.after, limit, got, want)
 				}
 			}
 		}
@@ -530,7 +539,8 @@ func TestS3Conditions(t *testing.T) {
 		{s3.GetObjectInput{IfNoneMatch: etag}, 304},
 		{s3.GetObjectInput{IfNoneMatch: new(`"x"`)}, 200},
 		{s3.GetObjectInput{IfModifiedSince: &before}, 200},
-		{s3.GetObjectInput{IfModifiedSince: &after}, 304},
+		{s3.GetObjectInput{IfModifiedSince: head.LastModified}, 304},
+		{s3.GetObjectInput{IfModifiedSince: &after}, 200}, // a time to come does not count
 		{s3.GetObjectInput{IfUnmodifiedSince: &before}, 412},
 		{s3.GetObjectInput{IfUnmodifiedSince: &after}, 200},
 		{s3.GetObjectInput{IfMatch: etag, IfUnmodifiedSince: &before}, 200},
@@ -575,7 +585,11 @@ func TestS3Conditions(t *testing.T) {
 		return err
 	}
 	refused(t, copyTo(func(in *s3.CopyObjectInput) { in.CopySourceIfMatch = etag }), 412, "PreconditionFailed", failed)
-	refused(t, copyTo(func(in *s3.CopyObjectInput) { in.CopySourceIfModifiedSince = &after }), 412, "PreconditionFailed", failed)
+	changed, err := c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: new("cond"), Key: new("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, copyTo(func(in *s3.CopyObjectInput) { in.CopySourceIfModifiedSince = changed.LastModified }), 412, "PreconditionFailed", failed)
 	if err := copyTo(func(in *s3.CopyObjectInput) { in.CopySourceIfNoneMatch = etag }); err != nil {
 		t.Error(err)
 	}
