@@ -60,6 +60,11 @@ func (s *Server) identify(c *call, sig *sigv4.Signature, payloadHash string) (si
 	}
 	who.keyID = sig.AccessKeyID
 	c.caller = who
+	if who.user != nil && who.session == nil {
+		if _, used := s.iam.key(sig.AccessKeyID); used != nil {
+			used.used.Store(&keyUse{c.at, c.region, sig.Service})
+		}
+	}
 	return key, nil
 }
 

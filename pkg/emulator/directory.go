@@ -95,6 +95,14 @@ type accessKey struct {
 	Secret  string
 	Active  bool
 	Created time.Time
+
+	used *atomic.Pointer[keyUse] // kept in memory only
+}
+
+// keyUse is when, where and for which service an access key was last used.
+type keyUse struct {
+	at              time.Time
+	region, service string
 }
 
 type group struct{ entity }
@@ -206,8 +214,11 @@ func (d *directory) placeUser(u *user) error {
 			delete(d.keys, k.ID)
 		}
 	}
-	for _, k := range u.Keys {
-		d.keys[k.ID] = u
+	for i := range u.Keys {
+		if u.Keys[i].used == nil {
+			u.Keys[i].used = new(atomic.Pointer[keyUse])
+		}
+		d.keys[u.Keys[i].ID] = u
 	}
 	d.users[strings.ToLower(u.Name)] = u
 	d.userIDs[u.ID] = u

@@ -246,6 +246,38 @@ func (s *Server) deleteAccessKey(c *call) (func(*xmlWriter), *awsError) {
 	return nil, s.editKey(c, func(u *user, i int) { u.Keys = slices.Delete(u.Keys, i, i+1) })
 }
 
+// getAccessKeyLastUsed tells of any user's key. A key that is nobody's is
+// another account's at AWS, so it is a matter of permission.
+func (s *Server) getAccessKeyLastUsed(c *call) (func(*xmlWriter), *awsError) {
+	id := c.text("AccessKeyId", ruleKeyID)
+	if e := c.err(); e != nil {
+		return nil, s.invalid(c, e)
+	}
+	u, key := s.iam.key(id)
+	if key == nil {
+		e := accessDenied("User: %s is not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key %s", c.caller.ARN, id)
+		s.refuse(c, "permission", "there is no access key of that id in the account", e)
+		return nil, e
+	}
+	if e := userKind.permit(s, c, u.Name, policy.Context{}); e != nil {
+		return nil, e
+	}
+	use := key.used.Load()
+	return func(x *xmlWriter) {
+		x.text("UserName", u.Name)
+		x.open("AccessKeyLastUsed")
+		if use != nil {
+			x.time("LastUsedDate", use.at)
+			x.text("ServiceName", use.service)
+			x.text("Region", use.region)
+		} else {
+			x.text("ServiceName", "N/A")
+			x.text("Region", "N/A")
+		}
+		x.close("AccessKeyLastUsed")
+	}, nil
+}
+
 func (s *Server) createGroup(c *call) (func(*xmlWriter), *awsError) {
 	name := c.text("GroupName", ruleGroupName)
 	path := pathOr(c.text("Path", rulePath))

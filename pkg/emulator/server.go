@@ -458,7 +458,9 @@ func (s *Server) runQuery(c *call) (func(*xmlWriter), *awsError) {
 		op, known = stsOperations[c.operation]
 	case "2010-05-08":
 		c.service, c.namespace, c.quiet = "iam", namespaceIAM, true
-		op, known = iamOperations[c.operation]
+		if op, known = iamOperations[c.operation]; !known {
+			op, known = absentOperations[c.operation]
+		}
 	case "":
 		version = "NO_VERSION_SPECIFIED"
 	}

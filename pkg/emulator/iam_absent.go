@@ -1,0 +1,157 @@
+package emulator
+
+import (
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// What the emulator does not have is absent rather than unknown: lists of it are
+// empty, and one of it is not found. So a client that clears up whatever a user
+// or an account may have, as Terraform does, gets through.
+
+// absentList is an operation that lists what an account never has here. Only
+// the caller's permission and the parameters count.
+func absentList(list string, resource func(*Server) string) operation {
+	return operation{run: func(s *Server, c *call) (func(*xmlWriter), *awsError) {
+		c.text("PathPrefix", rulePathPrefix)
+		c.oneOf("AssignmentStatus", false, "Assigned", "Unassigned", "Any")
+		c.readPage()
+		if e := s.permitAccount(c, resource(s)); e != nil {
+			return nil, e
+		}
+		return emptyPage(list), nil
+	}}
+}
+
+// absentOfUser is an operation that lists what a user never has here. The user,
+// who is the caller unless named, must exist.
+func absentOfUser(list string) operation {
+	return operation{run: func(s *Server, c *call) (func(*xmlWriter), *awsError) {
+		c.bool("AllUsers")
+		c.readPage()
+		if c.params["AllUsers"] == "true" || c.params["AllUsers"] == "1" {
+			if e := s.permitAccount(c, s.arn("iam", "user/*")); e != nil {
+				return nil, e
+			}
+			return emptyPage(list), nil
+		}
+		if !c.has("UserName") && c.caller.Kind == policy.Root && c.caller.session == nil {
+			if e := s.permitAccount(c, c.caller.ARN); e != nil { // the root user's own
+				return nil, e
+			}
+			return emptyPage(list), nil
+		}
+		if _, e := s.lookUser(c); e != nil {
+			return nil, e
+		}
+		return emptyPage(list), nil
+	}}
+}
+
+// emptyPage is the result of an operation that lists nothing.
+func emptyPage(list string) func(*xmlWriter) {
+	return func(x *xmlWriter) {
+		x.texts(list, nil)
+		writePage(x, "")
+	}
+}
+
+// absent is an operation on one thing that does not exist. The parameter names
+// it, and kind is the first part of the ARN of its kind, "" if the parameter is
+// the ARN. text has a place for what the parameter says.
+func absent(parameter string, r rule, kind, text string) operation {
+	return operation{run: func(s *Server, c *call) (func(*xmlWriter), *awsError) {
+		name := c.text(parameter, r)
+		resource := name
+		if kind != "" {
+			resource = s.arn("iam", kind+"/"+name)
+		}
+		if e := s.permitAccount(c, resource); e != nil {
+			return nil, e
+		}
+		return nil, noSuchEntity(text, name)
+	}}
+}
+
+// absentFromUser is an operation on something that a user does not have. The
+// text has a place for what the parameter says; without one, for the user.
+func absentFromUser(parameter string, r rule, text string) operation {
+	return operation{run: func(s *Server, c *call) (func(*xmlWriter), *awsError) {
+		name := ""
+		if parameter != "" {
+			name = c.text(parameter, r)
+		}
+		u, e := s.lookUser(c)
+		if e != nil {
+			return nil, e
+		}
+		if parameter == "" {
+			name = u.Name
+		}
+		return nil, noSuchEntity(text, name)
+	}}
+}
+
+// passwordPolicy answers the operations on the account's password policy.
+func (s *Server) passwordPolicy(c *call) (func(*xmlWriter), *awsError) {
+	if e := s.permitAccount(c, "*"); e != nil {
+		return nil, e
+	}
+	return nil, noSuchEntity("The Password Policy with domain name %s cannot be found.", s.config.Account)
+}
+
+var (
+	ruleWordID     = rule{required: true, min: 20, max: 128, pattern: everyRune(`[\w]+`, func(r rune) bool { return isName(r) && !strings.ContainsRune("+=,.@-", r) })}
+	ruleSerial     = rule{required: true, min: 9, max: 256, pattern: everyRune(`[\w+=/:,.@-]+`, func(r rune) bool { return isName(r) || r == '/' || r == ':' })}
+	ruleResourceID = rule{required: true, min: 1, max: 128, pattern: patternName}
+)
+
+// absentOperations are the operations of IAM on what the emulator does not have.
+var absentOperations = map[string]operation{
+	"ListSSHPublicKeys":              absentOfUser("SSHPublicKeys"),
+	"ListMFADevices":                 absentOfUser("MFADevices"),
+	"ListSigningCertificates":        absentOfUser("Certificates"),
+	"ListServiceSpecificCredentials": absentOfUser("ServiceSpecificCredentials"),
+	"ListVirtualMFADevices":          absentList("VirtualMFADevices", func(*Server) string { return "*" }),
+	"ListServerCertificates": absentList("ServerCertificateMetadataList", func(s *Server) string {
+		return s.arn("iam", "server-certificate/*")
+	}),
+
+	"GetLoginProfile":          absentFromUser("", rule{}, "Login Profile for User %s cannot be found."),
+	"UpdateLoginProfile":       absentFromUser("", rule{}, "Login Profile for User %s cannot be found."),
+	"DeleteLoginProfile":       absentFromUser("", rule{}, "Login Profile for User %s cannot be found."),
+	"GetSSHPublicKey":          absentFromUser("SSHPublicKeyId", ruleWordID, "The Public Key with id %s cannot be found."),
+	"UpdateSSHPublicKey":       absentFromUser("SSHPublicKeyId", ruleWordID, "The Public Key with id %s cannot be found."),
+	"DeleteSSHPublicKey":       absentFromUser("SSHPublicKeyId", ruleWordID, "The Public Key with id %s cannot be found."),
+	"UpdateSigningCertificate": absentFromUser("CertificateId", ruleWordID, "The Certificate with id %s cannot be found."),
+	"DeleteSigningCertificate": absentFromUser("CertificateId", ruleWordID, "The Certificate with id %s cannot be found."),
+	"DeactivateMFADevice":      absentFromUser("SerialNumber", ruleSerial, "MFA Device with serial number %s cannot be found."),
+	"ResyncMFADevice":          absentFromUser("SerialNumber", ruleSerial, "MFA Device with serial number %s cannot be found."),
+	"ResetServiceSpecificCredential": absentFromUser("ServiceSpecificCredentialId", ruleWordID,
+		"No such credential %s exists"),
+	"UpdateServiceSpecificCredential": absentFromUser("ServiceSpecificCredentialId", ruleWordID,
+		"No such credential %s exists"),
+	"DeleteServiceSpecificCredential": absentFromUser("ServiceSpecificCredentialId", ruleWordID,
+		"No such credential %s exists"),
+
+	"GetAccountPasswordPolicy":    {run: (*Server).passwordPolicy},
+	"DeleteAccountPasswordPolicy": {run: (*Server).passwordPolicy},
+
+	"GetMFADevice":           absent("SerialNumber", ruleSerial, "", "MFA Device with serial number %s cannot be found."),
+	"DeleteVirtualMFADevice": absent("SerialNumber", ruleSerial, "", "VirtualMFADevice with serial number %s doesn't exist."),
+	"ListMFADeviceTags":      absent("SerialNumber", ruleSerial, "", "VirtualMFADevice with serial number %s doesn't exist."),
+
+	"GetInstanceProfile":      absent("InstanceProfileName", ruleResourceID, "instance-profile", "Instance Profile %s cannot be found."),
+	"DeleteInstanceProfile":   absent("InstanceProfileName", ruleResourceID, "instance-profile", "Instance Profile %s cannot be found."),
+	"ListInstanceProfileTags": absent("InstanceProfileName", ruleResourceID, "instance-profile", "Instance Profile %s cannot be found."),
+	"GetServerCertificate": absent("ServerCertificateName", ruleResourceID, "server-certificate",
+		"The Server Certificate with name %s cannot be found."),
+	"DeleteServerCertificate": absent("ServerCertificateName", ruleResourceID, "server-certificate",
+		"The Server Certificate with name %s cannot be found."),
+	"ListServerCertificateTags": absent("ServerCertificateName", ruleResourceID, "server-certificate",
+		"The Server Certificate with name %s cannot be found."),
+	"GetSAMLProvider":      absent("SAMLProviderArn", ruleARN, "", "Manifest not found for arn %s"),
+	"DeleteSAMLProvider":   absent("SAMLProviderArn", ruleARN, "", "Manifest not found for arn %s"),
+	"ListSAMLProviderTags": absent("SAMLProviderArn", ruleARN, "", "Manifest not found for arn %s"),
+}
