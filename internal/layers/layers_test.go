@@ -67,6 +67,7 @@ var layers = []map[string][]string{
 	},
 	{ // The other side: an AWS that is told nothing by the effects.
 		"pkg/emulator":              {"internal/checksum", "internal/sigv4", "pkg/emulator/managed", "pkg/policy"},
+		"pkg/emulator/gen":          {},
 		"pkg/emulator/managed":      {},
 		"pkg/emulator/managed/gen":  {},
 		"pkg/emulator/emulatortest": {"pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},

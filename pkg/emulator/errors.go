@@ -18,6 +18,14 @@ type awsError struct {
 	namespace string
 }
 
+// faultOf says whose fault an error is, in the words of the Query protocol.
+func (e *awsError) faultOf() string {
+	if e.status >= http.StatusInternalServerError {
+		return "Receiver"
+	}
+	return "Sender"
+}
+
 func (e *awsError) Error() string { return e.code + ": " + e.message }
 
 func errorf(status int, code, format string, args ...any) *awsError {

@@ -122,7 +122,7 @@ type detail struct {
 
 // getAccountAuthorizationDetails lists everything with its policies.
 func (s *Server) getAccountAuthorizationDetails(c *call) (func(*xmlWriter), *awsError) {
-	filters := []string{"User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"}
+	filters := []string{"LocalManagedPolicy", "User", "AWSManagedPolicy", "Role", "Group"} // in the order of AWS's text
 	wanted := c.texts("Filter", false, len(filters), rule{})
 	for _, f := range wanted {
 		if !slices.Contains(filters, f) {
@@ -139,7 +139,7 @@ func (s *Server) getAccountAuthorizationDetails(c *call) (func(*xmlWriter), *aws
 	all = slices.DeleteFunc(all, func(d detail) bool { return len(wanted) > 0 && !slices.Contains(wanted, d.filter) })
 	all, marker := cut(page, all, func(d detail) string { return d.key })
 	return func(x *xmlWriter) {
-		for _, list := range []string{"UserDetailList", "GroupDetailList", "RoleDetailList", "Policies"} {
+		for _, list := range []string{"Policies", "UserDetailList", "RoleDetailList", "GroupDetailList"} {
 			x.open(list)
 			for _, d := range all {
 				if d.list == list {
@@ -171,7 +171,7 @@ func (s *Server) details() []detail {
 			x.texts("GroupList", groups)
 			s.writePolicies(x, &u.entity, "User")
 			u.writeBoundary(x)
-			u.writeTagsIfAny(x)
+			writeTags(x, u.Tags)
 		}})
 	}
 	for _, g := range s.iam.groups {
@@ -187,7 +187,7 @@ func (s *Server) details() []detail {
 			x.texts("InstanceProfileList", nil)
 			s.writePolicies(x, &r.entity, "Role")
 			r.writeBoundary(x)
-			r.writeTagsIfAny(x)
+			writeTags(x, r.Tags)
 			r.writeLastUsed(x)
 		}})
 	}
@@ -216,11 +216,15 @@ func (s *Server) details() []detail {
 	return all
 }
 
+// writePolicies writes the policies of an entity. Users without inline policies
+// have no element for them, unlike roles and groups.
 func (s *Server) writePolicies(x *xmlWriter, e *entity, title string) {
-	x.list(title+"PolicyList", len(e.Inline), func(i int) {
-		x.text("PolicyName", e.Inline[i].Name)
-		x.text("PolicyDocument", escapeDocument(e.Inline[i].Document))
-	})
+	if len(e.Inline) > 0 || title != "User" {
+		x.list(title+"PolicyList", len(e.Inline), func(i int) {
+			x.text("PolicyName", e.Inline[i].Name)
+			x.text("PolicyDocument", escapeDocument(e.Inline[i].Document))
+		})
+	}
 	x.list("AttachedManagedPolicies", len(e.Attached), func(i int) {
 		x.text("PolicyName", e.Attached[i][strings.LastIndexByte(e.Attached[i], '/')+1:])
 		x.text("PolicyArn", e.Attached[i])

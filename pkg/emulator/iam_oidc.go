@@ -236,9 +236,7 @@ func (s *Server) getProvider(c *call) (func(*xmlWriter), *awsError) {
 		x.texts("ClientIDList", p.ClientIDs)
 		x.texts("ThumbprintList", p.Thumbprints)
 		x.time("CreateDate", p.Created)
-		if len(p.Tags) > 0 {
-			writeTags(x, sortedTags(p.Tags))
-		}
+		writeTags(x, sortedTags(p.Tags))
 	}, nil
 }
 

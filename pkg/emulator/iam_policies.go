@@ -203,9 +203,7 @@ func (s *Server) getPolicy(c *call) (func(*xmlWriter), *awsError) {
 		x.open("Policy")
 		p.write(x, count[p.ARN])
 		x.optional("Description", p.Description)
-		if len(p.Tags) > 0 {
-			writeTags(x, p.Tags)
-		}
+		writeTags(x, p.Tags)
 		x.close("Policy")
 	}, nil
 }

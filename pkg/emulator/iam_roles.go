@@ -281,7 +281,9 @@ func (s *Server) updateRoleDescription(c *call) (func(*xmlWriter), *awsError) {
 	})
 	return func(x *xmlWriter) {
 		x.open("Role")
-		changed.writeRole(x, true)
+		changed.write(x, "Role")
+		x.text("AssumeRolePolicyDocument", escapeDocument(changed.Trust))
+		x.optional("Description", changed.Description)
 		x.close("Role")
 	}, e
 }

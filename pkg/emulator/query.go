@@ -3,7 +3,6 @@ package emulator
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -477,11 +476,7 @@ func queryError(namespace, requestID string, e *awsError) []byte {
 	x := &xmlWriter{buf: make([]byte, 0, 512)}
 	x.buf = append(append(append(x.buf, `<ErrorResponse xmlns="`...), namespace...), `">`...)
 	x.open("Error")
-	if e.status >= http.StatusInternalServerError {
-		x.text("Type", "Receiver")
-	} else {
-		x.text("Type", "Sender")
-	}
+	x.text("Type", e.faultOf())
 	x.text("Code", e.code)
 	x.text("Message", e.message)
 	x.close("Error")

@@ -428,22 +428,37 @@ func (s *Server) serveQuery(w http.ResponseWriter, c *call, e *awsError) {
 	if c.namespace == "" {
 		c.namespace = namespaceFault
 	}
-	status := http.StatusOK
-	var answer []byte
-	if e != nil {
-		status = e.status
-		answer = queryError(c.namespace, c.id, e)
-	} else {
-		answer = queryResponse(c.namespace, c.operation, c.id, result)
-	}
+	status, kind, answer := c.encode(result, e)
 	if c.dropped {
 		return
 	}
 	h := w.Header()
 	h["x-amzn-RequestId"] = []string{c.id} // spelled as AWS spells it
-	h["Content-Type"] = []string{"text/xml"}
+	h["Content-Type"] = []string{kind}
 	w.WriteHeader(status)
 	w.Write(answer)
+}
+
+// encode is the answer with a result or an error, in XML or, if the client asks
+// for it, in JSON.
+func (c *call) encode(result func(*xmlWriter), e *awsError) (status int, kind string, answer []byte) {
+	inJSON := prefersJSON(c.r.Header)
+	if inJSON && e == nil {
+		var err error
+		if answer, err = jsonResponse(c.service, c.operation, c.id, result); err != nil {
+			e = errInternal
+		}
+	}
+	switch {
+	case inJSON && e != nil:
+		answer, _ = jsonError(c.id, e) // made of texts
+		return e.status, "application/json", answer
+	case inJSON:
+		return http.StatusOK, "application/json", answer
+	case e != nil:
+		return e.status, "text/xml", queryError(c.namespace, c.id, e)
+	}
+	return http.StatusOK, "text/xml", queryResponse(c.namespace, c.operation, c.id, result)
 }
 
 // runQuery finds the operation, says who calls, and runs it.
