@@ -127,8 +127,11 @@ type EmulatorParams struct {
 	Path string
 	// Node is the label kubernetes.io/hostname of the node that the emulator
 	// is pinned to; required with a Path.
-	Node      string
-	ExtraArgs []string // further flags of the program
+	Node string
+	// ClusterIssuer is the cluster's own issuer, if the emulator is to read its
+	// documents from the API server; "" gives it no way to do so.
+	ClusterIssuer string
+	ExtraArgs     []string // further flags of the program
 }
 
 // Emulator is the emulator in the order in which to apply it.
@@ -148,6 +151,7 @@ func Emulator(p EmulatorParams) ([]*unstructured.Unstructured, error) {
 	e["enabled"] = true
 	set(e, "path", p.Path)
 	set(e, "node", p.Node)
+	set(e, "clusterIssuer", p.ClusterIssuer)
 	if p.ExtraArgs != nil {
 		e["extraArgs"] = p.ExtraArgs
 	}

@@ -24,6 +24,7 @@ func TestOtherCluster(t *testing.T) {
 	tell(t, []story{
 		{"BadInput", testBadInput},
 		{"Permissions", testPermissions},
+		{"KeepIssuer", testKeepIssuer},
 		{"PrivateBucket", testPrivateBucket},
 		{"Webhook", testWebhook},
 		{"Migration", testMigration},

@@ -50,6 +50,7 @@ type options struct {
 	listen          string
 	certFile, key   string
 	caFile, level   string
+	clusterIssuer   string
 	shutdownTimeout time.Duration
 	config          emulator.Config
 }
@@ -69,6 +70,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.Int64Var(&c.MaxObject, "max-object", 5<<30, "size in bytes up to which S3 takes an object, or a part of one, in one request")
 
 	f.StringVar(&o.caFile, "ca-file", "", "certificates, PEM, that issuers may be certified by, beside those of public CAs")
+	f.StringVar(&o.clusterIssuer, "cluster-issuer", "", "issuer of the cluster in which this runs as a pod, such as https://kubernetes.default.svc.cluster.local: its documents are read from the API server, with the pod's service account")
 	f.BoolVar(&c.AllowPrivateIssuers, "allow-private-issuers", false, "admit issuers that AWS could not reach: at ports other than 443, at private and loopback addresses")
 	f.BoolVar(&c.Strict, "strict", false, "refuse what AWS could not reach or would not trust: no --ca-file, and issuers must answer when a provider is created without thumbprints")
 	f.DurationVar(&c.MaxKeyAge, "max-key-age", 5*time.Minute, "how long keys of an issuer are used before they are fetched again, if its Cache-Control does not make that shorter; 0: fetch them for each call")
@@ -118,7 +120,7 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 			if err := environment(cmd.Flags(), lookup); err != nil {
 				return usageError{err}
 			}
-			return o.serve(cmd.Context(), stderr)
+			return o.serve(cmd.Context(), lookup, stderr)
 		},
 	}
 	o.flags(cmd.Flags())
@@ -139,8 +141,21 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// credentials is where kubelet puts those of a pod's service account.
+const credentials = "/var/run/secrets/kubernetes.io/serviceaccount/"
+
+// inCluster is the API server of the cluster in which this runs as a pod.
+func inCluster(issuer string, lookup func(string) (string, bool)) (*emulator.ClusterIssuer, error) {
+	host, _ := lookup("KUBERNETES_SERVICE_HOST")
+	port, _ := lookup("KUBERNETES_SERVICE_PORT")
+	if host == "" || port == "" {
+		return nil, usageError{errors.New("--cluster-issuer is for a pod: there is no KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT")}
+	}
+	return &emulator.ClusterIssuer{Issuer: issuer, APIServer: "https://" + net.JoinHostPort(host, port), TokenFile: credentials + "token", CAFile: credentials + "ca.crt"}, nil
+}
+
 // complete reads the files that flags name.
-func (o *options) complete(stderr io.Writer) error {
+func (o *options) complete(lookup func(string) (string, bool), stderr io.Writer) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.level)); err != nil {
 		return usageError{fmt.Errorf("--log-level %q is none of debug, info, warn and error", o.level)}
@@ -158,6 +173,12 @@ func (o *options) complete(stderr io.Writer) error {
 	case o.config.TokenLeeway == 0:
 		o.config.TokenLeeway = -1
 	}
+	if o.clusterIssuer != "" {
+		var err error
+		if o.config.Cluster, err = inCluster(o.clusterIssuer, lookup); err != nil {
+			return err
+		}
+	}
 	if o.caFile != "" {
 		pem, err := os.ReadFile(o.caFile)
 		if err != nil {
@@ -172,8 +193,8 @@ func (o *options) complete(stderr io.Writer) error {
 }
 
 // serve runs the emulator until ctx is done.
-func (o *options) serve(ctx context.Context, stderr io.Writer) error {
-	if err := o.complete(stderr); err != nil {
+func (o *options) serve(ctx context.Context, lookup func(string) (string, bool), stderr io.Writer) error {
+	if err := o.complete(lookup, stderr); err != nil {
 		return err
 	}
 	log := o.config.Log

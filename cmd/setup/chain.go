@@ -212,8 +212,12 @@ func (ch *chain) s3Bucket(tags map[string]string) publish.S3 {
 }
 
 // stranger reads the documents as anybody does: from S3 without credentials, at
-// whatever endpoint S3 has, or at the issuer's URL.
+// whatever endpoint S3 has, or at the issuer's URL; those of an issuer that the
+// cluster keeps, which no stranger reaches, as the emulator does.
 func (ch *chain) stranger() discovery.Get {
+	if ch.keeps() {
+		return ch.kept
+	}
 	if outside := discovery.HTTP(&http.Client{Timeout: 10 * time.Second}); ch.state.PrivateBucket == "true" {
 		return outside
 	} else if ch.state.Bucket == "" {

@@ -39,9 +39,11 @@ type clusterFile struct {
 	Kubeconfig string `yaml:"kubeconfig"`
 	Context    string `yaml:"context"`
 
-	Emulator  bool   `yaml:"emulator"`
-	Bucket    string `yaml:"bucket"`
-	IssuerURL string `yaml:"issuerURL"`
+	Emulator bool `yaml:"emulator"`
+	// KeepIssuer is nil where the file does not say.
+	KeepIssuer *bool  `yaml:"keepIssuer"`
+	Bucket     string `yaml:"bucket"`
+	IssuerURL  string `yaml:"issuerURL"`
 	// PrivateBucket is --private-bucket, DistributionARN --distribution-arn.
 	PrivateBucket   bool   `yaml:"privateBucket"`
 	DistributionARN string `yaml:"distributionARN"`
@@ -189,6 +191,7 @@ func parseConfig(body []byte) (clusterFile, error) {
 		first, second string
 		both          bool
 	}{
+		{"keepIssuer", "bucket", file.KeepIssuer != nil && *file.KeepIssuer && file.Bucket != ""},
 		{"podEndpointURL", "emulator", file.PodEndpointURL != "" && file.Emulator},
 		{"kindName", "context", file.KindName != "" && file.Context != ""},
 		{"kindName", "kubeconfig", file.KindName != "" && file.Kubeconfig != ""},
@@ -257,5 +260,8 @@ func (file *clusterFile) apply(a *app, o *upOptions) {
 	}
 	if o.exclude == nil {
 		o.exclude = file.ExcludeNamespaces
+	}
+	if file.KeepIssuer != nil && !o.keepSet && !o.keep {
+		o.keep, o.keepSet = *file.KeepIssuer, true
 	}
 }

@@ -261,6 +261,9 @@ func TestConfigSchema(t *testing.T) {
 		if ref, ok := node["$ref"].(string); ok {
 			node = definitions[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any)
 		}
+		if typ.Kind() == reflect.Pointer { // nil where the file does not say
+			typ = typ.Elem()
+		}
 		switch {
 		case typ == reflect.TypeFor[inlinePolicy]():
 			if node["type"] != "object" {

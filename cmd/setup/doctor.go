@@ -36,6 +36,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/publish"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -195,7 +196,7 @@ type examination struct {
 func (e *examination) shared(ctx context.Context) error {
 	f := &e.facts
 	f.Now, f.Issuer, f.Endpoint = time.Now(), e.iss, e.state.Endpoint
-	f.Remote = len(e.c.Nodes()) == 0
+	f.Remote, f.Kept = len(e.c.Nodes()) == 0, e.keeps()
 	list, err := e.c.Client().CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return advise(fmt.Errorf("listing the service accounts: %w", err), "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME")
@@ -483,6 +484,9 @@ func (e *examination) documents(ctx context.Context, f *doctor.Facts) {
 func (e *examination) read(ctx context.Context, address string) *doctor.Document {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	if e.keeps() && !e.iss.IsZero() {
+		return e.readKept(ctx, address)
+	}
 	if o, ok := publish.ObjectAt(ctx, address); ok && e.acct != nil {
 		if err := o.CheckCertificate(); err != nil {
 			return &doctor.Document{URL: address, Err: err}
@@ -493,6 +497,20 @@ func (e *examination) read(ctx context.Context, address string) *doctor.Document
 		return readObject(ctx, client, o.Bucket, o.Key, address)
 	}
 	return readURL(ctx, address)
+}
+
+// readKept reads a document of an issuer that the cluster keeps: from the API
+// server, wherever its jwks_uri points.
+func (e *examination) readKept(ctx context.Context, address string) *doctor.Document {
+	path := issuer.JWKSPath
+	if address == e.iss.Discovery() {
+		path = issuer.DiscoveryPath
+	}
+	doc := &doctor.Document{URL: address}
+	if doc.ContentType, doc.Body, doc.Err = e.kept(ctx, e.iss, path); doc.Err == nil {
+		doc.Status = http.StatusOK
+	}
+	return doc
 }
 
 // maxDocument bounds what a stranger's server may send.

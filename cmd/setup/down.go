@@ -165,6 +165,9 @@ func (d *downRun) serviceAccounts(ctx context.Context) error {
 }
 
 func (d *downRun) apiServer(ctx context.Context) error {
+	if d.keeps() {
+		return nil // it was never changed
+	}
 	options := d.issuerOptions()
 	options.Wait, options.Immediately = d.wait, d.immediately
 	object := "without --service-account-issuer=" + d.iss.String()

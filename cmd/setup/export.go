@@ -82,6 +82,7 @@ func (o *exportOptions) flags(a *app, c *cobra.Command) {
 	a.clusterFlags(c)
 	o.place.flags(c)
 	f := c.Flags()
+	f.BoolVar(&o.keep, "keep-issuer", false, "with --emulator: the API server keeps its issuer, which is --issuer-url, and the emulator reads the documents from it")
 	f.StringVar(&o.account, "account", "", "AWS account id: reach nothing, and take everything from the flags and the configuration file")
 	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain, $AWS_REGION)")
 	f.StringVar(&o.config, "config", "", "configuration file with the service accounts")
@@ -271,6 +272,9 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 			return nil, err
 		}
 	}
+	if err := o.checkKeep(); err != nil {
+		return nil, err
+	}
 	if o.account == "" && o.emulator {
 		o.account, a.region = emulatorAccount, orDefault(a.region, defaultRegion)
 	}
@@ -312,6 +316,9 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 	}
 	if o.private {
 		ch.state.PrivateBucket = "true"
+	}
+	if o.keep {
+		ch.state.KeepIssuer = "true"
 	}
 	switch {
 	case o.private && o.issuerURL == "":
@@ -484,9 +491,12 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 	if ch.state.Image == "" {
 		return nil, usagef("--image is needed: the container image with the webhook, in a registry (see setup image)")
 	}
-	head := fmt.Sprintf("# The Kubernetes half of cluster %s; setup export terraform writes the AWS half.\n"+
-		"# The API server needs these flags (see setup apiserver):\n#   --service-account-issuer=%s\n#   --service-account-jwks-uri=%s\n",
-		ch.state.Cluster, ch.iss, ch.iss.JWKS())
+	head := fmt.Sprintf("# The Kubernetes half of cluster %s; setup export terraform writes the AWS half.\n", ch.state.Cluster)
+	if ch.keeps() {
+		head += fmt.Sprintf("# The API server keeps its flags, and with them its issuer %s.\n", ch.iss)
+	} else {
+		head += fmt.Sprintf("# The API server needs these flags (see setup apiserver):\n#   --service-account-issuer=%s\n#   --service-account-jwks-uri=%s\n", ch.iss, ch.iss.JWKS())
+	}
 	var objects []*unstructured.Unstructured
 	if ch.state.Emulator == "true" {
 		if ch.state.Endpoint == "" {
@@ -494,13 +504,7 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 			head += "# Pods reach the emulator by its name. SDKs find its S3 only with path-style addresses then; where that\n" +
 				"# matters, give its Service's cluster IP: --pod-endpoint-url http://IP:" + fmt.Sprint(deploy.EmulatorPort) + "\n"
 		}
-		params := deploy.EmulatorParams{Image: ch.state.Image, ExtraArgs: []string{"--account=" + ch.state.Account}}
-		if ch.c != nil {
-			if node, ok := ch.c.StateNode(); ok {
-				params.Path, params.Node = cluster.StateDir, node.Name
-			}
-		}
-		emulator, err := deploy.Emulator(params)
+		emulator, err := deploy.Emulator(ch.emulatorParams())
 		if err != nil {
 			return nil, err
 		}

@@ -118,6 +118,9 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string) error {
 	if err != nil {
 		return err
 	}
+	if ch.keeps() {
+		return ch.errKept()
+	}
 	if c.Migration == nil {
 		if to == "" {
 			return usagef(`required flag "to" not set: the bucket or the URL of the new issuer`)

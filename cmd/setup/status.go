@@ -39,14 +39,16 @@ is missing or wrong.`,
 
 // status is what `status` prints.
 type status struct {
-	Cluster  string        `json:"cluster"`
-	Issuer   string        `json:"issuer"`
-	Account  string        `json:"account"`
-	Emulator bool          `json:"emulator"`
-	Healthy  bool          `json:"healthy"`
-	Change   *change       `json:"change,omitempty"` // under way
-	Links    []linkStatus  `json:"links"`
-	Accounts []roleAccount `json:"iamServiceAccounts"`
+	Cluster  string `json:"cluster"`
+	Issuer   string `json:"issuer"`
+	Account  string `json:"account"`
+	Emulator bool   `json:"emulator"`
+	// KeepsIssuer says that the API servers keep the issuer that they had.
+	KeepsIssuer bool          `json:"keepsIssuer,omitempty"`
+	Healthy     bool          `json:"healthy"`
+	Change      *change       `json:"change,omitempty"` // under way
+	Links       []linkStatus  `json:"links"`
+	Accounts    []roleAccount `json:"iamServiceAccounts"`
 	// Roles are all that were made for the cluster, or that it shares, by their
 	// tags: also those whose service account is gone.
 	Roles []string `json:"roles"`
@@ -72,7 +74,7 @@ func (a *app) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := status{Cluster: ch.state.Cluster, Issuer: ch.iss.String(), Account: ch.state.Account, Emulator: ch.state.Emulator == "true", Healthy: true, Accounts: []roleAccount{}, Roles: []string{}}
+	s := status{Cluster: ch.state.Cluster, Issuer: ch.iss.String(), Account: ch.state.Account, Emulator: ch.state.Emulator == "true", KeepsIssuer: ch.keeps(), Healthy: true, Accounts: []roleAccount{}, Roles: []string{}}
 	if s.Change, err = ch.change(); err != nil {
 		return err
 	}
@@ -161,6 +163,9 @@ func (a *app) printStatus(s status) error {
 	where := "AWS account " + s.Account
 	if s.Emulator {
 		where = "emulator in the cluster, account " + s.Account
+		if s.KeepsIssuer {
+			where += ", which reads the documents of the cluster's own issuer from the API server"
+		}
 	}
 	fmt.Fprintf(a.out, "cluster %s, issuer %s, %s\n", s.Cluster, s.Issuer, where)
 	if s.Change != nil {

@@ -41,6 +41,8 @@ type upOptions struct {
 	image    string
 	endpoint string
 	takeOver bool
+	keep     bool // the issuer that the API servers have
+	keepSet  bool // the flag was given
 	expires  string
 	wait     time.Duration
 }
@@ -62,17 +64,21 @@ func (a *app) upCommand() *cobra.Command {
 With --emulator all of AWS is an emulator in the cluster: no AWS account is
 needed, and pods find it by themselves.
 
-The nodes of clusters other than kind's cannot be reached from here: there,
-everything else is made first, and then somebody gives the API servers the issuer
-(see 'setup apiserver'). The exit status is 1 until that is done.
+The nodes of clusters other than kind's cannot be reached from here. With
+--emulator the API servers there keep the issuer that they have (--keep-issuer): no
+node is changed and nothing restarts. Without, everything else is made first, and
+then somebody gives the API servers the issuer (see 'setup apiserver'). The exit
+status is 1 until that is done.
 
 Run it again at any time: what is right stays unchanged, what is missing is made.`,
 		Example: `  setup up --emulator
+  setup up --emulator --keep-issuer --context k3d-dev --image registry.example.com/openirsa:v1
   setup up --kind-name dev --region eu-west-1
   setup up --context prod --bucket my-bucket/clusters/prod
   setup up --config cluster.yaml --prune
   setup up --dry-run`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			o.keepSet = c.Flags().Changed("keep-issuer")
 			if o.config != "" {
 				file, err := readConfig(o.config)
 				if err != nil {
@@ -103,11 +109,16 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
 	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: built from the programs beside this one and loaded into the kind nodes)")
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator outside of the cluster")
+	o.keepFlag(c)
 	f.BoolVar(&o.takeOver, "take-over", false, "use the documents, the provider and the roles of an earlier cluster of the same name")
 	f.StringVar(&o.expires, "expires", "", `after how long, such as 6h, "gc" may take this cluster for abandoned; "never" takes it back (default: never)`)
 	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server or a Deployment may take to come up")
 	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
 	return c
+}
+
+func (o *upOptions) keepFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&o.keep, "keep-issuer", false, "with --emulator: leave the API servers as they are; the emulator reads the documents of the cluster's own issuer from them (default: on clusters whose nodes cannot be reached from here)")
 }
 
 func (a *app) up(ctx context.Context, o upOptions) error {
@@ -194,10 +205,22 @@ func (u *upRun) prepare(ctx context.Context) error {
 		id, region, partition = u.acct.ID, u.acct.Region, u.acct.Partition
 	}
 
+	keep, err := u.keepsIssuer(ctx)
+	if err != nil {
+		return err
+	}
 	want := u.state
+	if keep {
+		want.KeepIssuer = "true"
+	}
 	want.Cluster, want.Account, want.Region, want.Partition = u.name, id, region, partition
-	var err error
-	if want.Issuer, want.Bucket, want.Prefix, err = u.whereTo(ctx, id, region); err != nil {
+	if keep {
+		iss, err := u.keptIssuer(ctx)
+		if err != nil {
+			return err
+		}
+		want.Issuer = iss.String()
+	} else if want.Issuer, want.Bucket, want.Prefix, err = u.whereTo(ctx, id, region); err != nil {
 		return err
 	}
 	if u.there && u.state.Issuer != want.Issuer {
@@ -229,8 +252,10 @@ func (u *upRun) prepare(ctx context.Context) error {
 
 	// The API servers must be willing; planning is reading. Where somebody else
 	// has to change them, it is after the documents are there.
-	if _, err := u.c.SetIssuer(ctx, u.issuerOptions()); err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
-		return fmt.Errorf("%s: %w", plan.Issuer, err)
+	if !keep {
+		if _, err := u.c.SetIssuer(ctx, u.issuerOptions()); err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
+			return fmt.Errorf("%s: %w", plan.Issuer, err)
+		}
 	}
 	if u.mark, err = u.tags(ctx); err != nil {
 		return err
@@ -429,11 +454,7 @@ func (u *upRun) installEmulator(ctx context.Context) error {
 	if !u.emulator {
 		return nil
 	}
-	params := deploy.EmulatorParams{Image: u.state.Image, ExtraArgs: []string{"--account=" + u.state.Account}}
-	if node, ok := u.c.StateNode(); ok {
-		params.Path, params.Node = cluster.StateDir, node.Name
-	}
-	objects, err := deploy.Emulator(params)
+	objects, err := deploy.Emulator(u.emulatorParams())
 	if err != nil {
 		return err
 	}
@@ -562,6 +583,10 @@ func (u *upRun) provider(ctx context.Context) error {
 
 // apiServer makes the API servers issue tokens with the issuer.
 func (u *upRun) apiServer(ctx context.Context) error {
+	if u.keeps() {
+		u.report.add(linkReport{Link: "API server", Result: unchanged, Object: "keeps --service-account-issuer=" + u.iss.String()})
+		return nil
+	}
 	options := u.issuerOptions()
 	options.Wait = u.wait
 	object := "--service-account-issuer=" + u.iss.String()

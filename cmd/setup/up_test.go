@@ -305,3 +305,53 @@ func TestAPIServerUpTakesOver(t *testing.T) {
 		t.Errorf("status %d, %s%s", status, out, errs)
 	}
 }
+
+// The API servers of a cluster whose nodes cannot be reached keep their issuer
+// when AWS is an emulator in the cluster, unless they are to have another one.
+func TestAPIServerKeepIssuer(t *testing.T) {
+	server := kubetest.Start(t)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	up := func(more ...string) (status int, stdout, stderr string) {
+		var out, errs bytes.Buffer
+		args := []string{"setup", "up", "--kubeconfig", server.Kubeconfig(), "--name", "dev", "--image", "registry.test/openirsa:1", "--dry-run"}
+		status = Main(t.Context(), append(args, more...), os.Getenv, &out, &errs)
+		return status, out.String(), errs.String()
+	}
+	const keeps, clusterIssuer = "keeps --service-account-issuer=" + kubetest.Issuer, "oidc-provider/oidc.example.com/test"
+	for _, c := range []struct {
+		flags  []string
+		status int
+		out    []string // in either output
+		not    string
+	}{
+		{[]string{"--emulator"}, 0, []string{keeps, clusterIssuer}, "bucket"},
+		{[]string{"--emulator", "--keep-issuer"}, 0, []string{keeps, clusterIssuer}, "bucket"},
+		{[]string{"--emulator", "--keep-issuer=false"}, 1, []string{"already has the public issuer"}, keeps},
+		{[]string{"--emulator", "--bucket", "mine"}, 1, []string{"already has the public issuer"}, keeps},
+		{[]string{"--keep-issuer"}, 2, []string{"--keep-issuer needs --emulator"}, keeps},
+		{[]string{"--emulator", "--keep-issuer", "--bucket", "mine"}, 2, []string{"excludes --bucket"}, keeps},
+		{[]string{"--emulator", "--keep-issuer", "--issuer-url", "https://a.example"}, 2, []string{"excludes"}, keeps},
+	} {
+		status, out, errs := up(c.flags...)
+		for _, want := range c.out {
+			if status != c.status || !strings.Contains(out+errs, want) || strings.Contains(out, c.not) {
+				t.Errorf("%q: status %d, without %q or with %q:\n%s%s", c.flags, status, want, c.not, out, errs)
+			}
+		}
+	}
+}
+
+// Not every issuer can be kept: IAM takes https URLs alone.
+func TestAPIServerKeepIssuerRefused(t *testing.T) {
+	server := kubetest.Start(t, "--service-account-issuer", "kubernetes/serviceaccount")
+	var out, errs bytes.Buffer
+	args := []string{"setup", "up", "--kubeconfig", server.Kubeconfig(), "--name", "dev", "--image", "registry.test/openirsa:1", "--emulator"}
+	status := Main(t.Context(), args, os.Getenv, &out, &errs)
+	if status != 1 || !strings.Contains(errs.String(), "https") || !strings.Contains(errs.String(), "--keep-issuer=false") {
+		t.Errorf("status %d, %s", status, errs.String())
+	}
+	_, err := server.Client.CoreV1().Namespaces().Get(t.Context(), cluster.Namespace, metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("something was made: %v", err)
+	}
+}

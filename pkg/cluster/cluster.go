@@ -370,16 +370,25 @@ func (c *Cluster) JWKS(ctx context.Context) ([]byte, error) {
 	return b, nil
 }
 
+// Discovery is the discovery document that the API server has for its issuer.
+func (c *Cluster) Discovery(ctx context.Context) ([]byte, error) {
+	b, err := retry(ctx, func() ([]byte, error) { return c.raw(ctx, issuer.DiscoveryPath) })
+	if err != nil {
+		return nil, fmt.Errorf("reading %s of cluster %s: %w", issuer.DiscoveryPath, c.Name, err)
+	}
+	return b, nil
+}
+
 // Issuer is the issuer of the cluster's new tokens, as the API server's
 // discovery document has it. Empty where the API server has none, which is the
 // case when its issuer is not an https URL.
 func (c *Cluster) Issuer(ctx context.Context) (string, error) {
-	b, err := retry(ctx, func() ([]byte, error) { return c.raw(ctx, issuer.DiscoveryPath) })
+	b, err := c.Discovery(ctx)
 	if apierrors.IsNotFound(err) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading %s of cluster %s: %w", issuer.DiscoveryPath, c.Name, err)
+		return "", err
 	}
 	var doc struct {
 		Issuer string `json:"issuer"`

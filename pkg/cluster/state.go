@@ -46,6 +46,9 @@ type State struct {
 	Endpoint string `json:"endpoint,omitempty"`
 	// Emulator is "true" where the emulator runs in this cluster.
 	Emulator string `json:"emulator,omitempty"`
+	// KeepIssuer is "true" where the API servers keep the issuer that they had,
+	// whose documents the emulator in the cluster reads from them.
+	KeepIssuer string `json:"keepIssuer,omitempty"`
 	// Image is the container image that was loaded into the nodes.
 	Image string `json:"image,omitempty"`
 	// FailurePolicy is the webhook's for workloads; empty for Fail.

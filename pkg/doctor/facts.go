@@ -36,6 +36,9 @@ type Facts struct {
 	// Remote says that their nodes cannot be reached from here, so that it
 	// takes a command on each of them to change the flags.
 	Remote bool
+	// Kept says that the API servers keep the issuer that they had, and that an
+	// emulator in the cluster reads its documents from them.
+	Kept bool
 	// Advertised is the issuer in the API server's own discovery document; ""
 	// where it has none, which is so when its issuer is no https URL.
 	Advertised    string

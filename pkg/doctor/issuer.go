@@ -48,7 +48,7 @@ func (d *diagnosis) apiServers() {
 	d.ok(APIServer, "issuer flag", "issues tokens as %s", d.iss)
 
 	for _, s := range d.Servers {
-		if s.JWKSURI != "" && s.JWKSURI != d.iss.JWKS() {
+		if s.JWKSURI != "" && !d.Kept && s.JWKSURI != d.iss.JWKS() {
 			d.warn(APIServer, "jwks-uri flag", "the API server on node "+s.Node+" names another key set than the issuer's", "--service-account-jwks-uri="+d.iss.JWKS(), "--service-account-jwks-uri="+s.JWKSURI, d.setIssuer())
 		}
 		if slices.Contains(s.Audiences, irsa.Audience) {
@@ -60,6 +60,9 @@ func (d *diagnosis) apiServers() {
 
 // setIssuer is the command that gives the API servers the chain's issuer.
 func (d *diagnosis) setIssuer() string {
+	if d.Kept {
+		return "SETUP down, then SETUP up --emulator --keep-issuer   # the API servers keep their issuer, which was " + d.Issuer.String()
+	}
 	if d.Remote && !d.Issuer.IsZero() {
 		return "sudo SETUP apiserver   # on each control-plane node of kubeadm; SETUP apiserver print for other clusters"
 	}
@@ -219,7 +222,9 @@ func (d *diagnosis) documents() {
 		d.broken(plan.Documents, "discovery document", "the discovery document points to no key set that AWS would read", "jwks_uri "+d.iss.JWKS(), "jwks_uri "+config.JWKSURI, "SETUP up")
 		return
 	}
-	if d.Discovery.Chain != nil {
+	if d.Kept {
+		d.ok(plan.Issuer, "discovery document", "%s, read from the API server, as the emulator in the cluster does", d.Discovery.URL)
+	} else if d.Discovery.Chain != nil {
 		d.ok(plan.Issuer, "discovery document", "%s, certificate until %s", d.Discovery.URL, stamp(d.Discovery.Chain[0].NotAfter))
 	} else {
 		d.ok(plan.Issuer, "discovery document", "%s, read as a stranger", d.Discovery.URL)

@@ -64,7 +64,7 @@ func (s *Server) providerURL(raw string) (string, *awsError) {
 	case port == "443":
 		host, path := u.Host, rest[len(u.Host):]
 		rest = strings.TrimSuffix(host, ":443") + path
-	case port != "" && !s.config.AllowPrivateIssuers, strings.HasSuffix(u.Host, ":"):
+	case port != "" && !s.config.AllowPrivateIssuers && s.clusterIssuer(&provider{URL: rest}) == nil, strings.HasSuffix(u.Host, ":"):
 		return invalid(". The URL must not contain a port number.")
 	}
 	return rest, nil

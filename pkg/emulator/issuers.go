@@ -174,7 +174,7 @@ func (s *Server) fetchKeys(ctx context.Context, p *provider, now time.Time) *fet
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	f := &fetched{at: now, inside: true, s3Changes: s.s3Changes.Load()}
-	r := &reader{server: s, provider: p, now: now, age: s.config.MaxKeyAge}
+	r := &reader{server: s, provider: p, cluster: s.clusterIssuer(p), now: now, age: s.config.MaxKeyAge}
 	keys, err := r.keys(ctx)
 	f.fetches, f.document = r.fetches, r.document
 	f.inside = !r.outside
@@ -196,6 +196,7 @@ func (s *Server) fetchKeys(ctx context.Context, p *provider, now time.Time) *fet
 type reader struct {
 	server   *Server
 	provider *provider
+	cluster  *ClusterIssuer // not nil: that of the provider
 	now      time.Time
 	age      time.Duration // how long what was read may be kept
 	outside  bool          // something was read over the network
@@ -221,6 +222,9 @@ func (r *reader) keys(ctx context.Context) (*keySet, error) {
 func (r *reader) discover(ctx context.Context) (string, error) {
 	issuer := "https://" + r.provider.URL
 	address := strings.TrimSuffix(issuer, "/") + discoveryPath
+	if r.cluster != nil {
+		address = r.cluster.APIServer + discoveryPath
+	}
 	body, err := r.get(ctx, address)
 	if err != nil {
 		return "", err
@@ -236,6 +240,9 @@ func (r *reader) discover(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%s says that its issuer is %q, but the provider's is %q", address, named, issuer)
 	}
 	r.document = doc.discovery()
+	if r.cluster != nil {
+		return r.cluster.APIServer + keySetPath, nil
+	}
 	jwksURI := doc.text("jwks_uri")
 	if jwksURI == "" {
 		return "", fmt.Errorf("%s has no jwks_uri", address)
@@ -290,12 +297,15 @@ func (r *reader) get(ctx context.Context, address string) ([]byte, error) {
 		case status == http.StatusOK:
 			r.age = min(r.age, cacheAge(header))
 			return body, nil
-		case status >= 300 && status < 400 && header.Get("Location") != "":
+		case status >= 300 && status < 400 && header.Get("Location") != "" && r.cluster == nil:
 			next, err := u.Parse(header.Get("Location"))
 			if err != nil {
 				return nil, fmt.Errorf("fetching %s: it redirects to what is not a URL", fetch.URL)
 			}
 			address = next.String()
+		case r.cluster != nil && (status == http.StatusUnauthorized || status == http.StatusForbidden):
+			return nil, fmt.Errorf("fetching %s: the answer is %d %s: the emulator's service account may not read the cluster's documents (ClusterRole system:service-account-issuer-discovery)",
+				address, status, http.StatusText(status))
 		default:
 			return nil, fmt.Errorf("fetching %s: the answer is %d %s%s", fetch.URL, status, http.StatusText(status), excerpt(header, body))
 		}
@@ -341,7 +351,7 @@ func cacheAge(header http.Header) time.Duration {
 // fetch makes one request.
 func (r *reader) fetch(ctx context.Context, u *url.URL, fetch *Fetch) (int, http.Header, []byte, error) {
 	s := r.server
-	if s.readPublic != nil {
+	if s.readPublic != nil && r.cluster == nil {
 		if status, header, body, ours := s.readPublic(u, r.now); ours {
 			fetch.Inside = true
 			return status, header, body, nil
@@ -349,7 +359,13 @@ func (r *reader) fetch(ctx context.Context, u *url.URL, fetch *Fetch) (int, http
 	}
 	r.outside = true
 	client := s.config.HTTP
-	if client == nil {
+	switch {
+	case r.cluster != nil:
+		var err error
+		if client, err = r.cluster.client(); err != nil {
+			return 0, nil, nil, err
+		}
+	case client == nil:
 		if port := u.Port(); port != "" && port != "443" && !s.config.AllowPrivateIssuers {
 			return 0, nil, nil, fmt.Errorf("AWS reaches issuers at port 443 only, not at %s (private issuers are not allowed)", port)
 		}
@@ -473,7 +489,7 @@ func thumbprint(c *x509.Certificate) string {
 func (s *Server) topThumbprint(ctx context.Context, p *provider, now time.Time) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	r := &reader{server: s, provider: p, now: now, insecure: true}
+	r := &reader{server: s, provider: p, cluster: s.clusterIssuer(p), now: now, insecure: true}
 	jwksURI, err := r.discover(ctx)
 	if err == nil {
 		r.chain = nil

@@ -69,6 +69,9 @@ type Config struct {
 	// issuer cannot be reached when they are created without thumbprints. It
 	// excludes AllowPrivateIssuers.
 	Strict bool
+	// Cluster is the issuer of the cluster in which the emulator runs, if its
+	// documents are to be read from the API server. Nil is none.
+	Cluster *ClusterIssuer
 	// MaxKeyAge is how long keys of an issuer are used, at most, before they
 	// are fetched again; what Cache-Control says may make it shorter. 0 is
 	// five minutes, a negative value fetches them for each call.
@@ -150,6 +153,11 @@ func (c *Config) complete() error {
 	}
 	if c.MaxEvents <= 0 {
 		c.MaxEvents = 4096
+	}
+	if c.Cluster != nil {
+		if err := c.Cluster.check(); err != nil {
+			return err
+		}
 	}
 	switch {
 	case len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "":

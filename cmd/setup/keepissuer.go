@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// Where the API servers keep the issuer that they have, nothing of a cluster's
+// nodes is changed. Nobody outside of the cluster could read the documents of such
+// an issuer, https://kubernetes.default.svc.cluster.local mostly: the emulator in
+// the cluster reads them from the API server.
+
+// keepsIssuer reports whether the API servers are to keep their issuer: as the
+// flag says, or else as it was decided the first time; on clusters whose nodes
+// cannot be reached, unless somebody has given the API servers an issuer for this.
+func (u *upRun) keepsIssuer(ctx context.Context) (bool, error) {
+	recorded := u.state.KeepIssuer == "true"
+	switch {
+	case u.keepSet && u.keep && !u.emulator:
+		return false, usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
+	case u.keepSet && u.keep && (u.bucket != "" || u.issuerURL != ""):
+		return false, usagef("--keep-issuer excludes --bucket and --issuer-url: it keeps the issuer that the cluster has")
+	case u.there && u.keepSet && u.keep != recorded:
+		return false, advise(fmt.Errorf("%s: the chain of this cluster was made with --keep-issuer=%v", plan.Issuer, recorded), "SETUP down first")
+	case u.there:
+		return recorded, nil
+	case u.keepSet || !u.emulator:
+		return u.keep, nil
+	case u.bucket != "" || u.issuerURL != "" || len(u.c.Nodes()) > 0:
+		return false, nil
+	}
+	public, err := u.place.issuer(ctx, emulatorAccount, orDefault(u.app.region, defaultRegion))
+	if err != nil {
+		return false, err
+	}
+	current, err := u.c.Issuer(ctx)
+	return err == nil && current != public.String(), err
+}
+
+// keptIssuer is the issuer that the cluster has, if it can be that of a provider.
+func (ch *chain) keptIssuer(ctx context.Context) (issuer.URL, error) {
+	current, err := ch.c.Issuer(ctx)
+	if err != nil {
+		return issuer.URL{}, fmt.Errorf("%s: %w", plan.Issuer, err)
+	}
+	iss, err := issuer.Parse(current)
+	if err != nil {
+		found := fmt.Sprintf("is %q", current)
+		if current == "" {
+			found = "is no https URL, or has no discovery document"
+		}
+		return issuer.URL{}, advise(fmt.Errorf("%s: the cluster's issuer %s, and IAM takes none but https URLs: it cannot be kept", plan.Issuer, found),
+			"SETUP up --emulator --keep-issuer=false, and what SETUP apiserver print shows; or give the API servers an https --service-account-issuer")
+	}
+	return iss, nil
+}
+
+// keeps reports whether the API servers of the chain keep their issuer.
+func (ch *chain) keeps() bool { return ch.state.KeepIssuer == "true" }
+
+// kept reads the documents where the emulator reads them.
+func (ch *chain) kept(ctx context.Context, _ issuer.URL, path string) (string, []byte, error) {
+	if path == issuer.DiscoveryPath {
+		body, err := ch.c.Discovery(ctx)
+		return "application/json", body, err
+	}
+	body, err := ch.c.JWKS(ctx)
+	return "application/jwk-set+json", body, err
+}
+
+// errKept is a command that would give API servers another issuer which are to
+// keep theirs.
+func (ch *chain) errKept() error {
+	return advise(fmt.Errorf("%s: the API servers of cluster %s keep their issuer %s", plan.Issuer, ch.state.Cluster, ch.iss),
+		"SETUP down, then SETUP up --emulator --keep-issuer=false")
+}
+
+// emulatorParams are the emulator's as the chain has it.
+func (ch *chain) emulatorParams() deploy.EmulatorParams {
+	params := deploy.EmulatorParams{Image: ch.state.Image, ExtraArgs: []string{"--account=" + ch.state.Account}}
+	if ch.keeps() {
+		params.ClusterIssuer = ch.state.Issuer
+	}
+	if ch.c == nil {
+		return params
+	}
+	if node, ok := ch.c.StateNode(); ok {
+		params.Path, params.Node = cluster.StateDir, node.Name
+	}
+	return params
+}
+
+// checkKeep refuses flags of an export that do not go together.
+func (o *exportOptions) checkKeep() error {
+	switch {
+	case !o.keep:
+		return nil
+	case !o.emulator:
+		return usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
+	case o.issuerURL == "":
+		return usagef("--keep-issuer needs the --issuer-url that the cluster has: kubectl get --raw /.well-known/openid-configuration shows it")
+	}
+	return nil
+}
