@@ -22,18 +22,20 @@ import (
 	"github.com/spf13/pflag"
 	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no roots of its own
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/version"
 	"github.com/openirsa/openirsa/pkg/emulator"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	stdout, stderr := plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr)
+	err := run(ctx, os.Args[1:], os.LookupEnv, stdout, stderr)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "emulator:", err)
+		plain.Error(stderr, "emulator", err)
 		if _, ok := errors.AsType[usageError](err); ok {
-			fmt.Fprintln(os.Stderr, "See 'emulator --help'.")
+			fmt.Fprintln(stderr, "See 'emulator --help'.")
 			os.Exit(2)
 		}
 		os.Exit(1)

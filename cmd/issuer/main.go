@@ -23,19 +23,21 @@ import (
 	"github.com/spf13/pflag"
 	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no certificates of its own
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/version"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stdout, stderr := plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr)
+	err := run(ctx, os.Args[1:], os.Getenv, stdout, stderr)
 	if err == nil {
 		return
 	}
-	fmt.Fprintf(os.Stderr, "issuer: %v\n", err)
+	plain.Error(stderr, "issuer", err)
 	if _, ok := errors.AsType[*usageError](err); ok {
-		fmt.Fprintln(os.Stderr, "See 'issuer --help'.")
+		fmt.Fprintln(stderr, "See 'issuer --help'.")
 		os.Exit(2)
 	}
 	os.Exit(1)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -201,7 +202,7 @@ func restoreAPIServers(ctx context.Context, machines []cluster.Node, unreachable
 // internet, so it is no error.
 func (a *app) warnUnlessPublished(ctx context.Context, iss issuer.URL) {
 	if _, _, err := discovery.Read(ctx, discovery.HTTP(&http.Client{Timeout: 5 * time.Second}), iss); err != nil {
-		fmt.Fprintf(a.err, "warning: the documents of the issuer cannot be read from here: %v\n", err)
+		plain.Fprintf(a.err, "warning: the documents of the issuer cannot be read from here: %v\n", err)
 	}
 }
 

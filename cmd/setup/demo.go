@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -97,7 +98,7 @@ type demo struct {
 	roleARN  string
 }
 
-func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+func (d *demo) say(format string, args ...any) { plain.Fprintf(d.out, format+"\n", args...) }
 func (d *demo) line(link, format string, args ...any) {
 	d.say("  %-16s %s", link, fmt.Sprintf(format, args...))
 }

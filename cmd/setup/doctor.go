@@ -33,6 +33,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -154,13 +155,13 @@ func (a *app) printDoctor(r doctorReport) error {
 		return printJSON(a.out, r)
 	}
 	said := map[doctor.Finding]bool{} // what service accounts share is said once
-	fmt.Fprintf(a.out, "cluster %s, issuer %s\n", r.Cluster, orDefault(r.Issuer, "none"))
+	plain.Fprintf(a.out, "cluster %s, issuer %s\n", r.Cluster, orDefault(r.Issuer, "none"))
 	if r.Change != nil {
-		fmt.Fprintln(a.out, r.Change)
+		plain.Fprintf(a.out, "%s\n", r.Change)
 	}
 	for _, examined := range r.Accounts {
 		if examined.ServiceAccount != "" {
-			fmt.Fprintf(a.out, "\nservice account %s\n", examined.ServiceAccount)
+			plain.Fprintf(a.out, "\nservice account %s\n", examined.ServiceAccount)
 		}
 		for _, f := range examined.Findings {
 			if said[f] {
@@ -171,10 +172,10 @@ func (a *app) printDoctor(r doctorReport) error {
 			if word == doctor.Broken {
 				word = "BROKEN"
 			}
-			fmt.Fprintf(a.out, "%-16s %s %s\n", f.Link, a.palette().word(word, 9), f.Summary)
+			a.palette().row(a.out, f.Link, word, 9, f.Summary)
 			for _, line := range [][2]string{{"expected", f.Expected}, {"found", f.Found}, {"reason", f.Reason}, {"next", f.Next}} {
 				if line[1] != "" {
-					fmt.Fprintf(a.out, "%-16s %-9s %s\n", "", line[0]+":", line[1])
+					plain.Fprintf(a.out, "%-16s %-9s %s\n", "", line[0]+":", line[1])
 				}
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/export"
@@ -250,7 +251,7 @@ func (a *app) writeExport(dir string, files map[string][]byte) error {
 		if err := os.WriteFile(file, files[name], 0o644); err != nil {
 			return err
 		}
-		fmt.Fprintln(a.out, file)
+		plain.Fprintf(a.out, "%s\n", file)
 	}
 	return nil
 }

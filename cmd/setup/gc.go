@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -458,7 +459,7 @@ func (a *app) printGC(r gcReport) error {
 		return printJSON(a.out, r)
 	}
 	if len(r.Clusters) == 0 {
-		fmt.Fprintf(a.out, "AWS account %s has nothing that setup made.\n", r.Account)
+		plain.Fprintf(a.out, "AWS account %s has nothing that setup made.\n", r.Account)
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
@@ -470,7 +471,7 @@ func (a *app) printGC(r gcReport) error {
 			due++
 		}
 		uid, _, _ := strings.Cut(c.UID, "-")
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", c.Cluster, uid, c.Oldest.UTC().Format("2006-01-02 15:04"), len(c.Things), result, cmp.Or(c.Error, c.Why))
+		plain.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", c.Cluster, uid, c.Oldest.UTC().Format("2006-01-02 15:04"), len(c.Things), result, cmp.Or(c.Error, c.Why))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -480,7 +481,7 @@ func (a *app) printGC(r gcReport) error {
 	}
 	for _, c := range r.Clusters {
 		if c.Remove {
-			fmt.Fprintf(a.out, "\ncluster %s\n", c.Cluster)
+			plain.Fprintf(a.out, "\ncluster %s\n", c.Cluster)
 			plan.Print(a.out, c.steps)
 		}
 	}

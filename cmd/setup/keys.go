@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/keys"
@@ -108,9 +109,9 @@ func (a *app) generateKey(o generateOptions) error {
 			JWKSFile       string `json:"jwksFile,omitempty"`
 		}{private.Public().KID, o.algorithm, o.file, o.publicFile, o.jwksFile})
 	}
-	fmt.Fprintf(a.out, "%s %s\n  private key  %s\n  public key   %s\n", o.algorithm, private.Public().KID, o.file, o.publicFile)
+	plain.Fprintf(a.out, "%s %s\n  private key  %s\n  public key   %s\n", o.algorithm, private.Public().KID, o.file, o.publicFile)
 	if o.jwksFile != "" {
-		fmt.Fprintf(a.out, "  key set      %s\n", o.jwksFile)
+		plain.Fprintf(a.out, "  key set      %s\n", o.jwksFile)
 	}
 	return nil
 }
@@ -226,7 +227,7 @@ func (a *app) listKeys(ctx context.Context) error {
 			list.Keys[i].Published = new(ok)
 		}
 		if err != nil {
-			fmt.Fprintf(a.err, "%s: %v\n", plan.Documents, err)
+			plain.Fprintf(a.err, "%s: %v\n", plan.Documents, err)
 		}
 	}
 	if err := ch.countTokens(ctx, list.Keys); err != nil {
@@ -298,13 +299,13 @@ func (a *app) printKeys(list keyList, servers int) error {
 		if signs == "" {
 			signs = "-"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", k.KID, k.Algorithm, signs, len(k.Accepted), servers, published, known(k.Tokens), known(k.Secrets), k.Part)
+		plain.Fprintf(w, "%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", k.KID, k.Algorithm, signs, len(k.Accepted), servers, published, known(k.Tokens), known(k.Secrets), k.Part)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	if c := list.Change; c != nil {
-		fmt.Fprintf(a.out, "\n%s\n", c)
+		plain.Fprintf(a.out, "\n%s\n", c)
 	}
 	return nil
 }

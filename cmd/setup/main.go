@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/version"
 	"github.com/openirsa/openirsa/pkg/cluster"
 )
@@ -29,14 +30,17 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(Main(ctx, os.Args, os.Getenv, os.Stdout, os.Stderr))
+	os.Exit(Main(ctx, os.Args, os.Getenv, plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr)))
 }
 
 // Main runs the command line args, whose first is the program's name, and
 // returns the exit status.
 func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	quiet()
-	a := &app{name: programName(args[0]), getenv: getenv, out: stdout, err: stderr, ask: asker(os.Stdin, stderr)}
+	out, progress := plain.NewWriter(stdout), plain.NewWriter(stderr)
+	defer out.Flush()
+	defer progress.Flush()
+	a := &app{name: programName(args[0]), getenv: getenv, out: out, err: progress, ask: asker(os.Stdin, progress)}
 	root := a.command()
 	root.SetArgs(args[1:])
 	command, err := root.ExecuteContextC(ctx)
@@ -47,16 +51,16 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 		err = advise(fmt.Errorf("stopped by a signal: %w", err), "run the same command again: it goes on where it stopped")
 	}
 	err = permissionAdvice(command, clusterAdvice(err))
-	fmt.Fprintf(stderr, "%s: %v\n", a.name, err)
+	plain.Error(a.err, a.name, err)
 	_, usage := errors.AsType[*usageError](err)
 	usage = usage || !a.started
 	if e, ok := errors.AsType[*adviceError](err); ok && e.next != "" {
-		fmt.Fprintf(stderr, "next: %s\n", strings.ReplaceAll(e.next, "SETUP", a.name))
+		plain.Fprintf(a.err, "next: %s\n", strings.ReplaceAll(e.next, "SETUP", a.name))
 	} else if !ok && !usage {
-		fmt.Fprintln(stderr, "next: the same command again, when that is mended: it goes on where it stopped")
+		fmt.Fprintln(a.err, "next: the same command again, when that is mended: it goes on where it stopped")
 	}
 	if usage {
-		fmt.Fprintf(stderr, "See '%s --help'.\n", command.CommandPath())
+		plain.Fprintf(a.err, "See '%s --help'.\n", command.CommandPath())
 		return 2
 	}
 	return 1

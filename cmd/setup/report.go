@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"sigs.k8s.io/yaml"
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -82,29 +82,30 @@ func (a *app) newReport(cluster string, dryRun bool) *report {
 	return r
 }
 
-// say prints a line of text on standard output, unless the report is JSON.
+// say prints text on standard output, unless the report is JSON. Each argument
+// stays on its line.
 func (r *report) say(format string, args ...any) {
 	if !r.json {
-		fmt.Fprintf(r.out, format+"\n", args...)
+		plain.Fprintf(r.out, format+"\n", args...)
 	}
 }
 
 // note says on standard error what somebody has to know, whatever the format.
 func (r *report) note(format string, args ...any) {
 	r.done()
-	fmt.Fprintf(r.progress, format+"\n", args...)
+	plain.Fprintf(r.progress, format+"\n", args...)
 }
 
 // doing shows what is going on, on a terminal only.
 func (r *report) doing(link, what string) {
 	if r.live {
-		fmt.Fprintf(r.progress, "\r\033[K%-16s %s ...", link, what)
+		fmt.Fprintf(terminal(r.progress), "\r\033[K%-16s %s ...", plain.Line(link), plain.Line(what))
 	}
 }
 
 func (r *report) done() {
 	if r.live {
-		fmt.Fprint(r.progress, "\r\033[K")
+		fmt.Fprint(terminal(r.progress), "\r\033[K")
 	}
 }
 
@@ -253,7 +254,9 @@ func reportSteps(steps []plan.Step) []stepReport {
 func (r *report) add(l linkReport) {
 	r.done()
 	r.Links = append(r.Links, l)
-	r.say("%-16s %s %s%s", l.Link, r.palette.word(l.Result, 10), l.Object, elapsed(l.Seconds))
+	if !r.json {
+		r.palette.row(r.out, l.Link, l.Result, 10, l.Object+elapsed(l.Seconds))
+	}
 }
 
 func elapsed(seconds float64) string {
@@ -311,7 +314,7 @@ func printJSON(w io.Writer, v any) error {
 }
 
 func printYAML(w io.Writer, v any) error {
-	b, err := yaml.Marshal(v)
+	b, err := plain.MarshalYAML(v)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -721,7 +722,7 @@ func (a *app) getServiceAccounts(ctx context.Context, namespace, name string) er
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAMESPACE\tNAME\tROLE ARN")
 	for _, sa := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", sa.Namespace, sa.Name, sa.RoleARN)
+		plain.Fprintf(w, "%s\t%s\t%s\n", sa.Namespace, sa.Name, sa.RoleARN)
 	}
 	return w.Flush()
 }

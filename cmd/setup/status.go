@@ -14,6 +14,7 @@ import (
 	kind "sigs.k8s.io/kind/pkg/cluster"
 
 	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/owner"
@@ -167,18 +168,18 @@ func (a *app) printStatus(s status) error {
 			where += ", which reads the documents of the cluster's own issuer from the API server"
 		}
 	}
-	fmt.Fprintf(a.out, "cluster %s, issuer %s, %s\n", s.Cluster, s.Issuer, where)
+	plain.Fprintf(a.out, "cluster %s, issuer %s, %s\n", s.Cluster, s.Issuer, where)
 	if s.Change != nil {
-		fmt.Fprintf(a.out, "%s (%s)\n", s.Change, strings.ReplaceAll(s.Change.command(), "SETUP", a.name))
+		plain.Fprintf(a.out, "%s (%s)\n", s.Change, strings.ReplaceAll(s.Change.command(), "SETUP", a.name))
 	}
 	line := func(link string, ok bool, object, err string) {
 		word := "ok"
 		if !ok {
 			word = "WRONG"
 		}
-		fmt.Fprintf(a.out, "%-16s %s %s\n", link, a.palette().word(word, 6), object)
+		a.palette().row(a.out, link, word, 6, object)
 		if err != "" {
-			fmt.Fprintf(a.out, "%-16s %-6s %s\n", "", "", err)
+			plain.Fprintf(a.out, "%-16s %-6s %s\n", "", "", err)
 		}
 	}
 	for _, l := range s.Links {

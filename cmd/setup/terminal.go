@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 	"k8s.io/klog/v2"
+
+	"github.com/openirsa/openirsa/internal/plain"
 )
 
 // quiet keeps the libraries' own logs off the terminal: client-go tells through
@@ -14,16 +17,25 @@ import (
 // command.
 func quiet() { klog.SetLogger(klog.Logger{}) }
 
+// terminal is what w writes to in the end, where the program's own control
+// sequences go.
+func terminal(w io.Writer) io.Writer {
+	if quoted, ok := w.(*plain.Writer); ok {
+		return quoted.Terminal()
+	}
+	return w
+}
+
 // isTerminal reports whether w is a terminal that can do more than lines.
 func isTerminal(w io.Writer, getenv func(string) string) bool {
-	f, ok := w.(*os.File)
+	f, ok := terminal(w).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && getenv("TERM") != "dumb"
 }
 
 // asker asks the user, on out, and reads the answer from in. It is nil where
 // nobody can be asked.
 func asker(in *os.File, out io.Writer) func(what string) (string, error) {
-	f, ok := out.(*os.File)
+	f, ok := terminal(out).(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || !term.IsTerminal(int(in.Fd())) {
 		return nil
 	}
@@ -31,7 +43,7 @@ func asker(in *os.File, out io.Writer) func(what string) (string, error) {
 }
 
 func ask(in io.Reader, out io.Writer, what string) (string, error) {
-	fmt.Fprintf(out, "%s: ", what)
+	plain.Fprintf(out, "%s: ", what)
 	var answer string
 	if _, err := fmt.Fscanln(in, &answer); err != nil {
 		return "", fmt.Errorf("%s: no answer: %w", what, err)
@@ -63,13 +75,17 @@ var hues = map[string]int{
 	"WRONG": red, "BROKEN": red, "failed": red,
 }
 
-// word is a word in a column of some width, in its colour.
-func (p palette) word(word string, width int) string {
-	padded := fmt.Sprintf("%-*s", width, word)
+// row writes a line: a link of the chain, the word for how it went in a column of
+// some width, in its colour, and what is to be said.
+func (p palette) row(w io.Writer, link, word string, width int, rest string) {
+	blanks := strings.Repeat(" ", max(0, width-len(word)))
 	hue, ok := hues[word]
 	if !p.on || !ok {
-		return padded
+		plain.Fprintf(w, "%-16s %s%s %s\n", link, word, blanks, rest)
+		return
 	}
+	plain.Fprintf(w, "%-16s ", link)
 	// The blanks are outside, so that no underline or background shows there.
-	return fmt.Sprintf("\x1b[%dm%s\x1b[0m%s", hue, word, padded[len(word):])
+	fmt.Fprintf(terminal(w), "\x1b[%dm%s\x1b[0m", hue, plain.Line(word))
+	plain.Fprintf(w, "%s %s\n", blanks, rest)
 }

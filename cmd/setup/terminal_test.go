@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openirsa/openirsa/internal/needs"
+	"github.com/openirsa/openirsa/internal/plain"
 )
 
 func TestPalette(t *testing.T) {
@@ -42,11 +43,19 @@ func TestPalette(t *testing.T) {
 	a.out = &bytes.Buffer{}
 	check("a pipe", false)
 
-	if got := (palette{on: true}).word("created", 10) + "|"; got != "\x1b[32mcreated\x1b[0m   |" {
-		t.Errorf("%q", got)
-	}
-	if got := (palette{on: true}).word(unchanged, 10) + (palette{}).word("created", 10) + "|"; got != "unchanged created   |" {
-		t.Errorf("%q", got)
+	for _, c := range []struct {
+		on         bool
+		word, want string
+	}{
+		{true, "created", "role             \x1b[32mcreated\x1b[0m    \\u001b[31mx\n"},
+		{true, unchanged, "role             unchanged  \\u001b[31mx\n"},
+		{false, "created", "role             created    \\u001b[31mx\n"},
+	} {
+		var out bytes.Buffer
+		palette{on: c.on}.row(plain.NewWriter(&out), "role", c.word, 10, "\x1b[31mx")
+		if out.String() != c.want {
+			t.Errorf("%q, want %q", &out, c.want)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/reload"
 	"github.com/openirsa/openirsa/internal/version"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -38,12 +39,13 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stdout, stderr := plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr)
+	err := run(ctx, os.Args[1:], stdout, stderr)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "webhook:", err)
+		plain.Error(stderr, "webhook", err)
 		if _, ok := errors.AsType[usageError](err); ok {
-			fmt.Fprintln(os.Stderr, "See 'webhook --help'.")
+			fmt.Fprintln(stderr, "See 'webhook --help'.")
 			os.Exit(2)
 		}
 		os.Exit(1)

@@ -37,12 +37,13 @@ var layers = []map[string][]string{
 		"internal/sigv4":     {"internal/checksum"},
 		"internal/version":   {},
 		"deploy":             {},
+		"internal/plain":     {},
 	},
 	{ // Values: no I/O but key files.
 		"pkg/issuer":     {},
 		"pkg/irsa":       {},
 		"pkg/owner":      {},
-		"pkg/plan":       {},
+		"pkg/plan":       {"internal/plain"},
 		"pkg/policy":     {},
 		"pkg/policy/gen": {},
 		"pkg/keys":       {"internal/durable", "internal/exactjson"},
@@ -73,11 +74,11 @@ var layers = []map[string][]string{
 		"pkg/emulator/emulatortest": {"pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
 	},
 	{ // Programs: where everything meets.
-		"cmd/setup": {"deploy", "internal/image", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys",
+		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys",
 			"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
-		"cmd/webhook":  {"internal/gate", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
-		"cmd/emulator": {"internal/version", "pkg/emulator"},
-		"cmd/issuer":   {"internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
+		"cmd/webhook":  {"internal/gate", "internal/plain", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
+		"cmd/emulator": {"internal/plain", "internal/version", "pkg/emulator"},
+		"cmd/issuer":   {"internal/plain", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
 	},
 }
 

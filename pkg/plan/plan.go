@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/openirsa/openirsa/internal/plain"
 )
 
 // The links of the chain from a signing key to a pod with credentials, in
@@ -63,9 +65,9 @@ func Past(action string) string { return action + "d" }
 // indented below.
 func Print(w io.Writer, steps []Step) {
 	for _, s := range steps {
-		fmt.Fprintf(w, "  %s\n", s)
+		plain.Fprintf(w, "  %s\n", s)
 		for line := range strings.Lines(s.Diff) {
-			fmt.Fprintf(w, "      %s\n", strings.TrimRight(line, "\n"))
+			plain.Fprintf(w, "      %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
 }

