@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,9 +14,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"sigs.k8s.io/yaml"
 
+	"github.com/openirsa/openirsa/pkg/emulator/managed"
 	"github.com/openirsa/openirsa/pkg/policy"
 	"github.com/openirsa/openirsa/pkg/role"
-	"github.com/openirsa/openirsa/pkg/trust"
 )
 
 const header = "apiVersion: openirsa.dev/v1alpha1\nkind: Cluster\n"
@@ -198,32 +199,53 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 // Every well-known policy is one that IAM takes, in every partition, and the
 // schema knows them all.
 func TestWellKnownPolicies(t *testing.T) {
-	var want role.Role
-	for _, name := range wellKnownNames() {
-		if !wellKnown(name, "aws-us-gov", &want) {
-			t.Errorf("%s is not known", name)
+	for _, partition := range []string{"aws", "aws-cn", "aws-us-gov", "aws-eusc"} {
+		want := role.Role{Name: "all"}
+		around := surroundings{partition, "123456789012", "xx-east-1", "prod"}
+		for _, name := range wellKnownNames() {
+			if err := wellKnown(name, around, &want); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for name, document := range want.Inline {
+			if _, err := policy.Parse(policy.Identity, document); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			for _, arn := range regexp.MustCompile(`arn:[^:]*:`).FindAllString(string(document), -1) {
+				if arn != "arn:"+partition+":" {
+					t.Errorf("%s in %s names %s", name, partition, arn)
+				}
+			}
+			if strings.Contains(string(document), "${") {
+				t.Errorf("%s has a place that is not filled", name)
+			}
+			if err := checkInline(map[string][]byte{name: document}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := want.Check(); err != nil || len(want.PolicyARNs) != 3 || len(want.Inline) != 5 {
+			t.Errorf("%q, %d inline, %v", want.PolicyARNs, len(want.Inline), err)
+		}
+		if err := checkInline(want.Inline); err == nil || !strings.Contains(err.Error(), "10240") {
+			t.Errorf("all inline policies together: %v", err)
+		}
+		delete(want.Inline, "karpenter")
+		if err := checkInline(want.Inline); err != nil {
+			t.Error(err)
+		}
+		for _, arn := range want.PolicyARNs {
+			if p, ok := managed.Get(arn); !ok || p.ARN != arn {
+				t.Errorf("AWS has no policy %s", arn)
+			}
 		}
 	}
-	size := 0
-	for name, document := range want.Inline {
-		if _, err := policy.Parse(policy.Identity, document); err != nil {
-			t.Errorf("%s: %v", name, err)
+	for _, name := range []string{"nope", "../serviceaccount", "sources"} {
+		if err := wellKnown(name, surroundings{partition: "aws"}, &role.Role{}); err == nil {
+			t.Errorf("%s is known", name)
 		}
-		if strings.Contains(string(document), "arn:aws:") {
-			t.Errorf("%s names another partition", name)
-		}
-		size += trust.Size(document)
 	}
-	// IAM's quota for all inline policies of a role together.
-	if size > 10240 || len(want.Inline) != 4 {
-		t.Errorf("%d inline policies of %d characters", len(want.Inline), size)
-	}
-	want.Name = "all"
-	if err := want.Check(); err != nil || len(want.PolicyARNs) != 3 {
-		t.Errorf("%q, %v", want.PolicyARNs, err)
-	}
-	if wellKnown("nope", "aws", &want) || wellKnown("../serviceaccount", "aws", &want) {
-		t.Error("what nobody knows is known")
+	if err := wellKnown("karpenter", surroundings{"aws", "123456789012", "", "prod"}, &role.Role{}); err == nil || !strings.Contains(err.Error(), "the Region") {
+		t.Errorf("without a region: %v", err)
 	}
 	schema, err := os.ReadFile("../../docs/cluster.schema.json")
 	if err != nil {
@@ -235,6 +257,42 @@ func TestWellKnownPolicies(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(strings.Fields(string(schema)), ""), `"propertyNames":{"enum":`+string(enum)) {
 		t.Errorf("the schema does not have the names %s", enum)
+	}
+}
+
+// The policies allow what the newest release of each program needs: the names are
+// from the programs' own documentation.
+func TestWellKnownPoliciesAreNew(t *testing.T) {
+	around := surroundings{"aws", "123456789012", "eu-west-1", "prod"}
+	for name, needed := range map[string][]string{
+		"awsLoadBalancerController": {
+			"elasticloadbalancing:DescribeListenerAttributes", "elasticloadbalancing:ModifyListenerAttributes", "elasticloadbalancing:SetRulePriorities",
+			"elasticloadbalancing:DescribeTrustStores", "elasticloadbalancing:DescribeCapacityReservation", "elasticloadbalancing:ModifyCapacityReservation",
+			"elasticloadbalancing:ModifyIpPools", "ec2:GetSecurityGroupsForVpc", "ec2:DescribeIpamPools", "ec2:DescribeRouteTables",
+		},
+		"externalDNS": {"route53:ListTagsForResources", "route53:ListHostedZones", "route53:ListResourceRecordSets", "route53:ChangeResourceRecordSets"},
+		"autoScaler":  {"autoscaling:DescribeScalingActivities", "ec2:GetInstanceTypesFromInstanceRequirements", "eks:DescribeNodegroup"},
+		"certManager": {"route53:GetChange", "route53:ChangeResourceRecordSets", "route53:ListHostedZonesByName"},
+		"karpenter":   {"ec2:CreateFleet", "ec2:DescribeInstanceStatus", "ec2:DescribePlacementGroups", "iam:ListInstanceProfiles", "arc-zonal-shift:GetManagedResource"},
+	} {
+		var want role.Role
+		if err := wellKnown(name, around, &want); err != nil {
+			t.Fatal(err)
+		}
+		for _, action := range needed {
+			if !strings.Contains(string(want.Inline[name]), `"`+action+`"`) {
+				t.Errorf("%s does not allow %s", name, action)
+			}
+		}
+	}
+	var karpenter role.Role
+	if err := wellKnown("karpenter", around, &karpenter); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"arn:aws:iam::123456789012:role/KarpenterNodeRole-prod", "arn:aws:sqs:eu-west-1:123456789012:prod", "kubernetes.io/cluster/prod"} {
+		if !strings.Contains(string(karpenter.Inline["karpenter"]), part) {
+			t.Errorf("karpenter's policy does not name %s", part)
+		}
 	}
 }
 

@@ -648,8 +648,11 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 		maps.Copy(want.Tags, sa.Tags)
 		want.PolicyARNs = append(want.PolicyARNs, sa.AttachPolicyARNs...)
 		for known, on := range sa.WellKnownPolicies {
-			if on && !wellKnown(known, ch.state.Partition, &want) {
-				return role.Role{}, usagef("%s: there is no well-known policy %q", plan.Role, known)
+			if !on {
+				continue
+			}
+			if err := wellKnown(known, ch.surroundings(), &want); err != nil {
+				return role.Role{}, usagef("%s: %w", plan.Role, err)
 			}
 		}
 	}
@@ -658,6 +661,9 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 			want.Inline = map[string][]byte{}
 		}
 		want.Inline["inline"] = first.AttachPolicy
+	}
+	if err := checkInline(want.Inline); err != nil {
+		return role.Role{}, usagef("%s: %s: %w", plan.Role, name, err)
 	}
 	slices.Sort(want.PolicyARNs)
 	want.PolicyARNs = slices.Compact(want.PolicyARNs)
@@ -673,6 +679,15 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 	}
 	want.ARN = "arn:" + ch.state.Partition + ":iam::" + ch.state.Account + ":role" + want.Path + want.Name
 	return want, nil
+}
+
+// surroundings are what well-known policies may speak of.
+func (ch *chain) surroundings() surroundings {
+	region := ch.state.Region
+	if region == "" && ch.acct != nil {
+		region = ch.acct.Region
+	}
+	return surroundings{partition: ch.state.Partition, account: ch.state.Account, region: region, cluster: ch.state.Cluster}
 }
 
 func (a *app) getServiceAccountCommand() *cobra.Command {

@@ -2,27 +2,33 @@ package main
 
 import (
 	"embed"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/role"
+	"github.com/openirsa/openirsa/pkg/trust"
 )
 
-// The policies that go by a name, which are eksctl's wellKnownPolicies: some are
-// managed policies of AWS, whose names are here; the others are documents in the
-// folder wellknown, which become inline policies. What they allow is what
-// eksctl's allow (its pkg/cfn/builder/statement.go), which follows the
-// documentation of the programs: cluster-autoscaler, aws-load-balancer-controller
-// (docs/install/iam_policy.json), external-dns and cert-manager (Route 53).
+// The policies that go by a name, which are eksctl's wellKnownPolicies and
+// karpenter: some are managed policies of AWS, whose names are here; the others
+// are documents in the folder wellknown, which become inline policies. Its README
+// says where they are from and how they are kept up to date.
+//
+// The EBS CSI driver's own documentation names AmazonEBSCSIDriverPolicyV2, which
+// has no path; the one before it is below service-role/.
 var wellKnownManaged = map[string]string{
 	"imageBuilder":     "AmazonEC2ContainerRegistryPowerUser",
-	"ebsCSIController": "service-role/AmazonEBSCSIDriverPolicy",
+	"ebsCSIController": "AmazonEBSCSIDriverPolicyV2",
 	"efsCSIController": "service-role/AmazonEFSCSIDriverPolicy",
 }
 
 //go:embed wellknown/*.json
 var wellKnownDocuments embed.FS
+
+// wellKnownSources tells where the documents are from; it is none.
+const wellKnownSources = "sources"
 
 // wellKnownNames are all the names, sorted.
 func wellKnownNames() []string {
@@ -32,25 +38,58 @@ func wellKnownNames() []string {
 		panic(err) // it is part of the program
 	}
 	for _, f := range files {
-		names = append(names, strings.TrimSuffix(f.Name(), ".json"))
+		if name := strings.TrimSuffix(f.Name(), ".json"); name != wellKnownSources {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	return names
 }
 
-// wellKnown adds the policy of a name to a role. ok is false if there is none.
-func wellKnown(name, partition string, want *role.Role) (ok bool) {
+// surroundings are what a well-known policy may speak of. The program that uses
+// it must know the cluster by the same name.
+type surroundings struct{ partition, account, region, cluster string }
+
+// wellKnown adds the policy of a name to a role. It fails if there is none, or
+// if it needs to know more of the surroundings than is known.
+func wellKnown(name string, s surroundings, want *role.Role) error {
 	if managed, ok := wellKnownManaged[name]; ok {
-		want.PolicyARNs = append(want.PolicyARNs, "arn:"+partition+":iam::aws:policy/"+managed)
-		return true
+		want.PolicyARNs = append(want.PolicyARNs, "arn:"+s.partition+":iam::aws:policy/"+managed)
+		return nil
 	}
 	document, err := wellKnownDocuments.ReadFile("wellknown/" + name + ".json")
-	if err != nil {
-		return false
+	if err != nil || name == wellKnownSources {
+		return fmt.Errorf("well-known policy %q is not one of %s", name, strings.Join(wellKnownNames(), ", "))
+	}
+	text := strings.ReplaceAll(string(document), `"arn:aws:`, `"arn:${AWS::Partition}:`)
+	for place, value := range map[string]string{
+		"${AWS::Partition}": s.partition, "${AWS::AccountId}": s.account, "${AWS::Region}": s.region, "${ClusterName}": s.cluster,
+	} {
+		if value == "" && strings.Contains(text, place) {
+			return fmt.Errorf("well-known policy %s names the %s, which is not known", name, strings.Trim(strings.TrimPrefix(place, "${AWS::"), "${}"))
+		}
+		text = strings.ReplaceAll(text, place, value)
 	}
 	if want.Inline == nil {
 		want.Inline = map[string][]byte{}
 	}
-	want.Inline[name] = []byte(strings.ReplaceAll(string(document), `"arn:aws:`, `"arn:`+partition+":"))
-	return true
+	want.Inline[name] = []byte(text)
+	return nil
+}
+
+// maxInline is IAM's quota for all inline policies of a role together, in
+// characters without blanks, which cannot be raised.
+const maxInline = 10240
+
+// checkInline refuses inline policies that IAM would refuse together.
+func checkInline(inline map[string][]byte) error {
+	size := 0
+	for _, document := range inline {
+		size += trust.Size(document)
+	}
+	if size > maxInline {
+		return fmt.Errorf("its inline policies %s have %d characters together, and IAM takes %d: give the service accounts roles of their own, or make one a managed policy",
+			strings.Join(slices.Sorted(maps.Keys(inline)), ", "), size, maxInline)
+	}
+	return nil
 }

@@ -76,9 +76,10 @@ var layers = []map[string][]string{
 	{ // Programs: where everything meets.
 		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys",
 			"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
-		"cmd/webhook":  {"internal/gate", "internal/plain", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
-		"cmd/emulator": {"internal/plain", "internal/version", "pkg/emulator"},
-		"cmd/issuer":   {"internal/plain", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
+		"cmd/webhook":             {"internal/gate", "internal/plain", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
+		"cmd/emulator":            {"internal/plain", "internal/version", "pkg/emulator"},
+		"cmd/issuer":              {"internal/plain", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
+		"cmd/setup/wellknown/gen": {"internal/plain"},
 	},
 }
 
