@@ -65,6 +65,9 @@ func (a *app) connectAWS(ctx context.Context, endpoint string, client *http.Clie
 	if a.region != "" {
 		options = append(options, config.WithRegion(a.region))
 	}
+	if a.profile != "" && endpoint == "" {
+		options = append(options, config.WithSharedConfigProfile(a.profile))
+	}
 	if endpoint != "" {
 		options = append(options,
 			config.WithBaseEndpoint(endpoint),

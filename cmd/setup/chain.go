@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -41,6 +42,9 @@ type chain struct {
 // connect finds the cluster and what is recorded in it.
 func (a *app) connect(ctx context.Context) (*chain, error) {
 	nodes := a.nodes()
+	if a.cluster != "" && a.kindName == "" && a.context == "" {
+		a.context = contextOf(a.cluster, a.kubeconfig)
+	}
 	c, err := cluster.Connect(ctx, cluster.Options{Kubeconfig: a.kubeconfig, Context: a.context, KindName: a.kindName, Nodes: nodes})
 	if err != nil {
 		err = clusterAdvice(err)
@@ -63,7 +67,38 @@ func (a *app) connect(ctx context.Context) (*chain, error) {
 			return nil, fmt.Errorf("reading the ConfigMap %s/openirsa: %w", cluster.Namespace, err)
 		}
 	}
+	if a.cluster != "" && a.cluster != c.Name && a.cluster != ch.state.Cluster && a.cluster != a.context {
+		return nil, advise(fmt.Errorf("--cluster %s is not the name of the cluster that was found, which is %s", a.cluster, orDefault(ch.state.Cluster, c.Name)),
+			"name the cluster with --context NAME or --kind-name NAME")
+	}
 	return ch, nil
+}
+
+// contextOf is the context in the kubeconfig for a cluster that goes by a name, as
+// kind, eksctl and the AWS CLI name theirs; "" if there is none, or more than one.
+func contextOf(name, kubeconfig string) string {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	rules.WarnIfAllMissing = false
+	config, err := rules.Load()
+	if err != nil {
+		return "" // whoever connects says why
+	}
+	for _, exact := range []string{name, "kind-" + name} {
+		if config.Contexts[exact] != nil {
+			return exact
+		}
+	}
+	found := ""
+	for at, c := range config.Contexts {
+		if c.Cluster == name || strings.HasSuffix(c.Cluster, ":cluster/"+name) || strings.HasPrefix(c.Cluster, name+".") && strings.HasSuffix(c.Cluster, ".eksctl.io") {
+			if found != "" {
+				return ""
+			}
+			found = at
+		}
+	}
+	return found
 }
 
 // connectInstalled is [app.connect] for commands that need the chain to be

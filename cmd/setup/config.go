@@ -1,18 +1,17 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
+	"reflect"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -59,6 +58,14 @@ type clusterFile struct {
 	IAM struct {
 		WithOIDC        bool                `yaml:"withOIDC"`
 		ServiceAccounts []iamServiceAccount `yaml:"serviceAccounts"`
+		// What EKS alone has.
+		PodIdentityAssociations            ignored `yaml:"podIdentityAssociations"`
+		AutoCreatePodIdentityAssociations  ignored `yaml:"autoCreatePodIdentityAssociations"`
+		ServiceRoleARN                     ignored `yaml:"serviceRoleARN"`
+		ServiceRolePermissionsBoundary     ignored `yaml:"serviceRolePermissionsBoundary"`
+		FargatePodExecutionRoleARN         ignored `yaml:"fargatePodExecutionRoleARN"`
+		FargatePodExecutionRolePermissions ignored `yaml:"fargatePodExecutionRolePermissionsBoundary"`
+		VPCResourceControllerPolicy        ignored `yaml:"vpcResourceControllerPolicy"`
 	} `yaml:"iam"`
 }
 
@@ -82,7 +89,8 @@ type iamServiceAccount struct {
 	RoleOnly            bool              `yaml:"roleOnly"`
 	SubjectPattern      string            `yaml:"subjectPattern"`
 	Tags                map[string]string `yaml:"tags"`
-	// Status is what eksctl writes back; it is not read.
+	// Status is what eksctl writes back. It is read in the list that eksctl
+	// prints, which tells of nothing else.
 	Status struct {
 		RoleARN string `yaml:"roleARN"`
 	} `yaml:"status"`
@@ -91,42 +99,15 @@ type iamServiceAccount struct {
 // String is NAMESPACE/NAME.
 func (sa *iamServiceAccount) String() string { return sa.Metadata.Namespace + "/" + sa.Metadata.Name }
 
-// inlinePolicy is a policy document, written as YAML.
+// inlinePolicy is a policy document as JSON, written as YAML.
 type inlinePolicy []byte
 
-// UnmarshalYAML makes JSON of it, which has no dates: what YAML takes for one,
-// such as an unquoted Version, is the text that it is.
-func (p *inlinePolicy) UnmarshalYAML(node *yaml.Node) error {
-	datesAreTexts(node, map[*yaml.Node]bool{})
-	var v any
-	if err := node.Decode(&v); err != nil {
-		return err
-	}
-	body, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("line %d: the policy is not JSON: %w", node.Line, err)
-	}
-	*p = body
-	return nil
-}
+// ignored is a field of eksctl's that has no meaning here.
+type ignored struct{}
 
-func datesAreTexts(node *yaml.Node, seen map[*yaml.Node]bool) {
-	if node == nil || seen[node] {
-		return
-	}
-	seen[node] = true
-	if node.ShortTag() == "!!timestamp" {
-		node.Tag = "!!str"
-	}
-	datesAreTexts(node.Alias, seen)
-	for _, child := range node.Content {
-		datesAreTexts(child, seen)
-	}
-}
-
-// readConfig reads a configuration file, "-" being standard input. Unknown
-// fields are errors that name the field and the line.
-func readConfig(path string) (clusterFile, error) {
+// readConfig reads a configuration file, "-" being standard input, and says what
+// of it is ignored. An error names the line and the field.
+func (a *app) readConfig(path string) (clusterFile, error) {
 	var body []byte
 	var err error
 	if path == "-" {
@@ -137,55 +118,78 @@ func readConfig(path string) (clusterFile, error) {
 	if err != nil {
 		return clusterFile{}, fmt.Errorf("reading the configuration: %w", err)
 	}
-	file, err := parseConfig(body)
+	file, unread, err := parseFile(body)
 	if err != nil {
 		return clusterFile{}, &usageError{fmt.Errorf("%s: %w", path, err)}
+	}
+	if len(unread) > 0 {
+		plain.Fprintf(a.err, "note: %s: ignored, since it has no meaning here: %s\n", path, strings.Join(unread, ", "))
 	}
 	return file, nil
 }
 
 func parseConfig(body []byte) (clusterFile, error) {
-	var file clusterFile
-	d := yaml.NewDecoder(bytes.NewReader(body))
-	d.KnownFields(true)
-	if err := d.Decode(&file); err != nil {
-		if e, ok := errors.AsType[*yaml.TypeError](err); ok {
-			text := strings.Join(e.Errors, "; ")
-			return clusterFile{}, errors.New(inType.ReplaceAllString(text, ""))
+	file, _, err := parseFile(body)
+	return file, err
+}
+
+// parseFile reads a configuration file: our own, a ClusterConfig of eksctl, or
+// the list that `eksctl get iamserviceaccount` prints. unread is what of it has
+// no meaning here.
+func parseFile(body []byte) (file clusterFile, unread []string, err error) {
+	roots, err := documents(body)
+	if err != nil {
+		return clusterFile{}, nil, err
+	}
+	root, others, err := chooseDocument(roots)
+	if err != nil {
+		return clusterFile{}, nil, err
+	}
+	d := &decoder{}
+	at := []string{"iamServiceAccounts", "iam.serviceAccounts"}
+	switch {
+	case root.Kind == yaml.SequenceNode:
+		d.lenient, at = true, []string{""}
+		err = d.value(root, reflect.ValueOf(&file.IAMServiceAccounts).Elem(), "")
+		for i := range file.IAMServiceAccounts {
+			file.IAMServiceAccounts[i].adopt(d, fmt.Sprintf("[%d]", i))
 		}
-		return clusterFile{}, err
+		file.IAMServiceAccounts = slices.DeleteFunc(file.IAMServiceAccounts, func(sa iamServiceAccount) bool { return sa.AttachRoleARN != "" && sa.RoleOnly })
+	case field(root, "kind") == eksctlKind:
+		d.lenient = true
+		var theirs eksctlFile
+		err = d.value(root, reflect.ValueOf(&theirs).Elem(), "")
+		file = theirs.file()
+	default:
+		err = d.value(root, reflect.ValueOf(&file).Elem(), "")
 	}
-	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return clusterFile{}, errors.New("it holds more than one document")
+	if err != nil {
+		return clusterFile{}, nil, err
 	}
-	if file.APIVersion != configVersion || file.Kind != configKind {
-		return clusterFile{}, fmt.Errorf("it is %s %s, not %s %s", file.APIVersion, file.Kind, configVersion, configKind)
+	var paths []string // of the service accounts
+	for i, list := range [][]iamServiceAccount{file.IAMServiceAccounts, file.IAM.ServiceAccounts} {
+		for j := range list {
+			paths = append(paths, fmt.Sprintf("%s[%d]", at[min(i, len(at)-1)], j))
+		}
 	}
-	// The same once more, for the lines on which things are.
-	var fields map[string]yaml.Node
-	if err := yaml.Unmarshal(body, &fields); err != nil {
-		return clusterFile{}, err
-	}
-	var items struct {
-		IAMServiceAccounts []yaml.Node `yaml:"iamServiceAccounts"`
-		IAM                struct {
-			ServiceAccounts []yaml.Node `yaml:"serviceAccounts"`
-		} `yaml:"iam"`
-	}
-	if err := yaml.Unmarshal(body, &items); err != nil {
-		return clusterFile{}, err
-	}
-	nodes := append(items.IAMServiceAccounts, items.IAM.ServiceAccounts...)
-	// What is empty is no account.
-	nodes = slices.DeleteFunc(nodes, func(n yaml.Node) bool { return n.ShortTag() == "!!null" })
 	file.IAMServiceAccounts = append(file.IAMServiceAccounts, file.IAM.ServiceAccounts...)
-	where := place{bucket: file.Bucket, issuerURL: file.IssuerURL, emulator: file.Emulator, private: file.PrivateBucket, distribution: file.DistributionARN}
-	if flag, err := where.fault(); err != nil {
-		return clusterFile{}, fmt.Errorf("line %d: %s", fields[inFile.Replace(flag)].Line, inFile.Replace(err.Error()))
+	if err := file.check(d.lines); err != nil {
+		return clusterFile{}, nil, err
 	}
+	if err := checkAccounts(file.IAMServiceAccounts, paths, d.lines); err != nil {
+		return clusterFile{}, nil, err
+	}
+	return file, append(d.ignored, others...), nil
+}
+
+// check refuses fields that do not go together.
+func (file *clusterFile) check(lines map[string]int) error {
+	where := place{bucket: file.Bucket, issuerURL: file.IssuerURL, emulator: file.Emulator, private: file.PrivateBucket, distribution: file.DistributionARN}
 	waits := admission{file.FailurePolicy, file.IgnoreNamespaces, file.ExcludeNamespaces}
-	if flag, err := waits.fault(); err != nil {
-		return clusterFile{}, fmt.Errorf("line %d: %s", fields[inFile.Replace(flag)].Line, inFile.Replace(err.Error()))
+	for _, fault := range []func() (string, error){where.fault, waits.fault} {
+		if flag, err := fault(); err != nil {
+			return fmt.Errorf("line %d: %s", lines[inFile.Replace(flag)], inFile.Replace(err.Error()))
+		}
 	}
 	for _, pair := range []struct {
 		first, second string
@@ -197,18 +201,36 @@ func parseConfig(body []byte) (clusterFile, error) {
 		{"kindName", "kubeconfig", file.KindName != "" && file.Kubeconfig != ""},
 	} {
 		if pair.both {
-			return clusterFile{}, fmt.Errorf("line %d: %s and %s exclude each other", fields[pair.first].Line, pair.first, pair.second)
+			return fmt.Errorf("line %d: %s and %s exclude each other", lines[pair.first], pair.first, pair.second)
 		}
 	}
+	return nil
+}
+
+// checkAccounts refuses service accounts that cannot be made, alone or together.
+// Their fields are at paths.
+func checkAccounts(accounts []iamServiceAccount, paths []string, lines map[string]int) error {
+	// where names a field, and its line if it is one of the file.
+	where := func(i int, field string) string {
+		path := strings.TrimPrefix(join(paths[i], field), ".")
+		if line := lines[path]; line != 0 {
+			return fmt.Sprintf("(%s, line %d)", path, line)
+		}
+		return "(" + path + ")"
+	}
 	seen, sharers := map[string]int{}, map[string][]int{} // which share a role, IAM telling no names apart by case
-	for i := range file.IAMServiceAccounts {
-		sa, line := &file.IAMServiceAccounts[i], nodes[i].Line
+	for i := range accounts {
+		sa, line := &accounts[i], lines[paths[i]]
 		sa.Metadata.Namespace = orDefault(sa.Metadata.Namespace, "default") // as in eksctl
 		if err := sa.check(); err != nil {
-			return clusterFile{}, fmt.Errorf("line %d: %w", line, err)
+			at := ""
+			if e, ok := errors.AsType[*fieldError](err); ok {
+				at = " " + where(i, e.field)
+			}
+			return fmt.Errorf("line %d: %w%s", line, err, at)
 		}
 		if first := seen[sa.String()]; first != 0 {
-			return clusterFile{}, fmt.Errorf("line %d: service account %s is on line %d already", line, sa, first)
+			return fmt.Errorf("line %d: service account %s is on line %d already %s", line, sa, first, where(i, "metadata.name"))
 		}
 		seen[sa.String()] = line
 		if sa.RoleName == "" {
@@ -216,26 +238,24 @@ func parseConfig(body []byte) (clusterFile, error) {
 		}
 		name := strings.ToLower(sa.RoleName)
 		for _, j := range sharers[name] {
-			other := &file.IAMServiceAccounts[j]
+			other := &accounts[j]
 			field := sa.differs(other)
 			if sa.RoleName != other.RoleName {
 				field = "roleName"
 			}
 			if field != "" {
-				return clusterFile{}, fmt.Errorf("line %d: %s: %s and %s on line %d share role %s and ask for different %s", line, plan.Role, sa, other, nodes[j].Line, sa.RoleName, field)
+				return fmt.Errorf("line %d: %s: %s and %s on line %d share role %s and ask for different %s %s",
+					line, plan.Role, sa, other, lines[paths[j]], sa.RoleName, field, where(i, field))
 			}
 		}
 		sharers[name] = append(sharers[name], i)
 	}
-	return file, nil
+	return nil
 }
 
 // inFile has errors about flags speak of the fields that stand for them.
 var inFile = strings.NewReplacer("--bucket", "bucket", "--issuer-url", "issuerURL", "--private-bucket", "privateBucket", "--distribution-arn", "distributionARN", "--emulator", "emulator",
 	"--failure-policy", "failurePolicy", "--ignore-namespaces", "ignoreNamespaces", "--exclude-namespaces", "excludeNamespaces")
-
-// inType is how yaml.v3 names Go's types in its errors.
-var inType = regexp.MustCompile(` in type (main\.\w+|struct \{.*?\}$)`)
 
 // apply sets what flags have not set.
 func (file *clusterFile) apply(a *app, o *upOptions) {

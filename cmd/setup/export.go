@@ -260,7 +260,7 @@ func (a *app) writeExport(dir string, files map[string][]byte) error {
 // account, as the flags and the configuration file say.
 func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 	if o.config != "" {
-		file, err := readConfig(o.config)
+		file, err := a.readConfig(o.config)
 		if err != nil {
 			return nil, err
 		}

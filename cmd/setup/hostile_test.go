@@ -280,14 +280,14 @@ func ascii(body []byte) []byte {
 func TestQuotedDocumentsSayTheSame(t *testing.T) {
 	for _, format := range []string{"json", "yaml"} {
 		var out bytes.Buffer
-		s := []serviceAccountReport{{Namespace: "default", Name: "app", RoleARN: hostile}}
+		s := []listedServiceAccount{listed("default", "app", hostile)}
 		var err error
 		if a := (&app{out: plain.NewWriter(&out)}); format == "json" {
 			err = printJSON(a.out, s)
 		} else {
 			err = printYAML(a.out, s)
 		}
-		var back []serviceAccountReport
+		var back []listedServiceAccount
 		if err != nil || yaml.Unmarshal(out.Bytes(), &back) != nil || len(back) != 1 || back[0].RoleARN != hostile {
 			t.Errorf("%s: %s, %q, %v", format, &out, back, err)
 		}

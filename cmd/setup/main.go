@@ -93,6 +93,9 @@ type app struct {
 	onNodes bool
 	region  string
 	output  string
+	// eksctl's flags of the iamserviceaccount verbs: the cluster's name, and the
+	// AWS profile.
+	cluster, profile string
 }
 
 // usageError is a command line that makes no sense.

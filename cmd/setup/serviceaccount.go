@@ -48,6 +48,11 @@ func (a *app) serviceAccountCommand() *cobra.Command {
 		Long:    "Links 5 and 6 of the chain: the IAM role of a service account, and its annotation. The flags are those of eksctl.",
 	}
 	c.AddCommand(a.createServiceAccountCommand(), a.getServiceAccountCommand(), a.deleteServiceAccountCommand())
+	for _, verb := range c.Commands() {
+		f := verb.Flags()
+		f.StringVarP(&a.cluster, "cluster", "c", "", "name of the cluster, as setup recorded it: it must be that one, and a context or kind cluster of this name is chosen")
+		f.StringVarP(&a.profile, "profile", "p", "", "AWS profile (default: $AWS_PROFILE)")
+	}
 	return c
 }
 
@@ -84,23 +89,23 @@ as well is added to, never taken away.`,
 	f := c.Flags()
 	f.StringVar(&o.Metadata.Namespace, "namespace", "default", "namespace of the service account")
 	f.StringVar(&o.Metadata.Name, "name", "", "name of the service account (required)")
-	f.StringArrayVar(&o.AttachPolicyARNs, "attach-policy-arn", nil, "ARN of a managed policy to attach to the role (repeatable)")
+	f.StringSliceVar(&o.AttachPolicyARNs, "attach-policy-arn", nil, "ARN of a managed policy to attach to the role (repeatable, or with commas)")
 	f.StringSliceVar(&o.wellKnown, "well-known-policy", nil, "a policy that is known by name: "+strings.Join(wellKnownNames(), ", "))
 	f.StringVar(&o.inlineFile, "inline-policy-file", "", "JSON file with an inline policy for the role")
 	f.StringVar(&o.AttachRoleARN, "attach-role-arn", "", "use this role, as it is, instead of making one")
 	f.StringVar(&o.RoleName, "role-name", "", "name of the role (default: openirsa-CLUSTER-NAMESPACE-NAME)")
 	f.BoolVar(&o.ShareRole, "share-role", false, "let service accounts of several clusters assume the role of this --role-name: join the one that another cluster made")
-	f.StringVar(&o.RolePath, "role-path", "", "path of the role (default: /openirsa/CLUSTER/)")
+	f.StringVar(&o.RolePath, "role-path", "", "path of the role (default: / with --role-name, otherwise /openirsa/CLUSTER/)")
 	f.BoolVar(&o.RoleOnly, "role-only", false, "make the role and leave the service account alone")
 	f.StringToStringVar(&o.Tags, "tags", nil, "tags of the role, which are added and never removed: KEY=VALUE,...")
 	f.StringToStringVar(&o.Metadata.Labels, "labels", nil, "labels of the service account: KEY=VALUE,...")
 	f.StringVar(&o.SubjectPattern, "subject-pattern", "", `let in every service account whose subject matches, such as "system:serviceaccount:team-*:app"`)
 	f.BoolVar(&o.override, "override-existing-serviceaccounts", false, "replace the role of a service account that has another one")
 	f.StringVar(&o.PermissionsBoundary, "permissions-boundary", "", "ARN of the role's permissions boundary")
-	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
+	f.StringVarP(&a.region, "region", "r", "", "AWS region (default: that of the chain)")
 	f.BoolVar(&o.approve, "approve", false, "make the changes; without it they are only printed")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long it may take")
-	f.StringVar(&o.config, "config-file", "", "configuration file with the service accounts, instead of flags (see docs/configuration.md)")
+	f.StringVarP(&o.config, "config-file", "f", "", "configuration file with the service accounts, eksctl's too, instead of flags; - is standard input (see docs/configuration.md)")
 	c.RegisterFlagCompletionFunc("well-known-policy", cobra.FixedCompletions(wellKnownNames(), cobra.ShellCompDirectiveNoFileComp))
 	c.MarkFlagsOneRequired("name", "config-file")
 	c.MarkFlagsMutuallyExclusive("name", "config-file")
@@ -117,47 +122,68 @@ as well is added to, never taken away.`,
 // check refuses what cannot work, before the first call.
 func (sa *iamServiceAccount) check() error {
 	if msgs := validation.IsDNS1123Label(sa.Metadata.Namespace); len(msgs) > 0 {
-		return fmt.Errorf("%s: namespace %q: %s", plan.ServiceAccount, sa.Metadata.Namespace, msgs[0])
+		return inField("metadata.namespace", "%s: namespace %q: %s", plan.ServiceAccount, sa.Metadata.Namespace, msgs[0])
 	}
 	if msgs := validation.IsDNS1123Subdomain(sa.Metadata.Name); len(msgs) > 0 {
-		return fmt.Errorf("%s: name %q: %s", plan.ServiceAccount, sa.Metadata.Name, msgs[0])
+		return inField("metadata.name", "%s: name %q: %s", plan.ServiceAccount, sa.Metadata.Name, msgs[0])
 	}
 	if sa.AttachRoleARN != "" {
 		return sa.checkAttached()
 	}
 	if sa.ShareRole && sa.RoleName == "" {
-		return fmt.Errorf("%s: a role that several clusters share needs a name that they agree on: --role-name, or roleName in a file", plan.Role)
+		return inField("shareRole", "%s: a role that several clusters share needs a name that they agree on: --role-name, or roleName in a file", plan.Role)
 	}
 	if p := sa.SubjectPattern; p != "" && !strings.HasPrefix(p, trust.SubjectPrefix) {
-		return fmt.Errorf("%s: subject pattern %q does not begin with %q", plan.Role, p, trust.SubjectPrefix)
+		return inField("subjectPattern", "%s: subject pattern %q does not begin with %q", plan.Role, p, trust.SubjectPrefix)
 	}
 	for _, key := range slices.Sorted(maps.Keys(sa.Tags)) {
 		if strings.HasPrefix(strings.ToLower(key), owner.Prefix) { // IAM tells no keys apart by case
-			return fmt.Errorf("%s: tag %s: what begins with %s marks what setup has made", plan.Role, key, owner.Prefix)
+			return inField("tags."+key, "%s: tag %s: what begins with %s marks what setup has made", plan.Role, key, owner.Prefix)
 		}
 	}
 	for name := range sa.WellKnownPolicies {
 		if !slices.Contains(wellKnownNames(), name) {
-			return fmt.Errorf("%s: well-known policy %q is not one of %s", plan.Role, name, strings.Join(wellKnownNames(), ", "))
+			return inField("wellKnownPolicies."+name, "%s: well-known policy %q is not one of %s", plan.Role, name, strings.Join(wellKnownNames(), ", "))
 		}
 	}
 	if sa.AttachPolicy != nil {
 		if _, err := policy.Parse(policy.Identity, sa.AttachPolicy); err != nil {
-			return fmt.Errorf("%s: the inline policy: %w", plan.Role, err)
+			return inField("attachPolicy", "%s: the inline policy: %w", plan.Role, err)
 		}
 	}
-	r := role.Role{Name: orDefault(sa.RoleName, "x"), Path: sa.RolePath, PolicyARNs: sa.AttachPolicyARNs, Boundary: sa.PermissionsBoundary, Tags: sa.Tags}
-	if err := r.Check(); err != nil {
-		return fmt.Errorf("%s: %w", plan.Role, err)
+	for _, part := range []struct {
+		field string
+		role  role.Role
+	}{
+		{"roleName", role.Role{Name: orDefault(sa.RoleName, "x")}}, {"rolePath", role.Role{Name: "x", Path: sa.RolePath}},
+		{"attachPolicyARNs", role.Role{Name: "x", PolicyARNs: sa.AttachPolicyARNs}},
+		{"permissionsBoundary", role.Role{Name: "x", Boundary: sa.PermissionsBoundary}}, {"tags", role.Role{Name: "x", Tags: sa.Tags}},
+	} {
+		if err := part.role.Check(); err != nil {
+			return inField(part.field, "%s: %w", plan.Role, err)
+		}
 	}
 	return nil
+}
+
+// fieldError is what is wrong with a field of a service account.
+type fieldError struct {
+	field string
+	err   error
+}
+
+func (e *fieldError) Error() string { return e.err.Error() }
+func (e *fieldError) Unwrap() error { return e.err }
+
+func inField(field, format string, args ...any) error {
+	return &fieldError{field, fmt.Errorf(format, args...)}
 }
 
 // checkAttached refuses what would make another role of one that is used as it
 // is.
 func (sa *iamServiceAccount) checkAttached() error {
 	if _, err := roleARN(sa.AttachRoleARN); err != nil {
-		return fmt.Errorf("%s: %q is not the ARN of a role", plan.Role, sa.AttachRoleARN)
+		return inField("attachRoleARN", "%s: %q is not the ARN of a role", plan.Role, sa.AttachRoleARN)
 	}
 	for _, f := range []struct {
 		field string
@@ -168,7 +194,7 @@ func (sa *iamServiceAccount) checkAttached() error {
 		{"roleOnly", sa.RoleOnly}, {"subjectPattern", sa.SubjectPattern != ""}, {"tags", len(sa.Tags) > 0},
 	} {
 		if f.set {
-			return fmt.Errorf("%s: a role that is attached as it is has no %s here", plan.Role, f.field)
+			return inField(f.field, "%s: a role that is attached as it is has no %s here", plan.Role, f.field)
 		}
 	}
 	return nil
@@ -229,7 +255,7 @@ func (o *createOptions) complete() error {
 func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	accounts := []iamServiceAccount{o.iamServiceAccount}
 	if o.config != "" {
-		file, err := readConfig(o.config)
+		file, err := a.readConfig(o.config)
 		if err != nil {
 			return err
 		}
@@ -594,6 +620,18 @@ func (ch *chain) roleName(sa *iamServiceAccount) string {
 	return orDefault(sa.RoleName, role.NameFor(ch.state.Cluster, sa.Metadata.Namespace, sa.Metadata.Name))
 }
 
+// rolePath is the path of a service account's role. A role that somebody names is
+// at the root, as with eksctl, so that it has the ARN which others wrote down.
+func (ch *chain) rolePath(sa *iamServiceAccount) string {
+	switch {
+	case sa.RolePath != "":
+		return sa.RolePath
+	case sa.RoleName != "":
+		return "/"
+	}
+	return role.PathFor(ch.state.Cluster)
+}
+
 // wantRoles are the roles of the accounts, by name. Service accounts that name
 // the same role share it: it trusts them all, in one statement.
 func (ch *chain) wantRoles(ctx context.Context, accounts []iamServiceAccount) (map[string]role.Role, error) {
@@ -624,7 +662,7 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 	var subjects []string
 	want := role.Role{
 		Name:        name,
-		Path:        orDefault(first.RolePath, role.PathFor(ch.state.Cluster)),
+		Path:        ch.rolePath(first),
 		Description: role.Describe(ch.state.Cluster, ""),
 		Boundary:    first.PermissionsBoundary,
 		Tags:        maps.Clone(mark),
@@ -691,29 +729,65 @@ func (ch *chain) surroundings() surroundings {
 }
 
 func (a *app) getServiceAccountCommand() *cobra.Command {
-	var namespace, name string
+	var namespace, name, config string
 	c := &cobra.Command{
 		Use:   "get",
 		Short: "List the service accounts that have roles",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.getServiceAccounts(c.Context(), namespace, name)
+			return a.getServiceAccounts(c.Context(), namespace, name, config)
 		},
 	}
 	a.clusterFlags(c)
-	a.outputFlag(c, "text", "json", "yaml")
-	c.Flags().StringVar(&namespace, "namespace", "", "only of this namespace")
-	c.Flags().StringVar(&name, "name", "", "only of this name")
+	a.outputFlag(c, "text", "table", "json", "yaml")
+	f := c.Flags()
+	f.StringVar(&namespace, "namespace", "", "only of this namespace")
+	f.StringVar(&name, "name", "", "only of this name")
+	f.StringVarP(&config, "config-file", "f", "", "only those of this configuration file; - is standard input")
+	f.StringVarP(&a.region, "region", "r", "", "not needed: AWS is not asked")
+	c.MarkFlagsMutuallyExclusive("config-file", "name")
+	c.MarkFlagsMutuallyExclusive("config-file", "namespace")
 	return c
 }
 
-// serviceAccountReport is a line of `iamserviceaccount get`.
+// serviceAccountReport is a service account and its role.
 type serviceAccountReport struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	RoleARN   string `json:"roleARN"`
 }
 
-func (a *app) getServiceAccounts(ctx context.Context, namespace, name string) error {
+// listedServiceAccount is what `iamserviceaccount get` tells of one. Metadata and
+// Status say the same once more, where scripts for eksctl look for it.
+type listedServiceAccount struct {
+	serviceAccountReport
+	Metadata struct {
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+	} `json:"metadata"`
+	Status struct {
+		RoleARN string `json:"roleARN"`
+	} `json:"status"`
+}
+
+func listed(namespace, name, roleARN string) listedServiceAccount {
+	r := listedServiceAccount{serviceAccountReport: serviceAccountReport{namespace, name, roleARN}}
+	r.Metadata.Name, r.Metadata.Namespace, r.Status.RoleARN = name, namespace, roleARN
+	return r
+}
+
+func (a *app) getServiceAccounts(ctx context.Context, namespace, name, config string) error {
+	var only map[string]bool // nil: all
+	if config != "" {
+		file, err := a.readConfig(config)
+		if err != nil {
+			return err
+		}
+		file.apply(a, &upOptions{})
+		only = map[string]bool{}
+		for _, sa := range file.IAMServiceAccounts {
+			only[sa.String()] = true
+		}
+	}
 	ch, err := a.connect(ctx)
 	if err != nil {
 		return err
@@ -722,10 +796,10 @@ func (a *app) getServiceAccounts(ctx context.Context, namespace, name string) er
 	if err != nil {
 		return err
 	}
-	list := []serviceAccountReport{}
+	list := []listedServiceAccount{}
 	for _, sa := range accounts {
-		if (namespace == "" || sa.Namespace == namespace) && (name == "" || sa.Name == name) {
-			list = append(list, serviceAccountReport{sa.Namespace, sa.Name, sa.Role(irsa.DefaultPrefix)})
+		if (namespace == "" || sa.Namespace == namespace) && (name == "" || sa.Name == name) && (only == nil || only[sa.Namespace+"/"+sa.Name]) {
+			list = append(list, listed(sa.Namespace, sa.Name, sa.Role(irsa.DefaultPrefix)))
 		}
 	}
 	switch a.output {
@@ -743,7 +817,7 @@ func (a *app) getServiceAccounts(ctx context.Context, namespace, name string) er
 }
 
 func (a *app) deleteServiceAccountCommand() *cobra.Command {
-	var namespace, name string
+	var namespace, name, config string
 	var approve bool
 	c := &cobra.Command{
 		Use:   "delete",
@@ -752,27 +826,42 @@ func (a *app) deleteServiceAccountCommand() *cobra.Command {
 service account itself if it was made here; one that was there before loses only
 its annotation.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.deleteServiceAccount(c.Context(), namespace, name, approve)
+			accounts := make([]iamServiceAccount, 1)
+			accounts[0].Metadata.Namespace, accounts[0].Metadata.Name = namespace, name
+			if config != "" {
+				file, err := a.readConfig(config)
+				if err != nil {
+					return err
+				}
+				file.apply(a, &upOptions{})
+				accounts = file.IAMServiceAccounts
+			}
+			return a.deleteServiceAccounts(c.Context(), accounts, approve)
 		},
 	}
 	a.clusterFlags(c)
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.StringVar(&namespace, "namespace", "default", "namespace of the service account")
-	f.StringVar(&name, "name", "", "name of the service account (required)")
-	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
+	f.StringVar(&name, "name", "", "name of the service account (required, unless there is a --config-file)")
+	f.StringVarP(&a.region, "region", "r", "", "AWS region (default: that of the chain)")
+	f.StringVarP(&config, "config-file", "f", "", "configuration file whose service accounts are meant, instead of --name; - is standard input")
 	f.BoolVar(&approve, "approve", true, "make the changes; with --approve=false they are only printed")
-	c.MarkFlagRequired("name")
+	c.MarkFlagsOneRequired("name", "config-file")
+	c.MarkFlagsMutuallyExclusive("name", "config-file")
+	c.MarkFlagsMutuallyExclusive("namespace", "config-file")
 	return c
 }
 
-func (a *app) deleteServiceAccount(ctx context.Context, namespace, name string, approve bool) error {
+func (a *app) deleteServiceAccounts(ctx context.Context, accounts []iamServiceAccount, approve bool) error {
 	ch, err := a.connectInstalled(ctx)
 	if err != nil {
 		return err
 	}
-	if err := ch.c.Check(ctx, cluster.ServiceAccountRights(namespace)...); err != nil {
-		return err
+	for _, sa := range accounts {
+		if err := ch.c.Check(ctx, cluster.ServiceAccountRights(sa.Metadata.Namespace)...); err != nil {
+			return err
+		}
 	}
 	if err := ch.checkRecord(ctx); err != nil {
 		return err
@@ -780,23 +869,32 @@ func (a *app) deleteServiceAccount(ctx context.Context, namespace, name string, 
 	r := a.newReport(ch.state.Cluster, !approve)
 	r.calls = ch.acct.calls
 	r.Issuer = ch.iss.String()
-	err = r.link(ctx, plan.ServiceAccount, func() string { return namespace + "/" + name }, func(ctx context.Context) ([]plan.Step, error) {
-		return ch.c.Unannotate(ctx, namespace, name)
-	})
-	if err != nil {
-		return err
-	}
-	err = r.many(ctx, plan.Role, func(ctx context.Context) ([]item, error) { return ch.rolesOf(ctx, namespace, name) })
-	if err != nil {
-		return err
+	for _, sa := range accounts {
+		if err := ch.deleteServiceAccount(ctx, r, sa.Metadata.Namespace, sa.Metadata.Name); err != nil {
+			return err
+		}
 	}
 	if err := r.finish(); err != nil {
 		return err
 	}
 	if !r.changed() {
-		r.say("\nThere is nothing of %s/%s to delete.", namespace, name)
+		names := make([]string, len(accounts))
+		for i := range accounts {
+			names[i] = accounts[i].String()
+		}
+		r.say("\nThere is nothing of %s to delete.", strings.Join(names, ", "))
 	}
 	return nil
+}
+
+func (ch *chain) deleteServiceAccount(ctx context.Context, r *report, namespace, name string) error {
+	err := r.link(ctx, plan.ServiceAccount, func() string { return namespace + "/" + name }, func(ctx context.Context) ([]plan.Step, error) {
+		return ch.c.Unannotate(ctx, namespace, name)
+	})
+	if err != nil {
+		return err
+	}
+	return r.many(ctx, plan.Role, func(ctx context.Context) ([]item, error) { return ch.rolesOf(ctx, namespace, name) })
 }
 
 // rolesOf decides what becomes of the roles that let in a service account, and

@@ -80,7 +80,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.keepSet = c.Flags().Changed("keep-issuer")
 			if o.config != "" {
-				file, err := readConfig(o.config)
+				file, err := a.readConfig(o.config)
 				if err != nil {
 					return err
 				}

@@ -1,0 +1,413 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// decoder reads documents of YAML, of which JSON is a part, into structs with
+// `yaml` tags. Unlike yaml's own it says in every error on which line and in
+// which field something is, and speaks of no types of Go.
+type decoder struct {
+	// lenient is for files of another program: fields that are not known are
+	// ignored, unless they look like one that is, and are named in ignored.
+	lenient bool
+	ignored []string
+	// lines are those of all fields, by path: "iamServiceAccounts[0].tags".
+	lines map[string]int
+
+	open  map[*yaml.Node]bool // the aliases that are being followed
+	nodes int                 // looked at so far, aliases each time
+}
+
+// maxNodes bounds what aliases of aliases can make of a file.
+const maxNodes = 1 << 20
+
+// fault is what is wrong with a field.
+func fault(node *yaml.Node, path, format string, args ...any) error {
+	if path != "" {
+		path += ": "
+	}
+	return fmt.Errorf("line %d: %s%s", node.Line, path, fmt.Sprintf(format, args...))
+}
+
+// follow is what node stands for. done must be called when it has been read.
+func (d *decoder) follow(node *yaml.Node, path string) (target *yaml.Node, done func(), err error) {
+	done = func() {}
+	if d.nodes++; d.nodes > maxNodes {
+		return nil, done, fault(node, path, "its aliases make more of it than can be read")
+	}
+	if node.Kind != yaml.AliasNode {
+		return node, done, nil
+	}
+	if d.open[node.Alias] {
+		return nil, done, fault(node, path, "alias %s contains itself", node.Value)
+	}
+	if d.open == nil {
+		d.open = map[*yaml.Node]bool{}
+	}
+	d.open[node.Alias] = true
+	return node.Alias, func() { delete(d.open, node.Alias) }, nil
+}
+
+// what a node is, in the words of whoever writes the file.
+func what(node *yaml.Node) string {
+	switch {
+	case node.Kind == yaml.SequenceNode:
+		return "a list"
+	case node.Kind == yaml.MappingNode:
+		return "a set of fields"
+	case node.ShortTag() == "!!null":
+		return "empty"
+	case node.ShortTag() == "!!bool":
+		return "true or false"
+	case node.ShortTag() == "!!int" || node.ShortTag() == "!!float":
+		return "a number"
+	}
+	return "a text"
+}
+
+// value reads node into v.
+func (d *decoder) value(node *yaml.Node, v reflect.Value, path string) error {
+	node, done, err := d.follow(node, path)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if v.Type() == reflect.TypeFor[inlinePolicy]() {
+		return d.policy(node, v, path)
+	}
+	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" {
+		return nil
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		return d.fields(node, v, path)
+	case reflect.Slice:
+		return d.list(node, v, path)
+	case reflect.Map:
+		return d.mapping(node, v, path)
+	case reflect.Bool:
+		on, ok := truth(node)
+		if !ok {
+			return fault(node, path, "true or false is wanted, and this is %s", what(node))
+		}
+		v.SetBool(on)
+	case reflect.String:
+		if node.Kind != yaml.ScalarNode {
+			return fault(node, path, "a text is wanted, and this is %s", what(node))
+		}
+		v.SetString(node.Value)
+	default:
+		panic("no field of a configuration is " + v.Type().String())
+	}
+	return nil
+}
+
+// truth reads a boolean, as YAML 1.1 writes it too.
+func truth(node *yaml.Node) (on, ok bool) {
+	if node.Kind != yaml.ScalarNode || node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+		return false, false
+	}
+	switch strings.ToLower(node.Value) {
+	case "true", "yes", "on", "y":
+		return true, true
+	case "false", "no", "off", "n":
+		return false, true
+	}
+	return false, false
+}
+
+// entry is a field of a document.
+type entry struct{ key, value *yaml.Node }
+
+// entries are the fields of a mapping in their order, with those that it merges
+// (<<) after its own.
+func (d *decoder) entries(node *yaml.Node, path string) ([]entry, error) {
+	if node.Kind != yaml.MappingNode {
+		return nil, fault(node, path, "fields are wanted, and this is %s", what(node))
+	}
+	var own, merged []entry
+	lines := map[string]int{}
+	for i := 0; i < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		if key.ShortTag() == "!!merge" {
+			more, err := d.merge(value, path)
+			if err != nil {
+				return nil, err
+			}
+			merged = append(merged, more...)
+			continue
+		}
+		if key.Kind == yaml.AliasNode {
+			key = key.Alias
+		}
+		if key.Kind != yaml.ScalarNode {
+			return nil, fault(key, path, "the name of a field is wanted, and this is %s", what(key))
+		}
+		if first := lines[key.Value]; first != 0 {
+			return nil, fault(key, join(path, key.Value), "it is on line %d already", first)
+		}
+		lines[key.Value] = key.Line
+		own = append(own, entry{key, value})
+	}
+	for _, e := range merged {
+		if lines[e.key.Value] == 0 {
+			lines[e.key.Value] = e.key.Line
+			own = append(own, e)
+		}
+	}
+	return own, nil
+}
+
+func (d *decoder) merge(node *yaml.Node, path string) ([]entry, error) {
+	node, done, err := d.follow(node, path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if node.Kind != yaml.SequenceNode {
+		return d.entries(node, path)
+	}
+	var all []entry
+	for _, item := range node.Content {
+		more, err := d.merge(item, path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
+}
+
+func join(path, field string) string { return strings.TrimPrefix(path+"."+field, ".") }
+
+// fields reads the fields of a struct.
+func (d *decoder) fields(node *yaml.Node, v reflect.Value, path string) error {
+	entries, err := d.entries(node, path)
+	if err != nil {
+		return err
+	}
+	known := map[string]reflect.Value{}
+	for field, value := range v.Fields() {
+		known[field.Tag.Get("yaml")] = value
+	}
+	for _, e := range entries {
+		at := join(path, e.key.Value)
+		value, ok := known[e.key.Value]
+		if !ok {
+			meant := similar(e.key.Value, slices.Sorted(maps.Keys(known)))
+			if d.lenient && meant == "" {
+				d.ignore(at)
+				continue
+			}
+			text := "field " + e.key.Value + " not found"
+			if path != "" {
+				text += " in " + path
+			}
+			if meant != "" {
+				text += "; did you mean " + meant + "?"
+			}
+			return fault(e.key, "", "%s", text)
+		}
+		d.line(at, e.key)
+		if value.Type() == reflect.TypeFor[ignored]() {
+			d.ignore(at)
+			continue
+		}
+		if err := d.value(e.value, value, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *decoder) line(path string, node *yaml.Node) {
+	if d.lines == nil {
+		d.lines = map[string]int{}
+	}
+	d.lines[path] = node.Line
+}
+
+// ignore notes that a field is ignored, once for all items of a list.
+func (d *decoder) ignore(path string) {
+	if path = inList.ReplaceAllString(path, "[]"); !slices.Contains(d.ignored, path) {
+		d.ignored = append(d.ignored, path)
+	}
+}
+
+// similar is the one of names that a mistyped word stands for.
+func similar(word string, names []string) string {
+	word = strings.ToLower(word)
+	for _, name := range names {
+		if other := strings.ToLower(name); other == word || len(word) > 4 && len(other) > 4 && distance(word, other) <= 2 {
+			return name
+		}
+	}
+	return ""
+}
+
+// distance is how many letters must be put in, taken out or replaced to make b
+// of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0]++
+		for j := range len(b) {
+			cost := before
+			if a[i] != b[j] {
+				cost++
+			}
+			before, row[j+1] = row[j+1], min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// list reads a list. What is empty is no item of it.
+func (d *decoder) list(node *yaml.Node, v reflect.Value, path string) error {
+	if node.Kind != yaml.SequenceNode {
+		return fault(node, path, "a list is wanted, and this is %s", what(node))
+	}
+	v.Set(reflect.MakeSlice(v.Type(), 0, len(node.Content)))
+	for _, item := range node.Content {
+		target, done, err := d.follow(item, path)
+		if err != nil {
+			return err
+		}
+		if target.Kind != yaml.ScalarNode || target.ShortTag() != "!!null" {
+			at := fmt.Sprintf("%s[%d]", path, v.Len())
+			d.line(at, target)
+			value := reflect.New(v.Type().Elem()).Elem()
+			err = d.value(target, value, at)
+			v.Set(reflect.Append(v, value))
+		}
+		done()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *decoder) mapping(node *yaml.Node, v reflect.Value, path string) error {
+	entries, err := d.entries(node, path)
+	if err != nil {
+		return err
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for _, e := range entries {
+		value := reflect.New(v.Type().Elem()).Elem()
+		d.line(join(path, e.key.Value), e.key)
+		if err := d.value(e.value, value, join(path, e.key.Value)); err != nil {
+			return err
+		}
+		v.SetMapIndex(reflect.ValueOf(e.key.Value), value)
+	}
+	return nil
+}
+
+// policy makes JSON of a policy document, which has no dates: what YAML takes for
+// one, such as an unquoted Version, is the text that it is.
+func (d *decoder) policy(node *yaml.Node, v reflect.Value, path string) error {
+	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" {
+		return nil
+	}
+	document, err := d.any(node, path)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(document)
+	if err != nil {
+		return fault(node, path, "the policy is not JSON")
+	}
+	v.SetBytes(body)
+	return nil
+}
+
+// any is a document as JSON has it.
+func (d *decoder) any(node *yaml.Node, path string) (any, error) {
+	node, done, err := d.follow(node, path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	switch node.Kind {
+	case yaml.MappingNode:
+		entries, err := d.entries(node, path)
+		if err != nil {
+			return nil, err
+		}
+		object := map[string]any{}
+		for _, e := range entries {
+			if object[e.key.Value], err = d.any(e.value, join(path, e.key.Value)); err != nil {
+				return nil, err
+			}
+		}
+		return object, nil
+	case yaml.SequenceNode:
+		array := make([]any, len(node.Content))
+		for i, item := range node.Content {
+			if array[i], err = d.any(item, fmt.Sprintf("%s[%d]", path, i)); err != nil {
+				return nil, err
+			}
+		}
+		return array, nil
+	}
+	var scalar any
+	switch node.ShortTag() {
+	case "!!bool", "!!int", "!!float", "!!null":
+		if node.Decode(&scalar) != nil {
+			return node.Value, nil
+		}
+		if f, ok := scalar.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+			return node.Value, nil
+		}
+		return scalar, nil
+	}
+	return node.Value, nil
+}
+
+// documents are the roots of those in a file, without the empty ones.
+func documents(body []byte) ([]*yaml.Node, error) {
+	if err := readable(body); err != nil {
+		return nil, err
+	}
+	var all []*yaml.Node
+	decoder := yaml.NewDecoder(strings.NewReader(string(body)))
+	for {
+		var node yaml.Node
+		switch err := decoder.Decode(&node); {
+		case errors.Is(err, errEOF):
+			return all, nil
+		case err != nil:
+			return nil, syntaxError(body, err)
+		}
+		if root := node.Content[0]; root.Kind != yaml.ScalarNode || root.ShortTag() != "!!null" {
+			all = append(all, root)
+		}
+	}
+}
+
+// field is the text of a field of a mapping.
+func field(node *yaml.Node, name string) string {
+	for i := 0; node.Kind == yaml.MappingNode && i < len(node.Content); i += 2 {
+		if node.Content[i].Value == name && node.Content[i+1].Kind == yaml.ScalarNode {
+			return cmp.Or(node.Content[i+1].Value, "")
+		}
+	}
+	return ""
+}
