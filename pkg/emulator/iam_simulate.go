@@ -1,9 +1,12 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -15,9 +18,13 @@ type simulation struct {
 	resources     []string
 	keys          policy.Context
 	principal     policy.Principal
-	owner         string // account of the resources
+	caller        string // CallerArn, "" if there is none
+	owner         string // ARN whose account owns resources that name none
 	resourceGiven bool
+	sources       map[string]source // by the name that package policy has
 }
+
+const resourcePolicyKind = "Resource Policy"
 
 // Limits of the simulator (IAM's service model).
 var (
@@ -39,7 +46,8 @@ func (c *call) readSimulation(m *simulation) (documents, boundaries []string, re
 	m.resources = c.texts("ResourceArns", false, maxItems, ruleResourceName)
 	resourcePolicy = c.text("ResourcePolicy", rule{min: 1, max: policy.MaxDocument, pattern: patternDocument})
 	m.owner = c.text("ResourceOwner", rule{min: 1, max: 2048})
-	c.text("CallerArn", rule{min: 1, max: 2048})
+	m.caller = c.text("CallerArn", rule{min: 1, max: 2048})
+	m.sources = make(map[string]source)
 	c.text("ResourceHandlingOption", rule{min: 1, max: 64})
 	m.resourceGiven = len(m.resources) > 0
 	if !m.resourceGiven {
@@ -63,8 +71,25 @@ func (c *call) readSimulation(m *simulation) (documents, boundaries []string, re
 	return documents, boundaries, resourcePolicy
 }
 
+// setCaller makes the caller that a call names the principal, and refuses a caller
+// and an owner that are none.
+func (m *simulation) setCaller() *awsError {
+	if m.owner != "" && resourceAccount("", m.owner) == "" {
+		return invalidInput("'%s' is not a valid as a Resource Owner.", m.owner) // AWS's words
+	}
+	if m.caller == "" {
+		return nil
+	}
+	account := resourceAccount("", m.caller)
+	if account == "" {
+		return invalidInput("'%s' is not a valid as a Caller.", m.caller)
+	}
+	m.principal.ARN, m.principal.Account, m.principal.EntityARN = m.caller, account, ""
+	return nil
+}
+
 // parsePolicies parses the policies that a call brings.
-func (d *directory) parsePolicies(name string, documents []string) ([]policy.Named, *awsError) {
+func (m *simulation) parsePolicies(d *directory, kind, name string, documents []string) ([]policy.Named, *awsError) {
 	var list []policy.Named
 	for i, document := range documents {
 		p, err := d.newPolicy(policy.Identity, document)
@@ -72,18 +97,19 @@ func (d *directory) parsePolicies(name string, documents []string) ([]policy.Nam
 			return nil, invalidInput("%s", err.message)
 		}
 		list = append(list, policy.Named{Name: fmt.Sprintf("%s.%d", name, i+1), Policy: p})
+		m.sources[list[i].Name] = source{list[i].Name, kind, document}
 	}
 	return list, nil
 }
 
 // add adds the policies that a call brings to those of the principal.
 func (m *simulation) add(d *directory, documents, boundaries []string, resourcePolicy string) *awsError {
-	identity, e := d.parsePolicies("PolicyInputList", documents)
+	identity, e := m.parsePolicies(d, iamPolicy, "PolicyInputList", documents)
 	if e != nil {
 		return e
 	}
 	m.policies.Identity = append(slices.Clone(m.policies.Identity), identity...)
-	limits, e := d.parsePolicies("PermissionsBoundaryPolicyInputList", boundaries)
+	limits, e := m.parsePolicies(d, "Permissions Boundary Policy", "PermissionsBoundaryPolicyInputList", boundaries)
 	if e != nil {
 		return e
 	}
@@ -96,6 +122,7 @@ func (m *simulation) add(d *directory, documents, boundaries []string, resourceP
 			return invalidInput("%s", err.message)
 		}
 		m.policies.Resource = &policy.Named{Name: "ResourcePolicy", Policy: p}
+		m.sources["ResourcePolicy"] = source{"ResourcePolicy", resourcePolicyKind, resourcePolicy}
 	}
 	return nil
 }
@@ -104,7 +131,6 @@ func (m *simulation) add(d *directory, documents, boundaries []string, resourceP
 func (s *Server) simulateCustomPolicy(c *call) (func(*xmlWriter), *awsError) {
 	m := &simulation{}
 	documents, boundaries, resourcePolicy := c.readSimulation(m)
-	callerARN := c.params["CallerArn"]
 	page := c.readPage()
 	if e := s.permitAccount(c, "*"); e != nil {
 		return nil, e
@@ -112,7 +138,13 @@ func (s *Server) simulateCustomPolicy(c *call) (func(*xmlWriter), *awsError) {
 	if e := m.add(s.iam, documents, boundaries, resourcePolicy); e != nil {
 		return nil, e
 	}
-	m.principal = policy.Principal{Kind: policy.User, Account: s.config.Account, ARN: callerARN, ID: "AIDASIMULATED"}
+	m.principal = policy.Principal{Kind: policy.User, Account: s.config.Account, ID: "AIDASIMULATED"}
+	if e := m.setCaller(); e != nil {
+		return nil, e
+	}
+	if _, given := m.keys.Values("aws:userid"); !given {
+		m.keys.Set("aws:userid", cmp.Or(m.caller, "STUB_PRINCIPAL_FOR_POLICY_SIMULATOR"))
+	}
 	return s.simulate(m, page), nil
 }
 
@@ -132,6 +164,10 @@ func (s *Server) simulatePrincipalPolicy(c *call) (func(*xmlWriter), *awsError) 
 	}
 	m.policies = s.policiesOf(&who)
 	m.principal = who.Principal
+	m.addSourcesOf(s, &who)
+	if e := m.setCaller(); e != nil {
+		return nil, e
+	}
 	simulated := m.keys
 	m.keys = policy.Context{}
 	s.callerKeys(&who, &m.keys)
@@ -140,6 +176,26 @@ func (s *Server) simulatePrincipalPolicy(c *call) (func(*xmlWriter), *awsError) 
 		return nil, e
 	}
 	return s.simulate(m, page), nil
+}
+
+// addSourcesOf notes the policies that a caller has.
+func (m *simulation) addSourcesOf(s *Server, who *caller) {
+	if who.role != nil {
+		m.addSources(s.iam, roleKind, &who.role.entity, "")
+	}
+	if who.user == nil {
+		return
+	}
+	kind := userKind
+	if strings.Contains(who.user.ARN, ":group/") { // a group stands for a user who is in no other
+		kind = groupKind
+	}
+	m.addSources(s.iam, kind, &who.user.entity, "")
+	for _, id := range who.user.Groups {
+		if g := s.iam.groupByID(id); g != nil {
+			m.addSources(s.iam, groupKind, &g.entity, "group "+g.Name+": ")
+		}
+	}
 }
 
 // principal is the caller that a role, a user or a group would be.
@@ -173,72 +229,261 @@ func (s *Server) principal(arn string) (caller, bool) {
 	return caller{}, false
 }
 
-// simulate evaluates every action on every resource with the engine that
-// decides on real calls.
-func (s *Server) simulate(m *simulation, p page) func(*xmlWriter) {
-	type result struct {
-		key, action, resource string
+// source is a policy of a simulation as answers name it, and its text.
+type source struct{ id, kind, document string }
+
+// addSources notes the policies that an entity has. The names are those by which
+// package policy knows them.
+func (m *simulation) addSources(d *directory, kind *entityKind, e *entity, prefix string) {
+	for _, arn := range e.Attached {
+		m.addManaged(d, prefix+arn, arn)
 	}
+	for _, in := range e.Inline {
+		m.sources[prefix+in.Name] = source{kind.name + "_" + e.Name + "_" + in.Name, iamPolicy, in.Document}
+	}
+	if e.Boundary != "" {
+		m.addManaged(d, e.Boundary, e.Boundary)
+	}
+}
+
+func (m *simulation) addManaged(d *directory, name, arn string) {
+	if p := d.managedPolicy(arn); p != nil {
+		m.sources[name] = source{p.Name, iamPolicy, d.document(p, p.Default)}
+	}
+}
+
+const iamPolicy = "IAM Policy"
+
+// Decisions as the simulator spells them.
+const (
+	decidedAllow    = "allowed"
+	decidedDeny     = "explicitDeny"
+	decidedImplicit = "implicitDeny"
+)
+
+// simulated is what a simulation says of one action on one resource, or on all.
+type simulated struct {
+	resource string
+	decision string
+	matched  []policy.Statement
+	boundary bool              // whether the permissions boundary allows it
+	details  map[string]string // decisions by type of policy, of cross-account calls
+}
+
+// simulateOne evaluates an action on a resource with the engine that decides on
+// real calls.
+func (m *simulation) simulateOne(s *Server, action, resource string) simulated {
+	request := policy.Request{
+		Principal: m.principal, Action: action, Resource: resource,
+		ResourceAccount: m.principal.Account, Context: &m.keys,
+	}
+	if account := resourceAccount(resource, m.owner); account != "" {
+		request.ResourceAccount = account
+	}
+	d := policy.Evaluate(&request, &m.policies)
+	r := simulated{resource: resource, decision: decided(&d)}
+	var allows, denies []policy.Statement
+	gather := func(n *policy.Named, t policy.Type) (allowed bool) {
+		a, d := policy.Applying(&request, n, t)
+		allows, denies = append(allows, a...), append(denies, d...)
+		return len(a) > 0 && len(d) == 0
+	}
+	for i := range m.policies.Identity {
+		gather(&m.policies.Identity[i], policy.IdentityType)
+	}
+	if m.policies.Boundary != nil {
+		r.boundary = gather(m.policies.Boundary, policy.BoundaryType)
+	}
+	if m.policies.Resource != nil {
+		gather(m.policies.Resource, policy.ResourceType)
+	}
+	switch r.decision {
+	case decidedAllow:
+		r.matched = allows
+	case decidedDeny:
+		r.matched = denies
+	}
+	if request.ResourceAccount != m.principal.Account {
+		r.details = m.detailsOf(request)
+	}
+	return r
+}
+
+// detailsOf are the decisions of a cross-account call on either side.
+func (m *simulation) detailsOf(request policy.Request) map[string]string {
+	owner := decidedImplicit
+	if m.policies.Resource != nil {
+		switch allows, denies := policy.Applying(&request, m.policies.Resource, policy.ResourceType); {
+		case len(denies) > 0:
+			owner = decidedDeny
+		case len(allows) > 0:
+			owner = decidedAllow
+		}
+	}
+	own := m.policies
+	own.Resource = nil
+	request.ResourceAccount = request.Principal.Account
+	d := policy.Evaluate(&request, &own)
+	return map[string]string{iamPolicy: decided(&d), resourcePolicyKind: owner}
+}
+
+func decided(d *policy.Decision) string {
+	switch {
+	case d.Allowed:
+		return decidedAllow
+	case d.Explicit:
+		return decidedDeny
+	}
+	return decidedImplicit
+}
+
+// whole is what a simulation says of an action on several resources together: it
+// is allowed if each is, and denied if one is.
+func whole(action string, each []simulated, partition string) simulated {
+	if len(each) == 1 {
+		return each[0]
+	}
+	w := simulated{resource: anyResource(action, partition), decision: decidedAllow, boundary: true}
+	for _, r := range each {
+		if r.decision == decidedDeny || r.decision == decidedImplicit && w.decision == decidedAllow {
+			w.decision = r.decision
+		}
+		w.boundary = w.boundary && r.boundary
+		for _, statement := range r.matched {
+			if !slices.Contains(w.matched, statement) {
+				w.matched = append(w.matched, statement)
+			}
+		}
+		for kind, decision := range r.details {
+			if w.details == nil {
+				w.details = make(map[string]string)
+			}
+			if old := w.details[kind]; old == "" || decision == decidedDeny || old == decidedAllow {
+				w.details[kind] = decision
+			}
+		}
+	}
+	return w
+}
+
+// anyResource is the form of the ARNs that an action is about, as the simulator
+// shows it where there are several. Those of other services are not on record.
+func anyResource(action, partition string) string {
+	service, name, _ := strings.Cut(strings.ToLower(action), ":")
+	switch {
+	case service == "iam":
+		return "arn:" + partition + ":iam::${Account}:${ResourceType}/${ResourceName}"
+	case service == "s3" && (strings.Contains(name, "object") || name == "abortmultipartupload" || name == "listmultipartuploadparts"):
+		return "arn:" + partition + ":s3:::${BucketName}/${KeyName}"
+	case service == "s3":
+		return "arn:" + partition + ":s3:::${BucketName}"
+	}
+	return ""
+}
+
+// simulate evaluates every action on every resource. A page is of actions.
+func (s *Server) simulate(m *simulation, p page) func(*xmlWriter) {
+	type result struct{ key, action string }
 	var all []result
 	for i, action := range m.actions {
-		for j, resource := range m.resources {
-			all = append(all, result{fmt.Sprintf("%06d.%06d", i, j), action, resource})
-		}
+		all = append(all, result{fmt.Sprintf("%06d", i), action})
 	}
 	all, marker := cut(p, all, func(r result) string { return r.key })
 	return func(x *xmlWriter) {
 		x.list("EvaluationResults", len(all), func(i int) {
-			r := all[i]
-			request := policy.Request{
-				Principal:       m.principal,
-				Action:          r.action,
-				Resource:        r.resource,
-				ResourceAccount: s.config.Account,
-				Context:         &m.keys,
+			action := all[i].action
+			var each []simulated
+			for _, resource := range m.resources {
+				each = append(each, m.simulateOne(s, action, resource))
 			}
-			if account := resourceAccount(r.resource, m.owner); account != "" {
-				request.ResourceAccount = account
+			w := whole(action, each, s.config.Partition)
+			x.text("EvalActionName", action)
+			x.optional("EvalResourceName", w.resource)
+			x.text("EvalDecision", w.decision)
+			m.writeMatched(x, &w)
+			x.texts("MissingContextValues", m.missing(w.decision))
+			m.writeBoundaryDetail(x, &w)
+			if !m.resourceGiven {
+				return
 			}
-			d := policy.Evaluate(&request, &m.policies)
-			x.text("EvalActionName", r.action)
-			x.text("EvalResourceName", r.resource)
-			verdict := "implicitDeny"
-			switch {
-			case d.Allowed:
-				verdict = "allowed"
-			case d.Explicit:
-				verdict = "explicitDeny"
-			}
-			x.text("EvalDecision", verdict)
-			x.open("MatchedStatements")
-			if d.Statement.Policy != "" {
-				x.open("member")
-				x.text("SourcePolicyId", sourcePolicy(d.Statement.Policy))
-				x.text("SourcePolicyType", sourceType(d.Statement))
-				x.close("member")
-			}
-			x.close("MatchedStatements")
-			x.texts("MissingContextValues", m.missing())
-			if m.policies.Boundary != nil {
-				only := m.policies
-				only.Identity, only.Resource = []policy.Named{*m.policies.Boundary}, nil
-				only.Boundary = nil
-				request.ResourceAccount = m.principal.Account // no policy of the resource takes part
-				x.open("PermissionsBoundaryDecisionDetail")
-				x.bool("AllowedByPermissionsBoundary", policy.Evaluate(&request, &only).Allowed)
-				x.close("PermissionsBoundaryDecisionDetail")
-			}
-			x.open("EvalDecisionDetails")
-			x.close("EvalDecisionDetails")
-			x.texts("ResourceSpecificResults", nil)
+			writeDetails(x, w.details)
+			x.list("ResourceSpecificResults", len(each), func(j int) { m.writeSpecific(x, &each[j]) })
 		})
 		writePage(x, marker)
 	}
 }
 
+// writeSpecific writes what a simulation says of one resource. Unlike in the
+// whole, lists that are empty are not there.
+func (m *simulation) writeSpecific(x *xmlWriter, r *simulated) {
+	x.text("EvalResourceName", r.resource)
+	x.text("EvalResourceDecision", r.decision)
+	if len(r.matched) > 0 {
+		m.writeMatched(x, r)
+	}
+	if missing := m.missing(r.decision); len(missing) > 0 {
+		x.texts("MissingContextValues", missing)
+	}
+	if len(r.details) > 0 {
+		writeDetails(x, r.details)
+	}
+	m.writeBoundaryDetail(x, r)
+}
+
+func (m *simulation) writeBoundaryDetail(x *xmlWriter, r *simulated) {
+	if m.policies.Boundary == nil {
+		return
+	}
+	x.open("PermissionsBoundaryDecisionDetail")
+	x.bool("AllowedByPermissionsBoundary", r.boundary)
+	x.close("PermissionsBoundaryDecisionDetail")
+}
+
+func writeDetails(x *xmlWriter, details map[string]string) {
+	x.open("EvalDecisionDetails")
+	for _, kind := range slices.Sorted(maps.Keys(details)) {
+		x.open("entry")
+		x.text("key", kind)
+		x.text("value", details[kind])
+		x.close("entry")
+	}
+	x.close("EvalDecisionDetails")
+}
+
+func (m *simulation) writeMatched(x *xmlWriter, r *simulated) {
+	x.list("MatchedStatements", len(r.matched), func(i int) {
+		statement := r.matched[i]
+		from, ok := m.sources[statement.Policy]
+		if !ok {
+			from = source{id: statement.Policy, kind: iamPolicy}
+		}
+		x.text("SourcePolicyId", from.id)
+		x.text("SourcePolicyType", from.kind)
+		if statement.End <= len(from.document) {
+			writePosition(x, "StartPosition", from.document[:statement.After])
+			writePosition(x, "EndPosition", from.document[:statement.End])
+		}
+	})
+}
+
+// writePosition writes the line and the column, both from one, that come after a
+// beginning of a document.
+func writePosition(x *xmlWriter, name, before string) {
+	before = strings.ReplaceAll(before, "\r\n", "\n")
+	before = strings.ReplaceAll(before, "\r", "\n")
+	line := before[strings.LastIndexByte(before, '\n')+1:]
+	x.open(name)
+	x.number("Line", strings.Count(before, "\n")+1)
+	x.number("Column", len(utf16.Encode([]rune(line)))+1)
+	x.close(name)
+}
+
 // missing are the condition keys that the policies ask about and the call does
-// not have.
-func (m *simulation) missing() []string {
+// not have, if they might have mattered: if nothing allowed or denied.
+func (m *simulation) missing(decision string) []string {
+	if decision != decidedImplicit {
+		return nil
+	}
 	var names []string
 	add := func(p *policy.Policy) {
 		for _, key := range p.ContextKeys() {
@@ -261,33 +506,12 @@ func (m *simulation) missing() []string {
 }
 
 // resourceAccount is the account of a resource in a simulation: the one in its
-// ARN, or else that of the owner, who is an ARN or an account.
+// ARN, or else that of the owner, who is an ARN.
 func resourceAccount(resource, owner string) string {
-	if parts := strings.SplitN(resource, ":", 6); len(parts) == 6 && parts[4] != "" {
-		return parts[4]
+	for _, arn := range []string{resource, owner} {
+		if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 && parts[4] != "" {
+			return parts[4]
+		}
 	}
-	if parts := strings.SplitN(owner, ":", 6); len(parts) == 6 {
-		return parts[4]
-	}
-	return owner
-}
-
-// sourcePolicy is the name of a policy as the simulator spells it.
-func sourcePolicy(name string) string {
-	if _, rest, ok := strings.Cut(name, ":policy/"); ok {
-		return rest[strings.LastIndexByte(rest, '/')+1:]
-	}
-	return name
-}
-
-func sourceType(s policy.Statement) string {
-	switch {
-	case strings.Contains(s.Policy, ":iam::aws:policy/"):
-		return "AWS Managed Policy"
-	case strings.Contains(s.Policy, ":policy/"):
-		return "IAM Policy"
-	case s.Type == policy.ResourceType:
-		return "Resource Policy"
-	}
-	return "IAM Policy"
+	return ""
 }

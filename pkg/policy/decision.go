@@ -125,6 +125,10 @@ type Statement struct {
 	Sid    string // if it has one
 	// Start and End are where it stands in the document, in bytes.
 	Start, End int
+	// After is where what comes before it ends: the bracket or the statement
+	// before it, or its own brace if it is the only one and in no list. There
+	// AWS's simulator says that it begins.
+	After int
 }
 
 // Miss is a statement that did not apply and the first of its elements that

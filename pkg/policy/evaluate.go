@@ -148,6 +148,24 @@ func (ev *evaluation) scanInto(out *outcome, policy *Named) {
 	}
 }
 
+// Applying are the statements of a policy that apply to a request, all of them:
+// those that allow it, and those that deny it.
+func Applying(req *Request, n *Named, t Type) (allows, denies []Statement) {
+	service, name, _ := strings.Cut(req.Action, ":")
+	ev := evaluation{req: req, service: strings.ToLower(service), name: name}
+	for i := range n.Policy.statements {
+		s := &n.Policy.statements[i]
+		switch {
+		case ev.applies(n.Policy.kind, s) == unnamed:
+		case s.deny:
+			denies = append(denies, ref{n, i}.statement(t))
+		default:
+			allows = append(allows, ref{n, i}.statement(t))
+		}
+	}
+	return allows, denies
+}
+
 // applies holds a statement against the request, the cheapest element first.
 // It is unnamed if an element does not match.
 func (ev *evaluation) applies(kind Kind, s *statement) reach {
@@ -202,5 +220,5 @@ func (ev *evaluation) allowed(t Type, r ref) Decision {
 
 func (r ref) statement(t Type) Statement {
 	s := &r.policy.Policy.statements[r.index]
-	return Statement{Type: t, Policy: r.policy.Name, Index: r.index, Sid: s.sid, Start: s.start, End: s.end}
+	return Statement{Type: t, Policy: r.policy.Name, Index: r.index, Sid: s.sid, Start: s.start, End: s.end, After: s.after}
 }

@@ -20,6 +20,7 @@ type node struct {
 	list       []node
 	members    []member
 	start, end int // byte offsets in the document
+	after      int // of a statement, see [Statement.After]
 }
 
 type member struct {

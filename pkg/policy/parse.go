@@ -198,8 +198,13 @@ func statementNodes(root node) ([]node, bool) {
 	case !ok:
 		return nil, false
 	case n.kind == objectNode:
+		n.after = n.start + 1
 		return []node{n}, true
 	case n.kind == listNode:
+		after := n.start + 1
+		for i := range n.list {
+			n.list[i].after, after = after, n.list[i].end
+		}
 		return n.list, true
 	}
 	return nil, false
@@ -288,7 +293,7 @@ func parseConditions(n node, variables bool) ([]condition, bool) {
 
 func (e *element) compile(variables bool) statement {
 	s := statement{
-		sid: e.sid, start: e.start, end: e.end,
+		sid: e.sid, start: e.start, end: e.end, after: e.after,
 		deny:    e.effect == "Deny",
 		actions: compileActions(e.actions), notAction: e.notAction,
 		notResource: e.notResource, rawResources: e.resources,

@@ -18,6 +18,7 @@ func (p *Policy) Kind() Kind { return p.kind }
 type statement struct {
 	sid          string
 	start, end   int // byte offsets of the statement in the document
+	after        int // see [Statement.After]
 	deny         bool
 	principals   []principal
 	notPrincipal bool
