@@ -58,7 +58,7 @@ var layers = []map[string][]string{
 		"pkg/publish":  {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/plan", "pkg/trust"},
 		"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
 		"pkg/role":     {"pkg/owner", "pkg/plan", "pkg/trust"},
-		"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan"},
+		"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/token"},
 		"pkg/webhook":  {"internal/gate", "pkg/irsa"},
 		"pkg/source":   {"pkg/discovery", "pkg/issuer", "pkg/keys"},
 		"pkg/signer":   {"internal/exactjson", "pkg/keys", "pkg/token"},

@@ -79,13 +79,19 @@ const (
 func serviceAccounts(t *testing.T) *kubernetes.Clientset {
 	t.Helper()
 	answer := roundTrip(func(r *http.Request) (*http.Response, error) {
-		if r.Method != http.MethodGet || r.URL.Path != "/api/v1/serviceaccounts" {
+		var list any
+		switch r.Method + " " + r.URL.Path {
+		case "GET /api/v1/serviceaccounts":
+			list = corev1.ServiceAccountList{
+				TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccountList"},
+				Items:    []corev1.ServiceAccount{{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "default", UID: liveAccount}}},
+			}
+		case "GET /api/v1/pods":
+			list = corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: []corev1.Pod{fakePod}}
+		default:
 			t.Errorf("%s %s", r.Method, r.URL)
 		}
-		body, err := json.Marshal(corev1.ServiceAccountList{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccountList"},
-			Items:    []corev1.ServiceAccount{{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "default", UID: liveAccount}}},
-		})
+		body, err := json.Marshal(list)
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, err
 	})
 	client, err := kubernetes.NewForConfigAndClient(&rest.Config{Host: "http://fake", QPS: -1}, &http.Client{Transport: answer})
@@ -93,6 +99,14 @@ func serviceAccounts(t *testing.T) *kubernetes.Clientset {
 		t.Fatal(err)
 	}
 	return client
+}
+
+// fakePod is the pod whose tokens the nodes have.
+var fakePod = corev1.Pod{
+	ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "pod", UID: "uid"},
+	Spec: corev1.PodSpec{Volumes: []corev1.Volume{{Name: "api", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}}},
+	}}}}},
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
@@ -334,16 +348,19 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 		n.restarted++
 		n.renewAt = time.Now().Add(3 * time.Second)
 	case script == tokensScript:
+		if b, err := io.ReadAll(in); err != nil || string(b) != "uid/volumes/kubernetes.io~projected/api/..data/token\n" {
+			n.t.Errorf("asked for %q, %v", b, err)
+		}
 		for _, token := range n.tokens {
 			b, err := json.Marshal(map[string]any{"iss": token.Issuer, "aud": token.Audience, "iat": token.IssuedAt,
 				"kubernetes.io": map[string]any{"serviceaccount": map[string]any{"uid": token.Kubernetes.ServiceAccount.UID}}})
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(out, "uid e30 %s\n", base64.RawURLEncoding.EncodeToString(b))
+			fmt.Fprintf(out, "1 e30 %s\n", base64.RawURLEncoding.EncodeToString(b))
 		}
 		aws := base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"` + testIssuer + `","aud":["sts.amazonaws.com"],"iat":1}`))
-		fmt.Fprintf(out, "uid e30 %s\nuid bm90IGpzb24 e30\nuid e30 bm90IGpzb24\nuid !! e30\nuid e30\n", aws)
+		fmt.Fprintf(out, "1 e30 %s\n1 bm90IGpzb24 e30\n1 e30 bm90IGpzb24\n1 !! e30\n1 e30\n2 e30 e30\n0 e30 e30\nuid e30 e30\n", aws)
 	case n.runKeys(out, script, rest):
 	default:
 		n.t.Errorf("unknown command %s %q", command, args)
@@ -805,7 +822,7 @@ func TestTokensNotRenewed(t *testing.T) {
 			return exec(ctx, in, out, command, args...)
 		}
 		err := unset(t.Context(), c, options(t))
-		if err == nil || !strings.Contains(err.Error(), "1 pods still have tokens of the issuer to be removed, such as pod uid on node control-plane0") {
+		if err == nil || !strings.Contains(err.Error(), "1 pods still have tokens of the issuer to be removed, such as pod default/pod on node control-plane0") {
 			t.Errorf("error = %v", err)
 		}
 		if got := node.flags().Issuers; !slices.Equal(got, []string{oldIssuer, testIssuer}) {

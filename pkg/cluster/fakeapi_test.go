@@ -53,6 +53,7 @@ type fakeAPI struct {
 	away     int             // how many requests find it away
 	denied   map[string]bool // "verb resource" that SelfSubjectAccessReview refuses
 	issuer   string          // empty: no discovery document
+	jwks     json.RawMessage // nil: no keys
 
 	gitVersion string
 
@@ -201,6 +202,9 @@ func (f *fakeAPI) serve(r *http.Request) (any, error) {
 	case "/version":
 		return map[string]string{"gitVersion": f.gitVersion}, nil
 	case jwksPath:
+		if f.jwks != nil {
+			return f.jwks, nil
+		}
 		return map[string]any{"keys": []any{}}, nil
 	case issuer.DiscoveryPath:
 		if f.issuer == "" {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	kindnodes "sigs.k8s.io/kind/pkg/cluster/nodes"
@@ -201,29 +202,42 @@ func (n Node) restartKubelet(ctx context.Context) error {
 // podsDir is where kubelet keeps the volumes of pods.
 const podsDir = "/var/lib/kubelet/pods"
 
-// tokensScript prints, for every file in a projected volume under $1 that
-// looks like a JWT, the pod's UID and the token's header and payload; never a
-// signature.
-const tokensScript = `cd -- "$1" 2>/dev/null || exit 0
-find -L . -path './*/volumes/kubernetes.io~projected/*/..data/*' -type f 2>/dev/null | while IFS= read -r f; do
-  p=${f#./}; IFS=. read -r h c s <"$f" 2>/dev/null || [ -n "$s" ] || continue
-  case $h in eyJ*) printf '%s %s %s\n' "${p%%/*}" "$h" "$c" ;; esac
+// tokensScript prints, of those of the files named on its input, a line each, that
+// are there below $1 and hold a token, the number of the line, and the token's
+// header and payload; never a signature.
+const tokensScript = `cd -- "$1" 2>/dev/null || exec cat >/dev/null
+n=0; while IFS= read -r f; do
+  n=$((n+1)); [ -f "$f" ] || continue
+  IFS=. read -r h c s <"$f" 2>/dev/null || [ -n "$s" ] || continue
+  case $h in eyJ*) printf '%s %s %s\n' "$n" "$h" "$c" ;; esac
 done; true`
 
 // projected is a token that kubelet projects into a pod, without what makes it
-// one: the header and the payload, as base64url.
-type projected struct{ uid, header, payload string }
+// one: the header and the payload, as base64url. File is the number of the file
+// that holds it, from 0.
+type projected struct {
+	file            int
+	header, payload string
+}
 
-// projectedTokens are the tokens that kubelet projects into pods on the node.
-func (n Node) projectedTokens(ctx context.Context) ([]projected, error) {
-	b, err := n.output(ctx, "sh", "-c", tokensScript, "sh", podsDir)
-	if err != nil {
+// projectedTokens are the tokens in those of the files, below [podsDir], that are
+// on the node. Only what kubelet itself has written may be among them.
+func (n Node) projectedTokens(ctx context.Context, files []tokenFile) ([]projected, error) {
+	var in, out bytes.Buffer
+	for _, f := range files {
+		in.WriteString(f.path + "\n")
+	}
+	if err := n.Exec(ctx, &in, &out, "sh", "-c", tokensScript, "sh", podsDir); err != nil {
 		return nil, fmt.Errorf("reading the claims of projected tokens on node %s: %w", n.Name, err)
 	}
 	var all []projected
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) == 3 {
-			all = append(all, projected{f[0], f[1], f[2]})
+	for line := range strings.Lines(out.String()) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			continue
+		}
+		if i, err := strconv.Atoi(f[0]); err == nil && 0 < i && i <= len(files) {
+			all = append(all, projected{i - 1, f[1], f[2]})
 		}
 	}
 	return all, nil

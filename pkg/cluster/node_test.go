@@ -1,12 +1,14 @@
 package cluster
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -167,15 +169,26 @@ func TestProjectedTokens(t *testing.T) {
 	write(filepath.Join(none, "other"), "a.b.c")
 	write("pod-3/volumes/kubernetes.io~secret/s/..data/token", "eyJh.c2VjcmV0.U0lHTkFUVVJF")
 
-	b, err := n.output(ctx, "sh", "-c", tokensScript, "sh", dir)
-	if err != nil {
+	if err := syscall.Mkfifo(filepath.Join(dir, api, "fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lines := slices.Sorted(strings.Lines(string(b)))
-	if diff := cmp.Diff([]string{"pod-1 eyJh Y2xhaW1z\n", "pod-1 eyJh YXdz\n"}, lines); diff != "" {
+	data := func(pod, volume, file string) string {
+		return pod + "/volumes/kubernetes.io~projected/" + volume + "/..data/" + file + "\n"
+	}
+	ask := func(dir string) string {
+		t.Helper()
+		var out bytes.Buffer
+		in := strings.NewReader(data("pod-1", "kube-api-access-x", "token") + data("pod-1", "kube-api-access-x", "fifo") + data("pod-0", "gone", "token") +
+			data("pod-1", "aws-iam-token", "deep/token") + data("pod-2", "config", "file") + data("pod-2", "config", "other"))
+		if err := n.Exec(ctx, in, &out, "sh", "-c", tokensScript, "sh", dir); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	if diff := cmp.Diff("1 eyJh Y2xhaW1z\n4 eyJh YXdz\n", ask(dir)); diff != "" {
 		t.Error(diff)
 	}
-	if b, err := n.output(ctx, "sh", "-c", tokensScript, "sh", filepath.Join(dir, "none")); err != nil || len(b) != 0 {
-		t.Errorf("%q, %v", b, err)
+	if got := ask(filepath.Join(dir, "none")); got != "" {
+		t.Errorf("of no folder: %q", got)
 	}
 }

@@ -247,6 +247,26 @@ var (
 	ErrSignature = errors.New("the signature is wrong")
 )
 
+// Signed reports whether one of the keys has signed a token, whatever it claims. A
+// token that names no key, as those of Kubernetes before 1.16, may be of any.
+func Signed(raw string, set keys.Set) bool {
+	header, _, err := ParseInsecure(raw)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(set.All(), func(key keys.Public) bool {
+		if header.KID != "" && header.KID != key.KID {
+			return false
+		}
+		jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(key.Algorithm)})
+		if err != nil {
+			return false
+		}
+		_, err = jws.Verify(key.Key)
+		return err == nil
+	})
+}
+
 // Verify reads a token and checks it against the published keys: first the
 // claims, which is cheap, then the signature. The algorithm is the key's; the
 // header's must be the same. An error wraps one of this package's and does not
