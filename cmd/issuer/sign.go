@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +68,9 @@ key needs no restart of anything. To change keys without one refused token:
     - {file: sa-1.pub}
 
 Whoever may connect to the socket may have tokens of any service account: keep it
-where only the API server can reach it. Nothing but tokens is signed.`,
+where only the API server can reach it. A directory that others can write, and a
+key or a configuration that others can write, are refused. Nothing but tokens is
+signed.`,
 		RunE: func(c *cobra.Command, _ []string) error { return s.run(c.Context()) },
 	}
 	f := c.Flags()
@@ -136,7 +135,7 @@ func (s *sign) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := listenUnix(s.socket)
+	listener, err := s.listenSocket(ctx)
 	if err != nil {
 		return err
 	}
@@ -174,7 +173,7 @@ func (s *sign) read(ctx context.Context) (signer.Keys, error) {
 		config.Trust = append(config.Trust, signer.Ref{File: name})
 	}
 	if s.config != "" {
-		data, err := os.ReadFile(s.config)
+		data, err := signer.ReadTrusted(s.config)
 		if err == nil {
 			config, err = signer.ParseConfig(data, filepath.Dir(s.config))
 		}
@@ -207,38 +206,4 @@ func (s *sign) connectKMS(ctx context.Context) (signer.KMS, error) {
 	}
 	s.client = kms.NewFromConfig(cfg)
 	return s.client, nil
-}
-
-// listenUnix listens at a Unix socket that only this user can connect to. One
-// that is there is replaced in one step: of two programs, the later serves.
-func listenUnix(path string) (net.Listener, error) {
-	if strings.HasPrefix(path, "@") {
-		l, err := net.Listen("unix", path)
-		if err != nil {
-			return nil, fmt.Errorf("listening: %w", err)
-		}
-		return l, nil
-	}
-	next := path + ".new"
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
-	}
-	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("listening: %w", err)
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: next, Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
-	}
-	// Another program may have replaced the socket when this one ends.
-	l.SetUnlinkOnClose(false)
-	err = os.Chmod(next, 0o600)
-	if err == nil {
-		err = os.Rename(next, path)
-	}
-	if err != nil {
-		l.Close()
-		return nil, fmt.Errorf("listening: %w", err)
-	}
-	return l, nil
 }

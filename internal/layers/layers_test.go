@@ -33,7 +33,7 @@ var layers = []map[string][]string{
 		"internal/kubetest":  {"internal/needs"},
 		"internal/layers":    {},
 		"internal/needs":     {},
-		"internal/reload":    {},
+		"internal/reload":    {"internal/durable"},
 		"internal/sigv4":     {"internal/checksum"},
 		"internal/version":   {},
 		"deploy":             {},
@@ -61,7 +61,7 @@ var layers = []map[string][]string{
 		"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/token"},
 		"pkg/webhook":  {"internal/gate", "pkg/irsa"},
 		"pkg/source":   {"pkg/discovery", "pkg/issuer", "pkg/keys"},
-		"pkg/signer":   {"internal/exactjson", "pkg/keys", "pkg/token"},
+		"pkg/signer":   {"internal/durable", "internal/exactjson", "pkg/keys", "pkg/token"},
 	},
 	{ // What the effects would make, written down for other tools.
 		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
@@ -78,7 +78,7 @@ var layers = []map[string][]string{
 			"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
 		"cmd/webhook":             {"internal/gate", "internal/plain", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
 		"cmd/emulator":            {"internal/plain", "internal/version", "pkg/emulator"},
-		"cmd/issuer":              {"internal/plain", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
+		"cmd/issuer":              {"internal/durable", "internal/plain", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
 		"cmd/setup/wellknown/gen": {"internal/plain"},
 	},
 }

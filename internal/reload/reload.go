@@ -9,9 +9,10 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
+
+	"github.com/openirsa/openirsa/internal/durable"
 )
 
 // Files is a value read from files and read again when they change. The files
@@ -29,6 +30,9 @@ type Files[T any] struct {
 	value    T
 	fault    error
 }
+
+// maxFile bounds each file, in bytes.
+const maxFile = 64 << 20
 
 // New reads the files for the first time; parse gets their contents in the order
 // of paths. If later on the files cannot be read or parsed, the value stays what
@@ -72,7 +76,7 @@ func (f *Files[T]) read() error {
 	contents := make([][]byte, len(f.paths))
 	same := f.contents != nil
 	for i, path := range f.paths {
-		b, err := os.ReadFile(path)
+		b, _, err := durable.ReadFile(path, maxFile)
 		if err != nil {
 			return err // the path is in it
 		}

@@ -122,18 +122,17 @@ func parseBlock(block *pem.Block) (any, error) {
 }
 
 // ReadPrivate reads a signing key from a PEM file. A file that anybody but its
-// owner can read is refused.
+// owner can read, or that is another user's than this one's or root's, is refused.
 func ReadPrivate(path string) (Private, error) {
-	info, err := os.Stat(path)
+	data, info, err := durable.ReadFile(path, maxPEMBytes)
 	if err != nil {
 		return Private{}, fmt.Errorf("reading a private key: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return Private{}, fmt.Errorf("reading private key %s: its mode is %#o and others can read it; run chmod 600 %s", path, mode, path)
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return Private{}, fmt.Errorf("reading a private key: %w", err)
+	if err := durable.CheckOwner(info); err != nil {
+		return Private{}, fmt.Errorf("reading private key %s: %w", path, err)
 	}
 	private, err := ParsePrivatePEM(data)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/openirsa/openirsa/internal/durable"
 	"github.com/openirsa/openirsa/pkg/keys"
 )
 
@@ -188,6 +189,23 @@ func (c Config) Check() error {
 	return nil
 }
 
+// maxFile bounds the files that are read, in bytes.
+const maxFile = 1 << 20
+
+// ReadTrusted reads a file by which it is decided whose tokens are good: the
+// configuration, or a key. It must be a regular one that nobody can write but this
+// user and root.
+func ReadTrusted(name string) ([]byte, error) {
+	data, info, err := durable.ReadFile(name, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return nil, fmt.Errorf("its mode is %#o and others can write it; run chmod go-w %s", mode, name)
+	}
+	return data, durable.CheckOwner(info)
+}
+
 // Keys reads the keys. The client is asked for only if one of them is in KMS.
 func (c Config) Keys(ctx context.Context, client func(context.Context) (KMS, error)) (Keys, error) {
 	var k Keys
@@ -211,7 +229,7 @@ func (c Config) Keys(ctx context.Context, client func(context.Context) (KMS, err
 		var public []keys.Public
 		if ref.File != "" {
 			var data []byte
-			if data, err = os.ReadFile(ref.File); err == nil {
+			if data, err = ReadTrusted(ref.File); err == nil {
 				public, err = keys.ParsePEM(data)
 			}
 			if err != nil {
