@@ -30,6 +30,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	stdout, stderr := plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr)
 	err := run(ctx, os.Args[1:], os.Getenv, stdout, stderr)
 	if err == nil {

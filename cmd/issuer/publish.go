@@ -44,6 +44,7 @@ type publisher struct {
 	to        publish.S3
 	iss       issuer.URL
 	anonymous *s3.Client
+	omitted   []string // of the keys, as was said
 	written   prometheus.Counter
 	failed    prometheus.Counter
 
@@ -112,6 +113,7 @@ func (p *publisher) run(ctx context.Context) error {
 	if len(p.keyFiles) == 0 {
 		read = source.Keep(source.API(p.cluster.config), p.keep, nil)
 	}
+	read = source.Within(read, source.ReadTimeout) // whatever it hangs on
 	p.written = prometheus.NewCounter(prometheus.CounterOpts{Name: "openirsa_publish_writes_total", Help: "Changes made in the bucket."})
 	p.failed = prometheus.NewCounter(prometheus.CounterOpts{Name: "openirsa_publish_failures_total", Help: "Attempts to publish that failed."})
 	if p.once || p.dryRun {
@@ -122,6 +124,7 @@ func (p *publisher) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		p.sayOmitted(set)
 		return p.publish(ctx, set)
 	}
 
@@ -195,6 +198,7 @@ func (p *publisher) loop(ctx context.Context, read source.Read) error {
 			if err != nil {
 				return err
 			}
+			p.sayOmitted(set)
 			if set.Equal(published) && time.Since(checked) < p.repair {
 				return nil
 			}
@@ -222,6 +226,18 @@ func (p *publisher) loop(ctx context.Context, read source.Read) error {
 		said = text
 		p.update(func(s *publishStatus) { s.Error = text })
 	}
+}
+
+// sayOmitted logs, once, which keys of the source are not published.
+func (p *publisher) sayOmitted(set keys.Set) {
+	var omitted []string
+	for _, o := range set.Omitted() {
+		omitted = append(omitted, o.String())
+	}
+	if !slices.Equal(omitted, p.omitted) && len(omitted) > 0 {
+		p.log.Warn("keys that AWS STS would not use are left out", "keys", omitted)
+	}
+	p.omitted = omitted
 }
 
 // open finds the bucket and the issuer that its documents are of.

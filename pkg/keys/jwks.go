@@ -129,6 +129,21 @@ func (o Omitted) String() string {
 	return fmt.Sprintf("key %d (%.80q): %v", o.Number, o.KID, o.Err)
 }
 
+// Union is the set of the keys of all sets, with what was left out of each. Two
+// different keys under one id are an error.
+func Union(sets ...Set) (Set, error) {
+	var all []Public
+	var omitted []Omitted
+	for _, s := range sets {
+		all, omitted = append(all, s.keys...), append(omitted, s.omitted...)
+	}
+	set, err := NewSet(all...)
+	if err == nil {
+		set.omitted = omitted
+	}
+	return set, err
+}
+
 // Omitted are the keys that [ParseJWKS] left out of the set, in its order.
 func (s Set) Omitted() []Omitted { return s.omitted }
 

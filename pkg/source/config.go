@@ -206,6 +206,20 @@ func (c Cluster) files() []string {
 	return files
 }
 
+// elsewhere reports whether the key set of the cluster's directory is another file
+// than the one that is watched: the discovery document names it.
+func (c Cluster) elsewhere() bool {
+	if c.Directory == "" {
+		return false
+	}
+	body, err := readLimited(filepath.Join(c.Directory, filepath.FromSlash(issuer.DiscoveryPath)))
+	if err != nil {
+		return false
+	}
+	config, err := discovery.ParseConfiguration(body)
+	return err == nil && config.JWKSURI != c.Issuer.JWKS()
+}
+
 // Opener makes the [Read] of clusters. AWS is reached as by the AWS CLI. The
 // zero Opener is ready.
 type Opener struct {

@@ -14,12 +14,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/openirsa/openirsa/internal/durable"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/keys"
 )
 
 // Keeper keeps a [discovery.Handler] in step with the sources of clusters.
@@ -57,10 +60,14 @@ type Keeper struct {
 // goroutine of Run.
 type state struct {
 	cluster  Cluster
-	read     Read      // nil until it was opened
-	blind    bool      // some of its files are not watched
-	linked   bool      // some are behind symbolic links, and change elsewhere
-	next     time.Time // when to read again, unless a file changes before
+	read     Read
+	unseen   atomic.Bool // set by read: some files change where nobody watches
+	blind    bool        // some of its files are not watched
+	linked   bool        // unseen, when it was last read
+	omitted  []string    // keys that were left out
+	next     time.Time   // when to read again, unless a file changes before
+	reading  int         // counts readings
+	slot     bool        // the reading that runs counts against the limit
 	failures int
 	queued   bool
 	running  bool
@@ -79,17 +86,31 @@ const (
 	dueTick      = 5 * eventTick
 	watchedSweep = 5 * time.Minute // files that are watched
 	blindSweep   = time.Second     // files that cannot be watched, or are behind links
-	readTimeout  = 15 * time.Second
+
+	// ReadTimeout is how long a source may take to give its keys.
+	ReadTimeout = 15 * time.Second
+	// slotTime is how long a reading counts against the limit of those at a time:
+	// what takes longer is waiting, not working.
+	slotTime = time.Second
+	// maxWaiting is how many times that limit may be under way in all.
+	maxWaiting = 64
+	// maxConfig bounds the configuration file, in bytes.
+	maxConfig = 256 << 20
 )
 
 // result is what one reading gave.
 type result struct {
-	s      *state
-	read   Read
-	linked bool
-	docs   []discovery.Document
-	kids   []string
-	err    error
+	s       *state
+	docs    []discovery.Document
+	kids    []string
+	omitted []string
+	err     error
+}
+
+// lateReading is a reading that takes longer than slotTime.
+type lateReading struct {
+	s *state
+	n int
 }
 
 // Run reads the sources until ctx ends. It returns at once, with an error, if
@@ -104,7 +125,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 	w := newWatcher(k.Log)
 	defer w.close()
-	r := &round{Keeper: k, watcher: w, limit: 8 * runtime.GOMAXPROCS(0), results: make(chan result, 64), changes: map[issuer.URL][]discovery.Document{}}
+	r := &round{Keeper: k, watcher: w, limit: 8 * runtime.GOMAXPROCS(0), results: make(chan result, 64), late: make(chan lateReading, 64), changes: map[issuer.URL][]discovery.Document{}}
 
 	config := k.Config
 	if k.Path != "" {
@@ -121,7 +142,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 func (k *Keeper) readConfig() (Config, error) {
-	data, err := os.ReadFile(k.Path)
+	data, _, err := durable.ReadFile(k.Path, maxConfig)
 	if err != nil {
 		return Config{}, fmt.Errorf("reading the configuration: %w", err)
 	}
@@ -136,10 +157,12 @@ func (k *Keeper) readConfig() (Config, error) {
 type round struct {
 	*Keeper
 	watcher *watcher
-	limit   int // readings at a time
+	limit   int // readings at a time that hold a slot
 	queue   []*state
 	running int
+	busy    int // of those running, how many hold a slot
 	results chan result
+	late    chan lateReading
 	started time.Time
 
 	changes   map[issuer.URL][]discovery.Document // not yet with the handler
@@ -155,15 +178,10 @@ func (r *round) loop(ctx context.Context) error {
 	defer tick.Stop()
 	ticks := 0
 	for {
-		for len(r.queue) > 0 && r.running < r.limit {
+		for len(r.queue) > 0 && r.busy < r.limit && r.running < maxWaiting*r.limit {
 			s := r.queue[0]
 			r.queue = r.queue[1:]
-			s.queued, s.running = false, true
-			if s.gone {
-				continue
-			}
-			r.running++
-			go func() { r.results <- r.readCluster(ctx, s) }()
+			r.start(ctx, s)
 		}
 		select {
 		case <-ctx.Done():
@@ -173,9 +191,18 @@ func (r *round) loop(ctx context.Context) error {
 			return nil
 		case result := <-r.results:
 			r.running--
+			if result.s.slot {
+				result.s.slot = false
+				r.busy--
+			}
 			r.take(result)
 			if r.running == 0 && len(r.queue) == 0 {
 				r.flush(true)
+			}
+		case l := <-r.late:
+			if l.s.slot && l.s.reading == l.n {
+				l.s.slot = false
+				r.busy--
 			}
 		case e := <-r.watcher.events():
 			r.event(e)
@@ -200,6 +227,30 @@ func (r *round) loop(ctx context.Context) error {
 			r.flush(false)
 		}
 	}
+}
+
+// start begins a reading. One that hangs gives up its slot, so that it keeps no
+// other source waiting.
+func (r *round) start(ctx context.Context, s *state) {
+	s.queued, s.running = false, true
+	if s.gone {
+		return
+	}
+	r.running++
+	r.busy++
+	s.reading++
+	s.slot = true
+	n := s.reading
+	go func() {
+		slow := time.AfterFunc(slotTime, func() {
+			select {
+			case r.late <- lateReading{s, n}:
+			case <-ctx.Done():
+			}
+		})
+		defer slow.Stop()
+		r.results <- r.readCluster(ctx, s)
+	}()
 }
 
 // event notes what a changed file is part of. It is looked at with the next
@@ -281,6 +332,7 @@ func (r *round) apply(config Config) {
 			continue
 		}
 		s := &state{cluster: c}
+		s.read = Within(r.reader(s), ReadTimeout)
 		if old != nil { // its documents stay until the new source is read
 			r.drop(old)
 			s.tried, s.good, s.fault, s.broken = old.tried, old.good, old.fault, old.broken
@@ -327,23 +379,33 @@ func (r *round) drop(s *state) {
 	}
 }
 
+// reader reads a cluster's keys, and opens its sources before if that is not done.
+func (k *Keeper) reader(s *state) Read {
+	var read Read
+	return func(ctx context.Context) (_ keys.Set, err error) {
+		s.unseen.Store(slices.ContainsFunc(s.cluster.files(), linked) || s.cluster.elsewhere())
+		if read == nil {
+			if read, err = k.Open(ctx, s.cluster); err != nil {
+				return keys.Set{}, err
+			}
+		}
+		return read(ctx)
+	}
+}
+
 // readCluster reads a cluster's keys and makes its documents.
 func (k *Keeper) readCluster(ctx context.Context, s *state) result {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	res := result{s: s, read: s.read, linked: slices.ContainsFunc(s.cluster.files(), linked)}
-	if res.read == nil {
-		if res.read, res.err = k.Open(ctx, s.cluster); res.err != nil {
-			return res
-		}
-	}
-	set, err := res.read(ctx)
+	res := result{s: s}
+	set, err := s.read(ctx)
 	if err != nil {
 		res.err = err
 		return res
 	}
 	for _, key := range set.All() {
 		res.kids = append(res.kids, key.KID)
+	}
+	for _, o := range set.Omitted() {
+		res.omitted = append(res.omitted, o.String())
 	}
 	res.docs, res.err = discovery.Documents(s.cluster.Issuer, set)
 	return res
@@ -356,7 +418,7 @@ func (r *round) take(res result) {
 	if s.gone {
 		return
 	}
-	s.read, s.linked = res.read, res.linked
+	s.linked = s.unseen.Load()
 	iss := s.cluster.Issuer
 	first := !s.tried
 	if res.err == nil {
@@ -370,6 +432,10 @@ func (r *round) take(res result) {
 		} else {
 			delete(r.changes, iss)
 		}
+		if !slices.Equal(s.omitted, res.omitted) && len(res.omitted) > 0 {
+			r.Log.Warn("keys that AWS STS would not use are left out", "issuer", iss, "keys", res.omitted)
+		}
+		s.omitted = res.omitted
 	}
 	loaded := first && r.untried == 1
 	if loaded {

@@ -5,8 +5,9 @@
 //	read := source.Files("/etc/openirsa/dev/*.pub")
 //	set, err := read(ctx)
 //
-// Whatever the source, a key set is refused whole if it holds a private key or
-// one that STS cannot verify: a public server is no place for either.
+// Whatever the source, it is refused whole if it holds a private key: a public
+// server is no place for one. A key of a key set that STS would not use is left out
+// ([keys.Set.Omitted]) and does not hide the others.
 package source
 
 import (
@@ -16,16 +17,19 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"k8s.io/client-go/rest"
 
+	"github.com/openirsa/openirsa/internal/durable"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
@@ -38,10 +42,10 @@ type Read func(ctx context.Context) (keys.Set, error)
 // Files reads PEM files of public keys or certificates, as kube-apiserver reads
 // --service-account-key-file, and JSON files of key sets. Each name may be a
 // pattern of [filepath.Match]; one that matches nothing is an error. A file that
-// holds a private key is refused.
+// holds a private key is refused, and so is what is no regular file.
 func Files(patterns ...string) Read {
 	return func(ctx context.Context) (keys.Set, error) {
-		var all []keys.Public
+		var sets []keys.Set
 		for _, pattern := range patterns {
 			names, err := match(pattern)
 			if err != nil {
@@ -51,14 +55,14 @@ func Files(patterns ...string) Read {
 				if err := context.Cause(ctx); err != nil {
 					return keys.Set{}, err
 				}
-				public, err := readFile(name)
+				set, err := readFile(name)
 				if err != nil {
 					return keys.Set{}, fmt.Errorf("reading key file %s: %w", name, err)
 				}
-				all = append(all, public...)
+				sets = append(sets, set)
 			}
 		}
-		return nonEmpty(keys.NewSet(all...))
+		return nonEmpty(keys.Union(sets...))
 	}
 }
 
@@ -83,29 +87,28 @@ func match(pattern string) ([]string, error) {
 // of it is.
 var privateKey = regexp.MustCompile(`(?:BEGIN|END) [A-Z0-9 ]*PRIVATE KEY`)
 
-func readFile(name string) ([]keys.Public, error) {
+func readFile(name string) (keys.Set, error) {
 	data, err := readLimited(name)
 	if err != nil {
-		return nil, err
+		return keys.Set{}, err
 	}
 	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
-		set, err := keys.ParseJWKS(data)
-		return set.All(), err
+		return keys.ParseJWKS(data)
 	}
 	if privateKey.Match(data) {
-		return nil, errors.New("it holds a private key, which has no place on a public server: give the public half, and make this key a new one if the file was readable to others")
+		return keys.Set{}, errors.New("it holds a private key, which has no place on a public server: give the public half, and make this key a new one if the file was readable to others")
 	}
-	return keys.ParsePEM(data)
+	public, err := keys.ParsePEM(data)
+	if err != nil {
+		return keys.Set{}, err
+	}
+	return keys.NewSet(public...)
 }
 
-// readLimited reads a file of no more than [keys.MaxJWKSBytes].
+// readLimited reads a regular file of no more than [keys.MaxJWKSBytes].
 func readLimited(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, plain(err)
-	}
-	defer f.Close()
-	return limited(f)
+	data, _, err := durable.ReadFile(name, keys.MaxJWKSBytes)
+	return data, plain(err)
 }
 
 func limited(r io.Reader) ([]byte, error) {
@@ -138,9 +141,14 @@ func nonEmpty(set keys.Set, err error) (keys.Set, error) {
 }
 
 // Dir reads the documents of an issuer below a directory, which must be those of
-// that issuer.
+// that issuer. The key set is the file that the discovery document names with its
+// jwks_uri, which must be below the issuer.
 func Dir(dir string, iss issuer.URL) Read {
-	return documents(iss, func(_ context.Context, _ issuer.URL, path string) (string, []byte, error) {
+	return documents(iss, func(_ context.Context, at issuer.URL, path string) (string, []byte, error) {
+		path, err := relative(iss, at, path)
+		if err != nil {
+			return "", nil, fmt.Errorf("reading the documents below %s: %w", dir, err)
+		}
 		name := filepath.Join(dir, filepath.FromSlash(path))
 		body, err := readLimited(name)
 		if err != nil {
@@ -156,11 +164,15 @@ type GetObject interface {
 }
 
 // S3 reads the documents of an issuer below a prefix of a bucket, which must be
-// those of that issuer. The bucket need not be public. The prefix has no slashes
-// around it, and may be empty.
+// those of that issuer, as [Dir] reads them. The bucket need not be public. The
+// prefix has no slashes around it, and may be empty.
 func S3(client GetObject, bucket, prefix string, iss issuer.URL) Read {
-	return documents(iss, func(ctx context.Context, _ issuer.URL, path string) (string, []byte, error) {
-		key := strings.TrimPrefix(prefix+path, "/")
+	return documents(iss, func(ctx context.Context, at issuer.URL, path string) (string, []byte, error) {
+		path, err := relative(iss, at, path)
+		if err != nil {
+			return "", nil, fmt.Errorf("reading the documents at s3://%s/%s: %w", bucket, prefix, err)
+		}
+		key := strings.TrimPrefix(prefix+"/"+path, "/")
 		got, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 		if err != nil {
 			return "", nil, fmt.Errorf("reading s3://%s/%s: %w", bucket, key, err)
@@ -172,6 +184,19 @@ func S3(client GetObject, bucket, prefix string, iss issuer.URL) Read {
 		}
 		return "", body, nil
 	})
+}
+
+// relative is the name of what [discovery.Read] asks for, below the place of the
+// issuer's documents: unescaped, and never outside of it.
+func relative(iss, at issuer.URL, path string) (string, error) {
+	if at != iss {
+		return "", fmt.Errorf("the key set is at %s, which is not below the issuer %s, so it cannot be here", at.At(path), iss)
+	}
+	u, err := url.Parse(path)
+	if err != nil || u.RawQuery != "" || u.Fragment != "" || !filepath.IsLocal(strings.TrimPrefix(u.Path, "/")) {
+		return "", fmt.Errorf("the key set is at %s, which is no name of a file below the issuer", at.At(path))
+	}
+	return strings.TrimPrefix(u.Path, "/"), nil
 }
 
 func documents(iss issuer.URL, get discovery.Get) Read {
@@ -187,7 +212,7 @@ func documents(iss issuer.URL, get discovery.Get) Read {
 // for one caller at a time.
 func API(connect func() (*rest.Config, error)) Read {
 	var client *http.Client
-	var url string
+	var address string
 	return func(ctx context.Context) (_ keys.Set, err error) {
 		defer func() {
 			if err != nil {
@@ -206,12 +231,12 @@ func API(connect func() (*rest.Config, error)) Read {
 			if err != nil {
 				return keys.Set{}, err
 			}
-			url = base.JoinPath(issuer.JWKSPath).String()
+			address = base.JoinPath(issuer.JWKSPath).String()
 			if client, err = rest.HTTPClientFor(config); err != nil {
 				return keys.Set{}, err
 			}
 		}
-		_, body, err := discovery.HTTP(client)(ctx, issuer.URL{}, url)
+		_, body, err := discovery.HTTP(client)(ctx, issuer.URL{}, address)
 		if err != nil {
 			return keys.Set{}, err
 		}
@@ -226,17 +251,16 @@ func Union(reads ...Read) Read {
 		return reads[0]
 	}
 	return func(ctx context.Context) (keys.Set, error) {
-		var all []keys.Public
-		var faults []error
-		for _, read := range reads {
-			set, err := read(ctx)
-			faults = append(faults, err)
-			all = append(all, set.All()...)
+		sets, faults := make([]keys.Set, len(reads)), make([]error, len(reads))
+		var group sync.WaitGroup
+		for i, read := range reads {
+			group.Go(func() { sets[i], faults[i] = read(ctx) })
 		}
+		group.Wait()
 		if err := errors.Join(faults...); err != nil {
 			return keys.Set{}, err
 		}
-		return nonEmpty(keys.NewSet(all...))
+		return nonEmpty(keys.Union(sets...))
 	}
 }
 
@@ -263,13 +287,51 @@ func Keep(read Read, within time.Duration, now func() time.Time) Read {
 			_, again := set.Lookup(s.key.KID) // with its new content, whatever it is
 			return again || at.Sub(s.at) > within
 		})
-		all := slices.Clone(set.All())
+		var before []keys.Public
 		for _, s := range known {
-			all = append(all, s.key)
+			before = append(before, s.key)
 		}
 		for _, key := range set.All() {
 			known = append(known, seen{key, at})
 		}
-		return keys.NewSet(all...)
+		kept, err := keys.NewSet(before...)
+		if err != nil {
+			return keys.Set{}, err
+		}
+		return keys.Union(set, kept)
+	}
+}
+
+// Within has a source answer in time: after the given time, or when ctx ends, the
+// caller goes on, whatever the source hangs on, such as a file system that does not
+// answer. As long as it hangs it is not read again, and says so. It is for one
+// caller at a time.
+func Within(read Read, limit time.Duration) Read {
+	type answer struct {
+		set keys.Set
+		err error
+	}
+	var pending chan answer // of a reading that was given up
+	return func(ctx context.Context) (keys.Set, error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the source did not answer within %s", limit))
+		defer cancel()
+		if pending == nil {
+			answers := make(chan answer, 1)
+			go func() {
+				set, err := read(ctx)
+				answers <- answer{set, err}
+			}()
+			pending = answers
+		}
+		select {
+		case a := <-pending:
+			pending = nil
+			if a.err != nil && ctx.Err() != nil { // what was cut off says so
+				a.err = fmt.Errorf("%w: %w", context.Cause(ctx), a.err)
+			}
+			return a.set, a.err
+		case <-ctx.Done():
+			return keys.Set{}, context.Cause(ctx)
+		}
 	}
 }
