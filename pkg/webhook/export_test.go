@@ -5,3 +5,16 @@ func ReviewObject(data []byte) ([]byte, error) {
 	r, err := parseReview(data)
 	return r.Object, err
 }
+
+// KeepAtMost bounds what the directory keeps, in bytes.
+func (d *Directory) KeepAtMost(bytes int64) {
+	d.init()
+	d.known.most = bytes
+}
+
+// Kept is what it keeps, in bytes as it counts them.
+func (d *Directory) Kept() int64 {
+	d.known.mu.RLock()
+	defer d.known.mu.RUnlock()
+	return d.known.all.size
+}

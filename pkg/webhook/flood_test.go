@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/openirsa/openirsa/internal/needs"
 )
 
@@ -274,4 +276,69 @@ func flood(t *testing.T, p *running, name, from string, lasts time.Duration, con
 	if failed > 0 {
 		t.Errorf("%s: %d pods were not admitted", name, failed)
 	}
+}
+
+// TestTenants: whatever service accounts hold, and however many there are, the
+// program stays below the chart's limit, and knows those that it has to.
+func TestTenants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("100,000 service accounts are not short")
+	}
+	command := program(t)
+	huge := strings.Repeat("x", 250_000)
+	hostile := func(i int, sa *metav1.PartialObjectMetadata) {
+		if i == 0 {
+			return // it is one's own
+		}
+		switch i % 5 {
+		case 0:
+			sa.Annotations["eks.amazonaws.com/role-arn"] = huge
+		case 1:
+			sa.Annotations["eks.amazonaws.com/role-arn"] = "arn:aws:iam::123456789012:role/" + huge
+		case 2:
+			sa.Annotations["eks.amazonaws.com/audience"] = huge
+		case 3:
+			for n := range 1000 {
+				sa.Annotations[fmt.Sprintf("eks.amazonaws.com/%d-%s", n, huge[:50])] = huge[:150]
+			}
+		case 4:
+			sa.ManagedFields[0].FieldsV1 = metav1.NewFieldsV1(`{"f:` + huge + `":{}}`)
+			sa.Labels[huge[:60]] = huge[:60]
+		}
+	}
+	for name, api := range map[string]*manyAPI{
+		"many":                 {number: 100_000},
+		"many, old API server": {number: 100_000, old: true},
+		"all with a role": {number: 100_000, change: func(i int, sa *metav1.PartialObjectMetadata) {
+			sa.Annotations["eks.amazonaws.com/role-arn"] = aRole.RoleARN
+		}},
+		"hostile":                 {number: 1000, change: hostile},
+		"hostile, old API server": {number: 1000, change: hostile, old: true},
+		"a name of one's own in each one": {number: 50_000, change: func(i int, sa *metav1.PartialObjectMetadata) {
+			if i > 0 {
+				sa.Annotations["eks.amazonaws.com/role-arn"] = "arn:aws:iam::123456789012:role/" + huge[:500] + "/" + strconv.Itoa(i)
+				sa.Annotations["eks.amazonaws.com/audience"] = huge[:200] + strconv.Itoa(i)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := limitedGroup(t, chartLimit)
+			p := start(t, g.command(append(command, "--kube-api="+api.serve(t).URL)...)...)
+			server := &apiServer{client: insecure(t), url: "https://" + p.webhook + "/mutate", review: realReview(t)}
+			if err := server.admit(t.Context()); err != nil {
+				t.Error(err)
+			}
+			peak := g.peak(t)
+			t.Logf("%.0f MiB, %d pages", peak, api.pages.Load())
+			if peak > 160 {
+				t.Errorf("it had %.0f MiB", peak)
+			}
+		})
+	}
+}
+
+func insecure(t *testing.T) *http.Client {
+	kept := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(kept.CloseIdleConnections)
+	return &http.Client{Transport: kept}
 }

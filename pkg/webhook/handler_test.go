@@ -6,15 +6,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/webhook"
@@ -256,4 +261,131 @@ func FuzzHandler(f *testing.F) {
 			t.Fatalf("a refusal with a patch: %s", w.Body)
 		}
 	})
+}
+
+// What is larger than any pod's review is refused, however few bytes it takes.
+func TestHandlerBounds(t *testing.T) {
+	h := &webhook.Handler{Lookup: granting(aRole)}
+	list := func(n int, element string) string { return "[" + strings.Repeat(element+",", n-1) + element + "]" }
+	containers := func(text string) string { return strings.Replace(aPod, `[{"name":"c","image":"i"}]`, text, 1) }
+	for name, pod := range map[string]string{
+		"containers": containers(list(1001, "{}")),
+		"variables":  containers(`[{"env":` + list(20_000, "{}") + `}]`),
+		"mounts":     containers(`[{"volumeMounts":` + list(20_000, "{}") + `}]`),
+		"volumes":    strings.Replace(aPod, `"containers"`, `"volumes":`+list(20_001, "{}")+`,"containers"`, 1),
+		"names":      containers(`[{"name":"` + strings.Repeat("x", 3<<20) + `"}]`),
+	} {
+		if resp := admit(t, h, aReview(pod)); resp.Allowed || resp.Result.Code != 400 || !strings.Contains(resp.Result.Message, "more than") {
+			t.Errorf("%s: %+v", name, resp)
+		}
+	}
+	if resp := admit(t, h, aReview(containers(list(1000, "{}")))); !resp.Allowed || resp.Patch == nil {
+		t.Errorf("1000 containers: %+v", resp)
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("POST", "/mutate", strings.NewReader(aReview(aPod, `"u1"`, `"`+strings.Repeat("u", 300)+`"`)))
+	r.Header.Set("Content-Type", "application/json")
+	if h.ServeHTTP(w, r); w.Code != 400 {
+		t.Errorf("a long uid: %d", w.Code)
+	}
+}
+
+// Where bodies that do not end take all the memory, the oldest gives way, and is
+// told so in a way that an API server understands; others are answered.
+func TestHandlerGivesWay(t *testing.T) {
+	server := httptest.NewServer(&webhook.Handler{Lookup: granting(aRole)})
+	defer server.Close()
+	first := make(chan *http.Response, 1)
+	var held []*io.PipeWriter
+	defer func() {
+		for _, w := range held {
+			w.Close()
+		}
+	}()
+	for i := range 10 {
+		body, w := io.Pipe()
+		held = append(held, w)
+		go func() {
+			resp, err := http.Post(server.URL, "application/json", body)
+			if err == nil && i == 0 {
+				first <- resp
+			} else if err == nil {
+				resp.Body.Close()
+			}
+		}()
+		w.Write(bytes.Repeat([]byte(" "), 6<<20))
+	}
+	resp := <-first
+	defer resp.Body.Close()
+	var status metav1.Status
+	if err := json.NewDecoder(resp.Body).Decode(&status); err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "1" || !apierrors.IsTooManyRequests(apierrors.FromObject(&status)) {
+		t.Errorf("%s %+v", resp.Status, status)
+	}
+	big := aReview(aPod, `"dryRun":false`, `"dryRun":false,"x":"`+strings.Repeat("x", 1<<20)+`"`)
+	answer, err := http.Post(server.URL, "application/json", strings.NewReader(big))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != 200 {
+		t.Errorf("a review that is all there: %s", answer.Status)
+	}
+}
+
+// What people write on pods in vain they are told, and an Event of the service
+// account tells those who make pods by a controller.
+func TestHandlerTellsOfMistakes(t *testing.T) {
+	c := newCluster(t)
+	events := webhook.NewEvents(c.core(), nil)
+	run(t, events)
+	grant := webhook.Grant{UID: "uid-1"}
+	h := &webhook.Handler{Events: events, Lookup: func(context.Context, string, string) (webhook.Grant, error) { return grant, nil }}
+	const note = `"metadata":{"annotations":{"eks.amazonaws.com/role-arn":"x","eks.amazonaws.com/include-containers":"c"},"name":"p"}`
+	pod := strings.Replace(aPod, `"metadata":{"name":"p"}`, note, 1)
+	list := func() []corev1.Event {
+		l, err := c.core().Events("ns").List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Items
+	}
+	resp := admit(t, h, aReview(pod, `"dryRun":false`, `"dryRun":true`))
+	if len(resp.Warnings) != 2 || !strings.Contains(resp.Warnings[1], "role-arn means nothing on a pod; it belongs on the pod's service account") {
+		t.Errorf("%q", resp.Warnings)
+	}
+	time.Sleep(20 * time.Millisecond)
+	if all := list(); len(all) > 0 {
+		t.Errorf("a dry run has effects: %+v", all)
+	}
+	for range 100 {
+		admit(t, h, aReview(pod))
+	}
+	eventually(t, "an event", func() bool { return len(list()) > 0 })
+	e := list()[0]
+	if e.InvolvedObject.Kind != "ServiceAccount" || e.InvolvedObject.Name != "sa" || e.InvolvedObject.UID != "uid-1" || e.Reason != "IgnoredAnnotation" ||
+		!strings.Contains(e.Message, "role-arn means nothing on a pod") || len(list()) != 1 {
+		t.Errorf("%+v", e)
+	}
+	grant = webhook.Grant{} // nobody knows of such a service account
+	admit(t, h, aReview(pod, `"sa"`, `"nobody"`))
+	time.Sleep(20 * time.Millisecond)
+	if len(list()) != 1 {
+		t.Errorf("an event about a service account that may not be there: %+v", list())
+	}
+}
+
+// What a default stands in for is refused where malformed service accounts are.
+func TestHandlerRefusesDefaults(t *testing.T) {
+	grant := webhook.Grant{Identity: aRole, Malformed: &irsa.AnnotationError{Key: "k", Value: "v", Reason: "r"}, Warnings: []string{"w"}}
+	h := &webhook.Handler{Lookup: func(context.Context, string, string) (webhook.Grant, error) { return grant, nil }}
+	if resp := admit(t, h, aReview(aPod)); !resp.Allowed || resp.Patch == nil || len(resp.Warnings) != 1 {
+		t.Errorf("%+v", resp)
+	}
+	h.RefuseMalformed = true
+	if resp := admit(t, h, aReview(aPod)); resp.Allowed || resp.Result.Code != 403 {
+		t.Errorf("%+v", resp)
+	}
 }

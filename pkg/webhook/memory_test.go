@@ -6,20 +6,25 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -35,12 +40,26 @@ import (
 // manyAccounts is how many service accounts a large cluster has.
 const manyAccounts = 10_000
 
-// manyServiceAccounts is an API server that has nothing but service accounts,
-// half of them with a role, that of the real review among them, unless they are
-// changed. It tells of
-// them in the way and the format of real ones: by a watch that begins with the
-// present state, in protobuf, managed fields and all.
+// manyAPI is an API server that has nothing but service accounts, half of them
+// with a role, that of the real review among them, unless they are changed. It
+// tells of them in the way and the format of real ones, in protobuf, managed fields
+// and all: by a watch that begins with the present state, or, if it is old, by
+// lists, page by page for whoever asks for pages.
+type manyAPI struct {
+	number int
+	change func(i int, sa *metav1.PartialObjectMetadata)
+	old    bool
+	pages  atomic.Int32
+
+	object, stream kruntime.Encoder
+	framer         kruntime.Framer
+}
+
 func manyServiceAccounts(tb testing.TB, number int, change func(i int, sa *metav1.PartialObjectMetadata)) *httptest.Server {
+	return (&manyAPI{number: number, change: change}).serve(tb)
+}
+
+func (a *manyAPI) serve(tb testing.TB) *httptest.Server {
 	tb.Helper()
 	s := kruntime.NewScheme()
 	if err := metav1.AddMetaToScheme(s); err != nil {
@@ -52,64 +71,97 @@ func manyServiceAccounts(tb testing.TB, number int, change func(i int, sa *metav
 	if !ok {
 		tb.Fatal("no protobuf")
 	}
-	object := codecs.EncoderForVersion(info.Serializer, metav1.SchemeGroupVersion)
-	var stream bytes.Buffer
-	events := streaming.NewEncoder(info.StreamSerializer.Framer.NewFrameWriter(&stream), codecs.EncoderForVersion(info.StreamSerializer.Serializer, schema.GroupVersion{Version: "v1"}))
-	send := func(kind string, o *metav1.PartialObjectMetadata) {
-		raw, err := kruntime.Encode(object, o)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if err := events.Encode(&metav1.WatchEvent{Type: kind, Object: kruntime.RawExtension{Raw: raw}}); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	for i := range number {
-		annotations := map[string]string{"kubectl.kubernetes.io/last-applied-configuration": strings.Repeat("{}", 200)}
-		if i%2 == 0 {
-			annotations["eks.amazonaws.com/role-arn"] = fmt.Sprintf("arn:aws:iam::123456789012:role/production-service-%d", i)
-		}
-		namespace, name := fmt.Sprintf("namespace-%d", i%200), fmt.Sprintf("service-account-%d", i)
-		if i == 0 {
-			namespace, name = "shop", "orders-api"
-		}
-		sa := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: name,
-			UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)), ResourceVersion: strconv.Itoa(1000 + i),
-			Labels:      map[string]string{"app.kubernetes.io/name": fmt.Sprint("app-", i), "app.kubernetes.io/managed-by": "Helm"},
-			Annotations: annotations,
-			ManagedFields: []metav1.ManagedFieldsEntry{{
-				Manager: "helm", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
-				FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{".":{},"f:eks.amazonaws.com/role-arn":{}},"f:labels":{".":{},"f:app.kubernetes.io/name":{}}}}`),
-			}},
-		}}
-		if change != nil {
-			change(i, sa)
-		}
-		send("ADDED", sa)
-	}
-	send("BOOKMARK", &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		ResourceVersion: strconv.Itoa(2000 + number), Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
-	}})
-
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		if r.URL.Path != "/api/v1/serviceaccounts" || q.Get("watch") != "true" {
-			http.NotFound(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", kruntime.ContentTypeProtobuf+";stream=watch")
-		if q.Get("sendInitialEvents") == "true" {
-			w.Write(stream.Bytes())
-		}
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	}))
+	a.object = codecs.EncoderForVersion(info.Serializer, metav1.SchemeGroupVersion)
+	a.stream, a.framer = codecs.EncoderForVersion(info.StreamSerializer.Serializer, schema.GroupVersion{Version: "v1"}), info.StreamSerializer.Framer
+	server := httptest.NewServer(a)
 	tb.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
 	})
 	return server
+}
+
+func (a *manyAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	switch {
+	case r.URL.Path != "/api/v1/serviceaccounts":
+		http.NotFound(w, r)
+	case q.Get("watch") != "true":
+		a.list(w, q)
+	case a.old && q.Get("sendInitialEvents") == "true":
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		json.NewEncoder(w).Encode(apierrors.NewInvalid(schema.GroupKind{Kind: "ListOptions"}, "", nil).Status())
+	default:
+		w.Header().Set("Content-Type", kruntime.ContentTypeProtobuf+";stream=watch")
+		if q.Get("sendInitialEvents") == "true" {
+			a.initial(w)
+		}
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
+}
+
+// initial writes the present state as a watch does.
+func (a *manyAPI) initial(w io.Writer) {
+	events := streaming.NewEncoder(a.framer.NewFrameWriter(w), a.stream)
+	send := func(kind string, o *metav1.PartialObjectMetadata) {
+		if raw, err := kruntime.Encode(a.object, o); err == nil {
+			events.Encode(&metav1.WatchEvent{Type: kind, Object: kruntime.RawExtension{Raw: raw}}) // or the other side has gone
+		}
+	}
+	for i := range a.number {
+		send("ADDED", a.account(i))
+	}
+	send("BOOKMARK", &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		ResourceVersion: a.version(), Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
+	}})
+}
+
+func (a *manyAPI) list(w http.ResponseWriter, q url.Values) {
+	a.pages.Add(1)
+	var from int
+	fmt.Sscan(q.Get("continue"), &from)
+	to := a.number
+	if limit, err := strconv.Atoi(q.Get("limit")); err == nil && limit > 0 && q.Get("resourceVersion") != "0" { // as old ones do
+		to = min(to, from+limit)
+	}
+	page := &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: a.version()}}
+	for i := from; i < to; i++ {
+		page.Items = append(page.Items, *a.account(i))
+	}
+	if to < a.number {
+		page.Continue = strconv.Itoa(to)
+	}
+	w.Header().Set("Content-Type", kruntime.ContentTypeProtobuf)
+	a.object.Encode(page, w)
+}
+
+func (a *manyAPI) version() string { return strconv.Itoa(2000 + a.number) }
+
+func (a *manyAPI) account(i int) *metav1.PartialObjectMetadata {
+	annotations := map[string]string{"kubectl.kubernetes.io/last-applied-configuration": strings.Repeat("{}", 200)}
+	if i%2 == 0 {
+		annotations["eks.amazonaws.com/role-arn"] = fmt.Sprintf("arn:aws:iam::123456789012:role/production-service-%d", i)
+	}
+	namespace, name := fmt.Sprintf("namespace-%d", i%200), fmt.Sprintf("service-account-%d", i)
+	if i == 0 {
+		namespace, name = "shop", "orders-api"
+	}
+	sa := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Namespace: namespace, Name: name,
+		UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)), ResourceVersion: strconv.Itoa(1000 + i),
+		Labels:      map[string]string{"app.kubernetes.io/name": fmt.Sprint("app-", i), "app.kubernetes.io/managed-by": "Helm"},
+		Annotations: annotations,
+		ManagedFields: []metav1.ManagedFieldsEntry{{
+			Manager: "helm", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
+			FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{".":{},"f:eks.amazonaws.com/role-arn":{}},"f:labels":{".":{},"f:app.kubernetes.io/name":{}}}}`),
+		}},
+	}}
+	if a.change != nil {
+		a.change(i, sa)
+	}
+	return sa
 }
 
 // TestDirectoryMemory: what is kept of 10,000 service accounts is a few
