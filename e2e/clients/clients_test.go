@@ -106,6 +106,7 @@ func TestDebian(t *testing.T) {
 			})
 		})
 	}
+	t.Run("guide", func(t *testing.T) { guide(t, clients) })
 	t.Run("probes", func(t *testing.T) { probes(t, clients) })
 }
 

@@ -15,6 +15,8 @@ type question struct {
 	account  string // of the resource's owner; "" is the emulator's account
 	keys     policy.Context
 	attached *policy.Named // resource-based policy, such as a bucket's
+	grant    policy.Grant  // of the resource's access control list
+	note     string        // what an event of a denial has to say besides
 	bare     bool          // AccessDenied does not say "because ..."
 }
 
@@ -30,7 +32,7 @@ func (s *Server) authorize(c *call, q *question) *awsError {
 	s.requestKeys(c, &q.keys, q.account)
 	s.callerKeys(&c.caller, &q.keys)
 	policies := s.policiesOf(&c.caller)
-	policies.Resource = q.attached
+	policies.Resource, policies.Grant = q.attached, q.grant
 	decision := policy.Evaluate(&policy.Request{
 		Principal:       c.caller.Principal,
 		Action:          q.action,
@@ -48,6 +50,9 @@ func (s *Server) authorize(c *call, q *question) *awsError {
 	}
 	e := s.accessDenied(c, q, &decision)
 	event.Decision, event.Code = Deny, e.code
+	if q.note != "" {
+		event.Warnings = []string{q.note}
+	}
 	s.record(entry{event, &decision})
 	return e
 }

@@ -69,7 +69,7 @@ type Event struct {
 	// Checks are the elements that stood in the way of statements which speak
 	// of the action: the nearest miss first.
 	Checks []Check `json:"checks,omitempty"`
-	// Warnings are advice about what was allowed or stored.
+	// Warnings are advice about what was allowed, denied or stored.
 	Warnings []string `json:"warnings,omitempty"`
 }
 

@@ -832,6 +832,7 @@ func (q *s3Call) may(config *bucketConfig, action, arn string, keys func(*policy
 	ask := &question{action: action, resource: arn, spelled: `"` + arn + `"`}
 	if config != nil {
 		ask.account = config.Account
+		ask.grant, ask.note = q.granted(config, action, arn)
 	}
 	q.setKeys(config, &ask.keys)
 	if keys != nil {
@@ -908,7 +909,8 @@ func (q *s3Call) setKeys(config *bucketConfig, keys *policy.Context) {
 	for _, name := range []string{
 		"x-amz-acl", "x-amz-content-sha256", "x-amz-copy-source", "x-amz-metadata-directive",
 		"x-amz-server-side-encryption", "x-amz-storage-class", "x-amz-website-redirect-location",
-		"x-amz-object-ownership", "if-match", "if-none-match",
+		"x-amz-object-ownership", "if-match", "if-none-match", "x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp",
+		"x-amz-grant-write-acp", "x-amz-grant-full-control",
 	} {
 		if v := q.r.Header.Get(name); v != "" {
 			keys.Set("s3:"+name, v)

@@ -95,12 +95,9 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 	if q.r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled") == "true" {
 		return nil, errNotImplemented("Object Lock")
 	}
-	if acl := q.r.Header.Get("X-Amz-Acl"); acl != "" && acl != "private" || hasGrants(q.r.Header) {
-		if ownership == ownerEnforced {
-			return nil, s3Errorf(http.StatusBadRequest, "InvalidBucketAclWithObjectOwnership",
-				"Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting")
-		}
-		return nil, errNotImplemented("access control lists")
+	list, e := q.newBucketACL(ownership)
+	if e != nil {
+		return nil, e
 	}
 	region, e := q.createIn(body.LocationConstraint)
 	if e != nil {
@@ -143,6 +140,7 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 			Region:    region,
 			Created:   q.at.UTC(),
 			Ownership: ownership,
+			ACL:       list,
 			Tags:      tags,
 			// On by default for buckets made since April 2023.
 			Block: &publicAccessBlock{true, true, true, true},

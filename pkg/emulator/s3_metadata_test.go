@@ -19,6 +19,8 @@ import (
 
 var uploadID = regexp.MustCompile(`<UploadId>(.+)</UploadId>`)
 
+var aclOwner = regexp.MustCompile(`<Owner><ID>(.+?)</ID>`)
+
 // presigned is a URL for a request without a body.
 func presigned(t *testing.T, server *httptest.Server, method, uri string) string {
 	t.Helper()

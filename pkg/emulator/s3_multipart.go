@@ -53,7 +53,8 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 	if e := q.mayPut(tags); e != nil {
 		return nil, e
 	}
-	if e := q.checkACL(); e != nil {
+	list, e := q.uploadACL()
+	if e != nil {
 		return nil, e
 	}
 	headers, e := q.objectHeaders()
@@ -68,6 +69,7 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 		Initiator:    q.callerName(),
 		Headers:      headers,
 		Tags:         tags,
+		ACL:          list,
 		Algorithm:    checksum.CRC64NVME,
 		ChecksumType: fullObject,
 		parts:        make(map[int]*s3Part),
@@ -410,6 +412,7 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 		Modified:     q.at.UTC().Truncate(time.Second),
 		Headers:      u.Headers,
 		Tags:         u.Tags,
+		ACL:          u.ACL,
 		Algorithm:    u.Algorithm,
 		ChecksumType: u.ChecksumType,
 		Upload:       u.ID,

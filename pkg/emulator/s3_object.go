@@ -323,7 +323,8 @@ func (q *s3Call) putObject() (*s3Answer, *s3Error) {
 	if e := q.mayPut(tags); e != nil {
 		return nil, e
 	}
-	if e := q.checkACL(); e != nil {
+	list, e := q.uploadACL()
+	if e != nil {
 		return nil, e
 	}
 	headers, e := q.objectHeaders()
@@ -352,6 +353,7 @@ func (q *s3Call) putObject() (*s3Answer, *s3Error) {
 		Modified:     q.at.UTC().Truncate(time.Second),
 		Headers:      headers,
 		Tags:         tags,
+		ACL:          list,
 		Algorithm:    d.algorithm,
 		Checksum:     d.value(),
 		ChecksumType: fullObject,
@@ -855,7 +857,8 @@ func (q *s3Call) copyObject() (*s3Answer, *s3Error) {
 	if e := q.mayPut(tags); e != nil {
 		return fail(e)
 	}
-	if e := q.checkACL(); e != nil {
+	list, e := q.uploadACL()
+	if e != nil {
 		return fail(e)
 	}
 	if e := q.checkWrite(q.s3.object(q.bucket, q.key)); e != nil {
@@ -887,6 +890,7 @@ func (q *s3Call) copyObject() (*s3Answer, *s3Error) {
 		Modified:     q.at.UTC().Truncate(time.Second),
 		Headers:      headers,
 		Tags:         tags,
+		ACL:          list,
 		Algorithm:    algorithm,
 		Checksum:     source.Checksum,
 		ChecksumType: fullObject,
@@ -1058,6 +1062,11 @@ func (q *s3Call) deleteObjectTagging() (*s3Answer, *s3Error) {
 }
 
 func (q *s3Call) setTags(tags []tag) *s3Error {
+	return q.changeObject(func(o *s3Object) { o.Tags = tags })
+}
+
+// changeObject changes what an object is beside its body: f gets a copy.
+func (q *s3Call) changeObject(f func(*s3Object)) *s3Error {
 	gone := false
 	e := q.s3.edit(func(c *change) *s3Error {
 		b := q.s3.buckets[q.bucket]
@@ -1070,7 +1079,7 @@ func (q *s3Call) setTags(tags []tag) *s3Error {
 			return errNoSuchKey(q.key)
 		}
 		o := *old
-		o.Tags = tags
+		f(&o)
 		q.s3.use(o.Blobs...) // placeObject ends the use by the old one
 		q.s3.placeObject(c, b, &o)
 		return nil

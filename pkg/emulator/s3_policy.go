@@ -223,7 +223,11 @@ func (q *s3Call) putOwnership() (*s3Answer, *s3Error) {
 	if len(body.Rule) != 1 || !slices.Contains(ownershipRules, body.Rule[0].ObjectOwnership) {
 		return nil, errMalformedXML()
 	}
-	return &s3Answer{}, q.s3.configure(q.bucket, func(c *bucketConfig) { c.Ownership = body.Rule[0].ObjectOwnership })
+	ownership := body.Rule[0].ObjectOwnership
+	if ownership == ownerEnforced && q.config.ACL.beyond(canonicalUserID(q.config.Account)) {
+		return nil, errOwnedACL()
+	}
+	return &s3Answer{}, q.s3.configure(q.bucket, func(c *bucketConfig) { c.Ownership = ownership })
 }
 
 func (q *s3Call) deleteOwnership() (*s3Answer, *s3Error) {
@@ -234,107 +238,6 @@ func (q *s3Call) deleteOwnership() (*s3Answer, *s3Error) {
 		return nil, e
 	}
 	return noContent(), q.s3.configure(q.bucket, func(c *bucketConfig) { c.Ownership = "" })
-}
-
-// hasGrants says whether headers grant something in an access control list.
-func hasGrants(h http.Header) bool {
-	for name := range h {
-		if strings.HasPrefix(name, "X-Amz-Grant-") {
-			return true
-		}
-	}
-	return false
-}
-
-// checkACL refuses access control lists. S3 does so for buckets whose owner
-// owns all objects, which is how buckets are made; for the others it is the
-// emulator that does not have them.
-func (q *s3Call) checkACL() *s3Error {
-	acl := q.r.Header.Get("X-Amz-Acl")
-	grants := hasGrants(q.r.Header)
-	if !grants && (acl == "" || acl == "private" || acl == "bucket-owner-full-control") {
-		return nil
-	}
-	if q.config.Ownership == ownerEnforced {
-		return errNoACLs()
-	}
-	if strings.HasPrefix(acl, "public-") && q.s3.blockOf(q.config).BlockPublicAcls {
-		e := errAccessDenied()
-		q.deny("permission", "the access control list is public, and BlockPublicAcls in S3 Block Public Access ("+
-			q.s3.blockedBy(q.config, func(b publicAccessBlock) bool { return b.BlockPublicAcls })+") refuses those", e)
-		return e
-	}
-	return errNotImplemented("access control lists")
-}
-
-func errNoACLs() *s3Error {
-	return s3Errorf(http.StatusBadRequest, "AccessControlListNotSupported", "The bucket does not allow ACLs")
-}
-
-// getACL gives the list that everything has where there are no others: the
-// owner may do everything.
-func (q *s3Call) getACL() (*s3Answer, *s3Error) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if q.key == "" {
-		if e := q.may(q.config, "s3:GetBucketAcl", q.bucketARN(), nil); e != nil {
-			return nil, e
-		}
-	} else {
-		o := q.s3.object(q.bucket, q.key)
-		if e := q.may(q.config, "s3:GetObjectAcl", q.objectARN(), existingTags(o)); e != nil {
-			return nil, e
-		}
-		if o == nil {
-			return nil, q.missing(q.config, q.key)
-		}
-	}
-	owner := canonicalUserID(q.config.Account)
-	return document("AccessControlPolicy", func(x *xmlWriter) {
-		x.open("Owner")
-		x.text("ID", owner)
-		x.close("Owner")
-		x.open("AccessControlList")
-		x.open("Grant")
-		x.open(`Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"`)
-		x.text("ID", owner)
-		x.close("Grantee")
-		x.text("Permission", "FULL_CONTROL")
-		x.close("Grant")
-		x.close("AccessControlList")
-	}), nil
-}
-
-func (q *s3Call) putACL() (*s3Answer, *s3Error) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	var e *s3Error
-	if q.key == "" {
-		e = q.may(q.config, "s3:PutBucketAcl", q.bucketARN(), nil)
-	} else {
-		e = q.may(q.config, "s3:PutObjectAcl", q.objectARN(), existingTags(q.s3.object(q.bucket, q.key)))
-	}
-	if e != nil {
-		return nil, e
-	}
-	acl := q.r.Header.Get("X-Amz-Acl")
-	switch {
-	case acl == "private" || acl == "bucket-owner-full-control":
-		// Both say what is so in any case.
-	case q.config.Ownership == ownerEnforced:
-		return nil, errNoACLs()
-	default:
-		if e := q.checkACL(); e != nil {
-			return nil, e
-		}
-		return nil, errNotImplemented("access control lists")
-	}
-	if q.key != "" && q.s3.object(q.bucket, q.key) == nil {
-		return nil, q.missing(q.config, q.key)
-	}
-	return &s3Answer{}, nil
 }
 
 // controlPrefix begins the paths of S3's control API, whose version it is.

@@ -66,6 +66,7 @@ type bucketConfig struct {
 	BucketKey  bool `json:",omitempty"` // as the bucket's encryption says
 	// Ownership is the rule of ownership controls, "" if there are none.
 	Ownership string             `json:",omitempty"`
+	ACL       *acl               `json:",omitempty"`
 	Block     *publicAccessBlock `json:",omitempty"`
 	Tags      []tag              `json:",omitempty"`
 	Policy    string             `json:",omitempty"` // as it was submitted
@@ -93,6 +94,7 @@ type s3Object struct {
 	// Headers are given back with the object; the names are in lower case.
 	Headers map[string]string `json:",omitempty"`
 	Tags    []tag             `json:",omitempty"`
+	ACL     *acl              `json:",omitempty"`
 	// Algorithm, Checksum and ChecksumType describe its checksum.
 	Algorithm    checksum.Algorithm
 	Checksum     string
@@ -119,6 +121,7 @@ type s3Upload struct {
 	Initiator    string            // ARN of the caller
 	Headers      map[string]string `json:",omitempty"`
 	Tags         []tag             `json:",omitempty"`
+	ACL          *acl              `json:",omitempty"`
 	Algorithm    checksum.Algorithm
 	ChecksumType string
 	// Asked says that the client chose the algorithm: its parts then come with

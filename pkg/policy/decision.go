@@ -76,6 +76,30 @@ type Policies struct {
 	// Resource is the policy of the resource: a bucket policy, or for the
 	// AssumeRole actions the role's trust policy. Nil if it has none.
 	Resource *Named
+	// Grant is what the access control list of the resource grants of the
+	// request, beside its policy.
+	Grant Grant
+}
+
+// Grant is what an access control list, which is no policy and never denies,
+// grants of a request. It counts like an Allow in the policy of the resource.
+type Grant uint8
+
+// The grants.
+const (
+	NoGrant       Grant = iota
+	GrantAccount        // to the caller's account, whose identity policies decide
+	GrantEveryone       // to everyone, or to everyone who signs
+)
+
+func (g Grant) reach() reach {
+	switch g {
+	case GrantAccount:
+		return viaAccount
+	case GrantEveryone:
+		return direct
+	}
+	return unnamed
 }
 
 // Type is a type of policy, in the words of AWS's messages.
@@ -88,6 +112,8 @@ const (
 	SessionType  Type = "session policy"
 	ResourceType Type = "resource-based policy"
 	TrustType    Type = "role trust policy"
+	// ACLType is no policy: the access control list of the resource.
+	ACLType Type = "access control list"
 )
 
 // Decision is the outcome of [Evaluate] and the reason for it. Print it for

@@ -70,6 +70,10 @@ func Evaluate(req *Request, p *Policies) Decision {
 		}
 	}
 
+	if reach := p.Grant.reach(); reach > resource.reach {
+		resource.reach, resource.allow = reach, ref{}
+	}
+
 	crossAccount := req.ResourceAccount != "" && req.ResourceAccount != caller.Account
 	needResource := crossAccount || resourceType == TrustType
 	switch caller.Kind {
@@ -212,8 +216,11 @@ func (ev *evaluation) decision() Decision {
 func (ev *evaluation) allowed(t Type, r ref) Decision {
 	d := ev.decision()
 	d.Allowed, d.Type = true, t
-	if r.policy != nil {
+	switch {
+	case r.policy != nil:
 		d.Statement = r.statement(t)
+	case t != "":
+		d.Type = ACLType
 	}
 	return d
 }

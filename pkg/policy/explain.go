@@ -228,6 +228,8 @@ func (d Decision) String() string {
 	switch {
 	case d.Allowed && d.Type == "":
 		return fmt.Sprintf("%s is allowed: the root user of an account may do everything in it.", d.Action)
+	case d.Allowed && d.Type == ACLType:
+		return fmt.Sprintf("%s is allowed by the access control list of the resource.", d.Action)
 	case d.Allowed:
 		return fmt.Sprintf("%s is allowed by %s.", d.Action, d.Statement)
 	case d.Explicit:
