@@ -919,4 +919,10 @@ func (q *s3Call) setKeys(config *bucketConfig, keys *policy.Context) {
 	if v := q.query.Get("versionId"); v != "" {
 		keys.Set("s3:VersionId", v)
 	}
+	switch q.operation {
+	case "PutObject", "CopyObject", "CompleteMultipartUpload":
+		keys.Set("s3:ObjectCreationOperation", "true")
+	case "CreateMultipartUpload", "UploadPart", "UploadPartCopy":
+		keys.Set("s3:ObjectCreationOperation", "false")
+	}
 }

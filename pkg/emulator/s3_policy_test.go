@@ -509,3 +509,46 @@ func TestS3Issuer(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A bucket that takes each object once, as the S3 User Guide has it ("Enforce conditional writes"), takes uploads in parts:
+// only their end is a creation.
+func TestS3WriteOnce(t *testing.T) {
+	t.Parallel()
+	_, c := newS3Client(t)
+	ctx := t.Context()
+	makeBucket(t, c, "once")
+	deny := func(key, operator, value string) map[string]any {
+		return map[string]any{"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::once/*", "Condition": map[string]any{
+			operator: map[string]any{key: value}, "Null": map[string]any{"s3:if-none-match": "true"}}}
+	}
+	err := setPolicy(t, c, "once", document(deny("s3:nope", "Bool", "true")))
+	refused(t, err, 400, "MalformedPolicy", "Policy has an invalid condition key")
+	err = setPolicy(t, c, "once", document(deny("s3:prefix", "StringEquals", "a")))
+	refused(t, err, 400, "MalformedPolicy", "Conditions do not apply to combination of actions and resources in statement")
+	if err := setPolicy(t, c, "once", document(deny("s3:ObjectCreationOperation", "Bool", "true"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := putKey(t, c, "once", "k"); err == nil {
+		t.Error("without a condition")
+	}
+	if _, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: new("once"), Key: new("k"), IfNoneMatch: new("*"), Body: strings.NewReader("x")}); err != nil {
+		t.Error(err)
+	}
+	made, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: new("once"), Key: new("parts")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: new("once"), Key: new("parts"), UploadId: made.UploadId, PartNumber: new(int32(1)), Body: strings.NewReader("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &s3.CompleteMultipartUploadInput{Bucket: new("once"), Key: new("parts"), UploadId: made.UploadId,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: []types.CompletedPart{{PartNumber: new(int32(1)), ETag: part.ETag}}}}
+	if _, err := c.CompleteMultipartUpload(ctx, in); err == nil {
+		t.Error("completed without a condition")
+	}
+	in.IfNoneMatch = new("*")
+	if _, err := c.CompleteMultipartUpload(ctx, in); err != nil {
+		t.Error(err)
+	}
+}

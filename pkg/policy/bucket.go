@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// CheckBucket refuses a bucket policy that speaks of another bucket, or of
-// actions on no resource they apply to, as PutBucketPolicy does. The error is
-// an [*Error]. Actions with wildcards apply to anything.
+// CheckBucket refuses a bucket policy that speaks of another bucket, of actions
+// on no resource they apply to, or of condition keys that the actions do not
+// have, as PutBucketPolicy does. The error is an [*Error]. Actions with
+// wildcards apply to anything.
 func (p *Policy) CheckBucket(bucket string) error {
 	for i := range p.statements {
 		s := &p.statements[i]
@@ -27,16 +28,16 @@ func (p *Policy) CheckBucket(bucket string) error {
 			onObjects = onObjects || hasKey || strings.Contains(bucketPart, "*")
 			onBucket = onBucket || !hasKey
 		}
-		if s.notAction || s.notResource {
-			continue
-		}
 		for _, a := range s.actions.raw {
-			if strings.ContainsAny(a, "*?") {
+			if s.notAction || s.notResource || strings.ContainsAny(a, "*?") {
 				continue
 			}
 			if object := isObjectAction(a); object && !onObjects || !object && !onBucket {
 				return &Error{Code: "MalformedPolicy", Message: "Action does not apply to any resource(s) in statement"}
 			}
+		}
+		if err := s.checkConditions(onBucket, onObjects); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -49,7 +50,8 @@ func isObjectAction(action string) bool {
 	if strings.Contains(name, "bucket") {
 		return false
 	}
-	return strings.Contains(name, "object") || name == "abortmultipartupload" || name == "listmultipartuploadparts"
+	return strings.Contains(name, "object") || name == "abortmultipartupload" || name == "listmultipartuploadparts" ||
+		name == "bypassgovernanceretention"
 }
 
 // fixing are the condition keys that make a statement for everyone one for

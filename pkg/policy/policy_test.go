@@ -370,6 +370,76 @@ func TestCheckBucket(t *testing.T) {
 	}
 }
 
+// TestCheckBucketConditions follows public records of what PutBucketPolicy
+// answers, and the tables of the Service Authorization Reference.
+func TestCheckBucketConditions(t *testing.T) {
+	const (
+		invalid    = "Policy has an invalid condition key"
+		notApplied = "Conditions do not apply to combination of actions and resources in statement"
+		objects    = `"arn:aws:s3:::b/*"`
+		bucket     = `"arn:aws:s3:::b"`
+		both       = `["arn:aws:s3:::b","arn:aws:s3:::b/*"]`
+	)
+	for _, c := range []struct{ action, resource, key, message string }{
+		{`"s3:GetObject"`, objects, "s3:nope", invalid},
+		{`"s3:PutObject"`, objects, "s3:x-acl", invalid},
+		{`"s3:GetObject"`, objects, "nope:key", invalid},
+		{`"s3:GetObject"`, objects, "s3:ExistingObjectTag", invalid},
+		{`"s3:GetObject"`, objects, "kms:ViaService", invalid},
+		{`"s3:GetObject"`, objects, "aws:SecureTransport", ""},
+		{`"s3:*"`, both, "AWS:SourceArn", ""},
+		{`"s3:GetObject"`, objects, "lambda:SourceFunctionArn", ""},
+		{`"s3:GetObject"`, objects, "oidc.example/id/1:sub", ""},
+		{`"s3:GetObject"`, objects, "s3:signatureversion", ""},
+		{`"s3:GetObject"`, objects, "S3:AuthType", ""},
+
+		{`"s3:ListBucket"`, bucket, "s3:prefix", ""},
+		{`["s3:ListBucket","s3:ListBucketVersions"]`, bucket, "s3:max-keys", ""},
+		{`"s3:ListBucketMultipartUploads"`, bucket, "s3:prefix", notApplied},
+		{`"s3:GetObject"`, objects, "s3:prefix", notApplied},
+		{`["s3:GetObject","s3:ListBucket"]`, both, "s3:prefix", notApplied},
+		{`"s3:*"`, both, "s3:prefix", ""},
+		{`"s3:List*"`, both, "s3:prefix", ""},
+		{`"s3:*"`, objects, "s3:prefix", notApplied},
+		{`"s3:Get*"`, both, "s3:prefix", notApplied},
+		{`"*"`, both, "s3:prefix", ""},
+		{`"s3:*"`, `"*"`, "s3:prefix", ""},
+
+		{`"s3:GetObject"`, objects, "s3:ExistingObjectTag/a", ""},
+		{`"s3:GetObjectAttributes"`, objects, "s3:ExistingObjectTag/a", ""},
+		{`"s3:DeleteObjectVersionTagging"`, objects, "s3:existingobjecttag/a", ""},
+		{`"s3:PutObject"`, objects, "s3:ExistingObjectTag/a", notApplied},
+		{`"s3:DeleteObject"`, objects, "s3:ExistingObjectTag/a", notApplied},
+		{`"s3:GetObjectRetention"`, objects, "s3:ExistingObjectTag/a", notApplied},
+		{`["s3:GetObject","s3:PutObject"]`, objects, "s3:ExistingObjectTag/a", notApplied},
+		{`"s3:PutObject"`, objects, "s3:RequestObjectTag/a", ""},
+		{`"s3:PutObjectAcl"`, objects, "s3:RequestObjectTag/a", notApplied},
+		{`["s3:PutObjectAcl","s3:PutObjectTagging"]`, objects, "s3:RequestObjectTag/a", notApplied},
+
+		{`"s3:PutObject"`, objects, "s3:x-amz-acl", ""},
+		{`["s3:PutObject","s3:PutObjectAcl"]`, objects, "s3:x-amz-acl", ""},
+		{`["s3:GetObject","s3:PutObject"]`, objects, "s3:x-amz-acl", notApplied},
+		{`["s3:GetObjectVersion","s3:PutObject"]`, objects, "s3:x-amz-grant-read", notApplied},
+		{`["s3:GetObject","s3:PutObject"]`, objects, "s3:x-amz-server-side-encryption", notApplied},
+		{`["s3:GetObject","s3:PutObject"]`, objects, "s3:x-amz-copy-source", notApplied},
+		{`"s3:PutObject"`, objects, "s3:ObjectCreationOperation", ""},
+		{`"s3:GetObject"`, objects, "s3:if-none-match", notApplied},
+		{`"s3:GetObjectVersion"`, objects, "s3:VersionId", ""},
+	} {
+		for _, effect := range []string{"Allow", "Deny"} {
+			p := mustParse(t, policy.Bucket, statements(fmt.Sprintf(
+				`{"Effect":%q,"Principal":"*","Action":%s,"Resource":%s,"Condition":{"StringLike":{%q:"x"}}}`, effect, c.action, c.resource, c.key)))
+			got := ""
+			if err := p.CheckBucket("b"); err != nil {
+				got = err.(*policy.Error).Message
+			}
+			if got != c.message {
+				t.Errorf("%s %s on %s with %s: got %q, want %q", effect, c.action, c.resource, c.key, got, c.message)
+			}
+		}
+	}
+}
+
 // S3 User Guide, "Blocking public access to your Amazon S3 storage", "The
 // meaning of public", with its examples.
 func TestPublic(t *testing.T) {
