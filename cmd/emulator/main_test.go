@@ -169,6 +169,7 @@ func TestRefuses(t *testing.T) {
 		{[]string{"--log-level=loud"}, nil, true, `--log-level "loud" is none of`},
 		{[]string{"--tls-cert=x"}, nil, true, "--tls-cert and --tls-key go together"},
 		{nil, []string{"EMULATOR_MAX_EVENTS", "many"}, true, "reading EMULATOR_MAX_EVENTS"},
+		{[]string{"--token-leeway=-1s"}, nil, true, "--token-leeway -1s is negative"},
 		{[]string{"--account=12"}, nil, false, `account "12" is not twelve digits`},
 		{[]string{"--partition=mars"}, nil, false, `partition "mars" is not known`},
 		{[]string{"--strict", "--allow-private-issuers"}, nil, false, "exclude each other"},

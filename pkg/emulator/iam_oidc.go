@@ -328,6 +328,9 @@ func (s *Server) tagProvider(c *call) (func(*xmlWriter), *awsError) {
 	if e != nil {
 		return nil, e
 	}
+	if len(tags) == 0 {
+		return nil, invalidInput("The list of tags is empty.")
+	}
 	return nil, s.editProvider(arn, func(p *provider) (err *awsError) {
 		if err = checkTags(tags, true); err == nil {
 			p.Tags, err = mergeTags(p.Tags, tags, true)
@@ -342,6 +345,9 @@ func (s *Server) untagProvider(c *call) (func(*xmlWriter), *awsError) {
 	arn, e := s.readProvider(c, keys)
 	if e != nil {
 		return nil, e
+	}
+	if len(names) == 0 {
+		return nil, invalidInput("The list of tag keys is empty.")
 	}
 	return nil, s.editProvider(arn, func(p *provider) *awsError {
 		p.Tags = removeTags(p.Tags, names, true)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -27,7 +28,7 @@ func TestStoredPolicies(t *testing.T) {
 		identity := func(action, arn string) *string {
 			return new(document(map[string]any{"Effect": "Allow", "Action": action, "Resource": arn}))
 		}
-		bucket := "arn:" + partition + ":s3:::b"
+		bucket := "arn:" + partition + ":s3:::bucket"
 		managed := must(client.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: identity("s3:*", bucket)})).Policy
 
 		for document, message := range map[*string]string{
@@ -57,6 +58,16 @@ func TestStoredPolicies(t *testing.T) {
 			refused(t, err, 400, "MalformedPolicyDocument", message)
 			_, err = client.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: role.RoleName, PolicyDocument: &document})
 			refused(t, err, 400, "MalformedPolicyDocument", message)
+		}
+		files := a.S3(a.Config())
+		must(files.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: new("bucket")}))
+		for message, statement := range map[string]map[string]any{
+			"Invalid principal in policy": {"Principal": map[string]any{"Service": "nope.amazonaws.com"}, "Resource": bucket + "/*"},
+			"Policy has invalid resource": {"Principal": map[string]any{"Service": "ec2.amazonaws.com"}, "Resource": "arn:" + other + ":s3:::bucket/*"},
+		} {
+			statement["Effect"], statement["Action"] = "Allow", "s3:GetObject"
+			_, err := files.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: new("bucket"), Policy: new(document(statement))})
+			refused(t, err, 400, "MalformedPolicy", message)
 		}
 		if n := len(must(client.ListRoles(ctx, &iam.ListRolesInput{})).Roles); n != 1 {
 			t.Errorf("%d roles", n)

@@ -238,7 +238,10 @@ func (s *Server) editKey(c *call, f func(u *user, i int)) *awsError {
 }
 
 func (s *Server) updateAccessKey(c *call) (func(*xmlWriter), *awsError) {
-	status := c.oneOf("Status", true, "Active", "Inactive")
+	status := c.oneOf("Status", true, "Active", "Inactive", "Expired")
+	if status == "Expired" { // it is IAM that sets it
+		return nil, s.invalid(c, invalidInput("The status Expired cannot be set."))
+	}
 	return nil, s.editKey(c, func(u *user, i int) { u.Keys[i].Active = status == "Active" })
 }
 

@@ -177,10 +177,12 @@ func TestAccessKeyLastUsed(t *testing.T) {
 	if u := used().AccessKeyLastUsed; *u.ServiceName != "sts" || *u.Region != "eu-west-1" || u.LastUsedDate == nil || time.Since(*u.LastUsedDate) > time.Minute {
 		t.Errorf("used: %+v", u)
 	}
+	_, err := client.UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{UserName: new("ann"), AccessKeyId: key.AccessKeyId, Status: "Expired"})
+	refused(t, err, 400, "InvalidInput", "The status Expired cannot be set.")
 	must(client.UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{UserName: new("ann"), AccessKeyId: key.AccessKeyId, Status: "Inactive"}))
 	if u := used().AccessKeyLastUsed; *u.ServiceName != "sts" {
 		t.Errorf("forgotten: %+v", u)
 	}
-	_, err := client.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: new("AKIAIOSFODNN7EXAMPLE")})
+	_, err = client.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: new("AKIAIOSFODNN7EXAMPLE")})
 	refused(t, err, 403, "AccessDenied", "User: arn:aws:iam::000000000000:root is not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key AKIAIOSFODNN7EXAMPLE")
 }

@@ -90,6 +90,22 @@ func TestJSONWebIdentity(t *testing.T) {
 	}
 }
 
+// TestJSONPresigned: how aws-iam-authenticator verifies who a token is of.
+func TestJSONPresigned(t *testing.T) {
+	t.Parallel()
+	a := emulatortest.Start(t)
+	signed := must(sts.NewPresignClient(sts.NewFromConfig(a.Config())).PresignGetCallerIdentity(t.Context(), nil))
+	r := must(http.NewRequestWithContext(t.Context(), signed.Method, signed.URL, nil))
+	r.Header = signed.SignedHeader
+	r.Header.Set("Accept", "application/json")
+	response := must(http.DefaultClient.Do(r))
+	defer response.Body.Close()
+	text := string(must(io.ReadAll(response.Body)))
+	if want := `{"GetCallerIdentityResponse":{"GetCallerIdentityResult":{"Account":"000000000000",`; !strings.HasPrefix(text, want) {
+		t.Errorf("%s: %s", signed.Method, text)
+	}
+}
+
 // inJSON is an option that asks for JSON and keeps the answer, which the SDK
 // cannot read.
 func inJSON(answer *string) func(*middleware.Stack) error {

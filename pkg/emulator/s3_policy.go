@@ -57,6 +57,9 @@ func (q *s3Call) putPolicy() (*s3Answer, *s3Error) {
 	if err == nil {
 		err = p.CheckBucket(q.bucket)
 	}
+	if err == nil {
+		err = p.CheckNew(q.s.config.Partition)
+	}
 	if e, ok := errors.AsType[*policy.Error](err); ok {
 		return nil, errMalformedPolicy(e.Message)
 	}

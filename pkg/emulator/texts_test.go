@@ -104,6 +104,10 @@ func TestProviderQuotas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	_, err = client.TagOpenIDConnectProvider(ctx, &iam.TagOpenIDConnectProviderInput{OpenIDConnectProviderArn: &arn, Tags: []iamtypes.Tag{}})
+	refused(t, err, 400, "InvalidInput", "The list of tags is empty.")
+	_, err = client.UntagOpenIDConnectProvider(ctx, &iam.UntagOpenIDConnectProviderInput{OpenIDConnectProviderArn: &arn, TagKeys: []string{}})
+	refused(t, err, 400, "InvalidInput", "The list of tag keys is empty.")
 	_, err = create(100, nil)
 	refused(t, err, 409, "LimitExceeded", "Cannot exceed quota for OpenIdConnectProvidersPerAccount: 100")
 }

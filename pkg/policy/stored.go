@@ -12,6 +12,9 @@ import (
 // others. The error is an [*Error]. What was stored before such a rule came stays
 // readable, so this is not [Parse]'s affair.
 func (p *Policy) CheckNew(partition string) error {
+	if p.kind == Bucket || p.kind == Resource {
+		return p.checkNewBucket(partition)
+	}
 	for i := range p.statements {
 		s := &p.statements[i]
 		for _, a := range s.actions.raw {
@@ -36,6 +39,31 @@ func (p *Policy) CheckNew(partition string) error {
 	for i := range p.statements {
 		if fault := p.statements[i].sharedIssuerFault(); fault != "" {
 			return malformed(fault)
+		}
+	}
+	return nil
+}
+
+// checkNewBucket is CheckNew for the policies of buckets and other resources, in
+// S3's words.
+func (p *Policy) checkNewBucket(partition string) error {
+	refuse := func(message string) error { return &Error{Code: "MalformedPolicy", Message: message} }
+	for i := range p.statements {
+		s := &p.statements[i]
+		for _, a := range s.actions.raw {
+			if storedActionFormat(a) != "" {
+				return refuse("Policy has invalid action")
+			}
+		}
+		for _, q := range s.principals {
+			if q.storedFault(partition) != "" {
+				return refuse("Invalid principal in policy")
+			}
+		}
+		for _, r := range s.rawResources {
+			if foreignPartition(r, partition) != "" {
+				return refuse("Policy has invalid resource")
+			}
 		}
 	}
 	return nil

@@ -56,6 +56,26 @@ func TestCheckNewPartition(t *testing.T) {
 	}
 }
 
+// A bucket's policy is refused for the same, in S3's words.
+func TestCheckNewBucket(t *testing.T) {
+	for _, c := range []struct{ principal, resource, want string }{
+		{`"*"`, "arn:aws:s3:::b/*", ""},
+		{`{"Service":"cloudfront.amazonaws.com"}`, "arn:aws:s3:::b/*", ""},
+		{`{"Service":"nope.amazonaws.com"}`, "arn:aws:s3:::b/*", "MalformedPolicy: Invalid principal in policy"},
+		{`{"AWS":"arn:aws-cn:iam::123456789012:root"}`, "arn:aws:s3:::b/*", "MalformedPolicy: Invalid principal in policy"},
+		{`"*"`, "arn:aws-cn:s3:::b/*", "MalformedPolicy: Policy has invalid resource"},
+	} {
+		doc := statements(`{"Effect":"Allow","Principal":` + c.principal + `,"Action":"s3:GetObject","Resource":"` + c.resource + `"}`)
+		got := ""
+		if err := mustParse(t, policy.Bucket, doc).CheckNew("aws"); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", doc, got, c.want)
+		}
+	}
+}
+
 func TestCheckNewActions(t *testing.T) {
 	for action, want := range map[string]string{
 		"*": "", "*:*": "", "s3:Get*": "",

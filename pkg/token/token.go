@@ -27,8 +27,8 @@ import (
 // parameter WebIdentityToken).
 const MaxBytes = 20000
 
-// Leeway is how far apart the clocks of issuer and verifier may be; STS allows
-// as much.
+// Leeway is how far apart the clocks of issuer and verifier may be. What STS
+// allows is not known; it has refused a token 198 s past its exp.
 const Leeway = time.Minute
 
 // Subject is the sub claim of a service account's tokens
