@@ -88,11 +88,12 @@ func (o *admission) record(s *cluster.State) error {
 }
 
 // unasked are those of the namespaces of whose pods the webhook is not asked,
-// whatever roles their service accounts have. Without a configuration of ours
-// there are none: another webhook may do its work.
+// whatever roles their service accounts have. Without a configuration of ours,
+// or the right to read it, there are none: another webhook may do its work, and
+// who may only give service accounts roles learns no more.
 func (ch *chain) unasked(ctx context.Context, namespaces ...string) (map[string]bool, error) {
 	c, err := ch.c.Client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, deploy.WebhookConfiguration, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -105,7 +106,7 @@ func (ch *chain) unasked(ctx context.Context, namespaces ...string) (map[string]
 		switch {
 		case err == nil:
 			labels = ns.Labels
-		case !apierrors.IsNotFound(err):
+		case !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err):
 			return nil, fmt.Errorf("%s: reading namespace %s: %w", plan.Webhook, name, err)
 		}
 		if !doctor.AsksForNamespace(c, labels) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,8 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -118,6 +121,7 @@ func TestAPIServerAdmission(t *testing.T) {
 	}
 	pods("with namespaces, again", told)
 	n.accounts(t)
+	n.limited(t)
 	n.report("", "--failure-policy", "Ignore", "--exclude-namespaces", "")
 	n.report("")
 	pods("with Ignore", map[string]string{"default": "", "team": "", "policies": ""})
@@ -144,6 +148,43 @@ func (n *newcomer) former() {
 		Resource("mutatingwebhookconfigurations").Name(c.GetName()).Param("fieldManager", cluster.Manager).Body(body).DoRaw(n.Context())
 	if err != nil {
 		n.Fatal(err)
+	}
+}
+
+// limited: who may give service accounts of a namespace roles, and nothing else, still can.
+func (n *newcomer) limited(t *testing.T) {
+	t.Helper()
+	rbac := n.server.Client.RbacV1()
+	for namespace, rule := range map[string]rbacv1.PolicyRule{
+		cluster.Namespace: {APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get"}},
+		"kube-system":     {APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get"}},
+		"team":            {APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, Verbs: []string{"get", "create", "patch", "delete"}},
+	} {
+		meta := metav1.ObjectMeta{Namespace: namespace, Name: "operator"}
+		if _, err := rbac.Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{rule}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		binding := &rbacv1.RoleBinding{
+			ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "operator"},
+			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "operator"}},
+		}
+		if _, err := rbac.RoleBindings(namespace).Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config, err := clientcmd.LoadFromFile(n.server.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.AuthInfos["admin"].Impersonate = "operator"
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	status := Main(t.Context(), []string{"setup", "iamserviceaccount", "create", "--kubeconfig", file, "--namespace", "team", "--name", "limited", "--attach-policy-arn", readOnly, "--approve"}, os.Getenv, &out, &errs)
+	if status != 0 {
+		t.Errorf("status %d\n%s%s", status, out.String(), errs.String())
 	}
 }
 
