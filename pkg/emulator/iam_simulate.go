@@ -284,6 +284,9 @@ func (m *simulation) simulateOne(s *Server, action, resource string) simulated {
 	r := simulated{resource: resource, decision: decided(&d)}
 	var allows, denies []policy.Statement
 	gather := func(n *policy.Named, t policy.Type) (allowed bool) {
+		if n == nil {
+			return false
+		}
 		a, d := policy.Applying(&request, n, t)
 		allows, denies = append(allows, a...), append(denies, d...)
 		return len(a) > 0 && len(d) == 0
@@ -291,20 +294,21 @@ func (m *simulation) simulateOne(s *Server, action, resource string) simulated {
 	for i := range m.policies.Identity {
 		gather(&m.policies.Identity[i], policy.IdentityType)
 	}
-	if m.policies.Boundary != nil {
-		r.boundary = gather(m.policies.Boundary, policy.BoundaryType)
-	}
-	if m.policies.Resource != nil {
-		gather(m.policies.Resource, policy.ResourceType)
+	r.boundary = gather(m.policies.Boundary, policy.BoundaryType)
+	granted := gather(m.policies.Resource, policy.ResourceType)
+	switch {
+	case request.ResourceAccount != m.principal.Account:
+		r.details = m.detailsOf(request)
+	case granted && len(denies) == 0:
+		// Unlike real calls, AWS's simulator takes a grant to the account for one
+		// to the caller, and asks no other policy.
+		r.decision = decidedAllow
 	}
 	switch r.decision {
 	case decidedAllow:
 		r.matched = allows
 	case decidedDeny:
 		r.matched = denies
-	}
-	if request.ResourceAccount != m.principal.Account {
-		r.details = m.detailsOf(request)
 	}
 	return r
 }

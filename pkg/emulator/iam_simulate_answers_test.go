@@ -131,6 +131,9 @@ func TestSimulateAccounts(t *testing.T) {
 		{all, anyone, theirs, "", "allowed", map[string]string{"IAM Policy": "allowed", "Resource Policy": "allowed"}},
 		{"", anyone, simulatedA, "", "allowed", nil},
 		{"", anyone, simulatedA, "arn:aws:iam::111122223333:root", "allowed", nil},
+		// A grant to the account is enough in the simulator, though not for a call.
+		{"", strings.Replace(anyone, `"*"}`, `"111122223333"}`, 1), simulatedA, "", "allowed", nil},
+		{"", strings.Replace(anyone, `"*"}`, `"999999999999"}`, 1), simulatedA, "", "implicitDeny", nil},
 		{"", anyone, simulatedA, owner, "implicitDeny", map[string]string{"IAM Policy": "implicitDeny", "Resource Policy": "allowed"}},
 		{all, strings.Replace(anyone, "Allow", "Deny", 1), theirs, "", "explicitDeny", map[string]string{"IAM Policy": "allowed", "Resource Policy": "explicitDeny"}},
 	} {

@@ -173,7 +173,11 @@ func TestAll(t *testing.T) {
 				t.Errorf("%s has no document %s", p.Name, v.ID)
 				continue
 			}
-			if _, err := policy.Parse(policy.Identity, doc); err != nil {
+			parsed, err := policy.Parse(policy.Identity, doc)
+			if err == nil {
+				err = parsed.CheckNew("aws")
+			}
+			if err != nil {
 				t.Errorf("%s %s: %v\n%s", p.Name, v.ID, err, doc[:min(len(doc), 300)])
 			}
 			documents++
