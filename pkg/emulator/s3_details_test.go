@@ -63,6 +63,15 @@ func TestS3Copies(t *testing.T) {
 			t.Errorf("%s -want +got\n%s", test.name, diff)
 		}
 	}
+	for span, want := range map[string]string{
+		"bytes=0-4": "200", "bytes=5-9": "400 InvalidRequest The specified copy range is invalid for the source object size",
+		"bytes=0-5": "400 InvalidArgument Range specified is not valid for source object of size: 5",
+	} {
+		got := w.do(signed("PUT", "/bucket/parts?partNumber=1&uploadId="+upload, "", "X-Amz-Copy-Source", "bucket/k", "X-Amz-Copy-Source-Range", span))
+		if brief(got, want) != want {
+			t.Errorf("%s of five: %s", span, answer(got))
+		}
+	}
 	for _, method := range []string{"GET", "HEAD"} {
 		for since, want := range map[string]int{past: 200, now: 304, future: 200} {
 			if got := w.do(signed(method, "/bucket/k", "", "If-Modified-Since", since)); got.Code != want {
@@ -212,6 +221,10 @@ func TestS3UploadDetails(t *testing.T) {
 		if got := brief(w.do(signed("POST", "/bucket/dir/a%20%C3%A4%2Bb?uploadId="+id, document, "X-Amz-Checksum-Type", kind)), want); got != want {
 			t.Errorf("completing with %s: %s", kind, got)
 		}
+	}
+	mismatch := "400 InvalidRequest Checksum Type mismatch occurred, expected checksum Type: crc64nvme, actual checksum Type: crc32"
+	if got := brief(w.do(signed("POST", "/bucket/dir/a%20%C3%A4%2Bb?uploadId="+id, document, "X-Amz-Checksum-Crc32", "AAAAAA==")), mismatch); got != mismatch {
+		t.Errorf("completing with another checksum: %s", got)
 	}
 	done := w.ok(signed("POST", "/bucket/dir/a%20%C3%A4%2Bb?uploadId="+id, document, "X-Amz-Checksum-Type", "FULL_OBJECT")).Body.String()
 	if !strings.Contains(done, "/bucket/dir%2Fa+%C3%A4%2Bb</Location>") || !strings.Contains(done, "<Key>dir/a ä+b</Key>") {

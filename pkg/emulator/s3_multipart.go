@@ -254,6 +254,8 @@ func (q *s3Call) uploadPartCopy() (*s3Answer, *s3Error) {
 		case !ok || first < 0 || last < 0:
 			return a, errInvalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy",
 				"x-amz-copy-source-range", v)
+		case first >= source.Size:
+			return a, errInvalidRequest("The specified copy range is invalid for the source object size")
 		case last >= source.Size:
 			return a, errInvalidArgument(fmt.Sprintf("Range specified is not valid for source object of size: %d", source.Size), "x-amz-copy-source-range", v)
 		}
@@ -476,8 +478,16 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 		}
 		o.Checksum = checksum.Encode(whole)
 	}
-	if v := q.r.Header.Get(u.Algorithm.Header()); v != "" && v != o.Checksum && v != ofAll {
-		return nil, errBadDigest(string(u.Algorithm))
+	for _, a := range checksum.All {
+		v := q.r.Header.Get(a.Header())
+		switch {
+		case v == "":
+		case a != u.Algorithm:
+			return nil, errInvalidRequest("Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
+				strings.ToLower(string(u.Algorithm)), strings.ToLower(string(a)))
+		case v != o.Checksum && v != ofAll:
+			return nil, errBadDigest(string(u.Algorithm))
+		}
 	}
 	return o, nil
 }
