@@ -31,8 +31,7 @@ resource "terraform_data" "value" {
 `
 
 // TestTerraform has Terraform keep its state in S3 as a role that it finds in the environment, over HTTPS: with lists of
-// workspaces, conditional writes for the lock, checksums, and deletes. The AWS provider is not to be had from the Go module
-// proxy, so its resources are not tried.
+// workspaces, conditional writes for the lock, checksums, and deletes. TestTerraformProvider has resources.
 func TestTerraform(t *testing.T) {
 	program, err := exec.LookPath("terraform")
 	if err != nil {
