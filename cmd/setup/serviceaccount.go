@@ -225,7 +225,7 @@ func (sa *iamServiceAccount) differs(other *iamServiceAccount) string {
 
 func roleARN(s string) (arn.ARN, error) {
 	parsed, err := arn.Parse(s)
-	if err != nil || parsed.Service != "iam" || !strings.HasPrefix(parsed.Resource, "role/") {
+	if err != nil || parsed.Service != "iam" && irsa.CheckForeignRoleARN(s) != nil || !strings.HasPrefix(parsed.Resource, "role/") {
 		return arn.ARN{}, errors.New("not the ARN of a role")
 	}
 	return parsed, nil

@@ -144,9 +144,10 @@ func (d *diagnosis) annotation(key string) string {
 
 func (d *diagnosis) roleARN() string { return d.annotation(irsa.DefaultPrefix.RoleARN()) }
 
-// Audience is what tokens of a service account with these annotations are for.
+// Audience is what tokens of a service account with these annotations are for. A
+// malformed one counts as none, as for the webhook.
 func Audience(annotations map[string]string) string {
-	if aud := annotations[irsa.DefaultPrefix.AudienceKey()]; aud != "" {
+	if aud := annotations[irsa.DefaultPrefix.AudienceKey()]; irsa.CheckAudience(aud) == nil {
 		return aud
 	}
 	return irsa.Audience

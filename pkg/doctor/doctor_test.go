@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -557,6 +558,20 @@ func TestBroken(t *testing.T) {
 		{"no such pod", func(c *chain) { c.f.Pods, c.f.PodName = nil, "gone" }, "pod", "pods", "default/gone", "none", "get pods"},
 
 		// credentials
+		{"role on the pod template", func(c *chain) {
+			c.annotations()
+			c.pod().Annotations = map[string]string{roleKey: roleARN}
+			c.pod().Labels["pod-template-hash"] = "5d4f"
+			c.pod().OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "web-5d4f"}}
+		}, "service account", "annotation", "on service account default/app", "from the pod template of deployment web",
+			"annotate --overwrite serviceaccount app eks.amazonaws.com/role-arn=" + roleARN},
+		{"volume of its own at the token's path", func(c *chain) {
+			c.pod().Spec.Volumes = append(c.pod().Spec.Volumes, corev1.Volume{Name: "own"})
+			c.container().VolumeMounts = []corev1.VolumeMount{{Name: "own", MountPath: irsa.MountPath}}
+		}, "pod", "token file", "a projected volume", "volume own", "after the mount at " + irsa.MountPath + " is removed from"},
+		{"volume of its own over the token", func(c *chain) {
+			c.container().VolumeMounts = append(c.container().VolumeMounts, corev1.VolumeMount{Name: "own", MountPath: irsa.MountPath + "/token"})
+		}, "pod", "token file", "no mount at", "volume own", "is removed from"},
 		{"only AWS cannot read the issuer", func(c *chain) { c.invalid() }, "credentials", "AssumeRoleWithWebIdentity", "to any host on the internet", "retrieve verification key", "curl --verbose https://" + host},
 		{"service control policy", func(c *chain) { c.deny() }, "credentials", "AssumeRoleWithWebIdentity", roleARN, "AccessDenied", "SETUP status"},
 		{"STS switched off in the region", func(c *chain) { c.f.Call = &doctor.Call{Code: "RegionDisabledException", Message: "not activated"} }, "credentials", "AssumeRoleWithWebIdentity", roleARN, "RegionDisabledException", "SETUP status"},
@@ -620,6 +635,12 @@ func TestAllowed(t *testing.T) {
 			c.trust(strings.Replace(string(c.f.Role.Trust), "sts.amazonaws.com", "aws", 1))
 			c.pod().Spec.Volumes[0].Projected.Sources[0].ServiceAccountToken.Audience = "aws"
 		}, ""},
+		{"blank in the audience", func(c *chain) { c.annotations(roleKey, roleARN, "eks.amazonaws.com/audience", "sts.amazonaws.com ") }, "malformed annotation"},
+		{"expiration that is no number", func(c *chain) { c.annotations(roleKey, roleARN, "eks.amazonaws.com/token-expiration", "1h") }, "malformed annotation"},
+		{"skip-containers on the service account", func(c *chain) { c.annotations(roleKey, roleARN, "eks.amazonaws.com/skip-containers", "proxy") }, "ignored annotation"},
+		{"include-containers on the pod", func(c *chain) {
+			c.pod().Annotations = map[string]string{"eks.amazonaws.com/include-containers": "app"}
+		}, "ignored annotation"},
 		{"private CA with its thumbprint", func(c *chain) {
 			c.f.JWKS.Untrusted = x509.UnknownAuthorityError{Cert: c.public.cert}
 			c.f.Provider.Thumbprints = []string{strings.ToUpper(doctor.Thumbprint(c.f.JWKS.Chain))}
@@ -686,5 +707,47 @@ func TestAllowed(t *testing.T) {
 				t.Errorf("a warning: %t", warned)
 			}
 		})
+	}
+}
+
+// TestIgnoredAnnotations: the object to edit is named, and the command is for it.
+func TestIgnoredAnnotations(t *testing.T) {
+	c := healthy(t)
+	c.annotations(roleKey, roleARN, "eks.amazonaws.com/skip-containers", "proxy")
+	c.pod().Annotations = map[string]string{roleKey: roleARN}
+	c.pod().Labels["pod-template-hash"] = "5d4f"
+	c.pod().OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "web-5d4f"}}
+	c.f.Pods = append(c.f.Pods, c.f.Pods[0]) // of the same template
+	var next []string
+	for _, f := range doctor.Diagnose(c.f) {
+		if f.Check == "ignored annotation" {
+			next = append(next, f.Next)
+		}
+	}
+	want := []string{
+		"kubectl --namespace default annotate serviceaccount app eks.amazonaws.com/skip-containers-",
+		`kubectl --namespace default patch deployment web --type json --patch '[{"op":"remove","path":"/spec/template/metadata/annotations/eks.amazonaws.com~1role-arn"}]'`,
+	}
+	if diff := cmp.Diff(want, next); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestOtherSTS: a role of another STS is no mistake, and one of AWS's with a mistake
+// in it is.
+func TestOtherSTS(t *testing.T) {
+	for arn, broken := range map[string]bool{
+		"arn:aws:iam:::role/application": false, "arn:minio:iam:::role/application": false, "arn:aws:sts::KEY:role/application": false,
+		"arn:aws:iam::RGW11111111111111111:role/app": false, "arn:aws:iam::12345678901:role/app": true, "arn:aws:iam:::user/application": true,
+	} {
+		c := healthy(t)
+		c.annotations(roleKey, arn)
+		found := false
+		for _, f := range doctor.Diagnose(c.f) {
+			found = found || f.Check == "annotation" && f.Result == doctor.Broken
+		}
+		if found != broken {
+			t.Errorf("%s: broken %t", arn, found)
+		}
 	}
 }

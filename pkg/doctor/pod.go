@@ -251,12 +251,14 @@ func (d *diagnosis) pods() {
 		d.broken(Pod, check, "there is no such running pod of service account "+d.account(), d.Namespace+"/"+d.PodName, "none", fmt.Sprintf("kubectl --namespace %s get pods", d.Namespace))
 		return
 	case d.roleARN() == "":
+		d.ignoredOnPods()
 		d.unknown(Pod, check, "the service account has no role")
 		return
 	case len(d.Pods) == 0:
 		d.unknown(Pod, check, "no pod of the service account runs")
 		return
 	}
+	d.ignoredOnPods()
 	good := 0
 	for i := range d.Pods {
 		if d.pod(&d.Pods[i]) {
@@ -265,6 +267,24 @@ func (d *diagnosis) pods() {
 	}
 	if good > 0 {
 		d.ok(Pod, check, "%d of %d have the role and its token", good, len(d.Pods))
+	}
+}
+
+// ignoredOnPods tells of annotations of pods that mean nothing, once for what made
+// the pods.
+func (d *diagnosis) ignoredOnPods() {
+	told := map[[2]string]bool{}
+	for i := range d.Pods {
+		p := &d.Pods[i]
+		for _, key := range slices.Sorted(maps.Keys(p.Annotations)) {
+			mistakes, others := irsa.DefaultPrefix.IgnoredOnPod(map[string]string{key: ""})
+			for _, why := range slices.Concat(mistakes, others) {
+				if at := [2]string{template(p), key}; !told[at] {
+					told[at] = true
+					d.warn(Pod, "ignored annotation", "of pod "+p.Namespace+"/"+p.Name+", from "+template(p)+": "+why, "no annotation "+key, key, removeAnnotation(p, key))
+				}
+			}
+		}
 	}
 }
 
@@ -296,7 +316,7 @@ func (d *diagnosis) pod(p *corev1.Pod) bool {
 
 // staticKey is the variable that SDKs prefer to the role. Container credentials,
 // AWS_CONTAINER_CREDENTIALS_FULL_URI and its like, come after it in all of them.
-const staticKey = "AWS_ACCESS_KEY_ID"
+const staticKey = irsa.EnvAccessKey
 
 // profileVariables lead to profiles. Some SDKs, such as those for C++, JavaScript
 // and Rust, look at these before the role, that for Python does at one which
@@ -344,9 +364,14 @@ func (d *diagnosis) container(p *corev1.Pod, c *corev1.Container) bool {
 	if mount < 0 {
 		return fail("token file", what+" has no token where the variable says", "a mount at "+path.Dir(file), mounts(c), restart(p))
 	}
+	if over := slices.IndexFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return path.Clean(m.MountPath) == file }); over >= 0 {
+		return fail("token file", what+" mounts a volume of its own over the token", "no mount at "+file, "volume "+c.VolumeMounts[over].Name,
+			restart(p)+"   # after the mount at "+file+" is removed from "+template(p))
+	}
 	at := slices.IndexFunc(p.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == c.VolumeMounts[mount].Name })
 	if at < 0 || p.Spec.Volumes[at].Projected == nil {
-		return fail("token file", what+" has something else than a token where the variable says", "a projected volume", "volume "+c.VolumeMounts[mount].Name, restart(p))
+		return fail("token file", what+" has something else than a token where the variable says: it mounts a volume of its own there", "a projected volume",
+			"volume "+c.VolumeMounts[mount].Name, restart(p)+"   # after the mount at "+path.Dir(file)+" is removed from "+template(p))
 	}
 	for _, s := range p.Spec.Volumes[at].Projected.Sources {
 		t := s.ServiceAccountToken
@@ -418,9 +443,6 @@ func (d *diagnosis) missed(p *corev1.Pod, what string) bool {
 		summary, expected, found = what+" is older than the webhook", "made after "+stamp(c.CreationTimestamp.Time), "made at "+stamp(made)
 	} else if at := annotated(d.ServiceAccount); made.Before(at) {
 		summary, expected, found = what+" is older than the service account's annotation", "made after "+stamp(at), "made at "+stamp(made)
-	}
-	if arn := p.Annotations[irsa.DefaultPrefix.RoleARN()]; arn != "" {
-		summary += "; the annotation on the pod means nothing"
 	}
 	d.broken(Pod, "missed", summary+": AWS SDKs in it take the node's credentials, or none", expected, found, restart(p))
 	return false
@@ -502,21 +524,54 @@ func mustNotBeRoot(p *corev1.Pod, c *corev1.Container) bool {
 	return s != nil && s.RunAsNonRoot != nil && *s.RunAsNonRoot
 }
 
+// maker is what made a pod, and made it so: the kind in lower case and the name.
+// It is the pod itself if nothing did.
+func maker(p *corev1.Pod) (kind, name string) {
+	if len(p.OwnerReferences) == 0 {
+		return "pod", p.Name
+	}
+	o := p.OwnerReferences[0]
+	// A Deployment's ReplicaSet is called after it and the hash.
+	if name, ok := strings.CutSuffix(o.Name, "-"+p.Labels["pod-template-hash"]); ok && o.Kind == "ReplicaSet" && p.Labels["pod-template-hash"] != "" {
+		return "deployment", name
+	}
+	return strings.ToLower(o.Kind), o.Name
+}
+
+// template is where to change what a pod is like.
+func template(p *corev1.Pod) string {
+	kind, name := maker(p)
+	if kind == "pod" {
+		return "the pod itself"
+	}
+	return "the pod template of " + kind + " " + name
+}
+
+// removeAnnotation is the command that removes an annotation of a pod where it
+// comes from.
+func removeAnnotation(p *corev1.Pod, key string) string {
+	namespace := "kubectl --namespace " + p.Namespace
+	switch kind, name := maker(p); kind {
+	case "pod":
+		return namespace + " annotate pod " + name + " " + quote(key+"-")
+	case "deployment", "statefulset", "daemonset", "replicaset":
+		return fmt.Sprintf("%s patch %s %s --type json --patch %s", namespace, kind, name,
+			quote(fmt.Sprintf(`[{"op":"remove","path":"/spec/template/metadata/annotations/%s"}]`, strings.NewReplacer("~", "~0", "/", "~1").Replace(key))))
+	default:
+		return namespace + " get " + kind + " " + name + " --output yaml   # and remove the annotation where it is made"
+	}
+}
+
 // restart is the command that makes a pod anew, by what made it.
 func restart(p *corev1.Pod) string {
 	namespace := "kubectl --namespace " + p.Namespace
 	remove := namespace + " delete pod " + p.Name
-	if len(p.OwnerReferences) == 0 {
+	switch kind, name := maker(p); kind {
+	case "pod":
 		return namespace + " get pod " + p.Name + " --output yaml >" + p.Name + ".yaml && " + remove + "   # and make it again"
+	case "deployment", "statefulset", "daemonset":
+		return namespace + " rollout restart " + kind + " " + name
+	default:
+		return remove
 	}
-	switch o := p.OwnerReferences[0]; o.Kind {
-	case "ReplicaSet":
-		// A Deployment's ReplicaSet is called after it and the hash.
-		if name, ok := strings.CutSuffix(o.Name, "-"+p.Labels["pod-template-hash"]); ok && p.Labels["pod-template-hash"] != "" {
-			return namespace + " rollout restart deployment " + name
-		}
-	case "StatefulSet", "DaemonSet":
-		return namespace + " rollout restart " + strings.ToLower(o.Kind) + " " + o.Name
-	}
-	return remove
 }

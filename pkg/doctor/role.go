@@ -100,25 +100,23 @@ func (d *diagnosis) serviceAccount() {
 	case d.ServiceAccount == nil:
 		return // told with the token
 	}
+	d.ignored()
 	arn := d.roleARN()
 	if arn == "" {
 		d.noRole(key)
 		return
 	}
 	if err := irsa.CheckRoleARN(arn); err != nil {
+		if otherSTS(arn) {
+			d.unknown(plan.ServiceAccount, check, "%s is a role of another STS than AWS's: pods get it where the webhook runs with --foreign-role-arns", arn)
+			return
+		}
 		expected := "arn:" + d.partition() + ":iam::" + d.accountOr("ACCOUNT") + ":role/NAME"
 		if trimmed := strings.Trim(arn, " \t\r\n\"'"); irsa.CheckRoleARN(trimmed) == nil {
 			expected = trimmed
 		}
 		d.broken(plan.ServiceAccount, check, key+" is not the ARN of a role: "+err.Error(), expected, fmt.Sprintf("%q", arn), d.annotate(expected))
 		return
-	}
-	if aud, ok := d.ServiceAccount.Annotations[irsa.DefaultPrefix.AudienceKey()]; ok && aud != "" {
-		if err := irsa.CheckAudience(aud); err != nil {
-			d.broken(plan.ServiceAccount, check, irsa.DefaultPrefix.AudienceKey()+": "+err.Error(), irsa.Audience, fmt.Sprintf("%q", aud),
-				fmt.Sprintf("kubectl --namespace %s annotate serviceaccount %s %s-", d.Namespace, d.Name, irsa.DefaultPrefix.AudienceKey()))
-			return
-		}
 	}
 	if d.Partition != "" && !strings.HasPrefix(arn, "arn:"+d.Partition+":") {
 		expected := "arn:" + d.Partition + arn[strings.Index(arn, ":iam:"):]
@@ -135,6 +133,43 @@ func (d *diagnosis) serviceAccount() {
 		return
 	}
 	d.ok(plan.ServiceAccount, check, "%s", arn)
+}
+
+// ignored tells of annotations that have not the effect that they were written for.
+func (d *diagnosis) ignored() {
+	keys := irsa.DefaultPrefix.IgnoredKeys(d.ServiceAccount.Annotations)
+	slices.Sort(keys)
+	for _, key := range keys {
+		one := map[string]string{key: ""}
+		for _, why := range irsa.DefaultPrefix.Ignored(one) {
+			d.warn(plan.ServiceAccount, "ignored annotation", "of service account "+d.account()+": "+why, "no annotation "+key, key, d.unannotate(key))
+		}
+	}
+	for _, key := range irsa.DefaultPrefix.OnServiceAccounts() {
+		v, ok := d.ServiceAccount.Annotations[key]
+		if !ok || key == irsa.DefaultPrefix.RoleARN() {
+			continue
+		}
+		// Read with a role, which they do not depend on.
+		_, warnings, _ := irsa.DefaultPrefix.Identity(map[string]string{irsa.DefaultPrefix.RoleARN(): anyRole, key: v}, irsa.Defaults{})
+		for _, why := range warnings {
+			d.warn(plan.ServiceAccount, "malformed annotation", why, "a value that can be used", fmt.Sprintf("%.100q", v), d.unannotate(key))
+		}
+	}
+}
+
+const anyRole = "arn:aws:iam::123456789012:role/any"
+
+// unannotate is the command that removes an annotation from the service account.
+func (d *diagnosis) unannotate(key string) string {
+	return fmt.Sprintf("kubectl --namespace %s annotate serviceaccount %s %s-", d.Namespace, d.Name, quote(key))
+}
+
+// otherSTS reports whether an ARN is meant for another STS than AWS's, rather than
+// a mistake at AWS.
+func otherSTS(arn string) bool {
+	part := strings.SplitN(arn, ":", 6)
+	return irsa.CheckForeignRoleARN(arn) == nil && (part[4] == "" || !strings.HasPrefix(part[1], "aws") || part[2] == "sts" || strings.HasPrefix(part[4], "RGW"))
 }
 
 func (d *diagnosis) partition() string {
@@ -165,6 +200,14 @@ func (d *diagnosis) noRole(key string) {
 		}
 		d.broken(plan.ServiceAccount, "annotation", "the service account's annotation is misspelt", key, k, d.annotate(arn)+" "+k+"-")
 		return
+	}
+	for i := range d.Pods {
+		p := &d.Pods[i]
+		if arn := p.Annotations[key]; irsa.CheckRoleARN(arn) == nil {
+			d.broken(plan.ServiceAccount, "annotation", "service account "+d.account()+" has no role; the annotation on its pods means nothing",
+				key+" on service account "+d.account(), "it is on pod "+p.Namespace+"/"+p.Name+", from "+template(p), d.annotate(arn))
+			return
+		}
 	}
 	found := "no such annotation"
 	if len(d.Elsewhere) > 0 {

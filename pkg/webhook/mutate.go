@@ -196,7 +196,7 @@ func (in *injection) hindrances(p *Pod, skip []string) (warnings []string) {
 		}
 		if len(has) > 0 && len(lacks) > 0 {
 			warnings = append(warnings, fmt.Sprintf("container %s gets no %s, because it sets %s itself", name(c.Name), lacks[0], has[0]))
-		} else if slices.Contains(c.Env, irsa.EnvAccessKey) {
+		} else if c.StaticKeys {
 			warnings = append(warnings, fmt.Sprintf("container %s does not use the AWS identity: it sets %s, which AWS SDKs prefer", name(c.Name), irsa.EnvAccessKey))
 		}
 	}

@@ -47,6 +47,8 @@ type Container struct {
 	Env       []string // names
 	HasMounts bool
 	Mounts    []Mount
+	// StaticKeys says that it sets [irsa.EnvAccessKey], to something.
+	StaticKeys bool
 }
 
 // Mount is where a container sees a volume.
@@ -199,9 +201,11 @@ func (p *Pod) readContainers(s *scanner) (all []Container) {
 			case "name":
 				c.Name = s.string()
 			case "env":
-				c.Env, c.HasEnv = nil, s.peek() == '['
+				c.Env, c.StaticKeys, c.HasEnv = nil, false, s.peek() == '['
 				for range s.array() {
-					c.Env = append(c.Env, readField(s, "name"))
+					name, set := readVariable(s)
+					c.Env = append(c.Env, name)
+					c.StaticKeys = c.StaticKeys || set && name == irsa.EnvAccessKey
 					p.count(s)
 				}
 			case "volumeMounts":
@@ -259,14 +263,22 @@ func serviceAccountOf(data []byte) (name string) {
 	return name
 }
 
-// readField reads an object for the sake of one string in it.
-func readField(s *scanner, name string) (v string) {
+// readVariable reads a variable of the environment, and whether it is set to
+// anything.
+func readVariable(s *scanner) (name string, set bool) {
+	value, from := false, false
 	for key := range s.object() {
-		if key == name {
-			v = s.string()
+		switch key {
+		case "name":
+			name = s.string()
+		case "value":
+			text := s.raw()
+			value = len(text) > 2 && text[0] == '"'
+		case "valueFrom":
+			from = s.peek() == '{'
 		}
 	}
-	return v
+	return name, value || from
 }
 
 // mounts reports whether the container has a mount at a path, however written:
