@@ -129,7 +129,7 @@ func TestDecisionFields(t *testing.T) {
 		Misses: []policy.Miss{{
 			Statement: policy.Statement{
 				Type: policy.TrustType, Policy: "R",
-				Start: strings.Index(doc, "[") + 1, End: strings.LastIndex(doc, "]"),
+				Start: strings.Index(doc, "[") + 1, End: strings.LastIndex(doc, "]"), After: strings.Index(doc, "[") + 1,
 			},
 			Check: policy.Check{
 				Element: "Condition", Operator: "StringEquals", Key: "i.example/c1:sub",

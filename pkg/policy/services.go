@@ -46,7 +46,10 @@ var suffixes = map[string]string{
 func isService(name, partition string) bool {
 	short, ok := strings.CutSuffix(name, ".amazonaws.com")
 	if suffix := suffixes[partition]; !ok && suffix != "" {
-		short, _ = strings.CutSuffix(name, suffix)
+		short, ok = strings.CutSuffix(name, suffix)
+	}
+	if !ok {
+		return strings.HasSuffix(name, ".amazon.com") && services()[name]
 	}
 	if services()[short] {
 		return true

@@ -117,6 +117,9 @@ func TestCheckNewServices(t *testing.T) {
 		{"lambda.example.com", "aws", false},
 		{"lambda.amazonaws.com.evil.example", "aws", false},
 		{"amazonaws.com", "aws", false},
+		{"tasks.apprunner", "aws", false},
+		{"logs.eu-west-1", "aws", false},
+		{"alexa-appkit.amazon.com.amazonaws.com.evil", "aws", false},
 		{"eu-west-1.amazonaws.com", "aws", false},
 	} {
 		want := ""
