@@ -23,6 +23,7 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no roots of its own
 
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/internal/version"
 	"github.com/openirsa/openirsa/pkg/emulator"
 )
@@ -54,6 +55,7 @@ type options struct {
 	caFile, level   string
 	clusterIssuer   string
 	shutdownTimeout time.Duration
+	maxConnections  int
 	config          emulator.Config
 }
 
@@ -68,6 +70,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Partition, "partition", "aws", "partition of all ARNs: aws, aws-cn, aws-us-gov, aws-eusc, ...")
 	f.StringVar(&c.RootAccessKeyID, "root-access-key-id", "test", "access key id of the account's root user, who may do everything")
 	f.StringVar(&c.RootSecret, "root-secret-access-key", "test", "its secret; better given in the environment")
+	f.StringSliceVar(&c.Hosts, "host", nil, "name by which browsers may reach the emulator, and at which it serves /_openirsa/, beside addresses and localhost (repeatable)")
 	f.StringSliceVar(&c.S3Hosts, "s3-host", nil, "host below which buckets are virtual hosts (repeatable): with s3.test, b.s3.test is the bucket b")
 	f.Int64Var(&c.MaxObject, "max-object", 5<<30, "size in bytes up to which S3 takes an object, or a part of one, in one request")
 
@@ -81,6 +84,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 
 	f.BoolVar(&c.Control, "control", false, "open /_openirsa/control, with which anyone who can connect can move the clock and inject faults")
 	f.IntVar(&c.MaxEvents, "max-events", 4096, "how many decisions are kept for /_openirsa/events")
+	f.IntVar(&c.MaxEventBytes, "max-event-bytes", 16<<20, "about how many bytes of decisions are kept; older ones are dropped")
+	f.IntVar(&o.maxConnections, "max-connections", 1024, "how many connections there may be at a time; others wait")
 	f.StringVar(&o.level, "log-level", "info", "what is logged: debug (every decision), info (denials), warn, error")
 	f.DurationVar(&o.shutdownTimeout, "shutdown-timeout", 5*time.Second, "how long requests may take to end after SIGTERM")
 }
@@ -162,7 +167,10 @@ func (o *options) complete(lookup func(string) (string, bool), stderr io.Writer)
 	if err := level.UnmarshalText([]byte(o.level)); err != nil {
 		return usageError{fmt.Errorf("--log-level %q is none of debug, info, warn and error", o.level)}
 	}
-	o.config.Log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	o.config.Log = slog.New(redact.Handler(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})))
+	if o.maxConnections < 1 {
+		return usageError{fmt.Errorf("--max-connections %d is no number of connections", o.maxConnections)}
+	}
 	if (o.certFile == "") != (o.key == "") {
 		return usageError{errors.New("--tls-cert and --tls-key go together")}
 	}
@@ -224,6 +232,7 @@ func (o *options) serve(ctx context.Context, lookup func(string) (string, bool),
 	if err != nil {
 		return errors.Join(fmt.Errorf("listening on --listen: %w", err), server.Close())
 	}
+	listener = limitConnections(listener, o.maxConnections)
 	// Requests that wait for events end when the program is to end.
 	waiting, endWaiting := context.WithCancel(context.Background())
 	defer endWaiting()

@@ -24,6 +24,7 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no certificates of its own
 
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/internal/version"
 )
 
@@ -131,9 +132,9 @@ func (a *app) openLog() error {
 	options.Level = level
 	switch a.logFormat {
 	case "text":
-		a.log = slog.New(slog.NewTextHandler(a.stderr, options))
+		a.log = slog.New(redact.Handler(slog.NewTextHandler(a.stderr, options)))
 	case "json":
-		a.log = slog.New(slog.NewJSONHandler(a.stderr, options))
+		a.log = slog.New(redact.Handler(slog.NewJSONHandler(a.stderr, options)))
 	default:
 		return usagef("--log-format %q is neither text nor json", a.logFormat)
 	}

@@ -31,6 +31,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/internal/reload"
 	"github.com/openirsa/openirsa/internal/version"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -243,13 +244,13 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 	if o.verbosity >= 4 {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	log := slog.New(redact.Handler(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})))
 	clientLevel := slog.LevelInfo
 	if o.verbosity > 4 {
 		clientLevel = slog.Level(-o.verbosity) // klog's levels
 	}
 	limitMemory(log, os.Getenv)
-	klog.SetSlogLogger(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: clientLevel})).With("component", "client-go"))
+	klog.SetSlogLogger(slog.New(redact.Handler(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: clientLevel}))).With("component", "client-go"))
 
 	config, err := clientcmd.BuildConfigFromFlags(o.kubeAPI, o.kubeconfig)
 	if err != nil {

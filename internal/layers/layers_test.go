@@ -37,7 +37,8 @@ var layers = []map[string][]string{
 		"internal/sigv4":     {"internal/checksum"},
 		"internal/version":   {},
 		"deploy":             {},
-		"internal/plain":     {},
+		"internal/plain":     {"internal/redact"},
+		"internal/redact":    {},
 	},
 	{ // Values: no I/O but key files.
 		"pkg/issuer":     {},
@@ -67,7 +68,7 @@ var layers = []map[string][]string{
 		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
 	},
 	{ // The other side: an AWS that is told nothing by the effects.
-		"pkg/emulator":              {"internal/checksum", "internal/sigv4", "pkg/emulator/managed", "pkg/policy"},
+		"pkg/emulator":              {"internal/checksum", "internal/redact", "internal/sigv4", "pkg/emulator/managed", "pkg/policy"},
 		"pkg/emulator/gen":          {},
 		"pkg/emulator/managed":      {},
 		"pkg/emulator/managed/gen":  {},
@@ -76,9 +77,9 @@ var layers = []map[string][]string{
 	{ // Programs: where everything meets.
 		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys",
 			"pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
-		"cmd/webhook":             {"internal/gate", "internal/plain", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
-		"cmd/emulator":            {"internal/plain", "internal/version", "pkg/emulator"},
-		"cmd/issuer":              {"internal/durable", "internal/plain", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
+		"cmd/webhook":             {"internal/gate", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
+		"cmd/emulator":            {"internal/plain", "internal/redact", "internal/version", "pkg/emulator"},
+		"cmd/issuer":              {"internal/durable", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
 		"cmd/setup/wellknown/gen": {"internal/plain"},
 	},
 }

@@ -22,6 +22,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/openirsa/openirsa/internal/redact"
 )
 
 // shows reports whether a character only shows itself. Those of Unicode's
@@ -90,9 +92,9 @@ func (f field) Format(state fmt.State, verb rune) {
 
 // Error writes an error as a program's last word, "NAME: error". An error of
 // several lines goes on indented, so that none of them looks like another word
-// of the program.
+// of the program, and without what looks like a secret.
 func Error(w io.Writer, name string, err error) {
-	text := strings.TrimRight(err.Error(), "\r\n")
+	text := strings.TrimRight(redact.Text(err.Error()), "\r\n")
 	fmt.Fprintf(w, "%s: %s\n", name, furtherLine.ReplaceAllString(text, "\n  $1"))
 }
 

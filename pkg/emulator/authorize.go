@@ -45,7 +45,7 @@ func (s *Server) authorize(c *call, q *question) *awsError {
 	event.Action, event.Resource, event.Step = q.action, q.resource, "permission"
 	if decision.Allowed {
 		event.Decision = Allow
-		s.record(entry{event, &decision})
+		s.decided(c, event, &decision)
 		return nil
 	}
 	e := s.accessDenied(c, q, &decision)
@@ -53,7 +53,7 @@ func (s *Server) authorize(c *call, q *question) *awsError {
 	if q.note != "" {
 		event.Warnings = []string{q.note}
 	}
-	s.record(entry{event, &decision})
+	s.decided(c, event, &decision)
 	return e
 }
 

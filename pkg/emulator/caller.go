@@ -86,15 +86,15 @@ func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (caller, string, *a
 	if !isRoot && !strings.HasPrefix(id, prefixSession) {
 		switch owner, key = s.iam.key(id); {
 		case key == nil:
-			return caller{}, "", &authFailure{kind: unknownKey, why: "there is no access key " + id}
+			return caller{}, "", &authFailure{kind: unknownKey, why: "there is no access key " + shownKeyID(id)}
 		case !key.Active:
-			return caller{}, "", &authFailure{kind: unknownKey, why: "access key " + id + " of user " + owner.Name + " is inactive"}
+			return caller{}, "", &authFailure{kind: unknownKey, why: "access key " + shownKeyID(id) + " of user " + owner.Name + " is inactive"}
 		}
 	}
 	if sig.SessionToken != "" {
 		session, err := s.seal.open(id, sig.SessionToken)
 		if err != nil {
-			return caller{}, "", &authFailure{kind: badToken, why: "the session token is not one that was issued with access key " + id}
+			return caller{}, "", &authFailure{kind: badToken, why: "the session token is not one that was issued with access key " + shownKeyID(id)}
 		}
 		if !now.Before(session.expires) {
 			return caller{}, "", &authFailure{kind: expiredSession, why: fmt.Sprintf("the session expired at %s, now is %s",
@@ -110,7 +110,7 @@ func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (caller, string, *a
 	case isRoot:
 		return s.rootCaller(), s.config.RootSecret, nil
 	case key == nil:
-		return caller{}, "", &authFailure{kind: unknownKey, why: "access key " + id + " is a temporary one, but the request has no session token"}
+		return caller{}, "", &authFailure{kind: unknownKey, why: "access key " + shownKeyID(id) + " is a temporary one, but the request has no session token"}
 	}
 	return s.userCaller(owner), key.Secret, nil
 }

@@ -89,7 +89,8 @@ func (s *Server) serveChain(w http.ResponseWriter, r *http.Request) {
 	})
 	slices.SortFunc(c.Providers, func(a, b chainProvider) int { return strings.Compare(a.ARN, b.ARN) })
 	slices.SortFunc(c.Roles, func(a, b chainRole) int { return strings.Compare(a.ARN, b.ARN) })
-	for _, e := range slices.Backward(s.Events(EventFilter{Decision: Allow})) {
+	allowed, _, _ := s.events.find(EventFilter{Decision: Allow})
+	for _, e := range slices.Backward(allowed) {
 		if e.Session != nil && e.Session.Expires.After(c.Time) {
 			c.Sessions = append(c.Sessions, chainSession{*e.Session, e.Time.UTC(), e.Operation, e.Subject})
 		}
@@ -130,14 +131,14 @@ func curveName(k *ecdsa.PublicKey) string { return k.Curve.Params().Name }
 
 func (r *role) chain() chainRole {
 	c := chainRole{
-		ARN:      r.ARN,
-		Trust:    json.RawMessage(r.Trust),
+		ARN:      shown(r.ARN, maxText),
+		Trust:    shownDocument(r.Trust),
 		Warnings: r.warnings,
 		Attached: r.Attached,
 		Boundary: r.Boundary,
 	}
 	for _, p := range r.Inline {
-		c.Inline = append(c.Inline, chainPolicy{p.Name, json.RawMessage(p.Document)})
+		c.Inline = append(c.Inline, chainPolicy{shown(p.Name, maxText), shownDocument(p.Document)})
 	}
 	if used := r.used.Load(); used != nil {
 		c.Used = new(used.at.UTC())
@@ -162,6 +163,9 @@ func servePage(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cache-Control", "no-cache")
 	http.ServeFileFS(w, r, pageFiles, "page/"+name)
 }

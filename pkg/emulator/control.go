@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -33,11 +34,36 @@ func (s *Server) controlHandler() http.Handler {
 	return mux
 }
 
+// serveControl answers at the emulator's own names only, and no page of another
+// origin.
+func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/_openirsa/health" && !s.ownHost(r.Host) {
+		writeProblem(w, http.StatusMisdirectedRequest,
+			"this is served at addresses, localhost, and the hosts that --host and --s3-host name, and %q is none of them", clipText(splitHost(r.Host), maxShownWord))
+		return
+	}
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	linked := read && r.Header.Get("Sec-Fetch-Mode") == "navigate" // somebody followed a link
+	if why := s.foreignPage(r); why != "" && !linked && r.URL.Path != "/_openirsa/health" {
+		writeProblem(w, http.StatusForbidden, "refused: %s", why)
+		return
+	}
+	s.control.ServeHTTP(w, r)
+}
+
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
+	jsonHeader(w, status)
 	json.NewEncoder(w).Encode(v)
+}
+
+func jsonHeader(w http.ResponseWriter, status int) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	w.WriteHeader(status)
 }
 
 func writeProblem(w http.ResponseWriter, status int, format string, args ...any) {
@@ -110,14 +136,28 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	events, last := s.events.wait(ctx, f)
-	if events == nil {
-		events = []Event{}
+	entries, last := s.events.wait(ctx, f)
+	writeEvents(w, entries, last)
+}
+
+// writeEvents words and writes one event after the other, so that no more than
+// one of them is in memory twice.
+func writeEvents(w http.ResponseWriter, entries []*entry, last uint64) {
+	jsonHeader(w, http.StatusOK)
+	io.WriteString(w, `{"events":[`)
+	for i, e := range entries {
+		text, err := json.Marshal(e.read())
+		if err != nil {
+			return // the answer is cut short, and no JSON
+		}
+		if i > 0 {
+			io.WriteString(w, ",")
+		}
+		if _, err := w.Write(text); err != nil {
+			return
+		}
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Events []Event `json:"events"`
-		Last   uint64  `json:"last"`
-	}{events, last})
+	fmt.Fprintf(w, "],\"last\":%d}\n", last)
 }
 
 // parseSince reads a time, or how long ago it was.

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"path"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -113,13 +115,14 @@ type Check struct {
 }
 
 // entry is an event as it is kept: what takes time to word is worded when
-// somebody reads it.
+// somebody reads it. Once kept it never changes.
 type entry struct {
 	Event
 	decision *policy.Decision // nil if no policy was asked
+	size     int              // bytes, about
 }
 
-// read is the event in full.
+// read is the event in full, within the bounds of what is shown.
 func (e *entry) read() Event {
 	event := e.Event
 	d := e.decision
@@ -127,16 +130,18 @@ func (e *entry) read() Event {
 		return event
 	}
 	if event.Reason == "" {
-		event.Reason = d.String()
+		event.Reason = shown(d.String(), maxReason)
 	}
 	if d.Statement.Policy != "" {
 		event.Statement = new(statementOf(d.Statement))
 	}
+	left := maxChecks
 	checks := func(s policy.Statement, c policy.Check) {
-		event.Checks = append(event.Checks, Check{
-			Statement: statementOf(s), Element: c.Element, Operator: c.Operator, Key: c.Key,
-			Expected: c.Expected, Actual: c.Actual, Hint: c.Hint,
-		})
+		check := Check{
+			Statement: statementOf(s), Element: c.Element, Operator: c.Operator, Key: shown(c.Key, maxText),
+			Expected: shownList(c.Expected, &left), Actual: shownList(c.Actual, &left), Hint: shown(c.Hint, maxReason),
+		}
+		event.Checks = append(event.Checks, check)
 	}
 	for _, c := range d.Matched {
 		checks(d.Statement, c)
@@ -147,30 +152,79 @@ func (e *entry) read() Event {
 	return event
 }
 
+// large says whether a request is too large for an event to hold on to parts of
+// it.
+func (c *call) large() bool {
+	return len(c.r.RequestURI)+len(c.body) > maxHeld || c.r.ContentLength > maxHeld && c.service != "s3"
+}
+
+// decided records a decision of policies. It is worded at once if it would
+// otherwise hold on to much of the request.
+func (s *Server) decided(c *call, event Event, d *policy.Decision) {
+	e := entry{Event: event, decision: d}
+	if d != nil && (c.large() || decisionSize(d) > maxHeld) {
+		e.Event, e.decision = e.read(), nil
+	}
+	s.record(e)
+}
+
+// decisionSize is about how many bytes a decision holds on to.
+func decisionSize(d *policy.Decision) int {
+	n := 256 + len(d.Action) + len(d.Resource)
+	check := func(c policy.Check) {
+		n += 160
+		for _, list := range [][]string{c.Expected, c.Actual, {c.Key, c.Hint}} {
+			for _, text := range list {
+				n += 16 + len(text)
+			}
+		}
+	}
+	for _, c := range d.Matched {
+		check(c)
+	}
+	for _, m := range d.Misses {
+		check(m.Check)
+	}
+	return n
+}
+
 func statementOf(s policy.Statement) Statement {
-	return Statement{Type: string(s.Type), Policy: s.Policy, Index: s.Index, Sid: s.Sid}
+	return Statement{Type: string(s.Type), Policy: shown(s.Policy, maxText), Index: s.Index, Sid: shown(s.Sid, maxText)}
 }
 
-// eventLog keeps the latest events.
+// eventLog keeps the latest events, within a number and a size.
 type eventLog struct {
-	mu    sync.Mutex // guards the fields below
-	ring  []entry
+	mu    sync.Mutex    // guards the fields below, and is held to copy pointers only
+	ring  []*entry      // by Seq; nil where it was dropped
+	first uint64        // Seq of the oldest event that is kept
 	last  uint64        // Seq of the latest event, 0 before the first
+	bytes int           // of what is kept
 	news  chan struct{} // closed at the next event; nil if nobody waits
-	limit int
+
+	limit, maxBytes int
 }
 
-func (l *eventLog) init(limit int) { l.limit = limit }
+func (l *eventLog) init(limit, maxBytes int) {
+	l.limit, l.maxBytes, l.first = limit, maxBytes, 1
+}
 
-func (l *eventLog) add(e entry) {
+func (l *eventLog) slot(seq uint64) **entry { return &l.ring[(seq-1)%uint64(l.limit)] }
+
+func (l *eventLog) add(e *entry) {
 	l.mu.Lock()
 	l.last++
 	e.Seq = l.last
 	if len(l.ring) < l.limit {
-		l.ring = append(l.ring, e)
-	} else {
-		l.ring[(l.last-1)%uint64(l.limit)] = e
+		l.ring = append(l.ring, nil)
 	}
+	l.bytes += e.size
+	for l.first < l.last && (l.bytes > l.maxBytes || l.last-l.first >= uint64(l.limit)) {
+		oldest := l.slot(l.first)
+		l.bytes -= (*oldest).size
+		*oldest = nil
+		l.first++
+	}
+	*l.slot(l.last) = e
 	news := l.news
 	l.news = nil
 	l.mu.Unlock()
@@ -216,34 +270,43 @@ func wildcard(pattern, s string) bool {
 // Events are the kept events that a filter wants, oldest first.
 func (s *Server) Events(f EventFilter) []Event {
 	found, _, _ := s.events.find(f)
-	return found
+	var events []Event
+	for _, e := range found {
+		events = append(events, e.read())
+	}
+	return events
 }
 
-// find is Events, with the Seq of the latest event and a channel that is
-// closed at the next one.
-func (l *eventLog) find(f EventFilter) ([]Event, uint64, <-chan struct{}) {
+// find are the entries that a filter wants, oldest first, with the Seq of the
+// latest event and a channel that is closed at the next one.
+func (l *eventLog) find(f EventFilter) ([]*entry, uint64, <-chan struct{}) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	var found []Event
-	first := l.last - uint64(len(l.ring)) + 1
-	for seq := l.last; seq >= max(first, f.After+1) && seq > 0; seq-- {
-		e := &l.ring[(seq-1)%uint64(l.limit)]
+	var kept []*entry
+	for seq := max(l.first, f.After+1); seq <= l.last; seq++ {
+		kept = append(kept, *l.slot(seq))
+	}
+	if l.news == nil {
+		l.news = make(chan struct{})
+	}
+	last, news := l.last, l.news
+	l.mu.Unlock()
+
+	var found []*entry
+	for _, e := range slices.Backward(kept) {
 		if !f.wants(&e.Event) {
 			continue
 		}
-		found = append(found, e.read())
+		found = append(found, e)
 		if len(found) == f.Limit {
 			break
 		}
 	}
 	slices.Reverse(found)
-	if l.news == nil {
-		l.news = make(chan struct{})
-	}
-	return found, l.last, l.news
+	return found, last, news
 }
 
-func (l *eventLog) wait(ctx context.Context, f EventFilter) ([]Event, uint64) {
+// wait is find, which waits for an event if there is none.
+func (l *eventLog) wait(ctx context.Context, f EventFilter) ([]*entry, uint64) {
 	for {
 		found, last, news := l.find(f)
 		if len(found) > 0 {
@@ -287,22 +350,134 @@ func sourceIP(r *http.Request) string {
 	return strings.Trim(host, "[]")
 }
 
-// maxEventText bounds the texts of an event, in bytes: what clients send in may
-// be longer than anybody reads.
-const maxEventText = 4096
+// Bounds, in bytes, of what an event holds: what clients send in may be longer
+// than anybody reads.
+const (
+	maxReason       = 4096    // of the reason, and of a warning or a hint
+	maxText         = 2048    // of any other text: an ARN has no more
+	maxFormless     = 64      // of a resource that has not the form of one
+	maxChecks       = 8 << 10 // of all that was expected and was there
+	maxHeld         = 8 << 10 // of a request that an event may hold on to until it is worded
+	maxShownFetches = 16      // of one event; a number
+)
 
-func clip(text *string) {
-	if len(*text) > maxEventText {
-		*text = strings.ToValidUTF8((*text)[:maxEventText], "") + "..."
+// shown is a text as events and the log have it: without what looks like a
+// token, a secret or a private key, and not too long. It is a copy, so that it
+// does not hold on to the request that it is from.
+func shown(text string, limit int) string {
+	if text == "" {
+		return ""
 	}
+	cut := len(text) > 2*limit
+	if cut {
+		text = text[:2*limit]
+	}
+	text = redact.Text(text)
+	if cut && len(text) < limit {
+		// Of a secret that was cut in two the first half is not known for one.
+		text = strings.TrimRightFunc(text, func(r rune) bool { return r > ' ' }) + "..."
+	}
+	return strings.Clone(clipText(text, limit))
+}
+
+// shownList is shown of a list, as far as what is left of a bound allows.
+func shownList(list []string, left *int) []string {
+	if list == nil {
+		return nil
+	}
+	texts := make([]string, 0, min(len(list), 16))
+	for i, text := range list {
+		if *left <= 0 || i >= 64 {
+			return append(texts, fmt.Sprintf("... (%d more)", len(list)-i))
+		}
+		text = shown(text, min(*left, maxText))
+		*left -= len(text) + 16
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+// shownResource is the resource of an event: an ARN, or what AWS says in the
+// place of one. What is neither is some other text that a client sent, and is
+// cut short.
+func shownResource(text string) string {
+	if strings.HasPrefix(text, "arn:") && strings.Count(text, ":") >= 5 || len(text) <= maxFormless {
+		return shown(text, maxText)
+	}
+	return shown(text, maxFormless)
+}
+
+// shownKeyID is an access key id as events and the log have it. A client may
+// have sent something else in its place, such as the secret.
+func shownKeyID(id string) string {
+	word := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
+	}
+	isID := len(id) <= 32 && strings.TrimFunc(id, word) == ""
+	if !isID {
+		return fmt.Sprintf("[%d bytes that are no access key id]", len(id))
+	}
+	return shown(id, maxText)
+}
+
+// tidy brings an event into the bounds of what is kept and shown.
+func (e *Event) tidy() {
+	for _, text := range []*string{&e.Operation, &e.Service, &e.Step, &e.Code, &e.Caller, &e.Action, &e.Issuer, &e.Subject, &e.Audience} {
+		*text = shown(*text, maxText)
+	}
+	e.Resource = shownResource(e.Resource)
+	e.Reason = shown(e.Reason, maxReason)
+	if e.AccessKeyID != "" {
+		e.AccessKeyID = shownKeyID(e.AccessKeyID)
+	}
+	if e.Session != nil {
+		session := *e.Session
+		session.ARN = shown(session.ARN, maxText)
+		e.Session = &session
+	}
+	fetches := make([]Fetch, 0, min(len(e.Fetches), maxShownFetches))
+	for _, f := range e.Fetches[:min(len(e.Fetches), maxShownFetches)] {
+		f.URL, f.Error = shown(f.URL, maxText), shown(f.Error, maxText)
+		fetches = append(fetches, f)
+	}
+	e.Fetches = fetches
+	if len(e.Warnings) > 0 {
+		left := maxChecks
+		e.Warnings = shownList(e.Warnings, &left)
+	}
+}
+
+// measure is about how many bytes an entry holds on to.
+func (e *entry) measure() int {
+	n := 512
+	for _, text := range []string{e.Caller, e.Resource, e.Reason, e.Issuer, e.Subject, e.Audience, e.Action, e.Operation} {
+		n += len(text)
+	}
+	for _, f := range e.Fetches {
+		n += 64 + len(f.URL) + len(f.Error)
+	}
+	for _, w := range e.Warnings {
+		n += 16 + len(w)
+	}
+	for _, c := range e.Checks {
+		n += 160 + len(c.Key) + len(c.Hint)
+		for _, list := range [][]string{c.Expected, c.Actual} {
+			for _, text := range list {
+				n += 16 + len(text)
+			}
+		}
+	}
+	if e.decision != nil {
+		n += decisionSize(e.decision) + maxHeld/8
+	}
+	return n
 }
 
 // record keeps an event and logs it.
 func (s *Server) record(e entry) {
-	for _, text := range []*string{&e.Caller, &e.Resource, &e.Reason, &e.Issuer, &e.Subject, &e.Audience} {
-		clip(text)
-	}
-	s.events.add(e)
+	e.tidy()
+	e.size = e.measure()
+	s.events.add(&e)
 	level := slog.LevelDebug
 	if e.Decision == Deny {
 		level = slog.LevelInfo

@@ -1,6 +1,9 @@
 package emulator
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // CheckAnswer holds an answer of STS or IAM against the service's model: which
 // members it has that the model does not know, and which it lacks that the model
@@ -40,3 +43,9 @@ func Operations(service string) map[string]bool {
 	}
 	return all
 }
+
+// Names of all operations, for tests that are to leave none out.
+func STSOperations() []string { return slices.Sorted(maps.Keys(stsOperations)) }
+func IAMOperations() []string { return slices.Sorted(maps.Keys(iamOperations)) }
+func KMSOperations() []string { return slices.Sorted(maps.Keys(kmsOperations)) }
+func S3Operations() []string  { return slices.Sorted(maps.Keys(s3Operations)) }

@@ -184,13 +184,16 @@ func (s *Server) runKMS(c *call) (any, *awsError) {
 	c.service = "kms"
 	c.operation = strings.TrimPrefix(c.r.Header.Get("X-Amz-Target"), kmsTarget)
 	var e *awsError
-	if c.body, e = readBody(c.r); e != nil {
+	if c.body, e = s.readBody(c); e != nil {
 		return nil, e
 	}
 	run, known := kmsOperations[c.operation]
 	if !known {
 		c.operation = "" // it is the client's word
 		return nil, errorf(http.StatusBadRequest, "UnknownOperationException", "")
+	}
+	if e := s.refusePage(c); e != nil {
+		return nil, e
 	}
 	if e := s.inject(c); e != nil {
 		return nil, e

@@ -288,6 +288,9 @@ func (q *s3Call) answer() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
+	if e := q.s.refusePage(q.call); e != nil {
+		return nil, asS3(e)
+	}
 	if e := q.s.inject(q.call); e != nil {
 		return nil, asS3(e)
 	}
@@ -695,6 +698,9 @@ func errBadDigest(checksum string) *s3Error {
 
 // payload is the decoded and checked body of the request.
 func (q *s3Call) payload() (*sigv4.Body, *s3Error) {
+	if body, ok := q.r.Body.(*pacedBody); ok {
+		body.object = q.operation == "PutObject" || q.operation == "UploadPart"
+	}
 	body, err := sigv4.NewBody(q.r, q.sig, q.signKey)
 	if err != nil {
 		return nil, payloadError(err)
@@ -722,13 +728,15 @@ func (q *s3Call) readDocument() ([]byte, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	data, err := io.ReadAll(io.LimitReader(io.TeeReader(body, checks), maxXML+1))
-	if err != nil {
-		return nil, payloadError(err)
-	}
-	if len(data) > maxXML {
+	data, err := q.s.readAll(q.call, io.TeeReader(body, checks), maxXML)
+	switch {
+	case errors.Is(err, errTooLong):
 		return nil, s3Errorf(http.StatusBadRequest, "MaxMessageLengthExceeded", "Your request was too big.").
 			with("MaxMessageLengthBytes", strconv.Itoa(maxXML))
+	case errors.Is(err, errNoMemory):
+		return nil, asS3(errBusy())
+	case err != nil:
+		return nil, payloadError(err)
 	}
 	if e := checks.verify(body); e != nil {
 		return nil, e

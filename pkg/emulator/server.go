@@ -24,7 +24,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -86,6 +85,10 @@ type Config struct {
 	// unknown provider and a wrong audience.
 	LegacyMessages bool
 
+	// Hosts are names of the emulator, without a port, beside those of S3Hosts,
+	// "localhost" and every address. Only there it serves what is its own, below
+	// /_openirsa/, and answers browsers: other names may be those of a stranger.
+	Hosts []string
 	// S3Hosts are hosts, without a port, below which buckets are addressed as
 	// virtual hosts: with "s3.test", the host "b.s3.test" is the bucket b.
 	// Those of S3 itself and "localhost" need not be named.
@@ -102,8 +105,11 @@ type Config struct {
 	// Log gets a line for each decision: denials at level info, the rest at
 	// debug. Nil logs nothing. It never gets a token or a secret.
 	Log *slog.Logger
-	// MaxEvents is how many decisions are kept for [Server.Events]. 0 is 4096.
-	MaxEvents int
+	// MaxEvents is how many decisions are kept for [Server.Events], and
+	// MaxEventBytes about how many bytes of them: older ones are dropped. 0 is
+	// 4096, and 16 MiB.
+	MaxEvents     int
+	MaxEventBytes int
 	// Control opens the control API below /_openirsa/control, with which
 	// anyone who can connect can move the clock and inject faults.
 	Control bool
@@ -159,6 +165,9 @@ func (c *Config) complete() error {
 			return err
 		}
 	}
+	if c.MaxEventBytes <= 0 {
+		c.MaxEventBytes = 16 << 20
+	}
 	switch {
 	case len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "":
 		return fmt.Errorf("account %q is not twelve digits", c.Account)
@@ -190,6 +199,7 @@ type Server struct {
 	issuers  issuerCache
 	reports  accessReports
 	events   eventLog
+	bodies   budget
 	faults   faultList
 	control  http.Handler // everything below /_openirsa/
 
@@ -247,7 +257,8 @@ func (s *Server) load() error {
 	if err := s.newS3(); err != nil {
 		return err
 	}
-	s.events.init(s.config.MaxEvents)
+	s.events.init(s.config.MaxEvents, s.config.MaxEventBytes)
+	s.bodies.max = maxBodies
 	s.control = s.controlHandler()
 	return nil
 }
@@ -285,6 +296,7 @@ type call struct {
 
 	input            // parameters of the Query protocol
 	body      []byte // of the Query protocol
+	held      int64  // bytes of Server.bodies
 	dropped   bool   // a fault wants the answer to get lost
 	namespace string // XML namespace of the answers of the service
 }
@@ -295,12 +307,20 @@ type call struct {
 // parameters Action and Version, which only STS and IAM have, then by the
 // service that the signature names, then by the host; what is left is S3's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w, done := pace(w, r)
+	defer done()
 	w = sendContinue(w, r)
-	if s.isControl(r) {
-		s.control.ServeHTTP(w, r)
+	if status := oversized(r); status != 0 {
+		writeProblem(w, status, "the URL may have %d bytes, and the headers together %d", maxURL, maxHeaders)
 		return
 	}
+	if s.isControl(r) {
+		s.serveControl(w, r)
+		return
+	}
+	s.guardPages(w.Header(), r.Host)
 	c := &call{r: r, id: newRequestID(), at: s.Now(), region: "us-east-1"}
+	defer func() { s.bodies.used.Add(-c.held) }()
 	if isKMS(r) {
 		s.serveKMS(w, c)
 		if c.dropped {
@@ -308,7 +328,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	query, e := c.readQuery()
+	query, e := s.readQuery(c)
 	if e == nil && !query {
 		switch service := c.signedService(); {
 		case service == "sts" || service == "iam":
@@ -352,7 +372,7 @@ func (c *call) signedService() string {
 
 // readQuery reads the parameters of the Query protocol and says whether the
 // request is of it: a form posted to "/", or a GET of "/", with an Action.
-func (c *call) readQuery() (bool, *awsError) {
+func (s *Server) readQuery(c *call) (bool, *awsError) {
 	r := c.r
 	if r.URL.Path != "/" && r.URL.Path != "" {
 		return false, nil
@@ -368,7 +388,7 @@ func (c *call) readQuery() (bool, *awsError) {
 			return false, nil
 		}
 		var e *awsError
-		if c.body, e = readBody(r); e != nil {
+		if c.body, e = s.readBody(c); e != nil {
 			return true, e
 		}
 		switch {
@@ -395,27 +415,21 @@ func (c *call) readQuery() (bool, *awsError) {
 }
 
 // readBody reads a body of at most maxQueryBody bytes.
-func readBody(r *http.Request) ([]byte, *awsError) {
+func (s *Server) readBody(c *call) ([]byte, *awsError) {
 	tooLarge := errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Request body is larger than %d bytes", maxQueryBody)
-	if r.ContentLength > maxQueryBody {
+	if c.r.ContentLength > maxQueryBody {
 		return nil, tooLarge
 	}
-	size := r.ContentLength
-	if size < 0 {
-		b, err := io.ReadAll(io.LimitReader(r.Body, maxQueryBody+1))
-		switch {
-		case err != nil:
-			return nil, malformedInput("The request body cannot be read")
-		case len(b) > maxQueryBody:
-			return nil, tooLarge
-		}
-		return b, nil
-	}
-	b := make([]byte, size)
-	if _, err := io.ReadFull(r.Body, b); err != nil {
+	body, err := s.readAll(c, c.r.Body, maxQueryBody)
+	switch {
+	case errors.Is(err, errTooLong):
+		return nil, tooLarge
+	case errors.Is(err, errNoMemory):
+		return nil, errBusy()
+	case err != nil:
 		return nil, malformedInput("The request body cannot be read")
 	}
-	return b, nil
+	return body, nil
 }
 
 // An operation is one action of STS or IAM.
@@ -493,6 +507,9 @@ func (s *Server) runQuery(c *call) (func(*xmlWriter), *awsError) {
 	if !known {
 		e := errorf(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version %s", c.operation, version)
 		e.namespace = namespaceFault
+		return nil, e
+	}
+	if e := s.refusePage(c); e != nil {
 		return nil, e
 	}
 	if e := s.inject(c); e != nil {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/url"
 	"strings"
+
+	"github.com/openirsa/openirsa/internal/redact"
 )
 
 // What is shown of the documents of strangers. The host of an issuer may be
@@ -80,4 +82,40 @@ func clipText(text string, limit int) string {
 		return text
 	}
 	return strings.Clone(strings.ToValidUTF8(text[:limit], "")) + "..."
+}
+
+// shownDocument is a document of the account, which is JSON, without what looks
+// like a secret in it.
+func shownDocument(document string) json.RawMessage {
+	if redact.Text(document) == document {
+		return json.RawMessage(document)
+	}
+	var v any
+	if err := json.Unmarshal([]byte(document), &v); err != nil {
+		return nil
+	}
+	clean, err := json.Marshal(redacted(v))
+	if err != nil {
+		return nil
+	}
+	return clean
+}
+
+// redacted is a value of JSON whose texts are without secrets.
+func redacted(v any) any {
+	switch v := v.(type) {
+	case string:
+		return redact.Text(v)
+	case []any:
+		for i := range v {
+			v[i] = redacted(v[i])
+		}
+	case map[string]any:
+		clean := make(map[string]any, len(v))
+		for name, member := range v {
+			clean[redact.Text(name)] = redacted(member)
+		}
+		return clean
+	}
+	return v
 }

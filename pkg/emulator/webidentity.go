@@ -110,7 +110,7 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*xmlWriter), *awsError
 	a.role.used.Store(&roleUse{c.at, c.region})
 	a.event.Decision, a.event.Step, a.event.AccessKeyID = Allow, "trust", creds.keyID
 	a.event.Session = &IssuedSession{creds.keyID, s.assumedARN(a.role, a.name), creds.expires.UTC()}
-	s.record(entry{a.event, decision})
+	s.decided(c, a.event, decision)
 
 	packed := packedSize(a, len(provider.ARN)+len(token.subject)+len(token.clientID()), token.tags)
 	return func(x *xmlWriter) {
@@ -147,7 +147,7 @@ func (c *call) policyARNs() []string {
 // refuseToken records why an assumption was refused, and returns what AWS says.
 func (s *Server) refuseToken(a *assumption, f *tokenFault, d *policy.Decision) *awsError {
 	a.event.Decision, a.event.Step, a.event.Reason, a.event.Code = Deny, f.step, f.why, f.answer.code
-	s.record(entry{a.event, d})
+	s.decided(a.call, a.event, d)
 	return f.answer
 }
 

@@ -1,0 +1,284 @@
+// Package redact takes what must stay secret out of texts that people see:
+// lines of logs, errors, events. Clients put tokens and keys into the wrong
+// field, and whoever words an error quotes the field; so the last hand that
+// holds a text before it is shown looks for what has the form of a secret.
+//
+//	fmt.Fprintln(os.Stderr, "program:", redact.Text(err.Error()))
+//	log := slog.New(redact.Handler(slog.NewTextHandler(os.Stderr, nil)))
+//
+// It knows tokens (JWTs), private keys in PEM, secret access keys of AWS (40
+// characters of base64), session tokens and other long base64, and passwords in
+// URLs. Digests in hexadecimal, ids of keys and ARNs are left as they are. What
+// is no more than a word, such as a password, cannot be told from others.
+package redact
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// What stands in the place of a secret.
+const (
+	Token   = "[token]"
+	Key     = "[private key]"
+	Secret  = "[secret]"
+	pass    = "[password]"
+	minLong = 64 // characters of base64 that are taken for a secret
+	minRun  = 40 // characters of a secret access key
+)
+
+var (
+	// A private key may have lost its line breaks or its end, and may be
+	// escaped for a URL.
+	pemKey = regexp.MustCompile(`(?is)-----BEGIN(?:[A-Z0-9 +]|%20)*PRIVATE(?: |\+|%20)KEY.*?(?:-----END(?:[A-Z0-9 +]|%20)*KEY(?: BLOCK)?-----|\z)`)
+	jwt    = regexp.MustCompile(`eyJ[A-Za-z0-9_=-]{6,}(?:(?:\.|%2[Ee])[A-Za-z0-9_=-]*){0,4}`)
+	// Three or more parts, whatever the first begins with.
+	parts = regexp.MustCompile(`[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{32,}(?:\.[A-Za-z0-9_-]*){0,2}`)
+	user  = regexp.MustCompile(`(://[^/\s:@"]*):([^/\s@"]+)@`)
+)
+
+// Text is a text without secrets. Most texts have none and are returned as they
+// are.
+func Text(s string) string {
+	if !suspect(s) {
+		return s
+	}
+	if strings.Contains(s, "-----") {
+		s = pemKey.ReplaceAllString(s, Key)
+	}
+	if strings.Contains(s, "eyJ") {
+		s = replace(jwt, s, func(before byte, match string) bool { return len(match) >= minRun || !isWord(before) })
+	}
+	if strings.Count(s, ".") >= 2 {
+		s = replace(parts, s, func(_ byte, match string) bool { return random(units(strings.Split(match, ".")[2])) })
+	}
+	if strings.Contains(s, "://") && strings.Contains(s, "@") {
+		s = user.ReplaceAllString(s, "$1:"+pass+"@")
+	}
+	return runs(s)
+}
+
+// suspect is a quick look for what may be a secret.
+func suspect(s string) bool {
+	run := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isWord(c) || c == '+' || c == '/' || c == '=' || c == '%':
+			if run++; run >= minRun {
+				return true
+			}
+		case c != '.':
+			run = 0
+		}
+	}
+	return strings.Contains(s, "eyJ") || strings.Contains(s, "@") || strings.Contains(s, "-----")
+}
+
+func isWord(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+}
+
+// replace puts [Token] in the place of matches that are secrets, given the byte
+// before them, 0 at the start.
+func replace(re *regexp.Regexp, s string, secret func(before byte, match string) bool) string {
+	var b strings.Builder
+	last := 0
+	for _, at := range re.FindAllStringIndex(s, -1) {
+		var before byte
+		if at[0] > 0 {
+			before = s[at[0]-1]
+		}
+		if secret(before, s[at[0]:at[1]]) {
+			b.WriteString(s[last:at[0]])
+			b.WriteString(Token)
+			last = at[1]
+		}
+	}
+	return b.String() + s[last:]
+}
+
+// unit is a character of base64, which may be escaped for a URL, and where it
+// begins and ends.
+type unit struct {
+	char       byte
+	start, end int
+}
+
+// units takes a text apart. Characters that are not of base64 are units with
+// the char 0.
+func units(s string) []unit {
+	list := make([]unit, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '%' && i+2 < len(s) {
+			plain := byte(0)
+			switch s[i+1 : i+3] {
+			case "2F", "2f":
+				plain = '/'
+			case "2B", "2b":
+				plain = '+'
+			case "3D", "3d":
+				plain = '='
+			}
+			if plain != 0 {
+				list = append(list, unit{plain, i, i + 3})
+				i += 2
+				continue
+			}
+		}
+		if !isWord(c) && c != '+' && c != '/' && c != '=' {
+			c = 0
+		}
+		list = append(list, unit{c, i, i + 1})
+	}
+	return list
+}
+
+// runs replaces secret access keys and long base64.
+func runs(s string) string {
+	list := units(s)
+	var b strings.Builder
+	last := 0
+	cut := func(from, to int) {
+		b.WriteString(s[last:list[from].start])
+		b.WriteString(Secret)
+		last = list[to-1].end
+	}
+	for i := 0; i < len(list); {
+		if list[i].char == 0 {
+			i++
+			continue
+		}
+		end := i
+		for end < len(list) && list[end].char != 0 {
+			end++
+		}
+		if end-i >= minLong && random(list[i:end]) {
+			cut(i+names(list[i:end]), end)
+		} else {
+			keys(list[i:end], func(from, to int) { cut(i+from, i+to) })
+		}
+		i = end
+	}
+	return b.String() + s[last:]
+}
+
+// edge says whether a character parts the segments of a path, or a name from a
+// value; in base64 it can be both.
+func edge(c byte) bool { return c == '/' || c == '=' }
+
+// names is how many characters of a run are names that lead to a secret, such as
+// "role/" and "A/": segments of small letters, and very short ones.
+func names(run []unit) int {
+	n := 0
+	for i, u := range run {
+		switch {
+		case edge(u.char):
+			n = i + 1
+		case i < n+3:
+		case u.char < 'a' && u.char != '-' && u.char != '_' || u.char > 'z':
+			return n
+		}
+	}
+	return n
+}
+
+// glued says whether what comes before a key is a word that it was appended to,
+// as in "group" and a path without its slash. Shorter ones are parts of ids.
+func glued(before []unit) bool {
+	const shortest = 4
+	n := 0
+	for _, u := range slices.Backward(before) {
+		if edge(u.char) {
+			break
+		}
+		if u.char < 'a' || u.char > 'z' {
+			return false
+		}
+		n++
+	}
+	return n >= shortest
+}
+
+// keys finds secret access keys in a run: 40 characters of base64 that stand
+// alone, or between the slashes and equals signs of a path or an assignment.
+// Where several may be one, found gets all of them at once.
+func keys(run []unit, found func(from, to int)) {
+	from, to := 0, 0
+	for i := 0; i+minRun <= len(run); i++ {
+		if i > 0 && !edge(run[i-1].char) && !glued(run[:i]) {
+			continue
+		}
+		key := run[i : i+minRun]
+		if i+minRun < len(run) && !edge(run[i+minRun].char) || !random(key) {
+			continue
+		}
+		if slices.ContainsFunc(key, func(u unit) bool { return u.char == '-' || u.char == '_' || u.char == '=' }) {
+			continue
+		}
+		if to > 0 && i > to {
+			found(from+names(run[from:to]), to)
+			to = 0
+		}
+		if to == 0 {
+			from = i
+		}
+		to = i + minRun
+	}
+	if to > 0 {
+		found(from+names(run[from:to]), to)
+	}
+}
+
+// Bounds of what looks random: words and paths change between small letters,
+// capitals, digits and signs less often, and repeat their letters more.
+const (
+	minChange        = 0.38 // changes for each character
+	minChangeNoDigit = 0.44
+	minEntropy       = 4.3 // bits for each character
+)
+
+// random says whether characters of base64 look as if they were random ones:
+// small letters, capitals and mostly digits are there, and well mixed.
+func random(run []unit) bool {
+	var counts [128]int
+	var small, capital, digit, changes int
+	previous := -1
+	for _, u := range run {
+		kind := 3
+		switch c := u.char; {
+		case c >= 'a' && c <= 'z':
+			kind = 0
+			small++
+		case c >= 'A' && c <= 'Z':
+			kind = 1
+			capital++
+		case c >= '0' && c <= '9':
+			kind = 2
+			digit++
+		}
+		if previous >= 0 && kind != previous {
+			changes++
+		}
+		previous = kind
+		counts[u.char&127]++
+	}
+	n := len(run)
+	want := minChange
+	if digit == 0 { // one in a thousand keys has none, and names often
+		want = minChangeNoDigit
+	}
+	if small < n/12 || capital < n/12 || float64(changes) < want*float64(n) {
+		return false
+	}
+	entropy := 0.0
+	for _, count := range counts {
+		if count > 0 {
+			p := float64(count) / float64(n)
+			entropy -= p * math.Log2(p)
+		}
+	}
+	return entropy >= minEntropy
+}

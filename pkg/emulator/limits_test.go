@@ -1,0 +1,335 @@
+package emulator
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func limited(t *testing.T, config Config) *Server {
+	t.Helper()
+	s, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func ask(s *Server, method, target, body string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.Host = "127.0.0.1:4566"
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+// anEvent makes an event.
+func anEvent(s *Server) { ask(s, "GET", "/?Action=AssumeRoleWithWebIdentity&Version=2011-06-15", "") }
+
+// TestLimitOfEvents: whatever strangers send, events hold no more memory than
+// they may, the latest are there, and each is short.
+func TestLimitOfEvents(t *testing.T) {
+	const bound = 256 << 10
+	s := limited(t, Config{MaxEventBytes: bound})
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	long := strings.Repeat("x", 30_000)
+	form := strings.Repeat("y", 300_000)
+	for i := range 100 {
+		v := url.Values{"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"}, "RoleSessionName": {fmt.Sprint(i, long)}, "RoleArn": {long}}
+		ask(s, "GET", "/?"+v.Encode(), "")
+		ask(s, "GET", "/bucket?prefix="+long, "", "User-Agent", long, "Authorization", "AWS4-HMAC-SHA256 Credential="+long+"/20260101/us-east-1/s3/aws4_request,SignedHeaders=host,Signature="+long[:64])
+		ask(s, "POST", "/", "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn:aws:iam::000000000000:role/r&RoleSessionName=s&WebIdentityToken=a&ProviderId=accounts.google.com&x="+form,
+			"Content-Type", "application/x-www-form-urlencoded")
+	}
+	s.events.mu.Lock()
+	bytes, first, last := s.events.bytes, s.events.first, s.events.last
+	s.events.mu.Unlock()
+	if bytes > bound || last != 300 || first == 1 {
+		t.Errorf("%d bytes of events %d to %d", bytes, first, last)
+	}
+	if grown := int64(heap()) - int64(before); grown > 8*bound {
+		t.Errorf("%d bytes are held for events, of which there may be %d", grown, bound)
+	}
+	events := s.Events(EventFilter{})
+	if len(events) != int(last-first+1) || events[len(events)-1].Seq != last {
+		t.Errorf("%d events of %d to %d", len(events), first, last)
+	}
+	w := ask(s, "GET", "/_openirsa/events?limit=0", "")
+	if w.Code != http.StatusOK || w.Body.Len() > 8*bound {
+		t.Errorf("%d, %d bytes", w.Code, w.Body.Len())
+	}
+	for _, e := range events {
+		for _, text := range []string{e.Reason, e.Caller, e.Resource, e.Action} {
+			if len(text) > maxReason+8 {
+				t.Fatalf("a text of %d bytes: %q...", len(text), text[:100])
+			}
+		}
+	}
+	runtime.KeepAlive(s)
+}
+
+// TestLimitOfNumber: no more events are kept than may be, and what comes after
+// an event that is gone is found.
+func TestLimitOfNumber(t *testing.T) {
+	s := limited(t, Config{MaxEvents: 10})
+	for range 25 {
+		anEvent(s)
+	}
+	events := s.Events(EventFilter{After: 3})
+	if len(events) != 10 || events[0].Seq != 16 || events[9].Seq != 25 {
+		t.Errorf("%d events, %+v", len(events), events)
+	}
+	if got := s.Events(EventFilter{Limit: 2}); len(got) != 2 || got[0].Seq != 24 {
+		t.Errorf("%+v", got)
+	}
+	if got := s.Events(EventFilter{After: 25}); got != nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLimitOfSizes: URLs and headers that are too long are refused.
+func TestLimitOfSizes(t *testing.T) {
+	s := limited(t, Config{})
+	for _, c := range []struct {
+		target string
+		header []string
+		body   int
+		want   int
+	}{
+		{"/bucket?prefix=" + strings.Repeat("x", maxURL), nil, 0, http.StatusRequestURITooLong},
+		{"/_openirsa/events?caller=" + strings.Repeat("x", maxURL), nil, 0, http.StatusRequestURITooLong},
+		{"/bucket", []string{"X-Amz-Meta-A", strings.Repeat("x", maxHeaders)}, 0, http.StatusRequestHeaderFieldsTooLarge},
+		{"/", []string{"Content-Type", "application/x-www-form-urlencoded"}, maxQueryBody + 1, http.StatusRequestEntityTooLarge},
+		{"/", []string{"X-Amz-Target", "TrentService.Sign"}, maxQueryBody + 1, http.StatusRequestEntityTooLarge},
+	} {
+		method := "GET"
+		if c.body > 0 {
+			method = "POST"
+		}
+		if got := ask(s, method, c.target, strings.Repeat("x", c.body), c.header...); got.Code != c.want {
+			t.Errorf("%s %.40s: %d, want %d", method, c.target, got.Code, c.want)
+		}
+	}
+}
+
+// TestLimitOfBodies: bodies together take no more memory than they may, a
+// request beyond is told to come again, and memory is taken as bytes come.
+func TestLimitOfBodies(t *testing.T) {
+	s := limited(t, Config{})
+	s.bodies.max = 1 << 20
+	web := httptest.NewServer(s)
+	defer web.CloseClientConnections()
+	announce := func(sent string) net.Conn {
+		conn, err := net.Dial("tcp", web.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000000\r\n\r\n%s", sent)
+		return conn
+	}
+	wait := func(what string, ok func(int64) bool) {
+		t.Helper()
+		for range 500 {
+			if ok(s.bodies.used.Load()) {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Fatalf("%s: %d bytes are taken", what, s.bodies.used.Load())
+	}
+	call := func() (int, string) {
+		resp, err := http.PostForm(web.URL, url.Values{"Action": {"GetCallerIdentity"}, "Version": {"2011-06-15"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body)
+	}
+	var conns []net.Conn
+	for range 50 {
+		conns = append(conns, announce("Action=x"))
+	}
+	wait("50 bodies of which little has come", func(n int64) bool { return n == 50*(4<<10) })
+	if status, body := call(); status != http.StatusForbidden {
+		t.Errorf("beside them: %d %s", status, body)
+	}
+	for range 4 {
+		conns = append(conns, announce(strings.Repeat("x", 400_000)))
+	}
+	wait("bodies beyond the bound", func(n int64) bool { return n > 500_000 })
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		status, body := call()
+		if status == http.StatusServiceUnavailable && strings.Contains(body, "<Code>ServiceUnavailable</Code>") {
+			break
+		}
+		if s.bodies.used.Load() > s.bodies.max || time.Now().After(deadline) {
+			t.Fatalf("%d bytes are taken of %d, and a call is answered %d", s.bodies.used.Load(), s.bodies.max, status)
+		}
+		conns = append(conns, announce(strings.Repeat("x", 2_000)))
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	wait("after all", func(n int64) bool { return n == 0 })
+	if status, body := call(); status != http.StatusForbidden {
+		t.Errorf("after all: %d %s", status, body)
+	}
+}
+
+// pipes is a listener of connections within the process.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	conn, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4566} }
+
+// TestLimitOfTime: bodies that do not come and answers that nobody reads end in
+// time, what goes on slowly does not end, and neither does waiting for events.
+func TestLimitOfTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		listener := make(pipes)
+		web := &http.Server{Handler: s}
+		go web.Serve(listener)
+		defer web.Close()
+		defer close(listener)
+		dial := func(request string) net.Conn {
+			client, server := net.Pipe()
+			listener <- server
+			go io.WriteString(client, request)
+			return client
+		}
+		// How long it takes until the server has let the connection go.
+		ends := func(conn net.Conn) time.Duration {
+			started := time.Now()
+			io.Copy(io.Discard, conn)
+			return time.Since(started)
+		}
+		const head = "Host: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n"
+		if took := ends(dial("POST / HTTP/1.1\r\n" + head + "Action=")); took < bodyTimeout || took > 2*bodyTimeout {
+			t.Errorf("a form that does not come ends after %s", took)
+		}
+		// A byte every ten seconds does not help a form.
+		conn := dial("POST / HTTP/1.1\r\n" + head)
+		go func() {
+			for range 1000 {
+				time.Sleep(10 * time.Second)
+				if _, err := io.WriteString(conn, "x"); err != nil {
+					return
+				}
+			}
+		}()
+		if took := ends(conn); took > 2*bodyTimeout {
+			t.Errorf("a form that drips ends after %s", took)
+		}
+		conn.Close()
+		// A refused upload whose body does not come.
+		if took := ends(dial("PUT /bucket/key HTTP/1.1\r\n" + head)); took > 2*bodyTimeout {
+			t.Errorf("a body that nobody wants ends after %s", took)
+		}
+		// Waiting for events may take longer than any of these.
+		conn = dial("GET /_openirsa/events?wait=60s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+		started := time.Now()
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != http.StatusOK || time.Since(started) != maxWait {
+			t.Errorf("waiting for events: %v after %s", err, time.Since(started))
+		}
+		conn.Close()
+		// An answer that nobody reads.
+		for range 100 {
+			anEvent(s)
+		}
+		client, server := net.Pipe()
+		closed := make(chan time.Time, 1)
+		listener <- &watched{Conn: server, closed: closed}
+		io.WriteString(client, "GET /_openirsa/events?limit=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+		started = time.Now()
+		if took := (<-closed).Sub(started); took < writeTimeout || took > 2*writeTimeout {
+			t.Errorf("an answer that nobody reads ends after %s", took)
+		}
+		client.Close()
+	})
+}
+
+// watched tells when it is closed.
+type watched struct {
+	net.Conn
+	closed chan time.Time
+}
+
+func (w *watched) Close() error {
+	select {
+	case w.closed <- time.Now():
+	default:
+	}
+	return w.Conn.Close()
+}
+
+// TestReadersDoNotBlock: decisions go on while somebody reads all events and
+// does not come to an end.
+func TestReadersDoNotBlock(t *testing.T) {
+	s := limited(t, Config{})
+	for range 500 {
+		anEvent(s)
+	}
+	r, w := io.Pipe()
+	reading := httptest.NewRequest("GET", "/_openirsa/events?limit=0", nil)
+	reading.Host = "localhost"
+	go func() {
+		s.ServeHTTP(&stuck{httptest.NewRecorder(), w}, reading)
+		w.Close()
+	}()
+	r.Read(make([]byte, 1)) // it has begun
+	done := make(chan bool)
+	go func() {
+		anEvent(s)
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("a reader of events holds up decisions")
+	}
+	go io.Copy(io.Discard, r)
+}
+
+// stuck is an answer that is written to a pipe.
+type stuck struct {
+	http.ResponseWriter
+	w io.Writer
+}
+
+func (s *stuck) Write(p []byte) (int, error) { return s.w.Write(p) }
