@@ -30,7 +30,7 @@ type decoder struct {
 }
 
 // maxNodes bounds what aliases of aliases can make of a file.
-const maxNodes = 1 << 20
+const maxNodes = 1 << 17
 
 // fault is what is wrong with a field.
 func fault(node *yaml.Node, path, format string, args ...any) error {
@@ -90,6 +90,9 @@ func (d *decoder) value(node *yaml.Node, v reflect.Value, path string) error {
 		return nil
 	}
 	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		return d.value(node, v.Elem(), path)
 	case reflect.Struct:
 		return d.fields(node, v, path)
 	case reflect.Slice:
