@@ -170,13 +170,16 @@ func TestPrintedYAML(t *testing.T) {
 			continue
 		}
 		for _, args := range [][]string{nil, {"--accept"}} {
+			if p.single && args != nil {
+				continue
+			}
 			var out, stderr bytes.Buffer
 			args = append([]string{"setup", "apiserver", "print", p.name(), "--issuer-url", "https://oidc.example.com/a", "--former-issuer", "https://one.example.com", "--former-issuer", "https://two.example.com:6443"}, args...)
 			if code := Main(t.Context(), args, func(string) string { return "" }, &out, &stderr); code != 0 {
 				t.Fatalf("exit %d: %s", code, stderr.String())
 			}
 			var v any
-			if err := yaml.UnmarshalStrict(out.Bytes(), &v); err != nil {
+			if err := yaml.UnmarshalStrict(out.Bytes(), &v); err != nil && strings.HasSuffix(p.file, ".yaml") {
 				t.Errorf("%s: %v\n%s", p.name(), err, out.String())
 			}
 			var issuers []string // in their order
@@ -185,13 +188,15 @@ func TestPrintedYAML(t *testing.T) {
 					t.Errorf("%s: line %q", p.name(), line)
 				}
 				_, value, _ := strings.Cut(line, "https://")
+				value, _, _ = strings.Cut(value, "'")
 				if value = strings.TrimSpace(value); line[0] != '#' && !strings.Contains(line, "jwks") && !strings.Contains(line, ",") {
 					issuers = append(issuers, value)
 				}
 			}
 			slices.Reverse(issuers) // Talos has the audiences first
 			former, ours := slices.Index(issuers, "two.example.com:6443"), slices.Index(issuers, "oidc.example.com/a")
-			if ours < 0 || p.name() != "kubeadm-v1beta3" && (former < ours) != !slices.Contains(args, "--accept") {
+			patch := p.name() == "kubeadm-v1beta3" || p.name() == "cluster-api" || p.name() == "kubespray" // in the order of the API server, not their own
+			if ours < 0 || !patch && (former < ours) != !slices.Contains(args, "--accept") {
 				t.Errorf("%s %q: issuers %q", p.name(), args, issuers)
 			}
 		}

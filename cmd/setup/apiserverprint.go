@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -26,6 +27,14 @@ import (
 //   - Talos: docs.siderolabs.com on KubeAPIServerConfig, siderolabs/talos#12475, #12607 and #13700
 //   - kOps: docs/operations/service_account_issuer_migration.md and
 //     pkg/model/components/discovery.go in kubernetes/kops
+//   - OpenShift: docs.redhat.com on bound service account tokens, openshift/api#1313
+//   - Cluster API: bootstrap/kubeadm/api (files, patches) in kubernetes-sigs/cluster-api
+//   - kubespray: roles/kubernetes/kubeadm_common (kubeadm_patches) in kubernetes-sigs/kubespray
+//   - k3d: k3d-io/k3d#1187; k0s: docs.k0sproject.io/stable/configuration (spec.api.extraArgs)
+//   - MicroK8s: microk8s-resources/default-args/kube-apiserver in canonical/microk8s
+//   - minikube: minikube.sigs.k8s.io/docs/handbook/config (--extra-config)
+//   - EKS Anywhere: anywhere.eks.amazonaws.com on podIamConfig
+//   - Talos up to 1.13: siderolabs/talos#12607 and #13213
 //
 //go:embed controlplane
 var controlPlaneFiles embed.FS
@@ -36,6 +45,9 @@ type controlPlane struct {
 	// former is the issuer that such a cluster has unless told otherwise; "" if
 	// that differs from cluster to cluster.
 	former string
+	// single says that it takes one issuer at a time, or changes all API servers
+	// by itself: there is no first round.
+	single bool
 	// general says that the text is the same for every cluster.
 	general bool
 }
@@ -43,14 +55,26 @@ type controlPlane struct {
 // defaultIssuer is that of a cluster with the default domain.
 const defaultIssuer = "https://kubernetes.default.svc.cluster.local"
 
+// shortIssuer is what OpenShift, k0s and MicroK8s use instead.
+const shortIssuer = "https://kubernetes.default.svc"
+
 var controlPlanes = []controlPlane{
-	{"kubeadm.yaml", "ClusterConfiguration of kubeadm 1.31 and newer (v1beta4)", defaultIssuer, false},
-	{"kubeadm-v1beta3.yaml", "Patch for kubeadm 1.22 to 1.36, and for any other", defaultIssuer, false},
-	{"k3s.yaml", "Configuration file of k3s", defaultIssuer, false},
-	{"rke2.yaml", "Configuration file of RKE2", defaultIssuer, false},
-	{"talos.yaml", "Machine configuration patch of Talos 1.14 and newer", "", false},
-	{"kops.yaml", "Cluster specification of kOps", "", false},
-	{"managed.sh", "What to do on GKE, AKS, EKS and other managed control planes", "", true},
+	{file: "kubeadm.yaml", short: "ClusterConfiguration of kubeadm 1.31 and newer (v1beta4)", former: defaultIssuer},
+	{file: "kubeadm-v1beta3.yaml", short: "Patch for kubeadm 1.22 to 1.36, and for any other", former: defaultIssuer},
+	{file: "cluster-api.yaml", short: "KubeadmControlPlane of Cluster API", former: defaultIssuer},
+	{file: "kubespray.yaml", short: "Variables of kubespray", former: defaultIssuer},
+	{file: "k3s.yaml", short: "Configuration file of k3s", former: defaultIssuer},
+	{file: "rke2.yaml", short: "Configuration file of RKE2", former: defaultIssuer},
+	{file: "k3d.yaml", short: "Configuration file of k3d", former: defaultIssuer, single: true},
+	{file: "k0s.yaml", short: "Configuration file of k0s", former: shortIssuer, single: true},
+	{file: "microk8s.sh", short: "Commands for MicroK8s", former: shortIssuer},
+	{file: "minikube.sh", short: "Command for minikube", former: defaultIssuer, single: true},
+	{file: "talos.yaml", short: "Machine configuration patch of Talos 1.14 and newer"},
+	{file: "talos-1.13.yaml", short: "Machine configuration patch of Talos up to 1.13", single: true},
+	{file: "kops.yaml", short: "Cluster specification of kOps"},
+	{file: "openshift.yaml", short: "Authentication of OpenShift", former: shortIssuer, single: true},
+	{file: "eks-anywhere.yaml", short: "Cluster specification of EKS Anywhere", former: defaultIssuer, single: true},
+	{file: "managed.sh", short: "What to do on GKE, AKS, EKS and other managed control planes", general: true},
 }
 
 func (p controlPlane) name() string { return strings.TrimSuffix(p.file, path.Ext(p.file)) }
@@ -84,15 +108,17 @@ kind has 'setup kind-config'.`,
 			RunE: func(c *cobra.Command, _ []string) error { return a.printControlPlane(c.Context(), p, o) },
 		}
 		if !p.general {
-			sub.Example = fmt.Sprintf(`  setup apiserver print %[1]s --context prod > openirsa.yaml
-  setup apiserver print %[1]s --issuer-url https://oidc.example.com/prod --former-issuer %[2]s`, p.name(), orDefault(p.former, "https://10.0.0.1:6443"))
+			sub.Example = fmt.Sprintf(`  setup apiserver print %[1]s --context prod > openirsa%[3]s
+  setup apiserver print %[1]s --issuer-url https://oidc.example.com/prod --former-issuer %[2]s`, p.name(), orDefault(p.former, "https://10.0.0.1:6443"), path.Ext(p.file))
 			o.flags(sub)
 			a.clusterFlags(sub)
 			f := sub.Flags()
 			f.StringVar(&o.account, "account", "", "AWS account id in which the bucket will be")
 			f.StringVar(&a.region, "region", "", "AWS region in which the bucket will be")
 			f.StringArrayVar(&o.former, "former-issuer", nil, "issuer whose tokens are accepted already; repeat for several (default: those of the cluster)")
-			f.BoolVar(&o.accept, "accept", false, "the first round: accept tokens of the issuer, and sign as before")
+			if !p.single {
+				f.BoolVar(&o.accept, "accept", false, "the first round: accept tokens of the issuer, and sign as before")
+			}
 		}
 		c.AddCommand(sub)
 	}
@@ -140,6 +166,11 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 			}
 		}
 	}
+	for _, word := range slices.Concat(have.Issuers, have.APIAudiences) {
+		if !plainWord.MatchString(word) {
+			return iss, have, usagef("--former-issuer: %q cannot be written into a file or a command", word)
+		}
+	}
 	if len(have.Issuers) > 0 {
 		return iss, have, nil
 	}
@@ -149,6 +180,9 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 	have.Issuers = []string{p.former}
 	return iss, have, nil
 }
+
+// plainWord is what can stand in YAML and in a shell's quotes without a change.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.:/_%~@?&=+,-]*$`)
 
 // currentFlags are those of an API server without an issuer that is already
 // given to it. They have no issuer where the cluster does not show any other.

@@ -14,6 +14,7 @@ import (
 
 func (a *app) kindConfigCommand() *cobra.Command {
 	var where place
+	var own string
 	c := &cobra.Command{
 		Use:   "kind-config",
 		Short: "Print a kind cluster configuration with the issuer set from the start",
@@ -21,12 +22,19 @@ func (a *app) kindConfigCommand() *cobra.Command {
 has the issuer from the start, so that 'setup up' need not restart it.
 
 The issuer must be known before the cluster is there: with --issuer-url, or with
-the account and the region in which 'setup up' will make the bucket.`,
+the account and the region in which 'setup up' will make the bucket.
+
+With --merge the issuer is added to a configuration of your own, of which all else
+stays as it is, comments too.`,
 		Example: `  setup kind-config --emulator | kind create cluster --config -
-  setup kind-config --name dev --account 123456789012 --region eu-west-1 > kind.yaml`,
+  setup kind-config --name dev --account 123456789012 --region eu-west-1 > kind.yaml
+  setup kind-config --emulator --merge kind.yaml | kind create cluster --config -`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := where.check(); err != nil {
 				return err
+			}
+			if own != "" {
+				return a.mergeKindConfig(c.Context(), own, where, c.Flags().Changed("name"))
 			}
 			iss, err := a.plannedIssuer(c.Context(), where)
 			if err != nil {
@@ -40,9 +48,38 @@ the account and the region in which 'setup up' will make the bucket.`,
 	where.flags(c)
 	f.StringVar(&where.account, "account", "", "AWS account id in which the bucket will be")
 	f.StringVar(&a.region, "region", "", "AWS region in which the bucket will be")
+	f.StringVar(&own, "merge", "", "configuration of kind to add the issuer to; - is standard input")
 	f.Lookup("name").DefValue = "kind"
 	f.Lookup("name").Value.Set("kind")
 	return c
+}
+
+// mergeKindConfig prints somebody's own configuration with the issuer. The cluster
+// has the name that the file gives it.
+func (a *app) mergeKindConfig(ctx context.Context, file string, where place, named bool) error {
+	f, err := readKindFile(file)
+	if err != nil {
+		return err
+	}
+	add := ""
+	switch name := f.name(); {
+	case name == "" && named:
+		add = where.name
+	case name != "" && named && name != where.name:
+		return usagef("--name %s: the cluster in %s is called %s", where.name, file, name)
+	case name != "":
+		where.name = name
+	}
+	iss, err := a.plannedIssuer(ctx, where)
+	if err != nil {
+		return err
+	}
+	body, err := f.merge(iss, add)
+	if err != nil {
+		return err
+	}
+	_, err = a.out.Write(body)
+	return err
 }
 
 // plannedIssuer is the issuer that `up` will make, before there is a cluster.
