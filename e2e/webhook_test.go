@@ -556,17 +556,22 @@ func (w *webhookStory) noPodMissed(t *testing.T) {
 	})
 }
 
-// malformed are annotations with a mistake, and what the messages about it must name.
+// malformed are annotations with a mistake, what the messages about it must name, what the warning says besides, and what
+// becomes of the pod.
 var malformed = map[string]struct {
 	annotations map[string]string
-	key         string
+	key, says   string
+	mutations   [4]int
 }{
-	"bad-role":       {withRole("app"), roleAnnotation},
-	"bad-audience":   {map[string]string{roleAnnotation: webhookRole, "eks.amazonaws.com/audience": "a b"}, "eks.amazonaws.com/audience"},
-	"bad-expiration": {map[string]string{roleAnnotation: webhookRole, "eks.amazonaws.com/token-expiration": "soon"}, "eks.amazonaws.com/token-expiration"},
+	"bad-role": {withRole("app"), roleAnnotation, "no AWS identity", unmutated},
+	"bad-audience": {map[string]string{roleAnnotation: webhookRole, "eks.amazonaws.com/audience": "a b"},
+		"eks.amazonaws.com/audience", `using "sts.amazonaws.com"`, mutatedOnce},
+	"bad-expiration": {map[string]string{roleAnnotation: webhookRole, "eks.amazonaws.com/token-expiration": "soon"},
+		"eks.amazonaws.com/token-expiration", "using 86400", mutatedOnce},
 }
 
-// mistakes: a malformed service account gets an Event, and its pods are admitted unmutated, with a warning.
+// mistakes: a malformed service account gets an Event, and its pods are admitted with a warning: unmutated if it is in the
+// role, else with the default.
 func (w *webhookStory) mistakes(t *testing.T) {
 	w.namespace(t, webhookPods)
 	for _, name := range slices.Sorted(maps.Keys(malformed)) {
@@ -591,10 +596,10 @@ func (w *webhookStory) mistakes(t *testing.T) {
 			if err != nil {
 				t.Fatalf("a pod of a malformed service account: %v", err)
 			}
-			if n := mutations(p); n != unmutated {
-				t.Errorf("the pod is mutated: %v", n)
+			if n := mutations(p); n != m.mutations {
+				t.Errorf("the pod has %v, want %v", n, m.mutations)
 			}
-			if len(warnings) != 1 || !strings.Contains(warnings[0], "no AWS identity") || !strings.Contains(warnings[0], m.key) {
+			if len(warnings) != 1 || !strings.Contains(warnings[0], m.says) || !strings.Contains(warnings[0], m.key) {
 				t.Errorf("warnings %q, want one that names %s", warnings, m.key)
 			}
 			// What a user sees.

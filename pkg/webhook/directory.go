@@ -164,7 +164,7 @@ func (d *Directory) inspect(sa *metav1.PartialObjectMetadata) {
 		report("MalformedIdentity", fmt.Sprintf("pods of this service account get no AWS identity: %v", err))
 	}
 	if len(warnings) > 0 {
-		report("MalformedAnnotation", strings.Join(warnings, "; "))
+		report("MalformedIdentity", strings.Join(warnings, "; "))
 	}
 	if len(ignored) > 0 {
 		report("IgnoredAnnotation", strings.Join(ignored, "; "))
