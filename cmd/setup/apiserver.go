@@ -128,6 +128,8 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	}
 	options := cluster.IssuerOptions{Own: strings.Fields(state.FormerIssuers), AcceptOnly: o.accept, Wait: o.wait, Immediately: o.immediately}
 	switch {
+	case state.KeepIssuer == "true" && o.issuerURL == "": // which is not ours to set, and less so to remove
+		return errKept(state)
 	case o.issuerURL != "":
 		options.URL, err = place{issuerURL: o.issuerURL}.parseIssuer()
 	case state.Issuer != "":

@@ -158,6 +158,9 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 			if !ch.there {
 				return iss, have, advise(errors.New("which issuer? None is recorded in cluster "+ch.c.Name), "SETUP up first, or name it: --issuer-url URL, or --account ID --region REGION --name CLUSTER")
 			}
+			if ch.keeps() {
+				return iss, have, errKept(ch.state)
+			}
 			iss = ch.iss
 		}
 		if have.Issuers == nil {

@@ -18,7 +18,16 @@ import (
 // keepsIssuer reports whether the API servers are to keep their issuer: as the
 // flag says, or else as it was decided the first time; on clusters whose nodes
 // cannot be reached, unless somebody has given the API servers an issuer for this.
-func (u *upRun) keepsIssuer(ctx context.Context) (bool, error) {
+//
+// The issuer that is kept is told too.
+func (u *upRun) keepsIssuer(ctx context.Context) (keep bool, kept issuer.URL, err error) {
+	if keep, err = u.wantsToKeep(ctx); keep && err == nil {
+		kept, err = u.keptIssuer(ctx)
+	}
+	return keep && err == nil, kept, err
+}
+
+func (u *upRun) wantsToKeep(ctx context.Context) (bool, error) {
 	recorded := u.state.KeepIssuer == "true"
 	switch {
 	case u.keepSet && u.keep && !u.emulator:
@@ -73,10 +82,10 @@ func (ch *chain) kept(ctx context.Context, _ issuer.URL, path string) (string, [
 	return "application/jwk-set+json", body, err
 }
 
-// errKept is a command that would give API servers another issuer which are to
+// errKept is a command that would change the issuer of API servers which are to
 // keep theirs.
-func (ch *chain) errKept() error {
-	return advise(fmt.Errorf("%s: the API servers of cluster %s keep their issuer %s", plan.Issuer, ch.state.Cluster, ch.iss),
+func errKept(s cluster.State) error {
+	return advise(fmt.Errorf("%s: the API servers of cluster %s keep their issuer %s", plan.Issuer, s.Cluster, s.Issuer),
 		"SETUP down, then SETUP up --emulator --keep-issuer=false")
 }
 

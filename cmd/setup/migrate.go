@@ -119,7 +119,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string) error {
 		return err
 	}
 	if ch.keeps() {
-		return ch.errKept()
+		return errKept(ch.state)
 	}
 	if c.Migration == nil {
 		if to == "" {

@@ -188,6 +188,11 @@ func (u *upRun) prepare(ctx context.Context) error {
 	if u.there && u.state.Cluster != u.name {
 		return advise(fmt.Errorf("the chain of this cluster is called %q", u.state.Cluster), "SETUP up --name "+u.state.Cluster+", or SETUP down first")
 	}
+	// Where the issuer cannot be kept, the keys mostly cannot be read either.
+	keep, kept, err := u.keepsIssuer(ctx)
+	if err != nil {
+		return err
+	}
 	if err := u.readKeys(ctx); err != nil {
 		return err
 	}
@@ -205,21 +210,13 @@ func (u *upRun) prepare(ctx context.Context) error {
 		id, region, partition = u.acct.ID, u.acct.Region, u.acct.Partition
 	}
 
-	keep, err := u.keepsIssuer(ctx)
-	if err != nil {
-		return err
-	}
 	want := u.state
 	if keep {
 		want.KeepIssuer = "true"
 	}
 	want.Cluster, want.Account, want.Region, want.Partition = u.name, id, region, partition
 	if keep {
-		iss, err := u.keptIssuer(ctx)
-		if err != nil {
-			return err
-		}
-		want.Issuer = iss.String()
+		want.Issuer = kept.String()
 	} else if want.Issuer, want.Bucket, want.Prefix, err = u.whereTo(ctx, id, region); err != nil {
 		return err
 	}
@@ -323,9 +320,12 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Provider, awsCause(err))
 	}
-	if ok && owner.Foreign(there.Tags, u.mark) && !u.takeOver {
-		return advise(fmt.Errorf("%s: %w, whose tokens would stop working", plan.Provider, owner.Check("provider "+there.ARN, there.Tags, u.mark)),
-			"SETUP up --name ANOTHER, or, if that cluster is gone, SETUP up --take-over")
+	if err := owner.Check("provider "+there.ARN, there.Tags, u.mark); ok && owner.Foreign(there.Tags, u.mark) && !u.inherits(err) {
+		next := "SETUP up --name ANOTHER, or, if that cluster is gone, SETUP up --take-over"
+		if !owner.Named(there.Tags, u.name) { // only one of the same name can be taken over
+			next = "SETUP up with another --bucket or --issuer-url"
+		}
+		return advise(fmt.Errorf("%s: %w, whose tokens would stop working", plan.Provider, err), next)
 	}
 	if u.expires != "" {
 		if u.mark[owner.ExpiresTag], err = expiry(u.expires, there.Tags[owner.ExpiresTag], time.Now()); err != nil {
@@ -354,7 +354,7 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 // checkBucket refuses a bucket that was made for another cluster: to be owned, and
 // to be shared, if that cluster's documents are in the same place.
 func (u *upRun) checkBucket(ctx context.Context, exists bool) error {
-	if !exists || u.takeOver {
+	if !exists {
 		return nil
 	}
 	known, err := u.placeOwner(ctx, u.mark)
@@ -367,13 +367,20 @@ func (u *upRun) checkBucket(ctx context.Context, exists bool) error {
 			err = nil // a bucket of others may hold our documents, and one of ours may have lost its tags
 		}
 	}
-	if err == nil {
+	if err == nil || u.inherits(err) {
 		return nil
 	}
 	if _, ok := errors.AsType[*owner.ForeignError](err); ok {
 		return advise(fmt.Errorf("%s: %w", plan.Documents, err), "SETUP up --bucket BUCKET/PREFIX with another bucket or prefix, or, if that cluster is gone, SETUP up --take-over")
 	}
 	return fmt.Errorf("%s: %w", plan.Documents, err)
+}
+
+// inherits reports whether what an error says is another cluster's is that of an
+// earlier one of the same name, which this one takes over.
+func (u *upRun) inherits(err error) bool {
+	e, ok := errors.AsType[*owner.ForeignError](err)
+	return ok && u.takeOver && owner.Named(e.Tags, u.name)
 }
 
 // expiry is the tag that tells `gc` when the cluster may be taken for abandoned:

@@ -341,6 +341,23 @@ func TestAPIServerKeepIssuer(t *testing.T) {
 	}
 }
 
+// What would give API servers that keep their issuer another one, or take away that
+// one, is refused.
+func TestAPIServerKept(t *testing.T) {
+	aws := emulatortest.Start(t)
+	useEmulator(t, aws)
+	m := newMember(t, aws, "dev")
+	m.record(func(s *cluster.State) { s.KeepIssuer, s.Bucket, s.BucketOwned = "true", "", "" })
+	for _, command := range [][]string{{"issuer", "migrate", "--to", "elsewhere"}, {"apiserver", "print", "kubeadm"}} {
+		if status, out, errs := m.setup(command...); status != 1 || !strings.Contains(errs, "keep their issuer") {
+			t.Errorf("%q: status %d\n%s%s", command, status, out, errs)
+		}
+	}
+	if status, out, errs := m.setup("down"); status != 0 || strings.Contains(out, "API server") {
+		t.Errorf("down: status %d\n%s%s", status, out, errs)
+	}
+}
+
 // Not every issuer can be kept: IAM takes https URLs alone.
 func TestAPIServerKeepIssuerRefused(t *testing.T) {
 	server := kubetest.Start(t, "--service-account-issuer", "kubernetes/serviceaccount")
