@@ -60,6 +60,10 @@ func (d *diagnosis) refused() {
 		f.Summary = "the clock of the control plane and that of AWS differ"
 		f.Expected = "a token that is valid at AWS's time"
 		f.Next = "date --utc && timedatectl set-ntp true   # on the control-plane nodes"
+	case d.Kept && strings.Contains(call.Message, "retrieve verification key"):
+		f.Summary = "the emulator cannot read the issuer's documents from the API server"
+		f.Expected = "an answer to service account emulator of namespace openirsa-system, by ClusterRole system:service-account-issuer-discovery"
+		f.Next = "SETUP up --emulator   # puts back the emulator's service account and its binding"
 	case strings.Contains(call.Message, "retrieve verification key"):
 		f.Summary = "STS cannot read the issuer's documents, which this machine can: the issuer is not public, or answers AWS too slowly"
 		f.Expected = "an answer within 5 s to any host on the internet at " + d.iss.Discovery()

@@ -66,6 +66,8 @@ func (s *apiServer) serve(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/.well-known/openid-configuration":
 		// An address of the API server's own, which pods do not reach.
 		json.NewEncoder(w).Encode(map[string]any{"issuer": s.issuer, "jwks_uri": "https://192.0.2.1:6443/openid/v1/jwks"})
+	case r.URL.Path == "/openid/v1/jwks" && !strings.Contains(r.Header.Get("Accept"), "application/jwk-set+json"): // as kube-apiserver does
+		w.WriteHeader(http.StatusNotAcceptable)
 	case r.URL.Path == "/openid/v1/jwks":
 		json.NewEncoder(w).Encode(map[string]any{"keys": []any{rsaJWK("one", &keyOne().PublicKey)}})
 	default:

@@ -380,6 +380,9 @@ func (r *reader) fetch(ctx context.Context, u *url.URL, fetch *Fetch) (int, http
 	}
 	req.Header.Set("User-Agent", "openirsa-emulator")
 	req.Header.Set("Accept", "application/json")
+	if r.cluster != nil { // an API server gives each document as its own type only
+		req.Header.Set("Accept", "application/json, application/jwk-set+json")
+	}
 	resp, err := once.Do(req)
 	if err != nil {
 		// The cause without "Get https://...": the caller has said that.
