@@ -53,7 +53,7 @@ var layers = []map[string][]string{
 	{ // Documents and diagnoses: pure functions of the values.
 		"pkg/discovery": {"internal/exactjson", "pkg/issuer", "pkg/keys"},
 		"pkg/trust":     {"pkg/issuer"},
-		"pkg/doctor":    {"pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/token", "pkg/trust"},
+		"pkg/doctor":    {"internal/exactjson", "pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/token", "pkg/trust"},
 	},
 	{ // Effects: each reaches one system and knows no sibling.
 		"pkg/publish":  {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/plan", "pkg/trust"},
@@ -96,7 +96,7 @@ var forbidden = map[string][]string{
 	"pkg/token":     {"github.com/aws/", "k8s.io/", "sigs.k8s.io/"},
 	"pkg/discovery": {"github.com/aws/", "k8s.io/", "sigs.k8s.io/"},
 	"pkg/trust":     {"github.com/", "k8s.io/", "sigs.k8s.io/"},
-	"pkg/doctor":    {"github.com/aws/", "k8s.io/client-go", "sigs.k8s.io/"},
+	"pkg/doctor":    {"internal/exactjson", "github.com/aws/", "k8s.io/client-go", "sigs.k8s.io/"},
 	"pkg/publish":   {"k8s.io/", "sigs.k8s.io/"},
 	"pkg/provider":  {"k8s.io/", "sigs.k8s.io/"},
 	"pkg/role":      {"k8s.io/", "sigs.k8s.io/"},

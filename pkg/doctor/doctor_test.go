@@ -223,6 +223,16 @@ func (c *chain) mint(change func(*token.Claims)) {
 	c.f.Raw = doctor.Secret(raw)
 }
 
+// jwk is a key as it is published, and with a key set of such.
+func (c *chain) jwk(key keys.Private) string {
+	c.t.Helper()
+	return strings.TrimSuffix(strings.TrimPrefix(string(newSet(c.t, key.Public()).JWKS()), `{"keys":[`), `]}`)
+}
+
+func (c *chain) with(jwks ...string) []byte {
+	return []byte(`{"keys":[` + strings.Join(jwks, ",") + `]}`)
+}
+
 func (c *chain) publish(set keys.Set) {
 	c.f.JWKS.Body = set.JWKS()
 }
@@ -259,6 +269,23 @@ func (c *chain) invalid() {
 
 func trustPolicy(provider, host, sub string) []byte {
 	return fmt.Appendf(nil, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":%q},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"%s:aud":"sts.amazonaws.com","%[2]s:sub":%q}}}]}`, provider, host, sub)
+}
+
+// STS takes the token of a key that is published beside odd ones, as AWS's guide to
+// self-hosted clusters has them; so it is no broken link.
+func TestOddKeysBesideTheRightOne(t *testing.T) {
+	c := healthy(t)
+	good := c.jwk(c.key)
+	c.f.JWKS.Body = c.with(strings.Replace(good, c.key.Public().KID, "", 1), strings.Replace(good, `"alg":"ES256"`, `"alg":"PS256"`, 1),
+		strings.Replace(c.jwk(newKey(t)), `"kid"`, `"KID"`, 1), `{"kty":"OKP","kid":"ed"}`, `{}`)
+	for _, f := range doctor.Diagnose(c.f) {
+		if f.Result != doctor.OK {
+			t.Errorf("%+v", f)
+		}
+		if f.Check == "key set" && (!strings.Contains(f.Summary, c.key.Public().KID) || !strings.Contains(f.Summary, `without key 1: it has no "kid"`)) {
+			t.Errorf("%+v", f)
+		}
+	}
 }
 
 func TestHealthy(t *testing.T) {
@@ -381,6 +408,18 @@ func TestBroken(t *testing.T) {
 		{"http key set", func(c *chain) {
 			c.f.Discovery.Body = []byte(strings.Replace(string(c.f.Discovery.Body), `"jwks_uri":"https:`, `"jwks_uri":"http:`, 1))
 		}, "documents", "discovery document", "jwks_uri https://", "jwks_uri http://", "SETUP up"},
+		{"signing key for encryption beside another", func(c *chain) {
+			c.f.JWKS.Body = c.with(strings.Replace(c.jwk(c.key), `"sig"`, `"enc"`, 1), c.jwk(newKey(c.t)))
+		}, "documents", "key set", "that STS uses", `its use is "enc"`, "SETUP up"},
+		{"signing key without an id", func(c *chain) {
+			c.f.JWKS.Body = c.with(strings.Replace(c.jwk(c.key), c.key.Public().KID, "", 1))
+		}, "documents", "key set", "a public key set", `it has no "kid"`, "SETUP up"},
+		{"Ed25519 beside an older key", func(c *chain) {
+			var err error
+			if c.f.Keys, err = keys.ParseJWKS(c.with(c.jwk(newKey(c.t)), `{"kty":"OKP","crv":"Ed25519","kid":"`+c.key.Public().KID+`","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`)); err != nil {
+				c.t.Fatal(err)
+			}
+		}, "signing key", "signing key", "RSA of 2048", "not a key that AWS STS can verify", "openssl genrsa"},
 		{"no key set", func(c *chain) { c.f.JWKS = &doctor.Document{URL: c.f.Issuer.JWKS(), Status: 404} }, "documents", "key set", "200", "404", "SETUP up"},
 		{"stale key set", func(c *chain) { c.publish(newSet(c.t, newKey(c.t).Public())) }, "documents", "key set", "kid ", "kid ", "SETUP up"},
 		{"another key under the same id", func(c *chain) {

@@ -3,7 +3,6 @@ package doctor
 import (
 	"crypto/sha1"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/exactjson"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -110,8 +110,7 @@ func (d *diagnosis) signingKey() {
 	const check = "signing key"
 	switch {
 	case errors.Is(d.KeysErr, keys.ErrUnsupported):
-		d.broken(plan.SigningKey, check, "the API server signs with a key that STS cannot verify", "RSA of 2048 bits or more, or EC P-256, P-384, P-521", d.KeysErr.Error(),
-			"openssl genrsa -out sa.key 2048   # and give it to the API server: --service-account-signing-key-file, --service-account-key-file")
+		d.unsupported(d.KeysErr)
 		return
 	case d.KeysErr != nil:
 		d.unknown(plan.SigningKey, check, "reading the API server's keys: %v", d.KeysErr)
@@ -121,13 +120,35 @@ func (d *diagnosis) signingKey() {
 		return
 	}
 	if d.decoded {
-		if _, there := d.Keys.Lookup(d.header.KID); !there {
+		_, there := d.Keys.Find(d.header.KID)
+		if why := omitted(d.Keys, d.header.KID); !there && errors.Is(why, keys.ErrUnsupported) {
+			d.unsupported(why)
+			return
+		}
+		if !there {
 			d.broken(plan.SigningKey, check, "tokens are signed with a key that the API server does not have in its own set: the control-plane nodes have different keys, or one was changed without a restart",
 				"kid "+d.header.KID, "kid "+kids(d.Keys), "kubectl --namespace kube-system delete pod --selector component=kube-apiserver   # after the same sa.key and sa.pub are on all control-plane nodes")
 			return
 		}
 	}
 	d.ok(plan.SigningKey, check, "%s", describe(d.Keys))
+}
+
+// unsupported is a signing key of a kind that STS does not know.
+func (d *diagnosis) unsupported(why error) {
+	d.broken(plan.SigningKey, "signing key", "the API server signs with a key that STS cannot verify", "RSA of 2048 bits or more, or EC P-256, P-384, P-521", why.Error(),
+		"openssl genrsa -out sa.key 2048   # and give it to the API server: --service-account-signing-key-file, --service-account-key-file")
+}
+
+// omitted is why a key that a set has under an id is one that STS does not use; nil
+// if there is no such key.
+func omitted(set keys.Set, kid string) error {
+	for _, o := range set.Omitted() {
+		if o.KID == kid && kid != "" {
+			return o.Err
+		}
+	}
+	return nil
 }
 
 func kids(set keys.Set) string {
@@ -142,6 +163,9 @@ func describe(set keys.Set) string {
 	var all []string
 	for _, k := range set.All() {
 		all = append(all, k.Algorithm+" "+k.KID)
+	}
+	for _, o := range set.Omitted() {
+		all = append(all, "without "+o.String())
 	}
 	return join(all)
 }
@@ -304,7 +328,11 @@ func (d *diagnosis) keySet(jwksURI string) {
 		d.ok(plan.Documents, check, "%s", describe(set))
 		return
 	}
-	published, there := set.Lookup(d.header.KID)
+	published, there := set.Find(d.header.KID)
+	if why := omitted(set, d.header.KID); !there && why != nil {
+		d.broken(plan.Documents, check, "the key that signs tokens is published in a form that STS does not use", "a key "+d.header.KID+" that STS uses", why.Error(), "SETUP up")
+		return
+	}
 	if !there {
 		d.broken(plan.Documents, check, "the published key set does not have the key that signs tokens: it is older than the key", "kid "+d.header.KID, "kid "+kids(set), "SETUP up")
 		return
@@ -338,11 +366,12 @@ func fingerprint(k keys.Public) string {
 // keyOps reports whether a key of a set has the member key_ops, with which STS
 // takes no key, whatever its value.
 func keyOps(body []byte, kid string) bool {
-	var set struct{ Keys []map[string]any }
-	if json.Unmarshal(body, &set) != nil {
+	var list []map[string]any
+	set, err := exactjson.Parse(body)
+	if err != nil || set.Decode("keys", &list) != nil {
 		return false
 	}
-	return slices.ContainsFunc(set.Keys, func(k map[string]any) bool { _, there := k["key_ops"]; return there && k["kid"] == kid })
+	return slices.ContainsFunc(list, func(k map[string]any) bool { _, there := k["key_ops"]; return there && k["kid"] == kid })
 }
 
 // provider is link 4.
