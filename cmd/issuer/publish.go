@@ -272,7 +272,9 @@ func (p *publisher) open(ctx context.Context) error {
 	if p.issuerURL == "" {
 		iss, err = publish.Issuer(ctx, p.bucket, p.prefix, cfg.Region)
 	} else if iss, err = issuer.Parse(p.issuerURL); err == nil {
-		err = iss.CheckPrefix()
+		if err = iss.CheckPrefix(); err == nil && cfg.BaseEndpoint == nil { // an emulator's AWS may take a port
+			err = iss.CheckPort()
+		}
 		p.prefix = iss.Prefix()
 		p.documentsOnly = true
 	}

@@ -26,6 +26,7 @@ type server struct {
 	source  sourceFlags
 	hosts   []string
 	forward bool
+	private bool
 	listen  string
 	tls     tlsFlags
 	admin   adminFlags
@@ -68,6 +69,7 @@ hosts of the configured issuers are answered.`,
 	s.source.add(f)
 	f.StringSliceVar(&s.hosts, "host", nil, "a host that the issuer of --issuer may have; may be repeated. Without: any (hosts: in the configuration says it for --config)")
 	f.BoolVar(&s.forward, "forwarded-host", false, "take the host from X-Forwarded-Host; only where nobody but a proxy can connect")
+	f.BoolVar(&s.private, "allow-private-issuers", false, "serve the issuer of --issuer though it has a port, which AWS never takes and an emulator may (allowPrivateIssuers: in the configuration says it for --config)")
 	f.StringVar(&s.listen, "listen", ":8080", "`address` to serve the documents at")
 	f.DurationVar(&s.drain, "drain", 0, "how long to go on serving, not ready any more, when told to stop")
 	s.tls.add(f)
@@ -113,12 +115,12 @@ func (s *server) run(ctx context.Context) error {
 		if err != nil {
 			return usagef("--issuer: %w", err)
 		}
-		keeper.Config = source.Config{Hosts: s.hosts, Clusters: []source.Cluster{s.source.of(iss)}}
+		keeper.Config = source.Config{Hosts: s.hosts, AllowPrivateIssuers: s.private, Clusters: []source.Cluster{s.source.of(iss)}}
 		if err := keeper.Config.Check(); err != nil {
 			return &usageError{err}
 		}
-	case len(s.hosts) > 0 || len(s.source.keyFiles) > 0 || s.source.directory != "" || s.source.cluster.given():
-		return usagef("--host, --key-file, --directory, --kubeconfig and --context go with --issuer; with --config they are in the file")
+	case s.private || len(s.hosts) > 0 || len(s.source.keyFiles) > 0 || s.source.directory != "" || s.source.cluster.given():
+		return usagef("--host, --allow-private-issuers, --key-file, --directory, --kubeconfig and --context go with --issuer; with --config they are in the file")
 	}
 	config, challenges, err := s.tls.config(s.log, keeper.Handler.ServesHost)
 	if err != nil {

@@ -217,6 +217,8 @@ func TestUsage(t *testing.T) {
 		{"serve", "either --config or --issuer", true},
 		{"serve --config a --issuer https://a.example.com", "either --config or --issuer", true},
 		{"serve --issuer http://a.example.com", "must begin with https", true},
+		{"serve --issuer https://a.example.com:8443/dev --key-file x", "has the port 8443", true},
+		{"serve --config a --allow-private-issuers", "go with --issuer", true},
 		{"serve --issuer https://a.example.com --host b.example.com --key-file x", "not one of hosts", true},
 		{"serve --config a --key-file x", "go with --issuer", true},
 		{"serve --issuer https://a.example.com --key-file x --tls-cert a", "go together", true},

@@ -27,6 +27,8 @@ type apiServerOptions struct {
 	immediately bool
 	dryRun      bool
 	wait        time.Duration
+
+	allowPrivate bool
 }
 
 func (a *app) apiServerCommand() *cobra.Command {
@@ -65,6 +67,7 @@ On kind, 'setup up' does it all.`,
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.StringVar(&o.issuerURL, "issuer-url", "", "the issuer (default: the one that 'setup up' has recorded in the cluster)")
+	allowPrivateFlag(c, &o.allowPrivate)
 	f.StringArrayVar(&a.ssh, "ssh", nil, "node to work on, as the ssh client takes it; repeat for several, and with --undo for workers too (default: this machine)")
 	f.BoolVar(&o.accept, "accept", false, "only accept tokens of the issuer, and sign as before")
 	f.BoolVar(&o.undo, "undo", false, "go back to the former flags")
@@ -104,6 +107,9 @@ func (a *app) machines(o apiServerOptions) ([]cluster.Node, error) {
 }
 
 func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
+	if err := a.checkPort(place{issuerURL: o.issuerURL, allowPrivate: o.allowPrivate || o.undo}); err != nil {
+		return err
+	}
 	machines, err := a.machines(o)
 	if err != nil {
 		return err

@@ -142,6 +142,9 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 	if err := o.check(); err != nil {
 		return iss, have, err
 	}
+	if err := a.checkPort(o.place); err != nil {
+		return iss, have, err
+	}
 	have.Issuers = o.former
 	known := o.issuerURL != "" || o.account != "" || o.emulator
 	if known {

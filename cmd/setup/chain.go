@@ -220,6 +220,9 @@ func (ch *chain) describeKeys() string {
 	for _, k := range ch.set.All() {
 		s = append(s, k.Algorithm+" "+k.KID)
 	}
+	for _, o := range ch.set.Omitted() {
+		s = append(s, "without "+o.String())
+	}
 	return strings.Join(s, ", ") + ", read from the API server"
 }
 
@@ -253,12 +256,34 @@ func (ch *chain) stranger() discovery.Get {
 	if ch.keeps() {
 		return ch.kept
 	}
-	if outside := discovery.HTTP(&http.Client{Timeout: 10 * time.Second}); ch.state.PrivateBucket == "true" {
+	outside := discovery.HTTP(outsider)
+	switch {
+	case ch.state.PrivateBucket == "true" || ch.state.Bucket == "" && ch.acct == nil:
 		return outside
-	} else if ch.state.Bucket == "" {
+	case ch.state.Bucket == "":
 		return publish.Anybody(ch.acct.Anonymous, outside)
 	}
 	return ch.s3Bucket(nil).Stranger(ch.acct.Anonymous)
+}
+
+// outsider is a stranger on the internet.
+var outsider = &http.Client{Timeout: 10 * time.Second}
+
+// checkServed waits, as long as patience says, for documents that somebody else
+// serves to be right.
+func (ch *chain) checkServed(ctx context.Context, docs []discovery.Document, patience time.Duration) error {
+	get := ch.stranger()
+	err := discovery.CheckServed(ctx, get, ch.iss, docs)
+	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); {
+		if err := pause(ctx, 2*time.Second); err != nil {
+			return err
+		}
+		err = discovery.CheckServed(ctx, get, ch.iss, docs)
+	}
+	if err != nil {
+		return advise(fmt.Errorf("%s: %w", plan.Issuer, err), "serve the cluster's documents there, for example with `issuer serve`, then run this again")
+	}
+	return nil
 }
 
 // publishDocuments makes links 2 and 3: it puts the documents into the bucket
@@ -269,15 +294,8 @@ func (ch *chain) publishDocuments(ctx context.Context, r *report, mark map[strin
 	if ch.state.Bucket == "" {
 		// Served by somebody else: they must be right already, or soon.
 		r.doing(plan.Issuer, "reading the documents as a stranger")
-		err := discovery.CheckServed(ctx, get, ch.iss, docs)
-		for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); {
-			if err := pause(ctx, 2*time.Second); err != nil {
-				return err
-			}
-			err = discovery.CheckServed(ctx, get, ch.iss, docs)
-		}
-		if err != nil {
-			return advise(fmt.Errorf("%s: %w", plan.Issuer, err), "serve the cluster's documents there, for example with `issuer serve`, then run this again")
+		if err := ch.checkServed(ctx, docs, patience); err != nil {
+			return err
 		}
 		r.add(linkReport{Link: plan.Issuer, Result: unchanged, Object: ch.iss.String() + " serves the cluster's keys"})
 		return nil

@@ -273,6 +273,10 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 			return nil, err
 		}
 	}
+	o.allowPrivate = o.allowPrivate || o.endpoint != ""
+	if err := a.checkPort(o.place); err != nil {
+		return nil, err
+	}
 	if err := o.checkKeep(); err != nil {
 		return nil, err
 	}

@@ -33,6 +33,9 @@ stays as it is, comments too.`,
 			if err := where.check(); err != nil {
 				return err
 			}
+			if err := a.checkPort(where); err != nil {
+				return err
+			}
 			if own != "" {
 				return a.mergeKindConfig(c.Context(), own, where, c.Flags().Changed("name"))
 			}
@@ -147,6 +150,7 @@ type place struct {
 
 	private      bool
 	distribution string
+	allowPrivate bool
 }
 
 func (p *place) flags(c *cobra.Command) {
@@ -157,6 +161,27 @@ func (p *place) flags(c *cobra.Command) {
 	f.BoolVar(&p.emulator, "emulator", false, "use an AWS emulator in the cluster: no AWS account is needed")
 	f.BoolVar(&p.private, "private-bucket", false, "keep the bucket closed to the public; CloudFront serves its documents at --issuer-url (see docs/aws.md)")
 	f.StringVar(&p.distribution, "distribution-arn", "", "ARN of the CloudFront distribution to let into the private bucket (default: whoever made it has set the bucket's policy)")
+	allowPrivateFlag(c, &p.allowPrivate)
+}
+
+func allowPrivateFlag(c *cobra.Command, to *bool) {
+	c.Flags().BoolVar(to, "allow-private-issuers", false, "take an issuer with a port, which AWS never does, because AWS is an emulator that was told the same (default where AWS_ENDPOINT_URL is set)")
+}
+
+// checkPort refuses an --issuer-url with a port, of which IAM makes no provider,
+// unless an emulator is meant that does.
+func (a *app) checkPort(p place) error {
+	if p.issuerURL == "" || p.emulator || p.allowPrivate || a.getenv("AWS_ENDPOINT_URL") != "" {
+		return nil
+	}
+	iss, err := p.parseIssuer()
+	if err != nil {
+		return err
+	}
+	if err := iss.CheckPort(); err != nil {
+		return usagef("--issuer-url: %w: serve it at port 443, or say --allow-private-issuers if AWS is an emulator that takes it", err)
+	}
+	return nil
 }
 
 var distributionForm = regexp.MustCompile(`^arn:[a-z-]+:cloudfront::[0-9]{12}:distribution/[A-Z0-9]+$`)

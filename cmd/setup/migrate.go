@@ -72,6 +72,7 @@ func (a *app) issuerCommand() *cobra.Command {
 func (a *app) migrateCommand() *cobra.Command {
 	var o stagedOptions
 	var to string
+	var allowPrivate bool
 	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Give the cluster another issuer, without one failed token",
@@ -100,18 +101,22 @@ one trusts the old provider alone, the old one stays. See docs/rotation.md.`,
   setup issuer migrate --to my-bucket/clusters/prod
   setup issuer migrate --to https://oidc.example.com/prod
   setup issuer migrate --to my-bucket/clusters/prod --rollback`,
-		RunE: func(c *cobra.Command, _ []string) error { return a.migrate(c.Context(), o, to) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.migrate(c.Context(), o, to, allowPrivate) },
 	}
 	o.flags(a, c)
 	f := c.Flags()
 	f.StringVar(&to, "to", "", "the new place: BUCKET or BUCKET/PREFIX in S3, or the https URL at which you serve the documents yourself (required to begin)")
+	allowPrivateFlag(c, &allowPrivate)
 	return c
 }
 
-func (a *app) migrate(ctx context.Context, o stagedOptions, to string) error {
+func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPrivate bool) error {
 	if strings.Contains(to, "://") {
 		if _, err := issuer.Parse(to); err != nil {
 			return usagef("--to: %w", err)
+		}
+		if err := a.checkPort(place{issuerURL: to, allowPrivate: allowPrivate || o.rollback}); err != nil {
+			return err
 		}
 	}
 	ch, c, err := a.beginChange(ctx, issuerMigration, o)
@@ -222,10 +227,22 @@ func (m *migration) check(ctx context.Context) error {
 	if err := m.readKeys(ctx); err != nil {
 		return err
 	}
-	if m.state.Change == "" {
-		return m.save(ctx, m.c)
+	if m.state.Change != "" {
+		return nil
 	}
-	return nil
+	// Nothing is recorded before the new issuer has answered.
+	if target, err := m.at(to); err != nil {
+		return err
+	} else if to.Bucket == "" {
+		docs, err := discovery.Documents(target.iss, m.set)
+		if err != nil {
+			return fmt.Errorf("%s: %w", plan.Documents, err)
+		}
+		if err := target.checkServed(ctx, docs, 0); err != nil {
+			return err
+		}
+	}
+	return m.save(ctx, m.c)
 }
 
 // checkTarget refuses a new place that is another cluster's.

@@ -128,6 +128,10 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if _, err := o.admission.fault(); err != nil {
 		return err
 	}
+	o.allowPrivate = o.allowPrivate || o.endpoint != ""
+	if err := a.checkPort(o.place); err != nil {
+		return err
+	}
 	ch, err := a.connect(ctx)
 	if err != nil {
 		return err
@@ -264,9 +268,43 @@ func (u *upRun) prepare(ctx context.Context) error {
 		return err
 	}
 	if u.acct != nil {
-		return u.checkAWS(ctx)
+		err = u.checkAWS(ctx)
+	} else {
+		err = u.checkAccounts(ctx)
 	}
-	return u.checkAccounts(ctx)
+	if err != nil || u.there {
+		return err
+	}
+	return u.answered(ctx)
+}
+
+// answered refuses an issuer at which nobody answers, before it is recorded: a
+// mistyped one would have to be taken down first. That of a bucket is S3's, and
+// that of the cluster itself the API server's.
+func (u *upRun) answered(ctx context.Context) error {
+	switch {
+	case u.keeps() || u.state.Bucket != "" && !u.private:
+		return nil
+	case u.private: // its documents come with this run
+		if err := discovery.Answers(ctx, outsider, u.iss); err != nil {
+			return advise(fmt.Errorf("%s: nobody answers at %s: %w", plan.Issuer, u.iss, err), "make the CloudFront distribution first, or correct --issuer-url")
+		}
+		return nil
+	}
+	if _, inS3 := publish.ObjectAt(ctx, u.iss.Discovery()); inS3 && u.acct == nil {
+		address, err := u.emulatorAddress(ctx)
+		if err != nil {
+			return err
+		}
+		if address == "" {
+			return advise(fmt.Errorf("%s: the documents of %s are in S3, which is the emulator's here, and that is not there yet", plan.Issuer, u.iss),
+				"SETUP up --emulator without --issuer-url, which makes a bucket for them")
+		}
+		if err := u.connectAWS(ctx); err != nil {
+			return err
+		}
+	}
+	return u.checkServed(ctx, u.docs, 0)
 }
 
 // checkAccounts refuses what can be told of the service accounts without the

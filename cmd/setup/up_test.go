@@ -43,8 +43,14 @@ func newNewcomer(t *testing.T) *newcomer {
 	t.Helper()
 	aws := emulatortest.Start(t)
 	useEmulator(t, aws)
+	return newcomerWith(t, aws, "https://openirsa-dev-"+aws.Account()+".s3."+emulatortest.Region+".amazonaws.com")
+}
+
+// newcomerWith is one whose API server has an issuer already.
+func newcomerWith(t *testing.T, aws *emulatortest.AWS, issuer string) *newcomer {
+	t.Helper()
 	n := &newcomer{T: t, aws: aws, dir: t.TempDir()}
-	n.server = kubetest.Start(t, "--service-account-issuer", "https://openirsa-dev-"+aws.Account()+".s3."+emulatortest.Region+".amazonaws.com")
+	n.server = kubetest.Start(t, "--service-account-issuer", issuer)
 	for i := 0; ; i++ { // made by the API server, a moment after it is ready
 		_, err := n.server.Client.CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceSystem, metav1.GetOptions{})
 		if err == nil {

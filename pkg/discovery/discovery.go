@@ -128,6 +128,22 @@ func HTTP(client *http.Client) Get {
 	}
 }
 
+// Answers reports why nobody answers at the host of an issuer, nil if somebody
+// does, whatever the answer is: documents may have yet to come.
+func Answers(ctx context.Context, client *http.Client, iss issuer.URL) error {
+	direct := *client
+	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, iss.Discovery(), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := direct.Do(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 // CheckServed is Check for documents that somebody else has made, such as a
 // managed control plane, and that may look otherwise than docs: they must name
 // the issuer and hold all keys of docs, so that AWS verifies tokens by them alike.

@@ -45,6 +45,9 @@ type Config struct {
 	// cluster with another one is an error, so that a file which many write
 	// cannot make the server answer for a foreign name.
 	Hosts []string `yaml:"hosts"`
+	// AllowPrivateIssuers admits issuers with a port, which AWS never takes and an
+	// emulator may.
+	AllowPrivateIssuers bool `yaml:"allowPrivateIssuers"`
 	// Clusters are served together. One issuer may be there once.
 	Clusters []Cluster `yaml:"clusters"`
 }
@@ -160,6 +163,8 @@ func (c Config) Check() error {
 		switch k := cluster.Kubernetes; {
 		case iss.IsZero():
 			return bad("there is no issuer")
+		case !c.AllowPrivateIssuers && iss.CheckPort() != nil:
+			return bad("%v: serve it at port 443, or allow it with allowPrivateIssuers if AWS is an emulator", iss.CheckPort())
 		case known[discovery.Place(iss)] == iss:
 			return bad("it is there twice")
 		case !known[discovery.Place(iss)].IsZero():
