@@ -21,6 +21,7 @@ package issuer
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -152,9 +153,16 @@ func (u URL) CheckPrefix() error {
 }
 
 // CheckPort refuses an issuer with a port: IAM makes no provider for it
-// (CreateOpenIDConnectProvider: "the URL should not contain a port number").
+// (CreateOpenIDConnectProvider: "the URL should not contain a port number"). One at
+// this machine itself (localhost, a loopback address) passes: no AWS could be meant
+// but an emulator beside it.
 func (u URL) CheckPort() error {
-	if at, err := url.Parse(u.s); err == nil && at.Port() != "" {
+	at, err := url.Parse(u.s)
+	if err != nil {
+		return err
+	}
+	ip, err := netip.ParseAddr(at.Hostname())
+	if here := at.Hostname() == "localhost" || err == nil && ip.IsLoopback(); at.Port() != "" && !here {
 		return fmt.Errorf("issuer %q has the port %s, and AWS takes no issuer with a port", u.s, at.Port())
 	}
 	return nil

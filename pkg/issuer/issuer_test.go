@@ -124,7 +124,8 @@ func TestSlash(t *testing.T) {
 }
 
 func TestCheckPort(t *testing.T) {
-	for s, taken := range map[string]bool{"https://h.example/a:1": true, "https://[fd00::1]/": true, "https://h.example:8443/": false, "https://[fd00::1]:6443": false} {
+	for s, taken := range map[string]bool{"https://h.example/a:1": true, "https://[fd00::1]/": true, "https://localhost:1/a": true, "https://127.0.0.1:1": true, "https://[::1]:1": true,
+		"https://localhost.example:1": false, "https://10.0.0.1:6443": false, "https://h.example:8443/": false, "https://[fd00::1]:6443": false} {
 		u, err := issuer.Parse(s)
 		if err != nil || (u.CheckPort() == nil) != taken {
 			t.Errorf("%s: %v, %v", s, err, u.CheckPort())
