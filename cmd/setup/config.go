@@ -154,7 +154,9 @@ func parseFile(body []byte) (file clusterFile, unread []string, err error) {
 		for i := range file.IAMServiceAccounts {
 			file.IAMServiceAccounts[i].adopt(d, fmt.Sprintf("[%d]", i))
 		}
-		file.IAMServiceAccounts = slices.DeleteFunc(file.IAMServiceAccounts, func(sa iamServiceAccount) bool { return sa.AttachRoleARN != "" && sa.RoleOnly })
+		file.IAMServiceAccounts = slices.DeleteFunc(file.IAMServiceAccounts, func(sa iamServiceAccount) bool {
+			return sa.AttachRoleARN != "" && sa.RoleOnly // there is nothing to do
+		})
 	case field(root, "kind") == eksctlKind:
 		d.lenient = true
 		var theirs eksctlFile
@@ -184,7 +186,9 @@ func parseFile(body []byte) (file clusterFile, unread []string, err error) {
 
 // check refuses fields that do not go together.
 func (file *clusterFile) check(lines map[string]int) error {
-	where := place{bucket: file.Bucket, issuerURL: file.IssuerURL, emulator: file.Emulator, private: file.PrivateBucket, distribution: file.DistributionARN}
+	where := place{
+		bucket: file.Bucket, issuerURL: file.IssuerURL, emulator: file.Emulator, private: file.PrivateBucket, distribution: file.DistributionARN,
+	}
 	waits := admission{file.FailurePolicy, file.IgnoreNamespaces, file.ExcludeNamespaces}
 	for _, fault := range []func() (string, error){where.fault, waits.fault} {
 		if flag, err := fault(); err != nil {

@@ -248,15 +248,17 @@ func (d *decoder) ignore(path string) {
 	}
 }
 
-// similar is the one of names that a mistyped word stands for.
-func similar(word string, names []string) string {
+// similar is the nearest of names that a mistyped word may stand for.
+func similar(word string, names []string) (nearest string) {
 	word = strings.ToLower(word)
+	best := max(1, len(word)/4) + 1
 	for _, name := range names {
-		if other := strings.ToLower(name); other == word || len(word) > 4 && len(other) > 4 && distance(word, other) <= 2 {
-			return name
+		other := strings.ToLower(name)
+		if n := distance(word, other); n == 0 || n < best && len(word) > 4 && len(other) > 4 {
+			nearest, best = name, n
 		}
 	}
-	return ""
+	return nearest
 }
 
 // distance is how many letters must be put in, taken out or replaced to make b

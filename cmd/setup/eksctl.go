@@ -51,7 +51,8 @@ func (sa *iamServiceAccount) adopt(d *decoder, path string) {
 	for _, on := range sa.WellKnownPolicies {
 		wellKnown = wellKnown || on
 	}
-	if len(sa.AttachPolicyARNs) > 0 || sa.AttachPolicy != nil || wellKnown || sa.AttachRoleARN != "" || sa.RoleName != "" || sa.Status.RoleARN == "" {
+	made := len(sa.AttachPolicyARNs) > 0 || sa.AttachPolicy != nil || wellKnown || sa.RoleName != ""
+	if made || sa.AttachRoleARN != "" || sa.Status.RoleARN == "" {
 		return
 	}
 	sa.AttachRoleARN, sa.WellKnownPolicies = sa.Status.RoleARN, nil
@@ -96,7 +97,8 @@ func unknownDocument(root *yaml.Node, version, kind string) error {
 	if root.Kind != yaml.MappingNode {
 		return fault(root, "", "fields are wanted, such as apiVersion and kind, and this is %s", what(root))
 	}
-	return fault(root, "", "apiVersion and kind: it is %s %s, not %s %s, nor eksctl's %s %s", version, kind, configVersion, configKind, eksctlVersion, eksctlKind)
+	return fault(root, "", "apiVersion and kind: it is %s %s, not %s %s, nor eksctl's %s %s",
+		version, kind, configVersion, configKind, eksctlVersion, eksctlKind)
 }
 
 var errEOF = io.EOF

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,7 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
+	"github.com/openirsa/openirsa/pkg/role"
 )
 
 // eksctl's own examples, and files of the shapes that people publish, are taken as
@@ -111,6 +116,13 @@ func TestConfigTakesEksctlsList(t *testing.T) {
 	}
 	if got := strings.Join(unread, ", "); got != "[].metadata.creationTimestamp, [].status.stackName, [].tags" {
 		t.Errorf("ignored %q", got)
+	}
+	var out bytes.Buffer // our own list is one too
+	if err := printJSON(&out, []listedServiceAccount{listed("default", "app", "arn:aws:iam::123456789012:role/r")}); err != nil {
+		t.Fatal(err)
+	}
+	if file, _, err := parseFile(out.Bytes()); err != nil || len(file.IAMServiceAccounts) != 1 || file.IAMServiceAccounts[0].AttachRoleARN == "" {
+		t.Errorf("%+v, %v", file, err)
 	}
 	if file, _, err := parseFile([]byte("[]")); err != nil || len(file.IAMServiceAccounts) != 0 {
 		t.Errorf("%+v, %v", file, err)
@@ -233,5 +245,98 @@ func TestContextOf(t *testing.T) {
 		if got := contextOf(name, kubeconfig); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
+	}
+}
+
+// What eksctl's users have typed and written down works: files, lists, names and
+// the ARNs of roles.
+func TestAPIServerEksctlsUsers(t *testing.T) {
+	aws := emulatortest.Start(t)
+	useEmulator(t, aws)
+	m := newMember(t, aws, "prod")
+	client := iam.NewFromConfig(aws.Config())
+	write := func(name, body string) string {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(body), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	file := write("cluster.yaml", `apiVersion: eksctl.io/v1alpha5
+kind: ClusterConfig
+metadata: {name: prod, region: us-east-1, version: "1.34"}
+iam:
+  withOIDC: true
+  serviceAccounts:
+  - metadata: {name: reader}
+    attachPolicyARNs: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
+    roleName: reader-role
+  - metadata: {name: dns}
+    wellKnownPolicies: {externalDNS: true, ebsCSIController: true}
+managedNodeGroups: [{name: a}]
+`)
+	status, out, errs := m.setup("iamserviceaccount", "create", "--cluster", "prod", "--profile", "", "-f", file, "--approve")
+	if status != 0 || !strings.Contains(errs, "ignored, since it has no meaning here: metadata.version, managedNodeGroups") {
+		t.Fatalf("%d, %s%s", status, out, errs)
+	}
+	if want := "arn:aws:iam::" + aws.Account() + ":role/reader-role"; m.roleOf("reader") != want {
+		t.Errorf("role %s, want %s", m.roleOf("reader"), want)
+	}
+	if got, err := client.GetRolePolicy(t.Context(), &iam.GetRolePolicyInput{
+		RoleName: new(role.NameFor("prod", "default", "dns")), PolicyName: new("externalDNS"),
+	}); err != nil || !strings.Contains(*got.PolicyDocument, "ListTagsForResources") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	again := m.mustSetup("iamserviceaccount", "create", "-c", "prod", "-f", file, "--approve")
+	if !strings.Contains(again, "Everything is unchanged.") {
+		t.Errorf("a second run: %s", again)
+	}
+
+	// Lists with commas, on the command line.
+	m.mustSetup("iamserviceaccount", "create", "--cluster=prod", "--name", "two", "--approve", "--attach-policy-arn",
+		"arn:aws:iam::aws:policy/ReadOnlyAccess,arn:aws:iam::aws:policy/IAMReadOnlyAccess")
+	attached, err := client.ListAttachedRolePolicies(t.Context(), &iam.ListAttachedRolePoliciesInput{RoleName: new(role.NameFor("prod", "default", "two"))})
+	if err != nil || len(attached.AttachedPolicies) != 2 {
+		t.Errorf("%+v, %v", attached, err)
+	}
+
+	// Scripts look for status.roleARN; what get prints is what create takes.
+	listed := m.mustSetup("iamserviceaccount", "get", "--cluster", "prod", "-o", "json", "-f", file)
+	var list []struct {
+		Metadata struct{ Name string }
+		Status   struct{ RoleARN string }
+	}
+	if err := json.Unmarshal([]byte(listed), &list); err != nil || len(list) != 2 || list[1].Metadata.Name != "reader" || !strings.HasSuffix(list[1].Status.RoleARN, ":role/reader-role") {
+		t.Errorf("%s, %v", listed, err)
+	}
+	table := m.mustSetup("iamserviceaccount", "get", "-o", "table")
+	if !strings.HasPrefix(table, "NAMESPACE") || !strings.Contains(table, "two") {
+		t.Errorf("%s", table)
+	}
+
+	// The role of a list is used as it is.
+	eksctlList := write("list.yaml", "- metadata: {name: legacy, namespace: default}\n  status: {roleARN: \"arn:aws:iam::"+aws.Account()+":role/reader-role\"}\n")
+	m.mustSetup("iamserviceaccount", "create", "-f", eksctlList, "--approve")
+	if !strings.HasSuffix(m.roleOf("legacy"), ":role/reader-role") {
+		t.Errorf("legacy has %s", m.roleOf("legacy"))
+	}
+
+	// Another cluster's name is a mistake, and nothing is done.
+	if status, _, errs := m.setup("iamserviceaccount", "delete", "--cluster", "dev", "-f", file); status != 1 || !strings.Contains(errs, "--cluster dev is not the name") || !strings.Contains(errs, "prod") {
+		t.Errorf("%d, %s", status, errs)
+	}
+	if status, _, errs := m.setup("iamserviceaccount", "get", "--profile", "nowhere"); status != 0 {
+		t.Errorf("%d, %s", status, errs) // AWS is not asked
+	}
+	if status, _, errs := m.setup("iamserviceaccount", "delete", "--name", "two", "--profile", "nowhere"); status != 1 || !strings.Contains(errs, "nowhere") {
+		t.Errorf("%d, %s", status, errs)
+	}
+	m.mustSetup("iamserviceaccount", "delete", "--cluster", "prod", "-f", file)
+	if _, err := client.GetRole(t.Context(), &iam.GetRoleInput{RoleName: new("reader-role")}); err == nil {
+		t.Error("the role is still there")
+	}
+	if left := m.mustSetup("iamserviceaccount", "get"); strings.Contains(left, "reader ") || strings.Contains(left, "dns") || !strings.Contains(left, "two") {
+		t.Errorf("%s", left)
 	}
 }

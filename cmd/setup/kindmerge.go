@@ -72,7 +72,8 @@ func (f *kindFile) name() string { return field(f.root, "name") }
 func (f *kindFile) merge(iss issuer.URL, name string) ([]byte, error) {
 	patches := kindIssuerPatches(iss)
 	if node := mentions(f.root, "service-account-issuer"); node != nil {
-		if _, list := f.section(kindPatches); list != nil && mentions(list, "service-account-issuer") == node && mentions(list, iss.String()+"\"}") != nil {
+		_, list := f.section(kindPatches)
+		if list != nil && mentions(list, "service-account-issuer") == node && mentions(list, iss.String()+"\"}") != nil {
 			return f.body, nil // it is merged already
 		}
 		return nil, &usageError{fmt.Errorf("%s: %w", f.path, fault(node, "", "it has a service-account-issuer already, and only one can sign"))}
