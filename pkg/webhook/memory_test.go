@@ -199,7 +199,7 @@ func TestDirectoryMemory(t *testing.T) {
 	}
 	kept := float64(heap()-before) / (1 << 20)
 	t.Logf("%d service accounts take %.1f MiB", manyAccounts, kept)
-	const most = 10
+	const most = 4
 	if kept > most {
 		t.Errorf("%d service accounts take %.1f MiB, want at most %d", manyAccounts, kept, most)
 	}
