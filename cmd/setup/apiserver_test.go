@@ -203,6 +203,62 @@ func TestPrintedYAML(t *testing.T) {
 	}
 }
 
+// Cluster API and kubespray get the patch that kubeadm gets, which the real kubeadm
+// is tried with.
+func TestPrintedPatches(t *testing.T) {
+	for _, round := range [][]string{nil, {"--accept"}} {
+		print := func(kind string) []byte {
+			t.Helper()
+			var out, stderr bytes.Buffer
+			args := append([]string{"setup", "apiserver", "print", kind, "--issuer-url", "https://oidc.example.com/a", "--former-issuer", "https://one.example.com"}, round...)
+			if code := Main(t.Context(), args, func(string) string { return "" }, &out, &stderr); code != 0 {
+				t.Fatalf("exit %d: %s", code, stderr.String())
+			}
+			return out.Bytes()
+		}
+		var want, capi, kubespray []map[string]string
+		var machines struct {
+			Spec struct {
+				KubeadmConfigSpec struct {
+					Files []struct{ Path, Content string }
+				}
+			}
+		}
+		var variables struct {
+			Patches []struct {
+				Target, Type string
+				Patch        []map[string]string
+			} `json:"kubeadm_patches"`
+		}
+		for _, err := range []error{
+			yaml.Unmarshal(print("kubeadm-v1beta3"), &want), yaml.Unmarshal(print("cluster-api"), &machines), yaml.Unmarshal(print("kubespray"), &variables),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		files := machines.Spec.KubeadmConfigSpec.Files
+		if len(files) != 1 || files[0].Path != "/etc/kubernetes/patches/kube-apiserver0+json.yaml" || len(variables.Patches) != 1 || variables.Patches[0].Target != "kube-apiserver" {
+			t.Fatalf("%+v, %+v", files, variables)
+		}
+		if err := yaml.Unmarshal([]byte(files[0].Content), &capi); err != nil {
+			t.Fatal(err)
+		}
+		kubespray = variables.Patches[0].Patch
+		if len(want) == 0 || !cmp.Equal(want, capi) || !cmp.Equal(want, kubespray) {
+			t.Errorf("%q: %v, %v, want %v", round, capi, kubespray, want)
+		}
+	}
+	// What would not stay in its quotes is not written into any.
+	for _, former := range []string{"https://a'; rm -rf /", "x\nFLAGS", "$(id)", "`id`", ""} {
+		var out, stderr bytes.Buffer
+		args := []string{"setup", "apiserver", "print", "minikube", "--issuer-url", "https://oidc.example.com/a", "--former-issuer", former}
+		if code := Main(t.Context(), args, func(string) string { return "" }, &out, &stderr); code != 2 || out.Len() > 0 {
+			t.Errorf("%q: exit %d: %s", former, code, &out)
+		}
+	}
+}
+
 // A node that a killed run has left with a manifest that does not come up gets
 // the former one back, though there is no API to ask.
 func TestRestoreAPIServers(t *testing.T) {

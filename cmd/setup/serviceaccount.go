@@ -290,6 +290,8 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	switch {
 	case !o.approve && r.changed():
 		r.say("\nNothing was changed. To make these changes, run the same command with --approve.")
+	case len(accounts) == 0:
+		r.say("\nThere is no service account in %s.", o.config)
 	case !r.changed():
 		r.say("\nEverything is unchanged.")
 	case !o.RoleOnly && !unasked:
@@ -877,7 +879,9 @@ func (a *app) deleteServiceAccounts(ctx context.Context, accounts []iamServiceAc
 	if err := r.finish(); err != nil {
 		return err
 	}
-	if !r.changed() {
+	if len(accounts) == 0 {
+		r.say("\nThe file has no service account.")
+	} else if !r.changed() {
 		names := make([]string, len(accounts))
 		for i := range accounts {
 			names[i] = accounts[i].String()
