@@ -172,7 +172,7 @@ func TestAPIServerSharedRole(t *testing.T) {
 		t.Errorf("status %d, %s", status, errs)
 	}
 	west.mustSetup(create("app", "--share-role")...)
-	if got := west.roleOf("app"); got != "arn:aws:iam::000000000000:role/openirsa/east/reader" {
+	if got := west.roleOf("app"); got != "arn:aws:iam::000000000000:role/reader" {
 		t.Errorf("the role of west's service account is %s", got)
 	}
 	// A second service account of east does not shut out the first.
@@ -213,7 +213,7 @@ func TestAPIServerSharedRole(t *testing.T) {
 	}
 	_, out, _ := west.setup("status", "-o", "json")
 	var s struct{ Roles []string }
-	if err := json.Unmarshal([]byte(out), &s); err != nil || fmt.Sprint(s.Roles) != "[arn:aws:iam::000000000000:role/openirsa/east/reader]" {
+	if err := json.Unmarshal([]byte(out), &s); err != nil || fmt.Sprint(s.Roles) != "[arn:aws:iam::000000000000:role/reader]" {
 		t.Errorf("status knows the roles %q, %v", s.Roles, err)
 	}
 	west.mustSetup("iamserviceaccount", "delete", "--name", "app")
