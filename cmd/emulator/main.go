@@ -29,6 +29,7 @@ import (
 )
 
 func main() {
+	ignoreFileLimit()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	stdout, stderr := plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr)
 	err := run(ctx, os.Args[1:], os.LookupEnv, stdout, stderr)

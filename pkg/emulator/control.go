@@ -48,6 +48,9 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusForbidden, "refused: %s", why)
 		return
 	}
+	if r.URL.Path != "/_openirsa/events" { // which may wait
+		defer s.enter()()
+	}
 	s.control.ServeHTTP(w, r)
 }
 
@@ -73,7 +76,10 @@ func writeProblem(w http.ResponseWriter, status int, format string, args ...any)
 // serveHealth says whether the emulator can do its work: 200, or 503 with a
 // reason if the state file does not take writes.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
-	if err := s.store.failure(); err != nil {
+	if s.store.lastFailure() != nil {
+		s.tryWrite()
+	}
+	if err := s.store.lastFailure(); err != nil {
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "failing", "reason": err.Error()})
 		return
 	}

@@ -50,8 +50,9 @@ func errBusy() *awsError {
 }
 
 var (
-	errTooLong  = errors.New("the body is too long")
-	errNoMemory = errors.New("there is no memory left for the body")
+	errTooLong   = errors.New("the body is too long")
+	errNoMemory  = errors.New("there is no memory left for the body")
+	errNotStored = errors.New("the state file does not take writes")
 )
 
 // readAll reads at most limit bytes. It takes the memory for them as they come,
@@ -108,11 +109,15 @@ type pacedBody struct {
 	// object is set for the body of an object, which may take long as long as it
 	// does not stand still.
 	object bool
-	until  time.Time // the deadline that is set; zero for none
+	until  time.Time   // the deadline that is set; zero for none
+	behind func() bool // says that what is read cannot be stored
 	over   bool
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
+	if b.object && b.behind() {
+		return 0, errNotStored
+	}
 	// Errors of setting deadlines are those of writers that have none, in tests.
 	if now := time.Now(); b.until.IsZero() || b.object && b.until.Sub(now) < bodyTimeout-time.Second {
 		b.until = now.Add(bodyTimeout)
@@ -161,7 +166,7 @@ func (w *pacedWriter) Write(p []byte) (int, error) {
 
 // pace sets the deadlines of a request. The function that it returns is to be
 // called at the end.
-func pace(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, func()) {
+func (s *Server) pace(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, func()) {
 	control := http.NewResponseController(w)
 	control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	paced := &pacedWriter{w, control}
@@ -169,7 +174,7 @@ func pace(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, func()) 
 		r.Body = http.NoBody // an embedded handler may be given none
 		return paced, func() {}
 	}
-	body := &pacedBody{ReadCloser: r.Body, control: control}
+	body := &pacedBody{ReadCloser: r.Body, control: control, behind: s.store.behind}
 	r.Body = body
 	return paced, body.end
 }

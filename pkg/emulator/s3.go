@@ -160,6 +160,9 @@ func (s *Server) newS3() error {
 	if err != nil {
 		return err
 	}
+	if err := service.sweep(); err != nil {
+		return err
+	}
 	s.s3 = service
 	s.serveS3 = s.handleS3
 	s.readPublic = s.readAsStranger

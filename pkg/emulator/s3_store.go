@@ -225,7 +225,7 @@ func loadS3(st *store, account string, changes *atomic.Uint64) (*s3, error) {
 			return nil, err
 		}
 	}
-	return s, s.sweep()
+	return s, nil
 }
 
 // sweep removes bodies that nothing names: those of uploads that were under

@@ -28,6 +28,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -191,6 +192,7 @@ type Server struct {
 	offset        atomic.Int64 // nanoseconds that the clock was moved ahead
 
 	store    *store
+	state    sync.RWMutex // held by calls, and by who reads the state again
 	iam      *directory
 	kms      keyRing
 	seal     *sealer // of session tokens
@@ -307,7 +309,7 @@ type call struct {
 // parameters Action and Version, which only STS and IAM have, then by the
 // service that the signature names, then by the host; what is left is S3's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w, done := pace(w, r)
+	w, done := s.pace(w, r)
 	defer done()
 	w = sendContinue(w, r)
 	if status := oversized(r); status != 0 {
@@ -319,6 +321,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.guardPages(w.Header(), r.Host)
+	defer s.enter()()
 	c := &call{r: r, id: newRequestID(), at: s.Now(), region: "us-east-1"}
 	defer func() { s.bodies.used.Add(-c.held) }()
 	if isKMS(r) {

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // store keeps the state beyond the life of the process, in one bbolt file, if
@@ -21,15 +23,19 @@ import (
 // did, and after releasing the lock waits for the queue to be on disk. Those
 // who wait together share one commit.
 //
-// A file that stops taking writes makes every further change fail: memory may
-// then be ahead of the file by changes that were never acknowledged.
+// A file that does not take a write makes every further change fail: memory is
+// then ahead of the file by changes that were never acknowledged, until it is
+// read again from there (see [Server.recover]).
 type store struct {
-	db *bbolt.DB // nil: nothing outlives the process
+	path string
+	db   *bbolt.DB // nil: nothing outlives the process
 
 	mu     sync.Mutex        // guards the fields below
 	next   *batch            // what is queued for the next commit
 	flying *batch            // what is being committed
-	broken error             // why the file takes no more writes
+	broken error             // why the file takes no more writes, until memory is read again
+	failed error             // why the latest write failed; nil if it did not
+	dead   bool              // the file cannot be read again
 	bodies map[string][]byte // bucketBody, if there is no file
 
 	flushing sync.Mutex // held while a commit is under way
@@ -68,16 +74,38 @@ const stateVersion = "1"
 // openStore opens the file at path, made if need be with mode 0600, since it
 // holds secret keys. An empty path means memory only.
 func openStore(path string) (*store, error) {
-	s := &store{bodies: make(map[string][]byte)}
+	s := &store{path: path, bodies: make(map[string][]byte)}
 	if path == "" {
 		return s, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of the state file: %w", err)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 5 * time.Second, FreelistType: bbolt.FreelistMapType})
-	if err != nil {
-		return nil, fmt.Errorf("opening state file %q (does another emulator have it open?): %w", path, err)
+	var db *bbolt.DB
+	var file *os.File
+	err := guarded(path, func() (err error) {
+		db, err = bbolt.Open(path, stateMode, &bbolt.Options{
+			Timeout: 5 * time.Second, FreelistType: bbolt.FreelistMapType,
+			OpenFile: func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
+				file, err = openStateFile(path, flag, mode)
+				return file, err
+			},
+		})
+		if err == nil {
+			err = walk(db)
+		}
+		return err
+	})
+	if err != nil && file != nil {
+		// Whatever bbolt thinks of the file, others may have it.
+		unlock(file)
+		file.Close()
+	}
+	switch {
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return nil, fmt.Errorf("opening state file %q: another emulator has it open", path)
+	case err != nil:
+		return nil, fmt.Errorf("opening state file %q: %w", path, err)
 	}
 	s.db = db
 	version, err := s.meta("version", func() []byte { return []byte(stateVersion) })
@@ -104,7 +132,21 @@ func (s *store) close() error {
 	if s.db == nil {
 		return nil
 	}
-	return s.db.Close()
+	s.mu.Lock()
+	dead := s.dead
+	s.mu.Unlock()
+	if !dead {
+		return s.db.Close()
+	}
+	// bbolt may wait for ever for what was cut short.
+	closed := make(chan error, 1)
+	go func() { closed <- guarded(s.path, s.db.Close) }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(time.Second):
+		return nil
+	}
 }
 
 // meta is a value that is made once and then kept.
@@ -112,6 +154,9 @@ func (s *store) meta(key string, make func() []byte) ([]byte, error) {
 	value, ok := s.body(bucketMeta, key)
 	if ok {
 		return value, nil
+	}
+	if failure := s.failure(); failure != nil {
+		return nil, failure
 	}
 	value = make()
 	if s.db == nil {
@@ -126,14 +171,14 @@ func (s *store) load(bucket string, each func(key string, value []byte) error) e
 	if s.db == nil {
 		return nil
 	}
-	return s.db.View(func(tx *bbolt.Tx) error {
+	return s.view(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
 		if b == nil {
 			return nil
 		}
 		return b.ForEach(func(k, v []byte) error {
 			if err := each(string(k), v); err != nil {
-				return fmt.Errorf("reading %s %q of the state file: %w", bucket, k, err)
+				return fmt.Errorf("reading %s %q of the state file %q: %w", bucket, k, s.path, err)
 			}
 			return nil
 		})
@@ -163,7 +208,7 @@ func (s *store) body(bucket, key string) ([]byte, bool) {
 	}
 	s.mu.Unlock()
 	var value []byte
-	err := s.db.View(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *bbolt.Tx) error {
 		if b := tx.Bucket([]byte(bucket)); b != nil {
 			if v := b.Get([]byte(key)); v != nil {
 				value = append(make([]byte, 0, len(v)), v...)
@@ -174,11 +219,56 @@ func (s *store) body(bucket, key string) ([]byte, bool) {
 	return value, err == nil && value != nil
 }
 
+// view reads the file. Damage that it meets is final: what bbolt holds in memory
+// is not to be trusted afterwards.
+func (s *store) view(f func(*bbolt.Tx) error) error {
+	s.mu.Lock()
+	dead, broken := s.dead, s.broken
+	s.mu.Unlock()
+	if dead && broken != nil { // what panicked may have left locks behind
+		return broken
+	}
+	err := guarded(s.path, func() error { return s.db.View(f) })
+	if _, damaged := errors.AsType[*damagedError](err); damaged {
+		s.mu.Lock()
+		s.broken, s.failed, s.dead = err, err, true
+		s.mu.Unlock()
+	}
+	return err
+}
+
 // failure is the reason why the file takes no more writes, or nil.
 func (s *store) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.broken
+}
+
+// lastFailure is the reason why the latest write failed, or nil.
+func (s *store) lastFailure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// behind says whether memory is ahead of the file, and can be read again.
+func (s *store) behind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken != nil && !s.dead
+}
+
+// resume takes writes again, or never again.
+func (s *store) resume(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.dead = true
+		return
+	}
+	if !s.dead {
+		s.broken, s.next = nil, nil // what is queued was refused
+	}
 }
 
 // queue adds records to the next commit. The values must not change any more.
@@ -220,11 +310,17 @@ func (s *store) commit(b *batch) error {
 	err := s.broken
 	s.mu.Unlock()
 	if err == nil {
-		err = s.db.Update(b.apply)
+		err = guarded(s.path, func() error { return s.db.Update(b.apply) })
 	}
 	s.mu.Lock()
 	s.flying = nil
-	s.broken = err
+	s.failed = err
+	if err != nil {
+		s.broken = err
+	}
+	if _, damaged := errors.AsType[*damagedError](err); damaged {
+		s.dead = true
+	}
 	s.mu.Unlock()
 	b.committed, b.err, b.records = true, err, nil
 	return err

@@ -1,0 +1,54 @@
+package emulator
+
+// enter begins a call; the function that it returns ends it. If the state file
+// has refused a write, the state is read again from there first, once all calls
+// are over: nobody sees what was refused, and the file may take the next write.
+func (s *Server) enter() func() {
+	if s.store.behind() {
+		s.state.Lock()
+		if s.store.behind() {
+			err := s.reload()
+			if err != nil {
+				s.config.Log.Error("the state cannot be read again after a write failed: nothing will be stored any more", "error", err)
+			}
+			s.store.resume(err)
+		}
+		s.state.Unlock()
+	}
+	s.state.RLock()
+	return s.state.RUnlock
+}
+
+// reload puts what the file has in the place of what memory has. What is in
+// memory only, such as when a role was used last, begins anew.
+func (s *Server) reload() error {
+	iam, err := loadDirectory(s.store, s.config.Partition, s.config.Account)
+	if err != nil {
+		return err
+	}
+	service, err := loadS3(s.store, s.config.Account, &s.s3Changes)
+	if err != nil {
+		return err
+	}
+	if err := s.loadKeys(); err != nil {
+		return err
+	}
+	s.iam, s.s3 = iam, service
+	s.s3Changes.Add(1)
+	s.issuers.clear()
+	return nil
+}
+
+// clear forgets the keys of all issuers.
+func (c *issuerCache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries = nil
+}
+
+// tryWrite finds out whether the file takes writes again.
+func (s *Server) tryWrite() {
+	if s.store.failure() == nil { // otherwise memory has to be read again first
+		s.store.commit(s.store.queue(record{bucketMeta, "probe", []byte("1")}))
+	}
+}
