@@ -78,7 +78,7 @@ func (o *admission) record(s *cluster.State) error {
 		s.ExcludeNamespaces = list(o.exclude)
 	}
 	excluded := strings.Fields(s.ExcludeNamespaces)
-	for _, ns := range strings.Fields(s.IgnoreNamespaces) {
+	for ns := range strings.FieldsSeq(s.IgnoreNamespaces) {
 		if slices.Contains(excluded, ns) {
 			return advise(fmt.Errorf("%s: namespace %s is both to be served without waiting and excluded, the one of them by an earlier run", plan.Webhook, ns),
 				"name it in one of --ignore-namespaces and --exclude-namespaces, and give the other without it")

@@ -198,11 +198,12 @@ func TestConfigErrorsNameLineAndField(t *testing.T) {
 	reject("- metadata: {name: A}\n", "([0].metadata.name, line 1)")
 	reject("- metadata: {name: a}\n  attachPolicyArns: []\n", "line 2: field attachPolicyArns not found in [0]; did you mean attachPolicyARNs?")
 	// Aliases that stand for ever more of themselves.
-	bomb := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+	var bomb strings.Builder
+	bomb.WriteString("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
 	for i := range 9 {
-		bomb += fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 10))
+		bomb.WriteString(fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 10)))
 	}
-	reject(account+"attachPolicy:\n    "+strings.ReplaceAll(bomb, "\n", "\n    ")+"\n", "its aliases make more of it than can be read")
+	reject(account+"attachPolicy:\n    "+strings.ReplaceAll(bomb.String(), "\n", "\n    ")+"\n", "its aliases make more of it than can be read")
 }
 
 // One file may keep manifests too, which are named.
@@ -229,14 +230,15 @@ func TestNamedRolesAreAtTheRoot(t *testing.T) {
 // A name stands for what kind, eksctl and the AWS CLI call the cluster.
 func TestContextOf(t *testing.T) {
 	kubeconfig := filepath.Join(t.TempDir(), "config")
-	body := "apiVersion: v1\nkind: Config\ncontexts:\n"
+	var body strings.Builder
+	body.WriteString("apiVersion: v1\nkind: Config\ncontexts:\n")
 	for context, cluster := range map[string]string{
 		"exact": "x", "kind-dev": "kind-dev", "me@prod.eu-west-1.eksctl.io": "prod.eu-west-1.eksctl.io",
 		"arn:aws:eks:eu-west-1:123456789012:cluster/live": "arn:aws:eks:eu-west-1:123456789012:cluster/live", "one": "twice", "two": "twice",
 	} {
-		body += fmt.Sprintf("- {name: %q, context: {cluster: %q, user: u}}\n", context, cluster)
+		body.WriteString(fmt.Sprintf("- {name: %q, context: {cluster: %q, user: u}}\n", context, cluster))
 	}
-	if err := os.WriteFile(kubeconfig, []byte(body), 0o600); err != nil {
+	if err := os.WriteFile(kubeconfig, []byte(body.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{

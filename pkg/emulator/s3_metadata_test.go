@@ -73,7 +73,7 @@ func TestS3MetadataNames(t *testing.T) {
 	id := uploadID.FindStringSubmatch(w.ok(signed("POST", "/bucket/parts?uploads", "", meta...)).Body.String())[1]
 	part := w.ok(signed("PUT", "/bucket/parts?partNumber=1&uploadId="+id, "x"))
 	w.ok(signed("POST", "/bucket/parts?uploadId="+id, "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"+
-		part.Result().Header["ETag"][0]+"</ETag></Part></CompleteMultipartUpload>"))
+		spelled(part.Result().Header, "ETag")[0]+"</ETag></Part></CompleteMultipartUpload>"))
 
 	want := []string{"x-amz-meta-camelcase_id: 2", "x-amz-meta-foo-bar: 1"}
 	for _, key := range []string{"put", "copy", "replaced", "parts"} {

@@ -131,9 +131,7 @@ func TestSecretsInWrongPlaces(t *testing.T) {
 				all := url.Values{}
 				for j, name := range names {
 					v := url.Values{"Action": {operation}, "Version": {version}}
-					for n, value := range good {
-						v[n] = value
-					}
+					maps.Copy(v, good)
 					v.Set(name, secret)
 					all.Set(name, secret)
 					if (i+j+turn)%(4*len(secrets)) != 0 {

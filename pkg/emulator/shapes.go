@@ -46,7 +46,7 @@ var shapes = sync.OnceValue(func() map[string]map[string][]shapeMember {
 			continue
 		}
 		service[name] = []shapeMember{}
-		for _, field := range strings.Fields(members) {
+		for field := range strings.FieldsSeq(members) {
 			var m shapeMember
 			m.name, m.kind, _ = strings.Cut(field, "=")
 			m.name, m.required = strings.CutSuffix(m.name, "!")

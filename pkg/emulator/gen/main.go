@@ -112,17 +112,17 @@ func (m *model) write(b *strings.Builder) {
 // members tells what a structure holds, and adds the structures in it to used.
 func (m *model) members(structure string, used map[string]bool) string {
 	s := m.Shapes[structure]
-	text := ""
+	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(s.Members)) {
-		text += " " + name
+		text.WriteString(" " + name)
 		if slices.Contains(s.Required, name) {
-			text += "!"
+			text.WriteString("!")
 		}
 		if kind := m.kind(s.Members[name].Shape, used); kind != "" {
-			text += "=" + kind
+			text.WriteString("=" + kind)
 		}
 	}
-	return text
+	return text.String()
 }
 
 func (m *model) kind(name string, used map[string]bool) string {
