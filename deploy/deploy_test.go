@@ -324,19 +324,44 @@ func TestWebhookArguments(t *testing.T) {
 
 // The garbage collector has to know the container's limit, and to leave room for
 // what it does not count.
-func TestWebhookMemory(t *testing.T) {
-	c := find[appsv1.Deployment](t, webhook(t, deploy.WebhookParams{}), "Deployment", deploy.WebhookName).Spec.Template.Spec.Containers[0]
-	i := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
-	if i < 0 {
-		t.Fatalf("no GOMEMLIMIT in %+v", c.Env)
+func TestMemory(t *testing.T) {
+	for name, objects := range map[string][]*unstructured.Unstructured{
+		deploy.WebhookName: webhook(t, deploy.WebhookParams{}), deploy.EmulatorName: emulator(t, deploy.EmulatorParams{}),
+	} {
+		c := find[appsv1.Deployment](t, objects, "Deployment", name).Spec.Template.Spec.Containers[0]
+		i := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
+		if i < 0 {
+			t.Errorf("%s: no GOMEMLIMIT in %+v", name, c.Env)
+			continue
+		}
+		goLimit, err := resource.ParseQuantity(strings.TrimSuffix(c.Env[i].Value, "B")) // 160MiB is Go's word for 160Mi
+		if err != nil {
+			t.Fatal(err)
+		}
+		limit := c.Resources.Limits.Memory().Value()
+		if part := float64(goLimit.Value()) / float64(limit); part < 0.75 || part > 0.9 {
+			t.Errorf("%s: GOMEMLIMIT is %s of %d: %.2f", name, c.Env[i].Value, limit, part)
+		}
 	}
-	goLimit, err := resource.ParseQuantity(strings.TrimSuffix(c.Env[i].Value, "B")) // 160MiB is Go's word for 160Mi
-	if err != nil {
-		t.Fatal(err)
-	}
-	limit := c.Resources.Limits.Memory().Value()
-	if part := float64(goLimit.Value()) / float64(limit); part < 0.75 || part > 0.9 {
-		t.Errorf("GOMEMLIMIT is %s of %d: %.2f", c.Env[i].Value, limit, part)
+}
+
+// The emulator answers at each name that its Service has in the cluster: below
+// /_openirsa/ it answers at no other names.
+func TestEmulatorKnowsItsNames(t *testing.T) {
+	for _, namespace := range []string{"", "staging"} {
+		objects := emulator(t, deploy.EmulatorParams{Namespace: namespace})
+		service := find[corev1.Service](t, objects, "Service", deploy.EmulatorName)
+		pod := find[appsv1.Deployment](t, objects, "Deployment", deploy.EmulatorName).Spec.Template.Spec
+		name := service.Name + "." + service.Namespace
+		var hosts []string
+		for _, arg := range pod.Containers[0].Args {
+			if host, ok := strings.CutPrefix(arg, "--host="); ok {
+				hosts = append(hosts, host)
+			}
+		}
+		if want := []string{service.Name, name, name + ".svc", name + ".svc.cluster.local"}; !slices.Equal(hosts, want) {
+			t.Errorf("names %q, want %q", hosts, want)
+		}
 	}
 }
 
