@@ -1,9 +1,27 @@
 package main
 
 import (
+	"log/slog"
 	"net"
+	"net/http"
 	"sync"
+	"time"
 )
+
+// What a connection may take; the handler bounds the rest. docs/emulator.md lists
+// it.
+const (
+	headerTimeout = 10 * time.Second // for a TLS handshake too
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10 // bytes, to which net/http adds 4 KiB
+)
+
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
 
 // limitListener accepts at most so many connections at a time; what comes then
 // waits in the kernel's queue until one ends.

@@ -2,12 +2,16 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/pkg/emulator"
 )
 
 // TestLimitOfConnections: connections beyond the limit wait until another ends.
@@ -41,6 +45,87 @@ func TestLimitOfConnections(t *testing.T) {
 	}
 	second.Close()
 	third.Close()
+}
+
+// pipes is a listener of connections within the process.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	conn, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4566} }
+
+// TestLimitOfConnectionTimes: connections end on which a header does not come,
+// however it drips, and those that nobody uses.
+func TestLimitOfConnectionTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler, err := emulator.New(emulator.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer handler.Close()
+		listener := make(pipes)
+		web := newServer(handler, slog.New(slog.DiscardHandler))
+		go web.Serve(listener)
+		defer web.Close()
+		defer close(listener)
+		// How long it takes until the server has let the connection go.
+		ends := func(send func(net.Conn)) time.Duration {
+			client, server := net.Pipe()
+			listener <- server
+			started := time.Now()
+			sent := make(chan struct{})
+			go func() {
+				send(client)
+				close(sent)
+			}()
+			io.Copy(io.Discard, client)
+			took := time.Since(started)
+			client.Close()
+			<-sent
+			return took
+		}
+		const head = "GET /_openirsa/health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+		if took := ends(func(net.Conn) {}); took != headerTimeout {
+			t.Errorf("a connection on which nothing comes ends after %s", took)
+		}
+		if took := ends(func(c net.Conn) { io.WriteString(c, head) }); took != headerTimeout {
+			t.Errorf("half a header ends after %s", took)
+		}
+		drip := func(c net.Conn) {
+			io.WriteString(c, head)
+			for {
+				time.Sleep(time.Second)
+				if _, err := io.WriteString(c, "X: x\r\n"); err != nil {
+					return
+				}
+			}
+		}
+		if took := ends(drip); took > headerTimeout+time.Second {
+			t.Errorf("a header that drips ends after %s", took)
+		}
+		if took := ends(func(c net.Conn) { io.WriteString(c, head+"\r\n") }); took != idleTimeout {
+			t.Errorf("a connection that nobody uses ends after %s", took)
+		}
+		// A header without an end is not kept.
+		sent := 0
+		took := ends(func(c net.Conn) {
+			for {
+				n, err := io.WriteString(c, "X: "+strings.Repeat("x", 1020)+"\r\n")
+				if sent += n; err != nil {
+					return
+				}
+			}
+		})
+		if took > headerTimeout || sent > 2*maxHeader {
+			t.Errorf("of a header without an end %d bytes are taken, in %s", sent, took)
+		}
+	})
 }
 
 // TestErrorsHaveNoSecrets: what the program says of flags and variables tells

@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -213,13 +212,7 @@ func (o *options) serve(ctx context.Context, lookup func(string) (string, bool),
 	if err != nil {
 		return err
 	}
-	web := &http.Server{
-		Handler:           server,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	web := newServer(server, log)
 	scheme := "http"
 	if o.certFile != "" {
 		scheme = "https"

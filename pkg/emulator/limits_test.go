@@ -2,6 +2,8 @@ package emulator
 
 import (
 	"bufio"
+	"crypto/md5"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +15,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 func limited(t *testing.T, config Config) *Server {
@@ -132,6 +137,65 @@ func TestLimitOfSizes(t *testing.T) {
 	}
 }
 
+// signed is a request to S3 by the root user, presigned.
+func signed(t *testing.T, method, target, body string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.Host = "127.0.0.1:4566"
+	r.URL.Scheme, r.URL.Host = "http", r.Host
+	r.URL.RawQuery = strings.TrimPrefix(r.URL.RawQuery+"&X-Amz-Expires=3600", "&")
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+	root := aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}
+	presigned, _, err := signer.PresignHTTP(t.Context(), root, r, "UNSIGNED-PAYLOAD", "s3", "us-east-1", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.URL, err = url.Parse(presigned); err != nil {
+		t.Fatal(err)
+	}
+	r.RequestURI = r.URL.RequestURI()
+	return r
+}
+
+// TestLimitOfDocuments: each document that S3 takes is bounded, and its memory
+// is taken from what all bodies may have.
+func TestLimitOfDocuments(t *testing.T) {
+	s := limited(t, Config{})
+	do := func(method, target, body string) (int, string) {
+		t.Helper()
+		r, w := signed(t, method, target, body), httptest.NewRecorder()
+		sum := md5.Sum([]byte(body)) // some documents need it
+		r.Header.Set("Content-Md5", base64.StdEncoding.EncodeToString(sum[:]))
+		s.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	if status, body := do("PUT", "/bucket", ""); status != http.StatusOK {
+		t.Fatal(status, body)
+	}
+	do("PUT", "/bucket/key", "")
+	_, begun := do("POST", "/bucket/key?uploads=", "")
+	_, upload, _ := strings.Cut(begun, "<UploadId>")
+	upload, _, _ = strings.Cut(upload, "<")
+	for target, method := range map[string]string{
+		"/bucket?tagging=": "PUT", "/bucket?delete=": "POST", "/bucket/key?uploadId=" + upload: "POST",
+	} {
+		if status, body := do(method, target, strings.Repeat(" ", maxXML+1)); status != http.StatusBadRequest || !strings.Contains(body, "<Code>MaxMessageLengthExceeded</Code>") {
+			t.Errorf("%s %s of more than %d bytes: %d %s", method, target, maxXML, status, body)
+		}
+		if status, body := do(method, target, strings.Repeat(" ", maxXML)); strings.Contains(body, "MaxMessageLengthExceeded") {
+			t.Errorf("%s %s of %d bytes: %d %s", method, target, maxXML, status, body)
+		}
+		s.bodies.max = 1 << 20
+		if status, body := do(method, target, strings.Repeat(" ", maxXML)); status != http.StatusServiceUnavailable || !strings.Contains(body, "<Code>ServiceUnavailable</Code>") {
+			t.Errorf("%s %s where there is no memory for it: %d %s", method, target, status, body)
+		}
+		s.bodies.max = maxBodies
+	}
+	if n := s.bodies.used.Load(); n != 0 {
+		t.Errorf("%d bytes are taken after all", n)
+	}
+}
+
 // TestLimitOfBodies: bodies together take no more memory than they may, a
 // request beyond is told to come again, and memory is taken as bytes come.
 func TestLimitOfBodies(t *testing.T) {
@@ -243,25 +307,25 @@ func TestLimitOfTime(t *testing.T) {
 			t.Errorf("a form that does not come ends after %s", took)
 		}
 		// A byte every ten seconds does not help a form.
-		conn := dial("POST / HTTP/1.1\r\n" + head)
+		dripping := dial("POST / HTTP/1.1\r\n" + head)
 		go func() {
 			for range 1000 {
 				time.Sleep(10 * time.Second)
-				if _, err := io.WriteString(conn, "x"); err != nil {
+				if _, err := io.WriteString(dripping, "x"); err != nil {
 					return
 				}
 			}
 		}()
-		if took := ends(conn); took > 2*bodyTimeout {
+		if took := ends(dripping); took > 2*bodyTimeout {
 			t.Errorf("a form that drips ends after %s", took)
 		}
-		conn.Close()
+		dripping.Close()
 		// A refused upload whose body does not come.
 		if took := ends(dial("PUT /bucket/key HTTP/1.1\r\n" + head)); took > 2*bodyTimeout {
 			t.Errorf("a body that nobody wants ends after %s", took)
 		}
 		// Waiting for events may take longer than any of these.
-		conn = dial("GET /_openirsa/events?wait=60s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+		conn := dial("GET /_openirsa/events?wait=60s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 		started := time.Now()
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || resp.StatusCode != http.StatusOK || time.Since(started) != maxWait {
@@ -281,6 +345,68 @@ func TestLimitOfTime(t *testing.T) {
 			t.Errorf("an answer that nobody reads ends after %s", took)
 		}
 		client.Close()
+	})
+}
+
+// TestLimitOfPauses: an object may take as long as it needs, if it does not stand
+// still.
+func TestLimitOfPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		s.ServeHTTP(httptest.NewRecorder(), signed(t, "PUT", "/bucket", ""))
+		listener := make(pipes)
+		web := &http.Server{Handler: s}
+		go web.Serve(listener)
+		defer web.Close()
+		defer close(listener)
+		// put sends so many bytes, a pause before each, of twenty. It returns the
+		// answer's status, 0 if there is none, and how long the last pause was
+		// borne.
+		put := func(target string, bytes int, pause time.Duration) (status int, took time.Duration) {
+			client, server := net.Pipe()
+			listener <- server
+			defer client.Close()
+			fmt.Fprintf(client, "PUT %s HTTP/1.1\r\nHost: 127.0.0.1:4566\r\nContent-Length: 20\r\nConnection: close\r\n\r\n", signed(t, "PUT", target, "").RequestURI)
+			var last time.Time
+			sent := make(chan struct{})
+			go func() {
+				defer close(sent)
+				for range bytes {
+					time.Sleep(pause)
+					last = time.Now()
+					if _, err := io.WriteString(client, "x"); err != nil {
+						return
+					}
+				}
+			}()
+			answer := bufio.NewReader(client)
+			if resp, err := http.ReadResponse(answer, nil); err == nil {
+				status = resp.StatusCode
+			}
+			io.Copy(io.Discard, answer)
+			ended := time.Now()
+			<-sent
+			return status, ended.Sub(last)
+		}
+		started := time.Now()
+		if status, _ := put("/bucket/slow", 20, bodyTimeout-5*time.Second); status != http.StatusOK || time.Since(started) < 10*bodyTimeout {
+			t.Errorf("an object that comes slowly: %d after %s", status, time.Since(started))
+		}
+		if status, took := put("/bucket/still", 10, time.Second); status == http.StatusOK || took < bodyTimeout-2*time.Second || took > bodyTimeout+discardTimeout {
+			t.Errorf("an object that stands still: %d after %s", status, took)
+		}
+		w := httptest.NewRecorder()
+		if s.ServeHTTP(w, signed(t, "GET", "/bucket/slow", "")); w.Body.Len() != 20 {
+			t.Errorf("the slow object has %d bytes", w.Body.Len())
+		}
+		w = httptest.NewRecorder()
+		if s.ServeHTTP(w, signed(t, "GET", "/bucket/still", "")); w.Code != http.StatusNotFound {
+			t.Errorf("half an object: %d", w.Code)
+		}
 	})
 }
 

@@ -731,7 +731,20 @@ func (q *s3Call) readDocument() ([]byte, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	data, err := q.s.readAll(q.call, io.TeeReader(body, checks), maxXML)
+	data, e := q.readBounded(io.TeeReader(body, checks))
+	if e != nil {
+		return nil, e
+	}
+	if e := checks.verify(body); e != nil {
+		return nil, e
+	}
+	return data, nil
+}
+
+// readBounded reads a document, if it is not too large and there is memory for
+// it.
+func (q *s3Call) readBounded(body io.Reader) ([]byte, *s3Error) {
+	data, err := q.s.readAll(q.call, body, maxXML)
 	switch {
 	case errors.Is(err, errTooLong):
 		return nil, s3Errorf(http.StatusBadRequest, "MaxMessageLengthExceeded", "Your request was too big.").
@@ -740,9 +753,6 @@ func (q *s3Call) readDocument() ([]byte, *s3Error) {
 		return nil, asS3(errBusy())
 	case err != nil:
 		return nil, payloadError(err)
-	}
-	if e := checks.verify(body); e != nil {
-		return nil, e
 	}
 	return data, nil
 }

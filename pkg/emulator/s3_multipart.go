@@ -388,14 +388,7 @@ func (q *s3Call) readCompletion() ([]byte, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	data, err := io.ReadAll(io.LimitReader(body, maxXML+1))
-	switch {
-	case err != nil:
-		return nil, payloadError(err)
-	case len(data) > maxXML:
-		return nil, errMalformedXML()
-	}
-	return data, nil
+	return q.readBounded(body)
 }
 
 func errInvalidPart(upload string, number int, etag string) *s3Error {
