@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// missedPage is how many pods are read at a time, and so are in memory.
-	missedPage = 100
+	// missedPage is how many pods are read at a time, and so are in memory: each
+	// may have more than a megabyte.
+	missedPage = 10
 	// missedEvents is how many pods get an Event in one look at a namespace;
 	// the metric counts all.
 	missedEvents = 100

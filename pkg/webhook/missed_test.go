@@ -196,11 +196,10 @@ func TestMissedPods(t *testing.T) {
 		}
 	}
 	// Nothing but the pods of service accounts with an identity, some at a time.
-	first := api.requests[:min(4, len(api.requests))]
+	asked := slices.Compact(slices.Clone(api.requests))
 	if diff := cmp.Diff([]string{
-		"kube-system spec.serviceAccountName=controller limit=100", "kube-system spec.serviceAccountName=node limit=100",
-		"kube-system spec.serviceAccountName=node limit=100", "kube-system spec.serviceAccountName=node limit=100",
-	}, first); diff != "" {
+		"kube-system spec.serviceAccountName=controller limit=10", "kube-system spec.serviceAccountName=node limit=10",
+	}, asked[:min(2, len(asked))]); diff != "" {
 		t.Errorf("requests: %s", diff)
 	}
 }
