@@ -448,6 +448,9 @@ func (ch *chain) checkAdoption(ctx context.Context) error {
 		return err
 	}
 	err = ch.s3Bucket(mark).Whose(ctx)
+	if errors.Is(err, publish.ErrOwnerUnknown) {
+		return nil // Terraform will read them, or not
+	}
 	if e, foreign := errors.AsType[*owner.ForeignError](err); foreign {
 		if !owner.Claimed(e.Tags) {
 			return nil // lost its tags, which Terraform puts back

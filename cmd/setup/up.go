@@ -401,7 +401,7 @@ func (u *upRun) checkBucket(ctx context.Context, exists bool) error {
 		err = bucket.Whose(ctx)
 		if e, foreign := errors.AsType[*owner.ForeignError](err); foreign && !bucket.Owned && !known && owner.Claimed(e.Tags) {
 			err = u.documentsOwner(ctx, u.mark)
-		} else if foreign && !(bucket.Owned && owner.Claimed(e.Tags)) {
+		} else if foreign && !(bucket.Owned && owner.Claimed(e.Tags)) || errors.Is(err, publish.ErrOwnerUnknown) {
 			err = nil // a bucket of others may hold our documents, and one of ours may have lost its tags
 		}
 	}

@@ -97,6 +97,9 @@ var (
 	// ErrAccountBlock is S3 Block Public Access, switched on for the whole
 	// account, so that opening it on the bucket is not enough.
 	ErrAccountBlock = errors.New("S3 Block Public Access is on for the whole account")
+	// ErrOwnerUnknown is a bucket whose tags may not be read, so that nobody
+	// knows for whom it was made.
+	ErrOwnerUnknown = errors.New("it is not known for whom the bucket was made")
 )
 
 // RegionError is a bucket that is not in the issuer's region. It is an
@@ -391,16 +394,18 @@ func (b S3) Delete(ctx context.Context, paths []string) ([]plan.Step, error) {
 }
 
 // Whose reads for whom the bucket was made: one that was not made for the cluster
-// of b.Tags is an [*owner.ForeignError], one that is not there is nobody's. Of a
-// bucket whose tags may not be read it is not known, so it is a foreign one.
+// of b.Tags is an [*owner.ForeignError], one that is not there is nobody's. If its
+// tags may not be read, the error wraps [ErrOwnerUnknown].
 func (b S3) Whose(ctx context.Context) error {
 	tags, err := b.tags(ctx)
 	switch {
 	case code(err) == "NoSuchBucket":
 		return nil
-	case err != nil && status(err) != http.StatusForbidden:
+	case status(err) == http.StatusForbidden:
+		return fmt.Errorf("bucket %s: %w: %w", b.Bucket, ErrOwnerUnknown, err)
+	case err != nil:
 		return err
-	case err == nil && b.Owned && len(tags) == 0:
+	case b.Owned && len(tags) == 0:
 		objects, err := b.Client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.Bucket, MaxKeys: new(int32(1)), ExpectedBucketOwner: &b.Account})
 		if err != nil {
 			return fmt.Errorf("listing bucket %s: %w", b.Bucket, err)

@@ -327,6 +327,11 @@ func TestForeignBucket(t *testing.T) {
 	if _, err := p.b.Plan(t.Context(), p.docs); !errors.Is(err, publish.ErrForeignBucket) {
 		t.Errorf("error %v", err)
 	}
+	// Who may not read its tags knows nothing of it, not even that it is another's.
+	err := p.b.Whose(t.Context())
+	if _, foreign := errors.AsType[*owner.ForeignError](err); foreign || !errors.Is(err, publish.ErrOwnerUnknown) {
+		t.Errorf("owner: %v", err)
+	}
 	// A race: it was free when the plan was made.
 	q := newPlace(t, "raced", "", nil)
 	steps := q.plan()
