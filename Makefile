@@ -49,7 +49,7 @@ lint:
 # tests have to say is in bin/e2e.json.
 e2e: export OPENIRSA_TOOLS = all
 e2e: build
-	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/e2e.json -- -p 2 -parallel 3 -count=1 -timeout 75m ./...
+	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/e2e.json -- -p 2 -parallel 2 -count=1 -timeout 75m ./...
 	cd e2e && $(GO) run ./cmd/kindenv install sshd ssh openssl
 	GOBIN=$(PEBBLE) $(GO) install $(PEBBLE_MODULE)/cmd/pebble@$(PEBBLE_VERSION) $(PEBBLE_MODULE)/cmd/pebble-challtestsrv@$(PEBBLE_VERSION)
 	OPENIRSA_KUBERNETES_BIN=$$(cd e2e && $(GO) run ./cmd/kindenv programs) OPENIRSA_PEBBLE_BIN=$(PEBBLE) \
