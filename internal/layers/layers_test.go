@@ -60,7 +60,7 @@ var layers = []map[string][]string{
 		"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
 		"pkg/role":     {"pkg/owner", "pkg/plan", "pkg/trust"},
 		"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/token"},
-		"pkg/webhook":  {"internal/gate", "pkg/irsa"},
+		"pkg/webhook":  {"internal/gate", "internal/redact", "pkg/irsa"},
 		"pkg/source":   {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/keys"},
 		"pkg/signer":   {"internal/durable", "internal/exactjson", "pkg/keys", "pkg/token"},
 	},

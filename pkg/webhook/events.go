@@ -11,6 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/openirsa/openirsa/internal/redact"
 )
 
 // Events tells users about malformed objects, in the Events of those objects.
@@ -37,6 +39,7 @@ func (e *Events) report(about corev1.ObjectReference, reason, message string) {
 	if e == nil {
 		return
 	}
+	message = redact.Text(message)
 	if len(message) > 1000 {
 		message = message[:1000] + "..." // an Event's message has 1 kB
 	}

@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/internal/gate"
+	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/irsa"
 )
 
@@ -141,9 +142,9 @@ func (h *Handler) review(w http.ResponseWriter, r *http.Request) {
 	case known:
 		h.strays.Do(func() { h.log().Warn("request is not a review", "address", r.RemoteAddr, "error", err) })
 		w.Header().Set("Connection", "close") // there may be more of the body
-		http.Error(w, err.Error(), failed.code)
+		http.Error(w, redact.Text(err.Error()), failed.code)
 	default:
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		http.Error(w, redact.Text(err.Error()), http.StatusInternalServerError)
 	}
 }
 
@@ -341,7 +342,7 @@ func Healthy(check func() error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if check != nil {
 			if err := check(); err != nil {
-				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				http.Error(w, redact.Text(err.Error()), http.StatusServiceUnavailable)
 				return
 			}
 		}

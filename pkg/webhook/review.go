@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/openirsa/openirsa/internal/redact"
 )
 
 // review is what the webhook has to know of an AdmissionReview.
@@ -112,7 +114,10 @@ func (r *review) answer(resp response) ([]byte, error) {
 	resp.UID = r.UID
 	resp.Warnings = resp.Warnings[:min(len(resp.Warnings), most)]
 	for i, w := range resp.Warnings {
-		resp.Warnings[i] = clip(w)
+		resp.Warnings[i] = clip(redact.Text(w))
+	}
+	if resp.Status != nil {
+		resp.Status.Message = redact.Text(resp.Status.Message)
 	}
 	return json.Marshal(answer{APIVersion: r.APIVersion, Kind: r.Kind, Response: resp})
 }
