@@ -18,6 +18,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/internal/redact"
+	"github.com/openirsa/openirsa/pkg/keys"
 )
 
 // hostile is what others may write wherever they may write anything: sequences
@@ -38,6 +40,7 @@ type strangers struct {
 	recorded bool
 	aws      string
 	issuer   string
+	word     string // what they say
 }
 
 func (s *strangers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -49,29 +52,29 @@ func (s *strangers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	list := func(version, kind string, items ...any) {
 		answer(http.StatusOK, map[string]any{"apiVersion": version, "kind": kind + "List", "metadata": map[string]any{"resourceVersion": "1"}, "items": items})
 	}
-	annotations := map[string]any{"eks.amazonaws.com/role-arn": "arn:aws:iam::000000000000:role/" + hostile, "eks.amazonaws.com/audience": hostile}
+	annotations := map[string]any{"eks.amazonaws.com/role-arn": "arn:aws:iam::000000000000:role/" + s.word, "eks.amazonaws.com/audience": s.word}
 	account := map[string]any{"metadata": map[string]any{"name": "app", "namespace": "default", "annotations": annotations}}
 	pod := map[string]any{
 		"metadata": map[string]any{"name": "app-1", "namespace": "default", "annotations": annotations},
-		"spec": map[string]any{"serviceAccountName": "app", "nodeName": hostile, "containers": []any{map[string]any{
-			"name": "app", "image": hostile, "env": []any{
-				map[string]any{"name": "AWS_ROLE_ARN", "value": hostile}, map[string]any{"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": hostile},
-				map[string]any{"name": "AWS_ENDPOINT_URL" + hostile, "value": hostile}, map[string]any{"name": "AWS_ACCESS_KEY_ID", "value": hostile},
+		"spec": map[string]any{"serviceAccountName": "app", "nodeName": s.word, "containers": []any{map[string]any{
+			"name": "app", "image": s.word, "env": []any{
+				map[string]any{"name": "AWS_ROLE_ARN", "value": s.word}, map[string]any{"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": s.word},
+				map[string]any{"name": "AWS_ENDPOINT_URL=" + s.word, "value": s.word}, map[string]any{"name": "AWS_ACCESS_KEY_ID", "value": s.word},
 			},
 		}}},
-		"status": map[string]any{"phase": "Running", "message": hostile},
+		"status": map[string]any{"phase": "Running", "message": s.word},
 	}
 	record := map[string]any{
-		"cluster": "dev" + hostile, "issuer": s.issuer, "formerIssuers": hostile, "provider": "arn:aws:iam::000000000000:oidc-provider/" + hostile,
-		"bucket": "b" + hostile, "region": "us-east-1", "account": "000000000000", "partition": "aws", "endpoint": s.aws, "image": hostile,
+		"cluster": "dev/" + s.word, "issuer": s.issuer, "formerIssuers": s.word, "provider": "arn:aws:iam::000000000000:oidc-provider/" + s.word,
+		"bucket": "b/" + s.word, "region": "us-east-1", "account": "000000000000", "partition": "aws", "endpoint": s.aws, "image": s.word,
 	}
 	switch path := r.URL.Path; {
 	case path == "/readyz":
-		answer(http.StatusOK, hostile)
+		answer(http.StatusOK, s.word)
 		return
 	case !s.recorded:
 	case path == "/version":
-		answer(http.StatusOK, map[string]string{"major": "1", "minor": "34", "gitVersion": hostile})
+		answer(http.StatusOK, map[string]string{"major": "1", "minor": "34", "gitVersion": s.word})
 		return
 	case strings.HasSuffix(path, "/configmaps/openirsa"):
 		answer(http.StatusOK, map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "openirsa", "namespace": "openirsa"}, "data": record})
@@ -80,10 +83,10 @@ func (s *strangers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(http.StatusCreated, map[string]any{"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "status": map[string]any{"allowed": true}})
 		return
 	case path == "/.well-known/openid-configuration":
-		answer(http.StatusOK, map[string]any{"issuer": s.issuer, "jwks_uri": hostile})
+		answer(http.StatusOK, map[string]any{"issuer": s.issuer, "jwks_uri": s.word})
 		return
 	case path == "/openid/v1/jwks":
-		answer(http.StatusOK, map[string]any{"keys": []any{map[string]any{"kid": hostile, "kty": hostile}}})
+		answer(http.StatusOK, map[string]any{"keys": []any{map[string]any{"kid": s.word, "kty": s.word}}})
 		return
 	case r.Method == http.MethodGet && strings.HasSuffix(path, "/serviceaccounts"):
 		list("v1", "ServiceAccount", account)
@@ -98,10 +101,10 @@ func (s *strangers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(http.StatusOK, pod)
 		return
 	case r.Method == http.MethodGet && strings.HasSuffix(path, "/nodes"):
-		list("v1", "Node", map[string]any{"metadata": map[string]any{"name": hostile, "labels": map[string]any{"node-role.kubernetes.io/control-plane": ""}}})
+		list("v1", "Node", map[string]any{"metadata": map[string]any{"name": s.word, "labels": map[string]any{"node-role.kubernetes.io/control-plane": ""}}})
 		return
 	}
-	answer(http.StatusForbidden, map[string]any{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": hostile})
+	answer(http.StatusForbidden, map[string]any{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": s.word})
 }
 
 // serveAWS knows who asks, and refuses everything else.
@@ -111,45 +114,49 @@ func (s *strangers) serveAWS(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:root</Arn><Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
 		return
 	}
-	said := strings.NewReplacer("\x1b", "", "\x07", "", "\r", "&#13;").Replace(hostile) // XML has no way to say these
+	said := strings.NewReplacer("\x1b", "", "\x07", "", "\r", "&#13;").Replace(s.word) // XML has no way to say these
 	w.Header().Set("X-Amzn-RequestId", "\u009b31m")
 	w.WriteHeader(http.StatusForbidden)
-	fmt.Fprintf(w, "<ErrorResponse><Error><Code>AccessDenied%[1]s</Code><Message>%[1]s</Message></Error><RequestId>%[1]s</RequestId></ErrorResponse>", said)
+	fmt.Fprintf(w, "<ErrorResponse><Error><Code>AccessDenied %[1]s</Code><Message>%[1]s</Message></Error><RequestId>%[1]s</RequestId></ErrorResponse>", said)
 }
-
-// kubeContext is the name of the cluster in the kubeconfig.
-const kubeContext = "dev" + hostile
 
 // arguments are those of each verb, of which the test must know all.
-var arguments = map[string][]string{
-	"apiserver":                {"--ssh", hostile},
-	"apiserver print":          {}, // its verbs are tried one by one
-	"demo":                     nil,
-	"doctor":                   nil,
-	"down":                     nil,
-	"export cloudformation":    nil,
-	"export iam-policy":        nil,
-	"export manifests":         nil,
-	"export terraform":         nil,
-	"gc":                       nil,
-	"iamserviceaccount create": {"--name", "app", "--role-name", "r", "--context", kubeContext},
-	"iamserviceaccount delete": {"--name", "app", "--context", kubeContext},
-	"iamserviceaccount get":    nil,
-	"image":                    {"--file", "/nowhere/" + hostile},
-	"issuer migrate":           {"--to", "other-bucket", "--context", kubeContext},
-	"keys generate":            {"--file", hostile},
-	"keys list":                nil,
-	"keys rotate":              nil,
-	"kind-config":              {"--account", hostile, "--region", hostile},
-	"status":                   nil,
-	"up":                       nil,
+func (s *strangers) arguments() map[string][]string {
+	return map[string][]string{
+		"apiserver":                {"--ssh", s.word},
+		"apiserver print":          {}, // its verbs are tried one by one
+		"demo":                     nil,
+		"doctor":                   nil,
+		"down":                     nil,
+		"export cloudformation":    nil,
+		"export iam-policy":        nil,
+		"export manifests":         nil,
+		"export terraform":         nil,
+		"gc":                       nil,
+		"iamserviceaccount create": {"--name", "app", "--role-name", "r", "--context", s.context()},
+		"iamserviceaccount delete": {"--name", "app", "--context", s.context()},
+		"iamserviceaccount get":    nil,
+		"image":                    {"--file", "/nowhere/" + s.word},
+		"issuer migrate":           {"--to", "other-bucket", "--context", s.context()},
+		"keys generate":            {"--file", s.word},
+		"keys list":                nil,
+		"keys rotate":              nil,
+		"kind-config":              {"--account", s.word, "--region", s.word},
+		"status":                   nil,
+		"up":                       nil,
+	}
 }
+
+// context is the name of the cluster in the kubeconfig.
+func (s *strangers) context() string { return "dev/" + s.word }
 
 // silent are the verbs that ask nobody.
 var silent = map[string]bool{"apiserver": true, "apiserver print managed": true, "demo": true, "image": true, "kind-config": true}
 
-func TestNothingActsOnTheTerminal(t *testing.T) {
-	s := &strangers{t: t}
+// try runs every verb where strangers say the word. Looked gets what each writes,
+// and says whether there is something of the word in it.
+func (s *strangers) try(look func(call string, stdout, stderr string) bool) {
+	t := s.t
 	aws := httptest.NewServer(http.HandlerFunc(s.serveAWS))
 	defer aws.Close()
 	api := httptest.NewServer(s)
@@ -165,10 +172,10 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 	t.Chdir(home)
 	kubeconfig := filepath.Join(home, "kubeconfig")
 	body, err := json.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": "Config", "current-context": kubeContext,
-		"clusters": []any{map[string]any{"name": kubeContext, "cluster": map[string]any{"server": api.URL}}},
-		"contexts": []any{map[string]any{"name": kubeContext, "context": map[string]any{"cluster": kubeContext, "user": kubeContext}}},
-		"users":    []any{map[string]any{"name": kubeContext, "user": map[string]any{}}},
+		"apiVersion": "v1", "kind": "Config", "current-context": s.context(),
+		"clusters": []any{map[string]any{"name": s.context(), "cluster": map[string]any{"server": api.URL}}},
+		"contexts": []any{map[string]any{"name": s.context(), "context": map[string]any{"cluster": s.context(), "user": s.context()}}},
+		"users":    []any{map[string]any{"name": s.context(), "user": map[string]any{}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -185,11 +192,8 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 		defer cancel()
 		var out, errs bytes.Buffer
 		Main(ctx, append([]string{"setup"}, args...), os.Getenv, &out, &errs)
-		for _, text := range []string{out.String(), errs.String()} {
-			if at := acts.FindStringIndex(text); at != nil {
-				t.Errorf("setup %.60q (recorded: %v): %q in %q", args, s.recorded, text[at[0]:at[1]], text[max(0, at[0]-100):min(len(text), at[1]+30)])
-			}
-			said += strings.Count(text, "owned") + strings.Count(text, "gpj")
+		if look(fmt.Sprintf("setup %.60q (recorded: %v)", args, s.recorded), out.String(), errs.String()) {
+			said++
 		}
 	}
 	var each func(c *cobra.Command, path string)
@@ -200,9 +204,9 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 		for _, sub := range c.Commands() {
 			each(sub, strings.TrimSpace(path+" "+sub.Name()))
 		}
-		args, known := arguments[path]
+		args, known := s.arguments()[path]
 		if parent, _, ok := strings.Cut(path, " print "); ok {
-			args, known = []string{"--issuer-url", "https://i.example/" + hostile, "--former-issuer", hostile}, parent == "apiserver"
+			args, known = []string{"--issuer-url", "https://i.example/" + s.word, "--former-issuer", s.word}, parent == "apiserver"
 		}
 		if c.HasSubCommands() && path != "apiserver" {
 			return
@@ -225,7 +229,7 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 			for _, format := range formats {
 				call := append(append([]string{}, words...), args...)
 				if c.Flags().Lookup("context") != nil && args == nil {
-					call = append(call, "--context", kubeContext)
+					call = append(call, "--context", s.context())
 				}
 				if len(formats) > 1 {
 					call = append(call, "-o", format)
@@ -233,25 +237,25 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 				try(call...)
 			}
 			heard += said - before
-			try(append(append([]string{}, words...), "--"+hostile)...)
-			try(append(append([]string{}, words...), hostile)...)
+			try(append(append([]string{}, words...), "--"+s.word)...)
+			try(append(append([]string{}, words...), s.word)...)
 		}
 		if heard == 0 && !silent[path] {
-			t.Errorf("setup %s said nothing hostile", path)
+			t.Errorf("setup %s said nothing of it", path)
 		}
 	}
 	each((&app{name: "setup", getenv: os.Getenv}).command(), "")
 
 	// Of files too.
 	s.recorded = true
-	word, err := json.Marshal(hostile)
+	word, err := json.Marshal(s.word)
 	if err != nil {
 		t.Fatal(err)
 	}
 	word = ascii(word)
-	for i, text := range []string{"kind: " + hostile, fmt.Sprintf("kind: %s\n", word), header + fmt.Sprintf("%s: x\n", word),
+	for i, text := range []string{"kind: " + s.word, fmt.Sprintf("kind: %s\n", word), header + fmt.Sprintf("%s: x\n", word),
 		header + fmt.Sprintf("bucket: %s\n", word), header + fmt.Sprintf("iamServiceAccounts:\n- metadata: {name: %s}\n", word)} {
-		file := filepath.Join(home, fmt.Sprint(i, hostile, ".yaml"))
+		file := filepath.Join(home, fmt.Sprint(i, "/", s.word[:min(len(s.word), 120)], ".yaml")) // the longest name has 255 bytes
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -262,6 +266,58 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 		try("iamserviceaccount", "create", "--config-file", file)
 	}
 }
+
+func TestNothingActsOnTheTerminal(t *testing.T) {
+	(&strangers{t: t, word: hostile}).try(func(call, stdout, stderr string) bool {
+		for _, text := range []string{stdout, stderr} {
+			if at := acts.FindStringIndex(text); at != nil {
+				t.Errorf("%s: %q in %q", call, text[at[0]:at[1]], text[max(0, at[0]-100):min(len(text), at[1]+30)])
+			}
+		}
+		all := stdout + stderr
+		return strings.Contains(all, "owned") || strings.Contains(all, "gpj")
+	})
+}
+
+// TestNothingSecretIsShown: whatever flag, file or answer a token, a secret access
+// key or a private key is in, no error, advice or table shows it. Documents that
+// are asked for say what there is.
+func TestNothingSecretIsShown(t *testing.T) {
+	const token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJpc3MiOiJodHRwczovL3giLCJzdWIiOiJ5In0.c2lnbmF0dXJlLW9mLWEtdG9rZW4tdGhhdC1ub2JvZHktbWF5LXNlZQ"
+	const secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+	key, err := keys.Generate(keys.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "sa.key")
+	if err := keys.WritePrivate(file, key); err != nil {
+		t.Fatal(err)
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces := []string{token[40:60], secret[15:35], strings.Split(string(pem), "\n")[1][20:40]}
+	(&strangers{t: t, word: secret + " " + token + "\n" + string(pem)}).try(func(call, stdout, stderr string) bool {
+		texts := []string{stderr}
+		if !asked.MatchString(call) {
+			texts = append(texts, stdout)
+		}
+		heard := strings.Contains(stdout+stderr, redact.Secret) || strings.Contains(stdout+stderr, redact.Token) || strings.Contains(stdout+stderr, redact.Key)
+		for _, piece := range pieces {
+			for _, text := range texts {
+				if at := strings.Index(text, piece); at >= 0 {
+					t.Errorf("%s: %q", call, text[max(0, at-200):min(len(text), at+60)])
+				}
+			}
+			heard = heard || strings.Contains(stdout, piece)
+		}
+		return heard
+	})
+}
+
+// asked finds the calls that ask for documents.
+var asked = regexp.MustCompile(`"-o" "(json|yaml)"|"export"|"print"|"kind-config"`)
 
 // ascii is a document of JSON with everything escaped that YAML refuses raw.
 func ascii(body []byte) []byte {

@@ -6,7 +6,7 @@
 //
 // A program writes everything through a [Writer], which quotes the characters
 // that do more than show themselves. Where a line is made of fields, [Fprintf]
-// also keeps each field on the line:
+// also keeps each field on the line, and secrets out of it:
 //
 //	out := plain.NewWriter(os.Stdout)
 //	plain.Fprintf(out, "service account %s\n", name)
@@ -65,9 +65,10 @@ func text(dst, p []byte, end bool) (done, rest []byte) {
 	return dst, nil
 }
 
-// Line is s as a part of a line: line ends and tabs are quoted too.
+// Line is s as a part of a line: line ends and tabs are quoted too, and what
+// looks like a secret is not there.
 func Line(s string) string {
-	quoted, _ := text(nil, []byte(s), true)
+	quoted, _ := text(nil, []byte(redact.Text(s)), true)
 	return lineEnds.Replace(string(quoted))
 }
 

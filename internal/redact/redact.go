@@ -60,6 +60,26 @@ func Text(s string) string {
 	return runs(s)
 }
 
+// Value is a decoded value of JSON whose texts are without secrets. Lists are
+// changed in place.
+func Value(v any) any {
+	switch v := v.(type) {
+	case string:
+		return Text(v)
+	case []any:
+		for i := range v {
+			v[i] = Value(v[i])
+		}
+	case map[string]any:
+		clean := make(map[string]any, len(v))
+		for name, member := range v {
+			clean[Text(name)] = Value(member)
+		}
+		return clean
+	}
+	return v
+}
+
 // suspect is a quick look for what may be a secret.
 func suspect(s string) bool {
 	run := 0
@@ -202,13 +222,18 @@ func glued(before []unit) bool {
 	return n >= shortest
 }
 
+// dashes says whether what comes before a key makes a flag of it.
+func dashes(before []unit) bool {
+	return !slices.ContainsFunc(before, func(u unit) bool { return u.char != '-' })
+}
+
 // keys finds secret access keys in a run: 40 characters of base64 that stand
 // alone, or between the slashes and equals signs of a path or an assignment.
 // Where several may be one, found gets all of them at once.
 func keys(run []unit, found func(from, to int)) {
 	from, to := 0, 0
 	for i := 0; i+minRun <= len(run); i++ {
-		if i > 0 && !edge(run[i-1].char) && !glued(run[:i]) {
+		if i > 0 && !edge(run[i-1].char) && !glued(run[:i]) && !dashes(run[:i]) {
 			continue
 		}
 		key := run[i : i+minRun]
