@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/source"
 )
@@ -80,12 +81,12 @@ func (a *admin) readyCluster(w http.ResponseWriter, s, maxAge string) {
 		limit, err = time.ParseDuration(maxAge)
 	}
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		http.Error(w, redact.Text(err.Error()), http.StatusBadRequest)
 		return
 	}
 	age, fault, err := a.cluster(iss)
 	if errors.Is(err, source.ErrNotServed) {
-		http.Error(w, err.Error(), http.StatusNotFound)
+		http.Error(w, redact.Text(err.Error()), http.StatusNotFound)
 		return
 	}
 	text := ""
@@ -106,7 +107,23 @@ func answer(w http.ResponseWriter, ok bool, body any) {
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	json.NewEncoder(w).Encode(body)
+	if document, err := json.Marshal(body); err == nil {
+		w.Write(append(withoutSecrets(document), '\n'))
+	}
+}
+
+// withoutSecrets is a document of JSON without them. Faults quote what others
+// wrote.
+func withoutSecrets(document []byte) []byte {
+	if text := string(document); redact.Text(text) == text {
+		return document
+	}
+	var v any
+	if err := json.Unmarshal(document, &v); err != nil {
+		return nil
+	}
+	document, _ = json.Marshal(redact.Value(v)) // a value that was read
+	return document
 }
 
 // listen opens the addresses of the flags.

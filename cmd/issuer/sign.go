@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 	externaljwt "k8s.io/externaljwt/apis/v1"
 
+	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/signer"
 )
 
@@ -140,7 +141,7 @@ func (s *sign) run(ctx context.Context) error {
 		return err
 	}
 	defer listener.Close()
-	rpc := grpc.NewServer(grpc.MaxRecvMsgSize(1<<20), grpc.ConnectionTimeout(10*time.Second))
+	rpc := grpc.NewServer(grpc.UnaryInterceptor(errorsWithoutSecrets), grpc.MaxRecvMsgSize(1<<20), grpc.ConnectionTimeout(10*time.Second))
 	externaljwt.RegisterExternalJWTSignerServer(rpc, server)
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -164,6 +165,16 @@ func (s *sign) run(ctx context.Context) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// errorsWithoutSecrets takes secrets out of errors, which quote claims and files;
+// the API server passes them on.
+func errorsWithoutSecrets(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	resp, err := handle(ctx, req)
+	if s, ok := status.FromError(err); err != nil && ok {
+		err = status.Error(s.Code(), redact.Text(s.Message()))
+	}
+	return resp, err
 }
 
 // read reads the configuration, where it is a file, and the keys.

@@ -94,28 +94,9 @@ func shownDocument(document string) json.RawMessage {
 	if err := json.Unmarshal([]byte(document), &v); err != nil {
 		return nil
 	}
-	clean, err := json.Marshal(redacted(v))
+	clean, err := json.Marshal(redact.Value(v))
 	if err != nil {
 		return nil
 	}
 	return clean
-}
-
-// redacted is a value of JSON whose texts are without secrets.
-func redacted(v any) any {
-	switch v := v.(type) {
-	case string:
-		return redact.Text(v)
-	case []any:
-		for i := range v {
-			v[i] = redacted(v[i])
-		}
-	case map[string]any:
-		clean := make(map[string]any, len(v))
-		for name, member := range v {
-			clean[redact.Text(name)] = redacted(member)
-		}
-		return clean
-	}
-	return v
 }
