@@ -48,11 +48,11 @@ type Event struct {
 	// Decision is [Allow] or [Deny].
 	Decision string `json:"decision"`
 	// Step is the check that decided: "permission" for policies, "signature"
-	// for who signed, "parameters", and for web identity "token", "claims",
-	// "provider", "audience", "keys", "signature", "roles claim", "trust",
-	// "duration", "session policy". Not decisions, but worth telling, are
-	// "issued" for credentials that a permission was given for, "warning", and
-	// "fault" for one that was injected.
+	// for who signed, "parameters", "service" for one that is not here, and for
+	// web identity "token", "claims", "provider", "audience", "keys",
+	// "signature", "roles claim", "trust", "duration", "session policy". Not
+	// decisions, but worth telling, are "issued" for credentials that a
+	// permission was given for, "warning", and "fault" for one that was injected.
 	Step string `json:"step"`
 	// Code is the error code that the caller got.
 	Code string `json:"code,omitempty"`

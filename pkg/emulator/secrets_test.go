@@ -162,6 +162,7 @@ func TestSecretsInWrongPlaces(t *testing.T) {
 				send(r, "kms", by, body)
 			}
 		}
+		elsewhereSecrets(secret, root, request, send)
 		s3Secrets(t, secret, root, user, request, send)
 		controlSecrets(secret, request, w)
 	}
@@ -197,6 +198,30 @@ func headerSafe(s string) string { return strings.ReplaceAll(s, "\n", " ") }
 // secretID is a secret where an access key id belongs.
 func secretID(s string) string {
 	return strings.NewReplacer("\n", "", "/", "", "=", "", " ", "").Replace(s)
+}
+
+// elsewhereSecrets puts a secret into what tells services apart that are not
+// here, and their operations.
+func elsewhereSecrets(secret string, root aws.Credentials, request func(method, target, body string) *http.Request, send func(*http.Request, string, aws.Credentials, string)) {
+	safe := headerSafe(secret)
+	for _, by := range []aws.Credentials{root, {}} {
+		for _, name := range []string{"DynamoDB_20120810." + safe, safe + ".PutItem", safe, "Put." + strings.ReplaceAll(secretID(secret), "+", "")} {
+			r := request("POST", "/", secret)
+			r.Header.Set("X-Amz-Target", name)
+			send(r, "dynamodb", by, secret)
+		}
+		for _, path := range []string{"/service/" + url.PathEscape(secret) + "/operation/Put", "/service/X/operation/" + url.PathEscape(secret)} {
+			r := request("POST", path, "")
+			r.Header.Set("Smithy-Protocol", "rpc-v2-cbor")
+			send(r, "monitoring", by, "")
+		}
+		r := request("GET", "/clusters/"+url.PathEscape(secret), "")
+		r.Header.Set("User-Agent", "x api/"+safe+"#1 "+safe)
+		send(r, "eks", by, "")
+		query := url.Values{"Action": {secret}, "Version": {"2010-03-31"}, "Message": {secret}}
+		send(request("GET", "/?"+query.Encode(), ""), "sns", by, "")
+		send(request("GET", "/", ""), safe, by, "")
+	}
 }
 
 // s3Secrets puts a secret into bucket, key, parameters, headers and bodies of

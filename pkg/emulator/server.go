@@ -306,8 +306,9 @@ type call struct {
 // ServeHTTP answers a request to any of the services, or to the emulator
 // itself below /_openirsa/, unless the host is a bucket's. KMS is told by the
 // header that names its operation; the other services are told apart by the
-// parameters Action and Version, which only STS and IAM have, then by the
-// service that the signature names, then by the host; what is left is S3's.
+// parameters Action and Version, which STS and IAM have, then by the service
+// that the signature names, then by the host; what is left is S3's. Services
+// that are not here are told in the same manner.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w, done := s.pace(w, r)
 	defer done()
@@ -331,18 +332,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	query, e := s.readQuery(c)
-	if e == nil && !query {
-		switch service := c.signedService(); {
-		case service == "sts" || service == "iam":
-			query = true
-		case service == "" && isQueryHost(r.Host):
-			query = true
-		case service != "" && service != "s3":
-			query = true
-		}
+	isQuery, e := s.readQuery(c)
+	if where, ok := s.elsewhere(c); ok {
+		s.serveElsewhere(w, c, where, e)
+		return
 	}
-	if query || e != nil {
+	switch service := c.signedService(); service {
+	case "sts", "iam", "kms":
+		isQuery = true
+	case "":
+		isQuery = isQuery || isQueryHost(r.Host)
+	}
+	if isQuery || e != nil {
 		s.serveQuery(w, c, e)
 	} else {
 		c.service = "s3"
@@ -358,6 +359,12 @@ func (s *Server) isControl(r *http.Request) bool {
 	rest, found := strings.CutPrefix(r.URL.Path, "/_openirsa")
 	return found && (rest == "" || rest[0] == '/') && s.parseS3Host(r.Host).bucket == ""
 }
+
+// Versions of the interfaces of STS and IAM.
+const (
+	versionSTS = "2011-06-15"
+	versionIAM = "2010-05-08"
+)
 
 // isQueryHost says whether a host is the one of STS or IAM.
 func isQueryHost(host string) bool {
@@ -383,8 +390,7 @@ func (s *Server) readQuery(c *call) (bool, *awsError) {
 	var form string
 	switch r.Method {
 	case http.MethodPost:
-		kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-		posted := strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded")
+		posted := isForm(r)
 		// A presigned POST has its parameters in the URL, or some of them.
 		form = r.URL.RawQuery
 		if !posted && !strings.Contains(form, "Action=") {
@@ -493,10 +499,10 @@ func (s *Server) runQuery(c *call) (func(*xmlWriter), *awsError) {
 	var op operation
 	var known bool
 	switch version {
-	case "2011-06-15":
+	case versionSTS:
 		c.service, c.namespace = "sts", namespaceSTS
 		op, known = stsOperations[c.operation]
-	case "2010-05-08":
+	case versionIAM:
 		c.service, c.namespace, c.quiet = "iam", namespaceIAM, true
 		if op, known = iamOperations[c.operation]; !known {
 			op, known = absentOperations[c.operation]

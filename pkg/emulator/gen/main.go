@@ -1,7 +1,8 @@
-// Gen makes the table of what the answers of STS and IAM may hold from AWS's
-// service models, as botocore has them:
+// Gen makes tables from AWS's service models, as botocore has them: that of what
+// the answers of STS and IAM may hold, and that of all services:
 //
 //	go run ./pkg/emulator/gen -from .../botocore/data -out pkg/emulator/shapes.txt
+//	go run ./pkg/emulator/gen -from .../botocore/data -services pkg/emulator/services.txt
 //
 // It was last run with botocore 1.43.11.
 package main
@@ -31,23 +32,29 @@ const head = `# Made by pkg/emulator/gen from the service models in botocore. Do
 
 func main() {
 	from := flag.String("from", "", "directory data of botocore")
-	out := flag.String("out", "", "file to write")
+	out := flag.String("out", "", "file to write the table of answers to")
+	services := flag.String("services", "", "file to write the table of services to")
 	flag.Parse()
-	if err := run(*from, *out); err != nil {
+	if err := run(*from, *out, *services); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
 }
 
-func run(from, out string) error {
-	if from == "" || out == "" {
-		return errors.New("-from and -out are needed")
+func run(from, out, services string) error {
+	switch {
+	case from == "" || out == "" && services == "":
+		return errors.New("-from, and -out or -services, are needed")
+	case out == "":
+		return writeServices(from, services)
+	case services != "":
+		return errors.New("-out and -services exclude each other")
 	}
 	var b strings.Builder
 	b.WriteString(head)
 	for _, m := range models {
-		model, err := read(filepath.Join(from, m.service, m.version, "service-2.json.gz"))
-		if err != nil {
+		model := new(model)
+		if err := read(filepath.Join(from, m.service, m.version, "service-2.json.gz"), model); err != nil {
 			return err
 		}
 		fmt.Fprintf(&b, "\n[%s]\n", m.service)
@@ -73,21 +80,21 @@ type shape struct {
 
 type reference struct{ Shape string }
 
-func read(path string) (*model, error) {
+// read reads a model, or a part of one.
+func read(path string, model any) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	m := new(model)
-	if err := json.NewDecoder(z).Decode(m); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+	if err := json.NewDecoder(z).Decode(model); err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
 	}
-	return m, nil
+	return nil
 }
 
 // write writes the operations, and then the structures that they use.

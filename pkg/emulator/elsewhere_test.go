@@ -1,0 +1,279 @@
+package emulator_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openirsa/openirsa/internal/sigv4"
+	"github.com/openirsa/openirsa/pkg/emulator"
+)
+
+// foreign is a request to a service, signed for it by the root user, or by
+// nobody if there is no service.
+func foreign(t *testing.T, service, method, uri, body string, header ...string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, uri, strings.NewReader(body))
+	r.Host = "127.0.0.1:4566"
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	if service == "" {
+		return r
+	}
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = service == "s3" })
+	c := aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}
+	hash := sigv4.HashPayload([]byte(body))
+	if service == "s3" {
+		r.Header.Set("X-Amz-Content-Sha256", hash)
+	}
+	if err := signer.SignHTTP(t.Context(), c, r, hash, service, "us-east-1", wireTime); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// raw is an answer as the tables have it: status, headers that tell of it, and
+// body, with ID for the request id.
+func raw(w *httptest.ResponseRecorder) string {
+	h := w.Header()
+	id := strings.Join(h["x-amzn-RequestId"], ",")
+	text := fmt.Sprintf("%d %s", w.Code, h.Get("Content-Type"))
+	for _, name := range []string{"x-amzn-ErrorType", "x-amzn-query-error", "smithy-protocol"} {
+		if v := h[name]; v != nil {
+			text += "; " + name + ": " + strings.Join(v, ",")
+		}
+	}
+	text += "\n" + w.Body.String()
+	if id == "" {
+		return text + " without a request id"
+	}
+	return strings.ReplaceAll(text, id, "ID")
+}
+
+// notHere is the text about a service that is not here.
+func notHere(service, operation, variables string) string {
+	text := "This emulator does not have " + service
+	if operation != "" {
+		text += ", so it cannot do " + operation
+	}
+	return text + "; it has STS, IAM, S3 and KMS. AWS_ENDPOINT_URL sends the calls of all services here: give the client of " + service +
+		" an endpoint of its own, such as with " + variables + "."
+}
+
+// Bodies of errors, by protocol.
+func errorJSON(version, text string) string {
+	return "400 application/x-amz-json-" + version + "\n" + `{"__type":"UnknownOperationException","message":"` + text + `"}`
+}
+
+func errorREST(text string) string {
+	return "400 application/json; x-amzn-ErrorType: UnknownOperationException\n" + `{"message":"` + text + `"}`
+}
+
+func errorXML(code, text string) string {
+	return "400 text/xml\n" + `<ErrorResponse xmlns="http://webservices.amazon.com/AWSFault/2005-15-09"><Error><Type>Sender</Type><Code>` + code +
+		"</Code><Message>" + text + "</Message></Error><RequestId>ID</RequestId></ErrorResponse>"
+}
+
+func errorEC2(text string) string {
+	return "400 text/xml;charset=UTF-8\n<Response><Errors><Error><Code>InvalidAction</Code><Message>" + text +
+		"</Message></Error></Errors><RequestID>ID</RequestID></Response>"
+}
+
+func errorCBOR(text string) string {
+	return "400 application/cbor; smithy-protocol: rpc-v2-cbor\n\xa2\x66__type\x78\x19UnknownOperationException\x67message" +
+		"\x78" + string([]byte{byte(len(text))}) + text // of less than 256 bytes
+}
+
+// Whole answers to services that are not here, in each protocol of AWS.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	const (
+		form = "application/x-www-form-urlencoded; charset=utf-8"
+		j10  = "application/x-amz-json-1.0"
+		j11  = "application/x-amz-json-1.1"
+	)
+	target := func(service, kind, target string, more ...string) *http.Request {
+		return foreign(t, service, "POST", "/", `{"a":"b"}`, append(more, "Content-Type", kind, "X-Amz-Target", target)...)
+	}
+	query := func(service, uri, body string, more ...string) *http.Request {
+		return foreign(t, service, "POST", uri, body, append(more, "Content-Type", form)...)
+	}
+	cloudwatch := notHere("cloudwatch", "PutMetricData", "AWS_ENDPOINT_URL_CLOUDWATCH")
+	long := strings.Repeat("Put", 20)
+	sqs := notHere("sqs", "SendMessage", "AWS_ENDPOINT_URL_SQS")
+	bedrock := "AWS_ENDPOINT_URL_BEDROCK or AWS_ENDPOINT_URL_BEDROCK_AGENT or AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME or " +
+		"AWS_ENDPOINT_URL_BEDROCK_DATA_AUTOMATION or AWS_ENDPOINT_URL_BEDROCK_DATA_AUTOMATION_RUNTIME or AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
+	for _, test := range []struct {
+		name string
+		r    *http.Request
+		want string
+	}{
+		{"JSON 1.0", target("dynamodb", j10, "DynamoDB_20120810.PutItem"), errorJSON("1.0", notHere("dynamodb", "PutItem", "AWS_ENDPOINT_URL_DYNAMODB"))},
+		{"JSON 1.1", target("secretsmanager", j11, "secretsmanager.GetSecretValue"),
+			errorJSON("1.1", notHere("secretsmanager", "GetSecretValue", "AWS_ENDPOINT_URL_SECRETS_MANAGER"))},
+		{"a prefix with dots", target("cloudtrail", j11, "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents"),
+			errorJSON("1.1", notHere("cloudtrail", "LookupEvents", "AWS_ENDPOINT_URL_CLOUDTRAIL"))},
+		{"one signature, two services", target("dynamodb", j10, "DynamoDBStreams_20120810.GetRecords"),
+			errorJSON("1.0", notHere("dynamodbstreams", "GetRecords", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"))},
+		{"another name", target("states", j10, "AWSStepFunctions.StartExecution"), errorJSON("1.0", notHere("stepfunctions", "StartExecution", "AWS_ENDPOINT_URL_SFN"))},
+		{"not signed", target("", j11, "AWSCognitoIdentityProviderService.InitiateAuth"),
+			errorJSON("1.1", notHere("cognito-idp", "InitiateAuth", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"))},
+		{"a service of tomorrow", target("newsvc", j11, "NewService_2031.Frobnicate"),
+			errorJSON("1.1", notHere("newsvc", "Frobnicate", "AWS_ENDPOINT_URL_ and the service's name"))},
+		{"SQS", target("sqs", j10, "AmazonSQS.SendMessage", "X-Amzn-Query-Mode", "true"),
+			strings.Replace(errorJSON("1.0", sqs), "\n", "; x-amzn-query-error: InvalidAction;Sender\n", 1)},
+		{"SQS, which does not ask", target("sqs", j10, "AmazonSQS.SendMessage"), errorJSON("1.0", sqs)},
+		{"SQS of old SDKs", query("sqs", "/", "Action=SendMessage&Version=2012-11-05&MessageBody=a"), errorXML("InvalidAction", sqs)},
+		{"SQS at a queue", query("sqs", "/000000000000/q", "Action=SendMessage&Version=2012-11-05&MessageBody=a"),
+			errorXML("InvalidAction", notHere("sqs", "", "AWS_ENDPOINT_URL_SQS"))},
+		{"query", query("sns", "/", "Action=Publish&Version=2010-03-31&Message=m"), errorXML("InvalidAction", notHere("sns", "Publish", "AWS_ENDPOINT_URL_SNS"))},
+		{"query, not signed", query("", "/", "Action=Publish&Version=2010-03-31"), errorXML("InvalidAction", notHere("sns", "Publish", "AWS_ENDPOINT_URL_SNS"))},
+		{"query, which is no form", query("sns", "/", "Action=%zz"), errorXML("InvalidAction", notHere("sns", "", "AWS_ENDPOINT_URL_SNS"))},
+		{"query in JSON", query("sns", "/", "Action=Publish&Version=2010-03-31", "Accept", "application/json"),
+			"400 application/json\n" + `{"Error":{"Code":"InvalidAction","Message":"` + notHere("sns", "Publish", "AWS_ENDPOINT_URL_SNS") + `","Type":"Sender"},"RequestId":"ID"}`},
+		{"query in the URL", foreign(t, "autoscaling", "GET", "/?Action=DescribePolicies&Version=2011-01-01", ""),
+			errorXML("InvalidAction", notHere("autoscaling", "DescribePolicies", "AWS_ENDPOINT_URL_AUTO_SCALING"))},
+		{"one signature, two versions", query("elasticloadbalancing", "/", "Action=DescribeTags&Version=2015-12-01"),
+			errorXML("InvalidAction", notHere("elbv2", "DescribeTags", "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2"))},
+		{"three of one version", query("rds", "/", "Action=StopDBCluster&Version=2014-10-31"),
+			errorXML("InvalidAction", notHere("rds", "StopDBCluster", "AWS_ENDPOINT_URL_DOCDB or AWS_ENDPOINT_URL_NEPTUNE or AWS_ENDPOINT_URL_RDS"))},
+		{"EC2", query("ec2", "/", "Action=DescribeInstances&Version=2016-11-15"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
+		{"EC2 of another version", query("ec2", "/", "Action=DescribeInstances&Version=2014-10-01"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
+		{"EC2, not signed", query("", "/", "Action=DescribeInstances&Version=2016-11-15"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
+		{"REST JSON", foreign(t, "eks", "GET", "/clusters/prod", ""), errorREST(notHere("eks", "", "AWS_ENDPOINT_URL_EKS"))},
+		{"REST JSON at /", foreign(t, "sso", "GET", "/", ""), errorREST(notHere("sso-admin", "", "AWS_ENDPOINT_URL_SSO_ADMIN"))},
+		{"REST JSON with a body", foreign(t, "lambda", "POST", "/2015-03-31/functions/f/invocations", `{}`, "Content-Type", "application/json"),
+			errorREST(notHere("lambda", "", "AWS_ENDPOINT_URL_LAMBDA"))},
+		{"REST JSON of six", foreign(t, "bedrock", "GET", "/tags/arn%3Aaws", ""), errorREST(notHere("bedrock", "", bedrock))},
+		{"REST JSON of six, which says which", foreign(t, "bedrock", "GET", "/tags/arn%3Aaws", "", "User-Agent", "aws-sdk-go-v2/1.45 ua/2.1 api/bedrockruntime#1.2 m/E"),
+			errorREST(notHere("bedrock-runtime", "", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"))},
+		{"REST JSON, not signed", foreign(t, "", "POST", "/token", `{}`, "User-Agent", "aws-sdk-js/3.1 ua/2.1 api/sso-oidc#3.1"),
+			errorREST(notHere("sso-oidc", "", "AWS_ENDPOINT_URL_SSO_OIDC"))},
+		{"REST JSON of one that queries too", foreign(t, "ses", "POST", "/v2/email/outbound-emails", `{}`),
+			errorREST(notHere("ses", "", "AWS_ENDPOINT_URL_MAILMANAGER or AWS_ENDPOINT_URL_PINPOINT_EMAIL or AWS_ENDPOINT_URL_SESV2"))},
+		{"REST XML", foreign(t, "route53", "GET", "/2013-04-01/hostedzone", ""),
+			errorXML("UnknownOperationException", notHere("route53", "", "AWS_ENDPOINT_URL_ROUTE_53"))},
+		{"of S3's family", foreign(t, "s3express", "GET", "/bucket?session", ""),
+			"400 application/xml\n<Error><Code>UnknownOperationException</Code><Message>" + notHere("s3express", "", "AWS_ENDPOINT_URL_ and the service's name") +
+				"</Message><RequestId>ID</RequestId></Error>"},
+		{"CBOR", foreign(t, "monitoring", "POST", "/service/GraniteServiceVersion20100801/operation/PutMetricData", "\xa0",
+			"Smithy-Protocol", "rpc-v2-cbor", "Content-Type", "application/cbor"), errorCBOR(cloudwatch)},
+		{"CBOR below a path", foreign(t, "monitoring", "POST", "/aws/service/GraniteServiceVersion20100801/operation/PutMetricData", "\xa0",
+			"Smithy-Protocol", "rpc-v2-cbor", "X-Amzn-Query-Mode", "true"),
+			strings.Replace(errorCBOR(cloudwatch), "; smithy", "; x-amzn-query-error: InvalidAction;Sender; smithy", 1)},
+		{"CBOR of a long text", foreign(t, "monitoring", "POST", "/service/GraniteServiceVersion20100801/operation/"+long, "\xa0", "Smithy-Protocol", "rpc-v2-cbor"),
+			strings.Replace(errorCBOR(notHere("cloudwatch", long, "AWS_ENDPOINT_URL_CLOUDWATCH")), "message\x78", "message\x79\x01", 1)},
+		{"the same in JSON", target("monitoring", j10, "GraniteServiceVersion20100801.PutMetricData"), errorJSON("1.0", cloudwatch)},
+		{"the same as a query", query("monitoring", "/", "Action=PutMetricData&Version=2010-08-01"), errorXML("InvalidAction", cloudwatch)},
+		{"no form of a service", foreign(t, "X<y>", "GET", "/", ""),
+			errorREST(notHere("the service that this request is for", "", "AWS_ENDPOINT_URL_ and the service's name"))},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			rec := httptest.NewRecorder()
+			before := len(w.Events(emulator.EventFilter{}))
+			w.ServeHTTP(rec, test.r)
+			if diff := cmp.Diff(test.want, raw(rec)); diff != "" {
+				t.Errorf("the answer (-want +got):\n%s", diff)
+			}
+			events := w.Events(emulator.EventFilter{})[before:]
+			if len(events) != 1 || events[0].Decision != emulator.Deny || events[0].Step != "service" || !strings.HasPrefix(events[0].Reason, "This emulator does not have ") {
+				t.Errorf("events %+v", events)
+			}
+		})
+	}
+}
+
+// What is not for another service is answered as ever.
+func TestNotElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	const form = "application/x-www-form-urlencoded"
+	for name, test := range map[string]struct {
+		r    *http.Request
+		want string // part of the answer
+	}{
+		"S3 with the headers of others": {foreign(t, "s3", "GET", "/bucket/k", "", "X-Amz-Target", "DynamoDB_20120810.GetItem", "Smithy-Protocol", "rpc-v2-cbor"), "200 "},
+		"unsigned S3":                   {foreign(t, "", "GET", "/bucket/k", "", "X-Amz-Target", "DynamoDB_20120810.GetItem", "User-Agent", "x api/s3#1"), "<Code>AccessDenied</Code>"},
+		"an object's name": {foreign(t, "", "GET", "/bucket/service/X/operation/Y", "", "Smithy-Protocol", "rpc-v2-cbor"),
+			"<Code>AccessDenied</Code>"},
+		"STS":                       {foreign(t, "sts", "POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", "Content-Type", form), "<GetCallerIdentityResult>"},
+		"STS with another scope":    {foreign(t, "sqs", "POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", "Content-Type", form), "Credential should be scoped to correct service: 'sts'."},
+		"STS without an operation":  {foreign(t, "sts", "POST", "/", "a=b", "Content-Type", form), "<Code>MissingAction</Code>"},
+		"STS with another version":  {foreign(t, "sts", "POST", "/", "Action=Publish&Version=2010-03-31", "Content-Type", form), "<Code>InvalidAction</Code><Message>Could not find operation Publish for version 2010-03-31"},
+		"a version that nobody has": {foreign(t, "", "POST", "/", "Action=Publish&Version=1999-01-01", "Content-Type", form), "Could not find operation Publish for version 1999-01-01"},
+		"KMS":                       {foreign(t, "kms", "POST", "/", "{}", "X-Amz-Target", "TrentService.ListKeys"), `"__type":"UnknownOperationException"`},
+		"KMS with another scope":    {foreign(t, "dynamodb", "POST", "/", "{}", "X-Amz-Target", "TrentService.Sign"), "Credential should be scoped to correct service: 'kms'."},
+	} {
+		rec := httptest.NewRecorder()
+		w.ServeHTTP(rec, test.r)
+		if got := raw(rec); !strings.Contains(got, test.want) || strings.Contains(got, "does not have") {
+			t.Errorf("%s: %s\nwant %s", name, got, test.want)
+		}
+	}
+}
+
+// TestElsewhereEvent: who called what is an event and in the log, and what
+// strangers write is neither taken for a name nor shown.
+func TestElsewhereEvent(t *testing.T) {
+	t.Parallel()
+	var log safeBuffer
+	s, err := emulator.New(emulator.Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: newWire(t).Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+	large := strings.Repeat("x", 2<<20)
+	forged := foreign(t, "dynamodb", "POST", "/", "{}", "X-Amz-Target", "DynamoDB_20120810.PutItem")
+	forged.Header.Set("Authorization", strings.Replace(forged.Header.Get("Authorization"), "Signature=", "Signature=0", 1))
+	root := "arn:aws:iam::000000000000:root"
+	type seen struct{ Service, Operation, Action, Resource, Caller, Code string }
+	for name, test := range map[string]struct {
+		r    *http.Request
+		want seen
+	}{
+		"an operation": {foreign(t, "dynamodb", "POST", "/", "{}", "X-Amz-Target", "DynamoDB_20120810.PutItem"),
+			seen{"dynamodb", "PutItem", "dynamodb:PutItem", "", root, "UnknownOperationException"}},
+		"a path": {foreign(t, "eks", "GET", "/clusters/prod", ""), seen{"eks", "", "eks", "GET /clusters/prod", root, "UnknownOperationException"}},
+		"a secret in a path": {foreign(t, "eks", "GET", "/clusters/"+secret, ""),
+			seen{"eks", "", "eks", "GET /clusters/[secret]", root, "UnknownOperationException"}},
+		"a query":        {foreign(t, "sns", "GET", "/?Action=Publish&Version=2010-03-31", ""), seen{"sns", "Publish", "sns:Publish", "", root, "InvalidAction"}},
+		"a forged one":   {forged, seen{"dynamodb", "PutItem", "dynamodb:PutItem", "", "anonymous", "UnknownOperationException"}},
+		"a large body":   {foreign(t, "lambda", "POST", "/2015-03-31/functions", large), seen{"lambda", "", "lambda", "POST /2015-03-31/functions", "anonymous", "UnknownOperationException"}},
+		"a large target": {foreign(t, "ssm", "POST", "/", large, "X-Amz-Target", "AmazonSSM.PutParameter"), seen{"ssm", "PutParameter", "ssm:PutParameter", "", "anonymous", "UnknownOperationException"}},
+		"no operation":   {foreign(t, "sns", "GET", "/?Action="+secret+"&Version=2010-03-31", ""), seen{"sns", "", "sns", "GET /", root, "InvalidAction"}},
+		"no service": {foreign(t, strings.ReplaceAll(secret, "/", "."), "GET", "/", ""),
+			seen{"", "", "", "GET /", root, "UnknownOperationException"}},
+		"a page of another origin": {foreign(t, "eks", "GET", "/clusters", "", "Origin", "http://evil.example"),
+			seen{"eks", "", "eks:", "", "anonymous", "AccessDenied"}},
+	} {
+		log.buf.Reset()
+		before := len(s.Events(emulator.EventFilter{}))
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, test.r)
+		events := s.Events(emulator.EventFilter{})[before:]
+		if len(events) != 1 {
+			t.Fatalf("%s: events %+v", name, events)
+		}
+		e := events[0]
+		if diff := cmp.Diff(test.want, seen{e.Service, e.Operation, e.Action, e.Resource, e.Caller, e.Code}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if id := strings.Join(rec.Header()["x-amzn-RequestId"], ""); e.RequestID != id || e.Decision != emulator.Deny {
+			t.Errorf("%s: event %+v of request %s", name, e, id)
+		}
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=INFO msg=decision decision=deny") ||
+			!strings.Contains(got, "request="+e.RequestID) || strings.Contains(got, secret[:12]) {
+			t.Errorf("%s: log %s", name, got)
+		}
+	}
+}
