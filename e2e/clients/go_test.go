@@ -15,8 +15,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 )
@@ -106,7 +112,53 @@ func TestGo(t *testing.T) {
 		}
 		_, err = store.PutObject(ctx, &s3.PutObjectInput{Bucket: new(bucket), Key: new("elsewhere"), Body: strings.NewReader("x")})
 		accessDenied(t, err, env["PUT_DENIED"])
+
+		absentServices(t, pod)
 	})
+}
+
+// absentServices calls services that the emulator does not have. Each says so, once, in the protocol of its client.
+func absentServices(t *testing.T, pod aws.Config) {
+	t.Helper()
+	ctx := t.Context()
+	calls := map[string]struct {
+		code, text string
+		call       func() error
+	}{
+		"JSON": {"UnknownOperationException", "dynamodb, so it cannot do ListTables;", func() error {
+			_, err := dynamodb.NewFromConfig(pod).ListTables(ctx, nil)
+			return err
+		}},
+		"JSON of a service with codes of the Query protocol": {"InvalidAction", "sqs, so it cannot do ListQueues;", func() error {
+			_, err := sqs.NewFromConfig(pod).ListQueues(ctx, nil)
+			return err
+		}},
+		"CBOR": {"InvalidAction", "cloudwatch, so it cannot do ListMetrics;", func() error {
+			_, err := cloudwatch.NewFromConfig(pod).ListMetrics(ctx, nil)
+			return err
+		}},
+		"query": {"InvalidAction", "sns, so it cannot do ListTopics;", func() error {
+			_, err := sns.NewFromConfig(pod).ListTopics(ctx, nil)
+			return err
+		}},
+		"REST JSON": {"UnknownOperationException", "eks;", func() error {
+			_, err := eks.NewFromConfig(pod).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: new("dev")})
+			return err
+		}},
+		"REST XML": {"UnknownOperationException", "route53;", func() error {
+			_, err := route53.NewFromConfig(pod).ListHostedZones(ctx, nil)
+			return err
+		}},
+	}
+	for name, want := range calls {
+		err := want.call()
+		api, _ := errors.AsType[smithy.APIError](err)
+		response, _ := errors.AsType[*http.ResponseError](err)
+		if api == nil || response == nil || api.ErrorCode() != want.code || response.HTTPStatusCode() != 400 || response.ServiceRequestID() == "" ||
+			!strings.HasPrefix(api.ErrorMessage(), "This emulator does not have "+want.text) {
+			t.Errorf("%s: %v, want %s about %s", name, err, want.code, want.text)
+		}
+	}
 }
 
 func accessDenied(t *testing.T, err error, text string) {

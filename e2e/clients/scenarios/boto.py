@@ -63,4 +63,31 @@ with open("down", "rb") as f:
     assert f.read() == up
 assert s3.head_object(Bucket=bucket, Key="data/up")["ETag"].endswith('-3"')  # parts of 8 MiB
 denied(os.environ["PUT_DENIED"], s3.put_object, Bucket=bucket, Key="elsewhere", Body=b"x")
+
+# Of services that the emulator does not have, each in its own protocol, it says so, once.
+for service, operation, code, arguments in (
+    ("dynamodb", "ListTables", "UnknownOperationException", {}),
+    ("secretsmanager", "GetSecretValue", "UnknownOperationException", {"SecretId": "app"}),
+    ("ssm", "GetParameter", "UnknownOperationException", {"Name": "/app"}),
+    ("sqs", "ListQueues", "InvalidAction", {}),
+    ("sns", "ListTopics", "InvalidAction", {}),
+    ("cloudwatch", "ListMetrics", "InvalidAction", {}),
+    ("ec2", "DescribeVpcs", "InvalidAction", {}),
+    ("eks", "", "UnknownOperationException", {"name": "dev"}),
+    ("lambda", "", "UnknownOperationException", {"FunctionName": "f", "Payload": b"{}"}),
+    ("route53", "", "UnknownOperationException", {}),
+):
+    client = boto3.client(service)
+    method = {"eks": "describe_cluster", "lambda": "invoke", "route53": "list_hosted_zones"}.get(service)
+    method = method or next(m for m, o in client.meta.method_to_api_mapping.items() if o == operation)
+    try:
+        getattr(client, method)(**arguments)
+    except ClientError as e:
+        error, meta = e.response["Error"], e.response["ResponseMetadata"]
+        text = f"This emulator does not have {service}" + (f", so it cannot do {operation};" if operation else ";")
+        variable = "AWS_ENDPOINT_URL_" + client.meta.service_model.service_id.hyphenize().replace("-", "_").upper() + "."
+        assert error["Code"] == code and error["Message"].startswith(text) and error["Message"].endswith(variable), error
+        assert meta["HTTPStatusCode"] == 400 and meta["RetryAttempts"] == 0 and meta["RequestId"], meta
+    else:
+        raise AssertionError(f"{service} answered")
 print("passed")

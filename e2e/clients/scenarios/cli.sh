@@ -28,4 +28,23 @@ if denied=$(aws s3 cp up "s3://$BUCKET/elsewhere" 2>&1); then
 	exit 1
 fi
 grep -F "(AccessDenied) when calling the CreateMultipartUpload operation: $PUT_DENIED" <<<"$denied"
+
+# Of services that the emulator does not have, each in its own protocol, it says so.
+absent() { # code, the operation as errors have it, what the text has of the operation, and the command
+	local code=$1 operation=$2 said=$3 out
+	shift 3
+	if out=$(aws "$@" 2>&1); then
+		echo "$* was answered" >&2
+		exit 1
+	fi
+	grep -F "An error occurred ($code) when calling the $operation operation: This emulator does not have $1$said; it has STS" <<<"$out"
+}
+absent UnknownOperationException ListTables ", so it cannot do ListTables" dynamodb list-tables
+absent UnknownOperationException GetSecretValue ", so it cannot do GetSecretValue" secretsmanager get-secret-value --secret-id app
+absent UnknownOperationException GetParameter ", so it cannot do GetParameter" ssm get-parameter --name /app
+absent InvalidAction ListQueues ", so it cannot do ListQueues" sqs list-queues
+absent InvalidAction ListTopics ", so it cannot do ListTopics" sns list-topics
+absent InvalidAction DescribeVpcs ", so it cannot do DescribeVpcs" ec2 describe-vpcs
+absent UnknownOperationException DescribeCluster "" eks describe-cluster --name dev
+absent UnknownOperationException ListHostedZones "" route53 list-hosted-zones
 echo passed

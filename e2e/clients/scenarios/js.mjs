@@ -3,8 +3,15 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { CloudWatchClient, ListMetricsCommand } from "@aws-sdk/client-cloudwatch";
+import { DynamoDBClient, ListTablesCommand } from "@aws-sdk/client-dynamodb";
+import { DescribeVpcsCommand, EC2Client } from "@aws-sdk/client-ec2";
+import { EKSClient, ListClustersCommand } from "@aws-sdk/client-eks";
 import { AttachRolePolicyCommand, CreateGroupCommand, CreateOpenIDConnectProviderCommand, CreateRoleCommand, IAMClient, ListGroupsCommand, PutRolePolicyCommand } from "@aws-sdk/client-iam";
+import { ListHostedZonesCommand, Route53Client } from "@aws-sdk/client-route-53";
 import { CreateBucketCommand, GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { ListTopicsCommand, SNSClient } from "@aws-sdk/client-sns";
+import { ListQueuesCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { Upload } from "@aws-sdk/lib-storage";
 
@@ -42,4 +49,22 @@ assert.equal(digest(down), digest(up));
 const { ETag } = await s3.send(new HeadObjectCommand({ Bucket: BUCKET, Key: "data/up" }));
 assert.match(ETag, /-4"$/); // parts of 5 MiB
 await denied(s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: "elsewhere", Body: "x" })), PUT_DENIED);
+
+// Of services that the emulator does not have, each in its own protocol, it says so, once.
+for (const [client, command, name, text] of [
+  [new DynamoDBClient(), new ListTablesCommand(), "UnknownOperationException", "dynamodb, so it cannot do ListTables;"],
+  [new CloudWatchClient(), new ListMetricsCommand(), "InvalidAction", "cloudwatch, so it cannot do ListMetrics;"],
+  [new SQSClient(), new ListQueuesCommand(), "InvalidAction", "sqs, so it cannot do ListQueues;"],
+  [new SNSClient(), new ListTopicsCommand(), "InvalidAction", "sns, so it cannot do ListTopics;"],
+  [new EC2Client(), new DescribeVpcsCommand(), "InvalidAction", "ec2, so it cannot do DescribeVpcs;"],
+  [new EKSClient(), new ListClustersCommand(), "UnknownOperationException", "eks;"],
+  [new Route53Client(), new ListHostedZonesCommand(), "UnknownOperationException", "route53;"],
+]) {
+  const err = await client.send(command).then(() => assert.fail(`${text} answered`), e => e);
+  assert.equal(err.name, name, err);
+  assert.ok(err.message.startsWith("This emulator does not have " + text), err.message);
+  assert.equal(err.$metadata.httpStatusCode, 400);
+  assert.equal(err.$metadata.attempts, 1);
+  assert.ok(err.$metadata.requestId, err);
+}
 console.log("passed");
