@@ -34,6 +34,7 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -134,7 +135,11 @@ func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 		}
 		findings := doctor.Diagnose(facts)
 		for j := range findings {
-			findings[j].Next = strings.ReplaceAll(findings[j].Next, "SETUP", a.name)
+			f := &findings[j]
+			f.Next = strings.ReplaceAll(f.Next, "SETUP", a.name)
+			for _, text := range []*string{&f.Summary, &f.Expected, &f.Found, &f.Next} {
+				*text = redact.Text(*text)
+			}
 		}
 		if broken, ok := doctor.First(findings); ok && report.Broken == nil {
 			report.Broken, report.Healthy = &broken, false

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -406,7 +407,7 @@ func (a *app) removeAll(ctx context.Context, acct *account, all []*remains) {
 			}
 			c.Result = deleted
 			if err != nil {
-				c.Result, c.Error = "failed", awsCause(err).Error()
+				c.Result, c.Error = "failed", redact.Text(awsCause(err).Error())
 			}
 			mu.Lock()
 			defer mu.Unlock()

@@ -299,7 +299,7 @@ func TestNothingSecretIsShown(t *testing.T) {
 	}
 	pieces := []string{token[40:60], secret[15:35], strings.Split(string(pem), "\n")[1][20:40]}
 	(&strangers{t: t, word: secret + " " + token + "\n" + string(pem)}).try(func(call, stdout, stderr string) bool {
-		texts := []string{stderr}
+		texts := append([]string{stderr}, faults.FindAllString(stdout, -1)...)
 		if !asked.MatchString(call) {
 			texts = append(texts, stdout)
 		}
@@ -318,6 +318,9 @@ func TestNothingSecretIsShown(t *testing.T) {
 
 // asked finds the calls that ask for documents.
 var asked = regexp.MustCompile(`"-o" "(json|yaml)"|"export"|"print"|"kind-config"`)
+
+// faults are the members of such a document that say what was wrong.
+var faults = regexp.MustCompile(`(?m)^\s*"?(error|summary|expected|found|next)"?: .*$`)
 
 // ascii is a document of JSON with everything escaped that YAML refuses raw.
 func ascii(body []byte) []byte {
