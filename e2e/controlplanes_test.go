@@ -55,7 +55,7 @@ func TestControlPlanes(t *testing.T) {
 	l := startAPILoad(t, k)
 	slow := func(args ...string) {
 		t.Helper()
-		invocation{within: 15 * time.Minute}.run(t, append(args, "--kind-name", k.Name)...).ok(t)
+		invocation{within: 25 * time.Minute}.run(t, append(args, "--kind-name", k.Name)...).ok(t)
 	}
 	slow("up", "--emulator")
 	if last := l.stop(t); len(issuersOf(last)) != 2 {
@@ -66,7 +66,7 @@ func TestControlPlanes(t *testing.T) {
 	const lifetime = time.Minute
 	l = startLoad(t, k, "-age", lifetime.String())
 	former := keyIDs(k.listKeys(t))
-	v := invocation{within: 15 * time.Minute, when: map[string]func(*os.Process){"stage sign": func(*os.Process) {
+	v := invocation{within: 25 * time.Minute, when: map[string]func(*os.Process){"stage sign": func(*os.Process) {
 		if err := k.killAPIServer(suite, k.nodes(t)[1]); err != nil {
 			t.Errorf("killing an API server: %v", err)
 		}
