@@ -187,7 +187,8 @@ func TestKeeperFiles(t *testing.T) {
 		t.Errorf("Cluster: %v, %v", fault, err)
 	}
 	k.serves(issA, key1, key3)
-	if log := k.log.String(); !strings.Contains(log, "private key") || strings.Contains(log, strings.Split(string(secret), "\n")[1]) {
+	k.within(time.Second, "the fault in the log", func() bool { return strings.Contains(k.log.String(), "private key") })
+	if log := k.log.String(); strings.Contains(log, strings.Split(string(secret), "\n")[1]) {
 		t.Errorf("log:\n%s", log)
 	}
 
