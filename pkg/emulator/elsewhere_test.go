@@ -44,18 +44,19 @@ func foreign(t *testing.T, service, method, uri, body string, header ...string) 
 // body, with ID for the request id.
 func raw(w *httptest.ResponseRecorder) string {
 	h := w.Header()
-	id := strings.Join(h["x-amzn-RequestId"], ",")
-	text := fmt.Sprintf("%d %s", w.Code, h.Get("Content-Type"))
+	id := strings.Join(spelled(h, "x-amzn-RequestId"), ",")
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d %s", w.Code, h.Get("Content-Type"))
 	for _, name := range []string{"x-amzn-ErrorType", "x-amzn-query-error", "smithy-protocol"} {
 		if v := h[name]; v != nil {
-			text += "; " + name + ": " + strings.Join(v, ",")
+			text.WriteString("; " + name + ": " + strings.Join(v, ","))
 		}
 	}
-	text += "\n" + w.Body.String()
+	text.WriteString("\n" + w.Body.String())
 	if id == "" {
-		return text + " without a request id"
+		return text.String() + " without a request id"
 	}
-	return strings.ReplaceAll(text, id, "ID")
+	return strings.ReplaceAll(text.String(), id, "ID")
 }
 
 // notHere is the text about a service that is not here.
@@ -268,7 +269,7 @@ func TestElsewhereEvent(t *testing.T) {
 		if diff := cmp.Diff(test.want, seen{e.Service, e.Operation, e.Action, e.Resource, e.Caller, e.Code}); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
-		if id := strings.Join(rec.Header()["x-amzn-RequestId"], ""); e.RequestID != id || e.Decision != emulator.Deny {
+		if id := strings.Join(spelled(rec.Header(), "x-amzn-RequestId"), ""); e.RequestID != id || e.Decision != emulator.Deny {
 			t.Errorf("%s: event %+v of request %s", name, e, id)
 		}
 		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=INFO msg=decision decision=deny") ||

@@ -266,11 +266,19 @@ func flood(t *testing.T, p *running, name, from string, lasts time.Duration, con
 		default:
 		}
 	}
-	resp, err := probe.Get("http://" + p.metrics + "/healthz") // as kubelet does
-	if err != nil {
-		t.Errorf("%s: probe: %v", name, err)
-	} else {
-		resp.Body.Close()
+	// As kubelet does, which ends the container after three failures in a row.
+	const failureThreshold = 3
+	for failures := 1; ; failures++ {
+		resp, err := probe.Get("http://" + p.metrics + "/healthz")
+		if err == nil {
+			resp.Body.Close()
+			break
+		}
+		t.Logf("%s: probe: %v", name, err)
+		if failures == failureThreshold {
+			t.Errorf("%s: %d probes failed in a row", name, failures)
+			break
+		}
 	}
 	t.Logf("%-26s %3d pods admitted, %d not, the slowest after %s, %d retries", name, admitted, failed, slowest.Round(time.Millisecond), server.retries.Load())
 	if failed > 0 {
