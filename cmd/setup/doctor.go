@@ -85,7 +85,7 @@ type doctorReport struct {
 	Issuer   string           `json:"issuer,omitempty"`
 	Change   *change          `json:"change,omitempty"` // under way
 	Healthy  bool             `json:"healthy"`
-	Broken   *doctor.Finding  `json:"broken"` // the first broken link
+	Broken   *finding         `json:"broken"` // the first broken link
 	Accounts []examinedReport `json:"serviceAccounts"`
 }
 
@@ -93,8 +93,27 @@ type doctorReport struct {
 const examinedAtOnce = 8
 
 type examinedReport struct {
-	ServiceAccount string           `json:"serviceAccount,omitempty"`
-	Findings       []doctor.Finding `json:"findings"`
+	ServiceAccount string    `json:"serviceAccount,omitempty"`
+	Findings       []finding `json:"findings"`
+}
+
+// finding is a doctor.Finding as it is printed, without secrets.
+type finding struct {
+	Link     string `json:"link"`
+	Check    string `json:"check"`
+	Result   string `json:"result"`
+	Summary  string `json:"summary"`
+	Expected string `json:"expected,omitempty"`
+	Found    string `json:"found,omitempty"`
+	Next     string `json:"next,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+func (a *app) finding(f doctor.Finding) finding {
+	return finding{
+		Link: f.Link, Check: f.Check, Result: f.Result, Summary: redact.Text(f.Summary),
+		Expected: redact.Text(f.Expected), Found: redact.Text(f.Found), Next: redact.Text(f.Fix.Shell(a.name)), Reason: f.Reason,
+	}
 }
 
 func (a *app) doctor(ctx context.Context, o doctorOptions) error {
@@ -134,17 +153,13 @@ func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 			report.Issuer = facts.ChainIssuer().String()
 		}
 		findings := doctor.Diagnose(facts)
-		for j := range findings {
-			f := &findings[j]
-			f.Next = strings.ReplaceAll(f.Next, "SETUP", a.name)
-			for _, text := range []*string{&f.Summary, &f.Expected, &f.Found, &f.Next} {
-				*text = redact.Text(*text)
-			}
-		}
 		if broken, ok := doctor.First(findings); ok && report.Broken == nil {
-			report.Broken, report.Healthy = &broken, false
+			report.Broken, report.Healthy = new(a.finding(broken)), false
 		}
-		report.Accounts[i] = examinedReport{ServiceAccount: targets[i], Findings: findings}
+		report.Accounts[i] = examinedReport{ServiceAccount: targets[i], Findings: make([]finding, len(findings))}
+		for j, f := range findings {
+			report.Accounts[i].Findings[j] = a.finding(f)
+		}
 	}
 	if err := a.printDoctor(report); err != nil {
 		return err
@@ -159,7 +174,7 @@ func (a *app) printDoctor(r doctorReport) error {
 	if a.output == "json" {
 		return printJSON(a.out, r)
 	}
-	said := map[doctor.Finding]bool{} // what service accounts share is said once
+	said := map[finding]bool{} // what service accounts share is said once
 	plain.Fprintf(a.out, "cluster %s, issuer %s\n", r.Cluster, orDefault(r.Issuer, "none"))
 	if r.Change != nil {
 		plain.Fprintf(a.out, "%s\n", r.Change)

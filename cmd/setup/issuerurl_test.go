@@ -108,7 +108,7 @@ func (n *newcomer) diagnosed(iss issuer.URL, arn string) {
 		n.Fatalf("%v\n%s%s", err, out.String(), errs.String())
 	}
 	for check, says := range map[string]string{"discovery document": iss.Discovery(), "key set": "without key 1", "provider": arn, "trust policy": "", "AssumeRoleWithWebIdentity": ""} {
-		i := slices.IndexFunc(r.Accounts[0].Findings, func(f doctor.Finding) bool { return f.Check == check })
+		i := slices.IndexFunc(r.Accounts[0].Findings, func(f finding) bool { return f.Check == check })
 		if i < 0 {
 			n.Errorf("%s: no finding in %s", check, out.String())
 		} else if f := r.Accounts[0].Findings[i]; f.Result != doctor.OK || !strings.Contains(f.Summary, says) {

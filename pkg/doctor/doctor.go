@@ -7,7 +7,7 @@
 //
 //	findings := doctor.Diagnose(facts)
 //	if broken, ok := doctor.First(findings); ok {
-//		fmt.Println(broken.Link, broken.Expected, broken.Found, broken.Next)
+//		fmt.Println(broken.Link, broken.Expected, broken.Found, broken.Fix.Shell("setup"))
 //	}
 //
 // The package reaches nothing. A fact that could not be gathered is an error in
@@ -43,26 +43,24 @@ const (
 // Finding is the outcome of one check.
 type Finding struct {
 	// Link of the chain, in the words of package plan where it has one.
-	Link string `json:"link"`
+	Link string
 	// Check names what was looked at, the same in every run.
-	Check string `json:"check"`
+	Check string
 	// Result is [OK], [Broken], [Warning] or [Unknown].
-	Result string `json:"result"`
+	Result string
 	// Summary is the outcome in a sentence.
-	Summary string `json:"summary"`
+	Summary string
 	// Expected and Found are the two values that differ: what would have to
 	// be there for the chain to hold, and what is there. Broken has both.
-	Expected string `json:"expected,omitempty"`
-	Found    string `json:"found,omitempty"`
-	// Next is the command that mends it, with "SETUP" for the name of the
-	// program that runs.
-	Next string `json:"next,omitempty"`
+	Expected, Found string
+	// Fix is what to do about it.
+	Fix Fix
 	// Reason is what the endpoint itself said about its refusal, if it is one
-	// that tells.
-	Reason string `json:"reason,omitempty"`
+	// that says why.
+	Reason string
 }
 
-// First is the first broken link: what to mend before anything else is worth
+// First is the first broken link: what to fix before anything else is worth
 // looking at. It reports whether there is one.
 func First(findings []Finding) (Finding, bool) {
 	i := slices.IndexFunc(findings, func(f Finding) bool { return f.Result == Broken })
@@ -120,12 +118,14 @@ func (d *diagnosis) unknown(link, check, format string, args ...any) {
 	d.add(Finding{Link: link, Check: check, Result: Unknown, Summary: fmt.Sprintf(format, args...)})
 }
 
-func (d *diagnosis) broken(link, check, summary, expected, found, next string) {
-	d.add(Finding{Link: link, Check: check, Result: Broken, Summary: summary, Expected: expected, Found: found, Next: next})
+func (d *diagnosis) broken(f Finding) {
+	f.Result = Broken
+	d.add(f)
 }
 
-func (d *diagnosis) warn(link, check, summary, expected, found, next string) {
-	d.add(Finding{Link: link, Check: check, Result: Warning, Summary: summary, Expected: expected, Found: found, Next: next})
+func (d *diagnosis) warn(f Finding) {
+	f.Result = Warning
+	d.add(f)
 }
 
 // subject is the sub claim that the service account's tokens have.
@@ -193,12 +193,4 @@ func join(values []string) string {
 		return "none"
 	}
 	return strings.Join(values, ", ")
-}
-
-// quote writes a word for a POSIX shell.
-func quote(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@,+") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -629,7 +629,7 @@ func TestBroken(t *testing.T) {
 			if got.Link != test.link || got.Check != test.check {
 				t.Errorf("broken: %q, %q; want %q, %q: %+v", got.Link, got.Check, test.link, test.check, got)
 			}
-			for what, pair := range map[string][2]string{"expected": {got.Expected, test.expected}, "found": {got.Found, test.found}, "next": {got.Next, test.next}} {
+			for what, pair := range map[string][2]string{"expected": {got.Expected, test.expected}, "found": {got.Found, test.found}, "next": {got.Fix.Shell("SETUP"), test.next}} {
 				if pair[1] == "" || !strings.Contains(pair[0], pair[1]) {
 					t.Errorf("%s %q, want %q in it", what, pair[0], pair[1])
 				}
@@ -760,7 +760,7 @@ func TestIgnoredAnnotations(t *testing.T) {
 	var next []string
 	for _, f := range doctor.Diagnose(c.f) {
 		if f.Check == "ignored annotation" {
-			next = append(next, f.Next)
+			next = append(next, f.Fix.Shell("SETUP"))
 		}
 	}
 	want := []string{

@@ -153,7 +153,7 @@ type Webhook struct {
 	// Configuration is nil if there is none.
 	Configuration *admissionv1.MutatingWebhookConfiguration
 	Err           error
-	// Ours says that SETUP has made it, and so can mend it. Excluded are the
+	// Ours says that setup has made it, and so can fix it. Excluded are the
 	// namespaces that it was told to exclude.
 	Ours     bool
 	Excluded []string

@@ -25,7 +25,11 @@ import (
 func (d *diagnosis) apiServers() {
 	for _, s := range d.Servers {
 		if len(s.Issuers) == 0 {
-			d.broken(APIServer, "issuer flag", "the API server on node "+s.Node+" has no --service-account-issuer", d.wantIssuer(), "none", d.setIssuer())
+			d.broken(Finding{
+				Link: APIServer, Check: "issuer flag",
+				Summary:  "the API server on node " + s.Node + " has no --service-account-issuer",
+				Expected: d.wantIssuer(), Found: "none", Fix: d.setIssuer(),
+			})
 			return
 		}
 		if !d.checkIssuer(s.Issuers[0], "the API server on node "+s.Node+" issues tokens", "--service-account-issuer=") {
@@ -38,7 +42,11 @@ func (d *diagnosis) apiServers() {
 			d.unknown(APIServer, "issuer flag", "reading the API server's discovery document: %v", d.AdvertisedErr)
 			return
 		case d.Advertised == "":
-			d.broken(APIServer, "issuer flag", "the API server has no discovery document, because its issuer is not an https URL", d.wantIssuer(), "an issuer that does not begin with https://", d.setIssuer())
+			d.broken(Finding{
+				Link: APIServer, Check: "issuer flag",
+				Summary:  "the API server has no discovery document, because its issuer is not an https URL",
+				Expected: d.wantIssuer(), Found: "an issuer that does not begin with https://", Fix: d.setIssuer(),
+			})
 			return
 		}
 		if !d.checkIssuer(d.Advertised, "the API server issues tokens", "") {
@@ -49,24 +57,42 @@ func (d *diagnosis) apiServers() {
 
 	for _, s := range d.Servers {
 		if s.JWKSURI != "" && !d.Kept && s.JWKSURI != d.iss.JWKS() {
-			d.warn(APIServer, "jwks-uri flag", "the API server on node "+s.Node+" names another key set than the issuer's", "--service-account-jwks-uri="+d.iss.JWKS(), "--service-account-jwks-uri="+s.JWKSURI, d.setIssuer())
+			d.warn(Finding{
+				Link: APIServer, Check: "jwks-uri flag",
+				Summary:  "the API server on node " + s.Node + " names another key set than the issuer's",
+				Expected: "--service-account-jwks-uri=" + d.iss.JWKS(), Found: "--service-account-jwks-uri=" + s.JWKSURI,
+				Fix: d.setIssuer(),
+			})
 		}
 		if slices.Contains(s.Audiences, irsa.Audience) {
-			d.warn(APIServer, "audiences flag", "the API server on node "+s.Node+" takes tokens that were made for AWS: whoever gets hold of one is let into the cluster",
-				"--api-audiences without "+irsa.Audience, "--api-audiences="+strings.Join(s.Audiences, ","), "SETUP apiserver print kubeadm   # the flag is the cluster's own: remove "+irsa.Audience+" from it there and on node "+s.Node)
+			d.warn(Finding{
+				Link: APIServer, Check: "audiences flag",
+				Summary: "the API server on node " + s.Node + " takes tokens that were made for AWS: " +
+					"whoever gets hold of one is let into the cluster",
+				Expected: "--api-audiences without " + irsa.Audience, Found: "--api-audiences=" + strings.Join(s.Audiences, ","),
+				Fix: setup("apiserver print", "kubeadm").
+					noting("the flag is the cluster's own: remove " + irsa.Audience + " from it there and on node " + s.Node),
+			})
 		}
 	}
 }
 
 // setIssuer is the command that gives the API servers the chain's issuer.
-func (d *diagnosis) setIssuer() string {
+func (d *diagnosis) setIssuer() Fix {
 	if d.Kept {
-		return "SETUP down, then SETUP up --emulator --keep-issuer   # the API servers keep their issuer, which was " + d.Issuer.String()
+		return Fix{
+			Commands: []Command{{Verb: "down"}, {Verb: "up", Args: []string{"--emulator", "--keep-issuer"}}},
+			Note:     "the API servers keep their issuer, which was " + d.Issuer.String(),
+		}
 	}
 	if d.Remote && !d.Issuer.IsZero() {
-		return "sudo SETUP apiserver   # on each control-plane node of kubeadm; SETUP apiserver print for other clusters"
+		return Fix{
+			Commands:  []Command{{Verb: "apiserver", Root: true}},
+			Note:      "on each control-plane node of kubeadm",
+			Elsewhere: &Command{Verb: "apiserver print"},
+		}
 	}
-	return "SETUP up"
+	return setup("up")
 }
 
 func (d *diagnosis) wantIssuer() string {
@@ -94,7 +120,11 @@ func (d *diagnosis) checkIssuer(have, what, prefix string) bool {
 	case d.Issuer.IsZero():
 		return true
 	}
-	d.broken(APIServer, "issuer flag", what+" under another issuer than the chain's"+why, prefix+expected, prefix+have, d.setIssuer())
+	d.broken(Finding{
+		Link: APIServer, Check: "issuer flag",
+		Summary:  what + " under another issuer than the chain's" + why,
+		Expected: prefix + expected, Found: prefix + have, Fix: d.setIssuer(),
+	})
 	return false
 }
 
@@ -102,7 +132,11 @@ func (d *diagnosis) checkIssuer(have, what, prefix string) bool {
 // of kubeadm's default issuer.
 func private(iss string) bool {
 	u, err := url.Parse(iss)
-	return err == nil && (strings.HasSuffix(u.Hostname(), ".local") || strings.HasSuffix(u.Hostname(), ".svc") || !strings.Contains(u.Hostname(), "."))
+	if err != nil {
+		return false
+	}
+	host := u.Hostname()
+	return strings.HasSuffix(host, ".local") || strings.HasSuffix(host, ".svc") || !strings.Contains(host, ".")
 }
 
 // signingKey is link 1.
@@ -116,7 +150,11 @@ func (d *diagnosis) signingKey() {
 		d.unknown(plan.SigningKey, check, "reading the API server's keys: %v", d.KeysErr)
 		return
 	case d.Keys.Len() == 0:
-		d.broken(plan.SigningKey, check, "the API server publishes no keys", "at least one key", "none", "SETUP status")
+		d.broken(Finding{
+			Link: plan.SigningKey, Check: check,
+			Summary:  "the API server publishes no keys",
+			Expected: "at least one key", Found: "none", Fix: setup("status"),
+		})
 		return
 	}
 	if d.decoded {
@@ -126,8 +164,14 @@ func (d *diagnosis) signingKey() {
 			return
 		}
 		if !there {
-			d.broken(plan.SigningKey, check, "tokens are signed with a key that the API server does not have in its own set: the control-plane nodes have different keys, or one was changed without a restart",
-				"kid "+d.header.KID, "kid "+kids(d.Keys), "kubectl --namespace kube-system delete pod --selector component=kube-apiserver   # after the same sa.key and sa.pub are on all control-plane nodes")
+			d.broken(Finding{
+				Link: plan.SigningKey, Check: check,
+				Summary: "tokens are signed with a key that the API server does not have in its own set: " +
+					"the control-plane nodes have different keys, or one was changed without a restart",
+				Expected: "kid " + d.header.KID, Found: "kid " + kids(d.Keys),
+				Fix: kubectl("kube-system", "delete", "pod", "--selector", "component=kube-apiserver").
+					noting("after the same sa.key and sa.pub are on all control-plane nodes"),
+			})
 			return
 		}
 	}
@@ -136,8 +180,13 @@ func (d *diagnosis) signingKey() {
 
 // unsupported is a signing key of a kind that STS does not know.
 func (d *diagnosis) unsupported(why error) {
-	d.broken(plan.SigningKey, "signing key", "the API server signs with a key that STS cannot verify", "RSA of 2048 bits or more, or EC P-256, P-384, P-521", why.Error(),
-		"openssl genrsa -out sa.key 2048   # and give it to the API server: --service-account-signing-key-file, --service-account-key-file")
+	d.broken(Finding{
+		Link: plan.SigningKey, Check: "signing key",
+		Summary:  "the API server signs with a key that STS cannot verify",
+		Expected: "RSA of 2048 bits or more, or EC P-256, P-384, P-521", Found: why.Error(),
+		Fix: run("openssl", "genrsa", "-out", "sa.key", "2048").
+			noting("and give it to the API server: --service-account-signing-key-file, --service-account-key-file"),
+	})
 }
 
 // omitted is why a key that a set has under an id is one that STS does not use; nil
@@ -175,16 +224,27 @@ func (d *diagnosis) freshToken() {
 	const check = "token"
 	switch {
 	case d.ServiceAccountErr == nil && d.ServiceAccount == nil:
-		found, next := "no such service account", fmt.Sprintf("SETUP iamserviceaccount create --namespace %s --name %s --attach-policy-arn ARN --approve", d.Namespace, d.Name)
+		found, fix := "no such service account", d.createServiceAccount()
 		if len(d.Elsewhere) > 0 {
 			found = join(d.Elsewhere)
-			next = "SETUP doctor --service-account " + d.Elsewhere[0]
+			fix = setup("doctor", "--service-account", d.Elsewhere[0])
 		}
-		d.broken(plan.ServiceAccount, "service account", "service account "+d.account()+" does not exist", d.account(), found, next)
+		d.broken(Finding{
+			Link: plan.ServiceAccount, Check: "service account",
+			Summary:  "service account " + d.account() + " does not exist",
+			Expected: d.account(), Found: found, Fix: fix,
+		})
 		return
 	case d.TokenErr != nil:
-		d.broken(Token, check, "the API server gives no token", "a token of "+d.account()+" for "+d.audience(), d.TokenErr.Error(),
-			fmt.Sprintf("kubectl --namespace %s create token %s --audience %s >/dev/null", d.Namespace, d.Name, d.audience()))
+		d.broken(Finding{
+			Link: Token, Check: check,
+			Summary:  "the API server gives no token",
+			Expected: "a token of " + d.account() + " for " + d.audience(), Found: d.TokenErr.Error(),
+			Fix: Fix{Commands: []Command{{
+				Args:   []string{"kubectl", "--namespace", d.Namespace, "create", "token", d.Name, "--audience", d.audience()},
+				Stdout: "/dev/null",
+			}}},
+		})
 		return
 	case !d.decoded:
 		d.unknown(Token, check, "no token was requested")
@@ -193,29 +253,54 @@ func (d *diagnosis) freshToken() {
 	c := d.claims
 	switch {
 	case !d.iss.IsZero() && c.Issuer != d.iss.String():
-		d.broken(Token, check, "the token has another issuer", "iss "+d.iss.String(), "iss "+c.Issuer, d.setIssuer())
+		d.broken(Finding{
+			Link: Token, Check: check,
+			Summary:  "the token has another issuer",
+			Expected: "iss " + d.iss.String(), Found: "iss " + c.Issuer, Fix: d.setIssuer(),
+		})
 		return
 	case c.Subject != d.subject():
-		d.broken(Token, check, "the token is another subject's", "sub "+d.subject(), "sub "+c.Subject, "SETUP status")
+		d.broken(Finding{
+			Link: Token, Check: check,
+			Summary:  "the token is another subject's",
+			Expected: "sub " + d.subject(), Found: "sub " + c.Subject, Fix: setup("status"),
+		})
 		return
 	case !slices.Contains(c.Audience, d.audience()) || len(c.Audience) != 1:
-		d.broken(Token, check, "STS takes a token with one audience only", "aud "+d.audience(), "aud "+join(c.Audience), "SETUP status")
+		d.broken(Finding{
+			Link: Token, Check: check,
+			Summary:  "STS takes a token with one audience only",
+			Expected: "aud " + d.audience(), Found: "aud " + join(c.Audience), Fix: setup("status"),
+		})
 		return
 	}
 	if at := d.AWSTime; !at.IsZero() {
-		const clock = "date --utc && timedatectl set-ntp true   # on the control-plane nodes"
 		switch iat := c.IssuedAt.Time(); {
 		case iat.After(at.Add(token.Leeway)):
-			d.broken(Token, "clock", "the clock of the control plane is ahead of AWS's, which takes the token for one from the future",
-				"issued at "+stamp(at)+" or up to a minute later", "issued at "+stamp(iat), clock)
+			d.broken(Finding{
+				Link: Token, Check: "clock",
+				Summary:  "the clock of the control plane is ahead of AWS's, which takes the token for one from the future",
+				Expected: "issued at " + stamp(at) + " or up to a minute later", Found: "issued at " + stamp(iat), Fix: setClock(),
+			})
 			return
 		case c.Expiry.Time().Add(token.Leeway).Before(at):
-			d.broken(Token, "clock", "the clock of the control plane is behind AWS's, for which the token has expired",
-				"expires after "+stamp(at), "expires at "+stamp(c.Expiry.Time()), clock)
+			d.broken(Finding{
+				Link: Token, Check: "clock",
+				Summary:  "the clock of the control plane is behind AWS's, for which the token has expired",
+				Expected: "expires after " + stamp(at), Found: "expires at " + stamp(c.Expiry.Time()), Fix: setClock(),
+			})
 			return
 		}
 	}
 	d.ok(Token, check, "sub %s, aud %s, kid %s, alg %s", c.Subject, join(c.Audience), d.header.KID, d.header.Algorithm)
+}
+
+// setClock is what sets a clock that is wrong.
+func setClock() Fix {
+	return Fix{
+		Commands: []Command{{Args: []string{"date", "--utc"}}, {Args: []string{"timedatectl", "set-ntp", "true"}}},
+		Note:     "on the control-plane nodes",
+	}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
@@ -236,14 +321,26 @@ func (d *diagnosis) documents() {
 	config, err := discovery.ParseConfiguration(d.Discovery.Body)
 	switch {
 	case err != nil:
-		d.broken(plan.Documents, "discovery document", "what is served at "+d.Discovery.URL+" is not a discovery document", "a JSON object with issuer and jwks_uri",
-			d.Discovery.ContentType+" "+excerpt(d.Discovery.Body), "SETUP up")
+		d.broken(Finding{
+			Link: plan.Documents, Check: "discovery document",
+			Summary:  "what is served at " + d.Discovery.URL + " is not a discovery document",
+			Expected: "a JSON object with issuer and jwks_uri", Found: d.Discovery.ContentType + " " + excerpt(d.Discovery.Body),
+			Fix: setup("up"),
+		})
 		return
 	case config.Issuer != d.iss.String():
-		d.broken(plan.Documents, "discovery document", "the discovery document is that of another issuer", "issuer "+d.iss.String(), "issuer "+config.Issuer, "SETUP up")
+		d.broken(Finding{
+			Link: plan.Documents, Check: "discovery document",
+			Summary:  "the discovery document is that of another issuer",
+			Expected: "issuer " + d.iss.String(), Found: "issuer " + config.Issuer, Fix: setup("up"),
+		})
 		return
 	case !strings.HasPrefix(config.JWKSURI, "https://"):
-		d.broken(plan.Documents, "discovery document", "the discovery document points to no key set that AWS would read", "jwks_uri "+d.iss.JWKS(), "jwks_uri "+config.JWKSURI, "SETUP up")
+		d.broken(Finding{
+			Link: plan.Documents, Check: "discovery document",
+			Summary:  "the discovery document points to no key set that AWS would read",
+			Expected: "jwks_uri " + d.iss.JWKS(), Found: "jwks_uri " + config.JWKSURI, Fix: setup("up"),
+		})
 		return
 	}
 	if d.Kept {
@@ -258,29 +355,60 @@ func (d *diagnosis) documents() {
 
 // fetched reports whether a stranger got a document.
 func (d *diagnosis) fetched(check string, doc *Document, expectedURL string) bool {
-	fail := func(link, summary, expected, found, next string) bool {
-		d.broken(link, check, summary, expected, found, next)
+	fail := func(f Finding) bool {
+		f.Check = check
+		d.broken(f)
 		return false
 	}
 	var expired x509.CertificateInvalidError
 	var host x509.HostnameError
 	switch {
 	case errors.As(doc.Untrusted, &expired) && expired.Reason == x509.Expired:
-		return fail(plan.Issuer, "the issuer's certificate is out of date", "valid at "+stamp(d.Now), "valid from "+stamp(expired.Cert.NotBefore)+" to "+stamp(expired.Cert.NotAfter),
-			"openssl s_client -connect "+d.hostPort()+" </dev/null   # then renew the certificate of the issuer's server")
+		return fail(Finding{
+			Link:     plan.Issuer,
+			Summary:  "the issuer's certificate is out of date",
+			Expected: "valid at " + stamp(d.Now),
+			Found:    "valid from " + stamp(expired.Cert.NotBefore) + " to " + stamp(expired.Cert.NotAfter),
+			Fix:      showCertificate(d.hostPort()).noting("then renew the certificate of the issuer's server"),
+		})
 	case errors.As(doc.Untrusted, &host):
-		return fail(plan.Issuer, "the issuer's certificate is for another host", host.Host, join(host.Certificate.DNSNames),
-			"openssl s_client -connect "+d.hostPort()+" </dev/null   # then give the issuer's server a certificate for "+host.Host)
+		return fail(Finding{
+			Link:     plan.Issuer,
+			Summary:  "the issuer's certificate is for another host",
+			Expected: host.Host, Found: join(host.Certificate.DNSNames),
+			Fix: showCertificate(d.hostPort()).noting("then give the issuer's server a certificate for " + host.Host),
+		})
 	case doc.Err != nil:
-		return fail(plan.Issuer, "the issuer does not answer", "200 at "+expectedURL, doc.Err.Error(), "curl --verbose "+doc.URL)
+		return fail(Finding{
+			Link:     plan.Issuer,
+			Summary:  "the issuer does not answer",
+			Expected: "200 at " + expectedURL, Found: doc.Err.Error(), Fix: run("curl", "--verbose", doc.URL),
+		})
 	case doc.Status/100 == 3:
-		return fail(plan.Issuer, "the issuer redirects; it must answer itself", "200 at "+doc.URL, fmt.Sprintf("%d to %s", doc.Status, doc.Location), "curl --include "+doc.URL+"   # then have the server answer without the redirect")
+		return fail(Finding{
+			Link:     plan.Issuer,
+			Summary:  "the issuer redirects; it must answer itself",
+			Expected: "200 at " + doc.URL, Found: fmt.Sprintf("%d to %s", doc.Status, doc.Location),
+			Fix: run("curl", "--include", doc.URL).noting("then have the server answer without the redirect"),
+		})
 	case doc.Status == http.StatusForbidden || doc.Status == http.StatusUnauthorized:
-		return fail(plan.Documents, "a stranger, as AWS is one, may not read the document: the bucket or the server is private", "200 for anybody at "+doc.URL, answer(doc), "SETUP up")
+		return fail(Finding{
+			Link:     plan.Documents,
+			Summary:  "a stranger, as AWS is one, may not read the document: the bucket or the server is private",
+			Expected: "200 for anybody at " + doc.URL, Found: answer(doc), Fix: setup("up"),
+		})
 	case doc.Status == http.StatusNotFound:
-		return fail(plan.Documents, "the document is not there", "200 at "+doc.URL, answer(doc), "SETUP up")
+		return fail(Finding{
+			Link:     plan.Documents,
+			Summary:  "the document is not there",
+			Expected: "200 at " + doc.URL, Found: answer(doc), Fix: setup("up"),
+		})
 	case doc.Status != http.StatusOK:
-		return fail(plan.Issuer, "the issuer does not answer with the document", "200 at "+doc.URL, answer(doc), "curl --include "+doc.URL)
+		return fail(Finding{
+			Link:     plan.Issuer,
+			Summary:  "the issuer does not answer with the document",
+			Expected: "200 at " + doc.URL, Found: answer(doc), Fix: run("curl", "--include", doc.URL),
+		})
 	}
 	return true
 }
@@ -290,6 +418,12 @@ func (d *diagnosis) hostPort() string {
 		return host
 	}
 	return d.iss.Host() + ":443"
+}
+
+// showCertificate is what shows the certificate of a server.
+func showCertificate(hostPort string, options ...string) Fix {
+	argv := append(append([]string{"openssl", "s_client"}, options...), "-connect", hostPort)
+	return Fix{Commands: []Command{{Args: argv, Stdin: "/dev/null"}}}
 }
 
 func answer(doc *Document) string {
@@ -317,12 +451,20 @@ func (d *diagnosis) keySet(jwksURI string) {
 	}
 	set, err := keys.ParseJWKS(d.JWKS.Body)
 	if err != nil {
-		d.broken(plan.Documents, check, "what is served at "+d.JWKS.URL+" is not a key set that STS takes", "a public key set", err.Error(), "SETUP up")
+		d.broken(Finding{
+			Link: plan.Documents, Check: check,
+			Summary:  "what is served at " + d.JWKS.URL + " is not a key set that STS takes",
+			Expected: "a public key set", Found: err.Error(), Fix: setup("up"),
+		})
 		return
 	}
 	if !d.decoded {
 		if d.KeysErr == nil && !set.Equal(d.Keys) {
-			d.broken(plan.Documents, check, "the published keys are not those of the API server", "kid "+kids(d.Keys), "kid "+kids(set), "SETUP up")
+			d.broken(Finding{
+				Link: plan.Documents, Check: check,
+				Summary:  "the published keys are not those of the API server",
+				Expected: "kid " + kids(d.Keys), Found: "kid " + kids(set), Fix: setup("up"),
+			})
 			return
 		}
 		d.ok(plan.Documents, check, "%s", describe(set))
@@ -330,15 +472,27 @@ func (d *diagnosis) keySet(jwksURI string) {
 	}
 	published, there := set.Find(d.header.KID)
 	if why := omitted(set, d.header.KID); !there && why != nil {
-		d.broken(plan.Documents, check, "the key that signs tokens is published in a form that STS does not use", "a key "+d.header.KID+" that STS uses", why.Error(), "SETUP up")
+		d.broken(Finding{
+			Link: plan.Documents, Check: check,
+			Summary:  "the key that signs tokens is published in a form that STS does not use",
+			Expected: "a key " + d.header.KID + " that STS uses", Found: why.Error(), Fix: setup("up"),
+		})
 		return
 	}
 	if !there {
-		d.broken(plan.Documents, check, "the published key set does not have the key that signs tokens: it is older than the key", "kid "+d.header.KID, "kid "+kids(set), "SETUP up")
+		d.broken(Finding{
+			Link: plan.Documents, Check: check,
+			Summary:  "the published key set does not have the key that signs tokens: it is older than the key",
+			Expected: "kid " + d.header.KID, Found: "kid " + kids(set), Fix: setup("up"),
+		})
 		return
 	}
 	if ops := keyOps(d.JWKS.Body, d.header.KID); ops {
-		d.broken(plan.Documents, check, "STS refuses a key that lists its operations", "no key_ops in key "+d.header.KID, "key_ops", "SETUP up")
+		d.broken(Finding{
+			Link: plan.Documents, Check: check,
+			Summary:  "STS refuses a key that lists its operations",
+			Expected: "no key_ops in key " + d.header.KID, Found: "key_ops", Fix: setup("up"),
+		})
 		return
 	}
 	_, err = token.Verify(string(d.Raw), set, token.Want{
@@ -346,7 +500,11 @@ func (d *diagnosis) keySet(jwksURI string) {
 	})
 	if errors.Is(err, token.ErrSignature) {
 		own, _ := d.Keys.Lookup(d.header.KID)
-		d.broken(plan.Documents, check, "another key is published under the id of the one that signs tokens", "public key "+fingerprint(own), "public key "+fingerprint(published), "SETUP up")
+		d.broken(Finding{
+			Link: plan.Documents, Check: check,
+			Summary:  "another key is published under the id of the one that signs tokens",
+			Expected: "public key " + fingerprint(own), Found: "public key " + fingerprint(published), Fix: setup("up"),
+		})
 		return
 	}
 	d.ok(plan.Documents, check, "%s; the token's signature is right", describe(set))
@@ -379,7 +537,12 @@ func (d *diagnosis) provider() {
 	const check = "provider"
 	switch {
 	case d.AWSErr != nil:
-		d.broken(plan.Provider, check, "AWS could not be asked", "an answer of sts:GetCallerIdentity", d.AWSErr.Error(), "aws sts get-caller-identity   # with the credentials of the account in which the chain is")
+		d.broken(Finding{
+			Link: plan.Provider, Check: check,
+			Summary:  "AWS could not be asked",
+			Expected: "an answer of sts:GetCallerIdentity", Found: d.AWSErr.Error(),
+			Fix: run("aws", "sts", "get-caller-identity").noting("with the credentials of the account in which the chain is"),
+		})
 		return
 	case d.iss.IsZero():
 		d.unknown(plan.Provider, check, "there is no issuer to look for")
@@ -390,7 +553,8 @@ func (d *diagnosis) provider() {
 	}
 	want := d.iss.ProviderARN(d.Partition, d.Account)
 	if d.foreignRole() {
-		d.unknown(plan.Provider, check, "the role is in account %s, whose provider the credentials of account %s cannot see", accountOf(d.roleARN()), d.Account)
+		d.unknown(plan.Provider, check, "the role is in account %s, whose provider the credentials of account %s cannot see",
+			accountOf(d.roleARN()), d.Account)
 		return
 	}
 	if d.Provider == nil {
@@ -400,12 +564,21 @@ func (d *diagnosis) provider() {
 		} else if len(d.Providers) == 0 {
 			found = "no provider at all in account " + d.Account
 		}
-		d.broken(plan.Provider, check, "IAM has no OIDC provider for the issuer", want, found, d.createProvider())
+		d.broken(Finding{
+			Link: plan.Provider, Check: check,
+			Summary:  "IAM has no OIDC provider for the issuer",
+			Expected: want, Found: found, Fix: d.createProvider(),
+		})
 		return
 	}
 	if aud := d.audience(); !slices.Contains(d.Provider.ClientIDs, aud) {
-		d.broken(plan.Provider, check, "the provider does not accept the token's audience", "client id "+aud, "client ids "+join(d.Provider.ClientIDs),
-			"aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn "+quote(d.Provider.ARN)+" --client-id "+quote(aud))
+		d.broken(Finding{
+			Link: plan.Provider, Check: check,
+			Summary:  "the provider does not accept the token's audience",
+			Expected: "client id " + aud, Found: "client ids " + join(d.Provider.ClientIDs),
+			Fix: run("aws", "iam", "add-client-id-to-open-id-connect-provider",
+				"--open-id-connect-provider-arn", d.Provider.ARN, "--client-id", aud),
+		})
 		return
 	}
 	if !d.thumbprint() {
@@ -414,11 +587,11 @@ func (d *diagnosis) provider() {
 	d.ok(plan.Provider, check, "%s, client ids %s", d.Provider.ARN, join(d.Provider.ClientIDs))
 }
 
-func (d *diagnosis) createProvider() string {
+func (d *diagnosis) createProvider() Fix {
 	if !d.Issuer.IsZero() {
-		return "SETUP up"
+		return setup("up")
 	}
-	return "aws iam create-open-id-connect-provider --url " + quote(d.iss.String()) + " --client-id-list " + quote(d.audience())
+	return run("aws", "iam", "create-open-id-connect-provider", "--url", d.iss.String(), "--client-id-list", d.audience())
 }
 
 // nearMiss is a provider that was probably meant: the issuer with another
@@ -455,8 +628,13 @@ func (d *diagnosis) thumbprint() bool {
 	if slices.ContainsFunc(d.Provider.Thumbprints, func(t string) bool { return strings.EqualFold(t, top) }) {
 		return true
 	}
-	d.broken(plan.Provider, "thumbprint", "the issuer's certificate is of no public CA, and the provider does not have the thumbprint of its CA", "thumbprint "+top, "thumbprints "+join(d.Provider.Thumbprints),
-		"aws iam update-open-id-connect-provider-thumbprint --open-id-connect-provider-arn "+quote(d.Provider.ARN)+" --thumbprint-list "+top)
+	d.broken(Finding{
+		Link: plan.Provider, Check: "thumbprint",
+		Summary:  "the issuer's certificate is of no public CA, and the provider does not have the thumbprint of its CA",
+		Expected: "thumbprint " + top, Found: "thumbprints " + join(d.Provider.Thumbprints),
+		Fix: run("aws", "iam", "update-open-id-connect-provider-thumbprint",
+			"--open-id-connect-provider-arn", d.Provider.ARN, "--thumbprint-list", top),
+	})
 	return false
 }
 

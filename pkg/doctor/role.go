@@ -46,41 +46,61 @@ func (d *diagnosis) role() {
 		d.unknown(plan.Role, check, "%v", d.RoleErr)
 		return
 	case d.Role == nil:
-		d.broken(plan.Role, check, "the role that the service account is annotated with does not exist", arn, "no role of that name in account "+d.Account, d.createRole("", nil))
+		d.broken(Finding{
+			Link: plan.Role, Check: check,
+			Summary:  "the role that the service account is annotated with does not exist",
+			Expected: arn, Found: "no role of that name in account " + d.Account, Fix: d.createRole("", nil),
+		})
 		return
 	case d.Role.ARN != arn:
-		d.broken(plan.Role, check, "the role has another path than the annotation says", d.Role.ARN+" as annotation", arn, d.annotate(d.Role.ARN))
+		d.broken(Finding{
+			Link: plan.Role, Check: check,
+			Summary:  "the role has another path than the annotation says",
+			Expected: d.Role.ARN + " as annotation", Found: arn, Fix: d.annotate(d.Role.ARN),
+		})
 		return
 	}
 	d.ok(plan.Role, check, "%s", arn)
 	d.trustPolicy()
 	if len(d.Role.PolicyARNs) == 0 && d.Role.Inline == 0 {
-		d.warn(plan.Role, "permissions", "the role has no policies: it can be assumed and may do nothing", "a policy", "none", "aws iam attach-role-policy --role-name "+quote(d.Role.Name)+" --policy-arn ARN")
+		d.warn(Finding{
+			Link: plan.Role, Check: "permissions",
+			Summary:  "the role has no policies: it can be assumed and may do nothing",
+			Expected: "a policy", Found: "none",
+			Fix: run("aws", "iam", "attach-role-policy", "--role-name", d.Role.Name, "--policy-arn", "ARN"),
+		})
 	}
 }
 
-// annotate is the command that gives the service account a role.
-func (d *diagnosis) annotate(arn string) string {
-	return fmt.Sprintf("kubectl --namespace %s annotate --overwrite serviceaccount %s %s=%s", d.Namespace, d.Name, irsa.DefaultPrefix.RoleARN(), quote(arn))
+// annotate is the command that gives the service account a role, and changes
+// other annotations.
+func (d *diagnosis) annotate(arn string, more ...string) Fix {
+	args := []string{"annotate", "--overwrite", "serviceaccount", d.Name, irsa.DefaultPrefix.RoleARN() + "=" + arn}
+	return kubectl(d.Namespace, append(args, more...)...)
 }
 
 // createRole is the command that makes the role, and its trust, as they should
 // be.
-func (d *diagnosis) createRole(name string, policyARNs []string) string {
-	words := []string{"SETUP iamserviceaccount create --namespace", d.Namespace, "--name", d.Name}
+func (d *diagnosis) createRole(name string, policyARNs []string) Fix {
+	args := []string{"--namespace", d.Namespace, "--name", d.Name}
 	if name != "" {
-		words = append(words, "--role-name", quote(name))
+		args = append(args, "--role-name", name)
 		if path := pathOf(d.Role.ARN); !strings.HasPrefix(path, "/openirsa/") {
-			words = append(words, "--role-path", quote(path))
+			args = append(args, "--role-path", path)
 		}
 	}
 	if len(policyARNs) == 0 {
 		policyARNs = []string{"ARN"}
 	}
 	for _, arn := range policyARNs {
-		words = append(words, "--attach-policy-arn", quote(arn))
+		args = append(args, "--attach-policy-arn", arn)
 	}
-	return strings.Join(append(words, "--override-existing-serviceaccounts --approve"), " ")
+	return setup("iamserviceaccount create", append(args, "--override-existing-serviceaccounts", "--approve")...)
+}
+
+// createServiceAccount is the command that makes the service account with a role.
+func (d *diagnosis) createServiceAccount() Fix {
+	return setup("iamserviceaccount create", "--namespace", d.Namespace, "--name", d.Name, "--attach-policy-arn", "ARN", "--approve")
 }
 
 // pathOf is the path in a role's ARN.
@@ -108,25 +128,38 @@ func (d *diagnosis) serviceAccount() {
 	}
 	if err := irsa.CheckRoleARN(arn); err != nil {
 		if otherSTS(arn) {
-			d.unknown(plan.ServiceAccount, check, "%s is a role of another STS than AWS's: pods get it where the webhook runs with --foreign-role-arns", arn)
+			d.unknown(plan.ServiceAccount, check, "%s is a role of another STS than AWS's: pods get it where the webhook takes ARNs of foreign roles",
+				arn)
 			return
 		}
 		expected := "arn:" + d.partition() + ":iam::" + d.accountOr("ACCOUNT") + ":role/NAME"
 		if trimmed := strings.Trim(arn, " \t\r\n\"'"); irsa.CheckRoleARN(trimmed) == nil {
 			expected = trimmed
 		}
-		d.broken(plan.ServiceAccount, check, key+" is not the ARN of a role: "+err.Error(), expected, fmt.Sprintf("%q", arn), d.annotate(expected))
+		d.broken(Finding{
+			Link: plan.ServiceAccount, Check: check,
+			Summary:  key + " is not the ARN of a role: " + err.Error(),
+			Expected: expected, Found: fmt.Sprintf("%q", arn), Fix: d.annotate(expected),
+		})
 		return
 	}
 	if d.Partition != "" && !strings.HasPrefix(arn, "arn:"+d.Partition+":") {
 		expected := "arn:" + d.Partition + arn[strings.Index(arn, ":iam:"):]
-		d.broken(plan.ServiceAccount, check, "the role is in another partition of AWS than the account", expected, arn, d.annotate(expected))
+		d.broken(Finding{
+			Link: plan.ServiceAccount, Check: check,
+			Summary:  "the role is in another partition of AWS than the account",
+			Expected: expected, Found: arn, Fix: d.annotate(expected),
+		})
 		return
 	}
 	if d.foreignRole() {
 		if d.Call == nil || d.Call.Identity == "" {
 			expected := strings.Replace(arn, "::"+accountOf(arn)+":", "::"+d.Account+":", 1)
-			d.broken(plan.ServiceAccount, check, "the role is in another account than the provider, and cannot be assumed", expected, arn, d.annotate(expected))
+			d.broken(Finding{
+				Link: plan.ServiceAccount, Check: check,
+				Summary:  "the role is in another account than the provider, and cannot be assumed",
+				Expected: expected, Found: arn, Fix: d.annotate(expected),
+			})
 			return
 		}
 		d.ok(plan.ServiceAccount, check, "%s, in another account than these credentials", arn)
@@ -142,7 +175,11 @@ func (d *diagnosis) ignored() {
 	for _, key := range keys {
 		one := map[string]string{key: ""}
 		for _, why := range irsa.DefaultPrefix.Ignored(one) {
-			d.warn(plan.ServiceAccount, "ignored annotation", "of service account "+d.account()+": "+why, "no annotation "+key, key, d.unannotate(key))
+			d.warn(Finding{
+				Link: plan.ServiceAccount, Check: "ignored annotation",
+				Summary:  "of service account " + d.account() + ": " + why,
+				Expected: "no annotation " + key, Found: key, Fix: d.unannotate(key),
+			})
 		}
 	}
 	for _, key := range irsa.DefaultPrefix.OnServiceAccounts() {
@@ -153,7 +190,11 @@ func (d *diagnosis) ignored() {
 		// Read with a role, which they do not depend on.
 		_, warnings, _ := irsa.DefaultPrefix.Identity(map[string]string{irsa.DefaultPrefix.RoleARN(): anyRole, key: v}, irsa.Defaults{})
 		for _, why := range warnings {
-			d.warn(plan.ServiceAccount, "malformed annotation", why, "a value that can be used", fmt.Sprintf("%.100q", v), d.unannotate(key))
+			d.warn(Finding{
+				Link: plan.ServiceAccount, Check: "malformed annotation",
+				Summary:  why,
+				Expected: "a value that can be used", Found: fmt.Sprintf("%.100q", v), Fix: d.unannotate(key),
+			})
 		}
 	}
 }
@@ -161,15 +202,18 @@ func (d *diagnosis) ignored() {
 const anyRole = "arn:aws:iam::123456789012:role/any"
 
 // unannotate is the command that removes an annotation from the service account.
-func (d *diagnosis) unannotate(key string) string {
-	return fmt.Sprintf("kubectl --namespace %s annotate serviceaccount %s %s-", d.Namespace, d.Name, quote(key))
+func (d *diagnosis) unannotate(key string) Fix {
+	return kubectl(d.Namespace, "annotate", "serviceaccount", d.Name, key+"-")
 }
 
 // otherSTS reports whether an ARN is meant for another STS than AWS's, rather than
 // a mistake at AWS.
 func otherSTS(arn string) bool {
 	part := strings.SplitN(arn, ":", 6)
-	return irsa.CheckForeignRoleARN(arn) == nil && (part[4] == "" || !strings.HasPrefix(part[1], "aws") || part[2] == "sts" || strings.HasPrefix(part[4], "RGW"))
+	if irsa.CheckForeignRoleARN(arn) != nil {
+		return false
+	}
+	return part[4] == "" || !strings.HasPrefix(part[1], "aws") || part[2] == "sts" || strings.HasPrefix(part[4], "RGW")
 }
 
 func (d *diagnosis) partition() string {
@@ -198,14 +242,22 @@ func (d *diagnosis) noRole(key string) {
 		if irsa.CheckRoleARN(arn) != nil {
 			arn = "ARN"
 		}
-		d.broken(plan.ServiceAccount, "annotation", "the service account's annotation is misspelt", key, k, d.annotate(arn)+" "+k+"-")
+		d.broken(Finding{
+			Link: plan.ServiceAccount, Check: "annotation",
+			Summary:  "the service account's annotation is misspelt",
+			Expected: key, Found: k, Fix: d.annotate(arn, k+"-"),
+		})
 		return
 	}
 	for i := range d.Pods {
 		p := &d.Pods[i]
 		if arn := p.Annotations[key]; irsa.CheckRoleARN(arn) == nil {
-			d.broken(plan.ServiceAccount, "annotation", "service account "+d.account()+" has no role; the annotation on its pods means nothing",
-				key+" on service account "+d.account(), "it is on pod "+p.Namespace+"/"+p.Name+", from "+template(p), d.annotate(arn))
+			d.broken(Finding{
+				Link: plan.ServiceAccount, Check: "annotation",
+				Summary:  "service account " + d.account() + " has no role; the annotation on its pods means nothing",
+				Expected: key + " on service account " + d.account(),
+				Found:    "it is on pod " + p.Namespace + "/" + p.Name + ", from " + template(p), Fix: d.annotate(arn),
+			})
 			return
 		}
 	}
@@ -213,8 +265,12 @@ func (d *diagnosis) noRole(key string) {
 	if len(d.Elsewhere) > 0 {
 		found = "it is on " + join(d.Elsewhere)
 	}
-	d.broken(plan.ServiceAccount, "annotation", "service account "+d.account()+" has no role", key, found,
-		fmt.Sprintf("SETUP iamserviceaccount create --namespace %s --name %s --attach-policy-arn ARN --approve", d.Namespace, d.Name))
+	d.broken(Finding{
+		Link: plan.ServiceAccount, Check: "annotation",
+		Summary:  "service account " + d.account() + " has no role",
+		Expected: key, Found: found,
+		Fix: d.createServiceAccount(),
+	})
 }
 
 // HasRole reports whether annotations give a role, or were meant to.

@@ -27,7 +27,11 @@ func (d *diagnosis) trustPolicy() {
 	}
 	p, err := policy.Parse(policy.Trust, d.Role.Trust)
 	if err != nil {
-		d.broken(plan.Role, check, "the trust policy cannot be read", "a trust policy", err.Error(), d.mendTrust())
+		d.broken(Finding{
+			Link: plan.Role, Check: check,
+			Summary:  "the trust policy cannot be read",
+			Expected: "a trust policy", Found: err.Error(), Fix: d.fixTrust(),
+		})
 		return
 	}
 	keys := d.keys()
@@ -36,7 +40,8 @@ func (d *diagnosis) trustPolicy() {
 	case decision.Allowed && d.decide(p, keys, false).Allowed:
 		d.ok(plan.Role, check, "%s lets %s in", decision.Statement, d.subject())
 	case decision.Allowed && d.assumed():
-		d.ok(plan.Role, check, "%s lets %s in; its conditions on %s let the call from here in", decision.Statement, d.subject(), join(unknownKeys(p, keys)))
+		d.ok(plan.Role, check, "%s lets %s in; its conditions on %s let the call from here in",
+			decision.Statement, d.subject(), join(unknownKeys(p, keys)))
 	case decision.Allowed:
 		d.undecided = unknownKeys(p, keys)
 		d.unknown(plan.Role, check, "whether %s is let in depends on %s, which AWS sees when a pod calls", d.subject(), join(d.undecided))
@@ -46,17 +51,31 @@ func (d *diagnosis) trustPolicy() {
 		if len(decision.Matched) > 0 {
 			found += ": " + condition(decision.Matched[0])
 		}
-		d.broken(plan.Role, check, "a statement of the trust policy denies it", "no Deny that "+d.subject()+" meets", found, d.mendTrust())
+		d.broken(Finding{
+			Link: plan.Role, Check: check,
+			Summary:  "a statement of the trust policy denies it",
+			Expected: "no Deny that " + d.subject() + " meets", Found: found, Fix: d.fixTrust(),
+		})
 		return
 	case len(decision.Misses) == 0:
-		d.broken(plan.Role, check, "no statement of the trust policy speaks of "+d.iss.HostPath(), "Federated "+d.providerARN()+", Action "+assumeAction, fmt.Sprintf("%d statements about others", decision.Statements), d.mendTrust())
+		d.broken(Finding{
+			Link: plan.Role, Check: check,
+			Summary:  "no statement of the trust policy speaks of " + d.iss.HostPath(),
+			Expected: "Federated " + d.providerARN() + ", Action " + assumeAction,
+			Found:    fmt.Sprintf("%d statements about others", decision.Statements), Fix: d.fixTrust(),
+		})
 		return
 	default:
 		d.miss(decision.Misses[0])
 		return
 	}
 	for _, w := range p.Warnings() {
-		d.warn(plan.Role, check, w, "conditions on "+d.iss.ConditionKey("sub")+" and "+d.iss.ConditionKey("aud"), "see the summary", d.narrowTrust())
+		d.warn(Finding{
+			Link: plan.Role, Check: check,
+			Summary:  w,
+			Expected: "conditions on " + d.iss.ConditionKey("sub") + " and " + d.iss.ConditionKey("aud"), Found: "see the summary",
+			Fix: d.narrowTrust(),
+		})
 	}
 }
 
@@ -114,37 +133,38 @@ func (d *diagnosis) decide(p *policy.Policy, keys *policy.Context, well bool) po
 
 // remade is the command that makes a role that was made for the service account
 // again, as it was. There is none for other roles.
-func (d *diagnosis) remade() (command string, ok bool) {
+func (d *diagnosis) remade() (fix Fix, ok bool) {
 	r := d.Role
-	if r.Tags[owner.ServiceAccountTag] != d.account() || r.Inline > 0 || len(r.PolicyARNs) == 0 || r.Boundary != "" || d.audience() != irsa.Audience {
-		return "", false
+	whole := r.Inline == 0 && len(r.PolicyARNs) > 0 && r.Boundary == ""
+	if r.Tags[owner.ServiceAccountTag] != d.account() || !whole || d.audience() != irsa.Audience {
+		return Fix{}, false
 	}
 	return d.createRole(r.Name, r.PolicyARNs), true
 }
 
-// mendTrust is the command that makes the role trust the service account. Of a
+// fixTrust is the command that makes the role trust the service account. Of a
 // role that was not made for it only the trust policy is written.
-func (d *diagnosis) mendTrust() string {
-	if command, ok := d.remade(); ok {
-		return command
+func (d *diagnosis) fixTrust() Fix {
+	if fix, ok := d.remade(); ok {
+		return fix
 	}
 	document, err := d.admitting()
 	if err != nil {
-		return d.showRole() + "   # and have its trust policy let in " + d.subject()
+		return d.showRole().noting("and have its trust policy let in " + d.subject())
 	}
-	return "aws iam update-assume-role-policy --role-name " + quote(d.Role.Name) + " --policy-document " + quote(string(document))
+	return run("aws", "iam", "update-assume-role-policy", "--role-name", d.Role.Name, "--policy-document", string(document))
 }
 
 // narrowTrust is the command for a trust policy that lets in more than is meant,
 // which nobody knows but its author.
-func (d *diagnosis) narrowTrust() string {
-	if command, ok := d.remade(); ok {
-		return command
+func (d *diagnosis) narrowTrust() Fix {
+	if fix, ok := d.remade(); ok {
+		return fix
 	}
-	return d.showRole() + "   # and name in its trust policy who is meant"
+	return d.showRole().noting("and name in its trust policy who is meant")
 }
 
-func (d *diagnosis) showRole() string { return "aws iam get-role --role-name " + quote(d.Role.Name) }
+func (d *diagnosis) showRole() Fix { return run("aws", "iam", "get-role", "--role-name", d.Role.Name) }
 
 // admitting is the role's trust policy made to let in the service account too,
 // and nobody else. Whom it lets in it goes on letting in, on the same conditions.
@@ -187,7 +207,8 @@ func (d *diagnosis) admitting() ([]byte, error) {
 // conditions names the service account too, or else with a statement of its own.
 func (d *diagnosis) allowing(document, ours []byte, misses []policy.Miss) ([]byte, error) {
 	for _, m := range misses {
-		if m.Element != "Condition" || !strings.EqualFold(m.Key, d.iss.ConditionKey("sub")) || !strings.Contains(m.Operator, "String") || strings.Contains(m.Operator, "Not") {
+		equals := strings.Contains(m.Operator, "String") && !strings.Contains(m.Operator, "Not")
+		if m.Element != "Condition" || !equals || !strings.EqualFold(m.Key, d.iss.ConditionKey("sub")) {
 			continue
 		}
 		named, err := trust.AddValue(document, m.Index, m.Operator, m.Key, d.subject())
@@ -232,7 +253,11 @@ func (d *diagnosis) miss(m policy.Miss) {
 	default:
 		expected, found = m.Key+" "+expected, m.Key+" "+found
 	}
-	d.broken(plan.Role, "trust policy", summary, expected, found, d.mendTrust())
+	d.broken(Finding{
+		Link: plan.Role, Check: "trust policy",
+		Summary:  summary,
+		Expected: expected, Found: found, Fix: d.fixTrust(),
+	})
 }
 
 // likeKey is the key that was probably meant.

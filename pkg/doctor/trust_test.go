@@ -103,7 +103,7 @@ func TestMendTrust(t *testing.T) {
 			if !ok || got.Check != "trust policy" {
 				t.Fatalf("broken: %+v", got)
 			}
-			mended := written(t, got.Next)
+			mended := written(t, got.Fix.Shell("SETUP"))
 			for _, keep := range test.keeps {
 				if !strings.Contains(mended, keep) {
 					t.Errorf("lost %s\nof %s\nin %s", keep, test.trust, mended)
@@ -143,7 +143,7 @@ func TestMendSharedRole(t *testing.T) {
 	c.trust(document(ofOther, statement(equals(web))))
 	c.f.Role.Tags = map[string]string{owner.Tag: "true", owner.SharedTag: "true"}
 	got, _ := doctor.First(doctor.Diagnose(c.f))
-	mended := written(t, got.Next)
+	mended := written(t, got.Fix.Shell("SETUP"))
 	if !strings.Contains(mended, ofOther) || !allows(t, mended, web, irsa.Audience, "") || !allows(t, mended, subject, irsa.Audience, "") {
 		t.Error(mended)
 	}
@@ -159,8 +159,8 @@ func TestMendUnreadableTrust(t *testing.T) {
 		c := healthy(t)
 		c.trust(trust)
 		c.f.Role.Tags = nil
-		if got, _ := doctor.First(doctor.Diagnose(c.f)); !strings.HasPrefix(got.Next, want) {
-			t.Errorf("%s: %s", trust, got.Next)
+		if got, _ := doctor.First(doctor.Diagnose(c.f)); !strings.HasPrefix(got.Fix.Shell("SETUP"), want) {
+			t.Errorf("%s: %s", trust, got.Fix.Shell("SETUP"))
 		}
 	}
 }
@@ -177,7 +177,7 @@ func TestMendKeepsConditions(t *testing.T) {
 		c.trust(trust)
 		c.f.Role.Tags = nil
 		got, _ := doctor.First(doctor.Diagnose(c.f))
-		if got.Check != "trust policy" || !strings.HasPrefix(got.Next, "aws iam get-role --role-name app") || !strings.Contains(got.Expected+got.Found, "aws:") || strings.Contains(got.Expected, ":sub") {
+		if got.Check != "trust policy" || !strings.HasPrefix(got.Fix.Shell("SETUP"), "aws iam get-role --role-name app") || !strings.Contains(got.Expected+got.Found, "aws:") || strings.Contains(got.Expected, ":sub") {
 			t.Errorf("%s: %+v", trust, got)
 		}
 	}
@@ -193,8 +193,8 @@ func TestNarrowTrust(t *testing.T) {
 	for _, f := range doctor.Diagnose(c.f) {
 		if f.Result == doctor.Warning {
 			warned = true
-			if !strings.HasPrefix(f.Next, "aws iam get-role --role-name app") {
-				t.Errorf("next: %s", f.Next)
+			if !strings.HasPrefix(f.Fix.Shell("SETUP"), "aws iam get-role --role-name app") {
+				t.Errorf("next: %s", f.Fix.Shell("SETUP"))
 			}
 		}
 	}
@@ -265,8 +265,8 @@ func TestConditionsOfTheCall(t *testing.T) {
 						t.Errorf("%q does not name the key", part)
 					}
 				}
-				if strings.Contains(broken.Next, "update-assume-role-policy") {
-					t.Errorf("next takes the condition away: %s", broken.Next)
+				if strings.Contains(broken.Fix.Shell("SETUP"), "update-assume-role-policy") {
+					t.Errorf("next takes the condition away: %s", broken.Fix.Shell("SETUP"))
 				}
 			}
 		})
