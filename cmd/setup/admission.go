@@ -123,7 +123,7 @@ func errUnasked(namespace string) error {
 
 // noteUnasked says of which service accounts pods do not get the role that they
 // were just given. It reports whether there are any.
-func (ch *chain) noteUnasked(ctx context.Context, r *report, accounts []iamServiceAccount) (any bool, err error) {
+func (ch *chain) noteUnasked(ctx context.Context, run *plan.Runner, accounts []iamServiceAccount) (any bool, err error) {
 	var namespaces []string
 	for _, sa := range accounts {
 		if !sa.RoleOnly {
@@ -137,7 +137,7 @@ func (ch *chain) noteUnasked(ctx context.Context, r *report, accounts []iamServi
 	for _, sa := range accounts {
 		if !sa.RoleOnly && unasked[sa.Metadata.Namespace] {
 			any = true
-			r.note("warning: %v. `%s doctor --service-account %s` tells how they would", errUnasked(sa.Metadata.Namespace), ch.app.name, &sa)
+			run.Note(fmt.Errorf("warning: %w. `%s doctor --service-account %s` tells how they would", errUnasked(sa.Metadata.Namespace), ch.app.name, &sa))
 		}
 	}
 	return any, nil

@@ -148,6 +148,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	}
 
 	r := a.newReport(orDefault(state.Cluster, c.Name), o.dryRun)
+	defer r.clear()
 	r.Issuer = options.URL.String()
 	if !o.undo && !o.accept && state.Endpoint == "" { // an emulator's documents are not on the internet
 		a.warnUnlessPublished(ctx, options.URL)
@@ -160,7 +161,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	if o.undo {
 		what = "former issuer"
 	}
-	err = r.link(ctx, "API server", func() string { return what + ", node " + strings.Join(names, ", ") }, func(ctx context.Context) ([]plan.Step, error) {
+	err = r.run.Link(ctx, plan.APIServer, what+", node "+strings.Join(names, ", "), func(ctx context.Context) ([]plan.Step, error) {
 		if o.undo {
 			return c.RemoveIssuer(ctx, options)
 		}
@@ -184,7 +185,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 		r.say("\nThe API server has its former flags. A configuration that kubeadm has stored is not changed: see %s apiserver print kubeadm.", a.name)
 	case o.accept:
 		r.say("\nWhen the API servers on all control-plane nodes accept the issuer: %s apiserver", a.name)
-	case r.changed():
+	case r.run.Changed():
 		r.say("\nWhen this was the last control-plane node: %s up verifies the chain, and %s apiserver print kubeadm has what kubeadm must know before an upgrade.", a.name, a.name)
 	}
 	return nil

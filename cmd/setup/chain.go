@@ -151,17 +151,17 @@ func clusterAdvice(err error) error {
 	return err
 }
 
-// apiServers is [report.link] for steps that restart API servers: after them it
+// restart is [plan.Runner.Link] for steps that restart API servers: after them it
 // waits until pods reach one again, so that nothing in the cluster fails that
-// begins when the command has ended.
-func (r *report) apiServers(ctx context.Context, c *cluster.Cluster, wait time.Duration, object string, decide func(context.Context) ([]plan.Step, error)) error {
-	return r.link(ctx, "API server", func() string { return object }, func(ctx context.Context) ([]plan.Step, error) {
+// begins when the run has ended.
+func (ch *chain) restart(ctx context.Context, run *plan.Runner, wait time.Duration, object string, decide func(context.Context) ([]plan.Step, error)) error {
+	return run.Link(ctx, plan.APIServer, object, func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := decide(ctx)
 		if err != nil || len(steps) == 0 {
 			return nil, err
 		}
 		return append(steps, plan.Step{Link: plan.Issuer, Action: plan.Update, Summary: "wait until pods reach the API server again", Do: func(ctx context.Context) error {
-			return c.WaitForService(ctx, wait)
+			return ch.c.WaitForService(ctx, wait)
 		}}), nil
 	})
 }
@@ -289,32 +289,33 @@ func (ch *chain) checkServed(ctx context.Context, docs []discovery.Document, pat
 // publishDocuments makes links 2 and 3: it puts the documents into the bucket
 // and reads them back as a stranger. Where somebody else serves them it waits for
 // them to be right, as long as patience says.
-func (ch *chain) publishDocuments(ctx context.Context, r *report, mark map[string]string, docs []discovery.Document, patience time.Duration) error {
+func (ch *chain) publishDocuments(ctx context.Context, run *plan.Runner, mark map[string]string, docs []discovery.Document, patience time.Duration) error {
 	get := ch.stranger()
 	if ch.state.Bucket == "" {
 		// Served by somebody else: they must be right already, or soon.
-		r.doing(plan.Issuer, "reading the documents as a stranger")
+		run.Start(plan.Issuer, "reading the documents as a stranger")
 		if err := ch.checkServed(ctx, docs, patience); err != nil {
 			return err
 		}
-		r.add(linkReport{Link: plan.Issuer, Result: unchanged, Object: ch.iss.String() + " serves the cluster's keys"})
+		run.Done(plan.Result{Link: plan.Issuer, Outcome: plan.Unchanged, Object: ch.iss.String() + " serves the cluster's keys"})
 		return nil
 	}
 	b := ch.s3Bucket(mark)
-	var changed bool
-	err := r.link(ctx, plan.Documents, func() string { return "s3://" + strings.TrimSuffix(b.Bucket+"/"+b.Prefix, "/") }, func(ctx context.Context) ([]plan.Step, error) {
+	var outcome string // of the documents: the issuer is as new
+	err := run.Link(ctx, plan.Documents, "s3://"+strings.TrimSuffix(b.Bucket+"/"+b.Prefix, "/"), func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := b.Plan(ctx, docs)
-		changed = len(steps) > 0
+		outcome = plan.Outcome(steps)
 		return steps, err
 	})
 	if err != nil {
 		return awsAdvice(err, ch.acct.ID)
 	}
-	if r.dryRun && changed {
+	changed := outcome != plan.Unchanged
+	if run.DryRun && changed {
 		return nil
 	}
 	start := time.Now()
-	r.doing(plan.Issuer, "reading the documents back as a stranger")
+	run.Start(plan.Issuer, "reading the documents back as a stranger")
 	patience = max(patience, 30*time.Second)
 	if b.Private && changed {
 		patience += discovery.MaxAge // for which CloudFront may keep the former ones
@@ -326,9 +327,7 @@ func (ch *chain) publishDocuments(ctx context.Context, r *report, mark map[strin
 		}
 		return awsAdvice(err, ch.acct.ID)
 	}
-	// As new as its documents.
-	result := r.Links[len(r.Links)-1].Result
-	r.add(linkReport{Link: plan.Issuer, Result: result, Object: ch.iss.String() + ", read back as a stranger: equal", Seconds: time.Since(start).Seconds()})
+	run.Done(plan.Result{Link: plan.Issuer, Outcome: outcome, Object: ch.iss.String() + ", read back as a stranger: equal", Took: time.Since(start)})
 	return nil
 }
 

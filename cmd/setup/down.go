@@ -74,14 +74,16 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 	if err := ch.noChange(); err != nil {
 		return err
 	}
-	d := &downRun{downOptions: o, chain: ch, report: a.newReport(orDefault(ch.state.Cluster, ch.c.Name), o.dryRun)}
+	r := a.newReport(orDefault(ch.state.Cluster, ch.c.Name), o.dryRun)
+	defer r.clear()
+	d := &downRun{downOptions: o, chain: ch, run: r.run}
 	links := []func(context.Context) error{d.rest} // what a run that was stopped may have left
 	if d.mark, err = ch.tags(ctx); err != nil {
 		return err
 	}
 	if ch.there {
-		d.report.Issuer = ch.iss.String()
-		d.report.say("cluster %s, issuer %s", ch.state.Cluster, ch.iss)
+		r.Issuer = ch.iss.String()
+		d.run.Say("cluster %s, issuer %s", ch.state.Cluster, ch.iss)
 		if err := d.connectAWS(ctx); err != nil {
 			return err
 		}
@@ -92,22 +94,22 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 			return err
 		}
 	}
-	if err := d.report.finish(); err != nil {
+	if err := r.finish(); err != nil {
 		return err
 	}
 	if o.dryRun {
-		d.report.say("\nNothing was changed: this was a dry run.")
+		r.say("\nNothing was changed: this was a dry run.")
 		return nil
 	}
-	if !d.report.changed() {
-		d.report.say("cluster %s has no chain; nothing was removed", ch.c.Name)
+	if !r.run.Changed() {
+		r.say("cluster %s has no chain; nothing was removed", ch.c.Name)
 		return nil
 	}
 	if d.stays {
 		return advise(fmt.Errorf("%s: bucket %s was made by setup and stays: it holds what this cluster has not put there", plan.Documents, d.state.Bucket),
 			"aws s3 ls --recursive s3://"+d.state.Bucket+" shows it; aws s3 rb --force s3://"+d.state.Bucket+" deletes it all")
 	}
-	d.report.say("\nNothing is left (%.1fs).", d.report.Seconds)
+	r.say("\nNothing is left (%.1fs).", r.Seconds)
 	return nil
 }
 
@@ -115,10 +117,10 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 type downRun struct {
 	downOptions
 	*chain
-	report *report
-	mark   map[string]string            // whose is what may go
-	stays  bool                         // the bucket, which others use
-	gone   []*unstructured.Unstructured // removed by an earlier link
+	run   *plan.Runner
+	mark  map[string]string            // whose is what may go
+	stays bool                         // the bucket, which others use
+	gone  []*unstructured.Unstructured // removed by an earlier link
 }
 
 // connectAWS finds the account, unless that was an emulator which is gone.
@@ -132,7 +134,7 @@ func (d *downRun) connectAWS(ctx context.Context) error {
 	if err := d.chain.connectAWS(ctx); err != nil {
 		return err
 	}
-	d.report.calls = d.acct.calls
+	d.run.Calls = d.acct.calls.counts
 	return nil
 }
 
@@ -143,7 +145,7 @@ func (d *downRun) webhook(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.report.link(ctx, plan.Webhook, func() string { return deploy.Namespace + "/" + deploy.WebhookName }, func(ctx context.Context) ([]plan.Step, error) {
+	return d.run.Link(ctx, plan.Webhook, deploy.Namespace+"/"+deploy.WebhookName, func(ctx context.Context) ([]plan.Step, error) {
 		// The namespace, the first of them, holds the record: it goes last.
 		d.gone = objects[1:]
 		return d.c.Delete(ctx, d.gone, plan.Webhook)
@@ -155,13 +157,13 @@ func (d *downRun) serviceAccounts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var items []item
+	var items []plan.Item
 	for _, sa := range accounts {
-		items = append(items, item{sa.Namespace + "/" + sa.Name, func(ctx context.Context) ([]plan.Step, error) {
+		items = append(items, plan.Item{Object: sa.Namespace + "/" + sa.Name, Decide: func(ctx context.Context) ([]plan.Step, error) {
 			return d.c.Unannotate(ctx, sa.Namespace, sa.Name)
 		}})
 	}
-	return d.report.all(ctx, plan.ServiceAccount, items)
+	return d.run.All(ctx, plan.ServiceAccount, items)
 }
 
 func (d *downRun) apiServer(ctx context.Context) error {
@@ -179,9 +181,9 @@ func (d *downRun) apiServer(ctx context.Context) error {
 		return steps, err
 	}
 	if d.immediately {
-		return d.report.link(ctx, "API server", func() string { return object }, decide)
+		return d.run.Link(ctx, plan.APIServer, object, decide)
 	}
-	return d.report.apiServers(ctx, d.c, d.wait, object, decide)
+	return d.restart(ctx, d.run, d.wait, object, decide)
 }
 
 // undoIssuer is what to do about API servers that cannot be changed from here.
@@ -203,8 +205,8 @@ func (d *downRun) issuerGone(ctx context.Context) error {
 		where = " on node " + names
 	}
 	if d.state.Bucket == "" {
-		d.report.note("note: the API server%s still accepts tokens of %s. If setup gave it that issuer: %s",
-			where, d.iss, strings.ReplaceAll(undoIssuer, "SETUP", d.app.name))
+		d.run.Note(fmt.Errorf("note: the API server%s still accepts tokens of %s. If setup gave it that issuer: %s",
+			where, d.iss, strings.ReplaceAll(undoIssuer, "SETUP", d.app.name)))
 		return nil
 	}
 	return advise(fmt.Errorf("the API server%s still accepts tokens of %s, whose documents are about to go", where, d.iss),
@@ -215,7 +217,7 @@ func (d *downRun) roles(ctx context.Context) error {
 	if d.acct == nil {
 		return nil
 	}
-	return d.deleteRoles(ctx, d.report, func(string) bool { return true })
+	return d.deleteRoles(ctx, d.run, func(string) bool { return true })
 }
 
 // provider goes after the documents: it tells whose they are.
@@ -223,7 +225,7 @@ func (d *downRun) provider(ctx context.Context) error {
 	if d.acct == nil {
 		return nil
 	}
-	return d.report.link(ctx, plan.Provider, func() string { return d.state.Provider }, ours(d.report.stays, func(ctx context.Context) ([]plan.Step, error) {
+	return d.run.Link(ctx, plan.Provider, d.state.Provider, ours(leaves(d.run), func(ctx context.Context) ([]plan.Step, error) {
 		return provider.Delete(ctx, d.acct.IAM, d.state.Provider, d.mark)
 	}))
 }
@@ -234,8 +236,8 @@ func (d *downRun) documents(ctx context.Context) error {
 	}
 	bucket := d.s3Bucket(d.mark)
 	foreign := false
-	named := func(e *owner.ForeignError) { foreign = true; d.report.stays(e) }
-	err := d.report.link(ctx, plan.Documents, func() string { return "s3://" + d.state.Bucket }, ours(named, func(ctx context.Context) ([]plan.Step, error) {
+	named := func(e *owner.ForeignError) { foreign = true; leaves(d.run)(e) }
+	err := d.run.Link(ctx, plan.Documents, "s3://"+d.state.Bucket, ours(named, func(ctx context.Context) ([]plan.Step, error) {
 		if err := d.documentsOwner(ctx, d.mark); err != nil {
 			return nil, err
 		}
@@ -246,7 +248,7 @@ func (d *downRun) documents(ctx context.Context) error {
 				return nil, err
 			}
 			if bucket.Owned = !other; other {
-				d.report.stays(e)
+				leaves(d.run)(e)
 			}
 		}
 		return bucket.Delete(ctx, discovery.Paths)
@@ -293,11 +295,11 @@ func untilGone(ctx context.Context, decide func(context.Context) ([]plan.Step, e
 // nothing uses any more: the emulator's state and the images on the nodes. It
 // needs no record, since a run that is stopped here has removed it.
 func (d *downRun) rest(ctx context.Context) error {
-	link := "cluster"
+	link := plan.Cluster
 	if d.state.Emulator == "true" {
 		link = plan.Emulator
 	}
-	return d.report.link(ctx, link, func() string { return "namespace " + cluster.Namespace + ", images and files on nodes" }, func(ctx context.Context) ([]plan.Step, error) {
+	return d.run.Link(ctx, link, "namespace "+cluster.Namespace+", images and files on nodes", func(ctx context.Context) ([]plan.Step, error) {
 		owned, err := d.c.Owned(ctx)
 		if err != nil {
 			return nil, err

@@ -353,10 +353,10 @@ func TestAPIServerPrune(t *testing.T) {
 		t.Helper()
 		accounts := accountsOf("reader", names...)
 		r := ch.app.newReport("dev", false)
-		r.calls = ch.acct.calls
-		err := ch.makeServiceAccounts(t.Context(), r, accounts, false, prune)
+		r.run.Calls = ch.acct.calls.counts
+		err := ch.makeServiceAccounts(t.Context(), r.run, accounts, false, prune)
 		if err == nil && prune {
-			err = ch.pruneServiceAccounts(t.Context(), r, accounts)
+			err = ch.pruneServiceAccounts(t.Context(), r.run, accounts)
 		}
 		if err == nil {
 			err = r.finish()
@@ -387,7 +387,7 @@ func TestAPIServerPrune(t *testing.T) {
 	make(true, "b")
 	check("b")
 	_, before := ch.acct.calls.counts()
-	if r := make(true, "b"); r.changed() {
+	if r := make(true, "b"); r.run.Changed() {
 		t.Errorf("a second time: %+v", r.Links)
 	}
 	if _, after := ch.acct.calls.counts(); after != before {
@@ -418,9 +418,9 @@ func TestAPIServerPruneKeepsAttachedRole(t *testing.T) {
 		accounts[i].AttachPolicyARNs, accounts[i].AttachRoleARN = nil, "arn:aws:iam::000000000000:role/openirsa/dev/"+role
 	}
 	r := ch.app.newReport("dev", false)
-	err = ch.makeServiceAccounts(t.Context(), r, accounts, true, true)
+	err = ch.makeServiceAccounts(t.Context(), r.run, accounts, true, true)
 	if err == nil {
-		err = ch.pruneServiceAccounts(t.Context(), r, accounts)
+		err = ch.pruneServiceAccounts(t.Context(), r.run, accounts)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -519,9 +519,9 @@ func (m *member) makeAll(accounts []iamServiceAccount) run {
 	}
 	calls, writes := ch.acct.calls.counts()
 	r := a.newReport("bench", false)
-	r.calls = ch.acct.calls
+	r.run.Calls = ch.acct.calls.counts
 	start := time.Now()
-	if err := ch.makeServiceAccounts(m.t.Context(), r, accounts, false, false); err != nil {
+	if err := ch.makeServiceAccounts(m.t.Context(), r.run, accounts, false, false); err != nil {
 		m.t.Fatal(err)
 	}
 	took := time.Since(start).Seconds()
@@ -536,7 +536,7 @@ func (m *member) unmake(accounts []iamServiceAccount) {
 	a := &app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: m.kubeconfig}
 	ch, err := a.connectInstalled(m.t.Context())
 	if err == nil {
-		err = ch.pruneServiceAccounts(m.t.Context(), a.newReport("bench", false), nil)
+		err = ch.pruneServiceAccounts(m.t.Context(), &plan.Runner{}, nil)
 	}
 	if err != nil {
 		m.t.Fatal(err)

@@ -136,7 +136,7 @@ func (a *app) gc(ctx context.Context, o gcOptions) error {
 			return fmt.Errorf("planning to remove cluster %s: %w", c.Cluster, awsCause(err))
 		}
 		if !o.approve {
-			c.Result = planned
+			c.Result = plan.Planned
 		}
 	}
 	if o.approve {
@@ -270,7 +270,7 @@ func (acct *account) remains(ctx context.Context) ([]*remains, error) {
 	}
 	all := slices.Collect(maps.Values(clusters))
 	group, gctx = errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
+	group.SetLimit(readAtOnce)
 	for _, c := range all {
 		group.Go(func() error {
 			for _, b := range c.buckets {
@@ -383,6 +383,9 @@ func (acct *account) removal(ctx context.Context, c *remains) ([]plan.Step, erro
 	return steps, nil
 }
 
+// readAtOnce is how many clusters are looked at at the same time.
+const readAtOnce = 16
+
 // clustersAtOnce is how many clusters are removed at the same time, each one step
 // after the other.
 const clustersAtOnce = 8
@@ -390,7 +393,7 @@ const clustersAtOnce = 8
 // removeAll removes what is to go. What fails is noted, and the rest goes on.
 func (a *app) removeAll(ctx context.Context, acct *account, all []*remains) {
 	progress := a.newReport("", false)
-	defer progress.done()
+	defer progress.clear()
 	var mu sync.Mutex // guards finished
 	finished := 0
 	var group errgroup.Group
@@ -405,14 +408,14 @@ func (a *app) removeAll(ctx context.Context, acct *account, all []*remains) {
 				// Steps may have been planned on less than there was.
 				err = acct.nothingLeft(ctx, c)
 			}
-			c.Result = deleted
+			c.Result = plan.Deleted
 			if err != nil {
 				c.Result, c.Error = "failed", redact.Text(awsCause(err).Error())
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			finished++
-			progress.doing("gc", fmt.Sprintf("%s removed", plural(finished, "cluster")))
+			progress.Start("gc", fmt.Sprintf("%s removed", plural(finished, "cluster")))
 			return nil
 		})
 	}

@@ -213,7 +213,7 @@ func TestGC(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("after years", got, "ci-own", "job")
-	if !slices.Equal(y.there(), all) || got["job"].Result != planned {
+	if !slices.Equal(y.there(), all) || got["job"].Result != plan.Planned {
 		t.Errorf("a dry run changed something: %+v", got["job"])
 	}
 	got, err = y.gc(gcOptions{olderThan: day, prefixes: []string{"ci-"}, keep: []string{"*-kept"}}, 12*time.Hour)

@@ -17,6 +17,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
+	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/publish"
 )
 
@@ -86,11 +87,11 @@ func TestAPIServerUpOfAnIssuerThatExists(t *testing.T) {
 		t.Errorf("issuer %q", r.Issuer)
 	}
 	arn := "arn:aws:iam::" + aws.Account() + ":oidc-provider/s3." + emulatortest.Region + ".amazonaws.com/self-hosted/prod/"
-	if !slices.ContainsFunc(r.Links, func(l linkReport) bool { return l.Object == arn && l.Result == created }) {
+	if !slices.ContainsFunc(r.Links, func(l linkReport) bool { return l.Object == arn && l.Result == plan.Created }) {
 		t.Errorf("no provider %s: %+v", arn, r.Links)
 	}
 	for _, l := range n.report(accounts, "--issuer-url", iss.String()).Links {
-		if l.Result != unchanged {
+		if l.Result != plan.Unchanged {
 			t.Errorf("a second run: %+v", l)
 		}
 	}

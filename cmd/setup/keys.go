@@ -199,7 +199,7 @@ func (a *app) listKeys(ctx context.Context) error {
 	for _, key := range ch.set.All() {
 		k := row(key)
 		if servers == 0 {
-			k.Accepted = append(k.Accepted, "API server")
+			k.Accepted = append(k.Accepted, plan.APIServer)
 		}
 	}
 	for _, n := range nodes {
@@ -377,9 +377,9 @@ func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string)
 		return usagef("--algorithm: the rotation that is under way was begun with %q", orDefault(c.Rotation.Algorithm, "the default"))
 	}
 	k := &keyChange{changeRun: ch.newChangeRun(c, o)}
-	return k.finish(k.staged(works{
+	return k.finish(ctx, works{
 		check: k.check, prepare: k.prepare, sign: k.sign, ready: k.check, prune: k.prune, stale: k.stale,
-	}).run(ctx))
+	})
 }
 
 // keyChange is one run of `keys rotate`.
@@ -439,9 +439,9 @@ func union(a, b []string) []string {
 }
 
 func (k *keyChange) prepare(ctx context.Context) error {
-	c, r := k.chain.c, k.report
-	names := func() string { return plural(len(k.c.Rotation.Nodes), "new key") + ", made on the nodes" }
-	if err := r.link(ctx, plan.SigningKey, names, func(ctx context.Context) ([]plan.Step, error) { return c.MakeKeys(ctx, k.rotation()) }); err != nil {
+	c, run := k.chain.c, k.run
+	names := plural(len(k.c.Rotation.Nodes), "new key") + ", made on the nodes"
+	if err := run.Link(ctx, plan.SigningKey, names, func(ctx context.Context) ([]plan.Step, error) { return c.MakeKeys(ctx, k.rotation()) }); err != nil {
 		return rotationAdvice(err)
 	}
 	made, err := c.NewKeys(ctx, k.rotation())
@@ -454,14 +454,14 @@ func (k *keyChange) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	err = r.apiServers(ctx, c, k.o.wait, "accepts old and new keys", func(ctx context.Context) ([]plan.Step, error) {
+	err = k.restart(ctx, run, k.o.wait, "accepts old and new keys", func(ctx context.Context) ([]plan.Step, error) {
 		return c.AcceptKeys(ctx, k.rotation())
 	})
 	if err != nil {
 		return rotationAdvice(err)
 	}
-	if r.dryRun && len(made) < len(k.c.Rotation.Nodes) {
-		r.add(linkReport{Link: plan.Documents, Result: planned, Object: k.iss.JWKS() + " with the new keys beside the old ones"})
+	if run.DryRun && len(made) < len(k.c.Rotation.Nodes) {
+		run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.iss.JWKS() + " with the new keys beside the old ones"})
 		return nil
 	}
 	return k.publish(ctx)
@@ -495,7 +495,7 @@ func (k *keyChange) publish(ctx context.Context) error {
 		return err
 	}
 	for _, docs := range transition {
-		if err := k.publishDocuments(ctx, k.report, mark, docs, k.o.wait); err != nil {
+		if err := k.publishDocuments(ctx, k.run, mark, docs, k.o.wait); err != nil {
 			if k.state.Bucket == "" {
 				return advise(err, "serve at "+k.iss.JWKS()+" what `kubectl get --raw /openid/v1/jwks` prints, and run the same command again")
 			}
@@ -513,7 +513,7 @@ func (k *keyChange) sign(ctx context.Context, back bool) error {
 	if back {
 		what, steps = "signs with the old keys", k.chain.c.SignWithFormerKeys
 	}
-	err := k.report.apiServers(ctx, k.chain.c, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
+	err := k.restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	return rotationAdvice(err)
 }
 
@@ -525,12 +525,12 @@ func (k *keyChange) prune(ctx context.Context, back bool) error {
 	if back {
 		what, steps = "accepts the old keys alone", k.chain.c.DropNewKeys
 	}
-	err := k.report.apiServers(ctx, k.chain.c, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
+	err := k.restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	if err != nil {
 		return rotationAdvice(err)
 	}
-	if k.report.dryRun {
-		k.report.add(linkReport{Link: plan.Documents, Result: planned, Object: k.iss.JWKS() + " without the keys that go"})
+	if k.run.DryRun {
+		k.run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.iss.JWKS() + " without the keys that go"})
 		return nil
 	}
 	return k.publish(ctx)

@@ -138,10 +138,11 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 		return advise(fmt.Errorf("%s: a migration to %s is under way", plan.Issuer, c.Migration.to()), c.command()+", or with --rollback first")
 	}
 	m := &migration{changeRun: ch.newChangeRun(c, o)}
-	m.report.say("from %s\nto   %s", c.Migration.From.Issuer, c.Migration.To.Issuer)
-	return m.finish(m.staged(works{
+	m.run.Say("from %s", c.Migration.From.Issuer)
+	m.run.Say("to   %s", c.Migration.To.Issuer)
+	return m.finish(ctx, works{
 		check: m.check, prepare: m.prepare, sign: m.sign, ready: m.ready, prune: m.prune, stale: m.stale,
-	}).run(ctx))
+	})
 }
 
 // migrationTarget is the place that --to names.
@@ -222,7 +223,7 @@ func (m *migration) check(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
 	}
 	for _, name := range others {
-		m.report.note("%s %s was not made for this cluster and trusts %s: let it trust %s too, on the same conditions; until then the old issuer stays", plan.Role, name, m.c.Migration.From.Provider, to.Provider)
+		m.run.Note(fmt.Errorf("%s %s was not made for this cluster and trusts %s: let it trust %s too, on the same conditions; until then the old issuer stays", plan.Role, name, m.c.Migration.From.Provider, to.Provider))
 	}
 	if err := m.readKeys(ctx); err != nil {
 		return err
@@ -278,13 +279,13 @@ func (m *migration) prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Documents, err)
 	}
-	if err := to.publishDocuments(ctx, m.report, mark, docs, 0); err != nil {
+	if err := to.publishDocuments(ctx, m.run, mark, docs, 0); err != nil {
 		return err
 	}
 	if err := m.makeProvider(ctx, to, mark); err != nil {
 		return err
 	}
-	err = m.report.link(ctx, plan.Role, func() string { return "trust policies let in tokens of both issuers" }, func(ctx context.Context) ([]plan.Step, error) {
+	err = m.run.Link(ctx, plan.Role, "trust policies let in tokens of both issuers", func(ctx context.Context) ([]plan.Step, error) {
 		steps, _, err := role.Follow(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.state.Provider)
 		return steps, err
 	})
@@ -293,7 +294,7 @@ func (m *migration) prepare(ctx context.Context) error {
 	}
 	options := m.options(to.iss)
 	options.AcceptOnly = true
-	err = m.report.apiServers(ctx, m.chain.c, m.o.wait, "accepts both issuers", func(ctx context.Context) ([]plan.Step, error) {
+	err = m.restart(ctx, m.run, m.o.wait, "accepts both issuers", func(ctx context.Context) ([]plan.Step, error) {
 		return m.chain.c.SetIssuer(ctx, options)
 	})
 	return stagedAdvice(err)
@@ -308,7 +309,7 @@ func (m *migration) makeProvider(ctx context.Context, to *chain, mark map[string
 	}
 	want := to.wantProvider(mark)
 	want.ClientIDs = union(want.ClientIDs, former.ClientIDs)
-	return m.report.link(ctx, plan.Provider, func() string { return want.ARN }, func(ctx context.Context) ([]plan.Step, error) {
+	return m.run.Link(ctx, plan.Provider, want.ARN, func(ctx context.Context) ([]plan.Step, error) {
 		return provider.Plan(ctx, m.acct.IAM, want)
 	})
 }
@@ -326,7 +327,7 @@ func (m *migration) sign(ctx context.Context, back bool) error {
 	if err := m.save(ctx, m.c); err != nil {
 		return err
 	}
-	err = m.report.apiServers(ctx, m.chain.c, m.o.wait, "--service-account-issuer="+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
+	err = m.restart(ctx, m.run, m.o.wait, "--service-account-issuer="+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
 		return m.chain.c.SetIssuer(ctx, m.options(now.iss))
 	})
 	return stagedAdvice(err)
@@ -365,13 +366,13 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	if err != nil {
 		return err
 	}
-	err = m.report.apiServers(ctx, m.chain.c, m.o.wait, "refuses "+goes.Issuer, func(ctx context.Context) ([]plan.Step, error) {
+	err = m.restart(ctx, m.run, m.o.wait, "refuses "+goes.Issuer, func(ctx context.Context) ([]plan.Step, error) {
 		return m.chain.c.DropIssuer(ctx, m.options(gone.iss))
 	})
 	if err != nil {
 		return stagedAdvice(err)
 	}
-	err = m.report.link(ctx, plan.Role, func() string { return "trust policies let in tokens of " + stays.Issuer + " alone" }, func(ctx context.Context) ([]plan.Step, error) {
+	err = m.run.Link(ctx, plan.Role, "trust policies let in tokens of "+stays.Issuer+" alone", func(ctx context.Context) ([]plan.Step, error) {
 		return role.Forget(ctx, m.acct.IAM, mark, goes.Provider)
 	})
 	if err != nil {
@@ -379,8 +380,8 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	}
 	// The provider goes last: it tells whose the documents are.
 	if goes.Bucket != "" {
-		object := func() string { return "s3://" + strings.TrimSuffix(goes.Bucket+"/"+goes.Prefix, "/") }
-		err = m.report.link(ctx, plan.Documents, object, ours(m.report.stays, func(ctx context.Context) ([]plan.Step, error) {
+		object := "s3://" + strings.TrimSuffix(goes.Bucket+"/"+goes.Prefix, "/")
+		err = m.run.Link(ctx, plan.Documents, object, ours(leaves(m.run), func(ctx context.Context) ([]plan.Step, error) {
 			if err := gone.documentsOwner(ctx, mark); err != nil {
 				return nil, err
 			}
@@ -390,7 +391,7 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 			return err
 		}
 	}
-	err = m.report.link(ctx, plan.Provider, func() string { return goes.Provider }, ours(m.report.stays, func(ctx context.Context) ([]plan.Step, error) {
+	err = m.run.Link(ctx, plan.Provider, goes.Provider, ours(leaves(m.run), func(ctx context.Context) ([]plan.Step, error) {
 		return provider.Delete(ctx, m.acct.IAM, goes.Provider, mark)
 	}))
 	if err != nil {

@@ -156,5 +156,7 @@ func ours(named func(*owner.ForeignError), decide func(context.Context) ([]plan.
 	}
 }
 
-// stays names what is another's.
-func (r *report) stays(e *owner.ForeignError) { r.note("note: %v, and stays", e) }
+// leaves has a run name what is another's.
+func leaves(run *plan.Runner) func(*owner.ForeignError) {
+	return func(e *owner.ForeignError) { run.Note(fmt.Errorf("note: %w, and stays", e)) }
+}

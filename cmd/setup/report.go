@@ -1,30 +1,14 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/plan"
-)
-
-// What was done about a link.
-const (
-	created   = "created"
-	updated   = "updated"
-	deleted   = "deleted"
-	unchanged = "unchanged"
-	planned   = "planned"
-	skipped   = "skipped"
-	pending   = "pending" // for somebody else to do
 )
 
 // report tells what a command does, link by link, as text while it happens or
@@ -32,13 +16,10 @@ const (
 type report struct {
 	out, progress io.Writer
 	json          bool
-	dryRun        bool
 	live          bool // progress can be overwritten
 	palette       palette
-	calls         *callCount
 	started       time.Time
-	// changing is called before the first step of a link. Nil: nothing is.
-	changing func(context.Context) error
+	run           *plan.Runner // whose observer it is
 
 	Cluster string       `json:"cluster"`
 	Issuer  string       `json:"issuer,omitempty"`
@@ -76,9 +57,10 @@ type stepReport struct {
 }
 
 func (a *app) newReport(cluster string, dryRun bool) *report {
-	r := &report{out: a.out, progress: a.err, json: a.output == "json", dryRun: dryRun, DryRun: dryRun,
+	r := &report{out: a.out, progress: a.err, json: a.output == "json", DryRun: dryRun,
 		started: time.Now(), Cluster: cluster, Links: []linkReport{}}
 	r.live, r.palette = isTerminal(a.err, a.getenv), a.palette()
+	r.run = &plan.Runner{Observer: r, DryRun: dryRun}
 	return r
 }
 
@@ -90,172 +72,66 @@ func (r *report) say(format string, args ...any) {
 	}
 }
 
-// note says on standard error what somebody has to know, whatever the format.
-func (r *report) note(format string, args ...any) {
-	r.done()
-	plain.Fprintf(r.progress, format+"\n", args...)
+// Say prints a line of the story on standard output, unless the report is JSON.
+func (r *report) Say(line string) {
+	r.clear()
+	r.say("%s", line)
 }
 
-// doing shows what is going on, on a terminal only.
-func (r *report) doing(link, what string) {
+// Note says on standard error what somebody has to know, whatever the format.
+func (r *report) Note(err error) {
+	r.clear()
+	plain.Fprintf(r.progress, "%v\n", err)
+}
+
+// Start shows what is going on, on a terminal only.
+func (r *report) Start(link, what string) {
 	if r.live {
 		fmt.Fprintf(terminal(r.progress), "\r\033[K%-16s %s ...", plain.Line(link), plain.Line(what))
 	}
 }
 
-func (r *report) done() {
+// clear takes away what Start has shown.
+func (r *report) clear() {
 	if r.live {
 		fmt.Fprint(terminal(r.progress), "\r\033[K")
 	}
 }
 
-// link makes one link of the chain: it decides, runs the steps unless this is a
-// dry run, and reports what came of it. The object is named after the plan was
-// made, since that may find its name.
-func (r *report) link(ctx context.Context, name string, object func() string, decide func(context.Context) ([]plan.Step, error)) error {
-	defer r.done()
-	start := time.Now()
-	calls, writes := r.calls.counts()
-	r.doing(name, "looking")
-	steps, err := decide(ctx)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+// Done reports a link that is done with. Of several objects, those that change
+// have a line each; the others share one.
+func (r *report) Done(result plan.Result) {
+	r.clear()
+	if len(result.Objects) == 0 {
+		r.add(result)
+		return
 	}
-	l := linkReport{Link: name, Result: outcome(steps)}
-	if r.dryRun && len(steps) > 0 {
-		l.Result = planned
-	}
-	l.Steps = reportSteps(steps)
-	if !r.dryRun {
-		if err := r.beforeSteps(ctx, steps); err != nil {
-			return err
-		}
-		for _, s := range steps {
-			r.doing(name, s.String())
-			if err := plan.Run(ctx, []plan.Step{s}, nil); err != nil {
-				return err
-			}
-		}
-	}
-	l.Object = object()
-	l.Seconds = time.Since(start).Seconds()
-	total, wrote := r.calls.counts()
-	l.Calls, l.Writes = total-calls, wrote-writes
-	r.add(l)
-	if r.dryRun && !r.json {
-		plan.Print(r.out, steps)
-	}
-	return nil
-}
-
-// beforeSteps calls changing if any of the plans has a step.
-func (r *report) beforeSteps(ctx context.Context, plans ...[]plan.Step) error {
-	if r.changing == nil || !slices.ContainsFunc(plans, func(steps []plan.Step) bool { return len(steps) > 0 }) {
-		return nil
-	}
-	return r.changing(ctx)
-}
-
-// item is one of many objects of a link.
-type item struct {
-	object string
-	decide func(context.Context) ([]plan.Step, error)
-}
-
-// atOnce is how many objects are worked on at the same time: enough for a
-// hundred to take a second or two, and well below what IAM throttles.
-const atOnce = 16
-
-// all makes one link of several objects, at the same time. All are decided
-// before the first is changed. Objects that change have a line each; the others
-// share one if they are many.
-func (r *report) all(ctx context.Context, name string, items []item) error {
-	if len(items) == 1 {
-		return r.link(ctx, name, func() string { return items[0].object }, items[0].decide)
-	}
-	return r.many(ctx, name, func(context.Context) ([]item, error) { return items, nil })
-}
-
-// many is [report.all] of objects that must be found first.
-func (r *report) many(ctx context.Context, name string, find func(context.Context) ([]item, error)) error {
-	defer r.done()
-	start := time.Now()
-	calls, writes := r.calls.counts()
-	r.doing(name, "looking")
-	items, err := find(ctx)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	decided := make([][]plan.Step, len(items))
-	each := func(what string, f func(context.Context, int) error) error {
-		var finished atomic.Int64
-		group, ctx := errgroup.WithContext(ctx)
-		group.SetLimit(atOnce)
-		for i := range items {
-			group.Go(func() error {
-				err := f(ctx, i)
-				r.doing(name, fmt.Sprintf("%s %d of %d", what, finished.Add(1), len(items)))
-				return err
-			})
-		}
-		return group.Wait()
-	}
-	err = each("looking at", func(ctx context.Context, i int) (err error) {
-		if decided[i], err = items[i].decide(ctx); err != nil {
-			return fmt.Errorf("%s: %s: %w", name, items[i].object, err)
-		}
-		return nil
-	})
-	if err == nil && !r.dryRun {
-		err = r.beforeSteps(ctx, decided...)
-	}
-	if err == nil && !r.dryRun {
-		err = each("making", func(ctx context.Context, i int) error { return plan.Run(ctx, decided[i], nil) })
-	}
-	if err != nil {
-		return err
-	}
-	total, wrote := r.calls.counts()
-	sum := linkReport{Link: name, Result: unchanged, Seconds: time.Since(start).Seconds(), Calls: total - calls, Writes: wrote - writes}
 	same := 0
-	for i, steps := range decided {
-		if len(steps) == 0 && !r.json && len(items) > 1 {
+	for _, object := range result.Objects {
+		if len(object.Steps) == 0 && !r.json {
 			same++
 			continue
 		}
-		l := linkReport{Link: name, Result: outcome(steps), Object: items[i].object, Steps: reportSteps(steps)}
-		if len(items) == 1 {
-			l.Seconds, l.Calls, l.Writes = sum.Seconds, sum.Calls, sum.Writes
-		}
-		if r.dryRun && len(steps) > 0 {
-			l.Result = planned
-		}
-		r.add(l)
-		if r.dryRun && !r.json {
-			plan.Print(r.out, steps)
-		}
+		r.add(object)
 	}
 	if same > 0 {
-		sum.Object = plural(same, name)
-		r.add(sum)
+		result.Outcome, result.Object, result.Steps = plan.Unchanged, plural(same, result.Link), nil
+		r.add(result)
 	}
-	return nil
 }
 
-func reportSteps(steps []plan.Step) []stepReport {
-	var reports []stepReport
-	for _, s := range steps {
-		reports = append(reports, stepReport{s.Action, s.Summary, s.Diff})
+func (r *report) add(result plan.Result) {
+	l := linkReport{Link: result.Link, Result: result.Outcome, Object: result.Object, Seconds: result.Took.Seconds(), Calls: result.Calls, Writes: result.Writes}
+	for _, s := range result.Steps {
+		l.Steps = append(l.Steps, stepReport{s.Action, s.Summary, s.Diff})
 	}
-	return reports
-}
-
-// add reports a link that is done with.
-func (r *report) add(l linkReport) {
-	r.done()
 	r.Links = append(r.Links, l)
-	if !r.json {
-		r.palette.row(r.out, l.Link, l.Result, 10, l.Object+elapsed(l.Seconds))
+	if r.json {
+		return
+	}
+	r.palette.row(r.out, l.Link, l.Result, 10, l.Object+elapsed(l.Seconds))
+	if r.DryRun {
+		plan.Print(r.out, result.Steps)
 	}
 }
 
@@ -266,44 +142,14 @@ func elapsed(seconds float64) string {
 	return fmt.Sprintf("  (%.1fs)", seconds)
 }
 
-// outcome sums up steps in one word.
-func outcome(steps []plan.Step) string {
-	if len(steps) == 0 {
-		return unchanged
-	}
-	word := steps[0].Action
-	for _, s := range steps {
-		if s.Action != word {
-			if word == plan.Create {
-				return created // making something takes updates too
-			}
-			if steps[len(steps)-1].Action == plan.Delete {
-				return deleted
-			}
-			return updated
-		}
-	}
-	return plan.Past(word)
-}
-
 // finish writes the JSON, or a last line.
 func (r *report) finish() error {
 	r.Seconds = time.Since(r.started).Seconds()
-	r.Calls, r.Writes = r.calls.counts()
+	r.Calls, r.Writes = r.run.Counts()
 	if r.json {
 		return printJSON(r.out, r)
 	}
 	return nil
-}
-
-// changed reports whether anything was, or in a dry run would be, changed.
-func (r *report) changed() bool {
-	for _, l := range r.Links {
-		if l.Result != unchanged && l.Result != skipped {
-			return true
-		}
-	}
-	return false
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -275,24 +275,25 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 		return err
 	}
 	r := a.newReport(ch.state.Cluster, !o.approve)
-	r.calls = ch.acct.calls
+	defer r.clear()
+	r.run.Calls = ch.acct.calls.counts
 	r.Issuer = ch.iss.String()
-	if err := ch.makeServiceAccounts(ctx, r, accounts, o.override, false); err != nil {
+	if err := ch.makeServiceAccounts(ctx, r.run, accounts, o.override, false); err != nil {
 		return err
 	}
 	if err := r.finish(); err != nil {
 		return err
 	}
-	unasked, err := ch.noteUnasked(ctx, r, accounts)
+	unasked, err := ch.noteUnasked(ctx, r.run, accounts)
 	if err != nil {
 		return err
 	}
 	switch {
-	case !o.approve && r.changed():
+	case !o.approve && r.run.Changed():
 		r.say("\nNothing was changed. To make these changes, run the same command with --approve.")
 	case len(accounts) == 0:
 		r.say("\nThere is no service account in %s.", o.config)
-	case !r.changed():
+	case !r.run.Changed():
 		r.say("\nEverything is unchanged.")
 	case !o.RoleOnly && !unasked:
 		r.say("\nNew pods get the role. Make those that run anew, for example: kubectl --namespace %s rollout restart deployment", accounts[0].Metadata.Namespace)
@@ -303,18 +304,17 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 // makeServiceAccounts makes links 5 and 6 of all the accounts. Unless they are
 // the only ones, other service accounts of the cluster go on sharing the roles
 // that they share.
-func (ch *chain) makeServiceAccounts(ctx context.Context, r *report, accounts []iamServiceAccount, override, only bool) error {
+func (ch *chain) makeServiceAccounts(ctx context.Context, run *plan.Runner, accounts []iamServiceAccount, override, only bool) error {
 	roles, err := ch.wantServiceAccounts(ctx, accounts)
 	if err != nil {
 		return err
 	}
-	r.doing(plan.Role, "looking")
+	run.Start(plan.Role, "looking")
 	p, err := ch.planServiceAccounts(ctx, accounts, roles, override, only)
-	r.done()
 	if err != nil {
 		return err
 	}
-	return p.run(ctx, r)
+	return p.run(ctx, run)
 }
 
 // wantServiceAccounts are the roles of the accounts, by name, if we have the
@@ -333,12 +333,12 @@ func (ch *chain) wantServiceAccounts(ctx context.Context, accounts []iamServiceA
 }
 
 // accountPlan is what must be done for links 5 and 6 of some service accounts.
-type accountPlan struct{ roles, accounts []item }
+type accountPlan struct{ roles, accounts []plan.Item }
 
 // changes reports whether anything must be done.
 func (p accountPlan) changes(ctx context.Context) (bool, error) {
 	for _, i := range slices.Concat(p.roles, p.accounts) {
-		if steps, err := i.decide(ctx); err != nil || len(steps) > 0 {
+		if steps, err := i.Decide(ctx); err != nil || len(steps) > 0 {
 			return true, err
 		}
 	}
@@ -347,11 +347,11 @@ func (p accountPlan) changes(ctx context.Context) (bool, error) {
 
 // run makes first every role, then every service account, so that no pod finds
 // an annotation without a role.
-func (p accountPlan) run(ctx context.Context, r *report) error {
-	if err := r.many(ctx, plan.Role, func(context.Context) ([]item, error) { return p.roles, nil }); err != nil {
+func (p accountPlan) run(ctx context.Context, run *plan.Runner) error {
+	if err := run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return p.roles, nil }); err != nil {
 		return err
 	}
-	return accountAdvice(r.many(ctx, plan.ServiceAccount, func(context.Context) ([]item, error) { return p.accounts, nil }))
+	return accountAdvice(run.Many(ctx, plan.ServiceAccount, func(context.Context) ([]plan.Item, error) { return p.accounts, nil }))
 }
 
 // planServiceAccounts reads all that links 5 and 6 of the accounts depend on, and
@@ -368,7 +368,7 @@ func (ch *chain) planServiceAccounts(ctx context.Context, accounts []iamServiceA
 
 // planAnnotations decides about the service accounts that are not of their roles
 // only.
-func (ch *chain) planAnnotations(ctx context.Context, accounts []iamServiceAccount, roles map[string]role.Role, override bool) ([]item, error) {
+func (ch *chain) planAnnotations(ctx context.Context, accounts []iamServiceAccount, roles map[string]role.Role, override bool) ([]plan.Item, error) {
 	var wants []cluster.ServiceAccount
 	for _, sa := range accounts {
 		if sa.RoleOnly {
@@ -380,9 +380,9 @@ func (ch *chain) planAnnotations(ctx context.Context, accounts []iamServiceAccou
 	if err != nil {
 		return nil, accountAdvice(fmt.Errorf("%s: %w", plan.ServiceAccount, err))
 	}
-	var items []item
+	var items []plan.Item
 	for i, want := range wants {
-		items = append(items, item{want.Namespace + "/" + want.Name, func(context.Context) ([]plan.Step, error) { return steps[i], nil }})
+		items = append(items, plan.Item{Object: want.Namespace + "/" + want.Name, Decide: func(context.Context) ([]plan.Step, error) { return steps[i], nil }})
 	}
 	return items, nil
 }
@@ -407,7 +407,7 @@ func (ch *chain) annotations(sa *iamServiceAccount, roles map[string]role.Role) 
 // planRoles decides about the wanted roles. It writes into roles what is known
 // only of those that are there: the ARN of one that is shared has the path that
 // another cluster gave it.
-func (ch *chain) planRoles(ctx context.Context, roles map[string]role.Role, accounts []iamServiceAccount, only bool) ([]item, error) {
+func (ch *chain) planRoles(ctx context.Context, roles map[string]role.Role, accounts []iamServiceAccount, only bool) ([]plan.Item, error) {
 	if len(roles) == 0 {
 		return nil, nil
 	}
@@ -447,9 +447,9 @@ func (ch *chain) planRoles(ctx context.Context, roles map[string]role.Role, acco
 	if err != nil {
 		return nil, err
 	}
-	var items []item
+	var items []plan.Item
 	for _, want := range wants {
-		items = append(items, item{want.ARN, func(context.Context) ([]plan.Step, error) { return steps[want.Name], nil }})
+		items = append(items, plan.Item{Object: want.ARN, Decide: func(context.Context) ([]plan.Step, error) { return steps[want.Name], nil }})
 	}
 	return items, nil
 }
@@ -533,7 +533,7 @@ func roleAdvice(err error) error {
 
 // pruneServiceAccounts removes the roles and the annotations that were made for service
 // accounts which are no longer listed.
-func (ch *chain) pruneServiceAccounts(ctx context.Context, r *report, accounts []iamServiceAccount) error {
+func (ch *chain) pruneServiceAccounts(ctx context.Context, run *plan.Runner, accounts []iamServiceAccount) error {
 	keepRoles, keep := map[string]bool{}, map[string]bool{}
 	for _, sa := range accounts {
 		keepRoles[strings.ToLower(ch.roleName(&sa))] = true // IAM tells no names apart by case
@@ -543,22 +543,22 @@ func (ch *chain) pruneServiceAccounts(ctx context.Context, r *report, accounts [
 	if err != nil {
 		return err
 	}
-	var items []item
+	var items []plan.Item
 	for _, sa := range annotated {
 		if name := sa.Namespace + "/" + sa.Name; !keep[name] {
-			items = append(items, item{name, func(ctx context.Context) ([]plan.Step, error) { return ch.c.Unannotate(ctx, sa.Namespace, sa.Name) }})
+			items = append(items, plan.Item{Object: name, Decide: func(ctx context.Context) ([]plan.Step, error) { return ch.c.Unannotate(ctx, sa.Namespace, sa.Name) }})
 		}
 	}
-	if err := r.all(ctx, plan.ServiceAccount, items); err != nil {
+	if err := run.All(ctx, plan.ServiceAccount, items); err != nil {
 		return err
 	}
-	return ch.deleteRoles(ctx, r, func(name string) bool { return !keepRoles[strings.ToLower(name)] })
+	return ch.deleteRoles(ctx, run, func(name string) bool { return !keepRoles[strings.ToLower(name)] })
 }
 
 // deleteRoles removes the roles that were made for the cluster, or its part of
 // those that it shares with others: all that gone says are to go.
-func (ch *chain) deleteRoles(ctx context.Context, r *report, gone func(name string) bool) error {
-	return r.many(ctx, plan.Role, func(ctx context.Context) ([]item, error) {
+func (ch *chain) deleteRoles(ctx context.Context, run *plan.Runner, gone func(name string) bool) error {
+	return run.Many(ctx, plan.Role, func(ctx context.Context) ([]plan.Item, error) {
 		mark, err := ch.tags(ctx)
 		if err != nil {
 			return nil, err
@@ -571,10 +571,10 @@ func (ch *chain) deleteRoles(ctx context.Context, r *report, gone func(name stri
 		if err != nil {
 			return nil, err
 		}
-		var items []item
+		var items []plan.Item
 		for _, there := range list {
 			if gone(there.Name) {
-				items = append(items, item{there.Name, func(context.Context) ([]plan.Step, error) {
+				items = append(items, plan.Item{Object: there.Name, Decide: func(context.Context) ([]plan.Step, error) {
 					return there.Delete(ch.acct.IAM, mark, providers...)
 				}})
 			}
@@ -869,10 +869,11 @@ func (a *app) deleteServiceAccounts(ctx context.Context, accounts []iamServiceAc
 		return err
 	}
 	r := a.newReport(ch.state.Cluster, !approve)
-	r.calls = ch.acct.calls
+	defer r.clear()
+	r.run.Calls = ch.acct.calls.counts
 	r.Issuer = ch.iss.String()
 	for _, sa := range accounts {
-		if err := ch.deleteServiceAccount(ctx, r, sa.Metadata.Namespace, sa.Metadata.Name); err != nil {
+		if err := ch.deleteServiceAccount(ctx, r.run, sa.Metadata.Namespace, sa.Metadata.Name); err != nil {
 			return err
 		}
 	}
@@ -881,7 +882,7 @@ func (a *app) deleteServiceAccounts(ctx context.Context, accounts []iamServiceAc
 	}
 	if len(accounts) == 0 {
 		r.say("\nThe file has no service account.")
-	} else if !r.changed() {
+	} else if !r.run.Changed() {
 		names := make([]string, len(accounts))
 		for i := range accounts {
 			names[i] = accounts[i].String()
@@ -891,21 +892,21 @@ func (a *app) deleteServiceAccounts(ctx context.Context, accounts []iamServiceAc
 	return nil
 }
 
-func (ch *chain) deleteServiceAccount(ctx context.Context, r *report, namespace, name string) error {
-	err := r.link(ctx, plan.ServiceAccount, func() string { return namespace + "/" + name }, func(ctx context.Context) ([]plan.Step, error) {
+func (ch *chain) deleteServiceAccount(ctx context.Context, run *plan.Runner, namespace, name string) error {
+	err := run.Link(ctx, plan.ServiceAccount, namespace+"/"+name, func(ctx context.Context) ([]plan.Step, error) {
 		return ch.c.Unannotate(ctx, namespace, name)
 	})
 	if err != nil {
 		return err
 	}
-	return r.many(ctx, plan.Role, func(ctx context.Context) ([]item, error) { return ch.rolesOf(ctx, namespace, name) })
+	return run.Many(ctx, plan.Role, func(ctx context.Context) ([]plan.Item, error) { return ch.rolesOf(ctx, namespace, name) })
 }
 
 // rolesOf decides what becomes of the roles that let in a service account, and
 // of the one of its default name. They are found by their trust policies, so
 // that a run which was stopped leaves none behind. A role that was made for the
 // service account is deleted; one that others use too lets it in no more.
-func (ch *chain) rolesOf(ctx context.Context, namespace, name string) ([]item, error) {
+func (ch *chain) rolesOf(ctx context.Context, namespace, name string) ([]plan.Item, error) {
 	mark, err := ch.tags(ctx)
 	if err != nil {
 		return nil, err
@@ -915,12 +916,12 @@ func (ch *chain) rolesOf(ctx context.Context, namespace, name string) ([]item, e
 		return nil, err
 	}
 	subject := token.Subject(namespace, name)
-	var items []item
+	var items []plan.Item
 	for _, r := range all {
 		subjects := trust.Subjects(r.Trust, ch.state.Provider)
 		broken := len(subjects) == 0 && r.Claims(ch.state.Cluster)
 		if slices.Contains(subjects, subject) || broken || r.Name == role.NameFor(ch.state.Cluster, namespace, name) {
-			items = append(items, item{r.Name, func(ctx context.Context) ([]plan.Step, error) { return ch.shutOut(ctx, mark, r.Name, namespace, name) }})
+			items = append(items, plan.Item{Object: r.Name, Decide: func(ctx context.Context) ([]plan.Step, error) { return ch.shutOut(ctx, mark, r.Name, namespace, name) }})
 		}
 	}
 	return items, nil

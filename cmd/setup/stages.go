@@ -195,7 +195,7 @@ func (o *stagedOptions) flags(a *app, c *cobra.Command) {
 
 // works are what a kind of change does in its stages, all but dropping it from
 // the record in the end. Each may be called again after a failure or a crash
-// at any point of it. What they change are links of the report, which says so
+// at any point of it. What they change are links of the run, which says so
 // before.
 type works struct {
 	// check refuses what cannot work, before the first write.
@@ -222,14 +222,15 @@ type works struct {
 type stagedRun struct {
 	stagedOptions
 	works
-	c      *change
-	report *report
+	c       *change
+	run     *plan.Runner
+	waiting *waitReport // for what, when it has returned
 }
 
-// run goes through the stages until the change is done, there is something to
+// through goes through the stages until the change is done, there is something to
 // wait for, or the stage is reached after which it shall return. It reports
 // whether the change is done.
-func (s *stagedRun) run(ctx context.Context) (done bool, err error) {
+func (s *stagedRun) through(ctx context.Context) (done bool, err error) {
 	if err := s.turn(ctx); err != nil {
 		return false, err
 	}
@@ -343,14 +344,14 @@ func (s *stagedRun) work(ctx context.Context, stage string, done *time.Time, do 
 	if slices.Index(stageNames, s.c.Stage) <= slices.Index(stageNames, stage) {
 		s.say(stage)
 	}
-	s.report.changing = func(ctx context.Context) error {
+	s.run.Before = func(ctx context.Context) error {
 		if done.IsZero() {
 			return nil
 		}
 		*done, s.c.Clear = time.Time{}, time.Time{}
 		return s.save(ctx, s.c)
 	}
-	defer func() { s.report.changing = nil }()
+	defer func() { s.run.Before = nil }()
 	if err := do(ctx); err != nil {
 		return err
 	}
@@ -378,7 +379,7 @@ func (s *stagedRun) say(stage string) {
 	if s.c.Rollback {
 		what, back = backPromises[stage], " (rollback)"
 	}
-	s.report.say("stage %s%s: %s", stage, back, what)
+	s.run.Say("stage %s%s: %s", stage, back, what)
 }
 
 // waitCaches waits until nobody has documents without the new any more. It
@@ -388,20 +389,19 @@ func (s *stagedRun) waitCaches(ctx context.Context) (waited bool, err error) {
 	if !time.Now().Before(until) {
 		return true, nil
 	}
-	s.report.Waiting = &waitReport{Until: until, For: "caches of the documents"}
+	s.waiting = &waitReport{Until: until, For: "caches of the documents"}
 	if s.noWait {
 		return false, nil
 	}
 	s.say(stageWaitCaches)
-	s.report.say("  until %s", until.Local().Format(time.DateTime))
+	s.run.Say("  until %s", until.Local().Format(time.DateTime))
 	for time.Now().Before(until) {
-		s.report.doing(stageWaitCaches, countdown(until))
+		s.run.Start(stageWaitCaches, countdown(until))
 		if err := pause(ctx, min(time.Until(until), time.Second)); err != nil {
 			return false, err
 		}
 	}
-	s.report.done()
-	s.report.Waiting = nil
+	s.waiting = nil
 	return true, nil
 }
 
@@ -431,8 +431,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 		}
 		now := time.Now()
 		if !s.c.Clear.IsZero() && !now.Before(until) {
-			s.report.done()
-			s.report.Waiting = nil
+			s.waiting = nil
 			return true, nil
 		}
 		if len(secrets) > 0 && (s.noWait || !now.Before(expired)) {
@@ -441,7 +440,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 		if len(pods) > 0 && now.After(expired.Add(s.wait)) {
 			return false, podsError(pods)
 		}
-		s.report.Waiting = &waitReport{Until: until, For: describeStale(secrets, pods)}
+		s.waiting = &waitReport{Until: until, For: describeStale(secrets, pods)}
 		// Kubelet renews the tokens of running pods when it starts. Where it
 		// cannot be told to it does so in the course of time.
 		if err := s.renew(ctx, pods); err != nil {
@@ -453,9 +452,9 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 		if !announced {
 			announced = true
 			s.say(stageWaitTokens)
-			s.report.say("  at least until %s", until.Local().Format(time.DateTime))
+			s.run.Say("  at least until %s", until.Local().Format(time.DateTime))
 			for _, t := range secrets {
-				s.report.note("%s holds a token of what is to be removed: %s", t, newSecretToken(t))
+				s.run.Note(fmt.Errorf("%s holds a token of what is to be removed: %s", t, newSecretToken(t)))
 			}
 		}
 		next := 2 * time.Second
@@ -463,7 +462,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 			next = min(time.Until(until), lookAgain)
 		}
 		for wake := now.Add(next); time.Now().Before(wake); {
-			s.report.doing(stageWaitTokens, countdown(until)+describeStale(secrets, pods))
+			s.run.Start(stageWaitTokens, countdown(until)+describeStale(secrets, pods))
 			if err := pause(ctx, min(time.Until(wake), time.Second)); err != nil {
 				return false, err
 			}
@@ -536,6 +535,7 @@ type changeRun struct {
 	o         stagedOptions
 	c         *change
 	report    *report
+	run       *plan.Runner
 	restarted map[string]bool // nodes whose kubelet was restarted by this run
 }
 
@@ -595,8 +595,9 @@ func (ch *chain) defaultCacheWait() time.Duration {
 
 func (ch *chain) newChangeRun(c *change, o stagedOptions) changeRun {
 	r := changeRun{chain: ch, o: o, c: c, report: ch.app.newReport(ch.state.Cluster, o.dryRun), restarted: make(map[string]bool)}
-	r.report.calls, r.report.Issuer = ch.acct.calls, ch.iss.String()
-	r.report.say("cluster %s, %s %s", ch.state.Cluster, c.Kind, c.ID)
+	r.run, r.report.Issuer = r.report.run, ch.iss.String()
+	r.run.Calls = ch.acct.calls.counts
+	r.run.Say("cluster %s, %s %s", ch.state.Cluster, c.Kind, c.ID)
 	return r
 }
 
@@ -606,13 +607,13 @@ func (r *changeRun) staged(w works) *stagedRun {
 	w.renew = func(ctx context.Context, pods []cluster.Token) error {
 		return r.chain.c.RenewTokens(ctx, pods, r.restarted)
 	}
-	return &stagedRun{stagedOptions: r.o, works: w, c: r.c, report: r.report}
+	return &stagedRun{stagedOptions: r.o, works: w, c: r.c, run: r.run}
 }
 
 // save records the change, or that there is none any more, together with the
 // state of the chain as it is now.
 func (r *changeRun) save(ctx context.Context, c *change) error {
-	if r.report.dryRun {
+	if r.run.DryRun {
 		return nil
 	}
 	r.state.Change = ""
@@ -645,24 +646,28 @@ func (r *changeRun) tokens(ctx context.Context, goes func(cluster.Token) bool) (
 	return slices.DeleteFunc(secrets, stays), slices.DeleteFunc(pods, stays), nil
 }
 
-// finish says how a run ended that has not failed.
-func (r *changeRun) finish(done bool, err error) error {
+// finish goes through the stages of a kind of change and says how the run ended.
+func (r *changeRun) finish(ctx context.Context, w works) error {
+	defer r.report.clear()
+	s := r.staged(w)
+	done, err := s.through(ctx)
 	if err != nil {
 		return err
 	}
-	if !done && !r.report.dryRun {
+	r.report.Waiting = s.waiting
+	if !done && !r.run.DryRun {
 		r.report.Change = r.c
 	}
 	if err := r.report.finish(); err != nil {
 		return err
 	}
 	again := strings.ReplaceAll(r.c.command(), "SETUP", r.app.name)
-	switch w := r.report.Waiting; {
+	switch w := s.waiting; {
 	case done && r.c.Rollback:
 		r.report.say("\nThe %s is undone (%.1fs).", r.c.Kind, r.report.Seconds)
 	case done:
 		r.report.say("\nThe %s is done (%.1fs).", r.c.Kind, r.report.Seconds)
-	case r.report.dryRun:
+	case r.run.DryRun:
 		r.report.say("\nNothing was changed: this was a dry run.")
 	case w != nil:
 		r.report.say("\nIn stage %s until %s at least, for %s. Then run:\n  %s", r.c.Stage, w.Until.Local().Format(time.DateTime), w.For, again)

@@ -87,11 +87,11 @@ func (f *fakeChange) call(name string, work func()) error {
 
 var errBroken = errors.New("broken")
 
-func (f *fakeChange) works(r *report) works {
+func (f *fakeChange) works(run *plan.Runner) works {
 	// link does the work of a stage as the kinds of change do theirs.
 	link := func(ctx context.Context, name string, changes bool, work func()) error {
 		do := func(context.Context) error { return f.call(name, work) }
-		return r.link(ctx, "API server", func() string { return name }, func(ctx context.Context) ([]plan.Step, error) {
+		return run.Link(ctx, plan.APIServer, name, func(ctx context.Context) ([]plan.Step, error) {
 			if !changes {
 				return nil, do(ctx)
 			}
@@ -178,10 +178,12 @@ func (f *fakeChange) run(o stagedOptions) (done bool, out string, err error) {
 	}
 	o.wait = cluster.DefaultWait
 	r := &report{out: &b, progress: io.Discard, Links: []linkReport{}}
+	r.run = &plan.Runner{Observer: r}
 	c := *f.saved
-	done, err = (&stagedRun{stagedOptions: o, works: f.works(r), c: &c, report: r}).run(f.t.Context())
-	if r.Waiting != nil {
-		fmt.Fprintf(&b, "waiting until %s for %s", r.Waiting.Until.Format(time.TimeOnly), r.Waiting.For)
+	s := &stagedRun{stagedOptions: o, works: f.works(r.run), c: &c, run: r.run}
+	done, err = s.through(f.t.Context())
+	if s.waiting != nil {
+		fmt.Fprintf(&b, "waiting until %s for %s", s.waiting.Until.Format(time.TimeOnly), s.waiting.For)
 	}
 	return done, b.String(), err
 }

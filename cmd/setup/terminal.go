@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/pkg/plan"
 )
 
 // quiet keeps the libraries' own logs off the terminal: client-go tells through
@@ -70,8 +71,8 @@ const (
 // hues are the colours of words. What is not here is as plain as the rest, above
 // all "unchanged", which is what one wants to read over.
 var hues = map[string]int{
-	"ok": green, created: green, updated: green,
-	planned: yellow, deleted: yellow, skipped: yellow, "unknown": yellow, "warning": yellow,
+	"ok": green, plan.Created: green, plan.Updated: green,
+	plan.Planned: yellow, plan.Deleted: yellow, plan.Skipped: yellow, "unknown": yellow, "warning": yellow,
 	"WRONG": red, "BROKEN": red, "failed": red,
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/needs"
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/pkg/plan"
 )
 
 func TestPalette(t *testing.T) {
@@ -48,7 +49,7 @@ func TestPalette(t *testing.T) {
 		word, want string
 	}{
 		{true, "created", "role             \x1b[32mcreated\x1b[0m    \\u001b[31mx\n"},
-		{true, unchanged, "role             unchanged  \\u001b[31mx\n"},
+		{true, plan.Unchanged, "role             unchanged  \\u001b[31mx\n"},
 		{false, "created", "role             created    \\u001b[31mx\n"},
 	} {
 		var out bytes.Buffer
@@ -94,7 +95,7 @@ func TestJSONIsPlain(t *testing.T) {
 	a := &app{getenv: os.Getenv, out: &out, err: &out, output: "json"}
 	r := a.newReport("dev", false)
 	r.palette = palette{on: true}
-	r.add(linkReport{Link: "role", Result: created, Object: "x"})
+	r.Done(plan.Result{Link: "role", Outcome: plan.Created, Object: "x"})
 	r.started = time.Now()
 	if err := r.finish(); err != nil || strings.Contains(out.String(), "\x1b") || !strings.Contains(out.String(), `"created"`) {
 		t.Errorf("%s, %v", out.String(), err)
@@ -103,7 +104,7 @@ func TestJSONIsPlain(t *testing.T) {
 	a.output = "text"
 	r = a.newReport("dev", false)
 	r.palette = palette{on: true}
-	r.add(linkReport{Link: "role", Result: created, Object: "x"})
+	r.Done(plan.Result{Link: "role", Outcome: plan.Created, Object: "x"})
 	if got := out.String(); got != "role             \x1b[32mcreated\x1b[0m    x\n" {
 		t.Errorf("%q", got)
 	}

@@ -140,27 +140,29 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if err := u.prepare(ctx); err != nil {
 		return err
 	}
-	u.report = a.newReport(u.state.Cluster, o.dryRun)
-	u.report.say("cluster %s, issuer %s", u.state.Cluster, u.iss)
+	r := a.newReport(u.state.Cluster, o.dryRun)
+	defer r.clear()
+	u.run = r.run
+	u.run.Say("cluster %s, issuer %s", u.state.Cluster, u.iss)
 	// The API server restarts last but one: until kube-controller-manager has its lease again, nothing is rolled out.
 	for _, link := range []func(context.Context) error{u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.formerRoles, u.provider, u.webhook, u.apiServer, u.serviceAccounts} {
 		if err := link(ctx); err != nil {
 			return err
 		}
 	}
-	u.report.Issuer, u.report.Target = u.iss.String(), u.target()
-	if err := u.report.finish(); err != nil {
+	r.Issuer, r.Target = u.iss.String(), u.target()
+	if err := r.finish(); err != nil {
 		return err
 	}
 	if !u.dryRun {
-		if _, err := u.noteUnasked(ctx, u.report, u.accounts); err != nil {
+		if _, err := u.noteUnasked(ctx, u.run, u.accounts); err != nil {
 			return err
 		}
 	}
 	if u.pending != nil && !u.dryRun {
 		return fmt.Errorf("API server: everything else is there, but %w", u.pending)
 	}
-	u.epilogue()
+	u.epilogue(r)
 	return nil
 }
 
@@ -168,7 +170,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 type upRun struct {
 	upOptions
 	*chain
-	report  *report
+	run     *plan.Runner
 	mark    map[string]string // tags
 	docs    []discovery.Document
 	wanted  map[string]role.Role // of the service accounts
@@ -440,7 +442,7 @@ func expiry(flag, there string, now time.Time) (string, error) {
 
 // signingKey is link 1.
 func (u *upRun) signingKey(context.Context) error {
-	u.report.add(linkReport{Link: plan.SigningKey, Result: unchanged, Object: u.describeKeys()})
+	u.run.Done(plan.Result{Link: plan.SigningKey, Outcome: plan.Unchanged, Object: u.describeKeys()})
 	return nil
 }
 
@@ -451,7 +453,7 @@ func (u *upRun) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return u.report.link(ctx, "record", func() string { return "ConfigMap " + cluster.Namespace + "/openirsa" }, func(ctx context.Context) ([]plan.Step, error) {
+	return u.run.Link(ctx, plan.Record, "ConfigMap "+cluster.Namespace+"/openirsa", func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := u.c.Apply(ctx, objects[:1], plan.Issuer) // the namespace, for all that follows
 		if err != nil {
 			return nil, err
@@ -466,7 +468,7 @@ func (u *upRun) loadImage(ctx context.Context) error {
 	if u.img == nil {
 		return nil // pulled from a registry
 	}
-	return u.report.link(ctx, "image", func() string { return u.state.Image }, func(ctx context.Context) ([]plan.Step, error) {
+	return u.run.Link(ctx, plan.Image, u.state.Image, func(ctx context.Context) ([]plan.Step, error) {
 		return u.c.LoadImage(ctx, u.state.Image, u.img.Archive)
 	})
 }
@@ -507,7 +509,7 @@ func (u *upRun) installEmulator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = u.report.link(ctx, plan.Emulator, func() string { return deploy.Namespace + "/" + deploy.EmulatorName + ": AWS STS, IAM and S3" },
+	err = u.run.Link(ctx, plan.Emulator, deploy.Namespace+"/"+deploy.EmulatorName+": AWS STS, IAM and S3",
 		func(ctx context.Context) ([]plan.Step, error) {
 			steps, err := u.c.MakeNodeState(ctx)
 			if err != nil {
@@ -602,8 +604,8 @@ func (u *upRun) rollout(ctx context.Context, link, name string, objects []*unstr
 
 // documents are links 2 and 3.
 func (u *upRun) documents(ctx context.Context) error {
-	u.report.calls = u.acct.calls
-	return u.publishDocuments(ctx, u.report, u.mark, u.docs, 0)
+	u.run.Calls = u.acct.calls.counts
+	return u.publishDocuments(ctx, u.run, u.mark, u.docs, 0)
 }
 
 // formerRoles are those of an earlier cluster of the same name. They come before
@@ -613,7 +615,7 @@ func (u *upRun) formerRoles(ctx context.Context) error {
 	if !u.takeOver {
 		return nil
 	}
-	return u.report.link(ctx, plan.Role, func() string { return "those of an earlier cluster " + u.name }, func(ctx context.Context) ([]plan.Step, error) {
+	return u.run.Link(ctx, plan.Role, "those of an earlier cluster "+u.name, func(ctx context.Context) ([]plan.Step, error) {
 		return role.TakeOver(ctx, u.acct.IAM, u.mark, u.providers()...)
 	})
 }
@@ -621,7 +623,7 @@ func (u *upRun) formerRoles(ctx context.Context) error {
 // provider is link 4.
 func (u *upRun) provider(ctx context.Context) error {
 	want := u.wantProvider(u.mark)
-	return u.report.link(ctx, plan.Provider, func() string { return want.ARN }, func(ctx context.Context) ([]plan.Step, error) {
+	return u.run.Link(ctx, plan.Provider, want.ARN, func(ctx context.Context) ([]plan.Step, error) {
 		return provider.Plan(ctx, u.acct.IAM, want)
 	})
 }
@@ -629,18 +631,18 @@ func (u *upRun) provider(ctx context.Context) error {
 // apiServer makes the API servers issue tokens with the issuer.
 func (u *upRun) apiServer(ctx context.Context) error {
 	if u.keeps() {
-		u.report.add(linkReport{Link: "API server", Result: unchanged, Object: "keeps --service-account-issuer=" + u.iss.String()})
+		u.run.Done(plan.Result{Link: plan.APIServer, Outcome: plan.Unchanged, Object: "keeps --service-account-issuer=" + u.iss.String()})
 		return nil
 	}
 	options := u.issuerOptions()
 	options.Wait = u.wait
 	object := "--service-account-issuer=" + u.iss.String()
-	err := u.report.apiServers(ctx, u.c, u.wait, object, func(ctx context.Context) ([]plan.Step, error) {
+	err := u.restart(ctx, u.run, u.wait, object, func(ctx context.Context) ([]plan.Step, error) {
 		return u.c.SetIssuer(ctx, options)
 	})
 	if e, ok := errors.AsType[*cluster.PendingError](err); ok {
 		u.pending = e
-		u.report.add(linkReport{Link: "API server", Result: pending, Object: object})
+		u.run.Done(plan.Result{Link: plan.APIServer, Outcome: plan.Pending, Object: object})
 		return nil
 	}
 	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
@@ -657,7 +659,7 @@ func (u *upRun) webhook(ctx context.Context) error {
 		return err
 	}
 	last := len(objects) - 1
-	return u.report.link(ctx, plan.Webhook, func() string { return deploy.Namespace + "/" + deploy.WebhookName }, func(ctx context.Context) ([]plan.Step, error) {
+	return u.run.Link(ctx, plan.Webhook, deploy.Namespace+"/"+deploy.WebhookName, func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := u.rollout(ctx, plan.Webhook, deploy.WebhookName, objects[1:last]) // the namespace is there
 		if err != nil {
 			return nil, err
@@ -685,14 +687,14 @@ func (u *upRun) serviceAccounts(ctx context.Context) error {
 	switch {
 	case err != nil:
 	case changes && !u.dryRun: // decided once more: since then API servers have restarted, and others may have changed the roles
-		err = u.makeServiceAccounts(ctx, u.report, u.accounts, u.override, u.prune)
+		err = u.makeServiceAccounts(ctx, u.run, u.accounts, u.override, u.prune)
 	default:
-		err = u.planned.run(ctx, u.report)
+		err = u.planned.run(ctx, u.run)
 	}
 	if err != nil || !u.prune {
 		return err
 	}
-	return u.pruneServiceAccounts(ctx, u.report, u.accounts)
+	return u.pruneServiceAccounts(ctx, u.run, u.accounts)
 }
 
 func (u *upRun) target() string {
@@ -703,14 +705,13 @@ func (u *upRun) target() string {
 }
 
 // epilogue says what was done in sum, and what to do next.
-func (u *upRun) epilogue() {
-	r := u.report
+func (u *upRun) epilogue(r *report) {
 	r.say("")
 	switch {
-	case u.dryRun && r.changed():
+	case u.dryRun && r.run.Changed():
 		r.say("Nothing was changed: this was a dry run.")
 		return
-	case !r.changed():
+	case !r.run.Changed():
 		r.say("Everything is unchanged (%s to AWS, none of them a write, %.1fs).", plural(r.Calls, "call"), r.Seconds)
 		return
 	}

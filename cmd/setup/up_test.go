@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/role"
 )
@@ -229,7 +231,7 @@ func TestAPIServerUpBesideAnother(t *testing.T) {
 	const a, b = "- {metadata: {name: a}, roleName: reader}\n", "- {metadata: {name: b}, roleName: reader}\n"
 	n.report(a)
 	var errs bytes.Buffer
-	other := onLine{"API server", func() {
+	other := onLine{plan.APIServer, func() {
 		var out bytes.Buffer
 		if Main(t.Context(), []string{"setup", "iamserviceaccount", "create", "--kubeconfig", n.server.Kubeconfig(), "--name", "c", "--role-name", "reader", "--approve"}, os.Getenv, &out, &out) != 0 {
 			t.Error(out.String())
@@ -359,7 +361,7 @@ func TestAPIServerKept(t *testing.T) {
 			t.Errorf("%q: status %d\n%s%s", command, status, out, errs)
 		}
 	}
-	if status, out, errs := m.setup("down"); status != 0 || strings.Contains(out, "API server") {
+	if status, out, errs := m.setup("down"); status != 0 || strings.Contains(out, plan.APIServer) {
 		t.Errorf("down: status %d\n%s%s", status, out, errs)
 	}
 }
@@ -377,4 +379,9 @@ func TestAPIServerKeepIssuerRefused(t *testing.T) {
 	if !apierrors.IsNotFound(err) {
 		t.Errorf("something was made: %v", err)
 	}
+}
+
+// changed reports whether a report says that anything was changed.
+func (r *report) changed() bool {
+	return slices.ContainsFunc(r.Links, func(l linkReport) bool { return l.Result != plan.Unchanged && l.Result != plan.Skipped })
 }

@@ -21,7 +21,6 @@ import (
 // The links of the chain from a signing key to a pod with credentials, in
 // order. Every step belongs to one; messages and errors name it.
 const (
-	Emulator       = "emulator"        // not a link of the chain: what stands in for AWS
 	SigningKey     = "signing key"     // 1: the cluster's token signing key
 	Documents      = "documents"       // 2: discovery document and JWKS
 	Issuer         = "issuer"          // 3: the URL at which the documents are public
@@ -29,6 +28,15 @@ const (
 	Role           = "role"            // 5: the IAM role, its trust and its permissions
 	ServiceAccount = "service account" // 6: the annotated service account
 	Webhook        = "webhook"         // 7: what gives the pod its token and environment
+)
+
+// What is made and looked at beside the links, by the same manner of names.
+const (
+	Record    = "record"     // what the cluster remembers of its chain
+	Image     = "image"      // of the programs in the cluster
+	Emulator  = "emulator"   // what stands in for AWS
+	APIServer = "API server" // its flags
+	Cluster   = "cluster"    // what else is in the cluster and on its nodes
 )
 
 // What a step does to its object.

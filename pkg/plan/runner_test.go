@@ -1,18 +1,17 @@
-package main
+package plan_test
 
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"testing"
 
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
-// TestChanging: whoever wants to know that a link is about to change is told once, before its first step, however many
+// TestBefore: whoever wants to know that a link is about to change is told once, before its first step, however many
 // objects the link has, and nothing is changed if that fails.
-func TestChanging(t *testing.T) {
+func TestBefore(t *testing.T) {
 	one := errors.New("cannot be recorded")
 	for _, tt := range []struct {
 		name  string
@@ -20,22 +19,22 @@ func TestChanging(t *testing.T) {
 		err   error
 		want  []string
 	}{
-		{"one object", []int{2}, nil, []string{"changing", "step", "step"}},
+		{"one object", []int{2}, nil, []string{"before", "step", "step"}},
 		{"one object as it is wanted", []int{0}, nil, nil},
-		{"many objects", []int{0, 1, 1}, nil, []string{"changing", "step", "step"}},
+		{"many objects", []int{0, 1, 1}, nil, []string{"before", "step", "step"}},
 		{"many objects as they are wanted", []int{0, 0}, nil, nil},
-		{"one object, refused", []int{1}, one, []string{"changing"}},
-		{"many objects, refused", []int{1, 1}, one, []string{"changing"}},
+		{"one object, refused", []int{1}, one, []string{"before"}},
+		{"many objects, refused", []int{1, 1}, one, []string{"before"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events := make(chan string, 10)
-			r := &report{out: io.Discard, progress: io.Discard, calls: &callCount{}, changing: func(context.Context) error {
-				events <- "changing"
+			r := &plan.Runner{Before: func(context.Context) error {
+				events <- "before"
 				return tt.err
 			}}
-			var items []item
+			var items []plan.Item
 			for _, n := range tt.steps {
-				items = append(items, item{object: "object", decide: func(context.Context) (steps []plan.Step, _ error) {
+				items = append(items, plan.Item{Object: "object", Decide: func(context.Context) (steps []plan.Step, _ error) {
 					for range n {
 						steps = append(steps, plan.Step{Link: "role", Action: plan.Create, Do: func(context.Context) error {
 							events <- "step"
@@ -45,7 +44,7 @@ func TestChanging(t *testing.T) {
 					return steps, nil
 				}})
 			}
-			if err := r.all(t.Context(), "role", items); !errors.Is(err, tt.err) {
+			if err := r.All(t.Context(), "role", items); !errors.Is(err, tt.err) {
 				t.Fatal(err)
 			}
 			close(events)
