@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,12 +82,6 @@ On kind, 'setup up' does it all.`,
 	return c
 }
 
-// Files of kubeadm on a control-plane node.
-const (
-	adminKubeconfig   = "/etc/kubernetes/admin.conf"
-	apiServerManifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
-)
-
 // machines are the nodes that the command works on: those of --ssh, or this one,
 // which must be a control-plane node then.
 func (a *app) machines(o apiServerOptions) ([]cluster.Node, error) {
@@ -107,7 +102,7 @@ func (a *app) machines(o apiServerOptions) ([]cluster.Node, error) {
 }
 
 func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
-	if err := a.checkPort(place{issuerURL: o.issuerURL, allowPrivate: o.allowPrivate || o.undo}); err != nil {
+	if err := a.checkPort(documentFlags{issuerURL: o.issuerURL, allowPrivate: o.allowPrivate || o.undo}); err != nil {
 		return err
 	}
 	machines, err := a.machines(o)
@@ -137,7 +132,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	case state.KeepIssuer == "true" && o.issuerURL == "": // which is not ours to set, and less so to remove
 		return errKept(state)
 	case o.issuerURL != "":
-		options.URL, err = place{issuerURL: o.issuerURL}.parseIssuer()
+		options.URL, err = documentFlags{issuerURL: o.issuerURL}.parseIssuer()
 	case state.Issuer != "":
 		options.URL, err = issuer.Parse(state.Issuer)
 	case !o.undo:
@@ -147,7 +142,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 		return err
 	}
 
-	r := a.newReport(orDefault(state.Cluster, c.Name), o.dryRun)
+	r := a.newReport(cmp.Or(state.Cluster, c.Name), o.dryRun)
 	defer r.clear()
 	r.Issuer = options.URL.String()
 	if !o.undo && !o.accept && state.Endpoint == "" { // an emulator's documents are not on the internet

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -81,7 +82,7 @@ func (p controlPlane) name() string { return strings.TrimSuffix(p.file, path.Ext
 
 // printOptions are the flags of `apiserver print`.
 type printOptions struct {
-	place
+	documentFlags
 	former []string
 	accept bool
 }
@@ -109,7 +110,7 @@ kind has 'setup kind-config'.`,
 		}
 		if !p.general {
 			sub.Example = fmt.Sprintf(`  setup apiserver print %[1]s --context prod > openirsa%[3]s
-  setup apiserver print %[1]s --issuer-url https://oidc.example.com/prod --former-issuer %[2]s`, p.name(), orDefault(p.former, "https://10.0.0.1:6443"), path.Ext(p.file))
+  setup apiserver print %[1]s --issuer-url https://oidc.example.com/prod --former-issuer %[2]s`, p.name(), cmp.Or(p.former, "https://10.0.0.1:6443"), path.Ext(p.file))
 			o.flags(sub)
 			a.clusterFlags(sub)
 			f := sub.Flags()
@@ -142,13 +143,13 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 	if err := o.check(); err != nil {
 		return iss, have, err
 	}
-	if err := a.checkPort(o.place); err != nil {
+	if err := a.checkPort(o.documentFlags); err != nil {
 		return iss, have, err
 	}
 	have.Issuers = o.former
 	known := o.issuerURL != "" || o.account != "" || o.emulator
 	if known {
-		if iss, err = a.plannedIssuer(ctx, o.place); err != nil {
+		if iss, err = a.plannedIssuer(ctx, o.documentFlags); err != nil {
 			return iss, have, err
 		}
 	}

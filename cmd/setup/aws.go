@@ -27,9 +27,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/publish"
 )
 
-// defaultRegion is that of the emulator's buckets unless a region is set.
-const defaultRegion = "us-east-1"
-
 // account is the AWS account in which the chain is made, and the clients for it.
 type account struct {
 	ID, Partition, Region string
@@ -159,3 +156,8 @@ type causeError struct{ smithy.APIError }
 
 func (e causeError) Error() string { return e.ErrorCode() + ": " + e.ErrorMessage() }
 func (e causeError) Unwrap() error { return e.APIError }
+
+// regional is a client of S3 in another region.
+func (acct *account) regional(region string) *s3.Client {
+	return s3.NewFromConfig(acct.cfg, publish.PathStyle, func(o *s3.Options) { o.Region = region })
+}

@@ -44,7 +44,7 @@ func TestPartitions(t *testing.T) {
 			if acct.ID != "123456789012" || acct.Partition != c.partition {
 				t.Fatalf("account %s, partition %s", acct.ID, acct.Partition)
 			}
-			where := place{name: "dev"}
+			where := documentFlags{name: "dev"}
 			iss, err := where.issuer(t.Context(), acct.ID, acct.Region)
 			host := "openirsa-dev-123456789012.s3." + c.region + "." + c.suffix
 			if err != nil || iss.String() != "https://"+host {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func (a *app) connect(ctx context.Context) (*chain, error) {
 		}
 	}
 	if a.cluster != "" && a.cluster != c.Name && a.cluster != ch.state.Cluster && a.cluster != a.context {
-		return nil, advise(fmt.Errorf("--cluster %s is not the name of the cluster that was found, which is %s", a.cluster, orDefault(ch.state.Cluster, c.Name)),
+		return nil, advise(fmt.Errorf("--cluster %s is not the name of the cluster that was found, which is %s", a.cluster, cmp.Or(ch.state.Cluster, c.Name)),
 			"name the cluster with --context NAME or --kind-name NAME")
 	}
 	return ch, nil
@@ -115,40 +116,6 @@ func (a *app) connectInstalled(ctx context.Context) (*chain, error) {
 		return nil, err
 	}
 	return ch, nil
-}
-
-// clusterAdvice adds the next command to what went wrong with a cluster, if
-// nobody has a better one.
-func clusterAdvice(err error) error {
-	if _, advised := errors.AsType[*adviceError](err); advised {
-		return err
-	}
-	switch {
-	case errors.Is(err, cluster.ErrNoCluster):
-		return advise(err, "kind create cluster, or name one with --kubeconfig and --context")
-	case errors.Is(err, cluster.ErrSeveralClusters):
-		return advise(err, "name one with --kind-name NAME")
-	case errors.Is(err, cluster.ErrForbidden):
-		return advise(err, "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME")
-	case errors.Is(err, cluster.ErrStateChanged):
-		return advise(err, "wait until the other run has ended, then run the same command again")
-	case errors.Is(err, cluster.ErrUnreachable):
-		return advise(err, "kubectl cluster-info")
-	case errors.Is(err, cluster.ErrNoNodeAccess):
-		return advise(err, "sudo SETUP apiserver on each control-plane node of kubeadm, or, for other clusters, what SETUP apiserver print shows; then SETUP up again")
-	}
-	if e, ok := errors.AsType[*cluster.OtherIssuerError](err); ok {
-		iss, bad := issuer.Parse(e.Issuer)
-		if bad == nil {
-			bad = iss.CheckPort()
-		}
-		if bad != nil {
-			return advise(fmt.Errorf("%w, which AWS never takes: %w", err, bad),
-				"give the API servers an issuer that AWS takes, after whoever relies on this one has agreed: SETUP apiserver print --help")
-		}
-		return advise(err, "SETUP up --issuer-url "+e.Issuer+" keeps that issuer and publishes nothing")
-	}
-	return err
 }
 
 // restart is [plan.Runner.Link] for steps that restart API servers: after them it
@@ -357,22 +324,4 @@ func (ch *chain) webhookObjects(ctx context.Context) ([]*unstructured.Unstructur
 		FailurePolicy: ch.state.FailurePolicy, NoMatchConditions: !conditions,
 		IgnoreNamespaces: strings.Fields(ch.state.IgnoreNamespaces), ExcludeNamespaces: strings.Fields(ch.state.ExcludeNamespaces),
 	})
-}
-
-// awsAdvice adds the next command to what AWS refused.
-func awsAdvice(err error, account string) error {
-	switch {
-	case errors.Is(err, publish.ErrForeignBucket):
-		return advise(err, "choose another bucket: SETUP up --bucket NAME")
-	case errors.Is(err, publish.ErrWrongRegion):
-		region := "with the bucket's region"
-		if e, ok := errors.AsType[*publish.RegionError](err); ok && e.Is != "" {
-			region = e.Is
-		}
-		return advise(err, "SETUP up --region "+region+", or another --bucket")
-	case errors.Is(err, publish.ErrAccountBlock):
-		return advise(err, "aws s3control get-public-access-block --account-id "+account+
-			" shows it; open BlockPublicPolicy and RestrictPublicBuckets there, or serve the documents elsewhere: SETUP up --issuer-url URL")
-	}
-	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -186,7 +187,7 @@ func parseFile(body []byte) (file clusterFile, unread []string, err error) {
 
 // check refuses fields that do not go together.
 func (file *clusterFile) check(lines map[string]int) error {
-	where := place{
+	where := documentFlags{
 		bucket: file.Bucket, issuerURL: file.IssuerURL, emulator: file.Emulator, private: file.PrivateBucket, distribution: file.DistributionARN,
 	}
 	waits := admission{file.FailurePolicy, file.IgnoreNamespaces, file.ExcludeNamespaces}
@@ -225,7 +226,7 @@ func checkAccounts(accounts []iamServiceAccount, paths []string, lines map[strin
 	seen, sharers := map[string]int{}, map[string][]int{} // which share a role, IAM telling no names apart by case
 	for i := range accounts {
 		sa, line := &accounts[i], lines[paths[i]]
-		sa.Metadata.Namespace = orDefault(sa.Metadata.Namespace, "default") // as in eksctl
+		sa.Metadata.Namespace = cmp.Or(sa.Metadata.Namespace, "default") // as in eksctl
 		if err := sa.check(); err != nil {
 			at := ""
 			if e, ok := errors.AsType[*fieldError](err); ok {
@@ -270,7 +271,7 @@ func (file *clusterFile) apply(a *app, o *upOptions) {
 		{&o.name, file.Metadata.Name}, {&a.region, file.Metadata.Region}, {&o.bucket, file.Bucket}, {&o.issuerURL, file.IssuerURL},
 		{&o.image, file.Image}, {&o.distribution, file.DistributionARN}, {&o.failurePolicy, file.FailurePolicy},
 	} {
-		*p.flag = orDefault(*p.flag, p.file)
+		*p.flag = cmp.Or(*p.flag, p.file)
 	}
 	if a.kindName == "" && a.context == "" && a.kubeconfig == "" {
 		a.kindName, a.context, a.kubeconfig = file.KindName, file.Context, file.Kubeconfig

@@ -184,9 +184,9 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 		wantApp   app
 		wantFlags upOptions
 	}{
-		{file: clusterFile{Emulator: true, KindName: "dev"}, wantApp: app{kindName: "dev"}, wantFlags: upOptions{place: place{emulator: true}}},
+		{file: clusterFile{Emulator: true, KindName: "dev"}, wantApp: app{kindName: "dev"}, wantFlags: upOptions{documentFlags: documentFlags{emulator: true}}},
 		{file: clusterFile{Emulator: true, KindName: "dev"}, app: app{context: "prod"}, flags: upOptions{endpoint: "http://aws"}, wantApp: app{context: "prod"}, wantFlags: upOptions{endpoint: "http://aws"}},
-		{file: clusterFile{PodEndpointURL: "http://aws"}, flags: upOptions{place: place{emulator: true}}, wantFlags: upOptions{place: place{emulator: true}}},
+		{file: clusterFile{PodEndpointURL: "http://aws"}, flags: upOptions{documentFlags: documentFlags{emulator: true}}, wantFlags: upOptions{documentFlags: documentFlags{emulator: true}}},
 		{file: clusterFile{PodEndpointURL: "http://aws", Context: "prod", Kubeconfig: "f"}, wantApp: app{context: "prod", kubeconfig: "f"}, wantFlags: upOptions{endpoint: "http://aws"}},
 	} {
 		c.file.apply(&c.app, &c.flags)

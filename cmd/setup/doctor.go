@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -134,7 +135,7 @@ func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 	if err != nil {
 		return err
 	}
-	report := doctorReport{Cluster: orDefault(ch.state.Cluster, ch.c.Name), Healthy: true, Accounts: make([]examinedReport, len(targets))}
+	report := doctorReport{Cluster: cmp.Or(ch.state.Cluster, ch.c.Name), Healthy: true, Accounts: make([]examinedReport, len(targets))}
 	if report.Change, err = ch.change(); err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func (a *app) printDoctor(r doctorReport) error {
 		return printJSON(a.out, r)
 	}
 	said := map[finding]bool{} // what service accounts share is said once
-	plain.Fprintf(a.out, "cluster %s, issuer %s\n", r.Cluster, orDefault(r.Issuer, "none"))
+	plain.Fprintf(a.out, "cluster %s, issuer %s\n", r.Cluster, cmp.Or(r.Issuer, "none"))
 	if r.Change != nil {
 		plain.Fprintf(a.out, "%s\n", r.Change)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 	if err := ch.noChange(); err != nil {
 		return err
 	}
-	r := a.newReport(orDefault(ch.state.Cluster, ch.c.Name), o.dryRun)
+	r := a.newReport(cmp.Or(ch.state.Cluster, ch.c.Name), o.dryRun)
 	defer r.clear()
 	d := &downRun{downOptions: o, chain: ch, run: r.run}
 	links := []func(context.Context) error{d.rest} // what a run that was stopped may have left
@@ -185,9 +186,6 @@ func (d *downRun) apiServer(ctx context.Context) error {
 	}
 	return d.restart(ctx, d.run, d.wait, object, decide)
 }
-
-// undoIssuer is what to do about API servers that cannot be changed from here.
-const undoIssuer = "sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, take back what SETUP apiserver print showed"
 
 // issuerGone refuses to go on while API servers that cannot be changed from
 // here accept the issuer. Where somebody else serves its documents they stay,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ resources-to-import.json, with which a change set of type IMPORT adopts it.`,
 // flags are those of all exports.
 func (o *exportOptions) flags(a *app, c *cobra.Command) {
 	a.clusterFlags(c)
-	o.place.flags(c)
+	o.documentFlags.flags(c)
 	f := c.Flags()
 	f.BoolVar(&o.keep, "keep-issuer", false, "with --emulator: the API server keeps its issuer, which is --issuer-url, and the emulator reads the documents from it")
 	f.StringVar(&o.account, "account", "", "AWS account id: reach nothing, and take everything from the flags and the configuration file")
@@ -269,19 +270,19 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 	}
 	// Of a distribution that is only to be made the address is not known.
 	if first := o.private && o.issuerURL == ""; !first {
-		if err := o.place.check(); err != nil {
+		if err := o.documentFlags.check(); err != nil {
 			return nil, err
 		}
 	}
 	o.allowPrivate = o.allowPrivate || o.endpoint != ""
-	if err := a.checkPort(o.place); err != nil {
+	if err := a.checkPort(o.documentFlags); err != nil {
 		return nil, err
 	}
 	if err := o.checkKeep(); err != nil {
 		return nil, err
 	}
 	if o.account == "" && o.emulator {
-		o.account, a.region = emulatorAccount, orDefault(a.region, defaultRegion)
+		o.account, a.region = emulatorAccount, cmp.Or(a.region, defaultRegion)
 	}
 	if o.account != "" {
 		return a.imagined(ctx, o)
@@ -294,14 +295,14 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 		return nil, advise(fmt.Errorf("cluster %s has no chain yet", ch.c.Name), "SETUP up, or export what it would be: --name NAME --account ID --region REGION")
 	}
 	ch.acct = &account{ID: ch.state.Account, Partition: ch.state.Partition, Region: ch.state.Region}
-	ch.state.Image, ch.state.Endpoint = orDefault(o.image, ch.state.Image), orDefault(o.endpoint, ch.state.Endpoint)
+	ch.state.Image, ch.state.Endpoint = cmp.Or(o.image, ch.state.Image), cmp.Or(o.endpoint, ch.state.Endpoint)
 	return ch, nil
 }
 
 // imagined is the chain that `up` would make in an account, without a look at
 // it.
 func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
-	region := orDefault(a.region, orDefault(a.getenv("AWS_REGION"), a.getenv("AWS_DEFAULT_REGION")))
+	region := cmp.Or(a.region, cmp.Or(a.getenv("AWS_REGION"), a.getenv("AWS_DEFAULT_REGION")))
 	switch {
 	case o.name == "":
 		return nil, usagef("--name is needed beside --account: the name of the cluster in AWS")
@@ -573,4 +574,17 @@ func (ch *chain) serviceAccountObjects(ctx context.Context, o *exportOptions) ([
 		objects = append(objects, object)
 	}
 	return objects, nil
+}
+
+// checkKeep refuses flags of an export that do not go together.
+func (o *exportOptions) checkKeep() error {
+	switch {
+	case !o.keep:
+		return nil
+	case !o.emulator:
+		return usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
+	case o.issuerURL == "":
+		return usagef("--keep-issuer needs the --issuer-url that the cluster has: kubectl get --raw /.well-known/openid-configuration shows it")
+	}
+	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -187,11 +186,6 @@ func (o gcOptions) due(c *remains) (remove bool, why string, err error) {
 	default:
 		return true, "wrote nothing for " + age.String(), nil
 	}
-}
-
-// regional is a client of S3 in another region.
-func (acct *account) regional(region string) *s3.Client {
-	return s3.NewFromConfig(acct.cfg, publish.PathStyle, func(o *s3.Options) { o.Region = region })
 }
 
 // place is where an issuer's documents are.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -43,7 +44,7 @@ func (u *upRun) wantsToKeep(ctx context.Context) (bool, error) {
 	case u.bucket != "" || u.issuerURL != "" || len(u.c.Nodes()) > 0:
 		return false, nil
 	}
-	public, err := u.place.issuer(ctx, emulatorAccount, orDefault(u.app.region, defaultRegion))
+	public, err := u.documentFlags.issuer(ctx, emulatorAccount, cmp.Or(u.app.region, defaultRegion))
 	if err != nil {
 		return false, err
 	}
@@ -82,13 +83,6 @@ func (ch *chain) kept(ctx context.Context, _ issuer.URL, path string) (string, [
 	return "application/jwk-set+json", body, err
 }
 
-// errKept is a command that would change the issuer of API servers which are to
-// keep theirs.
-func errKept(s cluster.State) error {
-	return advise(fmt.Errorf("%s: the API servers of cluster %s keep their issuer %s", plan.Issuer, s.Cluster, s.Issuer),
-		"SETUP down, then SETUP up --emulator --keep-issuer=false")
-}
-
 // emulatorParams are the emulator's as the chain has it.
 func (ch *chain) emulatorParams() deploy.EmulatorParams {
 	params := deploy.EmulatorParams{Image: ch.state.Image, ExtraArgs: []string{"--account=" + ch.state.Account}}
@@ -102,17 +96,4 @@ func (ch *chain) emulatorParams() deploy.EmulatorParams {
 		params.Path, params.Node = cluster.StateDir, node.Name
 	}
 	return params
-}
-
-// checkKeep refuses flags of an export that do not go together.
-func (o *exportOptions) checkKeep() error {
-	switch {
-	case !o.keep:
-		return nil
-	case !o.emulator:
-		return usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
-	case o.issuerURL == "":
-		return usagef("--keep-issuer needs the --issuer-url that the cluster has: kubectl get --raw /.well-known/openid-configuration shows it")
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -374,7 +374,7 @@ func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string)
 	if c.Rotation == nil {
 		c.Rotation = &rotationRecord{Algorithm: algorithm}
 	} else if algorithm != "" && algorithm != c.Rotation.Algorithm {
-		return usagef("--algorithm: the rotation that is under way was begun with %q", orDefault(c.Rotation.Algorithm, "the default"))
+		return usagef("--algorithm: the rotation that is under way was begun with %q", cmp.Or(c.Rotation.Algorithm, "the default"))
 	}
 	k := &keyChange{changeRun: ch.newChangeRun(c, o)}
 	return k.finish(ctx, works{
@@ -410,32 +410,12 @@ func (k *keyChange) check(ctx context.Context) error {
 	return k.save(ctx, k.c)
 }
 
-func rotationAdvice(err error) error {
-	if errors.Is(err, cluster.ErrExternalSigner) {
-		return advise(err, "rotate the key in the signer, without a restart of any API server: see 'issuer sign --help'")
-	}
-	if errors.Is(err, cluster.ErrJoinedWithOldKey) {
-		return advise(err, "kubeadm reset on that node, kubectl delete node, and run the same command again; then let it join anew")
-	}
-	return stagedAdvice(err)
-}
-
-// namesNodes is what to do where a node cannot be reached.
-const namesNodes = "run it on the only control-plane node as root, or name all of them: --ssh USER@NODE, repeated"
-
 func kids(list []keys.Public) []string {
 	var ids []string
 	for _, key := range list {
 		ids = append(ids, key.KID)
 	}
 	return ids
-}
-
-// union is both lists, sorted, each string once.
-func union(a, b []string) []string {
-	all := slices.Concat(a, b)
-	slices.Sort(all)
-	return slices.Compact(all)
 }
 
 func (k *keyChange) prepare(ctx context.Context) error {
@@ -545,24 +525,4 @@ func (k *keyChange) stale(ctx context.Context, back bool) (secrets, pods []clust
 	return k.tokens(ctx, func(t cluster.Token) bool {
 		return slices.Contains(going, t.KID) || t.KID == "" && t.Secret != "" && !back
 	})
-}
-
-// defaultLifetime is how long tokens live that nobody sees: as long as those
-// for AWS, unless the API servers give none that live so long.
-func (ch *chain) defaultLifetime(ctx context.Context) (time.Duration, error) {
-	nodes, err := ch.c.NodeKeys(ctx)
-	if errors.Is(err, cluster.ErrNoNodeAccess) {
-		return defaultTokenLifetime, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", plan.SigningKey, err)
-	}
-	var longest time.Duration
-	for _, n := range nodes {
-		if n.MaxTokenLifetime == 0 {
-			return defaultTokenLifetime, nil
-		}
-		longest = max(longest, n.MaxTokenLifetime)
-	}
-	return min(longest, defaultTokenLifetime), nil
 }

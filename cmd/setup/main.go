@@ -24,7 +24,6 @@ import (
 
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/version"
-	"github.com/openirsa/openirsa/pkg/cluster"
 )
 
 func main() {
@@ -75,48 +74,6 @@ func programName(path string) string {
 	}
 	return name
 }
-
-// app is one run of the program.
-type app struct {
-	name     string
-	getenv   func(string) string
-	out, err io.Writer
-	ask      func(what string) (string, error) // nil: there is nobody to ask
-
-	started bool // the command line made sense
-
-	// Flags of all commands that reach a cluster.
-	kubeconfig, context, kindName string
-	// Nodes of clusters that are none of kind's: those that --ssh names, or
-	// this machine if it is one. Only for `apiserver` and commands with nodeFlags.
-	ssh     []string
-	onNodes bool
-	region  string
-	output  string
-	// eksctl's flags of the iamserviceaccount verbs: the cluster's name, and the
-	// AWS profile.
-	cluster, profile string
-}
-
-// usageError is a command line that makes no sense.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
-
-// adviceError is an error with the command to run next. "SETUP" in it stands
-// for the program's name.
-type adviceError struct {
-	err  error
-	next string
-}
-
-func (e *adviceError) Error() string { return e.err.Error() }
-func (e *adviceError) Unwrap() error { return e.err }
-
-func advise(err error, next string) error { return &adviceError{err, next} }
 
 const long = `OpenIRSA gives pods AWS credentials through IAM Roles for Service Accounts, on
 any Kubernetes cluster, as EKS does: the cluster signs a token, AWS STS verifies
@@ -217,65 +174,4 @@ func noSuchCommand(c *cobra.Command, args []string) error {
 		meant = "\n\nDid you mean this?\n\t" + strings.Join(names, "\n\t") + "\n"
 	}
 	return usagef("unknown command %q for %q%s", args[0], c.CommandPath(), meant)
-}
-
-// clusterFlags are those of every command that reaches a cluster.
-func (a *app) clusterFlags(c *cobra.Command) {
-	f := c.Flags()
-	f.StringVar(&a.kindName, "kind-name", "", "name of the kind cluster (default: that of the current context, or the only one)")
-	f.StringVar(&a.kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, ~/.kube/config)")
-	f.StringVar(&a.context, "context", "", "context in the kubeconfig (default: the current one)")
-	c.MarkFlagsMutuallyExclusive("kind-name", "context")
-	c.MarkFlagsMutuallyExclusive("kind-name", "kubeconfig")
-	c.RegisterFlagCompletionFunc("kind-name", completeKindNames)
-}
-
-// nodeFlags are those of commands that work on the nodes of the cluster, in
-// addition to clusterFlags.
-func (a *app) nodeFlags(c *cobra.Command) {
-	c.Flags().StringArrayVar(&a.ssh, "ssh", nil, "node of a kubeadm cluster, as the ssh client takes it: every control-plane node, and workers too, whose pods' tokens are then looked at and renewed (default: all nodes on kind, this machine on a control-plane node)")
-	c.MarkFlagsMutuallyExclusive("kind-name", "ssh")
-	pre := c.PreRunE
-	c.PreRunE = func(c *cobra.Command, args []string) error {
-		a.onNodes = true
-		if pre != nil {
-			return pre(c, args)
-		}
-		return nil
-	}
-}
-
-// nodes are the machines on which commands can be run, of a cluster that is
-// none of kind's.
-func (a *app) nodes() []cluster.Node {
-	var nodes []cluster.Node
-	for _, destination := range a.ssh {
-		nodes = append(nodes, cluster.SSH(destination))
-	}
-	_, err := os.Stat(apiServerManifest)
-	if nodes == nil && a.onNodes && a.kindName == "" && err == nil && os.Geteuid() == 0 {
-		nodes = append(nodes, cluster.Local())
-		if _, err := os.Stat(adminKubeconfig); err == nil && a.kubeconfig == "" && a.context == "" && a.getenv("KUBECONFIG") == "" {
-			a.kubeconfig = adminKubeconfig
-		}
-	}
-	return nodes
-}
-
-// outputFlag is -o with the formats that a command knows.
-func (a *app) outputFlag(c *cobra.Command, formats ...string) {
-	c.Flags().StringVarP(&a.output, "output", "o", formats[0], "output format: "+strings.Join(formats, ", "))
-	c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
-	pre := c.PreRunE
-	c.PreRunE = func(c *cobra.Command, args []string) error {
-		for _, f := range formats {
-			if a.output == f {
-				if pre != nil {
-					return pre(c, args)
-				}
-				return nil
-			}
-		}
-		return usagef("output format %q is not one of %s", a.output, strings.Join(formats, ", "))
-	}
 }

@@ -115,7 +115,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 		if _, err := issuer.Parse(to); err != nil {
 			return usagef("--to: %w", err)
 		}
-		if err := a.checkPort(place{issuerURL: to, allowPrivate: allowPrivate || o.rollback}); err != nil {
+		if err := a.checkPort(documentFlags{issuerURL: to, allowPrivate: allowPrivate || o.rollback}); err != nil {
 			return err
 		}
 	}

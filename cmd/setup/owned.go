@@ -114,18 +114,6 @@ func (ch *chain) checkRecord(ctx context.Context) error {
 	return recordAdvice(plan.Documents, err)
 }
 
-// recordAdvice adds the next command to what a record names of others.
-func recordAdvice(link string, err error) error {
-	if e, ok := errors.AsType[*owner.ForeignError](err); ok {
-		return advise(fmt.Errorf("%s: the record of this cluster names what is another's: %w", link, e),
-			"SETUP down, which leaves that alone and removes the record; then SETUP up. If that other cluster is gone and this one takes its place: SETUP up --take-over")
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", link, awsCause(err))
-	}
-	return nil
-}
-
 // ownProviders are those of the chain's providers that were not made for another
 // cluster than that with the mark.
 func (ch *chain) ownProviders(ctx context.Context, mark map[string]string) ([]string, error) {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/openirsa/openirsa/internal/plain"
@@ -150,31 +148,4 @@ func (r *report) finish() error {
 		return printJSON(r.out, r)
 	}
 	return nil
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
-
-func printYAML(w io.Writer, v any) error {
-	b, err := plain.MarshalYAML(v)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(b)
-	return err
-}
-
-// plural is "1 call" or "3 calls".
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	if before, ok := strings.CutSuffix(word, "y"); ok && !strings.HasSuffix(word, "key") {
-		return fmt.Sprintf("%d %sies", n, before)
-	}
-	return fmt.Sprintf("%d %ss", n, word)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func (sa *iamServiceAccount) check() error {
 		field string
 		role  role.Role
 	}{
-		{"roleName", role.Role{Name: orDefault(sa.RoleName, "x")}}, {"rolePath", role.Role{Name: "x", Path: sa.RolePath}},
+		{"roleName", role.Role{Name: cmp.Or(sa.RoleName, "x")}}, {"rolePath", role.Role{Name: "x", Path: sa.RolePath}},
 		{"attachPolicyARNs", role.Role{Name: "x", PolicyARNs: sa.AttachPolicyARNs}},
 		{"permissionsBoundary", role.Role{Name: "x", Boundary: sa.PermissionsBoundary}}, {"tags", role.Role{Name: "x", Tags: sa.Tags}},
 	} {
@@ -387,20 +388,12 @@ func (ch *chain) planAnnotations(ctx context.Context, accounts []iamServiceAccou
 	return items, nil
 }
 
-// accountAdvice adds the next command to what was wrong with a service account.
-func accountAdvice(err error) error {
-	if _, ok := errors.AsType[*cluster.ConflictError](err); ok {
-		return advise(err, "the same command with --override-existing-serviceaccounts")
-	}
-	return err
-}
-
 // annotations are those that a service account is to have. Its role is one of
 // roles, by name, unless it is attached as it is.
 func (ch *chain) annotations(sa *iamServiceAccount, roles map[string]role.Role) map[string]string {
 	annotations := map[string]string{}
 	maps.Copy(annotations, sa.Metadata.Annotations)
-	annotations[irsa.DefaultPrefix.RoleARN()] = orDefault(sa.AttachRoleARN, roles[ch.roleName(sa)].ARN)
+	annotations[irsa.DefaultPrefix.RoleARN()] = cmp.Or(sa.AttachRoleARN, roles[ch.roleName(sa)].ARN)
 	return annotations
 }
 
@@ -516,21 +509,6 @@ func (ch *chain) providers() []string {
 	return []string{ch.state.Provider}
 }
 
-// roleAdvice adds the next command to what was wrong with a role.
-func roleAdvice(err error) error {
-	if errors.Is(err, role.ErrNoPolicy) {
-		return advise(err, "aws iam list-policies shows the policies that there are")
-	}
-	if e, ok := errors.AsType[*role.ForeignError](err); ok && e.Namesake() {
-		return advise(err, "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role, or, if that cluster is gone, SETUP up --take-over")
-	} else if ok && e.Sharable() {
-		return advise(err, "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role (shareRole: true in a file)")
-	} else if ok {
-		return advise(err, "choose another --role-name, or use the role as it is with --attach-role-arn "+e.Role.ARN)
-	}
-	return err
-}
-
 // pruneServiceAccounts removes the roles and the annotations that were made for service
 // accounts which are no longer listed.
 func (ch *chain) pruneServiceAccounts(ctx context.Context, run *plan.Runner, accounts []iamServiceAccount) error {
@@ -619,7 +597,7 @@ func (ch *chain) roleName(sa *iamServiceAccount) string {
 	if sa.AttachRoleARN != "" {
 		return sa.AttachRoleARN[strings.LastIndexByte(sa.AttachRoleARN, '/')+1:]
 	}
-	return orDefault(sa.RoleName, role.NameFor(ch.state.Cluster, sa.Metadata.Namespace, sa.Metadata.Name))
+	return cmp.Or(sa.RoleName, role.NameFor(ch.state.Cluster, sa.Metadata.Namespace, sa.Metadata.Name))
 }
 
 // rolePath is the path of a service account's role. A role that somebody names is

@@ -114,18 +114,6 @@ func (c *change) String() string {
 	return s
 }
 
-// command is what goes on with the change.
-func (c *change) command() string {
-	command := "SETUP keys rotate"
-	if c.Kind == issuerMigration {
-		command = "SETUP issuer migrate --to " + c.Migration.to()
-	}
-	if c.Rollback {
-		command += " --rollback"
-	}
-	return command
-}
-
 // noChange refuses while a change is under way, which the given command would
 // disturb.
 func (ch *chain) noChange() error {
@@ -489,27 +477,6 @@ func describeStale(secrets, pods []cluster.Token) string {
 	return strings.Join(parts, ", ")
 }
 
-// newSecretToken is the command that has the controller manager make a token
-// anew.
-func newSecretToken(t cluster.Token) string {
-	namespace, name, _ := strings.Cut(t.Secret, "/")
-	return fmt.Sprintf(`kubectl --namespace %s patch secret %s --type=json --patch='[{"op":"remove","path":"/data/token"}]'`, namespace, name)
-}
-
-func secretsError(secrets []cluster.Token) error {
-	var names []string
-	for _, t := range secrets {
-		names = append(names, t.Secret)
-	}
-	return advise(fmt.Errorf("%s: tokens in Secrets, which never expire, would fail: %s", stageWaitTokens, strings.Join(names, ", ")),
-		"have each made anew, and whoever has a copy take the new one: "+newSecretToken(secrets[0]))
-}
-
-func podsError(pods []cluster.Token) error {
-	return advise(fmt.Errorf("%s: kubelet has not renewed %s of pods, such as that of %s", stageWaitTokens, plural(len(pods), "token"), pods[0]),
-		"delete these pods, or find out what keeps kubelet on node "+pods[0].Node+", then run the same command again")
-}
-
 // countdown is how long there is left, on a line that is written again and
 // again.
 func countdown(until time.Time) string {
@@ -677,13 +644,29 @@ func (r *changeRun) finish(ctx context.Context, w works) error {
 	return nil
 }
 
-// stagedAdvice adds the next command to what went wrong with an API server.
-func stagedAdvice(err error) error {
-	if _, ok := errors.AsType[*cluster.OthersError](err); ok || errors.Is(err, cluster.ErrNoNodeAccess) {
-		return advise(err, namesNodes)
+// defaultLifetime is how long tokens live that nobody sees: as long as those
+// for AWS, unless the API servers give none that live so long.
+func (ch *chain) defaultLifetime(ctx context.Context) (time.Duration, error) {
+	nodes, err := ch.c.NodeKeys(ctx)
+	if errors.Is(err, cluster.ErrNoNodeAccess) {
+		return defaultTokenLifetime, nil
 	}
-	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
-		return advise(err, "look at the log lines above; the same command tries again, with --rollback it goes back")
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
-	return err
+	var longest time.Duration
+	for _, n := range nodes {
+		if n.MaxTokenLifetime == 0 {
+			return defaultTokenLifetime, nil
+		}
+		longest = max(longest, n.MaxTokenLifetime)
+	}
+	return min(longest, defaultTokenLifetime), nil
+}
+
+// union is both lists, sorted, each string once.
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }

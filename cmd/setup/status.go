@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	kind "sigs.k8s.io/kind/pkg/cluster"
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/plain"
@@ -256,12 +255,4 @@ func (ch *chain) roleStatus(ctx context.Context, roleArn string, mark map[string
 		return owner.Check("role "+name, there.Tags, mark)
 	}
 	return nil
-}
-
-func completeKindNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	names, err := kind.NewProvider().List()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }

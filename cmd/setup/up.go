@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ import (
 
 // upOptions are the flags of `up`.
 type upOptions struct {
-	place
+	documentFlags
 	admission
 	config   string
 	prune    bool
@@ -98,7 +99,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 		},
 	}
 	a.clusterFlags(c)
-	o.place.flags(c)
+	o.documentFlags.flags(c)
 	o.admission.flags(c)
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
@@ -122,14 +123,14 @@ func (o *upOptions) keepFlag(c *cobra.Command) {
 }
 
 func (a *app) up(ctx context.Context, o upOptions) error {
-	if err := o.place.check(); err != nil {
+	if err := o.documentFlags.check(); err != nil {
 		return err
 	}
 	if _, err := o.admission.fault(); err != nil {
 		return err
 	}
 	o.allowPrivate = o.allowPrivate || o.endpoint != ""
-	if err := a.checkPort(o.place); err != nil {
+	if err := a.checkPort(o.documentFlags); err != nil {
 		return err
 	}
 	ch, err := a.connect(ctx)
@@ -190,7 +191,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 	} else if u.there && u.emulator {
 		return advise(errors.New("the chain of this cluster is in AWS, not in an emulator"), "SETUP down first")
 	}
-	u.name = orDefault(u.name, orDefault(u.state.Cluster, u.c.Name))
+	u.name = cmp.Or(u.name, cmp.Or(u.state.Cluster, u.c.Name))
 	if u.there && u.state.Cluster != u.name {
 		return advise(fmt.Errorf("the chain of this cluster is called %q", u.state.Cluster), "SETUP up --name "+u.state.Cluster+", or SETUP down first")
 	}
@@ -205,7 +206,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 
 	// Who the account is: the emulator's is known before it runs.
 	id, partition := emulatorAccount, "aws"
-	region := orDefault(u.app.region, orDefault(u.state.Region, defaultRegion))
+	region := cmp.Or(u.app.region, u.state.Region, defaultRegion)
 	if !u.emulator {
 		if u.app.region == "" {
 			u.app.region = u.state.Region
@@ -243,8 +244,8 @@ func (u *upRun) prepare(ctx context.Context) error {
 	if u.private {
 		want.PrivateBucket = "true"
 	}
-	want.Distribution = orDefault(u.distribution, want.Distribution)
-	want.Endpoint = orDefault(u.endpoint, want.Endpoint)
+	want.Distribution = cmp.Or(u.distribution, want.Distribution)
+	want.Endpoint = cmp.Or(u.endpoint, want.Endpoint)
 	if err := u.admission.record(&want); err != nil {
 		return err
 	}
@@ -336,21 +337,12 @@ func (u *upRun) whereTo(ctx context.Context, account, region string) (iss, bucke
 		}
 		return parsed.String(), bucket, prefix, err
 	}
-	parsed, err := u.place.issuer(ctx, account, region)
+	parsed, err := u.documentFlags.issuer(ctx, account, region)
 	if err != nil {
 		return "", "", "", fmt.Errorf("%s: %w", plan.Issuer, err)
 	}
 	bucket, prefix, err = u.bucketAndPrefix(account)
 	return parsed.String(), bucket, prefix, err
-}
-
-// issuer is that of the place's bucket in an account.
-func (p place) issuer(ctx context.Context, account, region string) (issuer.URL, error) {
-	bucket, prefix, err := p.bucketAndPrefix(account)
-	if err != nil {
-		return issuer.URL{}, err
-	}
-	return publish.Issuer(ctx, bucket, prefix, region)
 }
 
 // checkAWS refuses to touch what belongs to others, and decides about the service
@@ -377,7 +369,7 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", plan.Documents, awsAdvice(err, u.acct.ID))
 		}
-		if !exists || ok && owner.Named(there.Tags, u.name) && u.place.bucket == "" {
+		if !exists || ok && owner.Named(there.Tags, u.name) && u.documentFlags.bucket == "" {
 			u.state.BucketOwned = "true" // made by us, now or by a cluster that we take over from
 		}
 		if err := u.checkBucket(ctx, exists); err != nil {

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
+	"github.com/aws/smithy-go"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/export"
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/role"
+)
+
+// adviceError is an error with the command to run next. "SETUP" in it stands
+// for the program's name.
+type adviceError struct {
+	err  error
+	next string
+}
+
+func (e *adviceError) Error() string { return e.err.Error() }
+func (e *adviceError) Unwrap() error { return e.err }
+
+func advise(err error, next string) error { return &adviceError{err, next} }
+
+// clusterAdvice adds the next command to what went wrong with a cluster, if
+// nobody has a better one.
+func clusterAdvice(err error) error {
+	if _, advised := errors.AsType[*adviceError](err); advised {
+		return err
+	}
+	switch {
+	case errors.Is(err, cluster.ErrNoCluster):
+		return advise(err, "kind create cluster, or name one with --kubeconfig and --context")
+	case errors.Is(err, cluster.ErrSeveralClusters):
+		return advise(err, "name one with --kind-name NAME")
+	case errors.Is(err, cluster.ErrForbidden):
+		return advise(err, "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME")
+	case errors.Is(err, cluster.ErrStateChanged):
+		return advise(err, "wait until the other run has ended, then run the same command again")
+	case errors.Is(err, cluster.ErrUnreachable):
+		return advise(err, "kubectl cluster-info")
+	case errors.Is(err, cluster.ErrNoNodeAccess):
+		return advise(err, "sudo SETUP apiserver on each control-plane node of kubeadm, or, for other clusters, what SETUP apiserver print shows; then SETUP up again")
+	}
+	if e, ok := errors.AsType[*cluster.OtherIssuerError](err); ok {
+		iss, bad := issuer.Parse(e.Issuer)
+		if bad == nil {
+			bad = iss.CheckPort()
+		}
+		if bad != nil {
+			return advise(fmt.Errorf("%w, which AWS never takes: %w", err, bad),
+				"give the API servers an issuer that AWS takes, after whoever relies on this one has agreed: SETUP apiserver print --help")
+		}
+		return advise(err, "SETUP up --issuer-url "+e.Issuer+" keeps that issuer and publishes nothing")
+	}
+	return err
+}
+
+// awsAdvice adds the next command to what AWS refused.
+func awsAdvice(err error, account string) error {
+	switch {
+	case errors.Is(err, publish.ErrForeignBucket):
+		return advise(err, "choose another bucket: SETUP up --bucket NAME")
+	case errors.Is(err, publish.ErrWrongRegion):
+		region := "with the bucket's region"
+		if e, ok := errors.AsType[*publish.RegionError](err); ok && e.Is != "" {
+			region = e.Is
+		}
+		return advise(err, "SETUP up --region "+region+", or another --bucket")
+	case errors.Is(err, publish.ErrAccountBlock):
+		return advise(err, "aws s3control get-public-access-block --account-id "+account+
+			" shows it; open BlockPublicPolicy and RestrictPublicBuckets there, or serve the documents elsewhere: SETUP up --issuer-url URL")
+	}
+	return err
+}
+
+// configurationAdvice adds the next command to what was wrong with the shared
+// configuration.
+func (a *app) configurationAdvice(err error) error {
+	if e, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
+		return advise(fmt.Errorf("there is no AWS profile %q in the shared configuration: %w", e.Profile, err), "aws configure list-profiles shows those that there are; set AWS_PROFILE to one")
+	}
+	if _, ok := errors.AsType[config.AssumeRoleTokenProviderNotSetError](err); ok {
+		profile := cmp.Or(a.getenv("AWS_PROFILE"), "default")
+		return advise(fmt.Errorf("AWS credentials: the role of profile %s takes an MFA code (mfa_serial), and there is no terminal to ask for it", profile),
+			`eval "$(aws configure export-credentials --profile `+profile+` --format env)" on a terminal, then the same command again`)
+	}
+	return fmt.Errorf("loading the AWS configuration: %w", err)
+}
+
+// credentialsAdvice says in plain words why AWS does not know who we are, with
+// the next command. The SDK finds credentials in many places, each with errors
+// of its own, most of which have no type.
+func (a *app) credentialsAdvice(err error) error {
+	profile, from := a.getenv("AWS_PROFILE"), ""
+	if profile != "" {
+		from = " --profile " + profile
+	}
+	text := err.Error()
+	api, answered := errors.AsType[smithy.APIError](err)
+	process, _ := errors.AsType[*processcreds.ProviderError](err)
+	has := func(codes ...string) bool { return answered && slices.Contains(codes, api.ErrorCode()) }
+	switch {
+	case strings.Contains(text, "SSO"):
+		return advise(fmt.Errorf("AWS credentials: you are not logged in to SSO: %w", innermost(err)), "aws sso login"+from)
+	case process != nil:
+		return advise(fmt.Errorf("AWS credentials: the credential_process failed: %w", innermost(err)), "run the credential_process of profile "+cmp.Or(profile, "default")+" by hand")
+	case strings.Contains(text, "MultiFactorAuthentication failed"):
+		return advise(fmt.Errorf("AWS credentials: %w", awsCause(err)), "the same command again, with another code: each works once")
+	case strings.Contains(text, "AssumeRole") && answered:
+		return advise(fmt.Errorf("AWS credentials: assuming the role of profile %s: %w", cmp.Or(profile, "default"), awsCause(err)),
+			"aws sts get-caller-identity"+from+"; the role's trust policy must let in the source of profile "+cmp.Or(profile, "default"))
+	case has("ExpiredToken", "ExpiredTokenException", "RequestExpired"):
+		return advise(fmt.Errorf("AWS credentials: they have expired: %w", awsCause(err)), "get new ones as you got these, for example with aws sso login"+from+"; aws configure list"+from+" shows where they come from")
+	case has("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId"):
+		return advise(fmt.Errorf("AWS credentials: %w", awsCause(err)), "aws configure list"+from+" shows where they come from; a clock that is wrong by minutes has the same effect")
+	case answered:
+		return advise(fmt.Errorf("asking AWS who we are (sts:GetCallerIdentity): %w", awsCause(err)), "aws sts get-caller-identity"+from)
+	case strings.Contains(text, "no EC2 IMDS role found"):
+		return advise(errors.New("no AWS credentials were found: neither in the environment, nor in ~/.aws, nor as the role of this machine"),
+			"aws configure, or set AWS_PROFILE; without an AWS account: SETUP up --emulator")
+	}
+	return advise(fmt.Errorf("asking AWS who we are (sts:GetCallerIdentity): %w", err), "aws sts get-caller-identity"+from+", or without an AWS account: SETUP up --emulator")
+}
+
+// innermost is the error that has begun it all.
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+// permissionAdvice adds the next command to a call that AWS did not permit, if
+// nobody has a better one.
+func permissionAdvice(command *cobra.Command, err error) error {
+	api, answered := errors.AsType[smithy.APIError](err)
+	_, advised := errors.AsType[*adviceError](err)
+	if !answered || advised || api.ErrorCode() != "AccessDenied" && api.ErrorCode() != "AccessDeniedException" {
+		return err
+	}
+	next := "SETUP export iam-policy"
+	// As a plugin of kubectl the program's name has a space in it.
+	verbs := strings.TrimPrefix(command.CommandPath(), command.Root().CommandPath()+" ")
+	if name := strings.ReplaceAll(verbs, " ", "-"); slices.Contains(export.Commands(), name) {
+		next += " --command " + name
+		command.Flags().Visit(func(f *pflag.Flag) {
+			if more := name + "-" + f.Name; slices.Contains(export.Commands(), more) {
+				next += " --command " + more
+			}
+		})
+	}
+	return advise(err, next+" writes the IAM policy that this takes")
+}
+
+// recordAdvice adds the next command to what a record names of others.
+func recordAdvice(link string, err error) error {
+	if e, ok := errors.AsType[*owner.ForeignError](err); ok {
+		return advise(fmt.Errorf("%s: the record of this cluster names what is another's: %w", link, e),
+			"SETUP down, which leaves that alone and removes the record; then SETUP up. If that other cluster is gone and this one takes its place: SETUP up --take-over")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", link, awsCause(err))
+	}
+	return nil
+}
+
+// accountAdvice adds the next command to what was wrong with a service account.
+func accountAdvice(err error) error {
+	if _, ok := errors.AsType[*cluster.ConflictError](err); ok {
+		return advise(err, "the same command with --override-existing-serviceaccounts")
+	}
+	return err
+}
+
+// roleAdvice adds the next command to what was wrong with a role.
+func roleAdvice(err error) error {
+	if errors.Is(err, role.ErrNoPolicy) {
+		return advise(err, "aws iam list-policies shows the policies that there are")
+	}
+	if e, ok := errors.AsType[*role.ForeignError](err); ok && e.Namesake() {
+		return advise(err, "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role, or, if that cluster is gone, SETUP up --take-over")
+	} else if ok && e.Sharable() {
+		return advise(err, "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role (shareRole: true in a file)")
+	} else if ok {
+		return advise(err, "choose another --role-name, or use the role as it is with --attach-role-arn "+e.Role.ARN)
+	}
+	return err
+}
+
+// errKept is a command that would change the issuer of API servers which are to
+// keep theirs.
+func errKept(s cluster.State) error {
+	return advise(fmt.Errorf("%s: the API servers of cluster %s keep their issuer %s", plan.Issuer, s.Cluster, s.Issuer),
+		"SETUP down, then SETUP up --emulator --keep-issuer=false")
+}
+
+// undoIssuer is what to do about API servers that cannot be changed from here.
+const undoIssuer = "sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, take back what SETUP apiserver print showed"
+
+// command is what goes on with the change.
+func (c *change) command() string {
+	command := "SETUP keys rotate"
+	if c.Kind == issuerMigration {
+		command = "SETUP issuer migrate --to " + c.Migration.to()
+	}
+	if c.Rollback {
+		command += " --rollback"
+	}
+	return command
+}
+
+func rotationAdvice(err error) error {
+	if errors.Is(err, cluster.ErrExternalSigner) {
+		return advise(err, "rotate the key in the signer, without a restart of any API server: see 'issuer sign --help'")
+	}
+	if errors.Is(err, cluster.ErrJoinedWithOldKey) {
+		return advise(err, "kubeadm reset on that node, kubectl delete node, and run the same command again; then let it join anew")
+	}
+	return stagedAdvice(err)
+}
+
+// stagedAdvice adds the next command to what went wrong with an API server.
+func stagedAdvice(err error) error {
+	if _, ok := errors.AsType[*cluster.OthersError](err); ok || errors.Is(err, cluster.ErrNoNodeAccess) {
+		return advise(err, namesNodes)
+	}
+	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
+		return advise(err, "look at the log lines above; the same command tries again, with --rollback it goes back")
+	}
+	return err
+}
+
+// namesNodes is what to do where a node cannot be reached.
+const namesNodes = "run it on the only control-plane node as root, or name all of them: --ssh USER@NODE, repeated"
+
+func secretsError(secrets []cluster.Token) error {
+	var names []string
+	for _, t := range secrets {
+		names = append(names, t.Secret)
+	}
+	return advise(fmt.Errorf("%s: tokens in Secrets, which never expire, would fail: %s", stageWaitTokens, strings.Join(names, ", ")),
+		"have each made anew, and whoever has a copy take the new one: "+newSecretToken(secrets[0]))
+}
+
+// newSecretToken is the command that has the controller manager make a token
+// anew.
+func newSecretToken(t cluster.Token) string {
+	namespace, name, _ := strings.Cut(t.Secret, "/")
+	return fmt.Sprintf(`kubectl --namespace %s patch secret %s --type=json --patch='[{"op":"remove","path":"/data/token"}]'`, namespace, name)
+}
+
+func podsError(pods []cluster.Token) error {
+	return advise(fmt.Errorf("%s: kubelet has not renewed %s of pods, such as that of %s", stageWaitTokens, plural(len(pods), "token"), pods[0]),
+		"delete these pods, or find out what keeps kubelet on node "+pods[0].Node+", then run the same command again")
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/publish"
+)
+
+// documentFlags are the flags of the commands that need to know where the
+// documents go.
+type documentFlags struct {
+	name      string
+	bucket    string
+	issuerURL string
+	emulator  bool
+	account   string
+
+	private      bool
+	distribution string
+	allowPrivate bool
+}
+
+func (p *documentFlags) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&p.name, "name", "", "name of the cluster in AWS (default: that of the kind cluster or the context)")
+	f.StringVar(&p.bucket, "bucket", "", "S3 bucket for the documents, or BUCKET/PREFIX (default: openirsa-NAME-ACCOUNT)")
+	f.StringVar(&p.issuerURL, "issuer-url", "", "public https URL at which you serve the documents yourself, instead of S3")
+	f.BoolVar(&p.emulator, "emulator", false, "use an AWS emulator in the cluster: no AWS account is needed")
+	f.BoolVar(&p.private, "private-bucket", false, "keep the bucket closed to the public; CloudFront serves its documents at --issuer-url (see docs/aws.md)")
+	f.StringVar(&p.distribution, "distribution-arn", "", "ARN of the CloudFront distribution to let into the private bucket (default: whoever made it has set the bucket's policy)")
+	allowPrivateFlag(c, &p.allowPrivate)
+}
+
+func allowPrivateFlag(c *cobra.Command, to *bool) {
+	c.Flags().BoolVar(to, "allow-private-issuers", false, "take an issuer with a port, which AWS never does, because AWS is an emulator that was told the same (default where AWS_ENDPOINT_URL is set)")
+}
+
+var distributionForm = regexp.MustCompile(`^arn:[a-z-]+:cloudfront::[0-9]{12}:distribution/[A-Z0-9]+$`)
+
+// check refuses flags that do not go together.
+func (p *documentFlags) check() error {
+	_, err := p.fault()
+	return err
+}
+
+// fault is the flag that does not go with the others, and why.
+func (p *documentFlags) fault() (flag string, err error) {
+	switch {
+	case p.bucket != "" && p.issuerURL != "" && !p.private:
+		return "--bucket", usagef("--bucket and --issuer-url exclude each other, unless CloudFront serves the documents of a --private-bucket")
+	case p.distribution != "" && !p.private:
+		return "--distribution-arn", usagef("--distribution-arn is for a --private-bucket")
+	case p.distribution != "" && !distributionForm.MatchString(p.distribution):
+		return "--distribution-arn", usagef("--distribution-arn %q is not the ARN of a distribution, such as arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE", p.distribution)
+	case p.private && p.issuerURL == "":
+		return "--private-bucket", usagef("--private-bucket needs the --issuer-url at which CloudFront serves its documents, such as https://d111111abcdef8.cloudfront.net")
+	case p.private && p.emulator:
+		return "--private-bucket", usagef("--private-bucket and --emulator exclude each other: the emulator has no CloudFront")
+	}
+	bucket, prefix, hasPrefix := strings.Cut(p.bucket, "/")
+	prefix = strings.Trim(prefix, "/")
+	if p.issuerURL != "" {
+		iss, err := p.parseIssuer()
+		if err != nil {
+			return "--issuer-url", err
+		}
+		if err := iss.CheckPrefix(); err != nil && p.private {
+			return "--issuer-url", &usageError{fmt.Errorf("--issuer-url: %w", err)}
+		}
+		if hasPrefix && prefix != iss.Prefix() {
+			return "--bucket", usagef("--bucket %s: the documents are below the path of the issuer, %q, in a private bucket", p.bucket, iss.Prefix())
+		}
+	}
+	if p.bucket != "" {
+		if _, err := issuer.S3(bucket, defaultRegion, "amazonaws.com", prefix); err != nil {
+			return "--bucket", &usageError{err}
+		}
+	}
+	return "", nil
+}
+
+// checkPort refuses an --issuer-url with a port, of which IAM makes no provider,
+// unless an emulator is meant that does.
+func (a *app) checkPort(p documentFlags) error {
+	if p.issuerURL == "" || p.emulator || p.allowPrivate || a.getenv("AWS_ENDPOINT_URL") != "" {
+		return nil
+	}
+	iss, err := p.parseIssuer()
+	if err != nil {
+		return err
+	}
+	if err := iss.CheckPort(); err != nil {
+		return usagef("--issuer-url: %w: serve it at port 443, or say --allow-private-issuers if AWS is an emulator that takes it", err)
+	}
+	return nil
+}
+
+func (p documentFlags) parseIssuer() (issuer.URL, error) {
+	iss, err := issuer.Parse(p.issuerURL)
+	if err != nil {
+		return issuer.URL{}, &usageError{fmt.Errorf("--issuer-url: %w", err)}
+	}
+	return iss, nil
+}
+
+// bucketAndPrefix are those of --bucket, or the default for a cluster.
+func (p documentFlags) bucketAndPrefix(account string) (bucket, prefix string, err error) {
+	if p.private {
+		iss, err := p.parseIssuer()
+		if err != nil {
+			return "", "", err
+		}
+		prefix = iss.Prefix() // CloudFront asks for what it is asked for
+		if bucket, _, _ = strings.Cut(p.bucket, "/"); bucket == "" {
+			bucket, _, err = bucketFor(p.name, account)
+		}
+		return bucket, prefix, err
+	}
+	if p.bucket != "" {
+		bucket, prefix, _ = strings.Cut(p.bucket, "/")
+		return bucket, strings.Trim(prefix, "/"), nil
+	}
+	return bucketFor(p.name, account)
+}
+
+// bucketFor is the bucket of a cluster unless one is given. Bucket names are
+// global, so the account is part of it.
+func bucketFor(cluster, account string) (string, string, error) {
+	bucket := "openirsa-" + strings.ToLower(strings.ReplaceAll(cluster, ".", "-")) + "-" + account
+	if len(bucket) > 63 {
+		return "", "", advise(errors.New("the cluster's name is too long to name a bucket after it"), "give a name with --name or a bucket with --bucket")
+	}
+	return bucket, "", nil
+}
+
+// issuer is that of the place's bucket in an account.
+func (p documentFlags) issuer(ctx context.Context, account, region string) (issuer.URL, error) {
+	bucket, prefix, err := p.bucketAndPrefix(account)
+	if err != nil {
+		return issuer.URL{}, err
+	}
+	return publish.Issuer(ctx, bucket, prefix, region)
+}
+
+// plannedIssuer is the issuer that `up` will make, before there is a cluster.
+func (a *app) plannedIssuer(ctx context.Context, where documentFlags) (issuer.URL, error) {
+	switch {
+	case where.issuerURL != "":
+		return where.parseIssuer()
+	case where.emulator:
+		return where.issuer(ctx, emulatorAccount, cmp.Or(a.region, defaultRegion))
+	case where.account == "":
+		return issuer.URL{}, usagef("--account is needed to name the bucket (or --emulator, or --issuer-url)")
+	case a.region == "":
+		return issuer.URL{}, usagef("--region is needed to name the bucket")
+	}
+	return where.issuer(ctx, where.account, a.region)
+}
+
+// emulatorAccount is the account of the emulator in the cluster.
+const emulatorAccount = "000000000000"
+
+// defaultRegion is that of the emulator's buckets unless a region is set.
+const defaultRegion = "us-east-1"
