@@ -196,7 +196,7 @@ func TestDoctorAWS(t *testing.T) {
 				t.Fatalf("nothing is broken: %+v", findings)
 			}
 			if got.Link != test.link || got.Check != test.check || !strings.Contains(got.Expected, test.expected) ||
-				!strings.Contains(got.Found, test.found) || !strings.Contains(got.Fix.Shell("setup"), test.next) || got.Expected == got.Found {
+				!strings.Contains(got.Found, test.found) || !strings.Contains(got.Fix.Shell("SETUP"), test.next) || got.Expected == got.Found {
 				t.Errorf("broken: %+v\nwant %+v", got, test)
 			}
 			call := p.facts.Call
@@ -217,7 +217,7 @@ func TestDoctorMendsTrust(t *testing.T) {
 	web := p.iss.Trust("default", "web")
 	p.trust(strings.Replace(web, `"Statement":[`, `"Statement":[`+ec2+`,`, 1))
 	broken, ok := doctor.First(p.diagnose())
-	_, rest, written := strings.Cut(broken.Fix.Shell("setup"), "aws iam update-assume-role-policy --role-name app --policy-document '")
+	_, rest, written := strings.Cut(broken.Fix.Shell("SETUP"), "aws iam update-assume-role-policy --role-name app --policy-document '")
 	if !ok || !written {
 		t.Fatalf("broken: %+v", broken)
 	}

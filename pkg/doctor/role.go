@@ -128,7 +128,8 @@ func (d *diagnosis) serviceAccount() {
 	}
 	if err := irsa.CheckRoleARN(arn); err != nil {
 		if otherSTS(arn) {
-			d.unknown(plan.ServiceAccount, check, "%s is a role of another STS than AWS's: pods get it where the webhook takes ARNs of foreign roles",
+			d.unknown(plan.ServiceAccount, check, "%s is a role of another STS than AWS's: "+
+				"pods get it where the webhook takes ARNs of foreign roles",
 				arn)
 			return
 		}
