@@ -68,11 +68,12 @@ var layers = []map[string][]string{
 		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
 	},
 	{ // The other side: an AWS that is told nothing by the effects.
-		"pkg/emulator":              {"internal/checksum", "internal/redact", "internal/sigv4", "pkg/emulator/managed", "pkg/policy"},
-		"pkg/emulator/gen":          {},
-		"pkg/emulator/managed":      {},
-		"pkg/emulator/managed/gen":  {},
-		"pkg/emulator/emulatortest": {"pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
+		"pkg/emulator":                {"internal/checksum", "internal/redact", "internal/sigv4", "pkg/emulator/internal/store", "pkg/emulator/managed", "pkg/policy"},
+		"pkg/emulator/internal/store": {},
+		"pkg/emulator/gen":            {},
+		"pkg/emulator/managed":        {},
+		"pkg/emulator/managed/gen":    {},
+		"pkg/emulator/emulatortest":   {"pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
 	},
 	{ // Programs: where everything meets.
 		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/redact", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys",

@@ -76,10 +76,10 @@ func writeProblem(w http.ResponseWriter, status int, format string, args ...any)
 // serveHealth says whether the emulator can do its work: 200, or 503 with a
 // reason if the state file does not take writes.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
-	if s.store.lastFailure() != nil {
-		s.tryWrite()
+	if s.store.LastFailure() != nil {
+		s.store.TryWrite()
 	}
-	if err := s.store.lastFailure(); err != nil {
+	if err := s.store.LastFailure(); err != nil {
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "failing", "reason": err.Error()})
 		return
 	}

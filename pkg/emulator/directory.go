@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -16,7 +18,7 @@ import (
 // providers. What it hands out is never written to again; a change puts a
 // changed copy in the place of the old value, so readers keep no lock.
 type directory struct {
-	store     *store
+	store     *store.Store
 	partition string
 	account   string
 	parsed    *parsedPolicies
@@ -35,6 +37,15 @@ type directory struct {
 	// generation holds until there is another.
 	generation atomic.Uint64
 }
+
+// Buckets of the state file that are IAM's.
+const (
+	bucketRole     = "role"     // by unique id
+	bucketPolicy   = "policy"   // by ARN
+	bucketProvider = "provider" // by ARN
+	bucketUser     = "user"     // by unique id
+	bucketGroup    = "group"    // by unique id
+)
 
 // entity is what roles, users and groups have in common. Names are compared
 // without regard to case.
@@ -143,7 +154,7 @@ type provider struct {
 }
 
 // loadDirectory reads IAM's state from the store.
-func loadDirectory(st *store, partition, account string) (*directory, error) {
+func loadDirectory(st *store.Store, partition, account string) (*directory, error) {
 	d := &directory{
 		store:     st,
 		partition: partition,
@@ -159,7 +170,7 @@ func loadDirectory(st *store, partition, account string) (*directory, error) {
 		providers: make(map[string]*provider),
 	}
 	load := func(bucket string, each func(value []byte) error) error {
-		return st.load(bucket, func(_ string, value []byte) error { return each(value) })
+		return st.Load(bucket, func(_ string, value []byte) error { return each(value) })
 	}
 	for _, err := range []error{
 		load(bucketRole, decode(d.placeRole)),
@@ -245,14 +256,14 @@ func (d *directory) placeProvider(p *provider) error {
 // edit is a change of the directory under way.
 type edit struct {
 	*directory
-	change
+	store.Change
 }
 
 // edit changes the directory: f looks at what is there, and either refuses or
 // puts. When edit returns nil the change is on disk, if there is a file. f
 // must not keep what it put, nor change what is in the directory.
 func (d *directory) edit(f func(*edit) *awsError) *awsError {
-	if d.store.failure() != nil {
+	if d.store.Failure() != nil {
 		return errInternal
 	}
 	d.mu.Lock()
@@ -262,12 +273,12 @@ func (d *directory) edit(f func(*edit) *awsError) *awsError {
 		return err
 	}
 	d.generation.Add(1)
-	var b *batch
-	if e.err == nil {
-		b = d.store.queue(e.records...)
+	var b *store.Batch
+	if e.Err == nil {
+		b = d.store.Queue(e.Records...)
 	}
 	d.mu.Unlock()
-	if e.err != nil || d.store.commit(b) != nil {
+	if e.Err != nil || d.store.Commit(b) != nil {
 		return errInternal
 	}
 	return nil
@@ -277,34 +288,34 @@ func (e *edit) putRole(r *role) *awsError {
 	if err := e.placeRole(r); err != nil {
 		return policyError(err)
 	}
-	e.put(bucketRole, r.ID, r)
+	e.Put(bucketRole, r.ID, r)
 	return nil
 }
 
 func (e *edit) putUser(u *user) {
 	e.placeUser(u)
-	e.put(bucketUser, u.ID, u)
+	e.Put(bucketUser, u.ID, u)
 }
 
 func (e *edit) putGroup(g *group) {
 	e.placeGroup(g)
-	e.put(bucketGroup, g.ID, g)
+	e.Put(bucketGroup, g.ID, g)
 }
 
 func (e *edit) putManaged(p *managedPolicy) {
 	e.placeManaged(p)
-	e.put(bucketPolicy, p.ARN, p)
+	e.Put(bucketPolicy, p.ARN, p)
 }
 
 func (e *edit) putProvider(p *provider) {
 	e.placeProvider(p)
-	e.put(bucketProvider, p.ARN, p)
+	e.Put(bucketProvider, p.ARN, p)
 }
 
 func (e *edit) deleteRole(r *role) {
 	delete(e.roles, strings.ToLower(r.Name))
 	delete(e.roleIDs, r.ID)
-	e.delete(bucketRole, r.ID)
+	e.Delete(bucketRole, r.ID)
 }
 
 func (e *edit) deleteUser(u *user) {
@@ -313,22 +324,22 @@ func (e *edit) deleteUser(u *user) {
 	}
 	delete(e.users, strings.ToLower(u.Name))
 	delete(e.userIDs, u.ID)
-	e.delete(bucketUser, u.ID)
+	e.Delete(bucketUser, u.ID)
 }
 
 func (e *edit) deleteGroup(g *group) {
 	delete(e.groups, strings.ToLower(g.Name))
-	e.delete(bucketGroup, g.ID)
+	e.Delete(bucketGroup, g.ID)
 }
 
 func (e *edit) deleteManaged(p *managedPolicy) {
 	delete(e.managed, p.ARN)
-	e.delete(bucketPolicy, p.ARN)
+	e.Delete(bucketPolicy, p.ARN)
 }
 
 func (e *edit) deleteProvider(p *provider) {
 	delete(e.providers, p.ARN)
-	e.delete(bucketProvider, p.ARN)
+	e.Delete(bucketProvider, p.ARN)
 }
 
 // read runs f while nothing changes.

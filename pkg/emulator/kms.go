@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -104,7 +106,7 @@ var kmsSpecs = map[string]kmsSpec{
 // loadKeys reads the keys of the state file.
 func (s *Server) loadKeys() error {
 	s.kms.keys = map[string]*kmsKey{}
-	return s.store.load(bucketKey, func(id string, value []byte) error {
+	return s.store.Load(bucketKey, func(id string, value []byte) error {
 		var k kmsKey
 		if err := json.Unmarshal(value, &k); err != nil {
 			return err
@@ -366,16 +368,16 @@ func (s *Server) createKey(c *call, in *kmsInput) (any, *awsError) {
 		ID: newRequestID(), Region: c.region, Spec: spec, Description: in.Description, Created: c.at.UTC(), Tags: in.Tags,
 		Private: private, signer: signer,
 	}
-	var change change
-	change.put(bucketKey, key.ID, key)
-	if change.err != nil {
+	var change store.Change
+	change.Put(bucketKey, key.ID, key)
+	if change.Err != nil {
 		return nil, errInternal
 	}
 	s.kms.mu.Lock()
 	s.kms.keys[key.ID] = key
-	batch := s.store.queue(change.records...)
+	batch := s.store.Queue(change.Records...)
 	s.kms.mu.Unlock()
-	if s.store.commit(batch) != nil {
+	if s.store.Commit(batch) != nil {
 		return nil, errInternal
 	}
 	return s.metadata(key), nil

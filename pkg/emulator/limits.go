@@ -174,7 +174,7 @@ func (s *Server) pace(w http.ResponseWriter, r *http.Request) (http.ResponseWrit
 		r.Body = http.NoBody // an embedded handler may be given none
 		return paced, func() {}
 	}
-	body := &pacedBody{ReadCloser: r.Body, control: control, behind: s.store.behind}
+	body := &pacedBody{ReadCloser: r.Body, control: control, behind: s.store.Behind}
 	r.Body = body
 	return paced, body.end
 }

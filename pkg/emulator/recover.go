@@ -4,14 +4,14 @@ package emulator
 // has refused a write, the state is read again from there first, once all calls
 // are over: nobody sees what was refused, and the file may take the next write.
 func (s *Server) enter() func() {
-	if s.store.behind() {
+	if s.store.Behind() {
 		s.state.Lock()
-		if s.store.behind() {
+		if s.store.Behind() {
 			err := s.reload()
 			if err != nil {
 				s.config.Log.Error("the state cannot be read again after a write failed: nothing will be stored any more", "error", err)
 			}
-			s.store.resume(err)
+			s.store.Resume(err)
 		}
 		s.state.Unlock()
 	}
@@ -44,11 +44,4 @@ func (c *issuerCache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries = nil
-}
-
-// tryWrite finds out whether the file takes writes again.
-func (s *Server) tryWrite() {
-	if s.store.failure() == nil { // otherwise memory has to be read again first
-		s.store.commit(s.store.queue(record{bucketMeta, "probe", []byte("1")}))
-	}
 }

@@ -12,6 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -122,7 +124,7 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 		}
 	}
 
-	e = q.s3.edit(func(c *change) *s3Error {
+	e = q.s3.edit(func(c *store.Change) *s3Error {
 		if b := q.s3.buckets[q.bucket]; b != nil {
 			switch {
 			case b.Account != q.caller.Account:
@@ -149,7 +151,7 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 			config.Constraint = "EU"
 		}
 		q.s3.buckets[q.bucket] = &s3Bucket{bucketConfig: config}
-		c.put(bucketS3Bucket, q.bucket, config)
+		c.Put(bucketS3Bucket, q.bucket, config)
 		return nil
 	})
 	if e != nil {
@@ -210,7 +212,7 @@ func (s *Server) AddForeignBucket(name, account, region string) error {
 	case !isRegion(region):
 		return fmt.Errorf("adding bucket %q: %q is not a region", name, region)
 	}
-	e := s.s3.edit(func(c *change) *s3Error {
+	e := s.s3.edit(func(c *store.Change) *s3Error {
 		if s.s3.buckets[name] != nil {
 			return s3Errorf(http.StatusConflict, "BucketAlreadyExists", "there is such a bucket")
 		}
@@ -219,7 +221,7 @@ func (s *Server) AddForeignBucket(name, account, region string) error {
 			Block: &publicAccessBlock{true, true, true, true},
 		}
 		s.s3.buckets[name] = &s3Bucket{bucketConfig: config}
-		c.put(bucketS3Bucket, name, config)
+		c.Put(bucketS3Bucket, name, config)
 		return nil
 	})
 	if e != nil {
@@ -269,7 +271,7 @@ func (q *s3Call) deleteBucket() (*s3Answer, *s3Error) {
 	if e := q.may(q.config, "s3:DeleteBucket", q.bucketARN(), nil); e != nil {
 		return nil, e
 	}
-	return noContent(), q.s3.edit(func(c *change) *s3Error {
+	return noContent(), q.s3.edit(func(c *store.Change) *s3Error {
 		b := q.s3.buckets[q.bucket]
 		switch {
 		case b == nil:
@@ -283,7 +285,7 @@ func (q *s3Call) deleteBucket() (*s3Answer, *s3Error) {
 			}
 		}
 		delete(q.s3.buckets, q.bucket)
-		c.delete(bucketS3Bucket, q.bucket)
+		c.Delete(bucketS3Bucket, q.bucket)
 		return nil
 	})
 }

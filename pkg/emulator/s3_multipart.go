@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+
 	"github.com/openirsa/openirsa/internal/checksum"
 )
 
@@ -95,12 +97,12 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 	default:
 		u.ChecksumType = v
 	}
-	if e := q.s3.edit(func(c *change) *s3Error {
+	if e := q.s3.edit(func(c *store.Change) *s3Error {
 		if q.s3.buckets[q.bucket] == nil {
 			return errNoSuchBucket(q.bucket)
 		}
 		q.s3.uploads[u.ID] = u
-		c.put(bucketS3Upload, u.ID, u)
+		c.Put(bucketS3Upload, u.ID, u)
 		return nil
 	}); e != nil {
 		return nil, e
@@ -142,7 +144,7 @@ func (q *s3Call) partNumber() (int, *s3Error) {
 
 // storePart puts a part, whose body is in use already, in its place.
 func (q *s3Call) storePart(u *s3Upload, p *s3Part) *s3Error {
-	e := q.s3.edit(func(c *change) *s3Error {
+	e := q.s3.edit(func(c *store.Change) *s3Error {
 		if q.s3.uploads[u.ID] != u {
 			return errNoSuchUpload(u.ID)
 		}
@@ -150,7 +152,7 @@ func (q *s3Call) storePart(u *s3Upload, p *s3Part) *s3Error {
 			q.s3.drop(c, old.Blob)
 		}
 		u.parts[p.Number] = p
-		c.put(bucketS3Part, partKey(u.ID, p.Number), p)
+		c.Put(bucketS3Part, partKey(u.ID, p.Number), p)
 		return nil
 	})
 	if e != nil {
@@ -354,7 +356,7 @@ func (q *s3Call) completeUpload() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	e = q.s3.edit(func(c *change) *s3Error {
+	e = q.s3.edit(func(c *store.Change) *s3Error {
 		b := q.s3.buckets[q.bucket]
 		if b == nil {
 			return errNoSuchBucket(q.bucket)
@@ -517,7 +519,7 @@ func (q *s3Call) abortUpload() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	return noContent(), q.s3.edit(func(c *change) *s3Error {
+	return noContent(), q.s3.edit(func(c *store.Change) *s3Error {
 		if q.s3.uploads[u.ID] != u {
 			return errNoSuchUpload(u.ID)
 		}

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+
 	"github.com/openirsa/openirsa/internal/checksum"
 	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -300,7 +302,7 @@ func (q *s3Call) receive(body *sigv4.Body, d *digests, also ...io.Writer) (blobR
 	}
 	ref, err := q.s3.newBody(io.TeeReader(body, io.MultiWriter(append(also, d)...)))
 	if err != nil {
-		if _, ok := errors.AsType[*sigv4.Error](err); !ok && q.s3.store.failure() != nil {
+		if _, ok := errors.AsType[*sigv4.Error](err); !ok && q.s3.store.Failure() != nil {
 			return blobRef{}, errS3Internal()
 		}
 		return blobRef{}, payloadError(err)
@@ -375,7 +377,7 @@ func (q *s3Call) putObject() (*s3Answer, *s3Error) {
 // store puts an object, whose bodies are in use already, in its place if the
 // conditions of the request still hold.
 func (q *s3Call) store(o *s3Object) *s3Error {
-	e := q.s3.edit(func(c *change) *s3Error {
+	e := q.s3.edit(func(c *store.Change) *s3Error {
 		b := q.s3.buckets[q.bucket]
 		if b == nil {
 			return errNoSuchBucket(q.bucket)
@@ -640,7 +642,7 @@ func (q *s3Call) deleteObject() (*s3Answer, *s3Error) {
 	if e := q.mayDelete(q.key, versioned); e != nil {
 		return nil, e
 	}
-	return noContent(), q.s3.edit(func(c *change) *s3Error {
+	return noContent(), q.s3.edit(func(c *store.Change) *s3Error {
 		b := q.s3.buckets[q.bucket]
 		if b == nil {
 			return errNoSuchBucket(q.bucket)
@@ -659,7 +661,7 @@ func (q *s3Call) mayDelete(key string, versioned bool) *s3Error {
 
 // removeIf deletes an object, if it is there and has the ETag. The caller
 // holds mu.
-func (s *s3) removeIf(c *change, b *s3Bucket, key, ifMatch string) *s3Error {
+func (s *s3) removeIf(c *store.Change, b *s3Bucket, key, ifMatch string) *s3Error {
 	if o := b.object(key); ifMatch != "" {
 		switch {
 		case o == nil:
@@ -710,7 +712,7 @@ func (q *s3Call) deleteObjects() (*s3Answer, *s3Error) {
 			refused[i] = s3Errorf(http.StatusNotFound, "NoSuchVersion", "The specified version does not exist.")
 		}
 	}
-	e := q.s3.edit(func(c *change) *s3Error {
+	e := q.s3.edit(func(c *store.Change) *s3Error {
 		b := q.s3.buckets[q.bucket]
 		if b == nil {
 			return errNoSuchBucket(q.bucket)
@@ -1068,7 +1070,7 @@ func (q *s3Call) setTags(tags []tag) *s3Error {
 // changeObject changes what an object is beside its body: f gets a copy.
 func (q *s3Call) changeObject(f func(*s3Object)) *s3Error {
 	gone := false
-	e := q.s3.edit(func(c *change) *s3Error {
+	e := q.s3.edit(func(c *store.Change) *s3Error {
 		b := q.s3.buckets[q.bucket]
 		if b == nil {
 			return errNoSuchBucket(q.bucket)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -309,9 +311,9 @@ func (q *s3Call) putAccountBlock() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	return &s3Answer{status: http.StatusCreated}, q.s3.edit(func(c *change) *s3Error {
+	return &s3Answer{status: http.StatusCreated}, q.s3.edit(func(c *store.Change) *s3Error {
 		q.s3.block = block
-		c.put(bucketS3Account, accountBlock, block)
+		c.Put(bucketS3Account, accountBlock, block)
 		return nil
 	})
 }
@@ -320,9 +322,9 @@ func (q *s3Call) deleteAccountBlock() (*s3Answer, *s3Error) {
 	if e := q.mayControl("s3:PutAccountPublicAccessBlock"); e != nil {
 		return nil, e
 	}
-	return noContent(), q.s3.edit(func(c *change) *s3Error {
+	return noContent(), q.s3.edit(func(c *store.Change) *s3Error {
 		q.s3.block = nil
-		c.delete(bucketS3Account, accountBlock)
+		c.Delete(bucketS3Account, accountBlock)
 		return nil
 	})
 }

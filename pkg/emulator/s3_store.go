@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+
 	"github.com/openirsa/openirsa/internal/checksum"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -37,7 +39,7 @@ const chunkSize = 1 << 20
 // s3 is S3's state. Configurations, objects and parts that it hands out are
 // never written to again; a change puts another in their place.
 type s3 struct {
-	store   *store
+	store   *store.Store
 	account string
 	changes *atomic.Uint64 // grows with each change
 
@@ -153,7 +155,7 @@ func (r blobRef) chunks() int { return int((r.Size + chunkSize - 1) / chunkSize)
 func (r blobRef) chunk(i int) string { return fmt.Sprintf("%s/%06d", r.ID, i) }
 
 // loadS3 reads S3's state from the store.
-func loadS3(st *store, account string, changes *atomic.Uint64) (*s3, error) {
+func loadS3(st *store.Store, account string, changes *atomic.Uint64) (*s3, error) {
 	s := &s3{
 		store:   st,
 		account: account,
@@ -221,7 +223,7 @@ func loadS3(st *store, account string, changes *atomic.Uint64) (*s3, error) {
 			return nil
 		}},
 	} {
-		if err := st.load(part.bucket, part.place); err != nil {
+		if err := st.Load(part.bucket, part.place); err != nil {
 			return nil, err
 		}
 	}
@@ -231,18 +233,18 @@ func loadS3(st *store, account string, changes *atomic.Uint64) (*s3, error) {
 // sweep removes bodies that nothing names: those of uploads that were under
 // way when the process ended.
 func (s *s3) sweep() error {
-	var c change
-	err := s.store.load(bucketBody, func(key string, _ []byte) error {
+	var c store.Change
+	err := s.store.Load(store.Bodies, func(key string, _ []byte) error {
 		id, _, _ := strings.Cut(key, "/")
 		if s.uses[id] == 0 {
-			c.delete(bucketBody, key)
+			c.Delete(store.Bodies, key)
 		}
 		return nil
 	})
-	if err != nil || len(c.records) == 0 {
+	if err != nil || len(c.Records) == 0 {
 		return err
 	}
-	return s.store.commit(s.store.queue(c.records...))
+	return s.store.Commit(s.store.Queue(c.Records...))
 }
 
 // parse makes what follows from what is stored.
@@ -262,23 +264,23 @@ func (c *bucketConfig) parse() error {
 // edit changes the state: f looks at what is there, and either refuses or
 // changes it and records the change. When edit returns nil the change is on
 // disk, if there is a file.
-func (s *s3) edit(f func(*change) *s3Error) *s3Error {
-	if s.store.failure() != nil {
+func (s *s3) edit(f func(*store.Change) *s3Error) *s3Error {
+	if s.store.Failure() != nil {
 		return errS3Internal()
 	}
 	s.mu.Lock()
-	var c change
+	var c store.Change
 	if e := f(&c); e != nil {
 		s.mu.Unlock()
 		return e
 	}
-	var b *batch
-	if c.err == nil {
-		b = s.store.queue(c.records...)
+	var b *store.Batch
+	if c.Err == nil {
+		b = s.store.Queue(c.Records...)
 	}
 	s.changes.Add(1)
 	s.mu.Unlock()
-	if c.err != nil || s.store.commit(b) != nil {
+	if c.Err != nil || s.store.Commit(b) != nil {
 		return errS3Internal()
 	}
 	return nil
@@ -296,7 +298,7 @@ func (s *s3) config(name string) *bucketConfig {
 
 // configure changes the configuration of a bucket: f gets a copy.
 func (s *s3) configure(name string, f func(*bucketConfig)) *s3Error {
-	return s.edit(func(c *change) *s3Error {
+	return s.edit(func(c *store.Change) *s3Error {
 		b := s.buckets[name]
 		if b == nil {
 			return errNoSuchBucket(name)
@@ -307,7 +309,7 @@ func (s *s3) configure(name string, f func(*bucketConfig)) *s3Error {
 			return errS3Internal()
 		}
 		b.bucketConfig = &config
-		c.put(bucketS3Bucket, name, &config)
+		c.Put(bucketS3Bucket, name, &config)
 		return nil
 	})
 }
@@ -394,12 +396,12 @@ func (s *s3) hold(bucket, key string) *s3Object {
 func (s *s3) release(refs ...blobRef) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var c change
+	var c store.Change
 	s.drop(&c, refs...)
-	if len(c.records) > 0 {
+	if len(c.Records) > 0 {
 		// Nobody waits for this to be on disk: what is left over after a crash
 		// is swept at the next start.
-		s.store.queue(c.records...)
+		s.store.Queue(c.Records...)
 	}
 }
 
@@ -412,12 +414,12 @@ func (s *s3) use(refs ...blobRef) {
 
 // drop is the inverse of use, and deletes what has no use left. The caller
 // holds mu.
-func (s *s3) drop(c *change, refs ...blobRef) {
+func (s *s3) drop(c *store.Change, refs ...blobRef) {
 	for _, r := range refs {
 		if s.uses[r.ID]--; s.uses[r.ID] <= 0 {
 			delete(s.uses, r.ID)
 			for i := range r.chunks() {
-				c.delete(bucketBody, r.chunk(i))
+				c.Delete(store.Bodies, r.chunk(i))
 			}
 		}
 	}
@@ -425,7 +427,7 @@ func (s *s3) drop(c *change, refs ...blobRef) {
 
 // placeObject puts an object into a bucket, in the place of an older one. The
 // object's bodies count as in use already. The caller holds mu.
-func (s *s3) placeObject(c *change, b *s3Bucket, o *s3Object) {
+func (s *s3) placeObject(c *store.Change, b *s3Bucket, o *s3Object) {
 	i, found := b.find(o.Key)
 	if found {
 		s.drop(c, b.objects[i].Blobs...)
@@ -433,25 +435,25 @@ func (s *s3) placeObject(c *change, b *s3Bucket, o *s3Object) {
 	} else {
 		b.objects = slices.Insert(b.objects, i, o)
 	}
-	c.put(bucketS3Object, b.Name+"/"+o.Key, o)
+	c.Put(bucketS3Object, b.Name+"/"+o.Key, o)
 }
 
 // removeObject takes an object out of a bucket. The caller holds mu.
-func (s *s3) removeObject(c *change, b *s3Bucket, key string) {
+func (s *s3) removeObject(c *store.Change, b *s3Bucket, key string) {
 	if i, found := b.find(key); found {
 		s.drop(c, b.objects[i].Blobs...)
 		b.objects = slices.Delete(b.objects, i, i+1)
-		c.delete(bucketS3Object, b.Name+"/"+key)
+		c.Delete(bucketS3Object, b.Name+"/"+key)
 	}
 }
 
 // removeUpload forgets a multipart upload and its parts. The caller holds mu.
-func (s *s3) removeUpload(c *change, u *s3Upload) {
+func (s *s3) removeUpload(c *store.Change, u *s3Upload) {
 	for _, n := range slices.Sorted(maps.Keys(u.parts)) {
 		s.drop(c, u.parts[n].Blob)
-		c.delete(bucketS3Part, partKey(u.ID, n))
+		c.Delete(bucketS3Part, partKey(u.ID, n))
 	}
-	c.delete(bucketS3Upload, u.ID)
+	c.Delete(bucketS3Upload, u.ID)
 	delete(s.uploads, u.ID)
 }
 
@@ -493,9 +495,9 @@ func (s *s3) fill(ref *blobRef, r io.Reader) error {
 			if len(buffer) < cap(buffer)/2 {
 				buffer = slices.Clone(buffer) // it stays in memory for long
 			}
-			batch := s.store.queue(record{bucketBody, ref.chunk(i), buffer})
+			batch := s.store.Queue(store.Record{Bucket: store.Bodies, Key: ref.chunk(i), Value: buffer})
 			if i%commitEvery == commitEvery-1 {
-				if err := s.store.commit(batch); err != nil {
+				if err := s.store.Commit(batch); err != nil {
 					return err
 				}
 			}
@@ -514,7 +516,7 @@ func (s *s3) fill(ref *blobRef, r io.Reader) error {
 // bodyReader reads length bytes of bodies, one after the other, from an
 // offset on. The bodies must be in use while it does.
 type bodyReader struct {
-	store          *store
+	store          *store.Store
 	refs           []blobRef
 	offset, length int64
 }
@@ -565,7 +567,7 @@ func (r *bodyReader) next() ([]byte, error) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	key := r.refs[0].chunk(int(r.offset / chunkSize))
-	chunk, found := r.store.body(bucketBody, key)
+	chunk, found := r.store.Body(store.Bodies, key)
 	from := r.offset % chunkSize
 	if !found || from >= int64(len(chunk)) {
 		return nil, fmt.Errorf("reading body %q: it is gone", key)

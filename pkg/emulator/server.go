@@ -32,6 +32,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+
 	"github.com/openirsa/openirsa/internal/sigv4"
 )
 
@@ -191,7 +193,7 @@ type Server struct {
 	canonicalUser string       // of the account
 	offset        atomic.Int64 // nanoseconds that the clock was moved ahead
 
-	store    *store
+	store    *store.Store
 	state    sync.RWMutex // held by calls, and by who reads the state again
 	iam      *directory
 	kms      keyRing
@@ -225,25 +227,25 @@ func New(config Config) (*Server, error) {
 		canonicalUser: canonicalUserID(config.Account),
 	}
 	var err error
-	if s.store, err = openStore(config.State); err != nil {
+	if s.store, err = store.Open(config.State); err != nil {
 		return nil, err
 	}
 	if err := s.load(); err != nil {
-		return nil, errors.Join(err, s.store.close())
+		return nil, errors.Join(err, s.store.Close())
 	}
 	return s, nil
 }
 
 // load makes the parts of the server from what the store has.
 func (s *Server) load() error {
-	account, err := s.store.meta("account", func() []byte { return []byte(s.config.Account) })
+	account, err := s.store.Once("account", func() []byte { return []byte(s.config.Account) })
 	if err != nil {
 		return err
 	}
 	if string(account) != s.config.Account {
 		return fmt.Errorf("reading state file %q: it is of account %s, not of %s", s.config.State, account, s.config.Account)
 	}
-	key, err := s.store.meta("session-key", newSealKey)
+	key, err := s.store.Once("session-key", newSealKey)
 	if err != nil {
 		return err
 	}
@@ -266,7 +268,7 @@ func (s *Server) load() error {
 }
 
 // Close ends the use of the state file. No request may be under way.
-func (s *Server) Close() error { return s.store.close() }
+func (s *Server) Close() error { return s.store.Close() }
 
 // Now is the emulator's time.
 func (s *Server) Now() time.Time {

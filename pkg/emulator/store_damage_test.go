@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 )
 
 // stored makes a state file with something in each of its buckets.
@@ -27,8 +29,8 @@ func stored(t *testing.T) (path string, content []byte) {
 		putGroupNamed(t, s, fmt.Sprint("group", i))
 	}
 	for i := range 5 {
-		if e := s.s3.edit(func(c *change) *s3Error {
-			c.put(bucketBody, fmt.Sprint("x", i, "/0"), strings.Repeat("x", 9000))
+		if e := s.s3.edit(func(c *store.Change) *s3Error {
+			c.Put(store.Bodies, fmt.Sprint("x", i, "/0"), strings.Repeat("x", 9000))
 			return nil
 		}); e != nil {
 			t.Fatal(e)

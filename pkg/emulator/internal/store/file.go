@@ -1,11 +1,9 @@
-package emulator
+package store
 
 import (
 	"fmt"
 	"os"
 	"runtime/debug"
-
-	"go.etcd.io/bbolt"
 )
 
 // stateMode is the mode of the state file, which holds secret keys.
@@ -66,37 +64,4 @@ func guarded(path string, f func() error) (err error) {
 		}
 	}()
 	return f()
-}
-
-// walk reads all keys of the file, and all values but those of bodies, so that
-// damage shows at the start. Pages are looked at in the order of the keys.
-func walk(db *bbolt.DB) error {
-	info, err := os.Stat(db.Path())
-	if err != nil {
-		return err
-	}
-	return db.View(func(tx *bbolt.Tx) error {
-		if size := tx.Size(); info.Size() < size {
-			return fmt.Errorf("it has %d bytes, and of its pages there are %d", info.Size(), size)
-		}
-		sum := byte(0)
-		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
-			return b.ForEach(func(k, v []byte) error {
-				if v == nil {
-					return fmt.Errorf("there is a bucket inside of %q", name)
-				}
-				for _, c := range k {
-					sum ^= c
-				}
-				if string(name) != bucketBody {
-					for _, c := range v {
-						sum ^= c
-					}
-				} else if len(v) > 0 {
-					sum ^= v[0] ^ v[len(v)-1]
-				}
-				return nil
-			})
-		})
-	})
 }

@@ -1,4 +1,5 @@
-package emulator
+// Package store keeps the emulator's state in one bbolt file, or in memory only.
+package store
 
 import (
 	"encoding/json"
@@ -14,7 +15,7 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
-// store keeps the state beyond the life of the process, in one bbolt file, if
+// Store keeps the state beyond the life of the process, in one bbolt file, if
 // there is one. All that is read to answer a call is in memory, save the
 // bodies of S3 objects; the file is read once, at the start.
 //
@@ -25,56 +26,53 @@ import (
 //
 // A file that does not take a write makes every further change fail: memory is
 // then ahead of the file by changes that were never acknowledged, until it is
-// read again from there (see [Server.recover]).
-type store struct {
+// read again from there (see [Store.Behind] and [Store.Resume]).
+type Store struct {
 	path string
 	db   *bbolt.DB // nil: nothing outlives the process
 
 	mu     sync.Mutex        // guards the fields below
-	next   *batch            // what is queued for the next commit
-	flying *batch            // what is being committed
+	next   *Batch            // what is queued for the next commit
+	flying *Batch            // what is being committed
 	broken error             // why the file takes no more writes, until memory is read again
 	failed error             // why the latest write failed; nil if it did not
 	dead   bool              // the file cannot be read again
-	bodies map[string][]byte // bucketBody, if there is no file
+	bodies map[string][]byte // Bodies, if there is no file
 
 	flushing sync.Mutex // held while a commit is under way
 }
 
-// record is one value in the file. A nil value deletes it.
-type record struct {
-	bucket, key string
-	value       []byte
+// Record is one value in the file. A nil value deletes it.
+type Record struct {
+	Bucket, Key string
+	Value       []byte
 }
 
-// batch is a set of records that is committed at once.
-type batch struct {
-	records   []record
+// Batch is a set of records that is committed at once.
+type Batch struct {
+	records   []Record
 	committed bool // guarded by store.flushing, as is err
 	err       error
 }
 
-// Buckets of the file. Those of S3 are in s3_store.go.
+// Buckets of the file that the store itself knows. The others are those of the
+// services.
 const (
-	bucketMeta     = "meta"
-	bucketRole     = "role"     // by unique id
-	bucketPolicy   = "policy"   // by ARN
-	bucketProvider = "provider" // by ARN
-	bucketUser     = "user"     // by unique id
-	bucketGroup    = "group"    // by unique id
+	// Meta holds what is made once, see [Store.Once].
+	Meta = "meta"
 
-	// bucketBody holds bodies of S3 objects, by a key that S3 chooses. It is
+	// Bodies holds bodies of S3 objects, by a key that S3 chooses. It is
 	// the one bucket that is read after the start.
-	bucketBody = "body"
+	Bodies = "body"
 )
 
 // stateVersion is the version of the file's layout.
 const stateVersion = "1"
 
-// openStore opens the file at path, made if need be with mode 0600, since it
+// Open opens the file at path, made if need be with mode 0600, since it
 // holds secret keys. An empty path means memory only.
-func openStore(path string) (*store, error) {
-	s := &store{path: path, bodies: make(map[string][]byte)}
+func Open(path string) (*Store, error) {
+	s := &Store{path: path, bodies: make(map[string][]byte)}
 	if path == "" {
 		return s, nil
 	}
@@ -108,7 +106,7 @@ func openStore(path string) (*store, error) {
 		return nil, fmt.Errorf("opening state file %q: %w", path, err)
 	}
 	s.db = db
-	version, err := s.meta("version", func() []byte { return []byte(stateVersion) })
+	version, err := s.Once("version", func() []byte { return []byte(stateVersion) })
 	switch {
 	case err != nil:
 	case string(version) != stateVersion:
@@ -127,8 +125,8 @@ func joinClose(err error, db *bbolt.DB) error {
 	return err
 }
 
-// close ends the use of the file. Nothing may be queued any more.
-func (s *store) close() error {
+// Close ends the use of the file. Nothing may be queued any more.
+func (s *Store) Close() error {
 	if s.db == nil {
 		return nil
 	}
@@ -149,25 +147,25 @@ func (s *store) close() error {
 	}
 }
 
-// meta is a value that is made once and then kept.
-func (s *store) meta(key string, make func() []byte) ([]byte, error) {
-	value, ok := s.body(bucketMeta, key)
+// Once is a value that is made once and then kept.
+func (s *Store) Once(key string, make func() []byte) ([]byte, error) {
+	value, ok := s.Body(Meta, key)
 	if ok {
 		return value, nil
 	}
-	if failure := s.failure(); failure != nil {
+	if failure := s.Failure(); failure != nil {
 		return nil, failure
 	}
 	value = make()
 	if s.db == nil {
 		return value, nil
 	}
-	return value, s.commit(s.queue(record{bucketMeta, key, value}))
+	return value, s.Commit(s.Queue(Record{Meta, key, value}))
 }
 
-// load hands every record of a bucket to each, in the order of the keys. The
+// Load hands every record of a bucket to each, in the order of the keys. The
 // value is only good until each returns.
-func (s *store) load(bucket string, each func(key string, value []byte) error) error {
+func (s *Store) Load(bucket string, each func(key string, value []byte) error) error {
 	if s.db == nil {
 		return nil
 	}
@@ -185,24 +183,24 @@ func (s *store) load(bucket string, each func(key string, value []byte) error) e
 	})
 }
 
-// body reads one record of bucketBody or bucketMeta. Nobody may write to the
+// Body reads one record of Bodies or Meta. Nobody may write to the
 // answer.
-func (s *store) body(bucket, key string) ([]byte, bool) {
+func (s *Store) Body(bucket, key string) ([]byte, bool) {
 	s.mu.Lock()
 	if s.db == nil {
 		defer s.mu.Unlock()
 		value, ok := s.bodies[key]
-		return value, ok && bucket == bucketBody
+		return value, ok && bucket == Bodies
 	}
 	// What is queued, or on its way to the disk, is not in the file yet.
-	for _, b := range []*batch{s.next, s.flying} {
+	for _, b := range []*Batch{s.next, s.flying} {
 		if b == nil {
 			continue
 		}
 		for _, r := range slices.Backward(b.records) {
-			if r.bucket == bucket && r.key == key {
+			if r.Bucket == bucket && r.Key == key {
 				s.mu.Unlock()
-				return r.value, r.value != nil
+				return r.Value, r.Value != nil
 			}
 		}
 	}
@@ -221,7 +219,7 @@ func (s *store) body(bucket, key string) ([]byte, bool) {
 
 // view reads the file. Damage that it meets is final: what bbolt holds in memory
 // is not to be trusted afterwards.
-func (s *store) view(f func(*bbolt.Tx) error) error {
+func (s *Store) view(f func(*bbolt.Tx) error) error {
 	s.mu.Lock()
 	dead, broken := s.dead, s.broken
 	s.mu.Unlock()
@@ -237,29 +235,37 @@ func (s *store) view(f func(*bbolt.Tx) error) error {
 	return err
 }
 
-// failure is the reason why the file takes no more writes, or nil.
-func (s *store) failure() error {
+// Failure is the reason why the file takes no more writes, or nil.
+func (s *Store) Failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.broken
 }
 
-// lastFailure is the reason why the latest write failed, or nil.
-func (s *store) lastFailure() error {
+// LastFailure is the reason why the latest write failed, or nil.
+func (s *Store) LastFailure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.failed
 }
 
-// behind says whether memory is ahead of the file, and can be read again.
-func (s *store) behind() bool {
+// Behind says whether memory is ahead of the file, and can be read again.
+func (s *Store) Behind() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.broken != nil && !s.dead
 }
 
-// resume takes writes again, or never again.
-func (s *store) resume(err error) {
+// TryWrite finds out whether the file takes writes again. What it finds is the
+// next [Store.LastFailure].
+func (s *Store) TryWrite() {
+	if s.Failure() == nil { // otherwise memory has to be read again first
+		s.Commit(s.Queue(Record{Meta, "probe", []byte("1")}))
+	}
+}
+
+// Resume takes writes again, or never again.
+func (s *Store) Resume(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -271,31 +277,31 @@ func (s *store) resume(err error) {
 	}
 }
 
-// queue adds records to the next commit. The values must not change any more.
-func (s *store) queue(records ...record) *batch {
+// Queue adds records to the next commit. The values must not change any more.
+func (s *Store) Queue(records ...Record) *Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.db == nil {
 		for _, r := range records {
 			switch {
-			case r.bucket != bucketBody:
-			case r.value == nil:
-				delete(s.bodies, r.key)
+			case r.Bucket != Bodies:
+			case r.Value == nil:
+				delete(s.bodies, r.Key)
 			default:
-				s.bodies[r.key] = r.value
+				s.bodies[r.Key] = r.Value
 			}
 		}
 		return nil
 	}
 	if s.next == nil {
-		s.next = &batch{}
+		s.next = &Batch{}
 	}
 	s.next.records = append(s.next.records, records...)
 	return s.next
 }
 
-// commit waits until a batch is on disk. The first to come commits for all.
-func (s *store) commit(b *batch) error {
+// Commit waits until a batch is on disk. The first to come commits for all.
+func (s *Store) Commit(b *Batch) error {
 	if b == nil {
 		return nil
 	}
@@ -326,40 +332,73 @@ func (s *store) commit(b *batch) error {
 	return err
 }
 
-func (b *batch) apply(tx *bbolt.Tx) error {
+func (b *Batch) apply(tx *bbolt.Tx) error {
 	for _, r := range b.records {
-		bucket, err := tx.CreateBucketIfNotExists([]byte(r.bucket))
+		bucket, err := tx.CreateBucketIfNotExists([]byte(r.Bucket))
 		if err != nil {
 			return fmt.Errorf("writing to the state file: %w", err)
 		}
-		if r.value == nil {
-			err = bucket.Delete([]byte(r.key))
+		if r.Value == nil {
+			err = bucket.Delete([]byte(r.Key))
 		} else {
-			err = bucket.Put([]byte(r.key), r.value)
+			err = bucket.Put([]byte(r.Key), r.Value)
 		}
 		if err != nil {
-			return fmt.Errorf("writing %s %q to the state file: %w", r.bucket, r.key, err)
+			return fmt.Errorf("writing %s %q to the state file: %w", r.Bucket, r.Key, err)
 		}
 	}
 	return nil
 }
 
-// change is one change of the state, as the file is to see it.
-type change struct {
-	records []record
-	err     error // of the first value that does not marshal
+// Change is one change of the state, as the file is to see it.
+type Change struct {
+	Records []Record
+	Err     error // of the first value that does not marshal
 }
 
-// put records a value as JSON.
-func (c *change) put(bucket, key string, value any) {
+// Put records a value as JSON.
+func (c *Change) Put(bucket, key string, value any) {
 	b, err := json.Marshal(value)
-	if err != nil && c.err == nil {
-		c.err = fmt.Errorf("writing %s %q: %w", bucket, key, err)
+	if err != nil && c.Err == nil {
+		c.Err = fmt.Errorf("writing %s %q: %w", bucket, key, err)
 	}
-	c.records = append(c.records, record{bucket, key, b})
+	c.Records = append(c.Records, Record{bucket, key, b})
 }
 
-// delete records that a value is no more.
-func (c *change) delete(bucket, key string) {
-	c.records = append(c.records, record{bucket, key, nil})
+// Delete records that a value is no more.
+func (c *Change) Delete(bucket, key string) {
+	c.Records = append(c.Records, Record{bucket, key, nil})
+}
+
+// walk reads all keys of the file, and all values but those of bodies, so that
+// damage shows at the start. Pages are looked at in the order of the keys.
+func walk(db *bbolt.DB) error {
+	info, err := os.Stat(db.Path())
+	if err != nil {
+		return err
+	}
+	return db.View(func(tx *bbolt.Tx) error {
+		if size := tx.Size(); info.Size() < size {
+			return fmt.Errorf("it has %d bytes, and of its pages there are %d", info.Size(), size)
+		}
+		sum := byte(0)
+		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(k, v []byte) error {
+				if v == nil {
+					return fmt.Errorf("there is a bucket inside of %q", name)
+				}
+				for _, c := range k {
+					sum ^= c
+				}
+				if string(name) != Bodies {
+					for _, c := range v {
+						sum ^= c
+					}
+				} else if len(v) > 0 {
+					sum ^= v[0] ^ v[len(v)-1]
+				}
+				return nil
+			})
+		})
+	})
 }

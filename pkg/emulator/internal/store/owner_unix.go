@@ -1,6 +1,6 @@
 //go:build unix && !solaris && !aix
 
-package emulator
+package store
 
 import (
 	"errors"
