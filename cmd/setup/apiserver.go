@@ -17,6 +17,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -84,7 +85,7 @@ On kind, 'setup up' does it all.`,
 
 // machines are the nodes that the command works on: those of --ssh, or this one,
 // which must be a control-plane node then.
-func (a *app) machines(o apiServerOptions) ([]cluster.Node, error) {
+func (a *app) machines(o apiServerOptions) ([]node.Node, error) {
 	if a.ssh == nil {
 		_, err := os.Stat(apiServerManifest)
 		switch {
@@ -92,7 +93,7 @@ func (a *app) machines(o apiServerOptions) ([]cluster.Node, error) {
 			return nil, advise(fmt.Errorf("API server: this machine is no control-plane node of kubeadm's: there is no %s", apiServerManifest),
 				"run it on a control-plane node, or name the nodes: SETUP apiserver --ssh USER@NODE; or SETUP apiserver print for clusters of other kinds")
 		case os.Geteuid() != 0: // who may not even look
-			return nil, a.apiServerAdvice(fmt.Errorf("API server: %w: this runs as uid %d", cluster.ErrNotRoot, os.Geteuid()), o)
+			return nil, a.apiServerAdvice(fmt.Errorf("API server: %w: this runs as uid %d", node.ErrNotRoot, os.Geteuid()), o)
 		case err != nil:
 			return nil, fmt.Errorf("API server: %w", err)
 		}
@@ -117,7 +118,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 		return a.apiServerAdvice(fmt.Errorf("API server: %w", err), o)
 	}
 	nodes := c.Nodes()
-	if !slices.ContainsFunc(nodes, func(n cluster.Node) bool { return n.ControlPlane }) {
+	if !slices.ContainsFunc(nodes, func(n node.Node) bool { return n.ControlPlane }) {
 		return advise(fmt.Errorf("API server: none of the nodes has %s", apiServerManifest), "name the control-plane nodes: SETUP apiserver --ssh USER@NODE")
 	}
 	state, err := c.State(ctx)
@@ -188,9 +189,9 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 
 // restoreAPIServers is for API servers that do not answer: where a run that was
 // killed has left a manifest that does not come up, the one before comes back.
-func restoreAPIServers(ctx context.Context, machines []cluster.Node, unreachable error) error {
+func restoreAPIServers(ctx context.Context, machines []node.Node, unreachable error) error {
 	for _, n := range machines {
-		was, err := n.Restore(ctx)
+		was, err := cluster.Restore(ctx, n)
 		if err != nil {
 			return fmt.Errorf("API server: %w; going back to the manifest before the last change: %w", unreachable, err)
 		}
@@ -216,7 +217,7 @@ func (a *app) apiServerAdvice(err error, o apiServerOptions) error {
 	if o.undo {
 		command += " --undo"
 	}
-	if errors.Is(err, cluster.ErrNotRoot) {
+	if errors.Is(err, node.ErrNotRoot) {
 		if a.ssh != nil {
 			return advise(err, "log in as root, or let the user run sudo without a password")
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/openirsa/openirsa/internal/kubetest"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/node"
 )
 
 // kubeadmConfig is what kubeadm needs to know to write a manifest.
@@ -263,14 +264,14 @@ func TestPrintedPatches(t *testing.T) {
 // the former one back, though there is no API to ask.
 func TestRestoreAPIServers(t *testing.T) {
 	unreachable := errors.New("connection refused")
-	node := cluster.Node{Name: "cp1", Exec: func(context.Context, io.Reader, io.Writer, string, ...string) error { return nil }}
-	err := restoreAPIServers(t.Context(), []cluster.Node{node}, unreachable)
+	cp1 := node.Node{Name: "cp1", Exec: func(context.Context, io.Reader, io.Writer, string, ...string) error { return nil }}
+	err := restoreAPIServers(t.Context(), []node.Node{cp1}, unreachable)
 	if !errors.Is(err, unreachable) {
 		t.Errorf("error = %v", err)
 	}
 	broken := errors.New("no route to host")
-	node.Exec = func(context.Context, io.Reader, io.Writer, string, ...string) error { return broken }
-	if err := restoreAPIServers(t.Context(), []cluster.Node{node}, unreachable); !errors.Is(err, unreachable) || !errors.Is(err, broken) {
+	cp1.Exec = func(context.Context, io.Reader, io.Writer, string, ...string) error { return broken }
+	if err := restoreAPIServers(t.Context(), []node.Node{cp1}, unreachable); !errors.Is(err, unreachable) || !errors.Is(err, broken) {
 		t.Errorf("error = %v", err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	kind "sigs.k8s.io/kind/pkg/cluster"
 
-	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/node"
 )
 
 // app is one run of the program.
@@ -70,14 +70,14 @@ func (a *app) nodeFlags(c *cobra.Command) {
 
 // nodes are the machines on which commands can be run, of a cluster that is
 // none of kind's.
-func (a *app) nodes() []cluster.Node {
-	var nodes []cluster.Node
+func (a *app) nodes() []node.Node {
+	var nodes []node.Node
 	for _, destination := range a.ssh {
-		nodes = append(nodes, cluster.SSH(destination))
+		nodes = append(nodes, node.SSH(destination))
 	}
 	_, err := os.Stat(apiServerManifest)
 	if nodes == nil && a.onNodes && a.kindName == "" && err == nil && os.Geteuid() == 0 {
-		nodes = append(nodes, cluster.Local())
+		nodes = append(nodes, node.Local())
 		if _, err := os.Stat(adminKubeconfig); err == nil && a.kubeconfig == "" && a.context == "" && a.getenv("KUBECONFIG") == "" {
 			a.kubeconfig = adminKubeconfig
 		}

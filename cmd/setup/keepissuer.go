@@ -92,8 +92,8 @@ func (ch *chain) emulatorParams() deploy.EmulatorParams {
 	if ch.c == nil {
 		return params
 	}
-	if node, ok := ch.c.StateNode(); ok {
-		params.Path, params.Node = cluster.StateDir, node.Name
+	if n, ok := ch.c.StateNode(); ok {
+		params.Path, params.Node = cluster.StateDir, n.Name
 	}
 	return params
 }

@@ -12,15 +12,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openirsa/openirsa/pkg/issuer"
-	"github.com/openirsa/openirsa/pkg/plan"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/node"
+	"github.com/openirsa/openirsa/pkg/plan"
 )
 
 // Files on a control-plane node. The directory is outside of kubelet's
 // manifest directory, where a copy would run as a second API server.
 const (
-	manifestFile = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+	manifestFile = node.APIServerManifest
 	nodeDir      = "/etc/kubernetes/openirsa"
 	// formerFile is the manifest as it was before the first change of ours.
 	formerFile = nodeDir + "/kube-apiserver.yaml"
@@ -144,7 +146,7 @@ func (e *APIServerError) Unwrap() []error { return []error{e.Err, e.Restore} }
 
 // podOnNode is a static pod as it is on one control-plane node.
 type podOnNode struct {
-	Node
+	node.Node
 	*manifest
 	former   *manifest // that of an API server whose issuer was changed by us, else nil
 	unproven bool      // there is a provenFile
@@ -152,12 +154,12 @@ type podOnNode struct {
 }
 
 // readAPIServer reads the state of the API server on a node.
-func readAPIServer(ctx context.Context, n Node) (*podOnNode, error) {
+func readAPIServer(ctx context.Context, n node.Node) (*podOnNode, error) {
 	return readPod(ctx, n, apiServerPod)
 }
 
-func readPod(ctx context.Context, n Node, pod staticPod) (*podOnNode, error) {
-	text, ok, err := n.readFile(ctx, pod.manifestFile())
+func readPod(ctx context.Context, n node.Node, pod staticPod) (*podOnNode, error) {
+	text, ok, err := n.ReadFile(ctx, pod.manifestFile())
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +171,7 @@ func readPod(ctx context.Context, n Node, pod staticPod) (*podOnNode, error) {
 		return nil, fmt.Errorf("reading %s on node %s: %w", pod.manifestFile(), n.Name, err)
 	}
 	if pod == apiServerPod {
-		former, ok, err := n.readFile(ctx, formerFile)
+		former, ok, err := n.ReadFile(ctx, formerFile)
 		if err != nil {
 			return nil, err
 		}
@@ -179,12 +181,12 @@ func readPod(ctx context.Context, n Node, pod staticPod) (*podOnNode, error) {
 			}
 		}
 	}
-	there, err := n.existing(ctx, pod.provenFile())
+	there, err := n.Existing(ctx, pod.provenFile())
 	if err != nil {
 		return nil, err
 	}
 	s.unproven = len(there) > 0
-	commandLines, err := n.processes(ctx, pod)
+	commandLines, err := processes(ctx, n, pod)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +199,7 @@ func readPod(ctx context.Context, n Node, pod staticPod) (*podOnNode, error) {
 
 // readAPIServers reads the state of all control-plane nodes.
 func (c *Cluster) readAPIServers(ctx context.Context) ([]*podOnNode, error) {
-	nodes := controlPlanes(c.nodes)
+	nodes := node.ControlPlanes(c.nodes)
 	if len(nodes) == 0 {
 		return nil, fmt.Errorf("%w: cluster %s", ErrNoNodeAccess, c.Name)
 	}
@@ -258,7 +260,7 @@ func (have Flags) Signing(iss issuer.URL) Flags {
 // [*OtherIssuerError]; no node changes. Where no node can be reached, somebody
 // else must have set the issuer, or else the error is a [*PendingError].
 func (c *Cluster) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
-	if len(controlPlanes(c.nodes)) == 0 {
+	if len(node.ControlPlanes(c.nodes)) == 0 {
 		return nil, c.issuerSetElsewhere(ctx, opts)
 	}
 	servers, err := c.readAPIServers(ctx)
@@ -358,7 +360,7 @@ func (c *Cluster) DropIssuer(ctx context.Context, opts IssuerOptions) ([]plan.St
 // which commands can be run: the error is an [*OthersError], or wraps
 // [ErrNoNodeAccess] where there is no such node at all.
 func (c *Cluster) AllReached(ctx context.Context) error {
-	if len(controlPlanes(c.nodes)) == 0 {
+	if len(node.ControlPlanes(c.nodes)) == 0 {
 		return fmt.Errorf("%w: cluster %s", ErrNoNodeAccess, c.Name)
 	}
 	others, err := c.unreached(ctx)
@@ -419,7 +421,7 @@ func (f Flags) lines() []string {
 //   - after it, the provenFile holds the manifest to go back to, and change
 //     finds nothing to do but the waiting;
 //   - when the new manifest is proven, the provenFile goes.
-func replaceManifest(ctx context.Context, n Node, pod staticPod, wait time.Duration, change func(*podOnNode) ([]byte, error)) error {
+func replaceManifest(ctx context.Context, n node.Node, pod staticPod, wait time.Duration, change func(*podOnNode) ([]byte, error)) error {
 	now, err := readPod(ctx, n, pod)
 	if err != nil {
 		return err
@@ -434,7 +436,7 @@ func replaceManifest(ctx context.Context, n Node, pod staticPod, wait time.Durat
 	}
 	if !bytes.Equal(text, now.text) {
 		if newIssuer(next.Flags, now.Flags) && (now.former == nil || !newIssuer(now.Flags, now.former.Flags)) {
-			if err := n.writeFile(ctx, formerFile, now.text, "0600"); err != nil {
+			if err := n.WriteFile(ctx, formerFile, now.text, "0600"); err != nil {
 				return err
 			}
 		}
@@ -444,29 +446,29 @@ func replaceManifest(ctx context.Context, n Node, pod staticPod, wait time.Durat
 			proven = err == nil
 		}
 		if proven {
-			if err := n.writeFile(ctx, pod.provenFile(), now.text, "0600"); err != nil {
+			if err := n.WriteFile(ctx, pod.provenFile(), now.text, "0600"); err != nil {
 				return err
 			}
 		}
-		if err := n.writeFile(ctx, pod.manifestFile(), text, "0600"); err != nil {
+		if err := n.WriteFile(ctx, pod.manifestFile(), text, "0600"); err != nil {
 			return err
 		}
 	}
 	unhealthy := healthy(ctx, n, pod, next.Flags, wait)
 	if unhealthy == nil {
-		return n.remove(ctx, pod.provenFile())
+		return n.Remove(ctx, pod.provenFile())
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause // interrupted: the next run goes on waiting
 	}
-	failure := &APIServerError{Program: pod.String(), Node: n.Name, Err: unhealthy, Duration: wait, Log: n.podLog(ctx, pod)}
+	failure := &APIServerError{Program: pod.String(), Node: n.Name, Err: unhealthy, Duration: wait, Log: podLog(ctx, n, pod)}
 	failure.Restore = restore(ctx, n, pod, max(wait, DefaultWait))
 	return failure
 }
 
 // restore goes back to the manifest with which the pod was last healthy.
-func restore(ctx context.Context, n Node, pod staticPod, wait time.Duration) error {
-	text, ok, err := n.readFile(ctx, pod.provenFile())
+func restore(ctx context.Context, n node.Node, pod staticPod, wait time.Duration) error {
+	text, ok, err := n.ReadFile(ctx, pod.provenFile())
 	if err != nil {
 		return err
 	}
@@ -477,13 +479,13 @@ func restore(ctx context.Context, n Node, pod staticPod, wait time.Duration) err
 	if err != nil {
 		return err
 	}
-	if err := n.writeFile(ctx, pod.manifestFile(), text, "0600"); err != nil {
+	if err := n.WriteFile(ctx, pod.manifestFile(), text, "0600"); err != nil {
 		return err
 	}
 	if err := healthy(ctx, n, pod, m.Flags, wait); err != nil {
 		return err
 	}
-	return n.remove(ctx, pod.provenFile())
+	return n.Remove(ctx, pod.provenFile())
 }
 
 // newIssuer reports whether flags have an issuer that the former ones lack. If
@@ -502,7 +504,7 @@ const pollInterval = time.Second
 //
 // A controller manager must run for a while: one that cannot read its key ends
 // at once.
-func healthy(ctx context.Context, n Node, pod staticPod, want Flags, wait time.Duration) error {
+func healthy(ctx context.Context, n node.Node, pod staticPod, want Flags, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
 	var leaving time.Time // since when the former API server does not serve any more
 	steady := 0
@@ -520,13 +522,13 @@ func healthy(ctx context.Context, n Node, pod staticPod, want Flags, wait time.D
 		}
 		if former == nil {
 			leaving = time.Time{}
-		} else if _, err := n.get(ctx, former, "/readyz"); err != nil {
+		} else if _, err := get(ctx, n, former, "/readyz"); err != nil {
 			switch now := time.Now(); {
 			case leaving.IsZero():
 				leaving = now
 			case now.Sub(leaving) > drainTime:
 				leaving = now
-				if err := n.hasten(ctx, former); err != nil {
+				if err := hasten(ctx, n, former); err != nil {
 					return err
 				}
 			}
@@ -547,8 +549,8 @@ const drainTime = 3 * time.Second
 
 // check is nil if the pod is healthy. Otherwise former is the command line of
 // the API server with other flags that still runs, if one does.
-func check(ctx context.Context, n Node, pod staticPod, want Flags) (former []string, err error) {
-	commandLines, err := n.processes(ctx, pod)
+func check(ctx context.Context, n node.Node, pod staticPod, want Flags) (former []string, err error) {
+	commandLines, err := processes(ctx, n, pod)
 	switch {
 	case err != nil:
 		return nil, err
@@ -576,14 +578,14 @@ func check(ctx context.Context, n Node, pod staticPod, want Flags) (former []str
 
 // serves asks an API server whether it is ready and whether its discovery
 // document is the one of its flags.
-func serves(ctx context.Context, n Node, commandLine []string, want Flags) error {
-	if _, err := n.get(ctx, commandLine, "/readyz"); err != nil {
+func serves(ctx context.Context, n node.Node, commandLine []string, want Flags) error {
+	if _, err := get(ctx, n, commandLine, "/readyz"); err != nil {
 		return fmt.Errorf("asking whether it is ready: %w", err)
 	}
 	if len(want.Issuers) == 0 || !strings.HasPrefix(want.Issuers[0], "https://") {
 		return nil // no discovery document for such an issuer (NewOpenIDMetadataProvider)
 	}
-	b, err := n.get(ctx, commandLine, issuer.DiscoveryPath)
+	b, err := get(ctx, n, commandLine, issuer.DiscoveryPath)
 	if err != nil {
 		return fmt.Errorf("reading its discovery document: %w", err)
 	}
@@ -683,7 +685,7 @@ func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.
 		files = append(files, plan.Step{
 			Link: plan.Issuer, Action: plan.Delete,
 			Summary: "manifest backup on node " + s.Name,
-			Do:      func(ctx context.Context) error { return s.remove(ctx, nodeDir, tempFile) },
+			Do:      func(ctx context.Context) error { return s.Remove(ctx, nodeDir, tempFile) },
 		})
 	}
 	switch {

@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -134,20 +135,23 @@ func newFake(t *testing.T, n int) (*fakeCluster, *Cluster) {
 	f := &fakeCluster{kill: -1, killAtManifest: -1}
 	c := &Cluster{Name: "fake", Kind: true, client: serviceAccounts(t)}
 	for i := range n {
-		node := &fakeNode{
+		fake := &fakeNode{
 			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: formerManifest},
 			refuses: func(Flags) bool { return false },
 		}
-		node.start()
-		node.serving = true
-		f.nodes = append(f.nodes, node)
-		c.nodes = append(c.nodes, Node{Name: node.name, ControlPlane: true, Exec: node.exec})
+		fake.start()
+		fake.serving = true
+		f.nodes = append(f.nodes, fake)
+		c.nodes = append(c.nodes, fake.node())
 	}
 	for _, node := range f.nodes {
 		node.issue()
 	}
 	return f, c
 }
+
+// node is how the code under test reaches it.
+func (n *fakeNode) node() node.Node { return node.Node{Name: n.name, ControlPlane: true, Exec: n.exec} }
 
 // start runs the API server of the manifest.
 func (n *fakeNode) start() {

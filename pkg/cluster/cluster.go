@@ -42,10 +42,10 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	kind "sigs.k8s.io/kind/pkg/cluster"
 	"sigs.k8s.io/kind/pkg/cluster/constants"
-	kindnodes "sigs.k8s.io/kind/pkg/cluster/nodes"
 	kindexec "sigs.k8s.io/kind/pkg/exec"
 
 	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/node"
 )
 
 // Why a cluster cannot be worked with. The errors that wrap them name the next
@@ -69,9 +69,9 @@ type Options struct {
 	// whatever the files say.
 	KindName string
 	// Nodes are machines of the cluster on which commands can be run: see
-	// [Local] and [SSH]. With them the cluster is that of the kubeconfig, and
+	// [node.Local] and [node.SSH]. With them the cluster is that of the kubeconfig, and
 	// none of kind's.
-	Nodes []Node
+	Nodes []node.Node
 }
 
 // Cluster is a Kubernetes cluster whose API server answers.
@@ -85,7 +85,7 @@ type Cluster struct {
 	client  *kubernetes.Clientset
 	dynamic dynamic.Interface
 	mapper  *restmapper.DeferredDiscoveryRESTMapper
-	nodes   []Node
+	nodes   []node.Node
 
 	recorded *State // as this process has read or written it last; see SetState
 	hasRead  bool
@@ -99,7 +99,7 @@ func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
 // Nodes are the nodes that can be reached: all those of a kind cluster, sorted
 // by name, and of another one those of [Options].
-func (c *Cluster) Nodes() []Node { return slices.Clone(c.nodes) }
+func (c *Cluster) Nodes() []node.Node { return slices.Clone(c.nodes) }
 
 // Connect finds the cluster and asks its API server whether it is there. The
 // error wraps [ErrNoCluster], [ErrSeveralClusters] or [ErrUnreachable] where
@@ -151,7 +151,7 @@ func (c *Cluster) answers(ctx context.Context) error {
 	wait := 5 * time.Second
 	nodes := c.nodes
 	if c.Kind {
-		nodes = controlPlanes(nodes) // of others it is not known yet which they are
+		nodes = node.ControlPlanes(nodes) // of others it is not known yet which they are
 	}
 	if len(nodes) > 0 && nodes[0].Exec(ctx, nil, io.Discard, "true") == nil {
 		wait = time.Minute
@@ -324,7 +324,7 @@ func findKind(name string) (*Cluster, error) {
 			if role == constants.ControlPlaneNodeRoleValue || role == constants.WorkerNodeRoleValue {
 				mu.Lock()
 				defer mu.Unlock()
-				c.nodes = append(c.nodes, kindNode(n, role == constants.ControlPlaneNodeRoleValue))
+				c.nodes = append(c.nodes, node.OfKind(n, role == constants.ControlPlaneNodeRoleValue))
 			}
 			return nil // the load balancer in front of several control planes is no node
 		})
@@ -332,23 +332,8 @@ func findKind(name string) (*Cluster, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(c.nodes, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(c.nodes, func(a, b node.Node) int { return strings.Compare(a.Name, b.Name) })
 	return c, nil
-}
-
-func kindNode(n kindnodes.Node, controlPlane bool) Node {
-	return Node{Name: n.String(), ControlPlane: controlPlane, kind: n, Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
-		var stderr bytes.Buffer
-		cmd := n.CommandContext(ctx, command, args...).SetStdout(out).SetStderr(&stderr)
-		if in != nil {
-			cmd = cmd.SetStdin(in)
-		}
-		err := cmd.Run()
-		if run := kindexec.RunErrorForError(err); run != nil {
-			err = run.Inner // without the long command line
-		}
-		return execError(ctx, command, &stderr, err)
-	}}
 }
 
 // raw gets a path of the API server.

@@ -150,16 +150,16 @@ func TestKindNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	worker := c.Nodes()[1]
-	if b, err := worker.output(t.Context(), "hostname"); err != nil || string(b) != "worker\n" {
+	if b, err := worker.Output(t.Context(), "hostname"); err != nil || string(b) != "worker\n" {
 		t.Errorf("%q, %v", b, err)
 	}
-	if _, err := worker.output(t.Context(), "false"); err == nil || err.Error() != "false: exit status 3: it does not work" {
+	if _, err := worker.Output(t.Context(), "false"); err == nil || err.Error() != "false: exit status 3: it does not work" {
 		t.Errorf("error = %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("interrupted")
 	cancel(cause)
-	if _, err := worker.output(ctx, "hostname"); !errors.Is(err, cause) {
+	if _, err := worker.Output(ctx, "hostname"); !errors.Is(err, cause) {
 		t.Errorf("error = %v", err)
 	}
 }

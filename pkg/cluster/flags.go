@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/pkg/node"
 )
 
 // NodeFlags are the flags of the API server on a node.
@@ -23,8 +25,8 @@ type NodeFlags struct {
 // as with a managed control plane.
 func (c *Cluster) APIServerFlags(ctx context.Context) ([]NodeFlags, error) {
 	var all []NodeFlags
-	for _, n := range controlPlanes(c.nodes) {
-		commandLines, err := n.apiServers(ctx)
+	for _, n := range node.ControlPlanes(c.nodes) {
+		commandLines, err := apiServers(ctx, n)
 		if err != nil {
 			return nil, err
 		}

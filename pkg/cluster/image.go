@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -20,7 +21,7 @@ func (c *Cluster) LoadImage(ctx context.Context, image string, archive func(io.W
 	}
 	var steps []plan.Step
 	for _, n := range c.nodes {
-		have, err := n.output(ctx, "ctr", "--namespace=k8s.io", "images", "list", "--quiet", "name=="+image)
+		have, err := n.Output(ctx, "ctr", "--namespace=k8s.io", "images", "list", "--quiet", "name=="+image)
 		if err != nil {
 			return nil, fmt.Errorf("listing the images of node %s: %w", n.Name, err)
 		}
@@ -53,8 +54,8 @@ exec ctr --namespace=k8s.io images import --all-platforms --snapshotter="$s" -`
 
 // imagesOf are the names of a node's images of a repository, of every tag. The
 // choice is made here: containerd answers to a filter with all its images.
-func (n Node) imagesOf(ctx context.Context, repository string) ([]string, error) {
-	b, err := n.output(ctx, "crictl", "images", "--output=json")
+func imagesOf(ctx context.Context, n node.Node, repository string) ([]string, error) {
+	b, err := n.Output(ctx, "crictl", "images", "--output=json")
 	if err != nil {
 		return nil, fmt.Errorf("listing the images of node %s: %w", n.Name, err)
 	}
@@ -87,7 +88,7 @@ func (c *Cluster) RemoveImages(ctx context.Context, repository string) ([]plan.S
 	}
 	var steps []plan.Step
 	for _, n := range c.nodes {
-		names, err := n.imagesOf(ctx, repository)
+		names, err := imagesOf(ctx, n, repository)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +96,7 @@ func (c *Cluster) RemoveImages(ctx context.Context, repository string) ([]plan.S
 			steps = append(steps, plan.Step{
 				Link: plan.Webhook, Action: plan.Delete, Summary: "image " + image + " on node " + n.Name,
 				Do: func(ctx context.Context) error {
-					if now, err := n.imagesOf(ctx, repository); err != nil || !slices.Contains(now, image) {
+					if now, err := imagesOf(ctx, n, repository); err != nil || !slices.Contains(now, image) {
 						return err // rmi fails if it is gone
 					}
 					return n.Exec(ctx, nil, io.Discard, "crictl", "rmi", image)
@@ -111,7 +112,7 @@ func (c *Cluster) RemoveImages(ctx context.Context, repository string) ([]plan.S
 func (c *Cluster) RemoveNodeState(ctx context.Context) ([]plan.Step, error) {
 	var steps []plan.Step
 	for _, n := range c.nodes {
-		there, err := n.existing(ctx, StateDir)
+		there, err := n.Existing(ctx, StateDir)
 		if err != nil {
 			return nil, err
 		}
@@ -120,7 +121,7 @@ func (c *Cluster) RemoveNodeState(ctx context.Context) ([]plan.Step, error) {
 		}
 		steps = append(steps, plan.Step{
 			Link: plan.Emulator, Action: plan.Delete, Summary: "directory " + StateDir + " on node " + n.Name,
-			Do: func(ctx context.Context) error { return n.remove(ctx, StateDir) },
+			Do: func(ctx context.Context) error { return n.Remove(ctx, StateDir) },
 		})
 	}
 	return steps, nil

@@ -10,13 +10,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
 // images is a node with images. Like containerd it does not filter.
-func images(t *testing.T, names ...string) (Node, *[]string) {
+func images(t *testing.T, names ...string) (node.Node, *[]string) {
 	have := &names
-	return Node{Name: "node", Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
+	return node.Node{Name: "node", Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
 		switch {
 		case command == "crictl" && args[0] == "images" && args[len(args)-1] == "--output=json":
 			var list []string
@@ -47,8 +48,8 @@ func images(t *testing.T, names ...string) (Node, *[]string) {
 }
 
 func TestRemoveImages(t *testing.T) {
-	node, have := images(t, "openirsa.dev/openirsa:0123", "openirsa.dev/openirsa-other:1", "registry.k8s.io/pause:3.10", "openirsa.dev/openirsa:4567")
-	c := &Cluster{Name: "dev", Kind: true, nodes: []Node{node}}
+	n, have := images(t, "openirsa.dev/openirsa:0123", "openirsa.dev/openirsa-other:1", "registry.k8s.io/pause:3.10", "openirsa.dev/openirsa:4567")
+	c := &Cluster{Name: "dev", Kind: true, nodes: []node.Node{n}}
 	steps, err := c.RemoveImages(t.Context(), "openirsa.dev/openirsa")
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +73,7 @@ func TestLoadImageOnlyWhereMissing(t *testing.T) {
 	with, _ := images(t, "openirsa.dev/openirsa:0123")
 	without, _ := images(t, "openirsa.dev/openirsa:0124")
 	without.Name = "other"
-	c := &Cluster{Name: "dev", Kind: true, nodes: []Node{with, without}}
+	c := &Cluster{Name: "dev", Kind: true, nodes: []node.Node{with, without}}
 	steps, err := c.LoadImage(t.Context(), "openirsa.dev/openirsa:0123", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -4,19 +4,20 @@ import (
 	"context"
 	"io"
 
+	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
 // StateNode is the node of a kind cluster whose [StateDir] keeps what programs
 // of ours must not lose: the first control-plane node, which outlives the
 // others. False for clusters whose nodes cannot be reached.
-func (c *Cluster) StateNode() (Node, bool) {
+func (c *Cluster) StateNode() (node.Node, bool) {
 	for _, n := range c.nodes {
 		if n.ControlPlane {
 			return n, true
 		}
 	}
-	return Node{}, false
+	return node.Node{}, false
 }
 
 // MakeNodeState makes [StateDir] on the [Cluster.StateNode].
@@ -25,7 +26,7 @@ func (c *Cluster) MakeNodeState(ctx context.Context) ([]plan.Step, error) {
 	if !ok {
 		return nil, nil
 	}
-	there, err := n.existing(ctx, StateDir)
+	there, err := n.Existing(ctx, StateDir)
 	if err != nil || len(there) > 0 {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/node"
 )
 
 // PendingError are API servers of a cluster whose nodes cannot be reached, which
@@ -186,7 +187,7 @@ func (c *Cluster) renewedElsewhere(ctx context.Context, opts IssuerOptions, audi
 		}
 		for _, p := range pods.Items {
 			ttl := tokenLifetime(&p, audiences)
-			if ttl == 0 || p.CreationTimestamp.After(since) || slices.ContainsFunc(c.nodes, func(n Node) bool { return n.Name == p.Spec.NodeName }) {
+			if ttl == 0 || p.CreationTimestamp.After(since) || slices.ContainsFunc(c.nodes, func(n node.Node) bool { return n.Name == p.Spec.NodeName }) {
 				continue
 			}
 			if until := since.Add(renewal(ttl)); until.After(time.Now()) {

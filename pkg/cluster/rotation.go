@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/openirsa/openirsa/pkg/keys"
+	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -133,8 +134,8 @@ done`
 
 // publicKeys are the public keys in files on the node; none for files that are
 // not there.
-func (n Node) publicKeys(ctx context.Context, files ...string) ([]keys.Public, error) {
-	b, err := n.output(ctx, "sh", append([]string{"-c", publicScript, "sh"}, files...)...)
+func publicKeys(ctx context.Context, n node.Node, files ...string) ([]keys.Public, error) {
+	b, err := n.Output(ctx, "sh", append([]string{"-c", publicScript, "sh"}, files...)...)
 	if err == nil && len(bytes.TrimSpace(b)) == 0 {
 		return nil, nil
 	}
@@ -189,27 +190,10 @@ func keyArguments(algorithm string, present keys.Public) ([]string, error) {
 	return nil, fmt.Errorf("algorithm %q is not one that kube-apiserver signs with: %s, %s, %s or %s", algorithm, keys.RS256, keys.ES256, keys.ES384, keys.ES512)
 }
 
-// copyScript puts the content of file $1 into file $2, which keeps its owner
-// and mode, at once or not at all. It does not leave the node.
-const copyScript = `set -eu
-d=$(dirname -- "$2"); t="$d/.$(basename -- "$2").openirsa"
-(umask 077; cat -- "$1" >"$t")
-chmod --reference="$2" -- "$t"; chown --reference="$2" -- "$t"
-sync -- "$t"
-mv -f -T -- "$t" "$2"
-sync -- "$d"`
-
-func (n Node) copyFile(ctx context.Context, from, to string) error {
-	if err := n.Exec(ctx, nil, io.Discard, "sh", "-c", copyScript, "sh", from, to); err != nil {
-		return fmt.Errorf("putting %s in the place of %s on node %s: %w", from, to, n.Name, err)
-	}
-	return nil
-}
-
 // NodeKeys reads the keys of all control-plane nodes that can be reached. The
 // error wraps [ErrNoNodeAccess] where none can.
 func (c *Cluster) NodeKeys(ctx context.Context) ([]NodeKeys, error) {
-	nodes := controlPlanes(c.nodes)
+	nodes := node.ControlPlanes(c.nodes)
 	if len(nodes) == 0 {
 		return nil, fmt.Errorf("%w: the keys of cluster %s are on its control-plane nodes", ErrNoNodeAccess, c.Name)
 	}
@@ -224,7 +208,7 @@ func (c *Cluster) NodeKeys(ctx context.Context) ([]NodeKeys, error) {
 	return all, g.Wait()
 }
 
-func readNodeKeys(ctx context.Context, n Node) (NodeKeys, error) {
+func readNodeKeys(ctx context.Context, n node.Node) (NodeKeys, error) {
 	k := NodeKeys{Node: n.Name}
 	server, err := readAPIServer(ctx, n)
 	if err != nil {
@@ -237,7 +221,7 @@ func readNodeKeys(ctx context.Context, n Node) (NodeKeys, error) {
 			return NodeKeys{}, fmt.Errorf("the API server on node %s: --%s: %w", n.Name, lifetimeFlag, err)
 		}
 	}
-	if k.Accepts, err = n.acceptedKeys(ctx, retryFor); err != nil {
+	if k.Accepts, err = acceptedKeys(ctx, n, retryFor); err != nil {
 		k.Accepts = nil // it is away
 	}
 	if k.SigningEndpoint != "" {
@@ -247,11 +231,11 @@ func readNodeKeys(ctx context.Context, n Node) (NodeKeys, error) {
 		return NodeKeys{}, fmt.Errorf("the API server on node %s has no --%s or no --%s", n.Name, signingKeyFlag, keyFilesFlag)
 	}
 	k.Files = KeyFlags{KeyFiles: server.Flags.KeyFiles, SigningKeyFile: server.Flags.SigningKeyFile}
-	if k.Signs, err = n.onePublicKey(ctx, k.Files.SigningKeyFile); err != nil {
+	if k.Signs, err = onePublicKey(ctx, n, k.Files.SigningKeyFile); err != nil {
 		return NodeKeys{}, err
 	}
 	for _, file := range k.Files.KeyFiles {
-		public, err := n.publicKeys(ctx, file)
+		public, err := publicKeys(ctx, n, file)
 		if err != nil {
 			return NodeKeys{}, err
 		}
@@ -265,15 +249,15 @@ func readNodeKeys(ctx context.Context, n Node) (NodeKeys, error) {
 	}
 	if file := controller.Flags.PrivateKeyFile; file != "" {
 		k.Files.PrivateKeyFile = file
-		if k.Controller, err = n.onePublicKey(ctx, file); err != nil {
+		if k.Controller, err = onePublicKey(ctx, n, file); err != nil {
 			return NodeKeys{}, err
 		}
 	}
 	return k, nil
 }
 
-func (n Node) onePublicKey(ctx context.Context, file string) (keys.Public, error) {
-	public, err := n.publicKeys(ctx, file)
+func onePublicKey(ctx context.Context, n node.Node, file string) (keys.Public, error) {
+	public, err := publicKeys(ctx, n, file)
 	if err != nil {
 		return keys.Public{}, err
 	}
@@ -289,10 +273,10 @@ func hasKey(all []keys.Public, key keys.Public) bool {
 
 // acceptedKeys are the keys that the API server on the node serves. One that
 // restarts has so long to be back.
-func (n Node) acceptedKeys(ctx context.Context, within time.Duration) ([]keys.Public, error) {
+func acceptedKeys(ctx context.Context, n node.Node, within time.Duration) ([]keys.Public, error) {
 	deadline := time.Now().Add(within)
 	for {
-		all, err := n.servedKeys(ctx)
+		all, err := servedKeys(ctx, n)
 		if err == nil || time.Now().After(deadline) {
 			return all, err
 		}
@@ -302,15 +286,15 @@ func (n Node) acceptedKeys(ctx context.Context, within time.Duration) ([]keys.Pu
 	}
 }
 
-func (n Node) servedKeys(ctx context.Context) ([]keys.Public, error) {
-	commandLines, err := n.apiServers(ctx)
+func servedKeys(ctx context.Context, n node.Node) ([]keys.Public, error) {
+	commandLines, err := apiServers(ctx, n)
 	if err != nil {
 		return nil, err
 	}
 	if len(commandLines) != 1 {
 		return nil, fmt.Errorf("%d API servers run on node %s", len(commandLines), n.Name)
 	}
-	b, err := n.get(ctx, commandLines[0], jwksPath)
+	b, err := get(ctx, n, commandLines[0], jwksPath)
 	if err != nil {
 		return nil, fmt.Errorf("reading the keys of the API server on node %s: %w", n.Name, err)
 	}
@@ -323,8 +307,8 @@ func (n Node) servedKeys(ctx context.Context) ([]keys.Public, error) {
 
 // accepts fails unless the API server on the node serves all of the keys, and
 // if only is set, no others. One that restarts has so long to be back.
-func (n Node) accepts(ctx context.Context, want []keys.Public, only bool, within time.Duration) error {
-	have, err := n.acceptedKeys(ctx, within)
+func accepts(ctx context.Context, n node.Node, want []keys.Public, only bool, within time.Duration) error {
+	have, err := acceptedKeys(ctx, n, within)
 	if err != nil {
 		return err
 	}
@@ -349,7 +333,7 @@ var ErrExternalSigner = errors.New("an external signer holds the keys")
 
 // rotatable checks that a rotation can replace the node's keys, and returns
 // the files to be kept in [Rotation.Nodes]. It changes nothing.
-func (k NodeKeys) rotatable(ctx context.Context, n Node) (KeyFlags, error) {
+func (k NodeKeys) rotatable(ctx context.Context, n node.Node) (KeyFlags, error) {
 	f := k.Files
 	switch {
 	case k.SigningEndpoint != "":
@@ -402,7 +386,7 @@ func (c *Cluster) BeginRotation(ctx context.Context, r *Rotation) (old []keys.Pu
 	if known == nil {
 		known = make(map[string]KeyFlags)
 	}
-	for i, n := range controlPlanes(c.nodes) {
+	for i, n := range node.ControlPlanes(c.nodes) {
 		if _, ok := known[n.Name]; ok {
 			continue
 		}
@@ -427,9 +411,9 @@ func sortKeys(list []keys.Public) []keys.Public {
 
 // eachNode calls do with every control-plane node, one after the other, and joins the
 // steps.
-func (c *Cluster) eachNode(r Rotation, do func(n Node, was KeyFlags) ([]plan.Step, error)) ([]plan.Step, error) {
+func (c *Cluster) eachNode(r Rotation, do func(n node.Node, was KeyFlags) ([]plan.Step, error)) ([]plan.Step, error) {
 	var steps []plan.Step
-	for _, n := range controlPlanes(c.nodes) {
+	for _, n := range node.ControlPlanes(c.nodes) {
 		was, ok := r.Nodes[n.Name]
 		if !ok {
 			return nil, fmt.Errorf("control-plane node %s is not part of the rotation", n.Name)
@@ -445,16 +429,16 @@ func (c *Cluster) eachNode(r Rotation, do func(n Node, was KeyFlags) ([]plan.Ste
 
 // MakeKeys makes the new private key on every node that has none yet.
 func (c *Cluster) MakeKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
-	return c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
+	return c.eachNode(r, func(n node.Node, was KeyFlags) ([]plan.Step, error) {
 		file := r.newKeyFile(was)
-		there, err := n.existing(ctx, file)
+		there, err := n.Existing(ctx, file)
 		if err != nil || len(there) > 0 {
 			return nil, err
 		}
 		return []plan.Step{{
 			Link: plan.SigningKey, Action: plan.Create, Summary: "private key " + file + " on node " + n.Name,
 			Do: func(ctx context.Context) error {
-				present, err := n.onePublicKey(ctx, was.SigningKeyFile)
+				present, err := onePublicKey(ctx, n, was.SigningKeyFile)
 				if err != nil {
 					return err
 				}
@@ -477,12 +461,12 @@ func (c *Cluster) MakeKeys(ctx context.Context, r Rotation) ([]plan.Step, error)
 // are not made yet.
 func (c *Cluster) NewKeys(ctx context.Context, r Rotation) ([]keys.Public, error) {
 	var all []keys.Public
-	for _, n := range controlPlanes(c.nodes) {
+	for _, n := range node.ControlPlanes(c.nodes) {
 		was, ok := r.Nodes[n.Name]
 		if !ok {
 			continue
 		}
-		public, err := n.publicKeys(ctx, r.newKeyFile(was), path.Join(was.rotationDir(), newPublicFile))
+		public, err := publicKeys(ctx, n, r.newKeyFile(was), path.Join(was.rotationDir(), newPublicFile))
 		if err != nil {
 			return nil, err
 		}
@@ -493,10 +477,10 @@ func (c *Cluster) NewKeys(ctx context.Context, r Rotation) ([]keys.Public, error
 
 // acceptedFiles are the contents of a rotation's files of public keys on a
 // node.
-func (r Rotation) acceptedFiles(ctx context.Context, n Node, was KeyFlags, added []keys.Public) (former, both, newOnly []byte, err error) {
-	former, ok, err := n.readFile(ctx, path.Join(was.rotationDir(), formerPublicFile))
+func (r Rotation) acceptedFiles(ctx context.Context, n node.Node, was KeyFlags, added []keys.Public) (former, both, newOnly []byte, err error) {
+	former, ok, err := n.ReadFile(ctx, path.Join(was.rotationDir(), formerPublicFile))
 	if err == nil && !ok {
-		former, ok, err = n.readFile(ctx, was.PublicKeyFile)
+		former, ok, err = n.ReadFile(ctx, was.PublicKeyFile)
 		if err == nil && ok {
 			former, err = r.withoutNew(former)
 		}
@@ -561,7 +545,7 @@ func (c *Cluster) AcceptKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 	if err != nil {
 		return nil, err
 	}
-	return c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
+	return c.eachNode(r, func(n node.Node, was KeyFlags) ([]plan.Step, error) {
 		server, err := readAPIServer(ctx, n)
 		if err != nil {
 			return nil, err
@@ -574,7 +558,7 @@ func (c *Cluster) AcceptKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 		if len(added) == 0 { // a dry run, in which no key is made
 			want.KeyFiles[slices.Index(want.KeyFiles, file)] = path.Join(was.rotationDir(), "accepted-HASH.pub")
 		}
-		if server.has(want) && n.accepts(ctx, added, false, 0) == nil {
+		if server.has(want) && accepts(ctx, n, added, false, 0) == nil {
 			return nil, nil
 		}
 		return []plan.Step{{
@@ -585,12 +569,12 @@ func (c *Cluster) AcceptKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 	})
 }
 
-func (c *Cluster) acceptKeys(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
+func (c *Cluster) acceptKeys(ctx context.Context, r Rotation, n node.Node, was KeyFlags) error {
 	added, err := c.NewKeys(ctx, r)
 	if err != nil {
 		return err
 	}
-	if _, err := n.onePublicKey(ctx, r.newKeyFile(was)); err != nil {
+	if _, err := onePublicKey(ctx, n, r.newKeyFile(was)); err != nil {
 		return err
 	}
 	both, err := r.writeAccepted(ctx, n, was, added)
@@ -604,12 +588,12 @@ func (c *Cluster) acceptKeys(ctx context.Context, r Rotation, n Node, was KeyFla
 	if err != nil {
 		return err
 	}
-	return n.accepts(ctx, added, false, r.wait())
+	return accepts(ctx, n, added, false, r.wait())
 }
 
 // writeAccepted writes a rotation's files of public keys, and returns what is
 // in the one with all of them.
-func (r Rotation) writeAccepted(ctx context.Context, n Node, was KeyFlags, added []keys.Public) (both []byte, err error) {
+func (r Rotation) writeAccepted(ctx context.Context, n node.Node, was KeyFlags, added []keys.Public) (both []byte, err error) {
 	former, both, newOnly, err := r.acceptedFiles(ctx, n, was, added)
 	if err != nil {
 		return nil, err
@@ -627,12 +611,12 @@ func (r Rotation) writeAccepted(ctx context.Context, n Node, was KeyFlags, added
 		{accepted, both},
 		{was.PublicKeyFile, both},
 	} {
-		if there, ok, err := n.readFile(ctx, f.name); err != nil {
+		if there, ok, err := n.ReadFile(ctx, f.name); err != nil {
 			return nil, err
 		} else if ok && bytes.Equal(there, f.data) {
 			continue
 		}
-		if err := n.writeFile(ctx, f.name, f.data, "0644"); err != nil {
+		if err := n.WriteFile(ctx, f.name, f.data, "0644"); err != nil {
 			return nil, err
 		}
 	}
@@ -664,7 +648,7 @@ func (c *Cluster) sign(ctx context.Context, r Rotation, what string, with func(w
 	}
 	var steps []plan.Step
 	for _, pod := range []staticPod{apiServerPod, controllerPod} {
-		more, err := c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
+		more, err := c.eachNode(r, func(n node.Node, was KeyFlags) ([]plan.Step, error) {
 			files := with(was)
 			flags := func(have Flags) Flags {
 				if pod == controllerPod {
@@ -688,8 +672,8 @@ func (c *Cluster) sign(ctx context.Context, r Rotation, what string, with func(w
 					// Whatever has happened since the plan was made: nothing signs with
 					// a key that somebody does not accept.
 					if files.SigningKeyFile != was.SigningKeyFile {
-						for _, other := range controlPlanes(c.nodes) {
-							if err := other.accepts(ctx, added, false, r.wait()); err != nil {
+						for _, other := range node.ControlPlanes(c.nodes) {
+							if err := accepts(ctx, other, added, false, r.wait()); err != nil {
 								return err
 							}
 						}
@@ -724,13 +708,13 @@ func (c *Cluster) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 	// First every private key, whose public half the PublicKeyFile has already,
 	// then the files of public keys: at any moment the files of before fit each
 	// other, on all nodes.
-	private, err := c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
-		there, err := n.existing(ctx, r.newKeyFile(was))
+	private, err := c.eachNode(r, func(n node.Node, was KeyFlags) ([]plan.Step, error) {
+		there, err := n.Existing(ctx, r.newKeyFile(was))
 		if err != nil {
 			return nil, err
 		}
 		if len(there) == 0 { // it has taken its place, or the node joined late
-			signs, err := n.onePublicKey(ctx, was.SigningKeyFile)
+			signs, err := onePublicKey(ctx, n, was.SigningKeyFile)
 			if err == nil && !slices.Contains(r.New, signs.KID) {
 				err = fmt.Errorf("%w: the API server on node %s signs with %s", ErrJoinedWithOldKey, n.Name, signs.KID)
 			}
@@ -740,7 +724,7 @@ func (c *Cluster) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 		for _, file := range slices.Compact([]string{was.SigningKeyFile, cmp.Or(was.PrivateKeyFile, was.SigningKeyFile)}) {
 			steps = append(steps, plan.Step{
 				Link: plan.SigningKey, Action: plan.Update, Summary: "private key " + file + " on node " + n.Name + ": the new one",
-				Do: func(ctx context.Context) error { return n.copyFile(ctx, r.newKeyFile(was), file) },
+				Do: func(ctx context.Context) error { return n.CopyFile(ctx, r.newKeyFile(was), file) },
 			})
 		}
 		return steps, nil
@@ -748,8 +732,8 @@ func (c *Cluster) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 	if err != nil {
 		return nil, err
 	}
-	rest, err := c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
-		there, err := n.existing(ctx, was.rotationDir())
+	rest, err := c.eachNode(r, func(n node.Node, was KeyFlags) ([]plan.Step, error) {
+		there, err := n.Existing(ctx, was.rotationDir())
 		if err != nil {
 			return nil, err
 		}
@@ -774,15 +758,15 @@ func (c *Cluster) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 var ErrJoinedWithOldKey = errors.New("a node joined with a key that is being removed")
 
 // inFile are the keys in a node's PublicKeyFile, by generation.
-func (r Rotation) inFile(ctx context.Context, n Node, was KeyFlags) (former, added []keys.Public, err error) {
-	all, err := n.publicKeys(ctx, was.PublicKeyFile)
+func (r Rotation) inFile(ctx context.Context, n node.Node, was KeyFlags) (former, added []keys.Public, err error) {
+	all, err := publicKeys(ctx, n, was.PublicKeyFile)
 	former, added = r.generations(all)
 	return former, added, err
 }
 
-func settle(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
+func settle(ctx context.Context, r Rotation, n node.Node, was KeyFlags) error {
 	signingKeyFile := r.newKeyFile(was)
-	there, err := n.existing(ctx, signingKeyFile)
+	there, err := n.Existing(ctx, signingKeyFile)
 	if err != nil {
 		return err
 	}
@@ -799,28 +783,28 @@ func settle(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
 		}
 	}
 	rest := []string{path.Join(was.rotationDir(), newPublicFile), r.newKeyFile(was), was.rotationDir(), controllerTempFile} // removed in this order
-	if there, err := n.existing(ctx, rest[0]); err != nil {
+	if there, err := n.Existing(ctx, rest[0]); err != nil {
 		return err
 	} else if len(there) == 0 {
-		return n.remove(ctx, rest...) // a run before this one came as far as this
+		return n.Remove(ctx, rest...) // a run before this one came as far as this
 	}
 	if err := putBack(ctx, r, n, was, newPublicFile, signingKeyFile); err != nil {
 		return err
 	}
-	return n.remove(ctx, rest...)
+	return n.Remove(ctx, rest...)
 }
 
 // putBack gives both programs the flags about keys of before, after it has put
 // the keys in a file of the rotation into the PublicKeyFile, and proves that
 // the API server accepts those and no others. SigningKeyFile is with what it
 // signs until then.
-func putBack(ctx context.Context, r Rotation, n Node, was KeyFlags, file, signingKeyFile string) error {
+func putBack(ctx context.Context, r Rotation, n node.Node, was KeyFlags, file, signingKeyFile string) error {
 	file = path.Join(was.rotationDir(), file)
-	public, err := n.publicKeys(ctx, file)
+	public, err := publicKeys(ctx, n, file)
 	if err != nil {
 		return err
 	}
-	if err := n.copyFile(ctx, file, was.PublicKeyFile); err != nil {
+	if err := n.CopyFile(ctx, file, was.PublicKeyFile); err != nil {
 		return err
 	}
 	if err := reread(ctx, r, n, was, signingKeyFile, public); err != nil {
@@ -829,22 +813,22 @@ func putBack(ctx context.Context, r Rotation, n Node, was KeyFlags, file, signin
 	if err := restoreFlags(ctx, r, n, was); err != nil {
 		return err
 	}
-	return n.accepts(ctx, public, len(was.KeyFiles) == 1, r.wait())
+	return accepts(ctx, n, public, len(was.KeyFiles) == 1, r.wait())
 }
 
 // reread has an API server that has the flags of before, and so will not be
 // restarted to get them, read the files of before anew, if it accepts other keys
 // than those in them: something else has put the flags back meanwhile, such as a
 // kubeadm upgrade. Other flags in between make it restart.
-func reread(ctx context.Context, r Rotation, n Node, was KeyFlags, signingKeyFile string, want []keys.Public) error {
+func reread(ctx context.Context, r Rotation, n node.Node, was KeyFlags, signingKeyFile string, want []keys.Public) error {
 	server, err := readAPIServer(ctx, n)
 	if err != nil {
 		return err
 	}
-	if !was.in(apiServerPod, server.Flags).equal(server.Flags) || n.accepts(ctx, want, len(was.KeyFiles) == 1, 0) == nil {
+	if !was.in(apiServerPod, server.Flags).equal(server.Flags) || accepts(ctx, n, want, len(was.KeyFiles) == 1, 0) == nil {
 		return nil
 	}
-	added, err := n.publicKeys(ctx, path.Join(was.rotationDir(), newPublicFile))
+	added, err := publicKeys(ctx, n, path.Join(was.rotationDir(), newPublicFile))
 	if err != nil {
 		return err
 	}
@@ -860,7 +844,7 @@ func reread(ctx context.Context, r Rotation, n Node, was KeyFlags, signingKeyFil
 }
 
 // restoreFlags gives both programs the flags about keys of before.
-func restoreFlags(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
+func restoreFlags(ctx context.Context, r Rotation, n node.Node, was KeyFlags) error {
 	for _, pod := range []staticPod{apiServerPod, controllerPod} {
 		if pod == controllerPod && was.PrivateKeyFile == "" {
 			continue
@@ -877,8 +861,8 @@ func restoreFlags(ctx context.Context, r Rotation, n Node, was KeyFlags) error {
 // of before and no others, and the new ones are gone. Nothing may sign with
 // them.
 func (c *Cluster) DropNewKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
-	return c.eachNode(r, func(n Node, was KeyFlags) ([]plan.Step, error) {
-		there, err := n.existing(ctx, was.rotationDir())
+	return c.eachNode(r, func(n node.Node, was KeyFlags) ([]plan.Step, error) {
+		there, err := n.Existing(ctx, was.rotationDir())
 		if err != nil {
 			return nil, err
 		}
@@ -901,14 +885,14 @@ func (c *Cluster) DropNewKeys(ctx context.Context, r Rotation) ([]plan.Step, err
 					}
 				}
 				// Without the way back, which is written first, nothing has changed yet.
-				if there, err := n.existing(ctx, path.Join(was.rotationDir(), formerPublicFile)); err != nil {
+				if there, err := n.Existing(ctx, path.Join(was.rotationDir(), formerPublicFile)); err != nil {
 					return err
 				} else if len(there) > 0 {
 					if err := putBack(ctx, r, n, was, formerPublicFile, was.SigningKeyFile); err != nil {
 						return err
 					}
 				}
-				return n.remove(ctx, was.rotationDir(), controllerTempFile)
+				return n.Remove(ctx, was.rotationDir(), controllerTempFile)
 			},
 		}}, nil
 	})

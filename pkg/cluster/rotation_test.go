@@ -24,6 +24,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/needs"
 	"github.com/openirsa/openirsa/pkg/keys"
+	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -372,7 +373,7 @@ func (r *rotationRun) join(n *fakeNode) {
 	n.passController()
 	n.live = []string{n.signs}
 	r.f.nodes = append(r.f.nodes, n)
-	r.c.nodes = append(r.c.nodes, Node{Name: n.name, ControlPlane: true, Exec: n.exec})
+	r.c.nodes = append(r.c.nodes, n.node())
 }
 
 // newJoin is a cluster of one node, and another one that is about to join.
@@ -800,7 +801,7 @@ func TestKeyScripts(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		needs.Lacking(t, "openssl")
 	}
-	n, ctx := local(t), t.Context()
+	n, ctx := node.Local(), t.Context()
 	dir := t.TempDir()
 	former := filepath.Join(dir, "sa.key")
 	if err := os.WriteFile(former, []byte(newKey(t)), 0o640); err != nil {
@@ -808,7 +809,7 @@ func TestKeyScripts(t *testing.T) {
 	}
 	file := filepath.Join(dir, "openirsa", "1.key")
 	for _, alg := range []string{"", keys.RS256, keys.ES384, keys.ES512} {
-		present, err := n.onePublicKey(ctx, former)
+		present, err := onePublicKey(ctx, n, former)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -840,14 +841,14 @@ func TestKeyScripts(t *testing.T) {
 		if second, err := os.ReadFile(file); err != nil || string(second) != string(first) {
 			t.Errorf("the key was made anew, %v", err)
 		}
-		public, err := n.publicKeys(ctx, file, filepath.Join(dir, "none"))
+		public, err := publicKeys(ctx, n, file, filepath.Join(dir, "none"))
 		if err != nil || len(public) != 1 || public[0].KID != private.Public().KID {
 			t.Errorf("public half %v, %v", public, err)
 		}
-		if b, err := n.output(ctx, "sh", "-c", publicScript, "sh", file); err != nil || strings.Contains(string(b), "PRIVATE") {
+		if b, err := n.Output(ctx, "sh", "-c", publicScript, "sh", file); err != nil || strings.Contains(string(b), "PRIVATE") {
 			t.Errorf("the private key left the node, or %v", err)
 		}
-		if err := n.copyFile(ctx, file, former); err != nil {
+		if err := n.CopyFile(ctx, file, former); err != nil {
 			t.Fatal(err)
 		}
 		if now, err := os.ReadFile(former); err != nil || string(now) != string(first) {
@@ -856,7 +857,7 @@ func TestKeyScripts(t *testing.T) {
 		if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %q, %v", left, err)
 		}
-		if err := n.remove(ctx, filepath.Dir(file)); err != nil {
+		if err := n.Remove(ctx, filepath.Dir(file)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -39,7 +39,7 @@ func (c *Cluster) WaitForService(ctx context.Context, wait time.Duration) error 
 		group.Go(func() error {
 			deadline := time.Now().Add(wait)
 			for {
-				_, err := n.output(ctx, "kubectl", "--kubeconfig="+kubeletConf, "--server="+server, "--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", "/readyz")
+				_, err := n.Output(ctx, "kubectl", "--kubeconfig="+kubeletConf, "--server="+server, "--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", "/readyz")
 				if err == nil || context.Cause(ctx) != nil {
 					return context.Cause(ctx)
 				}

@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/pkg/node"
 )
 
 func TestWaitForService(t *testing.T) {
@@ -21,8 +23,8 @@ func TestWaitForService(t *testing.T) {
 		Spec:       corev1.ServiceSpec{ClusterIP: "10.96.0.1", Ports: []corev1.ServicePort{{Port: 443}}},
 	})
 	var refusals atomic.Int64
-	asked := func(name string) Node {
-		return Node{Name: name, Exec: func(_ context.Context, _ io.Reader, _ io.Writer, command string, args ...string) error {
+	asked := func(name string) node.Node {
+		return node.Node{Name: name, Exec: func(_ context.Context, _ io.Reader, _ io.Writer, command string, args ...string) error {
 			if command != "kubectl" || !slices.Contains(args, "--server=https://10.96.0.1:443") || !strings.HasSuffix(strings.Join(args, " "), "get --raw /readyz") {
 				t.Errorf("%s %q", command, args)
 			}
@@ -32,7 +34,7 @@ func TestWaitForService(t *testing.T) {
 			return nil
 		}}
 	}
-	c.nodes = []Node{asked("a"), asked("b")}
+	c.nodes = []node.Node{asked("a"), asked("b")}
 	refusals.Store(3)
 	if err := c.WaitForService(t.Context(), DefaultWait); err != nil || refusals.Load() >= 0 {
 		t.Errorf("error = %v with %d refusals to come", err, refusals.Load())

@@ -68,15 +68,19 @@ func (c *Cluster) ProjectedTokens(ctx context.Context) ([]Token, error) {
 	if err != nil {
 		return nil, err
 	}
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = f.path
+	}
 	var all []Token
 	for _, n := range c.nodes {
-		there, err := n.projectedTokens(ctx, files)
+		there, err := n.ProjectedTokens(ctx, paths)
 		if err != nil {
 			return nil, err
 		}
 		for _, p := range there {
-			t, account, ok := parseToken(p.header, p.payload)
-			file := files[p.file]
+			t, account, ok := parseToken(p.Header, p.Payload)
+			file := files[p.File]
 			if !ok || account == "" || accounts[file.account] != account || !t.Expires.IsZero() && time.Now().After(t.Expires) {
 				continue
 			}
@@ -89,7 +93,7 @@ func (c *Cluster) ProjectedTokens(ctx context.Context) ([]Token, error) {
 
 // tokenFile is where kubelet keeps a token for a pod.
 type tokenFile struct {
-	path         string // below [podsDir]
+	path         string // below [node.PodsDir]
 	pod, account string // NAMESPACE/NAME
 }
 
@@ -200,7 +204,7 @@ func (c *Cluster) RenewTokens(ctx context.Context, tokens []Token, restarted map
 			if t.Node != n.Name || restarted[n.Name] {
 				continue
 			}
-			if err := n.restartKubelet(ctx); err != nil {
+			if err := n.RestartKubelet(ctx); err != nil {
 				return err
 			}
 			restarted[n.Name] = true

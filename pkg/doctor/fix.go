@@ -1,6 +1,10 @@
 package doctor
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/openirsa/openirsa/internal/shell"
+)
 
 // Fix is what to do about a finding. The zero value says that nothing can be
 // done there.
@@ -83,21 +87,13 @@ func (c Command) shell(setup string) string {
 		words = append(words, setup, c.Verb)
 	}
 	for _, arg := range c.Args {
-		words = append(words, quote(arg))
+		words = append(words, shell.Quote(arg))
 	}
 	if c.Stdin != "" {
-		words = append(words, "<"+quote(c.Stdin))
+		words = append(words, "<"+shell.Quote(c.Stdin))
 	}
 	if c.Stdout != "" {
-		words = append(words, ">"+quote(c.Stdout))
+		words = append(words, ">"+shell.Quote(c.Stdout))
 	}
 	return strings.Join(words, " ")
-}
-
-// quote writes a word for a POSIX shell.
-func quote(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@,+") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

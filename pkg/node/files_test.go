@@ -1,12 +1,10 @@
-package cluster
+package node
 
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,14 +25,14 @@ func TestFiles(t *testing.T) {
 	n, ctx := local(t), t.Context()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "new dir", "it's $HOME")
-	if _, ok, err := n.readFile(ctx, file); ok || err != nil {
+	if _, ok, err := n.ReadFile(ctx, file); ok || err != nil {
 		t.Fatalf("%t, %v", ok, err)
 	}
 	for _, text := range []string{"", "a\n", strings.Repeat("x", 1<<20), "no newline"} {
-		if err := n.writeFile(ctx, file, []byte(text), "0600"); err != nil {
+		if err := n.WriteFile(ctx, file, []byte(text), "0600"); err != nil {
 			t.Fatal(err)
 		}
-		if b, ok, err := n.readFile(ctx, file); !ok || err != nil || string(b) != text {
+		if b, ok, err := n.ReadFile(ctx, file); !ok || err != nil || string(b) != text {
 			t.Fatalf("%.20q, %t, %v", b, ok, err)
 		}
 	}
@@ -48,7 +46,7 @@ func TestFiles(t *testing.T) {
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.writeFile(ctx, file, []byte("again"), "0600"); err != nil {
+	if err := n.WriteFile(ctx, file, []byte("again"), "0600"); err != nil {
 		t.Fatal(err)
 	}
 	mode(0o640)
@@ -65,72 +63,18 @@ func TestFiles(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 
-	there, err := n.existing(ctx, dir, filepath.Join(dir, "none"))
+	there, err := n.Existing(ctx, dir, filepath.Join(dir, "none"))
 	if err != nil || !cmp.Equal(there, []string{dir}) {
 		t.Errorf("%q, %v", there, err)
 	}
-	if err := n.remove(ctx, filepath.Dir(file), filepath.Join(dir, "none")); err != nil {
+	if err := n.Remove(ctx, filepath.Dir(file), filepath.Join(dir, "none")); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("%v, %v", left, err)
 	}
-	if err := n.writeFile(ctx, "/proc/none/file", nil, "0600"); err == nil || !strings.Contains(err.Error(), "writing /proc/none/file on node") {
+	if err := n.WriteFile(ctx, "/proc/none/file", nil, "0600"); err == nil || !strings.Contains(err.Error(), "writing /proc/none/file on node") {
 		t.Errorf("error = %v", err)
-	}
-}
-
-// TestAPIServers runs a program called kube-apiserver.
-func TestAPIServers(t *testing.T) {
-	n, ctx := local(t), t.Context()
-	sleep, err := exec.LookPath("sleep")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	program := filepath.Join(dir, "kube-apiserver")
-	b, err := os.ReadFile(sleep)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(program, b, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	// Another program's argument is not a program.
-	other := exec.CommandContext(ctx, sleep, "61")
-	other.Args = []string{"sleep", "61", program}
-	cmd := exec.CommandContext(ctx, program, "59", "1")
-	for _, c := range []*exec.Cmd{other, cmd} {
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		defer c.Wait()
-		defer c.Process.Kill()
-	}
-	want := []string{program, "59", "1"}
-	found := func() bool {
-		t.Helper()
-		all, err := n.apiServers(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return slices.ContainsFunc(all, func(c []string) bool { return cmp.Equal(c, want) })
-	}
-	if !found() {
-		t.Fatal("the program was not found")
-	}
-	if err := n.hasten(ctx, []string{program, "59"}); err != nil {
-		t.Fatal(err)
-	}
-	if !found() {
-		t.Fatal("another command line was signalled")
-	}
-	if err := n.hasten(ctx, want); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Wait()
-	if found() {
-		t.Error("the program still runs")
 	}
 }
 

@@ -1,0 +1,15 @@
+// Package shell writes words for a POSIX shell.
+package shell
+
+import "strings"
+
+// plain are the characters that no shell takes for anything but themselves.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@,+"
+
+// Quote is a word that a POSIX shell reads as s. A word that needs no quotes has none.
+func Quote(s string) string {
+	if s != "" && strings.Trim(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,89 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/node"
+)
+
+// processesScript prints the command line of every process on the node that
+// runs program $1: arguments end with NUL, command lines with an empty argument. The
+// pod's own process ID namespace lies right under the node's: a process with
+// more than two IDs belongs to a cluster nested in containers of this machine.
+const processesScript = `for p in /proc/[0-9]*; do
+  case "$(tr '\0' '\n' <"$p/cmdline" 2>/dev/null | head -n 1)" in
+  "$1"|*/"$1") ;;
+  *) continue ;;
+  esac
+  [ "$(sed -n 's/^NSpid:[[:space:]]*//p' "$p/status" 2>/dev/null | wc -w)" -le 2 ] || continue
+  cat "$p/cmdline" 2>/dev/null && printf '\0'
+done; true`
+
+// apiServers are the command lines of the API servers that run on the node:
+// one, none while it restarts, two for the moment that the former one needs
+// to end.
+func apiServers(ctx context.Context, n node.Node) ([][]string, error) {
+	return processes(ctx, n, apiServerPod)
+}
+
+func processes(ctx context.Context, n node.Node, pod staticPod) ([][]string, error) {
+	b, err := n.Output(ctx, "sh", "-c", processesScript, "sh", string(pod))
+	if err != nil {
+		return nil, fmt.Errorf("reading the command line of the %s on node %s: %w", pod, n.Name, err)
+	}
+	var all [][]string
+	for line := range strings.SplitSeq(strings.TrimSuffix(string(b), "\x00\x00"), "\x00\x00") {
+		if line != "" {
+			all = append(all, strings.Split(line, "\x00"))
+		}
+	}
+	return all, nil
+}
+
+// hastenScript sends a signal to the API server whose command line has digest
+// $1.
+const hastenScript = `for p in /proc/[0-9]*; do
+  [ "$(sha256sum 2>/dev/null <"$p/cmdline" | cut -c1-64)" != "$1" ] || kill -TERM "${p#/proc/}"
+done; true`
+
+// hasten ends an API server that has stopped serving but still waits for its
+// clients to hang up, which those with a watch do not: without this kubelet
+// kills it after half a minute. A second signal of the kind that kubelet has
+// sent makes it exit (SetupSignalContext in k8s.io/apiserver/pkg/server).
+func hasten(ctx context.Context, n node.Node, commandLine []string) error {
+	sum := sha256.Sum256([]byte(strings.Join(commandLine, "\x00") + "\x00"))
+	return n.Exec(ctx, nil, io.Discard, "sh", "-c", hastenScript, "sh", hex.EncodeToString(sum[:]))
+}
+
+// adminConf is kubeadm's kubeconfig of the cluster's administrator.
+const adminConf = "/etc/kubernetes/admin.conf"
+
+// get asks the API server with the given command line, and no other behind a
+// load balancer, for a path. Every API server's certificate holds the name
+// "kubernetes" (kubeadm's GetAPIServerAltNames).
+func get(ctx context.Context, n node.Node, commandLine []string, urlPath string) ([]byte, error) {
+	host := cmp.Or(flagValue(commandLine, "advertise-address"), "127.0.0.1")
+	port := cmp.Or(flagValue(commandLine, "secure-port"), "6443")
+	return n.Output(ctx, "kubectl", "--kubeconfig="+adminConf, "--server=https://"+net.JoinHostPort(host, port),
+		"--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", urlPath)
+}
+
+// logScript prints the last $2 lines of the newest container $1.
+const logScript = `id=$(crictl ps --all --quiet --name "^$1\$" | head -n 1)
+[ -z "$id" ] || crictl logs --tail "$2" "$id" 2>&1`
+
+// podLog is the end of the newest container's log, or why it cannot be had.
+func podLog(ctx context.Context, n node.Node, pod staticPod) string {
+	b, err := n.Output(ctx, "sh", "-c", logScript, "sh", string(pod), "12")
+	if err != nil {
+		return fmt.Sprintf("(log not readable: %v)", err)
+	}
+	return strings.TrimSpace(string(b))
+}

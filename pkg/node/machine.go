@@ -1,0 +1,45 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os/exec"
+	"strings"
+
+	"github.com/openirsa/openirsa/internal/shell"
+)
+
+// Local is the machine this program runs on, which must be as root. Its name
+// is known when cluster.Connect has found it among the nodes of the cluster.
+func Local() Node {
+	return Node{Name: "this machine", Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
+		return run(ctx, exec.CommandContext(ctx, command, args...), command, in, out)
+	}}
+}
+
+// SSH is a machine that the system's ssh client reaches, without asking for
+// anything: destination is what ssh takes, such as "admin@10.0.0.5" or a host of
+// ~/.ssh/config. Whoever logs in is root, or may become it by sudo without a
+// password. A machine that is silent for 45 s ends the command.
+func SSH(destination string) Node {
+	return Node{Name: destination, Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
+		// Sshd gives the line to the user's shell.
+		line := []string{"exec", "sh", "-c", shell.Quote(becomeRoot), "sh", shell.Quote(command)}
+		for _, arg := range args {
+			line = append(line, shell.Quote(arg))
+		}
+		ssh := exec.CommandContext(ctx, "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
+			"-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3", "--", destination, strings.Join(line, " "))
+		return run(ctx, ssh, command, in, out)
+	}}
+}
+
+const becomeRoot = `if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n -- "$@"; fi`
+
+// run runs cmd, whose errors are those of command.
+func run(ctx context.Context, cmd *exec.Cmd, command string, in io.Reader, out io.Writer) error {
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &stderr
+	return execError(ctx, command, &stderr, cmd.Run())
+}
