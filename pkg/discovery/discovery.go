@@ -22,16 +22,15 @@ import (
 	"github.com/openirsa/openirsa/pkg/keys"
 )
 
-// CacheControl goes with both documents: how long a reader may keep them, and
-// so how long a rotation has to wait between publishing a key and signing with
-// it.
+// CacheControl is sent with both documents: how long a reader may keep them, and
+// so how long a rotation must wait between publishing a key and signing with it.
 const (
 	CacheControl = "public, max-age=300"
 	MaxAge       = 5 * time.Minute
 )
 
-// Paths are those of the documents below the issuer, in the order in which they
-// are published.
+// Paths are the paths of the documents below the issuer, in the order in which
+// they are published.
 var Paths = []string{issuer.JWKSPath, issuer.DiscoveryPath}
 
 // Document is a file to be published below an issuer.
@@ -59,10 +58,10 @@ type Configuration struct {
 // this URN, which EKS publishes too, says so.
 const authorizationEndpoint = "urn:kubernetes:programmatic_authorization"
 
-// Documents are the documents of an issuer whose keys are set, in the order in
-// which they must be published: a discovery document must never point to a key
-// set that is not there. The same arguments always give the same bytes. A set
-// without keys is an error, since STS refuses it.
+// Documents makes the documents of an issuer with these keys, in the order in which
+// they must be published: a discovery document must never point to a missing key
+// set. The same arguments always give the same bytes. A set without keys is an
+// error, since STS refuses it.
 func Documents(iss issuer.URL, set keys.Set) ([]Document, error) {
 	if iss.IsZero() {
 		return nil, errors.New("making documents: there is no issuer")
@@ -88,8 +87,8 @@ func Documents(iss issuer.URL, set keys.Set) ([]Document, error) {
 	}, nil
 }
 
-// Get reads the document at a path below the issuer as an anonymous stranger.
-// An error says what the stranger met.
+// Get reads the document at a path below the issuer as an anonymous stranger. An
+// error says what the stranger got instead.
 type Get func(ctx context.Context, iss issuer.URL, path string) (contentType string, body []byte, err error)
 
 // maxBytes bounds a document that is read back.
@@ -128,8 +127,8 @@ func HTTP(client *http.Client) Get {
 	}
 }
 
-// Answers reports why nobody answers at the host of an issuer, nil if somebody
-// does, whatever the answer is: documents may have yet to come.
+// Answers reports why nobody answers at the host of an issuer. It is nil for any
+// answer: the documents may not be published yet.
 func Answers(ctx context.Context, client *http.Client, iss issuer.URL) error {
 	direct := *client
 	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -144,9 +143,9 @@ func Answers(ctx context.Context, client *http.Client, iss issuer.URL) error {
 	return resp.Body.Close()
 }
 
-// CheckServed is Check for documents that somebody else has made, such as a
-// managed control plane, and that may look otherwise than docs: they must name
-// the issuer and hold all keys of docs, so that AWS verifies tokens by them alike.
+// CheckServed is Check for documents that somebody else made, such as a managed
+// control plane, and that may look different from docs: they must name the issuer
+// and hold all keys of docs, so that AWS verifies the same tokens with them.
 func CheckServed(ctx context.Context, get Get, iss issuer.URL, docs []Document) error {
 	config, served, err := Read(ctx, get, iss)
 	if err != nil {
@@ -169,8 +168,8 @@ func CheckServed(ctx context.Context, get Get, iss issuer.URL, docs []Document) 
 	return nil
 }
 
-// Check reads the documents back as a stranger and compares them, byte for
-// byte and with their content type. The error names the first that differs.
+// Check reads the documents back as a stranger and compares bytes and content
+// type. The error names the first that differs.
 func Check(ctx context.Context, get Get, iss issuer.URL, docs []Document) error {
 	for _, doc := range docs {
 		contentType, body, err := get(ctx, iss, doc.Path)
@@ -188,7 +187,7 @@ func Check(ctx context.Context, get Get, iss issuer.URL, docs []Document) error 
 }
 
 // Read reads an issuer's documents as AWS does: discovery, then the key set to
-// which it points, wherever that is. The error names what is wrong.
+// which it points, wherever that is. The error says what is wrong.
 func Read(ctx context.Context, get Get, iss issuer.URL) (Configuration, keys.Set, error) {
 	_, body, err := get(ctx, iss, issuer.DiscoveryPath)
 	if err != nil {
@@ -224,7 +223,7 @@ func Read(ctx context.Context, get Get, iss issuer.URL) (Configuration, keys.Set
 }
 
 // ParseConfiguration reads a discovery document by the exact names of its members,
-// each of which may be there once.
+// none of which may be repeated.
 func ParseConfiguration(body []byte) (Configuration, error) {
 	var config Configuration
 	if len(body) > maxBytes {
@@ -237,7 +236,7 @@ func ParseConfiguration(body []byte) (Configuration, error) {
 	if err != nil {
 		return Configuration{}, fmt.Errorf("reading a discovery document: %w", err)
 	}
-	// AWS reads no more than that; the rest is for people.
+	// AWS reads no more than this; the rest is for people.
 	o.Decode("authorization_endpoint", &config.AuthorizationEndpoint)
 	o.Decode("response_types_supported", &config.ResponseTypes)
 	o.Decode("subject_types_supported", &config.SubjectTypes)

@@ -17,17 +17,17 @@ import (
 )
 
 // Handler serves the documents of any number of issuers over HTTP, from memory:
-// a request costs two map lookups and allocates nothing. An issuer is found by
-// the host and the path of the request, so a host that no issuer has is
-// answered 404 whatever the path. The zero Handler serves none.
+// a request costs two map lookups and allocates nothing. An issuer is found by the
+// host and the path of the request, so a host of no issuer gets 404 for any path.
+// The zero Handler serves none.
 //
 //	var h discovery.Handler
 //	h.Update(map[issuer.URL][]discovery.Document{iss: docs})
 //	http.ListenAndServe(addr, &h)
 type Handler struct {
-	// ForwardedHost takes the host from X-Forwarded-Host where the request has
-	// one, the first of several. Only for a server that nobody but a proxy can
-	// reach; a proxy that keeps the Host header needs no such trust.
+	// ForwardedHost takes the host from X-Forwarded-Host if the request has one,
+	// the first of several. Only for a server that nobody but a proxy can reach; a
+	// proxy that keeps the Host header does not need it.
 	ForwardedHost bool
 
 	mu     sync.Mutex // held by Update
@@ -35,15 +35,16 @@ type Handler struct {
 	counts [outcomes]atomic.Uint64
 }
 
-// index is all that is served. It is replaced whole when issuers come or go.
+// index is everything that is served. It is replaced as a whole when issuers are
+// added or removed.
 type index struct {
 	entries map[place]*entry
 	hosts   map[string]int // how many issuers have the host, without port
 }
 
 // place is where an issuer is: its host, lower-case, and its path, unescaped and
-// without the slash at its end. Two issuers that AWS tells apart may have the same;
-// one of them can be served.
+// without a trailing slash. Two issuers that differ for AWS may have the same
+// place; only one of them can be served.
 type place struct{ host, path string }
 
 // entry are the files of an issuer, replaced one by one.
@@ -57,8 +58,8 @@ type file struct {
 	contentType, etag, length []string
 }
 
-// What is the same for all files. The slices are never changed: they are
-// shared by all responses.
+// Header values common to all files. The slices are never changed: all responses
+// share them.
 var (
 	cacheControl = []string{CacheControl}
 	allow        = []string{"GET, HEAD"}
@@ -78,12 +79,12 @@ func newFile(doc Document) *file {
 }
 
 // Update replaces the documents of the given issuers, and removes those whose
-// documents are nil. Other issuers stay as they are. The handler keeps the
-// bodies, which must not change. Requests that are under way see either the old
-// documents or the new.
+// documents are nil. Other issuers stay as they are. The handler keeps the bodies,
+// which must not change. Requests in progress see either the old documents or the
+// new.
 //
-// An update that adds or removes issuers copies the index of all, which takes
-// some milliseconds for 100,000 of them: add many at once.
+// An update that adds or removes issuers copies the whole index, which takes some
+// milliseconds for 100,000 issuers: add many at once.
 func (h *Handler) Update(changes map[issuer.URL][]Document) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -143,7 +144,7 @@ func (h *Handler) Update(changes map[issuer.URL][]Document) error {
 }
 
 // Place is where a [Handler] serves an issuer: the host and the path of requests
-// for it. Of two issuers at one place, such as one with a slash at its end and one
+// for it. Of two issuers at one place, such as one with a trailing slash and one
 // without, only one can be served.
 func Place(iss issuer.URL) string {
 	at, err := placeOf(iss)
@@ -171,8 +172,7 @@ func (e *entry) file(path string) *atomic.Pointer[file] {
 	return &e.discovery
 }
 
-// Differs reports whether the documents are other ones than those that are
-// served.
+// Differs reports whether the documents differ from those being served.
 func (h *Handler) Differs(iss issuer.URL, docs []Document) bool {
 	at, err := placeOf(iss)
 	index := h.index.Load()
@@ -187,7 +187,7 @@ func (h *Handler) Differs(iss issuer.URL, docs []Document) bool {
 	return false
 }
 
-// Len is the number of issuers that are served.
+// Len is the number of issuers being served.
 func (h *Handler) Len() int {
 	if index := h.index.Load(); index != nil {
 		return len(index.entries)
@@ -228,11 +228,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header["Content-Type"] = f.contentType
 	header["Content-Length"] = f.length
 	if r.Method == http.MethodGet {
-		w.Write(f.body) // a reader who has left needs no answer
+		w.Write(f.body) // if it fails, the reader has left
 	}
 }
 
-// find is the file that a request is for, nil if there is none.
+// find returns the file that a request is for, nil if there is none.
 func (h *Handler) find(r *http.Request) (*file, int) {
 	path, kind := r.URL.Path, kindOther
 	if p, ok := strings.CutSuffix(path, issuer.JWKSPath); ok {
@@ -290,7 +290,7 @@ func matches(field []string, etag string) bool {
 	return false
 }
 
-// Requests are counted by what they were for and how they were answered.
+// Requests are counted by document and status.
 const (
 	kindOther = iota
 	kindJWKS
@@ -321,8 +321,8 @@ type Count struct {
 	N        uint64
 }
 
-// Counts are the requests since the start, by every pair of document and code
-// that can be.
+// Counts are the requests since the start, for every possible pair of document and
+// code.
 func (h *Handler) Counts() []Count {
 	var all []Count
 	for kind, name := range kindNames {

@@ -7,12 +7,11 @@ import (
 	"github.com/openirsa/openirsa/pkg/keys"
 )
 
-// Transition are the documents to be published, one list after the other and
-// each in its order, to get from the published keys to the wanted ones. At no
-// moment does the discovery document name an algorithm for which there is no
-// key, and no key is taken away before those that replace it are there: what is
-// added goes into the key set first and into the discovery document then, what
-// is removed the other way round.
+// Transition lists the documents to publish, one list after the other and each in
+// its order, to get from the published keys to the wanted ones. At no moment does
+// the discovery document name an algorithm without a key, and no key is removed
+// before those that replace it are published: additions go into the key set first
+// and then into the discovery document, removals the other way round.
 //
 // The last list is complete: it has both documents, with the wanted keys.
 func Transition(iss issuer.URL, published, wanted keys.Set) ([][]Document, error) {

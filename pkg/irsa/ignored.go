@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// IncludeContainers, on a pod or a service account, is what people write who
+// IncludeContainers, on a pod or a service account, is written by people who
 // expect the opposite of [Prefix.SkipContainers]. No webhook has ever read it.
 func (p Prefix) IncludeContainers() string { return string(p) + "/include-containers" }
 
@@ -17,7 +17,7 @@ func (p Prefix) OnServiceAccounts() []string {
 }
 
 // forPods are the annotations of pods. Some versions of the original read the
-// last one; here a pod waits no longer for it.
+// last one; here a pod does not wait longer for it.
 func (p Prefix) forPods() []string {
 	return []string{p.TokenExpiration(), p.SkipContainers(), p.RoleSessionName(), string(p) + "/service-account-lookup-grace-period"}
 }
@@ -25,14 +25,14 @@ func (p Prefix) forPods() []string {
 // mostIgnored bounds the lists of ignored annotations, whatever an object holds.
 const mostIgnored = 4
 
-// Ignored tells of the annotations of a service account that somebody wrote in
-// the hope of an effect and that have none, a sentence each, and a few of them.
+// Ignored describes the annotations of a service account that were meant to have
+// an effect and have none: a sentence each, for a few of them.
 func (p Prefix) Ignored(annotations map[string]string) []string {
 	mistakes, others := p.ignored(annotations, p.OnServiceAccounts(), p.ignoredOnServiceAccount)
 	return slices.Concat(mistakes, others)
 }
 
-// IgnoredKeys are the keys that [Prefix.Ignored] tells of, and perhaps a few more.
+// IgnoredKeys are the keys that [Prefix.Ignored] describes, and perhaps a few more.
 func (p Prefix) IgnoredKeys(annotations map[string]string) (keys []string) {
 	for key := range annotations {
 		if strings.HasPrefix(key, string(p)+"/") && !slices.Contains(p.OnServiceAccounts(), key) || p.foreign(key) != "" {
@@ -70,8 +70,8 @@ func (p Prefix) IgnoredOnPod(annotations map[string]string) (mistakes, others []
 	})
 }
 
-// foreign explains the annotation of somebody who does not know that the prefix
-// is another here.
+// foreign explains the annotation of somebody who does not know that this
+// webhook uses another prefix.
 func (p Prefix) foreign(key string) string {
 	if p == DefaultPrefix || key != DefaultPrefix.RoleARN() {
 		return ""
@@ -79,8 +79,7 @@ func (p Prefix) foreign(key string) string {
 	return fmt.Sprintf("means nothing here, where the prefix of annotations is %q", string(p))
 }
 
-// ignored explains the keys that are not known. why may know more of a key than
-// that.
+// ignored explains the unknown keys. why may know more about a key.
 func (p Prefix) ignored(annotations map[string]string, known []string, why func(key string) string) (mistakes, others []string) {
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		if slices.Contains(known, key) {

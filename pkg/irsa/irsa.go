@@ -33,15 +33,15 @@ func (p Prefix) AudienceKey() string { return string(p) + "/audience" }
 func (p Prefix) RegionalSTS() string { return string(p) + "/sts-regional-endpoints" }
 
 // TokenExpiration is the annotation with the token's life in seconds; on a
-// pod it wins over the service account's.
+// pod it overrides the service account's.
 func (p Prefix) TokenExpiration() string { return string(p) + "/token-expiration" }
 
-// RoleSessionName is the annotation that asks for sessions called after the
-// pod: "true" or "false"; on a pod it wins over the service account's.
+// RoleSessionName is the annotation that asks for sessions named after the
+// pod: "true" or "false"; on a pod it overrides the service account's.
 func (p Prefix) RoleSessionName() string { return string(p) + "/role-session-name" }
 
 // SkipContainers is the pod annotation that lists, separated by commas, the
-// containers and init containers which get nothing.
+// containers and init containers that get nothing.
 func (p Prefix) SkipContainers() string { return string(p) + "/skip-containers" }
 
 // The pod's labels have one name whatever the prefix of the annotations.
@@ -76,8 +76,8 @@ const (
 	EnvDefaultRegion = "AWS_DEFAULT_REGION"
 	EnvRegion        = "AWS_REGION"
 
-	// EnvEndpointURL sends every call of an SDK to one endpoint, but for one:
-	// the AWS SDK for Go v2 makes the STS client of its web identity provider
+	// EnvEndpointURL sends every call of an SDK to one endpoint, with one
+	// exception: the AWS SDK for Go v2 makes the STS client of its web identity provider
 	// before it has read this variable (resolveCredentials and
 	// resolveBaseEndpoint in its config package), so the call that gets the
 	// role's credentials needs EnvEndpointURLSTS.
@@ -105,8 +105,7 @@ const (
 
 // The life of a token in seconds.
 const (
-	// ExpirationSeconds is what a token gets unless asked otherwise: a day,
-	// as on EKS.
+	// ExpirationSeconds is the default: a day, as on EKS.
 	ExpirationSeconds = 86400
 	// MinExpirationSeconds and MaxExpirationSeconds are the API server's
 	// bounds for a projected token (ValidateProjectedVolumeSource in
@@ -131,25 +130,25 @@ type Identity struct {
 	// Audience is the aud claim of the token; one of the IAM provider's
 	// client ids.
 	Audience string
-	// ExpirationSeconds is how long a token lasts; kubelet renews it before.
+	// ExpirationSeconds is how long a token lasts; kubelet renews it earlier.
 	ExpirationSeconds int64
 	// RegionalSTS asks older SDKs to call the STS of their own region.
 	RegionalSTS bool
-	// PodSession calls sessions after the pod.
+	// PodSession names sessions after the pod.
 	PodSession bool
 }
 
 // IsZero reports whether there is no identity.
 func (id Identity) IsZero() bool { return id == Identity{} }
 
-// Defaults are the values of what a service account does not say itself, and
+// Defaults are the values for what a service account does not set itself, and
 // which roles it may name.
 type Defaults struct {
 	Audience          string // "" is [Audience]
 	ExpirationSeconds int64  // 0 is [ExpirationSeconds]
 	RegionalSTS       bool
 	PodSession        bool
-	// ForeignRoles takes the roles of [CheckForeignRoleARN] besides those of
+	// ForeignRoles accepts the roles of [CheckForeignRoleARN] besides those of
 	// [CheckRoleARN].
 	ForeignRoles bool
 }
@@ -182,11 +181,11 @@ func (e *AnnotationError) Error() string {
 }
 
 // Identity reads the annotations of a service account. Without a role (or
-// with an empty one) the identity is zero. Warnings tell of values that have
-// been replaced by usable ones, so that a mistake in a detail takes no working
-// identity away: a malformed audience or life by the default, a life under
-// [MinExpirationSeconds] by that; what is neither true nor false is ignored. A
-// malformed role is an [*AnnotationError], and the identity is zero.
+// with an empty one) the identity is zero. Warnings describe values that were
+// replaced by usable ones, so that a mistake in a detail does not remove a
+// working identity: a malformed audience or life by the default, a life under
+// [MinExpirationSeconds] by that. A value that is neither true nor false is
+// ignored. A malformed role is an [*AnnotationError], and the identity is zero.
 func (p Prefix) Identity(annotations map[string]string, d Defaults) (id Identity, warnings []string, err error) {
 	role := annotations[p.RoleARN()]
 	if role == "" {
@@ -240,9 +239,8 @@ func (p Prefix) checkExpiration(annotations map[string]string) (seconds int64, w
 	return seconds, warning, nil
 }
 
-// Malformed is the first [*AnnotationError] that Identity replaces by a
-// default; nil if there is none. It is for those who would rather have the
-// mistake mended.
+// Malformed is the first [*AnnotationError] that Identity replaces with a
+// default; nil if there is none. It is for callers that refuse such mistakes.
 func (p Prefix) Malformed(annotations map[string]string) error {
 	if _, _, err := p.checkExpiration(annotations); err != nil {
 		return err
@@ -252,7 +250,7 @@ func (p Prefix) Malformed(annotations map[string]string) error {
 
 // Token reads only those annotations that need no role, on top of d: the life
 // of the token, the choice of STS endpoint and the name of sessions. Container
-// credentials heed the first two as well. Warnings are those of
+// credentials use the first two as well. Warnings are those of
 // [Prefix.Identity].
 func (p Prefix) Token(annotations map[string]string, d Defaults) (_ Defaults, warnings []string) {
 	seconds, warning, err := p.checkExpiration(annotations)
@@ -278,8 +276,8 @@ func (p Prefix) Token(annotations map[string]string, d Defaults) (_ Defaults, wa
 	return d, warnings
 }
 
-// ParseChoice reads an annotation that is "true" or "false". It is not ok if
-// there is none, or if it is neither; a warning tells of the latter.
+// ParseChoice reads an annotation that is "true" or "false". ok is false if
+// there is none, or if it is neither, of which there is a warning.
 func ParseChoice(annotations map[string]string, key string) (v bool, warning string, ok bool) {
 	s, there := annotations[key]
 	if !there {
@@ -292,9 +290,9 @@ func ParseChoice(annotations map[string]string, key string) (v bool, warning str
 	return v, "", true
 }
 
-// Annotations is what to write on a service account so that
-// [Prefix.Identity] reads id back, with the given defaults: the role, and
-// what differs from the defaults. It is nil for no identity.
+// Annotations are what to write on a service account so that [Prefix.Identity]
+// reads id back, with the given defaults: the role, and what differs from the
+// defaults. They are nil for no identity.
 func (p Prefix) Annotations(id Identity, d Defaults) map[string]string {
 	if id.RoleARN == "" {
 		return nil
@@ -317,8 +315,8 @@ func (p Prefix) Annotations(id Identity, d Defaults) map[string]string {
 }
 
 // ParseExpiration reads a token-expiration annotation: whole seconds. A life
-// shorter than [MinExpirationSeconds] is raised to it, with a warning; what is
-// no number, or more than [MaxExpirationSeconds], is an error.
+// shorter than [MinExpirationSeconds] is raised to it, with a warning; a value
+// that is not a number, or above [MaxExpirationSeconds], is an error.
 func ParseExpiration(s string) (seconds int64, warning string, err error) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
@@ -372,10 +370,10 @@ func CheckRoleARN(s string) error {
 	return checkRole(part[5])
 }
 
-// CheckForeignRoleARN reports why s is not the ARN of a role of some other STS
-// than AWS's. The account may be empty, or a name:
+// CheckForeignRoleARN reports why s is not the ARN of a role of an STS other than
+// AWS's. The account may be empty, or a name:
 //
-//	arn:aws:iam:::role/app            Ceph RGW; with a tenant or an account of its own between the last colons
+//	arn:aws:iam:::role/app            Ceph RGW; with one of its tenants or accounts between the last colons
 //	arn:minio:iam:::role/app          MinIO
 //	arn:aws:sts::ACCESSKEY:role/app   NooBaa
 func CheckForeignRoleARN(s string) error {

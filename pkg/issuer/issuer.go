@@ -3,8 +3,7 @@
 //
 // The token's iss claim, the API server's --service-account-issuer, the
 // discovery document, the IAM OIDC provider's ARN and the condition keys of
-// trust policies all spell it, each in a way of its own, and one wrong slash
-// breaks the chain. Here it is parsed once, and every spelling is a method:
+// trust policies all spell it, each in its own way, and one wrong slash breaks the chain. Here it is parsed once, and every spelling is a method:
 //
 //	u, err := issuer.Parse("https://oidc.example.com/dev")
 //	u.String()    // https://oidc.example.com/dev             iss, --service-account-issuer
@@ -12,10 +11,10 @@
 //	u.Discovery() // https://oidc.example.com/dev/.well-known/openid-configuration
 //	u.JWKS()      // https://oidc.example.com/dev/openid/v1/jwks
 //
-// An issuer that is there already, of a managed cluster such as AKS, may end with
-// a slash or have a path that nobody here would choose. IAM and STS compare it
-// byte by byte, so it is taken as it is: [Parse] refuses only what AWS could never
-// use. Issuers of this project's own making come from [S3], which is stricter.
+// An existing issuer, such as that of a managed AKS cluster, may end with a slash
+// or have an unusual path. IAM and STS compare it byte by byte, so it is taken as
+// it is: [Parse] refuses only what AWS could never use. Issuers that this project
+// makes come from [S3], which is stricter.
 package issuer
 
 import (
@@ -42,16 +41,15 @@ const MaxLength = 255
 // URL is an issuer. It is immutable and comparable; the zero URL is none.
 type URL struct{ s string }
 
-// Parse reads an issuer as it is: with a slash at its end if it has one, with the
-// case of its host, byte by byte as IAM keeps it and STS compares it. Refused is
-// what IAM or STS never takes: another scheme than https, a user, a query, a
-// fragment, the port 443 spelled out (IAM strips it, so that no token's iss is
-// equal to what is left), more than [MaxLength] bytes; and what is another URL to
-// every HTTP client that tidies it up: "." and ".." path segments, and characters
-// that have to be escaped.
+// Parse reads an issuer as it is: with a trailing slash if it has one and the case
+// of its host, byte by byte as IAM keeps it and STS compares it. It refuses what
+// IAM or STS never accepts: a scheme other than https, a user, a query, a fragment,
+// an explicit port 443 (IAM strips it, so no token's iss equals what is left), more
+// than [MaxLength] bytes; and what HTTP clients rewrite to another URL: "." and
+// ".." path segments, and characters that must be escaped.
 //
-// A port other than 443 is taken, since an emulator may; AWS takes none, see
-// [URL.CheckPort].
+// A port other than 443 is accepted, since an emulator may accept it; AWS does not,
+// see [URL.CheckPort].
 func Parse(s string) (URL, error) {
 	bad := func(format string, args ...any) (URL, error) {
 		return URL{}, fmt.Errorf("issuer %q %s", s, fmt.Sprintf(format, args...))
@@ -123,7 +121,7 @@ func S3(bucket, region, dnsSuffix, prefix string) (URL, error) {
 // String is the issuer as tokens and the API server spell it.
 func (u URL) String() string { return u.s }
 
-// IsZero reports whether u is no issuer.
+// IsZero reports whether u is the zero URL, which is no issuer.
 func (u URL) IsZero() bool { return u.s == "" }
 
 // HostPath is the issuer as IAM spells it: without the scheme. It is the tail
@@ -137,14 +135,14 @@ func (u URL) Host() string {
 }
 
 // Prefix is the path below which the documents are, without slashes around it;
-// "" for an issuer that is a host alone. In a bucket it is the prefix of the keys.
+// "" for an issuer that is only a host. In a bucket it is the prefix of the keys.
 func (u URL) Prefix() string {
 	_, path, _ := strings.Cut(u.HostPath(), "/")
 	return strings.TrimSuffix(path, "/")
 }
 
-// CheckPrefix refuses an issuer whose path cannot be a prefix in a bucket of this
-// project's own: one that [S3] would not take.
+// CheckPrefix refuses an issuer whose path cannot be a prefix in a bucket that
+// this project makes: one that [S3] would not accept.
 func (u URL) CheckPrefix() error {
 	if prefix := u.Prefix(); prefix != "" && !prefixName.MatchString(prefix) {
 		return fmt.Errorf("issuer %q: its path %w", u, errPrefix)
@@ -153,9 +151,9 @@ func (u URL) CheckPrefix() error {
 }
 
 // CheckPort refuses an issuer with a port: IAM makes no provider for it
-// (CreateOpenIDConnectProvider: "the URL should not contain a port number"). One at
-// this machine itself (localhost, a loopback address) passes: no AWS could be meant
-// but an emulator beside it.
+// (CreateOpenIDConnectProvider: "the URL should not contain a port number"). One on
+// this machine (localhost, a loopback address) passes: it can only be meant for an
+// emulator beside it.
 func (u URL) CheckPort() error {
 	at, err := url.Parse(u.s)
 	if err != nil {
@@ -174,7 +172,7 @@ func (u URL) CheckPort() error {
 func (u URL) At(path string) string { return strings.TrimSuffix(u.s, "/") + path }
 
 // Below is the path of a URL below the issuer, beginning with a slash, as
-// [URL.At] takes it; ok is false of a URL that is elsewhere.
+// [URL.At] takes it; ok is false for a URL elsewhere.
 func (u URL) Below(address string) (path string, ok bool) {
 	path, ok = strings.CutPrefix(address, strings.TrimSuffix(u.s, "/"))
 	if !ok || u.IsZero() || !strings.HasPrefix(path, "/") {

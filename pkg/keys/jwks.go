@@ -31,8 +31,8 @@ type Set struct {
 	omitted []Omitted
 }
 
-// NewSet is the set of the given keys. The same key twice counts once; two
-// different keys under one id are an error, as are more than [MaxKeys].
+// NewSet is the set of the given keys. A repeated key counts once; two different
+// keys with one id are an error, as are more than [MaxKeys].
 func NewSet(public ...Public) (Set, error) {
 	sorted := slices.Clone(public)
 	slices.SortStableFunc(sorted, byKID)
@@ -98,8 +98,8 @@ func (s Set) Algorithms() []string {
 }
 
 // JWKS is the set as JSON (RFC 7517, section 5), byte for byte as kube-apiserver
-// serves such a set, with the keys in the order of their ids: the same set is
-// always the same bytes.
+// serves such a set, with the keys in the order of their ids: the same set always
+// gives the same bytes.
 func (s Set) JWKS() []byte {
 	set := jose.JSONWebKeySet{Keys: make([]jose.JSONWebKey, 0, len(s.keys))}
 	for _, key := range s.keys {
@@ -118,7 +118,7 @@ var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 // Omitted is a key of a set that was read and is not in the [Set].
 type Omitted struct {
 	Number int    // of the key in the set as it was read, from 1
-	KID    string // as far as it has one
+	KID    string // if it has one
 	Err    error  // why STS does not use it
 }
 
@@ -130,7 +130,7 @@ func (o Omitted) String() string {
 }
 
 // Union is the set of the keys of all sets, with what was left out of each. Two
-// different keys under one id are an error.
+// different keys with one id are an error.
 func Union(sets ...Set) (Set, error) {
 	var all []Public
 	var omitted []Omitted
@@ -147,8 +147,8 @@ func Union(sets ...Set) (Set, error) {
 // Omitted are the keys that [ParseJWKS] left out of the set, in its order.
 func (s Set) Omitted() []Omitted { return s.omitted }
 
-// Find is the key that STS takes for a token: the one of the token's kid, and of a
-// token without one the only one that there is.
+// Find is the key that STS uses for a token: the one with the token's kid, or for a
+// token without one the only key of the set.
 func (s Set) Find(kid string) (Public, bool) {
 	if kid == "" && len(s.keys) == 1 {
 		return s.keys[0], true
@@ -159,18 +159,18 @@ func (s Set) Find(kid string) (Public, bool) {
 // ErrPrivate is wrapped by the error about a set with a private or symmetric key.
 var ErrPrivate = errors.New("a key set is public, make this key a new one")
 
-// ParseJWKS reads a set of keys, whoever made it, as STS does. A key that STS would
-// not use is left out and the others count: one without an id, for encryption, of
-// another kind, malformed ([Set.Omitted] says which and why). Of two keys under one
-// id the later counts. The "alg" of a key says nothing where it does not fit the
-// key, and other members, such as x5c, matter only where they contradict it.
+// ParseJWKS reads anybody's set of keys as STS does. A key that STS would not use
+// is left out and the others count: one without an id, for encryption, of another
+// kind, malformed ([Set.Omitted] says which and why). Of two keys with one id the
+// later counts. An "alg" that does not fit its key is ignored, and other members,
+// such as x5c, matter only if they contradict the key.
 //
-// The set as a whole is refused if it is none, if no key is left of those that it
-// has (the error wraps [ErrUnsupported] where the first was of another kind), if
-// there are more than [MaxKeys], and if one of them is private or symmetric (the
-// error wraps [ErrPrivate]): whoever published that must learn of it. Names of
-// members are exact, and none may be there twice. No error repeats key material.
-// Key ids are taken as they are.
+// The whole set is refused if it is not one, if STS would use none of its keys (the
+// error wraps [ErrUnsupported] if the first was of another kind), if there are more
+// than [MaxKeys], and if one of them is private or symmetric (the error wraps
+// [ErrPrivate]): whoever published it must find out. Names of members are exact,
+// and none may be repeated. No error shows key material. Key ids are taken as they
+// are.
 func ParseJWKS(body []byte) (Set, error) {
 	if len(body) > MaxJWKSBytes {
 		return Set{}, fmt.Errorf("reading a JWKS: %d bytes are more than %d", len(body), MaxJWKSBytes)
@@ -212,7 +212,7 @@ func ParseJWKS(body []byte) (Set, error) {
 
 func (o Omitted) prefix() string { return strings.TrimSuffix(o.String(), o.Err.Error()) }
 
-// parseJWK reads one key. Beside an error it tells the id, if there is one.
+// parseJWK reads one key. With an error it also returns the id, if there is one.
 func parseJWK(raw json.RawMessage) (Public, error) {
 	members, err := exactjson.Parse(raw)
 	if err != nil { // and yet it may hold a secret
@@ -237,7 +237,7 @@ func parseJWK(raw json.RawMessage) (Public, error) {
 	case kty == "EC" && !slices.Contains([]string{"P-256", "P-384", "P-521"}, crv):
 		return odd("curve %.20q: %w", crv, ErrUnsupported)
 	}
-	// The members that make the key, and no others, which could be malformed.
+	// Only the members that make up the key: others could be malformed.
 	minimal, err := json.Marshal(filter(members, "kty", "crv", "n", "e", "x", "y", "x5c"))
 	if err != nil {
 		return odd("not a valid %s key", kty)

@@ -1,9 +1,8 @@
 // Package keys holds the keys that sign service-account tokens and the JSON
 // Web Key Set in which their public halves are published.
 //
-// A key is identified, signed with and published as kube-apiserver does it, so
-// that a set made from key files and a set served by a cluster are the same
-// bytes:
+// Keys are identified, used and published as kube-apiserver does it, so that a set
+// made from key files and a set served by a cluster are the same bytes:
 //
 //	private, err := keys.Generate(keys.RS256)
 //	err = keys.WritePrivate("sa.key", private)
@@ -74,8 +73,8 @@ func KID(key crypto.PublicKey) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }
 
-// algorithm is what kube-apiserver signs with, given such a key. The error
-// wraps [ErrUnsupported].
+// algorithm is what kube-apiserver uses with such a key. The error wraps
+// [ErrUnsupported].
 func algorithm(key crypto.PublicKey) (string, error) {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -112,8 +111,7 @@ func NewPublic(key crypto.PublicKey) (Public, error) {
 	return Public{KID: kid, Algorithm: alg, Key: key}, nil
 }
 
-// Equal reports whether two keys are the same key under the same id, to be
-// used with the same algorithm.
+// Equal reports whether two keys are the same key with the same id and algorithm.
 func (p Public) Equal(q Public) bool {
 	key, ok := p.Key.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && p.KID == q.KID && p.Algorithm == q.Algorithm && key.Equal(q.Key)
@@ -159,8 +157,7 @@ func (p Private) Public() Public { return p.public }
 // else.
 func (p Private) Signer() crypto.Signer { return p.signer }
 
-// String is the key's id, so that a key that is logged by mistake shows
-// nothing else.
+// String is the key's id, so that a key logged by mistake shows nothing else.
 func (p Private) String() string { return "private key " + p.public.KID }
 
 // GoString is [Private.String], for %#v.

@@ -21,11 +21,10 @@ const maxPEMBytes = 1 << 20
 // ParsePEM reads the keys in a PEM file as kube-apiserver reads
 // --service-account-key-file: any number of public keys (PKIX, PKCS #1) and of
 // private keys (PKCS #1, SEC 1, PKCS #8), of which it takes the public half,
-// and certificates. Other blocks, comments and other text are passed over; a
-// file without a key is an error. So are the remains of a block, which
-// kube-apiserver passes over (k8s.io/client-go/util/keyutil): the key of a file
-// that is half written would be missed without a word. No error repeats key
-// material.
+// and certificates. Other blocks, comments and other text are skipped; a file
+// without a key is an error. So are the remains of a block, which kube-apiserver
+// skips (k8s.io/client-go/util/keyutil): the key of a half-written file would be
+// missed silently. No error shows key material.
 func ParsePEM(data []byte) ([]Public, error) {
 	var public []Public
 	err := eachKey(data, func(key any) error {
@@ -48,7 +47,7 @@ func ParsePEM(data []byte) ([]Public, error) {
 }
 
 // ParsePrivatePEM reads the first private key in a PEM file (PKCS #1, SEC 1 or
-// PKCS #8). No error repeats key material.
+// PKCS #8). No error shows key material.
 func ParsePrivatePEM(data []byte) (Private, error) {
 	var found crypto.Signer
 	err := eachKey(data, func(key any) error {
@@ -66,8 +65,8 @@ func ParsePrivatePEM(data []byte) (Private, error) {
 	return NewPrivate(found)
 }
 
-// boundary is a line that begins or ends a block, well or badly, or is cut off
-// in doing so; in a comment it is none.
+// boundary is a line that begins or ends a block, even if malformed or cut off;
+// in a comment it is none.
 var boundary = regexp.MustCompile(`(?m)^(?:[^#\n]*----(?:BEGIN|END) |-----[BEGIN]*\z)`)
 
 // eachKey calls visit with every key in the PEM blocks of data.
@@ -98,7 +97,7 @@ func eachKey(data []byte, visit func(key any) error) error {
 	}
 }
 
-// parseBlock is the key in a block, nil if it is not of a type that holds one.
+// parseBlock is the key in a block, nil if its type does not hold one.
 func parseBlock(block *pem.Block) (any, error) {
 	switch block.Type {
 	case "PUBLIC KEY":
@@ -122,7 +121,7 @@ func parseBlock(block *pem.Block) (any, error) {
 }
 
 // ReadPrivate reads a signing key from a PEM file. A file that anybody but its
-// owner can read, or that is another user's than this one's or root's, is refused.
+// owner can read, or that belongs to a user other than this one or root, is refused.
 func ReadPrivate(path string) (Private, error) {
 	data, info, err := durable.ReadFile(path, maxPEMBytes)
 	if err != nil {

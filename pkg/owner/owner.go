@@ -1,5 +1,5 @@
-// Package owner marks what this project has made, so that it finds and removes
-// that again, and nothing else. The operator's machine keeps no state.
+// Package owner marks what this project makes, so that it can find and remove
+// exactly that. The operator's machine keeps no state.
 package owner
 
 import (
@@ -22,16 +22,16 @@ const (
 	UIDTag = "openirsa.dev/cluster-uid"
 	// ServiceAccountTag is NAMESPACE/NAME of a role's service account.
 	ServiceAccountTag = "openirsa.dev/service-account"
-	// SharedTag is "true" on a role that several clusters may assume. Which ones
-	// do is told by its trust policy: each has a statement for its provider. The
-	// role is deleted with the last of these, whoever made it.
+	// SharedTag is "true" on a role that several clusters may assume. Its trust
+	// policy says which: each has a statement for its provider. The role is deleted
+	// with the last of these, whoever made it.
 	SharedTag = "openirsa.dev/shared"
-	// ExpiresTag is when a short-lived cluster may be taken for abandoned, as
+	// ExpiresTag is when a short-lived cluster counts as abandoned, as
 	// RFC 3339 in UTC, or [Never]. A cluster without it lives until `down`.
 	ExpiresTag = "openirsa.dev/expires"
 )
 
-// Never is the value of [ExpiresTag] that takes an earlier one back.
+// Never is the value of [ExpiresTag] that cancels an earlier one.
 const Never = "never"
 
 // Tags mark a resource as made for a cluster.
@@ -43,29 +43,30 @@ func Tags(cluster, uid string) map[string]string {
 func Shared(tags map[string]string) bool { return Claimed(tags) && tags[SharedTag] == "true" }
 
 // Owns reports whether a resource with these tags was made for the cluster with
-// the mark, which is [Tags] of it. One without a uid is the cluster's of that name.
+// the mark, which is its [Tags]. One without a uid belongs to the cluster of that
+// name.
 func Owns(tags, mark map[string]string) bool {
 	uid := tags[UIDTag]
 	return Named(tags, mark[ClusterTag]) && (uid == "" || uid == mark[UIDTag])
 }
 
-// Claimed reports whether a resource with these tags was made here, for whichever
+// Claimed reports whether this project made a resource with these tags, for any
 // cluster.
 func Claimed(tags map[string]string) bool { return tags[Tag] == "true" }
 
-// Foreign reports whether a resource with these tags was made for another cluster
+// Foreign reports whether a resource with these tags was made for a cluster other
 // than the one with the mark.
 func Foreign(tags, mark map[string]string) bool { return Claimed(tags) && !Owns(tags, mark) }
 
-// ForeignError is a thing that a cluster leaves as it is, since it was made for
-// another one or not by this project at all.
+// ForeignError is a resource that a cluster leaves alone, since it was made for
+// another cluster or not by this project at all.
 type ForeignError struct {
 	Thing string            // such as "provider ARN"
 	Tags  map[string]string // that it has
 	Mark  map[string]string // of the cluster, see [Tags]
 }
 
-// Error says whose the thing is. What others wrote into tags is quoted.
+// Error says whose the resource is. Tags, which others may write, are quoted.
 func (e *ForeignError) Error() string {
 	switch theirs, cluster := e.Tags[ClusterTag], e.Mark[ClusterTag]; {
 	case !Claimed(e.Tags):
@@ -77,12 +78,12 @@ func (e *ForeignError) Error() string {
 	}
 }
 
-// escape is %q without the quotation marks, which a uid has no need of.
+// escape is %q without the quotation marks, which a uid does not need.
 func escape(s string) string { return strings.Trim(strconv.Quote(s), `"`) }
 
-// Check is the question before anything is deleted, whatever its kind: a thing
-// that was not made for the cluster with the mark is a [*ForeignError]. That a
-// record names it is no answer: a record can be of another cluster.
+// Check is asked before anything of any kind is deleted: a resource that was not
+// made for the cluster with the mark is a [*ForeignError]. That a record names it
+// proves nothing: a record can come from another cluster.
 func Check(thing string, tags, mark map[string]string) error {
 	if Owns(tags, mark) {
 		return nil

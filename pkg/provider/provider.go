@@ -39,7 +39,7 @@ type Provider struct {
 	// [issuer.URL.ProviderARN].
 	ARN    string
 	Issuer issuer.URL
-	// ClientIDs are the audiences that tokens may have; others are left alone.
+	// ClientIDs are the audiences that tokens may have; a provider may have more.
 	ClientIDs []string
 	// Thumbprints are SHA-1 sums of CA certificates in hex. None means that
 	// AWS verifies the issuer's certificate against its own trusted roots,
@@ -47,7 +47,7 @@ type Provider struct {
 	Thumbprints []string
 	Tags        map[string]string
 
-	// Created is known of a provider that is there.
+	// Created is set for an existing provider.
 	Created time.Time
 }
 
@@ -71,8 +71,8 @@ func Get(ctx context.Context, client IAM, arn string) (Provider, bool, error) {
 	return there, true, nil
 }
 
-// List reads those of the account's providers that were made by this project. A
-// provider whose URL is no issuer of a cluster is not among them.
+// List reads those of the account's providers that this project made, without
+// providers whose URL cannot be a cluster's issuer.
 func List(ctx context.Context, client Lister) ([]Provider, error) {
 	out, err := client.ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{})
 	if err != nil {
@@ -105,12 +105,11 @@ type Lister interface {
 	ListOpenIDConnectProviders(context.Context, *iam.ListOpenIDConnectProvidersInput, ...func(*iam.Options)) (*iam.ListOpenIDConnectProvidersOutput, error)
 }
 
-// errNoIssuer is a provider with a URL that no cluster can have.
+// errNoIssuer is returned for a provider with a URL that no cluster can have.
 var errNoIssuer = errors.New("its URL is no issuer")
 
-// Plan decides what must be done for the provider to be as wanted. A provider
-// that somebody else made is used; what it lacks is added, and nothing is taken
-// away.
+// Plan decides how to make the provider as wanted. A provider that somebody else
+// made is used: what it lacks is added, and nothing is removed.
 func Plan(ctx context.Context, client IAM, want Provider) ([]plan.Step, error) {
 	there, ok, err := Get(ctx, client, want.ARN)
 	if err != nil {
@@ -157,9 +156,8 @@ func Plan(ctx context.Context, client IAM, want Provider) ([]plan.Step, error) {
 	return steps, nil
 }
 
-// Delete decides what must be done for a provider that was made for the cluster
-// with the mark, see [owner.Tags], to be gone. Any other is left alone, and an
-// [*owner.ForeignError].
+// Delete decides how to remove a provider that was made for the cluster with the
+// mark, see [owner.Tags]. Any other is left alone, with an [*owner.ForeignError].
 func Delete(ctx context.Context, client IAM, arn string, mark map[string]string) ([]plan.Step, error) {
 	there, ok, err := Get(ctx, client, arn)
 	if err == nil && ok {

@@ -39,15 +39,15 @@ func Subject(namespace, serviceAccount string) string {
 
 const subjectPrefix = "system:serviceaccount:"
 
-// names of the objects of which a subject speaks: a label and a subdomain (RFC
-// 1123), as the API server validates them.
+// The names of the objects in a subject: a label and a subdomain (RFC 1123), as
+// the API server validates them.
 var (
 	label     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 )
 
-// ParseSubject takes a sub claim of [Subject] apart. Anything else, and names that
-// no namespace or service account can have, are an error.
+// ParseSubject splits a sub claim of [Subject]. Anything else, and names that no
+// namespace or service account can have, are an error.
 func ParseSubject(sub string) (namespace, serviceAccount string, err error) {
 	rest, ok := strings.CutPrefix(sub, subjectPrefix)
 	namespace, serviceAccount, both := strings.Cut(rest, ":")
@@ -94,8 +94,8 @@ type Claims struct {
 // ClaimNames are the members of [Claims] as they are spelled.
 var ClaimNames = []string{"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "kubernetes.io"}
 
-// UnmarshalJSON reads the claims by their exact names, each of which may be there
-// once. Other claims are passed over.
+// UnmarshalJSON reads the claims by their exact names, none of which may be
+// repeated. Other claims are skipped.
 func (c *Claims) UnmarshalJSON(b []byte) error {
 	o, err := exactjson.Parse(b)
 	if err != nil {
@@ -113,8 +113,8 @@ type Kubernetes struct {
 	Pod            *Ref   `json:"pod,omitempty"`
 	Secret         *Ref   `json:"secret,omitempty"`
 	ServiceAccount *Ref   `json:"serviceaccount,omitempty"`
-	// WarnAfter is set in tokens that live longer than asked for, while the
-	// kubelet refreshes them as if they did not.
+	// WarnAfter is set in tokens that live longer than requested, while kubelet
+	// refreshes them as if they did not.
 	WarnAfter Seconds `json:"warnafter,omitzero"`
 }
 
@@ -153,7 +153,7 @@ func At(t time.Time) Seconds { return Seconds(t.Unix()) }
 // Time is the claim as a time in UTC.
 func (s Seconds) Time() time.Time { return time.Unix(int64(s), 0).UTC() }
 
-// UnmarshalJSON takes whole and fractional numbers, and cuts them.
+// UnmarshalJSON accepts whole and fractional numbers, and truncates them.
 func (s *Seconds) UnmarshalJSON(b []byte) error {
 	var n float64
 	if err := json.Unmarshal(b, &n); err != nil || n < 0 || n > 1<<53 {
@@ -166,7 +166,7 @@ func (s *Seconds) UnmarshalJSON(b []byte) error {
 // Strings is a string or an array of strings (RFC 7519, section 4.1.3).
 type Strings []string
 
-// UnmarshalJSON takes both forms.
+// UnmarshalJSON accepts both forms.
 func (s *Strings) UnmarshalJSON(b []byte) error {
 	var one string
 	if json.Unmarshal(b, &one) == nil {
@@ -206,8 +206,7 @@ func Mint(key keys.Private, claims Claims) (string, error) {
 	return jws.CompactSerialize()
 }
 
-// ParseInsecure reads a token without verifying anything. No error repeats the
-// token.
+// ParseInsecure reads a token without verifying anything. No error shows the token.
 func ParseInsecure(raw string) (Header, Claims, error) {
 	parts := strings.Split(raw, ".")
 	if len(raw) > MaxBytes || len(parts) != 3 {
@@ -248,7 +247,7 @@ var (
 )
 
 // Signed reports whether one of the keys has signed a token, whatever it claims. A
-// token that names no key, as those of Kubernetes before 1.16, may be of any.
+// token that names no key, as before Kubernetes 1.16, is tried with each.
 func Signed(raw string, set keys.Set) bool {
 	header, _, err := ParseInsecure(raw)
 	if err != nil {
@@ -269,8 +268,8 @@ func Signed(raw string, set keys.Set) bool {
 
 // Verify reads a token and checks it against the published keys: first the
 // claims, which is cheap, then the signature. The algorithm is the key's; the
-// header's must be the same. An error wraps one of this package's and does not
-// repeat the token.
+// header's must be the same. An error wraps one of this package's errors and does
+// not show the token.
 func Verify(raw string, set keys.Set, want Want) (Claims, error) {
 	header, claims, err := ParseInsecure(raw)
 	if err != nil {

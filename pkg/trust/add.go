@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Add is the policy document existing, followed by the statements of ours,
-// another document. Nothing of either is changed.
+// Add returns the policy document existing with the statements of ours, another
+// document, appended. The statements of both stay as they are.
 func Add(existing, ours []byte) ([]byte, error) {
 	doc, err := parse(existing)
 	if err != nil {
@@ -22,8 +22,8 @@ func Add(existing, ours []byte) ([]byte, error) {
 	return doc.marshal()
 }
 
-// AddValue is the policy document existing, in which a condition of one
-// statement, counted from 0, has one more value: it is made if the statement has
+// AddValue returns the policy document existing with one more value in a condition
+// of one statement, counted from 0. The condition is added if the statement has
 // none with that operator on that key.
 func AddValue(existing []byte, statement int, operator, key, value string) ([]byte, error) {
 	doc, err := parse(existing)

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// This file edits the trust policies of roles that several clusters assume.
-// Each cluster has a statement of its own and touches no other: what others have
-// written stays as it is, down to elements that this package does not know.
+// This file edits the trust policies of roles that several clusters assume. Each
+// cluster has its own statement and touches no other: what others have written
+// stays as it is, including elements that this package does not know.
 
-// With is the policy document existing, in which the statements of ours, another
-// document, take the place of those with the same provider. A provider that is
-// new comes last. An empty existing document gives ours.
+// With returns the policy document existing with the statements of ours, another
+// document, instead of those with the same provider. A new provider comes last. An
+// empty existing document gives ours.
 //
 // Only statements that allow are replaced: a Deny that names the provider is
-// somebody's precaution and stays. The result may be longer than IAM allows;
-// see [CheckSize].
+// somebody's precaution and stays. The result may be longer than IAM allows; see
+// [CheckSize].
 func With(existing, ours []byte) ([]byte, error) {
 	if len(bytes.TrimSpace(existing)) == 0 {
 		return ours, nil
@@ -48,9 +48,9 @@ func With(existing, ours []byte) ([]byte, error) {
 	return doc.marshal()
 }
 
-// Without is the policy document existing without the statements that let in
-// tokens of a provider. It is nil if then nobody is let in any more; IAM has no
-// empty trust policies, so the role is to be deleted.
+// Without returns the policy document existing without the statements that let in
+// tokens of a provider. It is nil if that leaves nobody who is let in; IAM has no
+// empty trust policies, so the role must be deleted.
 func Without(existing []byte, providerARN string) ([]byte, error) {
 	doc, err := parse(existing)
 	if err != nil {
@@ -107,7 +107,7 @@ func Subjects(document []byte, providerARN string) []string {
 	return slices.Compact(all)
 }
 
-// SizeError is a trust policy that IAM would refuse for its length.
+// SizeError says that IAM would refuse a trust policy for its length.
 type SizeError struct{ Size, Limit int }
 
 func (e *SizeError) Error() string {
@@ -118,8 +118,8 @@ func (e *SizeError) Error() string {
 	return fmt.Sprintf("the trust policy has %d characters, %d more than the %d that IAM allows: %s", e.Size, e.Size-e.Limit, e.Limit, way)
 }
 
-// CheckSize is a [*SizeError] if the document is longer than limit, which is
-// [MaxSize] or what the account's quota has been raised to.
+// CheckSize returns a [*SizeError] if the document is longer than limit, which is
+// [MaxSize] or the account's raised quota.
 func CheckSize(document []byte, limit int) error {
 	if n := Size(document); n > limit {
 		return &SizeError{Size: n, Limit: limit}
@@ -127,7 +127,7 @@ func CheckSize(document []byte, limit int) error {
 	return nil
 }
 
-// foreign is a document of which only the statements' providers are known.
+// foreign is a document that is only read as far as its statements' providers.
 type foreign struct {
 	Version   string            `json:",omitempty"`
 	ID        string            `json:"Id,omitempty"`
@@ -213,8 +213,8 @@ func allows(statement json.RawMessage, arn string) bool {
 	return effect(statement) == "Allow" && slices.Contains(providers, arn)
 }
 
-// without takes a provider out of the statements that allow. One that has other
-// principals too is left to them.
+// without removes a provider from the statements that allow. A statement with
+// other principals keeps those.
 func without(statements []json.RawMessage, arn string) ([]json.RawMessage, error) {
 	var left []json.RawMessage
 	for _, s := range statements {
@@ -252,12 +252,11 @@ func without(statements []json.RawMessage, arn string) ([]json.RawMessage, error
 	return left, nil
 }
 
-// Alike is the policy document existing, in which everybody whom it lets in, or
-// shuts out, with tokens of one provider is let in or shut out with tokens of
-// another one as well, on the same conditions: what is asked of claims of the one
-// is asked of those of the other. Statements that let in tokens of the other
-// provider are replaced. The result may be longer than IAM allows; see
-// [CheckSize].
+// Alike returns the policy document existing, extended so that everybody whom it
+// lets in or shuts out with tokens of one provider is also let in or shut out with
+// tokens of another one, on the same conditions for that one's claims. Statements
+// that let in tokens of the other provider are replaced. The result may be longer
+// than IAM allows; see [CheckSize].
 func Alike(existing []byte, one, another string) ([]byte, error) {
 	doc, err := parse(existing)
 	if err != nil {
@@ -276,7 +275,7 @@ func Alike(existing []byte, one, another string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		// A Deny was not taken out above.
+		// A Deny was not removed above.
 		if !slices.ContainsFunc(doc.Statement, func(t json.RawMessage) bool { return Equal(s, t) }) {
 			all = append(all, s)
 		}
@@ -285,7 +284,7 @@ func Alike(existing []byte, one, another string) ([]byte, error) {
 	return doc.marshal()
 }
 
-// alike is a statement for another provider alone.
+// alike returns a statement for another provider only.
 func alike(statement json.RawMessage, one, another string) (json.RawMessage, error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(statement, &all); err != nil {

@@ -37,13 +37,13 @@ type Provider struct {
 	Audience string
 	// Subjects are the sub claims that are let in, exactly.
 	Subjects []string
-	// Pattern, if set, takes the place of Subjects: a sub claim with the
-	// wildcards "*" and "?".
+	// Pattern, if set, is used instead of Subjects: a sub claim with the wildcards
+	// "*" and "?".
 	Pattern string
 }
 
-// Policy is the trust policy of a role that service accounts assume. Each
-// cluster is a statement of its own.
+// Policy is the trust policy of a role that service accounts assume. Each cluster
+// has its own statement.
 type Policy struct {
 	Providers []Provider
 	// Limit is the greatest size; 0 means [MaxSize].
@@ -80,10 +80,10 @@ func (s oneOrMany) MarshalJSON() ([]byte, error) {
 
 // Document is the policy as JSON: one statement a cluster, StringEquals on both
 // the audience and the subjects, StringLike on the subject only for a pattern.
-// The same policy is always the same bytes. It refuses a policy without a
-// subject or an audience, which would let every service account in, a pattern
-// or a subject that reaches beyond service accounts, and, as a [*SizeError], one
-// longer than the limit.
+// The same policy always gives the same bytes. Refused are a policy without a
+// subject or an audience, which would let in every service account, a pattern or a
+// subject that reaches beyond service accounts, and, with a [*SizeError], one longer
+// than the limit.
 func (p Policy) Document() ([]byte, error) {
 	doc := document{Version: "2012-10-17"}
 	for _, provider := range p.Providers {
@@ -154,9 +154,8 @@ func Size(document []byte) int {
 	return n
 }
 
-// Equal reports whether two policy documents say the same, whatever their white
-// space, the order of their members, and whether a single value stands in a
-// list.
+// Equal reports whether two policy documents say the same, ignoring white space,
+// the order of members, and whether a single value is in a list.
 func Equal(a, b []byte) bool {
 	var x, y any
 	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
