@@ -66,7 +66,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.certFile, "tls-cert", "", "certificate to serve HTTPS with, PEM; without it HTTP is served")
 	f.StringVar(&o.key, "tls-key", "", "its key, PEM")
 	f.StringVar(&c.State, "state", "", "file that keeps the state, and survives kill -9; without it the state is in memory")
-	f.StringVar(&c.Account, "account", "000000000000", "account id, twelve digits")
+	f.StringVar(&c.Account, "account", emulator.DefaultAccount, "account id, twelve digits")
 	f.StringVar(&c.Partition, "partition", "aws", "partition of all ARNs: aws, aws-cn, aws-us-gov, aws-eusc, ...")
 	f.StringVar(&c.RootAccessKeyID, "root-access-key-id", "test", "access key id of the account's root user, who may do everything")
 	f.StringVar(&c.RootSecret, "root-secret-access-key", "test", "its secret; better given in the environment")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/publish"
 )
@@ -166,7 +167,7 @@ func (a *app) plannedIssuer(ctx context.Context, where documentFlags) (issuer.UR
 }
 
 // emulatorAccount is the account of the emulator in the cluster.
-const emulatorAccount = "000000000000"
+const emulatorAccount = emulator.DefaultAccount
 
 // defaultRegion is that of the emulator's buckets unless a region is set.
 const defaultRegion = "us-east-1"

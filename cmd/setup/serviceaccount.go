@@ -134,8 +134,8 @@ func (sa *iamServiceAccount) check() error {
 	if sa.ShareRole && sa.RoleName == "" {
 		return inField("shareRole", "%s: a role that several clusters share needs a name that they agree on: --role-name, or roleName in a file", plan.Role)
 	}
-	if p := sa.SubjectPattern; p != "" && !strings.HasPrefix(p, trust.SubjectPrefix) {
-		return inField("subjectPattern", "%s: subject pattern %q does not begin with %q", plan.Role, p, trust.SubjectPrefix)
+	if p := sa.SubjectPattern; p != "" && !strings.HasPrefix(p, irsa.SubjectPrefix) {
+		return inField("subjectPattern", "%s: subject pattern %q does not begin with %q", plan.Role, p, irsa.SubjectPrefix)
 	}
 	for _, key := range slices.Sorted(maps.Keys(sa.Tags)) {
 		if strings.HasPrefix(strings.ToLower(key), owner.Prefix) { // IAM tells no keys apart by case

@@ -49,11 +49,11 @@ var layers = []map[string][]string{
 		"pkg/policy":     {},
 		"pkg/policy/gen": {},
 		"pkg/keys":       {"internal/durable", "internal/exactjson"},
-		"pkg/token":      {"internal/exactjson", "pkg/issuer", "pkg/keys"},
+		"pkg/token":      {"internal/exactjson", "pkg/irsa", "pkg/issuer", "pkg/keys"},
 	},
 	{ // Documents and diagnoses: pure functions of the values.
 		"pkg/discovery": {"internal/exactjson", "pkg/issuer", "pkg/keys"},
-		"pkg/trust":     {"pkg/issuer"},
+		"pkg/trust":     {"pkg/irsa", "pkg/issuer"},
 		"pkg/doctor":    {"internal/exactjson", "internal/shell", "pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/token", "pkg/trust"},
 	},
 	{ // Effects: each reaches one system and knows no sibling.

@@ -37,10 +37,13 @@ import (
 	"github.com/openirsa/openirsa/internal/sigv4"
 )
 
+// DefaultAccount is the account of an emulator whose Config names none.
+const DefaultAccount = "000000000000"
+
 // Config says what an emulator is to be. The zero Config is a good one: an
 // empty account in memory whose root has the key and the secret "test".
 type Config struct {
-	// Account is the twelve digits of the account. "" is 000000000000.
+	// Account is the twelve digits of the account. "" is [DefaultAccount].
 	Account string
 	// Partition is the partition of all ARNs: "aws" (""), "aws-cn",
 	// "aws-us-gov", "aws-eusc" or one of the isolated ones. It also decides
@@ -134,7 +137,7 @@ var dnsSuffixes = map[string]string{
 // complete fills in the defaults and refuses what cannot be.
 func (c *Config) complete() error {
 	if c.Account == "" {
-		c.Account = "000000000000"
+		c.Account = DefaultAccount
 	}
 	if c.Partition == "" {
 		c.Partition = "aws"

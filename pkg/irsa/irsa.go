@@ -54,6 +54,10 @@ const (
 	PodIdentityLabel = "eks.amazonaws.com/pod-identity"
 )
 
+// SubjectPrefix begins the sub claim of every service account's tokens
+// (k8s.io/apiserver/pkg/authentication/serviceaccount, ServiceAccountUsernamePrefix).
+const SubjectPrefix = "system:serviceaccount:"
+
 // The identity of one pod, as the AWS SDKs read it.
 const (
 	// EnvRoleARN and EnvTokenFile make up the SDKs' web identity provider.

@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/openirsa/openirsa/internal/exactjson"
+	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 )
@@ -34,10 +35,8 @@ const Leeway = time.Minute
 // Subject is the sub claim of a service account's tokens
 // (k8s.io/apiserver/pkg/authentication/serviceaccount, MakeUsername).
 func Subject(namespace, serviceAccount string) string {
-	return subjectPrefix + namespace + ":" + serviceAccount
+	return irsa.SubjectPrefix + namespace + ":" + serviceAccount
 }
-
-const subjectPrefix = "system:serviceaccount:"
 
 // The names of the objects in a subject: a label and a subdomain (RFC 1123), as
 // the API server validates them.
@@ -49,7 +48,7 @@ var (
 // ParseSubject splits a sub claim of [Subject]. Anything else, and names that no
 // namespace or service account can have, are an error.
 func ParseSubject(sub string) (namespace, serviceAccount string, err error) {
-	rest, ok := strings.CutPrefix(sub, subjectPrefix)
+	rest, ok := strings.CutPrefix(sub, irsa.SubjectPrefix)
 	namespace, serviceAccount, both := strings.Cut(rest, ":")
 	switch {
 	case !ok || !both:

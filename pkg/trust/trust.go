@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
 
@@ -106,9 +107,6 @@ func (p Policy) Document() ([]byte, error) {
 	return body, nil
 }
 
-// SubjectPrefix begins the sub claim of every service account.
-const SubjectPrefix = "system:serviceaccount:"
-
 func (p Provider) statement() (statement, error) {
 	switch {
 	case p.ARN == "" || p.Issuer.IsZero() || !strings.HasSuffix(p.ARN, ":oidc-provider/"+p.Issuer.HostPath()):
@@ -126,15 +124,15 @@ func (p Provider) statement() (statement, error) {
 	}
 	sub := p.Issuer.ConditionKey("sub")
 	if p.Pattern != "" {
-		if !strings.HasPrefix(p.Pattern, SubjectPrefix) {
-			return statement{}, fmt.Errorf("subject pattern %q does not begin with %q", p.Pattern, SubjectPrefix)
+		if !strings.HasPrefix(p.Pattern, irsa.SubjectPrefix) {
+			return statement{}, fmt.Errorf("subject pattern %q does not begin with %q", p.Pattern, irsa.SubjectPrefix)
 		}
 		s.Condition.StringLike = map[string]oneOrMany{sub: {p.Pattern}}
 		return s, nil
 	}
 	for _, subject := range p.Subjects {
-		if rest, ok := strings.CutPrefix(subject, SubjectPrefix); !ok || strings.Count(rest, ":") != 1 || strings.ContainsAny(rest, "*?$") {
-			return statement{}, fmt.Errorf("subject %q is not %sNAMESPACE:NAME", subject, SubjectPrefix)
+		if rest, ok := strings.CutPrefix(subject, irsa.SubjectPrefix); !ok || strings.Count(rest, ":") != 1 || strings.ContainsAny(rest, "*?$") {
+			return statement{}, fmt.Errorf("subject %q is not %sNAMESPACE:NAME", subject, irsa.SubjectPrefix)
 		}
 	}
 	subjects := slices.Clone(p.Subjects)

@@ -15,6 +15,7 @@
 package emulatortest
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -50,8 +51,8 @@ import (
 // Region is the region of what Start sets up.
 const Region = "us-east-1"
 
-// Audience is who tokens are for, unless told otherwise.
-const Audience = "sts.amazonaws.com"
+// Audience is who tokens are for, unless a test says otherwise.
+const Audience = irsa.Audience
 
 // AWS is a running emulator.
 type AWS struct {
@@ -167,17 +168,11 @@ func once() aws.Retryer {
 
 // Account is the account of the emulator.
 func (a *AWS) Account() string {
-	if a.config.Account == "" {
-		return "000000000000"
-	}
-	return a.config.Account
+	return cmp.Or(a.config.Account, emulator.DefaultAccount)
 }
 
 func (a *AWS) partition() string {
-	if a.config.Partition == "" {
-		return "aws"
-	}
-	return a.config.Partition
+	return cmp.Or(a.config.Partition, "aws")
 }
 
 // Env is the environment of a pod that has the role: with it the default
