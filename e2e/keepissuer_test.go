@@ -51,7 +51,7 @@ func testKeepIssuer(t *testing.T) {
 	if r := k.setup(t, "up", "--emulator").ok(t); !strings.Contains(r.stdout, "Everything is unchanged") || !strings.Contains(r.stdout, "keeps --service-account-issuer="+issuer) {
 		t.Errorf("a second run: %s", r.stdout)
 	}
-	k.setup(t, "up", "--emulator", "--keep-issuer=false").fails(t, "issuer", "--keep-issuer=true", "setup down")
+	k.setup(t, "up", "--emulator", "--keep-issuer=false").fails(t, "issuer", "keeps the issuer that the API servers had", "setup down")
 	if r := k.setup(t, "status").ok(t); !strings.Contains(r.stdout, "cluster's own issuer") {
 		t.Errorf("status: %s", r.stdout)
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/openirsa/openirsa/deploy"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -80,8 +81,7 @@ func (o *admission) record(s *cluster.State) error {
 	excluded := strings.Fields(s.ExcludeNamespaces)
 	for ns := range strings.FieldsSeq(s.IgnoreNamespaces) {
 		if slices.Contains(excluded, ns) {
-			return advise(fmt.Errorf("%s: namespace %s is both to be served without waiting and excluded, the one of them by an earlier run", plan.Webhook, ns),
-				"name it in one of --ignore-namespaces and --exclude-namespaces, and give the other without it")
+			return &lib.NamespaceError{Namespace: ns}
 		}
 	}
 	return nil
@@ -116,11 +116,6 @@ func (ch *chain) unasked(ctx context.Context, namespaces ...string) (map[string]
 	return unasked, nil
 }
 
-// errUnasked is what is wrong with a service account of such a namespace.
-func errUnasked(namespace string) error {
-	return fmt.Errorf("the webhook is not asked about pods of namespace %s: they do not get the role", namespace)
-}
-
 // noteUnasked says of which service accounts pods do not get the role that they
 // were just given. It reports whether there are any.
 func (ch *chain) noteUnasked(ctx context.Context, run *plan.Runner, accounts []iamServiceAccount) (any bool, err error) {
@@ -137,7 +132,7 @@ func (ch *chain) noteUnasked(ctx context.Context, run *plan.Runner, accounts []i
 	for _, sa := range accounts {
 		if !sa.RoleOnly && unasked[sa.Metadata.Namespace] {
 			any = true
-			run.Note(fmt.Errorf("warning: %w. `%s doctor --service-account %s` tells how they would", errUnasked(sa.Metadata.Namespace), ch.app.name, &sa))
+			run.Note(&lib.NotAskedError{Namespace: sa.Metadata.Namespace, Account: sa.String()})
 		}
 	}
 	return any, nil

@@ -13,10 +13,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/export"
 	"github.com/openirsa/openirsa/pkg/issuer"
-	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/publish"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -34,56 +35,197 @@ func (e *adviceError) Unwrap() error { return e.err }
 
 func advise(err error, next string) error { return &adviceError{err, next} }
 
-// clusterAdvice adds the next command to what went wrong with a cluster, if
-// nobody has a better one.
-func clusterAdvice(err error) error {
+// advice adds the next command to what went wrong in a command, such as "up" or
+// "keys rotate", if nobody has a better one.
+func advice(command string, err error) error {
 	if _, advised := errors.AsType[*adviceError](err); advised {
 		return err
 	}
-	switch {
-	case errors.Is(err, cluster.ErrNoCluster):
-		return advise(err, "kind create cluster, or name one with --kubeconfig and --context")
-	case errors.Is(err, cluster.ErrSeveralClusters):
-		return advise(err, "name one with --kind-name NAME")
-	case errors.Is(err, cluster.ErrForbidden):
-		return advise(err, "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME")
-	case errors.Is(err, cluster.ErrStateChanged):
-		return advise(err, "wait until the other run has ended, then run the same command again")
-	case errors.Is(err, cluster.ErrUnreachable):
-		return advise(err, "kubectl cluster-info")
-	case errors.Is(err, cluster.ErrNoNodeAccess):
-		return advise(err, "sudo SETUP apiserver on each control-plane node of kubeadm, or, for other clusters, what SETUP apiserver print shows; then SETUP up again")
-	}
-	if e, ok := errors.AsType[*cluster.OtherIssuerError](err); ok {
-		iss, bad := issuer.Parse(e.Issuer)
-		if bad == nil {
-			bad = iss.CheckPort()
+	for _, next := range []func(string, error) string{chainNext, ownerNext, awsNext, serviceAccountNext, apiServerNext, clusterNext} {
+		if n := next(command, err); n != "" {
+			return advise(err, n)
 		}
-		if bad != nil {
-			return advise(fmt.Errorf("%w, which AWS never takes: %w", err, bad),
-				"give the API servers an issuer that AWS takes, after whoever relies on this one has agreed: SETUP apiserver print --help")
-		}
-		return advise(err, "SETUP up --issuer-url "+e.Issuer+" keeps that issuer and publishes nothing")
 	}
-	return err
+	return otherIssuerAdvice(err)
 }
 
-// awsAdvice adds the next command to what AWS refused.
-func awsAdvice(err error, account string) error {
+// chainNext is what to do about a chain that is not as it was asked for.
+func chainNext(_ string, err error) string {
+	if e, ok := errors.AsType[*lib.ExistingError](err); ok {
+		switch e.Option {
+		case "Name":
+			return "SETUP up --name " + e.Is + ", or SETUP down first"
+		case "IssuerURL":
+			return "SETUP down first, or run SETUP up with the flags of the first time"
+		}
+		return "SETUP down first"
+	}
+	if e, ok := errors.AsType[*lib.IssuerError](err); ok {
+		switch {
+		case e.Silent:
+			return "make the CloudFront distribution first, or correct --issuer-url"
+		case e.Bucket != "":
+			return "look at the distribution: its origin is bucket " + e.Bucket + " with origin access control, and the bucket's policy lets it in" +
+				" (SETUP up --private-bucket --distribution-arn ARN); SETUP export terraform --private-bucket writes both"
+		}
+		return "serve the cluster's documents there, for example with `issuer serve`, then run this again"
+	}
+	if e, ok := errors.AsType[*lib.NamespaceError](err); ok {
+		return "name " + e.Namespace + " in one of --ignore-namespaces and --exclude-namespaces, and give the other without it"
+	}
+	switch {
+	case is[*lib.MissingError](err):
+		return "SETUP up, or SETUP up --emulator"
+	case is[*lib.EmulatorError](err):
+		return "SETUP up --emulator"
+	case is[*lib.NotInEmulatorError](err):
+		return "SETUP up --emulator without --issuer-url, which makes a bucket for them"
+	case is[*lib.KeepError](err):
+		return "SETUP up --emulator --keep-issuer=false, and what SETUP apiserver print shows; or give the API servers an https --service-account-issuer"
+	case is[*lib.KeptError](err):
+		return "SETUP down, then SETUP up --emulator --keep-issuer=false"
+	case is[*lib.ImageError](err):
+		return "push the image to a registry and name it: SETUP up --image REF"
+	case is[*lib.AcceptedError](err):
+		return undoIssuer + "; then SETUP down again, or at once with --immediately"
+	}
+	return ""
+}
+
+// is reports whether an error is of a type.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// ownerNext is what to do about what belongs to others.
+func ownerNext(_ string, err error) string {
+	e, ok := errors.AsType[*lib.ForeignError](err)
+	switch {
+	case !ok:
+		return ""
+	case e.Recorded:
+		return "SETUP down, which leaves that alone and removes the record; then SETUP up. If that other cluster is gone and this one takes its place: SETUP up --take-over"
+	case e.Link == plan.Documents:
+		return "SETUP up --bucket BUCKET/PREFIX with another bucket or prefix, or, if that cluster is gone, SETUP up --take-over"
+	case e.SameName:
+		return "SETUP up --name ANOTHER, or, if that cluster is gone, SETUP up --take-over"
+	}
+	return "SETUP up with another --bucket or --issuer-url" // only one of the same name can be taken over
+}
+
+// awsNext is what to do about what AWS has refused.
+func awsNext(_ string, err error) string {
+	if e, ok := errors.AsType[*lib.AccountError](err); ok {
+		return "set AWS_PROFILE to a profile of account " + e.Account
+	}
+	if e, ok := errors.AsType[*lib.BucketStaysError](err); ok {
+		return "aws s3 ls --recursive s3://" + e.Bucket + " shows it; aws s3 rb --force s3://" + e.Bucket + " deletes it all"
+	}
 	switch {
 	case errors.Is(err, publish.ErrForeignBucket):
-		return advise(err, "choose another bucket: SETUP up --bucket NAME")
+		return "choose another bucket: SETUP up --bucket NAME"
 	case errors.Is(err, publish.ErrWrongRegion):
 		region := "with the bucket's region"
 		if e, ok := errors.AsType[*publish.RegionError](err); ok && e.Is != "" {
 			region = e.Is
 		}
-		return advise(err, "SETUP up --region "+region+", or another --bucket")
-	case errors.Is(err, publish.ErrAccountBlock):
-		return advise(err, "aws s3control get-public-access-block --account-id "+account+
-			" shows it; open BlockPublicPolicy and RestrictPublicBuckets there, or serve the documents elsewhere: SETUP up --issuer-url URL")
+		return "SETUP up --region " + region + ", or another --bucket"
 	}
-	return err
+	if e, ok := errors.AsType[*lib.BucketError](err); ok && errors.Is(err, publish.ErrAccountBlock) {
+		return "aws s3control get-public-access-block --account-id " + e.Account +
+			" shows it; open BlockPublicPolicy and RestrictPublicBuckets there, or serve the documents elsewhere: SETUP up --issuer-url URL"
+	}
+	return ""
+}
+
+// serviceAccountNext is what to do about a service account or its role.
+func serviceAccountNext(_ string, err error) string {
+	if e, ok := errors.AsType[*lib.PartitionError](err); ok {
+		_, rest, _ := strings.Cut(e.ARN, ":iam::")
+		return "name arn:" + e.Partition + ":iam::" + rest
+	}
+	if is[*cluster.ConflictError](err) {
+		return "the same command with --override-existing-serviceaccounts"
+	}
+	if errors.Is(err, role.ErrNoPolicy) {
+		return "aws iam list-policies shows the policies that there are"
+	}
+	e, ok := errors.AsType[*role.ForeignError](err)
+	switch {
+	case !ok:
+		return ""
+	case e.Namesake():
+		return "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role, or, if that cluster is gone, SETUP up --take-over"
+	case e.Sharable():
+		return "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role (shareRole: true in a file)"
+	}
+	return "choose another --role-name, or use the role as it is with --attach-role-arn " + e.Role.ARN
+}
+
+// apiServerNext is what to do about API servers that could not be changed.
+func apiServerNext(command string, err error) string {
+	switch {
+	case command == "keys rotate" || command == "issuer migrate":
+		return stagedNext(err)
+	case command == "up" && is[*cluster.APIServerError](err):
+		return "look at the log lines above; SETUP up tries again, SETUP down removes the rest"
+	}
+	return ""
+}
+
+// clusterNext is what to do about a cluster that is not found or not as it must
+// be.
+func clusterNext(_ string, err error) string {
+	switch {
+	case is[*lib.ConnectError](err):
+		return "name a cluster with --kubeconfig FILE --context NAME, or start what kind runs in"
+	case errors.Is(err, keys.ErrUnsupported):
+		return "give the API server an RSA or EC key: --service-account-signing-key-file"
+	case errors.Is(err, cluster.ErrNoCluster):
+		return "kind create cluster, or name one with --kubeconfig and --context"
+	case errors.Is(err, cluster.ErrSeveralClusters):
+		return "name one with --kind-name NAME"
+	case errors.Is(err, cluster.ErrForbidden):
+		return "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME"
+	case errors.Is(err, cluster.ErrStateChanged):
+		return "wait until the other run has ended, then run the same command again"
+	case errors.Is(err, cluster.ErrUnreachable):
+		return "kubectl cluster-info"
+	case errors.Is(err, cluster.ErrNoNodeAccess):
+		return "sudo SETUP apiserver on each control-plane node of kubeadm, or, for other clusters, what SETUP apiserver print shows; then SETUP up again"
+	}
+	return ""
+}
+
+// otherIssuerAdvice adds the next command to an issuer that somebody else gave
+// the API servers, and says whether AWS takes it.
+func otherIssuerAdvice(err error) error {
+	e, ok := errors.AsType[*cluster.OtherIssuerError](err)
+	if !ok {
+		return err
+	}
+	iss, bad := issuer.Parse(e.Issuer)
+	if bad == nil {
+		bad = iss.CheckPort()
+	}
+	if bad != nil {
+		return advise(fmt.Errorf("%w, which AWS never takes: %w", err, bad),
+			"give the API servers an issuer that AWS takes, after whoever relies on this one has agreed: SETUP apiserver print --help")
+	}
+	return advise(err, "SETUP up --issuer-url "+e.Issuer+" keeps that issuer and publishes nothing")
+}
+
+// noted is what somebody must know, with what to do about it. "SETUP" in it
+// stands for the program's name.
+func noted(err error) string {
+	if e, ok := errors.AsType[*lib.AcceptedError](err); ok {
+		return "note: " + e.Error() + ". If setup gave it that issuer: " + undoIssuer
+	}
+	if e, ok := errors.AsType[*lib.NotAskedError](err); ok {
+		return "warning: " + e.Error() + ". `SETUP doctor --service-account " + e.Account + "` tells how they would"
+	}
+	return err.Error()
 }
 
 // configurationAdvice adds the next command to what was wrong with the shared
@@ -168,48 +310,6 @@ func permissionAdvice(command *cobra.Command, err error) error {
 	return advise(err, next+" writes the IAM policy that this takes")
 }
 
-// recordAdvice adds the next command to what a record names of others.
-func recordAdvice(link string, err error) error {
-	if e, ok := errors.AsType[*owner.ForeignError](err); ok {
-		return advise(fmt.Errorf("%s: the record of this cluster names what is another's: %w", link, e),
-			"SETUP down, which leaves that alone and removes the record; then SETUP up. If that other cluster is gone and this one takes its place: SETUP up --take-over")
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", link, awsCause(err))
-	}
-	return nil
-}
-
-// accountAdvice adds the next command to what was wrong with a service account.
-func accountAdvice(err error) error {
-	if _, ok := errors.AsType[*cluster.ConflictError](err); ok {
-		return advise(err, "the same command with --override-existing-serviceaccounts")
-	}
-	return err
-}
-
-// roleAdvice adds the next command to what was wrong with a role.
-func roleAdvice(err error) error {
-	if errors.Is(err, role.ErrNoPolicy) {
-		return advise(err, "aws iam list-policies shows the policies that there are")
-	}
-	if e, ok := errors.AsType[*role.ForeignError](err); ok && e.Namesake() {
-		return advise(err, "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role, or, if that cluster is gone, SETUP up --take-over")
-	} else if ok && e.Sharable() {
-		return advise(err, "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role (shareRole: true in a file)")
-	} else if ok {
-		return advise(err, "choose another --role-name, or use the role as it is with --attach-role-arn "+e.Role.ARN)
-	}
-	return err
-}
-
-// errKept is a command that would change the issuer of API servers which are to
-// keep theirs.
-func errKept(s cluster.State) error {
-	return advise(fmt.Errorf("%s: the API servers of cluster %s keep their issuer %s", plan.Issuer, s.Cluster, s.Issuer),
-		"SETUP down, then SETUP up --emulator --keep-issuer=false")
-}
-
 // undoIssuer is what to do about API servers that cannot be changed from here.
 const undoIssuer = "sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, take back what SETUP apiserver print showed"
 
@@ -225,25 +325,19 @@ func (c *change) command() string {
 	return command
 }
 
-func rotationAdvice(err error) error {
-	if errors.Is(err, cluster.ErrExternalSigner) {
-		return advise(err, "rotate the key in the signer, without a restart of any API server: see 'issuer sign --help'")
+// stagedNext is what to do when a staged change could not go on.
+func stagedNext(err error) string {
+	switch {
+	case errors.Is(err, cluster.ErrExternalSigner):
+		return "rotate the key in the signer, without a restart of any API server: see 'issuer sign --help'"
+	case errors.Is(err, cluster.ErrJoinedWithOldKey):
+		return "kubeadm reset on that node, kubectl delete node, and run the same command again; then let it join again"
+	case is[*cluster.OthersError](err) || errors.Is(err, cluster.ErrNoNodeAccess):
+		return namesNodes
+	case is[*cluster.APIServerError](err):
+		return "look at the log lines above; the same command tries again, with --rollback it goes back"
 	}
-	if errors.Is(err, cluster.ErrJoinedWithOldKey) {
-		return advise(err, "kubeadm reset on that node, kubectl delete node, and run the same command again; then let it join anew")
-	}
-	return stagedAdvice(err)
-}
-
-// stagedAdvice adds the next command to what went wrong with an API server.
-func stagedAdvice(err error) error {
-	if _, ok := errors.AsType[*cluster.OthersError](err); ok || errors.Is(err, cluster.ErrNoNodeAccess) {
-		return advise(err, namesNodes)
-	}
-	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
-		return advise(err, "look at the log lines above; the same command tries again, with --rollback it goes back")
-	}
-	return err
+	return ""
 }
 
 // namesNodes is what to do where a node cannot be reached.

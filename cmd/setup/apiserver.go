@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/plain"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -131,7 +132,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	options := cluster.IssuerOptions{Own: strings.Fields(state.FormerIssuers), AcceptOnly: o.accept, Wait: o.wait, Immediately: o.immediately}
 	switch {
 	case state.KeepIssuer == "true" && o.issuerURL == "": // which is not ours to set, and less so to remove
-		return errKept(state)
+		return &lib.KeptError{Cluster: state.Cluster, Issuer: state.Issuer}
 	case o.issuerURL != "":
 		options.URL, err = documentFlags{issuerURL: o.issuerURL}.parseIssuer()
 	case state.Issuer != "":

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
@@ -163,7 +164,7 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 				return iss, have, advise(errors.New("which issuer? None is recorded in cluster "+ch.c.Name), "SETUP up first, or name it: --issuer-url URL, or --account ID --region REGION --name CLUSTER")
 			}
 			if ch.keeps() {
-				return iss, have, errKept(ch.state)
+				return iss, have, &lib.KeptError{Cluster: ch.state.Cluster, Issuer: ch.state.Issuer}
 			}
 			iss = ch.iss
 		}

@@ -114,7 +114,7 @@ func TestPartitions(t *testing.T) {
 			// An ARN that was copied from elsewhere.
 			sa.AttachPolicyARNs = []string{"arn:aws-iso:iam::aws:policy/ReadOnlyAccess"}
 			_, err = ch.wantRoles(t.Context(), []iamServiceAccount{sa})
-			if e, ok := errors.AsType[*adviceError](err); !ok || e.next != "name arn:"+c.partition+":iam::aws:policy/ReadOnlyAccess" {
+			if e, ok := errors.AsType[*adviceError](advice("iamserviceaccount create", err)); !ok || e.next != "name arn:"+c.partition+":iam::aws:policy/ReadOnlyAccess" {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -142,7 +142,7 @@ func TestBucketsOfOthers(t *testing.T) {
 	} {
 		ch := &chain{app: a, acct: acct, state: cluster.State{Account: acct.ID, Region: "eu-west-1", Bucket: bucket}}
 		_, err := ch.s3Bucket(nil).Plan(t.Context(), nil)
-		e, ok := errors.AsType[*adviceError](awsAdvice(err, acct.ID))
+		e, ok := errors.AsType[*adviceError](advice("up", ch.bucketError(err)))
 		if !ok || !strings.Contains(e.Error(), words[0]) || !strings.Contains(e.next, words[1]) {
 			t.Errorf("%s: %v", bucket, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/openirsa/openirsa/deploy"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -48,11 +49,12 @@ func (a *app) connect(ctx context.Context) (*chain, error) {
 	}
 	c, err := cluster.Connect(ctx, cluster.Options{Kubeconfig: a.kubeconfig, Context: a.context, KindName: a.kindName, Nodes: nodes})
 	if err != nil {
-		err = clusterAdvice(err)
-		if _, ok := errors.AsType[*adviceError](err); !ok {
-			err = advise(fmt.Errorf("finding the cluster: %w", err), "name a cluster with --kubeconfig FILE --context NAME, or start what kind runs in")
+		for _, known := range []error{cluster.ErrNoCluster, cluster.ErrSeveralClusters, cluster.ErrForbidden, cluster.ErrUnreachable} {
+			if errors.Is(err, known) {
+				return nil, err
+			}
 		}
-		return nil, err
+		return nil, &lib.ConnectError{Err: err}
 	}
 	ch := &chain{app: a, c: c}
 	ch.state, err = c.State(ctx)
@@ -110,7 +112,7 @@ func (a *app) connectInstalled(ctx context.Context) (*chain, error) {
 		return nil, err
 	}
 	if !ch.there {
-		return nil, advise(fmt.Errorf("cluster %s has no chain yet", ch.c.Name), "SETUP up, or SETUP up --emulator")
+		return nil, &lib.MissingError{Cluster: ch.c.Name}
 	}
 	if err := ch.connectAWS(ctx); err != nil {
 		return nil, err
@@ -141,7 +143,7 @@ func (ch *chain) connectAWS(ctx context.Context) error {
 		// Open until the command ends, and its context with it.
 		addr, _, err := ch.c.Forward(ctx, deploy.Namespace, deploy.EmulatorName, deploy.EmulatorPort)
 		if err != nil {
-			return advise(fmt.Errorf("%s: reaching it in the cluster: %w", plan.Emulator, err), "SETUP up --emulator")
+			return &lib.EmulatorError{Err: err}
 		}
 		endpoint = "http://" + addr
 	}
@@ -157,8 +159,7 @@ func (ch *chain) useAWS(ctx context.Context, endpoint string, client *http.Clien
 		return err
 	}
 	if ch.state.Account != "" && ch.state.Account != ch.acct.ID {
-		return advise(fmt.Errorf("the chain of cluster %s is in AWS account %s, but these credentials are of %s", ch.c.Name, ch.state.Account, ch.acct.ID),
-			"set AWS_PROFILE to a profile of account "+ch.state.Account)
+		return &lib.AccountError{Cluster: ch.c.Name, Account: ch.state.Account, Credentials: ch.acct.ID}
 	}
 	return nil
 }
@@ -170,11 +171,7 @@ func (ch *chain) readKeys(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
 	if ch.set, err = keys.ParseJWKS(body); err != nil {
-		err = fmt.Errorf("%s: the API server's keys: %w", plan.SigningKey, err)
-		if errors.Is(err, keys.ErrUnsupported) {
-			return advise(err, "give the API server an RSA or EC key: --service-account-signing-key-file")
-		}
-		return err
+		return fmt.Errorf("%s: the API server's keys: %w", plan.SigningKey, err)
 	}
 	if ch.set.Len() == 0 {
 		return fmt.Errorf("%s: the API server has no keys", plan.SigningKey)
@@ -248,7 +245,7 @@ func (ch *chain) checkServed(ctx context.Context, docs []discovery.Document, pat
 		err = discovery.CheckServed(ctx, get, ch.iss, docs)
 	}
 	if err != nil {
-		return advise(fmt.Errorf("%s: %w", plan.Issuer, err), "serve the cluster's documents there, for example with `issuer serve`, then run this again")
+		return &lib.IssuerError{Issuer: ch.iss, Err: err}
 	}
 	return nil
 }
@@ -275,7 +272,7 @@ func (ch *chain) publishDocuments(ctx context.Context, run *plan.Runner, mark ma
 		return steps, err
 	})
 	if err != nil {
-		return awsAdvice(err, ch.acct.ID)
+		return ch.bucketError(err)
 	}
 	changed := outcome != plan.Unchanged
 	if run.DryRun && changed {
@@ -288,14 +285,23 @@ func (ch *chain) publishDocuments(ctx context.Context, run *plan.Runner, mark ma
 		patience += discovery.MaxAge // for which CloudFront may keep the former ones
 	}
 	if err := b.Check(ctx, get, ch.iss, docs, patience); err != nil {
-		err = fmt.Errorf("%s: %w", plan.Issuer, err)
 		if b.Private {
-			return advise(err, "look at the distribution: its origin is bucket "+b.Bucket+" with origin access control, and the bucket's policy lets it in (SETUP up --private-bucket --distribution-arn ARN); SETUP export terraform --private-bucket writes both")
+			return &lib.IssuerError{Issuer: ch.iss, Bucket: b.Bucket, Err: err}
 		}
-		return awsAdvice(err, ch.acct.ID)
+		return ch.bucketError(fmt.Errorf("%s: %w", plan.Issuer, err))
 	}
 	run.Done(plan.Result{Link: plan.Issuer, Outcome: outcome, Object: ch.iss.String() + ", read back as a stranger: equal", Took: time.Since(start)})
 	return nil
+}
+
+// bucketError is what S3 has against the bucket, if it is that.
+func (ch *chain) bucketError(err error) error {
+	for _, known := range []error{publish.ErrForeignBucket, publish.ErrWrongRegion, publish.ErrAccountBlock} {
+		if errors.Is(err, known) {
+			return &lib.BucketError{Bucket: ch.state.Bucket, Account: ch.acct.ID, Err: err}
+		}
+	}
+	return err
 }
 
 func (ch *chain) wantProvider(tags map[string]string) provider.Provider {

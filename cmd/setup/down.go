@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/smithy-go"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/image"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/owner"
@@ -107,8 +106,7 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 		return nil
 	}
 	if d.stays {
-		return advise(fmt.Errorf("%s: bucket %s was made by setup and stays: it holds what this cluster has not put there", plan.Documents, d.state.Bucket),
-			"aws s3 ls --recursive s3://"+d.state.Bucket+" shows it; aws s3 rb --force s3://"+d.state.Bucket+" deletes it all")
+		return &lib.BucketStaysError{Bucket: d.state.Bucket}
 	}
 	r.say("\nNothing is left (%.1fs).", r.Seconds)
 	return nil
@@ -198,17 +196,12 @@ func (d *downRun) issuerGone(ctx context.Context) error {
 	if err != nil || len(nodes) == 0 {
 		return err
 	}
-	where := ""
-	if names := strings.Join(nodes, ", "); names != "" {
-		where = " on node " + names
+	accepted := &lib.AcceptedError{Issuer: d.iss, Nodes: nodes, Documents: d.state.Bucket != ""}
+	if accepted.Documents {
+		return accepted
 	}
-	if d.state.Bucket == "" {
-		d.run.Note(fmt.Errorf("note: the API server%s still accepts tokens of %s. If setup gave it that issuer: %s",
-			where, d.iss, strings.ReplaceAll(undoIssuer, "SETUP", d.app.name)))
-		return nil
-	}
-	return advise(fmt.Errorf("the API server%s still accepts tokens of %s, whose documents are about to go", where, d.iss),
-		undoIssuer+"; then SETUP down again, or at once with --immediately")
+	d.run.Note(accepted)
+	return nil
 }
 
 func (d *downRun) roles(ctx context.Context) error {

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/openirsa/openirsa/deploy"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -36,7 +38,7 @@ func (u *upRun) wantsToKeep(ctx context.Context) (bool, error) {
 	case u.keepSet && u.keep && (u.bucket != "" || u.issuerURL != ""):
 		return false, usagef("--keep-issuer excludes --bucket and --issuer-url: it keeps the issuer that the cluster has")
 	case u.there && u.keepSet && u.keep != recorded:
-		return false, advise(fmt.Errorf("%s: the chain of this cluster was made with --keep-issuer=%v", plan.Issuer, recorded), "SETUP down first")
+		return false, &lib.ExistingError{Option: "KeepIssuer", Is: strconv.FormatBool(recorded)}
 	case u.there:
 		return recorded, nil
 	case u.keepSet || !u.emulator:
@@ -60,12 +62,7 @@ func (ch *chain) keptIssuer(ctx context.Context) (issuer.URL, error) {
 	}
 	iss, err := issuer.Parse(current)
 	if err != nil {
-		found := fmt.Sprintf("is %q", current)
-		if current == "" {
-			found = "is no https URL, or has no discovery document"
-		}
-		return issuer.URL{}, advise(fmt.Errorf("%s: the cluster's issuer %s, and IAM takes none but https URLs: it cannot be kept", plan.Issuer, found),
-			"SETUP up --emulator --keep-issuer=false, and what SETUP apiserver print shows; or give the API servers an https --service-account-issuer")
+		return issuer.URL{}, &lib.KeepError{Issuer: current}
 	}
 	return iss, nil
 }

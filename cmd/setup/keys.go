@@ -399,7 +399,7 @@ func (k *keyChange) check(ctx context.Context) error {
 	known := len(r.Nodes)
 	old, err := k.chain.c.BeginRotation(ctx, &r)
 	if err != nil {
-		return rotationAdvice(fmt.Errorf("%s: %w", plan.SigningKey, err))
+		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
 	if len(r.Nodes) == known {
 		return nil
@@ -422,7 +422,7 @@ func (k *keyChange) prepare(ctx context.Context) error {
 	c, run := k.chain.c, k.run
 	names := plural(len(k.c.Rotation.Nodes), "new key") + ", made on the nodes"
 	if err := run.Link(ctx, plan.SigningKey, names, func(ctx context.Context) ([]plan.Step, error) { return c.MakeKeys(ctx, k.rotation()) }); err != nil {
-		return rotationAdvice(err)
+		return err
 	}
 	made, err := c.NewKeys(ctx, k.rotation())
 	if err != nil {
@@ -438,7 +438,7 @@ func (k *keyChange) prepare(ctx context.Context) error {
 		return c.AcceptKeys(ctx, k.rotation())
 	})
 	if err != nil {
-		return rotationAdvice(err)
+		return err
 	}
 	if run.DryRun && len(made) < len(k.c.Rotation.Nodes) {
 		run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.iss.JWKS() + " with the new keys beside the old ones"})
@@ -494,7 +494,7 @@ func (k *keyChange) sign(ctx context.Context, back bool) error {
 		what, steps = "signs with the old keys", k.chain.c.SignWithFormerKeys
 	}
 	err := k.restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
-	return rotationAdvice(err)
+	return err
 }
 
 func (k *keyChange) prune(ctx context.Context, back bool) error {
@@ -507,7 +507,7 @@ func (k *keyChange) prune(ctx context.Context, back bool) error {
 	}
 	err := k.restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	if err != nil {
-		return rotationAdvice(err)
+		return err
 	}
 	if k.run.DryRun {
 		k.run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.iss.JWKS() + " without the keys that go"})

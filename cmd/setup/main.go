@@ -49,7 +49,8 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	if cause := context.Cause(ctx); cause != nil {
 		err = advise(fmt.Errorf("stopped by a signal: %w", err), "run the same command again: it goes on where it stopped")
 	}
-	err = permissionAdvice(command, clusterAdvice(err))
+	verb := strings.TrimPrefix(command.CommandPath(), command.Root().CommandPath()+" ")
+	err = permissionAdvice(command, advice(verb, err))
 	plain.Error(a.err, a.name, err)
 	_, usage := errors.AsType[*usageError](err)
 	usage = usage || !a.started

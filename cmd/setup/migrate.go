@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -124,7 +125,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 		return err
 	}
 	if ch.keeps() {
-		return errKept(ch.state)
+		return &lib.KeptError{Cluster: ch.state.Cluster, Issuer: ch.state.Issuer}
 	}
 	if c.Migration == nil {
 		if to == "" {
@@ -166,7 +167,7 @@ func (ch *chain) migrationTarget(ctx context.Context, to string) (chainPlace, er
 		target.state = p.in(ch.state)
 		exists, err := target.s3Bucket(nil).Exists(ctx)
 		if err != nil {
-			return chainPlace{}, awsAdvice(fmt.Errorf("%s: %w", plan.Documents, err), ch.acct.ID)
+			return chainPlace{}, target.bucketError(fmt.Errorf("%s: %w", plan.Documents, err))
 		}
 		if !exists {
 			p.BucketOwned = "true"
@@ -208,7 +209,7 @@ func (m *migration) options(iss issuer.URL) cluster.IssuerOptions {
 // check refuses what cannot work. The record comes before the first write.
 func (m *migration) check(ctx context.Context) error {
 	if err := m.chain.c.AllReached(ctx); err != nil {
-		return stagedAdvice(fmt.Errorf("%s: %w", plan.Issuer, err))
+		return fmt.Errorf("%s: %w", plan.Issuer, err)
 	}
 	to := m.c.Migration.To
 	mark, err := m.tags(ctx)
@@ -297,7 +298,7 @@ func (m *migration) prepare(ctx context.Context) error {
 	err = m.restart(ctx, m.run, m.o.wait, "accepts both issuers", func(ctx context.Context) ([]plan.Step, error) {
 		return m.chain.c.SetIssuer(ctx, options)
 	})
-	return stagedAdvice(err)
+	return err
 }
 
 // makeProvider makes the provider of the new place, for the audiences of the
@@ -330,7 +331,7 @@ func (m *migration) sign(ctx context.Context, back bool) error {
 	err = m.restart(ctx, m.run, m.o.wait, "--service-account-issuer="+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
 		return m.chain.c.SetIssuer(ctx, m.options(now.iss))
 	})
-	return stagedAdvice(err)
+	return err
 }
 
 func (m *migration) stale(ctx context.Context, back bool) (secrets, pods []cluster.Token, err error) {
@@ -370,7 +371,7 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 		return m.chain.c.DropIssuer(ctx, m.options(gone.iss))
 	})
 	if err != nil {
-		return stagedAdvice(err)
+		return err
 	}
 	err = m.run.Link(ctx, plan.Role, "trust policies let in tokens of "+stays.Issuer+" alone", func(ctx context.Context) ([]plan.Step, error) {
 		return role.Forget(ctx, m.acct.IAM, mark, goes.Provider)

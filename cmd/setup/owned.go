@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/owner"
@@ -103,7 +104,7 @@ func (ch *chain) checkRecord(ctx context.Context) error {
 		return err
 	}
 	for _, arn := range ch.providers() {
-		if err := recordAdvice(plan.Provider, ch.providerOwner(ctx, arn, mark)); err != nil {
+		if err := recordError(plan.Provider, ch.providerOwner(ctx, arn, mark)); err != nil {
 			return err
 		}
 	}
@@ -111,7 +112,18 @@ func (ch *chain) checkRecord(ctx context.Context) error {
 		return nil
 	}
 	_, err = ch.placeOwner(ctx, mark)
-	return recordAdvice(plan.Documents, err)
+	return recordError(plan.Documents, err)
+}
+
+// recordError is what a record names of others.
+func recordError(link string, err error) error {
+	if e, ok := errors.AsType[*owner.ForeignError](err); ok {
+		return &lib.ForeignError{Link: link, Recorded: true, Err: e}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", link, awsCause(err))
+	}
+	return nil
 }
 
 // ownProviders are those of the chain's providers that were not made for another
@@ -146,5 +158,5 @@ func ours(named func(*owner.ForeignError), decide func(context.Context) ([]plan.
 
 // leaves has a run name what is another's.
 func leaves(run *plan.Runner) func(*owner.ForeignError) {
-	return func(e *owner.ForeignError) { run.Note(fmt.Errorf("note: %w, and stays", e)) }
+	return func(e *owner.ForeignError) { run.Note(&lib.StaysError{Err: e}) }
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/openirsa/openirsa/internal/plain"
@@ -13,6 +14,7 @@ import (
 // as JSON in the end.
 type report struct {
 	out, progress io.Writer
+	name          string // of the program
 	json          bool
 	live          bool // progress can be overwritten
 	palette       palette
@@ -55,7 +57,7 @@ type stepReport struct {
 }
 
 func (a *app) newReport(cluster string, dryRun bool) *report {
-	r := &report{out: a.out, progress: a.err, json: a.output == "json", DryRun: dryRun,
+	r := &report{name: a.name, out: a.out, progress: a.err, json: a.output == "json", DryRun: dryRun,
 		started: time.Now(), Cluster: cluster, Links: []linkReport{}}
 	r.live, r.palette = isTerminal(a.err, a.getenv), a.palette()
 	r.run = &plan.Runner{Observer: r, DryRun: dryRun}
@@ -79,7 +81,7 @@ func (r *report) Say(line string) {
 // Note says on standard error what somebody has to know, whatever the format.
 func (r *report) Note(err error) {
 	r.clear()
-	plain.Fprintf(r.progress, "%v\n", err)
+	plain.Fprintf(r.progress, "%s\n", strings.ReplaceAll(noted(err), "SETUP", r.name))
 }
 
 // Start shows what is going on, on a terminal only.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/openirsa/openirsa/internal/plain"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -352,14 +353,14 @@ func (p accountPlan) run(ctx context.Context, run *plan.Runner) error {
 	if err := run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return p.roles, nil }); err != nil {
 		return err
 	}
-	return accountAdvice(run.Many(ctx, plan.ServiceAccount, func(context.Context) ([]plan.Item, error) { return p.accounts, nil }))
+	return run.Many(ctx, plan.ServiceAccount, func(context.Context) ([]plan.Item, error) { return p.accounts, nil })
 }
 
 // planServiceAccounts reads all that links 5 and 6 of the accounts depend on, and
 // decides about them.
 func (ch *chain) planServiceAccounts(ctx context.Context, accounts []iamServiceAccount, roles map[string]role.Role, override, only bool) (p accountPlan, err error) {
 	if p.roles, err = ch.planRoles(ctx, roles, accounts, only); err != nil {
-		return accountPlan{}, roleAdvice(fmt.Errorf("%s: %w", plan.Role, err))
+		return accountPlan{}, fmt.Errorf("%s: %w", plan.Role, err)
 	}
 	if p.accounts, err = ch.planAnnotations(ctx, accounts, roles, override); err != nil {
 		return accountPlan{}, err
@@ -379,7 +380,7 @@ func (ch *chain) planAnnotations(ctx context.Context, accounts []iamServiceAccou
 	}
 	steps, err := ch.c.AnnotateAll(ctx, wants)
 	if err != nil {
-		return nil, accountAdvice(fmt.Errorf("%s: %w", plan.ServiceAccount, err))
+		return nil, fmt.Errorf("%s: %w", plan.ServiceAccount, err)
 	}
 	var items []plan.Item
 	for i, want := range wants {
@@ -687,8 +688,8 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 	want.PolicyARNs = slices.Compact(want.PolicyARNs)
 	for _, arn := range append(slices.Clone(want.PolicyARNs), want.Boundary) {
 		// Copied from a page about another partition, mostly.
-		if _, rest, _ := strings.Cut(arn, ":iam::"); arn != "" && !strings.HasPrefix(arn, "arn:"+ch.state.Partition+":") {
-			return role.Role{}, advise(fmt.Errorf("%s: %s is not of partition %s, in which account %s is", plan.Role, arn, ch.state.Partition, ch.state.Account), "name arn:"+ch.state.Partition+":iam::"+rest)
+		if arn != "" && !strings.HasPrefix(arn, "arn:"+ch.state.Partition+":") {
+			return role.Role{}, &lib.PartitionError{ARN: arn, Partition: ch.state.Partition, Account: ch.state.Account}
 		}
 	}
 	var err error

@@ -87,12 +87,12 @@ func TestClusterAdvice(t *testing.T) {
 		"--issuer-url https://x.org": &cluster.OtherIssuerError{Issuer: "https://x.org"},
 		"turn it off and on again":   advise(cluster.ErrUnreachable, "turn it off and on again"),
 	} {
-		got := clusterAdvice(fmt.Errorf("webhook: %w", err))
+		got := advice("up", fmt.Errorf("webhook: %w", err))
 		if e, ok := errors.AsType[*adviceError](got); !ok || !strings.Contains(e.next, next) || !errors.Is(got, err) {
 			t.Errorf("%v: %#v, want next: %s", err, got, next)
 		}
 	}
-	if err := errors.New("another"); clusterAdvice(err) != err {
+	if err := errors.New("another"); advice("up", err) != err {
 		t.Error("what is not the cluster's has got advice")
 	}
 }

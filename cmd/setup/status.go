@@ -15,6 +15,7 @@ import (
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/redact"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/owner"
@@ -131,7 +132,7 @@ func (a *app) status(ctx context.Context) error {
 		if err := ch.roleStatus(ctx, r.RoleARN, mark); err != nil {
 			r.OK, r.Error, s.Healthy = false, redact.Text(awsCause(err).Error()), false
 		} else if unasked[sa.Namespace] {
-			r.OK, r.Error, s.Healthy = false, errUnasked(sa.Namespace).Error(), false
+			r.OK, r.Error, s.Healthy = false, (&lib.NotAskedError{Namespace: sa.Namespace}).Error(), false
 		}
 		s.Accounts = append(s.Accounts, r)
 	}

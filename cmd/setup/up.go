@@ -18,6 +18,7 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/image"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -189,11 +190,11 @@ func (u *upRun) prepare(ctx context.Context) error {
 	if u.there && u.state.Emulator == "true" {
 		u.emulator = true // it stays where it is
 	} else if u.there && u.emulator {
-		return advise(errors.New("the chain of this cluster is in AWS, not in an emulator"), "SETUP down first")
+		return &lib.ExistingError{Option: "Emulator"}
 	}
 	u.name = cmp.Or(u.name, cmp.Or(u.state.Cluster, u.c.Name))
 	if u.there && u.state.Cluster != u.name {
-		return advise(fmt.Errorf("the chain of this cluster is called %q", u.state.Cluster), "SETUP up --name "+u.state.Cluster+", or SETUP down first")
+		return &lib.ExistingError{Option: "Name", Is: u.state.Cluster, Want: u.name}
 	}
 	// Where the issuer cannot be kept, the keys mostly cannot be read either.
 	keep, kept, err := u.keepsIssuer(ctx)
@@ -228,8 +229,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 		return err
 	}
 	if u.there && u.state.Issuer != want.Issuer {
-		return advise(fmt.Errorf("%s: the chain of this cluster has the issuer %s, not %s", plan.Issuer, u.state.Issuer, want.Issuer),
-			"SETUP down first, or run SETUP up with the flags of the first time")
+		return &lib.ExistingError{Option: "IssuerURL", Is: u.state.Issuer, Want: want.Issuer}
 	}
 	if u.iss, err = issuer.Parse(want.Issuer); err != nil {
 		return err
@@ -290,7 +290,7 @@ func (u *upRun) answered(ctx context.Context) error {
 		return nil
 	case u.private: // its documents come with this run
 		if err := discovery.Answers(ctx, outsider, u.iss); err != nil {
-			return advise(fmt.Errorf("%s: nobody answers at %s: %w", plan.Issuer, u.iss, err), "make the CloudFront distribution first, or correct --issuer-url")
+			return &lib.IssuerError{Issuer: u.iss, Bucket: u.state.Bucket, Silent: true, Err: err}
 		}
 		return nil
 	}
@@ -300,8 +300,7 @@ func (u *upRun) answered(ctx context.Context) error {
 			return err
 		}
 		if address == "" {
-			return advise(fmt.Errorf("%s: the documents of %s are in S3, which is the emulator's here, and that is not there yet", plan.Issuer, u.iss),
-				"SETUP up --emulator without --issuer-url, which makes a bucket for them")
+			return &lib.NotInEmulatorError{Issuer: u.iss}
 		}
 		if err := u.connectAWS(ctx); err != nil {
 			return err
@@ -352,12 +351,9 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Provider, awsCause(err))
 	}
-	if err := owner.Check("provider "+there.ARN, there.Tags, u.mark); ok && owner.Foreign(there.Tags, u.mark) && !u.inherits(err) {
-		next := "SETUP up --name ANOTHER, or, if that cluster is gone, SETUP up --take-over"
-		if !owner.Named(there.Tags, u.name) { // only one of the same name can be taken over
-			next = "SETUP up with another --bucket or --issuer-url"
-		}
-		return advise(fmt.Errorf("%s: %w, whose tokens would stop working", plan.Provider, err), next)
+	foreign, _ := errors.AsType[*owner.ForeignError](owner.Check("provider "+there.ARN, there.Tags, u.mark))
+	if ok && foreign != nil && !u.inherits(foreign) {
+		return &lib.ForeignError{Link: plan.Provider, SameName: owner.Named(there.Tags, u.name), Err: foreign}
 	}
 	if u.expires != "" {
 		if u.mark[owner.ExpiresTag], err = expiry(u.expires, there.Tags[owner.ExpiresTag], time.Now()); err != nil {
@@ -367,7 +363,7 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 	if u.state.Bucket != "" {
 		exists, err := u.s3Bucket(u.mark).Exists(ctx)
 		if err != nil {
-			return fmt.Errorf("%s: %w", plan.Documents, awsAdvice(err, u.acct.ID))
+			return fmt.Errorf("%s: %w", plan.Documents, u.bucketError(err))
 		}
 		if !exists || ok && owner.Named(there.Tags, u.name) && u.documentFlags.bucket == "" {
 			u.state.BucketOwned = "true" // made by us, now or by a cluster that we take over from
@@ -402,8 +398,8 @@ func (u *upRun) checkBucket(ctx context.Context, exists bool) error {
 	if err == nil || u.inherits(err) {
 		return nil
 	}
-	if _, ok := errors.AsType[*owner.ForeignError](err); ok {
-		return advise(fmt.Errorf("%s: %w", plan.Documents, err), "SETUP up --bucket BUCKET/PREFIX with another bucket or prefix, or, if that cluster is gone, SETUP up --take-over")
+	if e, ok := errors.AsType[*owner.ForeignError](err); ok {
+		return &lib.ForeignError{Link: plan.Documents, SameName: owner.Named(e.Tags, u.name), Err: e}
 	}
 	return fmt.Errorf("%s: %w", plan.Documents, err)
 }
@@ -473,7 +469,7 @@ func (u *upRun) findImage(ctx context.Context) error {
 		return nil
 	}
 	if !u.c.Kind {
-		return advise(errors.New("image: this is not a kind cluster, into whose nodes an image could be loaded"), "push the image to a registry and name it: SETUP up --image REF")
+		return &lib.ImageError{Cluster: u.c.Name}
 	}
 	arch, err := u.c.Architecture(ctx)
 	if err != nil {
@@ -636,9 +632,6 @@ func (u *upRun) apiServer(ctx context.Context) error {
 		u.pending = e
 		u.run.Done(plan.Result{Link: plan.APIServer, Outcome: plan.Pending, Object: object})
 		return nil
-	}
-	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
-		return advise(err, "look at the log lines above; SETUP up tries again, SETUP down removes the rest")
 	}
 	return err
 }

@@ -66,6 +66,9 @@ var layers = []map[string][]string{
 		"pkg/source":   {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/keys"},
 		"pkg/signer":   {"internal/durable", "internal/exactjson", "pkg/keys", "pkg/token"},
 	},
+	{ // Stories: what the effects are together.
+		"pkg/chain": {"pkg/issuer", "pkg/owner", "pkg/plan"},
+	},
 	{ // What the effects would make, written down for other tools.
 		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
 	},
@@ -78,8 +81,10 @@ var layers = []map[string][]string{
 		"pkg/emulator/emulatortest":   {"pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
 	},
 	{ // Programs: where everything meets.
-		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/redact", "internal/version", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys",
-			"pkg/node", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
+		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/redact", "internal/version",
+			"pkg/chain", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export",
+			"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner", "pkg/plan", "pkg/policy",
+			"pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
 		"cmd/webhook":             {"internal/gate", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
 		"cmd/emulator":            {"internal/plain", "internal/redact", "internal/version", "pkg/emulator"},
 		"cmd/issuer":              {"internal/durable", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
@@ -105,6 +110,7 @@ var forbidden = map[string][]string{
 	"pkg/role":      {"k8s.io/", "sigs.k8s.io/"},
 	"pkg/node":      {"github.com/aws/", "k8s.io/"},
 	"pkg/cluster":   {"github.com/aws/"},
+	"pkg/chain":     {"github.com/spf13/", "os"},
 	"pkg/webhook":   {"github.com/aws/"},
 	"cmd/webhook":   {"github.com/aws/"},
 	// The emulator's clients use the SDK; it must not agree with them by

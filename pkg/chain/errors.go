@@ -1,0 +1,239 @@
+package chain
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
+)
+
+// OptionError is an option that makes no sense, alone or beside the others.
+type OptionError struct {
+	// Option names the field, such as "KeepIssuer" of [UpOptions].
+	Option string
+	Err    error
+}
+
+func (e *OptionError) Error() string { return e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// ConnectError is a cluster that could not be found or reached, for another
+// reason than those that package cluster names.
+type ConnectError struct{ Err error }
+
+func (e *ConnectError) Error() string { return fmt.Sprintf("finding the cluster: %v", e.Err) }
+func (e *ConnectError) Unwrap() error { return e.Err }
+
+// MissingError is a cluster without a chain, or whose chain is not recorded.
+type MissingError struct{ Cluster string }
+
+func (e *MissingError) Error() string { return "cluster " + e.Cluster + " has no chain yet" }
+
+// AccountError is credentials of another AWS account than that in which the
+// cluster's chain is.
+type AccountError struct {
+	Cluster string
+	// Account is where the chain is, Credentials whose the credentials are: ids of
+	// twelve digits.
+	Account, Credentials string
+}
+
+func (e *AccountError) Error() string {
+	return fmt.Sprintf("the chain of cluster %s is in AWS account %s, but these credentials are of %s", e.Cluster, e.Account, e.Credentials)
+}
+
+// ExistingError is a chain that is there and is not as it was asked for, in
+// something that cannot be changed: it must be removed first.
+type ExistingError struct {
+	// Option is the field of [UpOptions] that differs: "Emulator", "Name",
+	// "KeepIssuer", or "IssuerURL" for what the issuer depends on.
+	Option string
+	// Is is what the chain has, Want what was asked for.
+	Is, Want string
+}
+
+func (e *ExistingError) Error() string {
+	switch e.Option {
+	case "Emulator":
+		return "the chain of this cluster is in AWS, not in an emulator"
+	case "Name":
+		return fmt.Sprintf("the chain of this cluster is called %q", e.Is)
+	case "KeepIssuer":
+		if e.Is == "true" {
+			return plan.Issuer + ": the chain of this cluster keeps the issuer that the API servers had"
+		}
+		return plan.Issuer + ": the chain of this cluster gave the API servers its own issuer"
+	}
+	return fmt.Sprintf("%s: the chain of this cluster has the issuer %s, not %s", plan.Issuer, e.Is, e.Want)
+}
+
+// ForeignError is something that was made for another cluster, as its tags say,
+// and is not touched.
+type ForeignError struct {
+	// Link is [plan.Provider] or [plan.Documents].
+	Link string
+	// Recorded says that this cluster's own record names it: the record was
+	// copied, restored or edited.
+	Recorded bool
+	// SameName says that the other cluster has the name of this one, which can
+	// take over from it if it is gone.
+	SameName bool
+	Err      *owner.ForeignError
+}
+
+func (e *ForeignError) Error() string {
+	switch {
+	case e.Recorded:
+		return fmt.Sprintf("%s: the record of this cluster names what is another's: %v", e.Link, e.Err)
+	case e.Link == plan.Provider:
+		return fmt.Sprintf("%s: %v, whose tokens would stop working", e.Link, e.Err)
+	}
+	return fmt.Sprintf("%s: %v", e.Link, e.Err)
+}
+func (e *ForeignError) Unwrap() error { return e.Err }
+
+// BucketError is a bucket that S3 does not let be made or used; Err wraps an
+// error of package publish that says why.
+type BucketError struct {
+	Bucket  string
+	Account string
+	Err     error
+}
+
+func (e *BucketError) Error() string { return e.Err.Error() }
+func (e *BucketError) Unwrap() error { return e.Err }
+
+// IssuerError is an issuer whose documents a stranger does not read as they must
+// be.
+type IssuerError struct {
+	Issuer issuer.URL
+	// Bucket is the private bucket behind the issuer. Empty where somebody else
+	// serves the documents.
+	Bucket string
+	// Silent says that nobody answers there at all.
+	Silent bool
+	Err    error
+}
+
+func (e *IssuerError) Error() string {
+	if e.Silent {
+		return fmt.Sprintf("%s: nobody answers at %s: %v", plan.Issuer, e.Issuer, e.Err)
+	}
+	return fmt.Sprintf("%s: %v", plan.Issuer, e.Err)
+}
+func (e *IssuerError) Unwrap() error { return e.Err }
+
+// NotInEmulatorError is an issuer whose documents are in S3, which is the
+// emulator's where that stands in for AWS, and the emulator is not there yet.
+type NotInEmulatorError struct{ Issuer issuer.URL }
+
+func (e *NotInEmulatorError) Error() string {
+	return fmt.Sprintf("%s: the documents of %s are in S3, which is the emulator's here, and that is not there yet", plan.Issuer, e.Issuer)
+}
+
+// KeepError is an issuer of API servers that cannot be that of a provider, and so
+// not be kept: IAM takes none but https URLs.
+type KeepError struct {
+	// Issuer is what the API servers have. Empty if it is no URL, or has no
+	// discovery document.
+	Issuer string
+}
+
+func (e *KeepError) Error() string {
+	found := "is no https URL, or has no discovery document"
+	if e.Issuer != "" {
+		found = fmt.Sprintf("is %q", e.Issuer)
+	}
+	return fmt.Sprintf("%s: the cluster's issuer %s, and IAM takes none but https URLs: it cannot be kept", plan.Issuer, found)
+}
+
+// KeptError is a change of an issuer that the API servers are to keep.
+type KeptError struct{ Cluster, Issuer string }
+
+func (e *KeptError) Error() string {
+	return fmt.Sprintf("%s: the API servers of cluster %s keep their issuer %s", plan.Issuer, e.Cluster, e.Issuer)
+}
+
+// EmulatorError is an emulator in the cluster that is not reached.
+type EmulatorError struct{ Err error }
+
+func (e *EmulatorError) Error() string {
+	return fmt.Sprintf("%s: reaching it in the cluster: %v", plan.Emulator, e.Err)
+}
+func (e *EmulatorError) Unwrap() error { return e.Err }
+
+// ImageError is a cluster into whose nodes no image can be loaded: it must pull
+// one from a registry.
+type ImageError struct{ Cluster string }
+
+func (e *ImageError) Error() string {
+	return plan.Image + ": this is not a kind cluster, into whose nodes an image could be loaded"
+}
+
+// PartitionError is an ARN of another partition than the account's, mostly copied
+// from a page about that one.
+type PartitionError struct{ ARN, Partition, Account string }
+
+func (e *PartitionError) Error() string {
+	return fmt.Sprintf("%s: %s is not of partition %s, in which account %s is", plan.Role, e.ARN, e.Partition, e.Account)
+}
+
+// NamespaceError is a namespace that is both to be served without waiting for the
+// webhook and excluded from it, the one of them by an earlier run.
+type NamespaceError struct{ Namespace string }
+
+func (e *NamespaceError) Error() string {
+	return fmt.Sprintf("%s: namespace %s is both to be served without waiting and excluded, the one of them by an earlier run",
+		plan.Webhook, e.Namespace)
+}
+
+// AcceptedError is API servers that still accept tokens of the issuer that was to
+// go, and cannot be changed from here.
+type AcceptedError struct {
+	Issuer issuer.URL
+	Nodes  []string // on which they run, as far as it is known
+	// Documents says that ours are at the issuer, and would be removed. Where
+	// somebody else serves them it is only noted.
+	Documents bool
+}
+
+func (e *AcceptedError) Error() string {
+	where := ""
+	if names := strings.Join(e.Nodes, ", "); names != "" {
+		where = " on node " + names
+	}
+	s := fmt.Sprintf("the API server%s still accepts tokens of %s", where, e.Issuer)
+	if e.Documents {
+		s += ", whose documents are about to go"
+	}
+	return s
+}
+
+// BucketStaysError is a bucket that was made for the chain and stays when all
+// else is gone: it holds what the cluster has not put there.
+type BucketStaysError struct{ Bucket string }
+
+func (e *BucketStaysError) Error() string {
+	return fmt.Sprintf("%s: bucket %s was made by setup and stays: it holds what this cluster has not put there", plan.Documents, e.Bucket)
+}
+
+// StaysError is noted of something that was made for another cluster and is
+// therefore not removed.
+type StaysError struct{ Err *owner.ForeignError }
+
+func (e *StaysError) Error() string { return fmt.Sprintf("note: %v, and stays", e.Err) }
+func (e *StaysError) Unwrap() error { return e.Err }
+
+// NotAskedError is a namespace of whose pods the webhook is not asked: they do
+// not get the roles of their service accounts.
+type NotAskedError struct {
+	Namespace string
+	// Account is a service account that has a role there, as NAMESPACE/NAME.
+	Account string
+}
+
+func (e *NotAskedError) Error() string {
+	return fmt.Sprintf("the webhook is not asked about pods of namespace %s: they do not get the role", e.Namespace)
+}
