@@ -73,7 +73,8 @@ var layers = []map[string][]string{
 		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
 	},
 	{ // The other side: an AWS that is told nothing by the effects.
-		"pkg/emulator":                {"internal/checksum", "internal/redact", "internal/sigv4", "pkg/emulator/internal/store", "pkg/emulator/managed", "pkg/policy"},
+		"pkg/emulator":                {"internal/checksum", "internal/redact", "internal/sigv4", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/emulator/managed", "pkg/policy"},
+		"pkg/emulator/internal/wire":  {},
 		"pkg/emulator/internal/store": {},
 		"pkg/emulator/gen":            {},
 		"pkg/emulator/managed":        {},

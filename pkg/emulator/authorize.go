@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -25,7 +27,7 @@ type question struct {
 //
 // keys of the question may hold the condition keys that are particular to the
 // action; those of the caller and of the request are added here.
-func (s *Server) authorize(c *call, q *question) *awsError {
+func (s *Server) authorize(c *call, q *question) *wire.Failure {
 	if q.account == "" {
 		q.account = s.config.Account
 	}
@@ -49,7 +51,7 @@ func (s *Server) authorize(c *call, q *question) *awsError {
 		return nil
 	}
 	e := s.accessDenied(c, q, &decision)
-	event.Decision, event.Code = Deny, e.code
+	event.Decision, event.Code = Deny, e.Code
 	if q.note != "" {
 		event.Warnings = []string{q.note}
 	}
@@ -59,7 +61,7 @@ func (s *Server) authorize(c *call, q *question) *awsError {
 
 // accessDenied is a denial in AWS's words, which name the type of policy that
 // is to blame and nothing else.
-func (s *Server) accessDenied(c *call, q *question, d *policy.Decision) *awsError {
+func (s *Server) accessDenied(c *call, q *question, d *policy.Decision) *wire.Failure {
 	if c.caller.Kind == policy.Anonymous {
 		return accessDenied("Access Denied")
 	}
@@ -148,7 +150,7 @@ func (s *Server) callerKeys(who *caller, keys *policy.Context) {
 }
 
 // tags are the tags of the role or user behind a caller.
-func (who *caller) tags() []tag {
+func (who *caller) tags() []wire.Tag {
 	switch {
 	case who.role != nil:
 		return who.role.Tags

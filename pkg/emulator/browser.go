@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // What keeps web pages away. A developer's browser can reach the emulator, and
@@ -100,7 +102,7 @@ func shownOrigin(origin string) string {
 // refusePage refuses what a page of another origin asks for, unless it is a
 // read of S3: pages cannot see the answers of those, since none says that they
 // may. Signed or not, nothing else of theirs is done.
-func (s *Server) refusePage(c *call) *awsError {
+func (s *Server) refusePage(c *call) *wire.Failure {
 	read := c.service == "s3" && (c.r.Method == http.MethodGet || c.r.Method == http.MethodHead)
 	why := s.foreignPage(c.r)
 	switch {
@@ -114,7 +116,7 @@ func (s *Server) refusePage(c *call) *awsError {
 	}
 	e := accessDenied("The emulator refuses requests that web pages of other origins send: %s", why)
 	event := c.event()
-	event.Decision, event.Step, event.Reason, event.Code = Deny, "origin", why, e.code
+	event.Decision, event.Step, event.Reason, event.Code = Deny, "origin", why, e.Code
 	s.record(entry{Event: event})
 	return e
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -188,14 +190,14 @@ func (s *Server) sessionCaller(session *session) (caller, string) {
 
 // identifyBody is identify for services whose whole request is in the body. A
 // signature for another service is answered with the status and the code.
-func (s *Server) identifyBody(c *call, status int, code string) (*authFailure, *awsError) {
+func (s *Server) identifyBody(c *call, status int, code string) (*authFailure, *wire.Failure) {
 	sig, err := sigv4.Parse(c.r)
 	if err != nil {
 		return signatureFailure(err), nil
 	}
 	if sig.Service != c.service {
 		c.region = sig.Region
-		e := errorf(status, code, "Credential should be scoped to correct service: '%s'.", c.service)
+		e := wire.Errorf(status, code, "Credential should be scoped to correct service: '%s'.", c.service)
 		s.refuse(c, "signature", "the signature is for service "+sig.Service, e)
 		return nil, e
 	}
@@ -204,7 +206,7 @@ func (s *Server) identifyBody(c *call, status int, code string) (*authFailure, *
 }
 
 // identifyQuery is identify for STS and IAM, with their words.
-func (s *Server) identifyQuery(c *call) *awsError {
+func (s *Server) identifyQuery(c *call) *wire.Failure {
 	failure, e := s.identifyBody(c, http.StatusForbidden, "SignatureDoesNotMatch")
 	if e != nil {
 		return e
@@ -220,7 +222,7 @@ func (s *Server) identifyQuery(c *call) *awsError {
 // refuseIAM refuses to let sessions of GetSessionToken, which never have MFA
 // here, and of GetFederationToken call IAM (IAM User Guide, "Compare AWS STS
 // credentials").
-func (s *Server) refuseIAM(c *call) *awsError {
+func (s *Server) refuseIAM(c *call) *wire.Failure {
 	if c.service != "iam" || c.caller.session == nil || c.caller.session.kind == roleSession {
 		return nil
 	}
@@ -230,25 +232,25 @@ func (s *Server) refuseIAM(c *call) *awsError {
 }
 
 // queryError is an authFailure in the words of STS and IAM.
-func (f *authFailure) queryError() *awsError {
+func (f *authFailure) queryError() *wire.Failure {
 	const invalidToken = "The security token included in the request is invalid."
 	switch f.kind {
 	case unknownKey, badToken:
-		return errorf(http.StatusForbidden, "InvalidClientTokenId", invalidToken)
+		return wire.Errorf(http.StatusForbidden, "InvalidClientTokenId", invalidToken)
 	case expiredSession:
-		return errorf(http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired")
+		return wire.Errorf(http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired")
 	}
 	const iso = "20060102T150405Z"
-	incomplete := func(format string, args ...any) *awsError {
-		return errorf(http.StatusBadRequest, "IncompleteSignature", format, args...)
+	incomplete := func(format string, args ...any) *wire.Failure {
+		return wire.Errorf(http.StatusBadRequest, "IncompleteSignature", format, args...)
 	}
-	mismatch := func(format string, args ...any) *awsError {
-		return errorf(http.StatusForbidden, "SignatureDoesNotMatch", format, args...)
+	mismatch := func(format string, args ...any) *wire.Failure {
+		return wire.Errorf(http.StatusForbidden, "SignatureDoesNotMatch", format, args...)
 	}
 	e := f.sig
 	switch e.Kind {
 	case sigv4.Missing:
-		return errorf(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
+		return wire.Errorf(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
 	case sigv4.UnknownAlgorithm, sigv4.TwoSignatures:
 		return incomplete("Unsupported AWS 'algorithm': '%s'.", e.Value)
 	case sigv4.MissingFields:

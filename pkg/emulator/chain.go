@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // chain is the state of the account as far as it concerns web identity, for
@@ -25,11 +27,11 @@ type chain struct {
 }
 
 type chainProvider struct {
-	ARN         string   `json:"arn"`
-	URL         string   `json:"url"`
-	ClientIDs   []string `json:"clientIds"`
-	Thumbprints []string `json:"thumbprints"`
-	Tags        []tag    `json:"tags"`
+	ARN         string     `json:"arn"`
+	URL         string     `json:"url"`
+	ClientIDs   []string   `json:"clientIds"`
+	Thumbprints []string   `json:"thumbprints"`
+	Tags        []wire.Tag `json:"tags"`
 	// Fetched is when the keys were fetched last, null if they never were.
 	Fetched *time.Time `json:"fetched"`
 	// Document is the issuer's discovery document, with nothing but what such a

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -55,7 +57,7 @@ type entity struct {
 	Path     string
 	ARN      string
 	Created  time.Time
-	Tags     []tag          `json:",omitempty"`
+	Tags     []wire.Tag     `json:",omitempty"`
 	Boundary string         `json:",omitempty"` // ARN of a managed policy
 	Inline   []inlinePolicy `json:",omitempty"` // in the order of their names
 	Attached []string       `json:",omitempty"` // ARNs of managed policies, in the order of attachment
@@ -130,7 +132,7 @@ type managedPolicy struct {
 	Default     string          // id of the default version
 	Versions    []policyVersion // oldest first
 	Next        int             // number of the next version; numbers are never used again
-	Tags        []tag           `json:",omitempty"`
+	Tags        []wire.Tag      `json:",omitempty"`
 }
 
 type policyVersion struct {
@@ -145,7 +147,7 @@ type provider struct {
 	ClientIDs   []string
 	Thumbprints []string
 	Created     time.Time
-	Tags        []tag `json:",omitempty"`
+	Tags        []wire.Tag `json:",omitempty"`
 
 	// serial tells a provider from another of the same URL that was there
 	// before it, and from itself with other thumbprints: keys that were
@@ -262,9 +264,9 @@ type edit struct {
 // edit changes the directory: f looks at what is there, and either refuses or
 // puts. When edit returns nil the change is on disk, if there is a file. f
 // must not keep what it put, nor change what is in the directory.
-func (d *directory) edit(f func(*edit) *awsError) *awsError {
+func (d *directory) edit(f func(*edit) *wire.Failure) *wire.Failure {
 	if d.store.Failure() != nil {
-		return errInternal
+		return wire.ErrInternal
 	}
 	d.mu.Lock()
 	e := &edit{directory: d}
@@ -279,12 +281,12 @@ func (d *directory) edit(f func(*edit) *awsError) *awsError {
 	}
 	d.mu.Unlock()
 	if e.Err != nil || d.store.Commit(b) != nil {
-		return errInternal
+		return wire.ErrInternal
 	}
 	return nil
 }
 
-func (e *edit) putRole(r *role) *awsError {
+func (e *edit) putRole(r *role) *wire.Failure {
 	if err := e.placeRole(r); err != nil {
 		return policyError(err)
 	}
@@ -489,7 +491,7 @@ func (g *generations[V]) put(key string, v V) {
 }
 
 // newPolicy parses a policy that a call brings, and refuses what AWS would.
-func (d *directory) newPolicy(kind policy.Kind, document string) (*policy.Policy, *awsError) {
+func (d *directory) newPolicy(kind policy.Kind, document string) (*policy.Policy, *wire.Failure) {
 	p, err := policy.Parse(kind, []byte(document))
 	if err == nil {
 		err = p.CheckNew(d.partition)
@@ -501,9 +503,9 @@ func (d *directory) newPolicy(kind policy.Kind, document string) (*policy.Policy
 }
 
 // policyError is the answer to a document that does not parse.
-func policyError(err error) *awsError {
+func policyError(err error) *wire.Failure {
 	if e, ok := err.(*policy.Error); ok {
-		return &awsError{status: 400, code: e.Code, message: e.Message}
+		return &wire.Failure{Status: 400, Code: e.Code, Message: e.Message}
 	}
 	return malformedPolicy(err.Error())
 }

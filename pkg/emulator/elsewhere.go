@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/internal/sigv4"
 )
 
@@ -21,26 +23,12 @@ import (
 // largest are those of Lambda, 67 MB.
 const maxUnused = 128 << 20
 
-// protocol is a protocol of AWS's services.
-type protocol int
-
-const (
-	restJSON protocol = iota
-	json10            // AWS JSON 1.0
-	json11            // AWS JSON 1.1
-	query             // XML, or JSON if it is asked for
-	queryEC2          // EC2 has an envelope of its own
-	restXML
-	restS3  // S3's relatives, without an envelope
-	rpcCBOR // Smithy RPC v2
-)
-
 // servicesHere are the services of the emulator, as signatures name them.
 var servicesHere = []string{"s3", "sts", "iam", "kms"}
 
 // An elsewhere is a call of a service that is not here.
 type elsewhere struct {
-	protocol  protocol
+	protocol  wire.Protocol
 	service   string   // the name that clients have for it; "" if it was not well said
 	operation string   // "" if it is not known
 	clients   []string // service ids of the clients that it may be for
@@ -68,16 +56,16 @@ func (s *Server) elsewhere(c *call) (elsewhere, bool) {
 	rpc := rpcPath.FindStringSubmatch(r.URL.Path)
 	switch {
 	case post && r.Header.Get("Smithy-Protocol") == "rpc-v2-cbor" && rpc != nil:
-		return calledBy(rpcCBOR, signed, rpc[1], rpc[2]), true
+		return calledBy(wire.RPCCBOR, signed, rpc[1], rpc[2]), true
 	case post && targetForm.MatchString(target):
-		kind := json11
+		kind := wire.JSON11
 		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-amz-json-1.0") {
-			kind = json10
+			kind = wire.JSON10
 		}
 		dot := strings.LastIndexByte(target, '.')
 		return calledBy(kind, signed, target[:dot], target[dot+1:]), true
-	case c.params["Action"] != "" || c.params["Version"] != "":
-		return queriedElsewhere(signed, c.params)
+	case c.Params["Action"] != "" || c.Params["Version"] != "":
+		return queriedElsewhere(signed, c.Params)
 	}
 	found := servicesWhere(func(known *awsService) bool { return known.signs == signed })
 	if agent := agentService(r); agent != nil && (signed == "" || agent.signs == signed) {
@@ -86,19 +74,19 @@ func (s *Server) elsewhere(c *call) (elsewhere, bool) {
 	if signed == "" && len(found) == 0 {
 		return elsewhere{}, false
 	}
-	kind := restJSON
+	kind := wire.RESTJSON
 	switch {
 	case isForm(r) && signed == "ec2":
-		kind = queryEC2
+		kind = wire.QueryEC2
 	case isForm(r):
-		kind = query
+		kind = wire.Query
 	case len(found) > 0:
 		kind = found[0].rest()
 		found = slices.DeleteFunc(found, func(known *awsService) bool { return known.rest() != kind })
 	case strings.HasPrefix(signed, "s3express") || strings.HasPrefix(signed, "s3-"):
-		kind = restS3
+		kind = wire.RESTS3
 	case strings.Contains(r.Header.Get("Content-Type"), "xml"):
-		kind = restXML
+		kind = wire.RESTXML
 	}
 	return named(kind, signed, "", found), true
 }
@@ -123,7 +111,7 @@ func agentService(r *http.Request) *awsService {
 
 // calledBy is a call that names the operation and, in a word of its own, the
 // service.
-func calledBy(kind protocol, signed, target, operation string) elsewhere {
+func calledBy(kind wire.Protocol, signed, target, operation string) elsewhere {
 	found := servicesWhere(func(known *awsService) bool { return known.target == target })
 	if len(found) == 0 && signed == "" {
 		signed = strings.ToLower(target)
@@ -133,7 +121,7 @@ func calledBy(kind protocol, signed, target, operation string) elsewhere {
 
 // queriedElsewhere is a call in the Query protocol, if it is for a service that
 // is not here. Versions of the interfaces of several services may be the same.
-func queriedElsewhere(signed string, p params) (elsewhere, bool) {
+func queriedElsewhere(signed string, p wire.Params) (elsewhere, bool) {
 	version := p["Version"]
 	if version == versionSTS || version == versionIAM {
 		return elsewhere{}, false
@@ -147,9 +135,9 @@ func queriedElsewhere(signed string, p params) (elsewhere, bool) {
 		}
 		found = servicesWhere(func(known *awsService) bool { return known.signs == signed })
 	}
-	kind := query
+	kind := wire.Query
 	if signed == "ec2" || found != nil && found[0].protocol == "ec2" {
-		kind = queryEC2
+		kind = wire.QueryEC2
 	}
 	return named(kind, signed, p["Action"], found), true
 }
@@ -157,7 +145,7 @@ func queriedElsewhere(signed string, p params) (elsewhere, bool) {
 // named is a call with the names that the candidates have, or else the one of
 // the signature. Names and operations without the form of one are left out:
 // they are a stranger's words.
-func named(kind protocol, signed, operation string, found []*awsService) elsewhere {
+func named(kind wire.Protocol, signed, operation string, found []*awsService) elsewhere {
 	e := elsewhere{protocol: kind}
 	switch {
 	case len(found) == 1:
@@ -200,12 +188,12 @@ func (e elsewhere) String() string {
 
 // refusal is the error of a call. It is the client's fault, since SDKs try
 // again what is the server's, 501 too.
-func (e elsewhere) refusal() *awsError {
+func (e elsewhere) refusal() *wire.Failure {
 	code := "UnknownOperationException"
-	if e.protocol == query || e.protocol == queryEC2 {
+	if e.protocol == wire.Query || e.protocol == wire.QueryEC2 {
 		code = "InvalidAction"
 	}
-	return errorf(http.StatusBadRequest, code, "%s", e)
+	return wire.Errorf(http.StatusBadRequest, code, "%s", e)
 }
 
 // isForm says whether the body of a request is a form.
@@ -216,22 +204,22 @@ func isForm(r *http.Request) bool {
 
 // serveElsewhere refuses a call of a service that is not here. Failed is what
 // went wrong when the form was read.
-func (s *Server) serveElsewhere(w http.ResponseWriter, c *call, where elsewhere, failed *awsError) {
+func (s *Server) serveElsewhere(w http.ResponseWriter, c *call, where elsewhere, failed *wire.Failure) {
 	c.service, c.operation = where.service, where.operation
 	if failed == nil && c.body == nil {
 		c.body, failed = s.readBody(c)
 	}
 	e := failed
-	if failed == nil || failed.status < http.StatusInternalServerError {
+	if failed == nil || failed.Status < http.StatusInternalServerError {
 		e = s.refuseElsewhere(c, where, failed == nil || c.body != nil)
 	}
-	where.write(w, c, e)
+	where.protocol.WriteError(w, c.r, c.id, e)
 }
 
 // refuseElsewhere is the error for a call, and its event. Who called is told if
 // the whole body is there, without which no signature can be verified; but a
 // bad signature is no matter, since nobody may do what cannot be done.
-func (s *Server) refuseElsewhere(c *call, where elsewhere, whole bool) *awsError {
+func (s *Server) refuseElsewhere(c *call, where elsewhere, whole bool) *wire.Failure {
 	if !whole && !expectsContinue(c.r) {
 		io.CopyN(io.Discard, c.r.Body, maxUnused)
 	}
@@ -244,104 +232,10 @@ func (s *Server) refuseElsewhere(c *call, where elsewhere, whole bool) *awsError
 	e := where.refusal()
 	event := c.event()
 	event.Action = strings.Trim(event.Action, ":")
-	event.Decision, event.Step, event.Reason, event.Code = Deny, "service", e.message, e.code
+	event.Decision, event.Step, event.Reason, event.Code = Deny, "service", e.Message, e.Code
 	if c.operation == "" {
 		event.Resource = shown(c.r.Method+" "+c.r.URL.Path, maxFormless)
 	}
 	s.record(entry{Event: event})
 	return e
-}
-
-// write writes an error in the protocol of the call.
-func (e elsewhere) write(w http.ResponseWriter, c *call, refusal *awsError) {
-	h := w.Header()
-	h["x-amzn-RequestId"] = []string{c.id}
-	if c.r.Header.Get("X-Amzn-Query-Mode") == "true" { // SQS and CloudWatch, whose clients know codes of the Query protocol
-		code := refusal.code
-		if code == "UnknownOperationException" {
-			code = "InvalidAction"
-		}
-		h["x-amzn-query-error"] = []string{code + ";" + refusal.faultOf()}
-	}
-	status, kind, body := refusal.status, "", []byte(nil)
-	switch e.protocol {
-	case json10, json11:
-		kind = "application/x-amz-json-1.1"
-		if e.protocol == json10 {
-			kind = "application/x-amz-json-1.0"
-		}
-		body = textsJSON("__type", refusal.code, "message", refusal.message)
-	case restJSON:
-		h["x-amzn-ErrorType"] = []string{refusal.code}
-		kind, body = "application/json", textsJSON("message", refusal.message)
-	case rpcCBOR:
-		h["smithy-protocol"] = []string{"rpc-v2-cbor"}
-		kind, body = "application/cbor", textsCBOR("__type", refusal.code, "message", refusal.message)
-	case queryEC2:
-		kind, body = "text/xml;charset=UTF-8", ec2Error(c.id, refusal)
-	case restXML:
-		kind, body = "text/xml", queryError(namespaceFault, c.id, refusal)
-	case restS3:
-		kind, body = "application/xml", bareError(c.id, refusal)
-	default:
-		c.namespace = namespaceFault
-		status, kind, body = c.encode(nil, refusal)
-	}
-	h["Content-Type"] = []string{kind}
-	w.WriteHeader(status)
-	w.Write(body)
-}
-
-// ec2Error is an error of EC2 ("Error response format", EC2 Developer Guide).
-func ec2Error(requestID string, e *awsError) []byte {
-	x := new(xmlWriter)
-	x.open("Response")
-	x.open("Errors")
-	x.open("Error")
-	x.text("Code", e.code)
-	x.text("Message", e.message)
-	x.close("Error")
-	x.close("Errors")
-	x.text("RequestID", requestID)
-	x.close("Response")
-	return x.buf
-}
-
-// bareError is an error of S3's relatives.
-func bareError(requestID string, e *awsError) []byte {
-	x := new(xmlWriter)
-	x.open("Error")
-	x.text("Code", e.code)
-	x.text("Message", e.message)
-	x.text("RequestId", requestID)
-	x.close("Error")
-	return x.buf
-}
-
-// textsJSON is an object of texts, from names and values by turns.
-func textsJSON(pairs ...string) []byte {
-	texts := make(map[string]string, len(pairs)/2)
-	for p := range slices.Chunk(pairs, 2) {
-		texts[p[0]] = p[1]
-	}
-	body, _ := encodeJSON(texts) // of texts there is no error
-	return body
-}
-
-// textsCBOR is a map of up to 23 texts to texts in CBOR (RFC 8949, section 3),
-// from names and values by turns, each of less than 64 KiB.
-func textsCBOR(pairs ...string) []byte {
-	b := []byte{0xa0 | byte(len(pairs)/2)}
-	for _, text := range pairs {
-		switch n := len(text); {
-		case n < 24:
-			b = append(b, 0x60|byte(n))
-		case n < 1<<8:
-			b = append(b, 0x78, byte(n))
-		default:
-			b = append(b, 0x79, byte(n>>8), byte(n))
-		}
-		b = append(b, text...)
-	}
-	return b
 }

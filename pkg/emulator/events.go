@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -516,8 +518,8 @@ func (s *Server) issued(c *call, k *credentials, arn string) {
 
 // refuse records that a call was denied at a step, why in words, and what the
 // caller is told.
-func (s *Server) refuse(c *call, step, why string, e *awsError) {
+func (s *Server) refuse(c *call, step, why string, e *wire.Failure) {
 	event := c.event()
-	event.Decision, event.Step, event.Reason, event.Code = Deny, step, why, e.code
+	event.Decision, event.Step, event.Reason, event.Code = Deny, step, why, e.Code
 	s.record(entry{Event: event})
 }

@@ -3,26 +3,14 @@ package emulator
 import (
 	"maps"
 	"slices"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // CheckAnswer holds an answer of STS or IAM against the service's model: which
 // members it has that the model does not know, and which it lacks that the model
 // says are always there.
-func CheckAnswer(service, operation string, answer []byte) (unknown, missing []string, err error) {
-	root, err := parseElement(answer)
-	if err != nil {
-		return nil, nil, err
-	}
-	s := &shaper{service: shapes()[service]}
-	result := new(element)
-	for _, e := range root.children[0].children {
-		if e.name == operation+"Result" {
-			result = e
-		}
-	}
-	s.structure(operation, result)
-	return s.unknown, s.missing, nil
-}
+var CheckAnswer = wire.CheckAnswer
 
 // Operations are those of a service that can succeed.
 func Operations(service string) map[string]bool {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // A Fault is something that goes wrong on purpose, so that a test can see what
@@ -109,7 +111,7 @@ func (l *faultList) take(service, operation string) (Fault, bool) {
 // inject lets a fault happen to a call whose service and operation are known.
 // If there is an error it is the answer. If c.dropped is set afterwards there
 // is to be no answer at all: the call is done, and nothing is written.
-func (s *Server) inject(c *call) *awsError {
+func (s *Server) inject(c *call) *wire.Failure {
 	f, ok := s.faults.take(c.service, c.operation)
 	if !ok {
 		return nil
@@ -134,7 +136,7 @@ func (s *Server) inject(c *call) *awsError {
 	if message == "" {
 		message = "Injected fault"
 	}
-	return &awsError{status: f.status(), code: f.Code, message: message}
+	return &wire.Failure{Status: f.status(), Code: f.Code, Message: message}
 }
 
 func (s *Server) fault(c *call, why, code string) {

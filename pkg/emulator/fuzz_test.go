@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // FuzzQuery: what is a form for net/url is the same form here, and every
@@ -33,7 +35,7 @@ func FuzzQuery(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, form string) {
-		got, e := parseParams(form)
+		got, e := wire.ParseParams(form)
 		if want, err := url.ParseQuery(form); err == nil && e == nil {
 			for name, values := range want {
 				if got[name] != values[len(values)-1] {
@@ -46,11 +48,11 @@ func FuzzQuery(f *testing.F) {
 		} else if err != nil && e == nil && !strings.Contains(form, ";") {
 			t.Errorf("%q is a form here, but not for net/url: %v", form, err)
 		}
-		in := &input{params: got}
-		in.tags("Tags", 50)
-		in.texts("ClientIDList", false, 100, rule{})
-		in.number("DurationSeconds", 1, 2, 3)
-		in.err()
+		in := &wire.Input{Params: got}
+		in.Tags("Tags", 50)
+		in.Texts("ClientIDList", false, 100, wire.Rule{})
+		in.Number("DurationSeconds", 1, 2, 3)
+		in.Err()
 
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(form))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

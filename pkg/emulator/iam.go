@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -110,17 +112,17 @@ var iamOperations = map[string]operation{
 
 // Rules of IAM's service model.
 var (
-	ruleRoleName    = rule{required: true, min: 1, max: 64, pattern: patternName}
-	ruleUserName    = rule{required: true, min: 1, max: 64, pattern: patternName}
-	ruleOldUserName = rule{required: true, min: 1, max: 128, pattern: patternName}
-	ruleGroupName   = rule{required: true, min: 1, max: 128, pattern: patternName}
-	rulePolicyName  = rule{required: true, min: 1, max: 128, pattern: patternName}
-	rulePath        = rule{min: 1, max: 512, pattern: patternPath}
-	rulePolicyPath  = rule{min: 1, max: 512, pattern: patternPolicyPath}
-	rulePathPrefix  = rule{min: 1, max: 512, pattern: everyRune(`\u002F[\u0021-\u007F]*`, func(r rune) bool { return r >= '!' && r <= 0x7f })}
-	ruleDescription = rule{max: 1000, pattern: patternDescription}
-	ruleVersion     = rule{required: true, pattern: patternVersion}
-	ruleMarker      = rule{min: 1, max: 320, pattern: patternMarker}
+	ruleRoleName    = wire.Rule{Required: true, Min: 1, Max: 64, Pattern: patternName}
+	ruleUserName    = wire.Rule{Required: true, Min: 1, Max: 64, Pattern: patternName}
+	ruleOldUserName = wire.Rule{Required: true, Min: 1, Max: 128, Pattern: patternName}
+	ruleGroupName   = wire.Rule{Required: true, Min: 1, Max: 128, Pattern: patternName}
+	rulePolicyName  = wire.Rule{Required: true, Min: 1, Max: 128, Pattern: patternName}
+	rulePath        = wire.Rule{Min: 1, Max: 512, Pattern: patternPath}
+	rulePolicyPath  = wire.Rule{Min: 1, Max: 512, Pattern: patternPolicyPath}
+	rulePathPrefix  = wire.Rule{Min: 1, Max: 512, Pattern: wire.EveryRune(`\u002F[\u0021-\u007F]*`, func(r rune) bool { return r >= '!' && r <= 0x7f })}
+	ruleDescription = wire.Rule{Max: 1000, Pattern: patternDescription}
+	ruleVersion     = wire.Rule{Required: true, Pattern: patternVersion}
+	ruleMarker      = wire.Rule{Min: 1, Max: 320, Pattern: patternMarker}
 )
 
 // Quotas of an account (IAM User Guide, "IAM and AWS STS quotas").
@@ -142,20 +144,20 @@ const (
 )
 
 // invalid records parameters that were refused, and returns the refusal.
-func (s *Server) invalid(c *call, e *awsError) *awsError {
-	s.refuse(c, "parameters", e.message, e)
+func (s *Server) invalid(c *call, e *wire.Failure) *wire.Failure {
+	s.refuse(c, "parameters", e.Message, e)
 	return e
 }
 
 // permit asks whether the caller may do what it calls, to a resource. spelled
 // is the resource as AWS's AccessDenied spells it, "" for its ARN.
-func (s *Server) permit(c *call, resource, spelled string, keys policy.Context) *awsError {
+func (s *Server) permit(c *call, resource, spelled string, keys policy.Context) *wire.Failure {
 	return s.authorize(c, &question{action: "iam:" + c.operation, resource: resource, spelled: spelled, keys: keys})
 }
 
 // permitCreate is permit for a new resource, which takes the permission to tag
 // it too if it has tags from the start.
-func (s *Server) permitCreate(c *call, resource, spelled string, keys policy.Context, tags []tag) *awsError {
+func (s *Server) permitCreate(c *call, resource, spelled string, keys policy.Context, tags []wire.Tag) *wire.Failure {
 	if e := s.permit(c, resource, spelled, keys); e != nil || len(tags) == 0 {
 		return e
 	}
@@ -164,7 +166,7 @@ func (s *Server) permitCreate(c *call, resource, spelled string, keys policy.Con
 }
 
 // requestTags sets the condition keys of tags that a request brings.
-func requestTags(keys *policy.Context, tags []tag) {
+func requestTags(keys *policy.Context, tags []wire.Tag) {
 	if len(tags) == 0 {
 		return
 	}
@@ -188,7 +190,7 @@ const duplicateTags = "Duplicate tag keys found. Please note that Tag keys are c
 
 // checkTags refuses what tags of a resource must not be. Keys differ without
 // regard to case, except those of OIDC providers.
-func checkTags(tags []tag, exact bool) *awsError {
+func checkTags(tags []wire.Tag, exact bool) *wire.Failure {
 	seen := map[string]bool{}
 	for _, t := range tags {
 		key := t.Key
@@ -207,10 +209,10 @@ func checkTags(tags []tag, exact bool) *awsError {
 }
 
 // mergeTags puts tags over others: a key that is there gets the new value.
-func mergeTags(old, tags []tag, exact bool) ([]tag, *awsError) {
+func mergeTags(old, tags []wire.Tag, exact bool) ([]wire.Tag, *wire.Failure) {
 	merged := slices.Clone(old)
 	for _, t := range tags {
-		i := slices.IndexFunc(merged, func(o tag) bool {
+		i := slices.IndexFunc(merged, func(o wire.Tag) bool {
 			return o.Key == t.Key || !exact && strings.EqualFold(o.Key, t.Key)
 		})
 		if i < 0 {
@@ -225,8 +227,8 @@ func mergeTags(old, tags []tag, exact bool) ([]tag, *awsError) {
 	return merged, nil
 }
 
-func removeTags(tags []tag, keys []string, exact bool) []tag {
-	return slices.DeleteFunc(slices.Clone(tags), func(t tag) bool {
+func removeTags(tags []wire.Tag, keys []string, exact bool) []wire.Tag {
+	return slices.DeleteFunc(slices.Clone(tags), func(t wire.Tag) bool {
 		return slices.ContainsFunc(keys, func(k string) bool {
 			return k == t.Key || !exact && strings.EqualFold(k, t.Key)
 		})
@@ -234,18 +236,18 @@ func removeTags(tags []tag, keys []string, exact bool) []tag {
 }
 
 // tagPage is the result of the operations that list tags.
-func tagPage(p page, tags []tag) func(*xmlWriter) {
-	found, marker := cut(p, slices.Clone(tags), func(t tag) string { return t.Key })
-	return func(x *xmlWriter) {
+func tagPage(p page, tags []wire.Tag) func(*wire.XML) {
+	found, marker := cut(p, slices.Clone(tags), func(t wire.Tag) string { return t.Key })
+	return func(x *wire.XML) {
 		writeTags(x, found)
 		writePage(x, marker)
 	}
 }
 
-func writeTags(x *xmlWriter, tags []tag) {
-	x.list("Tags", len(tags), func(i int) {
-		x.text("Key", tags[i].Key)
-		x.text("Value", tags[i].Value)
+func writeTags(x *wire.XML, tags []wire.Tag) {
+	x.List("Tags", len(tags), func(i int) {
+		x.Text("Key", tags[i].Key)
+		x.Text("Value", tags[i].Value)
 	})
 }
 
@@ -260,16 +262,16 @@ type page struct {
 
 // readPage reads Marker and MaxItems.
 func (c *call) readPage() page {
-	p := page{operation: c.operation, size: c.number("MaxItems", defaultItems, 1, maxItems)}
-	if !c.has("Marker") {
+	p := page{operation: c.operation, size: c.Number("MaxItems", defaultItems, 1, maxItems)}
+	if !c.Has("Marker") {
 		return p
 	}
-	marker := c.text("Marker", ruleMarker)
+	marker := c.Text("Marker", ruleMarker)
 	b, err := base64.URLEncoding.DecodeString(marker)
 	operation, after, ok := strings.Cut(string(b), "\x00")
 	if err != nil || !ok || operation != c.operation {
-		if c.malformed == nil {
-			c.malformed = errorf(http.StatusBadRequest, "ValidationError", "Invalid Marker.")
+		if c.Malformed == nil {
+			c.Malformed = wire.Errorf(http.StatusBadRequest, "ValidationError", "Invalid Marker.")
 		}
 		return p
 	}
@@ -295,7 +297,7 @@ func cut[T any](p page, items []T, key func(T) string) ([]T, string) {
 }
 
 // writePage writes the elements that tell of the next page.
-func writePage(x *xmlWriter, marker string) {
-	x.bool("IsTruncated", marker != "")
-	x.optional("Marker", marker)
+func writePage(x *wire.XML, marker string) {
+	x.Bool("IsTruncated", marker != "")
+	x.Optional("Marker", marker)
 }

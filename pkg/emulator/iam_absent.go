@@ -3,6 +3,8 @@ package emulator
 import (
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -13,9 +15,9 @@ import (
 // absentList is an operation that lists what an account never has here. Only
 // the caller's permission and the parameters count.
 func absentList(list string, resource func(*Server) string) operation {
-	return operation{run: func(s *Server, c *call) (func(*xmlWriter), *awsError) {
-		c.text("PathPrefix", rulePathPrefix)
-		c.oneOf("AssignmentStatus", false, "Assigned", "Unassigned", "Any")
+	return operation{run: func(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
+		c.Text("PathPrefix", rulePathPrefix)
+		c.OneOf("AssignmentStatus", false, "Assigned", "Unassigned", "Any")
 		c.readPage()
 		if e := s.permitAccount(c, resource(s)); e != nil {
 			return nil, e
@@ -27,16 +29,16 @@ func absentList(list string, resource func(*Server) string) operation {
 // absentOfUser is an operation that lists what a user never has here. The user,
 // who is the caller unless named, must exist.
 func absentOfUser(list string) operation {
-	return operation{run: func(s *Server, c *call) (func(*xmlWriter), *awsError) {
-		c.bool("AllUsers")
+	return operation{run: func(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
+		c.Bool("AllUsers")
 		c.readPage()
-		if c.params["AllUsers"] == "true" || c.params["AllUsers"] == "1" {
+		if c.Params["AllUsers"] == "true" || c.Params["AllUsers"] == "1" {
 			if e := s.permitAccount(c, s.arn("iam", "user/*")); e != nil {
 				return nil, e
 			}
 			return emptyPage(list), nil
 		}
-		if !c.has("UserName") && c.caller.Kind == policy.Root && c.caller.session == nil {
+		if !c.Has("UserName") && c.caller.Kind == policy.Root && c.caller.session == nil {
 			if e := s.permitAccount(c, c.caller.ARN); e != nil { // the root user's own
 				return nil, e
 			}
@@ -50,9 +52,9 @@ func absentOfUser(list string) operation {
 }
 
 // emptyPage is the result of an operation that lists nothing.
-func emptyPage(list string) func(*xmlWriter) {
-	return func(x *xmlWriter) {
-		x.texts(list, nil)
+func emptyPage(list string) func(*wire.XML) {
+	return func(x *wire.XML) {
+		x.Texts(list, nil)
 		writePage(x, "")
 	}
 }
@@ -60,9 +62,9 @@ func emptyPage(list string) func(*xmlWriter) {
 // absent is an operation on one thing that does not exist. The parameter names
 // it, and kind is the first part of the ARN of its kind, "" if the parameter is
 // the ARN. text has a place for what the parameter says.
-func absent(parameter string, r rule, kind, text string) operation {
-	return operation{run: func(s *Server, c *call) (func(*xmlWriter), *awsError) {
-		name := c.text(parameter, r)
+func absent(parameter string, r wire.Rule, kind, text string) operation {
+	return operation{run: func(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
+		name := c.Text(parameter, r)
 		resource := name
 		if kind != "" {
 			resource = s.arn("iam", kind+"/"+name)
@@ -76,11 +78,11 @@ func absent(parameter string, r rule, kind, text string) operation {
 
 // absentFromUser is an operation on something that a user does not have. The
 // text has a place for what the parameter says; without one, for the user.
-func absentFromUser(parameter string, r rule, text string) operation {
-	return operation{run: func(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func absentFromUser(parameter string, r wire.Rule, text string) operation {
+	return operation{run: func(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 		name := ""
 		if parameter != "" {
-			name = c.text(parameter, r)
+			name = c.Text(parameter, r)
 		}
 		u, e := s.lookUser(c)
 		if e != nil {
@@ -94,7 +96,7 @@ func absentFromUser(parameter string, r rule, text string) operation {
 }
 
 // passwordPolicy answers the operations on the account's password policy.
-func (s *Server) passwordPolicy(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) passwordPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	if e := s.permitAccount(c, "*"); e != nil {
 		return nil, e
 	}
@@ -102,9 +104,9 @@ func (s *Server) passwordPolicy(c *call) (func(*xmlWriter), *awsError) {
 }
 
 var (
-	ruleWordID     = rule{required: true, min: 20, max: 128, pattern: everyRune(`[\w]+`, func(r rune) bool { return isName(r) && !strings.ContainsRune("+=,.@-", r) })}
-	ruleSerial     = rule{required: true, min: 9, max: 256, pattern: everyRune(`[\w+=/:,.@-]+`, func(r rune) bool { return isName(r) || r == '/' || r == ':' })}
-	ruleResourceID = rule{required: true, min: 1, max: 128, pattern: patternName}
+	ruleWordID     = wire.Rule{Required: true, Min: 20, Max: 128, Pattern: wire.EveryRune(`[\w]+`, func(r rune) bool { return isName(r) && !strings.ContainsRune("+=,.@-", r) })}
+	ruleSerial     = wire.Rule{Required: true, Min: 9, Max: 256, Pattern: wire.EveryRune(`[\w+=/:,.@-]+`, func(r rune) bool { return isName(r) || r == '/' || r == ':' })}
+	ruleResourceID = wire.Rule{Required: true, Min: 1, Max: 128, Pattern: patternName}
 )
 
 // absentOperations are the operations of IAM on what the emulator does not have.
@@ -118,9 +120,9 @@ var absentOperations = map[string]operation{
 		return s.arn("iam", "server-certificate/*")
 	}),
 
-	"GetLoginProfile":          absentFromUser("", rule{}, "Login Profile for User %s cannot be found."),
-	"UpdateLoginProfile":       absentFromUser("", rule{}, "Login Profile for User %s cannot be found."),
-	"DeleteLoginProfile":       absentFromUser("", rule{}, "Login Profile for User %s cannot be found."),
+	"GetLoginProfile":          absentFromUser("", wire.Rule{}, "Login Profile for User %s cannot be found."),
+	"UpdateLoginProfile":       absentFromUser("", wire.Rule{}, "Login Profile for User %s cannot be found."),
+	"DeleteLoginProfile":       absentFromUser("", wire.Rule{}, "Login Profile for User %s cannot be found."),
 	"GetSSHPublicKey":          absentFromUser("SSHPublicKeyId", ruleWordID, "The Public Key with id %s cannot be found."),
 	"UpdateSSHPublicKey":       absentFromUser("SSHPublicKeyId", ruleWordID, "The Public Key with id %s cannot be found."),
 	"DeleteSSHPublicKey":       absentFromUser("SSHPublicKeyId", ruleWordID, "The Public Key with id %s cannot be found."),

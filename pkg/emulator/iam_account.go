@@ -6,19 +6,21 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
 // permitAccount ends the reading of parameters of an operation on the account
 // as a whole, and asks whether the caller may.
-func (s *Server) permitAccount(c *call, resource string) *awsError {
-	if e := c.err(); e != nil {
+func (s *Server) permitAccount(c *call, resource string) *wire.Failure {
+	if e := c.Err(); e != nil {
 		return s.invalid(c, e)
 	}
 	return s.permit(c, resource, "", policy.Context{})
 }
 
-func (s *Server) getAccountSummary(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) getAccountSummary(c *call) (func(*wire.XML), *wire.Failure) {
 	if e := s.permitAccount(c, "*"); e != nil {
 		return nil, e
 	}
@@ -67,47 +69,47 @@ func (s *Server) getAccountSummary(c *call) (func(*xmlWriter), *awsError) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return func(x *xmlWriter) {
-		x.open("SummaryMap")
+	return func(x *wire.XML) {
+		x.Open("SummaryMap")
 		for _, name := range names {
-			x.open("entry")
-			x.text("key", name)
-			x.number("value", summary[name])
-			x.close("entry")
+			x.Open("entry")
+			x.Text("key", name)
+			x.Number("value", summary[name])
+			x.Close("entry")
 		}
-		x.close("SummaryMap")
+		x.Close("SummaryMap")
 	}, nil
 }
 
 // The emulator has no account aliases, SAML providers and instance profiles,
 // so these lists are empty.
 
-func (s *Server) listAccountAliases(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listAccountAliases(c *call) (func(*wire.XML), *wire.Failure) {
 	c.readPage()
 	if e := s.permitAccount(c, "*"); e != nil {
 		return nil, e
 	}
-	return func(x *xmlWriter) {
-		x.texts("AccountAliases", nil)
+	return func(x *wire.XML) {
+		x.Texts("AccountAliases", nil)
 		writePage(x, "")
 	}, nil
 }
 
-func (s *Server) listSAMLProviders(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listSAMLProviders(c *call) (func(*wire.XML), *wire.Failure) {
 	if e := s.permitAccount(c, s.arn("iam", "saml-provider/*")); e != nil {
 		return nil, e
 	}
-	return func(x *xmlWriter) { x.texts("SAMLProviderList", nil) }, nil
+	return func(x *wire.XML) { x.Texts("SAMLProviderList", nil) }, nil
 }
 
-func (s *Server) listInstanceProfiles(c *call) (func(*xmlWriter), *awsError) {
-	prefix := pathOr(c.text("PathPrefix", rulePathPrefix))
+func (s *Server) listInstanceProfiles(c *call) (func(*wire.XML), *wire.Failure) {
+	prefix := pathOr(c.Text("PathPrefix", rulePathPrefix))
 	c.readPage()
 	if e := s.permitAccount(c, s.arn("iam", "instance-profile"+prefix)); e != nil {
 		return nil, e
 	}
-	return func(x *xmlWriter) {
-		x.texts("InstanceProfiles", nil)
+	return func(x *wire.XML) {
+		x.Texts("InstanceProfiles", nil)
 		writePage(x, "")
 	}, nil
 }
@@ -117,16 +119,16 @@ type detail struct {
 	filter string // by which it is asked for
 	list   string // element that it stands in
 	key    string
-	write  func(*xmlWriter)
+	write  func(*wire.XML)
 }
 
 // getAccountAuthorizationDetails lists everything with its policies.
-func (s *Server) getAccountAuthorizationDetails(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) getAccountAuthorizationDetails(c *call) (func(*wire.XML), *wire.Failure) {
 	filters := []string{"LocalManagedPolicy", "User", "AWSManagedPolicy", "Role", "Group"} // in the order of AWS's text
-	wanted := c.texts("Filter", false, len(filters), rule{})
+	wanted := c.Texts("Filter", false, len(filters), wire.Rule{})
 	for _, f := range wanted {
 		if !slices.Contains(filters, f) {
-			c.fault("'["+strings.Join(wanted, ", ")+"]'", "filter", "Member must satisfy constraint: [Member must satisfy enum value set: ["+strings.Join(filters, ", ")+"]]")
+			c.Fault("'["+strings.Join(wanted, ", ")+"]'", "filter", "Member must satisfy constraint: [Member must satisfy enum value set: ["+strings.Join(filters, ", ")+"]]")
 			break
 		}
 	}
@@ -138,17 +140,17 @@ func (s *Server) getAccountAuthorizationDetails(c *call) (func(*xmlWriter), *aws
 	s.iam.read(func() { all = s.details() })
 	all = slices.DeleteFunc(all, func(d detail) bool { return len(wanted) > 0 && !slices.Contains(wanted, d.filter) })
 	all, marker := cut(page, all, func(d detail) string { return d.key })
-	return func(x *xmlWriter) {
+	return func(x *wire.XML) {
 		for _, list := range []string{"Policies", "UserDetailList", "RoleDetailList", "GroupDetailList"} {
-			x.open(list)
+			x.Open(list)
 			for _, d := range all {
 				if d.list == list {
-					x.open("member")
+					x.Open("member")
 					d.write(x)
-					x.close("member")
+					x.Close("member")
 				}
 			}
-			x.close(list)
+			x.Close(list)
 		}
 		writePage(x, marker)
 	}, nil
@@ -166,25 +168,25 @@ func (s *Server) details() []detail {
 			}
 		}
 		slices.Sort(groups)
-		all = append(all, detail{"User", "UserDetailList", "1" + u.Name, func(x *xmlWriter) {
+		all = append(all, detail{"User", "UserDetailList", "1" + u.Name, func(x *wire.XML) {
 			u.write(x, "User")
-			x.texts("GroupList", groups)
+			x.Texts("GroupList", groups)
 			s.writePolicies(x, &u.entity, "User")
 			u.writeBoundary(x)
 			writeTags(x, u.Tags)
 		}})
 	}
 	for _, g := range s.iam.groups {
-		all = append(all, detail{"Group", "GroupDetailList", "2" + g.Name, func(x *xmlWriter) {
+		all = append(all, detail{"Group", "GroupDetailList", "2" + g.Name, func(x *wire.XML) {
 			g.write(x, "Group")
 			s.writePolicies(x, &g.entity, "Group")
 		}})
 	}
 	for _, r := range s.iam.roles {
-		all = append(all, detail{"Role", "RoleDetailList", "3" + r.Name, func(x *xmlWriter) {
+		all = append(all, detail{"Role", "RoleDetailList", "3" + r.Name, func(x *wire.XML) {
 			r.write(x, "Role")
-			x.text("AssumeRolePolicyDocument", escapeDocument(r.Trust))
-			x.texts("InstanceProfileList", nil)
+			x.Text("AssumeRolePolicyDocument", escapeDocument(r.Trust))
+			x.Texts("InstanceProfileList", nil)
 			s.writePolicies(x, &r.entity, "Role")
 			r.writeBoundary(x)
 			writeTags(x, r.Tags)
@@ -193,12 +195,12 @@ func (s *Server) details() []detail {
 	}
 	count := s.iam.uses()
 	add := func(filter string, p *managedPolicy) {
-		all = append(all, detail{filter, "Policies", "4" + p.ARN, func(x *xmlWriter) {
+		all = append(all, detail{filter, "Policies", "4" + p.ARN, func(x *wire.XML) {
 			p.write(x, count[p.ARN])
-			x.optional("Description", p.Description)
-			x.list("PolicyVersionList", len(p.Versions), func(i int) {
+			x.Optional("Description", p.Description)
+			x.List("PolicyVersionList", len(p.Versions), func(i int) {
 				v := p.Versions[i]
-				x.text("Document", escapeDocument(s.iam.document(p, v.ID)))
+				x.Text("Document", escapeDocument(s.iam.document(p, v.ID)))
 				v.write(x, v.ID == p.Default)
 			})
 		}})
@@ -218,16 +220,16 @@ func (s *Server) details() []detail {
 
 // writePolicies writes the policies of an entity. Users without inline policies
 // have no element for them, unlike roles and groups.
-func (s *Server) writePolicies(x *xmlWriter, e *entity, title string) {
+func (s *Server) writePolicies(x *wire.XML, e *entity, title string) {
 	if len(e.Inline) > 0 || title != "User" {
-		x.list(title+"PolicyList", len(e.Inline), func(i int) {
-			x.text("PolicyName", e.Inline[i].Name)
-			x.text("PolicyDocument", escapeDocument(e.Inline[i].Document))
+		x.List(title+"PolicyList", len(e.Inline), func(i int) {
+			x.Text("PolicyName", e.Inline[i].Name)
+			x.Text("PolicyDocument", escapeDocument(e.Inline[i].Document))
 		})
 	}
-	x.list("AttachedManagedPolicies", len(e.Attached), func(i int) {
-		x.text("PolicyName", e.Attached[i][strings.LastIndexByte(e.Attached[i], '/')+1:])
-		x.text("PolicyArn", e.Attached[i])
+	x.List("AttachedManagedPolicies", len(e.Attached), func(i int) {
+		x.Text("PolicyName", e.Attached[i][strings.LastIndexByte(e.Attached[i], '/')+1:])
+		x.Text("PolicyArn", e.Attached[i])
 	})
 }
 
@@ -238,9 +240,9 @@ type accessReports struct {
 	jobs generations[time.Time] // when they were made, by id
 }
 
-func (s *Server) generateLastAccessed(c *call) (func(*xmlWriter), *awsError) {
-	arn := c.text("Arn", ruleARN)
-	c.oneOf("Granularity", false, "SERVICE_LEVEL", "ACTION_LEVEL")
+func (s *Server) generateLastAccessed(c *call) (func(*wire.XML), *wire.Failure) {
+	arn := c.Text("Arn", ruleARN)
+	c.OneOf("Granularity", false, "SERVICE_LEVEL", "ACTION_LEVEL")
 	if e := s.permitAccount(c, arn); e != nil {
 		return nil, e
 	}
@@ -258,12 +260,12 @@ func (s *Server) generateLastAccessed(c *call) (func(*xmlWriter), *awsError) {
 	s.reports.mu.Lock()
 	s.reports.jobs.put(id, c.at)
 	s.reports.mu.Unlock()
-	return func(x *xmlWriter) { x.text("JobId", id) }, nil
+	return func(x *wire.XML) { x.Text("JobId", id) }, nil
 }
 
 // getLastAccessed is always empty: which services an entity used is not kept.
-func (s *Server) getLastAccessed(c *call) (func(*xmlWriter), *awsError) {
-	id := c.text("JobId", rule{required: true, min: 36, max: 36})
+func (s *Server) getLastAccessed(c *call) (func(*wire.XML), *wire.Failure) {
+	id := c.Text("JobId", wire.Rule{Required: true, Min: 36, Max: 36})
 	c.readPage()
 	if e := s.permitAccount(c, "*"); e != nil {
 		return nil, e
@@ -274,12 +276,12 @@ func (s *Server) getLastAccessed(c *call) (func(*xmlWriter), *awsError) {
 	if !ok {
 		return nil, noSuchEntity("Job with id %s cannot be found.", id)
 	}
-	return func(x *xmlWriter) {
-		x.text("JobStatus", "COMPLETED")
-		x.text("JobType", "SERVICE_LEVEL")
-		x.time("JobCreationDate", at)
-		x.time("JobCompletionDate", at)
-		x.texts("ServicesLastAccessed", nil)
-		x.bool("IsTruncated", false)
+	return func(x *wire.XML) {
+		x.Text("JobStatus", "COMPLETED")
+		x.Text("JobType", "SERVICE_LEVEL")
+		x.Time("JobCreationDate", at)
+		x.Time("JobCompletionDate", at)
+		x.Texts("ServicesLastAccessed", nil)
+		x.Bool("IsTruncated", false)
 	}, nil
 }

@@ -4,21 +4,23 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
 // entityKind is a kind of things that have policies: roles, users or groups.
 // What can be done to all three is done here.
 type entityKind struct {
-	name      string // as messages and ARNs spell it
-	title     string // as operations and quotas spell it
-	rule      rule   // for the name parameter
-	maxInline int    // characters of all inline policies together
+	name      string    // as messages and ARNs spell it
+	title     string    // as operations and quotas spell it
+	rule      wire.Rule // for the name parameter
+	maxInline int       // characters of all inline policies together
 
 	// find is the entity with a name, nil if there is none.
 	find func(*directory, string) *entity
 	// update puts a changed copy in the place of what has the name.
-	update func(*edit, string, func(*entity)) *awsError
+	update func(*edit, string, func(*entity)) *wire.Failure
 }
 
 var roleKind = &entityKind{
@@ -29,7 +31,7 @@ var roleKind = &entityKind{
 		}
 		return nil
 	},
-	update: func(e *edit, name string, f func(*entity)) *awsError {
+	update: func(e *edit, name string, f func(*entity)) *wire.Failure {
 		r := *e.roles[strings.ToLower(name)]
 		f(&r.entity)
 		return e.putRole(&r)
@@ -44,7 +46,7 @@ var userKind = &entityKind{
 		}
 		return nil
 	},
-	update: func(e *edit, name string, f func(*entity)) *awsError {
+	update: func(e *edit, name string, f func(*entity)) *wire.Failure {
 		u := *e.users[strings.ToLower(name)]
 		f(&u.entity)
 		e.putUser(&u)
@@ -60,7 +62,7 @@ var groupKind = &entityKind{
 		}
 		return nil
 	},
-	update: func(e *edit, name string, f func(*entity)) *awsError {
+	update: func(e *edit, name string, f func(*entity)) *wire.Failure {
 		g := *e.groups[strings.ToLower(name)]
 		f(&g.entity)
 		e.putGroup(&g)
@@ -68,7 +70,7 @@ var groupKind = &entityKind{
 	},
 }
 
-func (k *entityKind) missing(name string) *awsError {
+func (k *entityKind) missing(name string) *wire.Failure {
 	return noSuchEntity("The %s with name %s cannot be found.", k.name, name)
 }
 
@@ -85,11 +87,11 @@ func (k *entityKind) get(s *Server, name string) *entity {
 }
 
 // readName reads the parameter that names the entity.
-func (k *entityKind) readName(c *call) string { return c.text(k.title+"Name", k.rule) }
+func (k *entityKind) readName(c *call) string { return c.Text(k.title+"Name", k.rule) }
 
 // permit asks whether the caller may do this to the entity with a name, which
 // need not exist.
-func (k *entityKind) permit(s *Server, c *call, name string, keys policy.Context) *awsError {
+func (k *entityKind) permit(s *Server, c *call, name string, keys policy.Context) *wire.Failure {
 	resource := k.arn(s, "/", name)
 	if e := k.get(s, name); e != nil {
 		resource = e.ARN
@@ -102,8 +104,8 @@ func (k *entityKind) permit(s *Server, c *call, name string, keys policy.Context
 }
 
 // edit changes the entity with a name.
-func (k *entityKind) edit(s *Server, name string, f func(*edit, *entity) (func(*entity), *awsError)) *awsError {
-	return s.iam.edit(func(e *edit) *awsError {
+func (k *entityKind) edit(s *Server, name string, f func(*edit, *entity) (func(*entity), *wire.Failure)) *wire.Failure {
+	return s.iam.edit(func(e *edit) *wire.Failure {
 		old := k.find(e.directory, name)
 		if old == nil {
 			return k.missing(name)
@@ -118,30 +120,30 @@ func (k *entityKind) edit(s *Server, name string, f func(*edit, *entity) (func(*
 
 // readPolicyARN reads the ARN of a managed policy, and its condition key.
 func (c *call) readPolicyARN(keys *policy.Context) string {
-	arn := c.text("PolicyArn", ruleARN)
+	arn := c.Text("PolicyArn", ruleARN)
 	keys.Set("iam:PolicyARN", arn)
 	return arn
 }
 
 // checkPolicyARN refuses what is not the ARN of a managed policy at all, or of
 // another partition.
-func (d *directory) checkPolicyARN(arn string) *awsError {
+func (d *directory) checkPolicyARN(arn string) *wire.Failure {
 	parts := strings.SplitN(arn, ":", 6)
 	switch {
 	case len(parts) != 6 || parts[0] != "arn":
-		return validationError("Invalid ARN:  Could not be parsed!") // two blanks: AWS leaves the value out
+		return wire.ValidationError("Invalid ARN:  Could not be parsed!") // two blanks: AWS leaves the value out
 	case parts[1] != d.partition:
-		return validationError("Invalid ARN partition")
+		return wire.ValidationError("Invalid ARN partition")
 	case parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "policy/"):
 		return invalidInput("ARN %s is not valid.", arn)
 	}
 	return nil
 }
 
-func (k *entityKind) attach(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) attach(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	var keys policy.Context
 	name, arn := k.readName(c), c.readPolicyARN(&keys)
-	if e := c.err(); e != nil {
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := k.permit(s, c, name, keys); e != nil {
@@ -150,7 +152,7 @@ func (k *entityKind) attach(s *Server, c *call) (func(*xmlWriter), *awsError) {
 	if e := s.iam.checkPolicyARN(arn); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(e *edit, old *entity) (func(*entity), *awsError) {
+	return nil, k.edit(s, name, func(e *edit, old *entity) (func(*entity), *wire.Failure) {
 		switch {
 		case e.lookupManaged(arn) == nil:
 			return nil, noSuchEntity("Policy %s does not exist or is not attachable.", arn)
@@ -163,10 +165,10 @@ func (k *entityKind) attach(s *Server, c *call) (func(*xmlWriter), *awsError) {
 	})
 }
 
-func (k *entityKind) detach(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) detach(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	var keys policy.Context
 	name, arn := k.readName(c), c.readPolicyARN(&keys)
-	if e := c.err(); e != nil {
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := k.permit(s, c, name, keys); e != nil {
@@ -175,7 +177,7 @@ func (k *entityKind) detach(s *Server, c *call) (func(*xmlWriter), *awsError) {
 	if e := s.iam.checkPolicyARN(arn); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *awsError) {
+	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *wire.Failure) {
 		i := slices.Index(old.Attached, arn)
 		if i < 0 {
 			return nil, noSuchEntity("Policy %s was not found.", arn)
@@ -184,9 +186,9 @@ func (k *entityKind) detach(s *Server, c *call) (func(*xmlWriter), *awsError) {
 	})
 }
 
-func (k *entityKind) listAttached(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) listAttached(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	name := k.readName(c)
-	prefix := pathOr(c.text("PathPrefix", rulePathPrefix))
+	prefix := pathOr(c.Text("PathPrefix", rulePathPrefix))
 	page := c.readPage()
 	entity, e := k.look(s, c, name)
 	if e != nil {
@@ -199,10 +201,10 @@ func (k *entityKind) listAttached(s *Server, c *call) (func(*xmlWriter), *awsErr
 		}
 	}
 	found, marker := cut(page, found, func(p *managedPolicy) string { return p.ARN })
-	return func(x *xmlWriter) {
-		x.list("AttachedPolicies", len(found), func(i int) {
-			x.text("PolicyName", found[i].Name)
-			x.text("PolicyArn", found[i].ARN)
+	return func(x *wire.XML) {
+		x.List("AttachedPolicies", len(found), func(i int) {
+			x.Text("PolicyName", found[i].Name)
+			x.Text("PolicyArn", found[i].ARN)
 		})
 		writePage(x, marker)
 	}, nil
@@ -210,8 +212,8 @@ func (k *entityKind) listAttached(s *Server, c *call) (func(*xmlWriter), *awsErr
 
 // look ends the reading of parameters of an operation that only reads an
 // entity, and is the entity if the caller may see it.
-func (k *entityKind) look(s *Server, c *call, name string) (*entity, *awsError) {
-	if e := c.err(); e != nil {
+func (k *entityKind) look(s *Server, c *call, name string) (*entity, *wire.Failure) {
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := k.permit(s, c, name, policy.Context{}); e != nil {
@@ -224,17 +226,17 @@ func (k *entityKind) look(s *Server, c *call, name string) (*entity, *awsError) 
 	return entity, nil
 }
 
-func (k *entityKind) putInline(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) putInline(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	name := k.readName(c)
-	policyName := c.text("PolicyName", rulePolicyName)
-	document := c.text("PolicyDocument", ruleDocument)
-	if e := c.err(); e != nil {
+	policyName := c.Text("PolicyName", rulePolicyName)
+	document := c.Text("PolicyDocument", ruleDocument)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := k.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(e *edit, old *entity) (func(*entity), *awsError) {
+	return nil, k.edit(s, name, func(e *edit, old *entity) (func(*entity), *wire.Failure) {
 		if _, err := e.newPolicy(policy.Identity, document); err != nil {
 			return nil, err
 		}
@@ -255,13 +257,13 @@ func (k *entityKind) putInline(s *Server, c *call) (func(*xmlWriter), *awsError)
 	})
 }
 
-func (k *entityKind) missingInline(name string) *awsError {
+func (k *entityKind) missingInline(name string) *wire.Failure {
 	return noSuchEntity("The %s policy with name %s cannot be found.", k.name, name)
 }
 
-func (k *entityKind) getInline(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) getInline(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	name := k.readName(c)
-	policyName := c.text("PolicyName", rulePolicyName)
+	policyName := c.Text("PolicyName", rulePolicyName)
 	entity, e := k.look(s, c, name)
 	if e != nil {
 		return nil, e
@@ -270,23 +272,23 @@ func (k *entityKind) getInline(s *Server, c *call) (func(*xmlWriter), *awsError)
 	if i < 0 {
 		return nil, k.missingInline(policyName)
 	}
-	return func(x *xmlWriter) {
-		x.text(k.title+"Name", entity.Name)
-		x.text("PolicyName", policyName)
-		x.text("PolicyDocument", escapeDocument(entity.Inline[i].Document))
+	return func(x *wire.XML) {
+		x.Text(k.title+"Name", entity.Name)
+		x.Text("PolicyName", policyName)
+		x.Text("PolicyDocument", escapeDocument(entity.Inline[i].Document))
 	}, nil
 }
 
-func (k *entityKind) deleteInline(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) deleteInline(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	name := k.readName(c)
-	policyName := c.text("PolicyName", rulePolicyName)
-	if e := c.err(); e != nil {
+	policyName := c.Text("PolicyName", rulePolicyName)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := k.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *awsError) {
+	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *wire.Failure) {
 		i := slices.IndexFunc(old.Inline, func(in inlinePolicy) bool { return in.Name == policyName })
 		if i < 0 {
 			return nil, k.missingInline(policyName)
@@ -295,7 +297,7 @@ func (k *entityKind) deleteInline(s *Server, c *call) (func(*xmlWriter), *awsErr
 	})
 }
 
-func (k *entityKind) listInline(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) listInline(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	name := k.readName(c)
 	page := c.readPage()
 	entity, e := k.look(s, c, name)
@@ -303,27 +305,27 @@ func (k *entityKind) listInline(s *Server, c *call) (func(*xmlWriter), *awsError
 		return nil, e
 	}
 	found, marker := cut(page, slices.Clone(entity.Inline), func(in inlinePolicy) string { return in.Name })
-	return func(x *xmlWriter) {
-		x.open("PolicyNames")
+	return func(x *wire.XML) {
+		x.Open("PolicyNames")
 		for _, in := range found {
-			x.text("member", in.Name)
+			x.Text("member", in.Name)
 		}
-		x.close("PolicyNames")
+		x.Close("PolicyNames")
 		writePage(x, marker)
 	}, nil
 }
 
 // readBoundary reads the ARN of a permissions boundary, and its condition key.
-func (c *call) readBoundary(r rule, keys *policy.Context) string {
-	arn := c.text("PermissionsBoundary", r)
-	if c.has("PermissionsBoundary") {
+func (c *call) readBoundary(r wire.Rule, keys *policy.Context) string {
+	arn := c.Text("PermissionsBoundary", r)
+	if c.Has("PermissionsBoundary") {
 		keys.Set("iam:PermissionsBoundary", arn)
 	}
 	return arn
 }
 
 // checkBoundary refuses what cannot be a permissions boundary.
-func (e *edit) checkBoundary(arn string) *awsError {
+func (e *edit) checkBoundary(arn string) *wire.Failure {
 	if arn == "" {
 		return nil
 	}
@@ -336,16 +338,16 @@ func (e *edit) checkBoundary(arn string) *awsError {
 	return nil
 }
 
-func (k *entityKind) putBoundary(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) putBoundary(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	var keys policy.Context
 	name, arn := k.readName(c), c.readBoundary(ruleARN, &keys)
-	if e := c.err(); e != nil {
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(e *edit, _ *entity) (func(*entity), *awsError) {
+	return nil, k.edit(s, name, func(e *edit, _ *entity) (func(*entity), *wire.Failure) {
 		if err := e.checkBoundary(arn); err != nil {
 			return nil, err
 		}
@@ -353,9 +355,9 @@ func (k *entityKind) putBoundary(s *Server, c *call) (func(*xmlWriter), *awsErro
 	})
 }
 
-func (k *entityKind) deleteBoundary(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) deleteBoundary(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	name := k.readName(c)
-	if e := c.err(); e != nil {
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	var keys policy.Context
@@ -365,7 +367,7 @@ func (k *entityKind) deleteBoundary(s *Server, c *call) (func(*xmlWriter), *awsE
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *awsError) {
+	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *wire.Failure) {
 		if old.Boundary == "" {
 			return nil, noSuchEntity("%s %s does not have a permissions boundary.", k.title, old.Name)
 		}
@@ -373,9 +375,9 @@ func (k *entityKind) deleteBoundary(s *Server, c *call) (func(*xmlWriter), *awsE
 	})
 }
 
-func (k *entityKind) tag(s *Server, c *call) (func(*xmlWriter), *awsError) {
-	name, tags := k.readName(c), c.tags("Tags", maxTags)
-	if e := c.err(); e != nil {
+func (k *entityKind) tag(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
+	name, tags := k.readName(c), c.Tags("Tags", maxTags)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	var keys policy.Context
@@ -383,7 +385,7 @@ func (k *entityKind) tag(s *Server, c *call) (func(*xmlWriter), *awsError) {
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *awsError) {
+	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *wire.Failure) {
 		if e := checkTags(tags, false); e != nil {
 			return nil, e
 		}
@@ -394,28 +396,28 @@ func (k *entityKind) tag(s *Server, c *call) (func(*xmlWriter), *awsError) {
 
 // readTagKeys reads the keys of tags to be removed, and their condition key.
 func (c *call) readTagKeys(keys *policy.Context) []string {
-	names := c.texts("TagKeys", true, maxTagKeysToRemove, ruleTagKey)
+	names := c.Texts("TagKeys", true, maxTagKeysToRemove, wire.RuleTagKey)
 	if len(names) > 0 {
 		keys.SetMulti("aws:TagKeys", names...)
 	}
 	return names
 }
 
-func (k *entityKind) untag(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) untag(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	var keys policy.Context
 	name, names := k.readName(c), c.readTagKeys(&keys)
-	if e := c.err(); e != nil {
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(*edit, *entity) (func(*entity), *awsError) {
+	return nil, k.edit(s, name, func(*edit, *entity) (func(*entity), *wire.Failure) {
 		return func(n *entity) { n.Tags = removeTags(n.Tags, names, false) }, nil
 	})
 }
 
-func (k *entityKind) listTags(s *Server, c *call) (func(*xmlWriter), *awsError) {
+func (k *entityKind) listTags(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	name := k.readName(c)
 	page := c.readPage()
 	entity, e := k.look(s, c, name)
@@ -426,35 +428,35 @@ func (k *entityKind) listTags(s *Server, c *call) (func(*xmlWriter), *awsError) 
 }
 
 // write writes what the elements Role, User and Group begin with.
-func (e *entity) write(x *xmlWriter, title string) {
-	x.text("Path", e.Path)
-	x.text(title+"Name", e.Name)
-	x.text(title+"Id", e.ID)
-	x.text("Arn", e.ARN)
-	x.time("CreateDate", e.Created)
+func (e *entity) write(x *wire.XML, title string) {
+	x.Text("Path", e.Path)
+	x.Text(title+"Name", e.Name)
+	x.Text(title+"Id", e.ID)
+	x.Text("Arn", e.ARN)
+	x.Time("CreateDate", e.Created)
 }
 
 // writeBoundary writes the permissions boundary, if there is one.
-func (e *entity) writeBoundary(x *xmlWriter) {
+func (e *entity) writeBoundary(x *wire.XML) {
 	if e.Boundary == "" {
 		return
 	}
-	x.open("PermissionsBoundary")
-	x.text("PermissionsBoundaryType", "Policy") // the SDKs' models say PermissionsBoundaryPolicy, AWS does not
-	x.text("PermissionsBoundaryArn", e.Boundary)
-	x.close("PermissionsBoundary")
+	x.Open("PermissionsBoundary")
+	x.Text("PermissionsBoundaryType", "Policy") // the SDKs' models say PermissionsBoundaryPolicy, AWS does not
+	x.Text("PermissionsBoundaryArn", e.Boundary)
+	x.Close("PermissionsBoundary")
 }
 
 // writeTagsIfAny writes tags in the manner of resources, which have no element
 // for none.
-func (e *entity) writeTagsIfAny(x *xmlWriter) {
+func (e *entity) writeTagsIfAny(x *wire.XML) {
 	if len(e.Tags) > 0 {
 		writeTags(x, e.Tags)
 	}
 }
 
 // deletable refuses to delete an entity that still has policies.
-func (e *entity) deletable() *awsError {
+func (e *entity) deletable() *wire.Failure {
 	switch {
 	case len(e.Attached) > 0:
 		return deleteConflict("Cannot delete entity, must detach all policies first.")
@@ -481,10 +483,10 @@ func within[T interface{ path() string }](d *directory, m map[string]T, prefix s
 
 // listPermit reads the parameters of an operation that lists a kind, asks
 // whether the caller may, and returns the path prefix and the page.
-func (k *entityKind) listPermit(s *Server, c *call) (string, page, *awsError) {
-	prefix := pathOr(c.text("PathPrefix", rulePathPrefix))
+func (k *entityKind) listPermit(s *Server, c *call) (string, page, *wire.Failure) {
+	prefix := pathOr(c.Text("PathPrefix", rulePathPrefix))
 	page := c.readPage()
-	if e := c.err(); e != nil {
+	if e := c.Err(); e != nil {
 		return "", page, s.invalid(c, e)
 	}
 	return prefix, page, s.permit(c, s.arn("iam", k.name+prefix), "", policy.Context{})

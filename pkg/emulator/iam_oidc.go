@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -16,22 +18,22 @@ const (
 )
 
 var (
-	ruleURL        = rule{required: true, min: 1, max: 255}
-	ruleClientID   = rule{required: true, min: 1, max: 255}
-	ruleThumbprint = rule{min: 40, max: 40}
+	ruleURL        = wire.Rule{Required: true, Min: 1, Max: 255}
+	ruleClientID   = wire.Rule{Required: true, Min: 1, Max: 255}
+	ruleThumbprint = wire.Rule{Min: 40, Max: 40}
 )
 
 // readThumbprints reads a list of thumbprints, which are kept in lower case.
 // How many there may be is checked later, with a text of its own.
 func (c *call) readThumbprints(required bool) []string {
-	list := c.texts("ThumbprintList", required, maxListGap*maxThumbprints, ruleThumbprint)
+	list := c.Texts("ThumbprintList", required, wire.MaxListGap*maxThumbprints, ruleThumbprint)
 	for i := range list {
 		list[i] = strings.ToLower(list[i])
 	}
 	return list
 }
 
-func checkThumbprints(list []string) *awsError {
+func checkThumbprints(list []string) *wire.Failure {
 	if len(list) > maxThumbprints {
 		return invalidInput("Thumbprint list must contain fewer than 5 entries.")
 	}
@@ -40,15 +42,15 @@ func checkThumbprints(list []string) *awsError {
 
 // providerURL is a provider's URL as IAM keeps it: without the scheme, and
 // without the port 443. Case and a trailing slash stay as they are.
-func (s *Server) providerURL(raw string) (string, *awsError) {
-	invalid := func(why string) (string, *awsError) {
+func (s *Server) providerURL(raw string) (string, *wire.Failure) {
+	invalid := func(why string) (string, *wire.Failure) {
 		return "", invalidInput("Invalid Open ID Connect Provider URL%s", why)
 	}
 	if scheme, _, ok := strings.Cut(raw, "://"); ok && !strings.EqualFold(scheme, "https") {
 		return invalid(". The URL must begin with https://.")
 	}
 	if !strings.HasPrefix(raw, "https://") {
-		return "", validationError("Invalid Open ID Connect Provider URL")
+		return "", wire.ValidationError("Invalid Open ID Connect Provider URL")
 	}
 	u, err := url.Parse(raw)
 	switch {
@@ -70,12 +72,12 @@ func (s *Server) providerURL(raw string) (string, *awsError) {
 	return rest, nil
 }
 
-func (s *Server) createProvider(c *call) (func(*xmlWriter), *awsError) {
-	raw := c.text("Url", ruleURL)
-	clientIDs := c.texts("ClientIDList", false, 0, ruleClientID)
+func (s *Server) createProvider(c *call) (func(*wire.XML), *wire.Failure) {
+	raw := c.Text("Url", ruleURL)
+	clientIDs := c.Texts("ClientIDList", false, 0, ruleClientID)
 	thumbprints := c.readThumbprints(false)
-	tags := c.tags("Tags", maxTags)
-	if e := c.err(); e != nil {
+	tags := c.Tags("Tags", maxTags)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	address, e := s.providerURL(raw)
@@ -99,7 +101,7 @@ func (s *Server) createProvider(c *call) (func(*xmlWriter), *awsError) {
 	if e := s.permitCreate(c, p.ARN, "", keys, tags); e != nil {
 		return nil, e
 	}
-	check := func(e *edit) *awsError {
+	check := func(e *edit) *wire.Failure {
 		switch {
 		case e.providers[p.ARN] != nil:
 			return alreadyExists("Provider with url https://%s already exists.", address)
@@ -116,7 +118,7 @@ func (s *Server) createProvider(c *call) (func(*xmlWriter), *awsError) {
 	if len(thumbprints) == 0 {
 		print, err := s.topThumbprint(c.r.Context(), p, c.at)
 		if err != nil && s.config.Strict {
-			e := errorf(400, "OpenIdIdpCommunicationError", "Could not connect to %s", raw)
+			e := wire.Errorf(400, "OpenIdIdpCommunicationError", "Could not connect to %s", raw)
 			s.refuse(c, "keys", "the issuer cannot be reached to find its thumbprint: "+err.Error(), e)
 			return nil, e
 		}
@@ -131,7 +133,7 @@ func (s *Server) createProvider(c *call) (func(*xmlWriter), *awsError) {
 			p.Thumbprints = []string{print}
 		}
 	}
-	e = s.iam.edit(func(e *edit) *awsError {
+	e = s.iam.edit(func(e *edit) *wire.Failure {
 		if err := check(e); err != nil {
 			return err
 		}
@@ -141,8 +143,8 @@ func (s *Server) createProvider(c *call) (func(*xmlWriter), *awsError) {
 		e.putProvider(p)
 		return nil
 	})
-	return func(x *xmlWriter) {
-		x.text("OpenIDConnectProviderArn", p.ARN)
+	return func(x *wire.XML) {
+		x.Text("OpenIDConnectProviderArn", p.ARN)
 		if len(tags) > 0 {
 			writeTags(x, tags)
 		}
@@ -151,7 +153,7 @@ func (s *Server) createProvider(c *call) (func(*xmlWriter), *awsError) {
 
 // permitProvider asks whether the caller may do this to the provider with an
 // ARN, which need not exist.
-func (s *Server) permitProvider(c *call, arn string, keys policy.Context) *awsError {
+func (s *Server) permitProvider(c *call, arn string, keys policy.Context) *wire.Failure {
 	parts := strings.SplitN(arn, ":", 6)
 	switch {
 	case len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "":
@@ -175,24 +177,24 @@ func (s *Server) permitProvider(c *call, arn string, keys policy.Context) *awsEr
 
 // readProvider reads the parameter OpenIDConnectProviderArn, after all others,
 // and asks whether the caller may do this.
-func (s *Server) readProvider(c *call, keys policy.Context) (string, *awsError) {
-	arn := c.text("OpenIDConnectProviderArn", ruleARN)
-	if e := c.err(); e != nil {
+func (s *Server) readProvider(c *call, keys policy.Context) (string, *wire.Failure) {
+	arn := c.Text("OpenIDConnectProviderArn", ruleARN)
+	if e := c.Err(); e != nil {
 		return "", s.invalid(c, e)
 	}
 	return arn, s.permitProvider(c, arn, keys)
 }
 
-func tooManyClientIDs() *awsError {
+func tooManyClientIDs() *wire.Failure {
 	return limitExceeded("Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: %d", maxClientIDs)
 }
 
-func noProvider(arn string) *awsError {
+func noProvider(arn string) *wire.Failure {
 	return noSuchEntity("OpenIDConnect Provider not found for arn %s", arn)
 }
 
 // lookProvider is the provider that a call names, if the caller may see it.
-func (s *Server) lookProvider(c *call) (*provider, *awsError) {
+func (s *Server) lookProvider(c *call) (*provider, *wire.Failure) {
 	arn, e := s.readProvider(c, policy.Context{})
 	if e != nil {
 		return nil, e
@@ -205,8 +207,8 @@ func (s *Server) lookProvider(c *call) (*provider, *awsError) {
 }
 
 // editProvider changes a provider.
-func (s *Server) editProvider(arn string, f func(*provider) *awsError) *awsError {
-	return s.iam.edit(func(e *edit) *awsError {
+func (s *Server) editProvider(arn string, f func(*provider) *wire.Failure) *wire.Failure {
+	return s.iam.edit(func(e *edit) *wire.Failure {
 		old := e.providers[arn]
 		if old == nil {
 			return noProvider(arn)
@@ -222,25 +224,25 @@ func (s *Server) editProvider(arn string, f func(*provider) *awsError) *awsError
 
 // sortedTags are tags as IAM lists those of a provider: upper case before
 // lower case.
-func sortedTags(tags []tag) []tag {
-	return slices.SortedFunc(slices.Values(tags), func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
+func sortedTags(tags []wire.Tag) []wire.Tag {
+	return slices.SortedFunc(slices.Values(tags), func(a, b wire.Tag) int { return strings.Compare(a.Key, b.Key) })
 }
 
-func (s *Server) getProvider(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) getProvider(c *call) (func(*wire.XML), *wire.Failure) {
 	p, e := s.lookProvider(c)
 	if e != nil {
 		return nil, e
 	}
-	return func(x *xmlWriter) {
-		x.text("Url", p.URL)
-		x.texts("ClientIDList", p.ClientIDs)
-		x.texts("ThumbprintList", p.Thumbprints)
-		x.time("CreateDate", p.Created)
+	return func(x *wire.XML) {
+		x.Text("Url", p.URL)
+		x.Texts("ClientIDList", p.ClientIDs)
+		x.Texts("ThumbprintList", p.Thumbprints)
+		x.Time("CreateDate", p.Created)
 		writeTags(x, sortedTags(p.Tags))
 	}, nil
 }
 
-func (s *Server) listProviders(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listProviders(c *call) (func(*wire.XML), *wire.Failure) {
 	if e := s.permit(c, s.arn("iam", "oidc-provider/*"), "", policy.Context{}); e != nil {
 		return nil, e
 	}
@@ -251,17 +253,17 @@ func (s *Server) listProviders(c *call) (func(*xmlWriter), *awsError) {
 		}
 	})
 	slices.Sort(arns)
-	return func(x *xmlWriter) {
-		x.list("OpenIDConnectProviderList", len(arns), func(i int) { x.text("Arn", arns[i]) })
+	return func(x *wire.XML) {
+		x.List("OpenIDConnectProviderList", len(arns), func(i int) { x.Text("Arn", arns[i]) })
 	}, nil
 }
 
-func (s *Server) deleteProvider(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) deleteProvider(c *call) (func(*wire.XML), *wire.Failure) {
 	arn, e := s.readProvider(c, policy.Context{})
 	if e != nil {
 		return nil, e
 	}
-	e = s.iam.edit(func(e *edit) *awsError {
+	e = s.iam.edit(func(e *edit) *wire.Failure {
 		p := e.providers[arn]
 		if p == nil {
 			return noSuchEntity("OpenId connect Provider %s cannot be found.", arn)
@@ -275,13 +277,13 @@ func (s *Server) deleteProvider(c *call) (func(*xmlWriter), *awsError) {
 	return nil, e
 }
 
-func (s *Server) updateThumbprints(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) updateThumbprints(c *call) (func(*wire.XML), *wire.Failure) {
 	thumbprints := c.readThumbprints(true)
 	arn, e := s.readProvider(c, policy.Context{})
 	if e != nil {
 		return nil, e
 	}
-	return nil, s.editProvider(arn, func(p *provider) *awsError {
+	return nil, s.editProvider(arn, func(p *provider) *wire.Failure {
 		if len(thumbprints) == 0 {
 			return invalidInput("Thumbprint list must contain at least one entry.")
 		}
@@ -290,13 +292,13 @@ func (s *Server) updateThumbprints(c *call) (func(*xmlWriter), *awsError) {
 	})
 }
 
-func (s *Server) addClientID(c *call) (func(*xmlWriter), *awsError) {
-	id := c.text("ClientID", ruleClientID)
+func (s *Server) addClientID(c *call) (func(*wire.XML), *wire.Failure) {
+	id := c.Text("ClientID", ruleClientID)
 	arn, e := s.readProvider(c, policy.Context{})
 	if e != nil {
 		return nil, e
 	}
-	return nil, s.editProvider(arn, func(p *provider) *awsError {
+	return nil, s.editProvider(arn, func(p *provider) *wire.Failure {
 		switch {
 		case slices.Contains(p.ClientIDs, id):
 		case len(p.ClientIDs) >= maxClientIDs:
@@ -308,20 +310,20 @@ func (s *Server) addClientID(c *call) (func(*xmlWriter), *awsError) {
 	})
 }
 
-func (s *Server) removeClientID(c *call) (func(*xmlWriter), *awsError) {
-	id := c.text("ClientID", ruleClientID)
+func (s *Server) removeClientID(c *call) (func(*wire.XML), *wire.Failure) {
+	id := c.Text("ClientID", ruleClientID)
 	arn, e := s.readProvider(c, policy.Context{})
 	if e != nil {
 		return nil, e
 	}
-	return nil, s.editProvider(arn, func(p *provider) *awsError {
+	return nil, s.editProvider(arn, func(p *provider) *wire.Failure {
 		p.ClientIDs = slices.DeleteFunc(slices.Clone(p.ClientIDs), func(o string) bool { return o == id })
 		return nil
 	})
 }
 
-func (s *Server) tagProvider(c *call) (func(*xmlWriter), *awsError) {
-	tags := c.tags("Tags", maxTags)
+func (s *Server) tagProvider(c *call) (func(*wire.XML), *wire.Failure) {
+	tags := c.Tags("Tags", maxTags)
 	var keys policy.Context
 	requestTags(&keys, tags)
 	arn, e := s.readProvider(c, keys)
@@ -331,7 +333,7 @@ func (s *Server) tagProvider(c *call) (func(*xmlWriter), *awsError) {
 	if len(tags) == 0 {
 		return nil, invalidInput("The list of tags is empty.")
 	}
-	return nil, s.editProvider(arn, func(p *provider) (err *awsError) {
+	return nil, s.editProvider(arn, func(p *provider) (err *wire.Failure) {
 		if err = checkTags(tags, true); err == nil {
 			p.Tags, err = mergeTags(p.Tags, tags, true)
 		}
@@ -339,7 +341,7 @@ func (s *Server) tagProvider(c *call) (func(*xmlWriter), *awsError) {
 	})
 }
 
-func (s *Server) untagProvider(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) untagProvider(c *call) (func(*wire.XML), *wire.Failure) {
 	var keys policy.Context
 	names := c.readTagKeys(&keys)
 	arn, e := s.readProvider(c, keys)
@@ -349,13 +351,13 @@ func (s *Server) untagProvider(c *call) (func(*xmlWriter), *awsError) {
 	if len(names) == 0 {
 		return nil, invalidInput("The list of tag keys is empty.")
 	}
-	return nil, s.editProvider(arn, func(p *provider) *awsError {
+	return nil, s.editProvider(arn, func(p *provider) *wire.Failure {
 		p.Tags = removeTags(p.Tags, names, true)
 		return nil
 	})
 }
 
-func (s *Server) listProviderTags(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listProviderTags(c *call) (func(*wire.XML), *wire.Failure) {
 	page := c.readPage()
 	p, e := s.lookProvider(c)
 	if e != nil {

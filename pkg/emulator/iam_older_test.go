@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -23,7 +25,7 @@ func TestOlderPolicies(t *testing.T) {
 		{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::000000000000:oidc-provider/gitlab.com"},"Action":"sts:AssumeRoleWithWebIdentity"}]}`
 	const deny = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["*:Get*",":x"],"Resource":["arn:aws-cn:s3:::b","*"]}]}`
 	s := open()
-	e := s.iam.edit(func(e *edit) *awsError {
+	e := s.iam.edit(func(e *edit) *wire.Failure {
 		r := &role{entity: entity{ID: "AROAOLD", Name: "old", Path: "/", ARN: roleKind.arn(s, "/", "old")}, MaxSession: 3600, Trust: trust}
 		r.Inline = []inlinePolicy{{"deny", deny}}
 		return e.putRole(r)

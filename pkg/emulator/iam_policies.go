@@ -5,16 +5,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
-func (s *Server) createPolicy(c *call) (func(*xmlWriter), *awsError) {
-	name := c.text("PolicyName", rulePolicyName)
-	path := pathOr(c.text("Path", rulePolicyPath))
-	document := c.text("PolicyDocument", ruleDocument)
-	description := c.text("Description", ruleDescription)
-	tags := c.tags("Tags", maxTags)
-	if e := c.err(); e != nil {
+func (s *Server) createPolicy(c *call) (func(*wire.XML), *wire.Failure) {
+	name := c.Text("PolicyName", rulePolicyName)
+	path := pathOr(c.Text("Path", rulePolicyPath))
+	document := c.Text("PolicyDocument", ruleDocument)
+	description := c.Text("Description", ruleDescription)
+	tags := c.Tags("Tags", maxTags)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	now := c.at.UTC()
@@ -36,7 +38,7 @@ func (s *Server) createPolicy(c *call) (func(*xmlWriter), *awsError) {
 	if e := s.permitCreate(c, p.ARN, "policy "+name, keys, tags); e != nil {
 		return nil, e
 	}
-	e := s.iam.edit(func(e *edit) *awsError {
+	e := s.iam.edit(func(e *edit) *wire.Failure {
 		if err := checkTags(tags, false); err != nil {
 			return err
 		}
@@ -54,18 +56,18 @@ func (s *Server) createPolicy(c *call) (func(*xmlWriter), *awsError) {
 		e.putManaged(p)
 		return nil
 	})
-	return func(x *xmlWriter) {
-		x.open("Policy")
+	return func(x *wire.XML) {
+		x.Open("Policy")
 		p.write(x, uses{})
 		if len(p.Tags) > 0 {
 			writeTags(x, p.Tags)
 		}
-		x.close("Policy")
+		x.Close("Policy")
 	}, e
 }
 
 // checkManaged refuses a document that cannot be a managed policy.
-func (d *directory) checkManaged(document string) *awsError {
+func (d *directory) checkManaged(document string) *wire.Failure {
 	if _, err := d.newPolicy(policy.Identity, document); err != nil {
 		return err
 	}
@@ -118,22 +120,22 @@ func (d *directory) entities() func(yield func(*entity) bool) {
 }
 
 // write writes a policy without its description and tags.
-func (p *managedPolicy) write(x *xmlWriter, u uses) {
-	x.text("PolicyName", p.Name)
-	x.text("PolicyId", p.ID)
-	x.text("Arn", p.ARN)
-	x.text("Path", p.Path)
-	x.text("DefaultVersionId", p.Default)
-	x.number("AttachmentCount", u.attached)
-	x.number("PermissionsBoundaryUsageCount", u.boundary)
-	x.bool("IsAttachable", true)
-	x.time("CreateDate", p.Created)
-	x.time("UpdateDate", p.Updated)
+func (p *managedPolicy) write(x *wire.XML, u uses) {
+	x.Text("PolicyName", p.Name)
+	x.Text("PolicyId", p.ID)
+	x.Text("Arn", p.ARN)
+	x.Text("Path", p.Path)
+	x.Text("DefaultVersionId", p.Default)
+	x.Number("AttachmentCount", u.attached)
+	x.Number("PermissionsBoundaryUsageCount", u.boundary)
+	x.Bool("IsAttachable", true)
+	x.Time("CreateDate", p.Created)
+	x.Time("UpdateDate", p.Updated)
 }
 
 // permitPolicy asks whether the caller may do this to a managed policy, which
 // need not exist. Nobody may write to AWS's.
-func (s *Server) permitPolicy(c *call, arn string, keys policy.Context) *awsError {
+func (s *Server) permitPolicy(c *call, arn string, keys policy.Context) *wire.Failure {
 	if e := s.iam.checkPolicyARN(arn); e != nil {
 		return s.invalid(c, e)
 	}
@@ -153,16 +155,16 @@ func (s *Server) permitPolicy(c *call, arn string, keys policy.Context) *awsErro
 
 // readPolicy reads the parameter PolicyArn, after all others, and asks whether
 // the caller may do this.
-func (s *Server) readPolicy(c *call) (string, *awsError) {
-	arn := c.text("PolicyArn", ruleARN)
-	if e := c.err(); e != nil {
+func (s *Server) readPolicy(c *call) (string, *wire.Failure) {
+	arn := c.Text("PolicyArn", ruleARN)
+	if e := c.Err(); e != nil {
 		return "", s.invalid(c, e)
 	}
 	return arn, s.permitPolicy(c, arn, policy.Context{})
 }
 
 // lookPolicy is the policy that a call names, if the caller may see it.
-func (s *Server) lookPolicy(c *call) (*managedPolicy, *awsError) {
+func (s *Server) lookPolicy(c *call) (*managedPolicy, *wire.Failure) {
 	arn, e := s.readPolicy(c)
 	if e != nil {
 		return nil, e
@@ -174,11 +176,11 @@ func (s *Server) lookPolicy(c *call) (*managedPolicy, *awsError) {
 	return p, nil
 }
 
-func noPolicy(arn string) *awsError { return noSuchEntity("Policy %s was not found.", arn) }
+func noPolicy(arn string) *wire.Failure { return noSuchEntity("Policy %s was not found.", arn) }
 
 // editPolicy changes a managed policy of the account.
-func (s *Server) editPolicy(arn string, f func(*edit, *managedPolicy) *awsError) *awsError {
-	return s.iam.edit(func(e *edit) *awsError {
+func (s *Server) editPolicy(arn string, f func(*edit, *managedPolicy) *wire.Failure) *wire.Failure {
+	return s.iam.edit(func(e *edit) *wire.Failure {
 		old := e.managed[arn]
 		if old == nil {
 			return noPolicy(arn)
@@ -192,32 +194,32 @@ func (s *Server) editPolicy(arn string, f func(*edit, *managedPolicy) *awsError)
 	})
 }
 
-func (s *Server) getPolicy(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) getPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	p, e := s.lookPolicy(c)
 	if e != nil {
 		return nil, e
 	}
 	var count map[string]uses
 	s.iam.read(func() { count = s.iam.uses() })
-	return func(x *xmlWriter) {
-		x.open("Policy")
+	return func(x *wire.XML) {
+		x.Open("Policy")
 		p.write(x, count[p.ARN])
-		x.optional("Description", p.Description)
+		x.Optional("Description", p.Description)
 		writeTags(x, p.Tags)
-		x.close("Policy")
+		x.Close("Policy")
 	}, nil
 }
 
-func (s *Server) listPolicies(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listPolicies(c *call) (func(*wire.XML), *wire.Failure) {
 	scope := "All"
-	if c.has("Scope") {
-		scope = c.oneOf("Scope", false, "All", "AWS", "Local")
+	if c.Has("Scope") {
+		scope = c.OneOf("Scope", false, "All", "AWS", "Local")
 	}
-	attached := c.bool("OnlyAttached")
-	usage := c.oneOf("PolicyUsageFilter", false, "PermissionsPolicy", "PermissionsBoundary")
-	prefix := pathOr(c.text("PathPrefix", rulePathPrefix))
+	attached := c.Bool("OnlyAttached")
+	usage := c.OneOf("PolicyUsageFilter", false, "PermissionsPolicy", "PermissionsBoundary")
+	prefix := pathOr(c.Text("PathPrefix", rulePathPrefix))
 	page := c.readPage()
-	if e := c.err(); e != nil {
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := s.permit(c, s.arn("iam", "policy"+prefix), "policy path "+prefix, policy.Context{}); e != nil {
@@ -240,21 +242,21 @@ func (s *Server) listPolicies(c *call) (func(*xmlWriter), *awsError) {
 		}
 	})
 	found, marker := cut(page, found, func(p *managedPolicy) string { return p.ARN })
-	return func(x *xmlWriter) {
-		x.list("Policies", len(found), func(i int) { found[i].write(x, count[found[i].ARN]) })
+	return func(x *wire.XML) {
+		x.List("Policies", len(found), func(i int) { found[i].write(x, count[found[i].ARN]) })
 		writePage(x, marker)
 	}, nil
 }
 
-func (s *Server) deletePolicy(c *call) (func(*xmlWriter), *awsError) {
-	arn := c.text("PolicyArn", ruleARN)
-	if e := c.err(); e != nil {
+func (s *Server) deletePolicy(c *call) (func(*wire.XML), *wire.Failure) {
+	arn := c.Text("PolicyArn", ruleARN)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
 		return nil, e
 	}
-	return nil, s.iam.edit(func(e *edit) *awsError {
+	return nil, s.iam.edit(func(e *edit) *wire.Failure {
 		p := e.managed[arn]
 		switch {
 		case p == nil:
@@ -269,18 +271,18 @@ func (s *Server) deletePolicy(c *call) (func(*xmlWriter), *awsError) {
 	})
 }
 
-func (s *Server) createPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
-	arn := c.text("PolicyArn", ruleARN)
-	document := c.text("PolicyDocument", ruleDocument)
-	asDefault := c.bool("SetAsDefault")
-	if e := c.err(); e != nil {
+func (s *Server) createPolicyVersion(c *call) (func(*wire.XML), *wire.Failure) {
+	arn := c.Text("PolicyArn", ruleARN)
+	document := c.Text("PolicyDocument", ruleDocument)
+	asDefault := c.Bool("SetAsDefault")
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
 		return nil, e
 	}
 	version := policyVersion{Document: document, Created: c.at.UTC()}
-	e := s.editPolicy(arn, func(e *edit, p *managedPolicy) *awsError {
+	e := s.editPolicy(arn, func(e *edit, p *managedPolicy) *wire.Failure {
 		if err := e.checkManaged(document); err != nil {
 			return err
 		}
@@ -296,21 +298,21 @@ func (s *Server) createPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
 		p.Updated = version.Created
 		return nil
 	})
-	return func(x *xmlWriter) {
-		x.open("PolicyVersion")
+	return func(x *wire.XML) {
+		x.Open("PolicyVersion")
 		version.write(x, asDefault)
-		x.close("PolicyVersion")
+		x.Close("PolicyVersion")
 	}, e
 }
 
 // write writes a version without its document.
-func (v *policyVersion) write(x *xmlWriter, isDefault bool) {
-	x.text("VersionId", v.ID)
-	x.bool("IsDefaultVersion", isDefault)
-	x.time("CreateDate", v.Created)
+func (v *policyVersion) write(x *wire.XML, isDefault bool) {
+	x.Text("VersionId", v.ID)
+	x.Bool("IsDefaultVersion", isDefault)
+	x.Time("CreateDate", v.Created)
 }
 
-func noVersion(arn, version string) *awsError {
+func noVersion(arn, version string) *wire.Failure {
 	return noSuchEntity("Policy %s version %s does not exist or is not attachable.", arn, version)
 }
 
@@ -318,8 +320,8 @@ func (p *managedPolicy) version(id string) int {
 	return slices.IndexFunc(p.Versions, func(v policyVersion) bool { return v.ID == id })
 }
 
-func (s *Server) getPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
-	version := c.text("VersionId", ruleVersion)
+func (s *Server) getPolicyVersion(c *call) (func(*wire.XML), *wire.Failure) {
+	version := c.Text("VersionId", ruleVersion)
 	arn, e := s.readPolicy(c)
 	if e != nil {
 		return nil, e
@@ -332,15 +334,15 @@ func (s *Server) getPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
 	if i < 0 {
 		return nil, noVersion(p.ARN, version)
 	}
-	return func(x *xmlWriter) {
-		x.open("PolicyVersion")
-		x.text("Document", escapeDocument(s.iam.document(p, version)))
+	return func(x *wire.XML) {
+		x.Open("PolicyVersion")
+		x.Text("Document", escapeDocument(s.iam.document(p, version)))
 		p.Versions[i].write(x, version == p.Default)
-		x.close("PolicyVersion")
+		x.Close("PolicyVersion")
 	}, nil
 }
 
-func (s *Server) listPolicyVersions(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listPolicyVersions(c *call) (func(*wire.XML), *wire.Failure) {
 	page := c.readPage()
 	p, e := s.lookPolicy(c)
 	if e != nil {
@@ -352,29 +354,29 @@ func (s *Server) listPolicyVersions(c *call) (func(*xmlWriter), *awsError) {
 		position[v.ID] = len(p.Versions) - i
 	}
 	found, marker := cut(page, slices.Clone(p.Versions), func(v policyVersion) string { return fmt.Sprintf("%08d", position[v.ID]) })
-	return func(x *xmlWriter) {
-		x.list("Versions", len(found), func(i int) { found[i].write(x, found[i].ID == p.Default) })
+	return func(x *wire.XML) {
+		x.List("Versions", len(found), func(i int) { found[i].write(x, found[i].ID == p.Default) })
 		writePage(x, marker)
 	}, nil
 }
 
 // readVersion reads the parameters PolicyArn and VersionId, and asks whether
 // the caller may do this.
-func (s *Server) readVersion(c *call) (arn, version string, e *awsError) {
-	arn = c.text("PolicyArn", ruleARN)
-	version = c.text("VersionId", ruleVersion)
-	if e := c.err(); e != nil {
+func (s *Server) readVersion(c *call) (arn, version string, e *wire.Failure) {
+	arn = c.Text("PolicyArn", ruleARN)
+	version = c.Text("VersionId", ruleVersion)
+	if e := c.Err(); e != nil {
 		return "", "", s.invalid(c, e)
 	}
 	return arn, version, s.permitPolicy(c, arn, policy.Context{})
 }
 
-func (s *Server) deletePolicyVersion(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) deletePolicyVersion(c *call) (func(*wire.XML), *wire.Failure) {
 	arn, version, e := s.readVersion(c)
 	if e != nil {
 		return nil, e
 	}
-	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) *awsError {
+	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) *wire.Failure {
 		i := p.version(version)
 		switch {
 		case i < 0:
@@ -387,12 +389,12 @@ func (s *Server) deletePolicyVersion(c *call) (func(*xmlWriter), *awsError) {
 	})
 }
 
-func (s *Server) setDefaultPolicyVersion(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) setDefaultPolicyVersion(c *call) (func(*wire.XML), *wire.Failure) {
 	arn, version, e := s.readVersion(c)
 	if e != nil {
 		return nil, e
 	}
-	return nil, s.iam.edit(func(e *edit) *awsError {
+	return nil, s.iam.edit(func(e *edit) *wire.Failure {
 		old := e.managed[arn]
 		if old == nil || old.version(version) < 0 {
 			return noVersion(arn, version)
@@ -404,10 +406,10 @@ func (s *Server) setDefaultPolicyVersion(c *call) (func(*xmlWriter), *awsError) 
 	})
 }
 
-func (s *Server) listEntitiesForPolicy(c *call) (func(*xmlWriter), *awsError) {
-	filter := c.oneOf("EntityFilter", false, "User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy")
-	usage := c.oneOf("PolicyUsageFilter", false, "PermissionsPolicy", "PermissionsBoundary")
-	prefix := pathOr(c.text("PathPrefix", rulePathPrefix))
+func (s *Server) listEntitiesForPolicy(c *call) (func(*wire.XML), *wire.Failure) {
+	filter := c.OneOf("EntityFilter", false, "User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy")
+	usage := c.OneOf("PolicyUsageFilter", false, "PermissionsPolicy", "PermissionsBoundary")
+	prefix := pathOr(c.Text("PathPrefix", rulePathPrefix))
 	page := c.readPage()
 	p, e := s.lookPolicy(c)
 	if e != nil {
@@ -439,26 +441,26 @@ func (s *Server) listEntitiesForPolicy(c *call) (func(*xmlWriter), *awsError) {
 		}
 	})
 	found, marker := cut(page, found, func(u use) string { return u.title + " " + u.Name })
-	return func(x *xmlWriter) {
+	return func(x *wire.XML) {
 		for _, title := range []string{"Group", "User", "Role"} {
-			x.open("Policy" + title + "s")
+			x.Open("Policy" + title + "s")
 			for _, u := range found {
 				if u.title == title {
-					x.open("member")
-					x.text(title+"Name", u.Name)
-					x.text(title+"Id", u.ID)
-					x.close("member")
+					x.Open("member")
+					x.Text(title+"Name", u.Name)
+					x.Text(title+"Id", u.ID)
+					x.Close("member")
 				}
 			}
-			x.close("Policy" + title + "s")
+			x.Close("Policy" + title + "s")
 		}
 		writePage(x, marker)
 	}, nil
 }
 
-func (s *Server) tagPolicy(c *call) (func(*xmlWriter), *awsError) {
-	arn, tags := c.text("PolicyArn", ruleARN), c.tags("Tags", maxTags)
-	if e := c.err(); e != nil {
+func (s *Server) tagPolicy(c *call) (func(*wire.XML), *wire.Failure) {
+	arn, tags := c.Text("PolicyArn", ruleARN), c.Tags("Tags", maxTags)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	var keys policy.Context
@@ -466,7 +468,7 @@ func (s *Server) tagPolicy(c *call) (func(*xmlWriter), *awsError) {
 	if e := s.permitPolicy(c, arn, keys); e != nil {
 		return nil, e
 	}
-	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) (err *awsError) {
+	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) (err *wire.Failure) {
 		if err = checkTags(tags, false); err == nil {
 			p.Tags, err = mergeTags(p.Tags, tags, false)
 		}
@@ -474,22 +476,22 @@ func (s *Server) tagPolicy(c *call) (func(*xmlWriter), *awsError) {
 	})
 }
 
-func (s *Server) untagPolicy(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) untagPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	var keys policy.Context
-	arn, names := c.text("PolicyArn", ruleARN), c.readTagKeys(&keys)
-	if e := c.err(); e != nil {
+	arn, names := c.Text("PolicyArn", ruleARN), c.readTagKeys(&keys)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := s.permitPolicy(c, arn, keys); e != nil {
 		return nil, e
 	}
-	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) *awsError {
+	return nil, s.editPolicy(arn, func(_ *edit, p *managedPolicy) *wire.Failure {
 		p.Tags = removeTags(p.Tags, names, false)
 		return nil
 	})
 }
 
-func (s *Server) listPolicyTags(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listPolicyTags(c *call) (func(*wire.XML), *wire.Failure) {
 	page := c.readPage()
 	p, e := s.lookPolicy(c)
 	if e != nil {

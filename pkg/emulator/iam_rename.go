@@ -3,6 +3,8 @@ package emulator
 import (
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -16,13 +18,13 @@ type renaming struct {
 
 // readRenaming reads the parameters and asks whether the caller may do this to
 // what there is and to what it is to become.
-func (k *entityKind) readRenaming(s *Server, c *call, newName rule) (*renaming, *awsError) {
+func (k *entityKind) readRenaming(s *Server, c *call, newName wire.Rule) (*renaming, *wire.Failure) {
 	r := &renaming{
 		name:    k.readName(c),
-		newPath: c.text("NewPath", rulePath),
-		newName: c.text("New"+k.title+"Name", newName.optional()),
+		newPath: c.Text("NewPath", rulePath),
+		newName: c.Text("New"+k.title+"Name", newName.Optional()),
 	}
-	if e := c.err(); e != nil {
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := k.permit(s, c, r.name, policy.Context{}); e != nil {
@@ -52,12 +54,12 @@ func (r *renaming) apply(s *Server, k *entityKind, e entity) entity {
 	return e
 }
 
-func (s *Server) updateUser(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) updateUser(c *call) (func(*wire.XML), *wire.Failure) {
 	r, e := userKind.readRenaming(s, c, ruleUserName)
 	if e != nil {
 		return nil, e
 	}
-	return nil, s.editUser(r.name, func(e *edit, u *user) *awsError {
+	return nil, s.editUser(r.name, func(e *edit, u *user) *wire.Failure {
 		old := strings.ToLower(u.Name)
 		u.entity = r.apply(s, userKind, u.entity)
 		if name := strings.ToLower(u.Name); name != old {
@@ -70,12 +72,12 @@ func (s *Server) updateUser(c *call) (func(*xmlWriter), *awsError) {
 	})
 }
 
-func (s *Server) updateGroup(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) updateGroup(c *call) (func(*wire.XML), *wire.Failure) {
 	r, e := groupKind.readRenaming(s, c, ruleGroupName)
 	if e != nil {
 		return nil, e
 	}
-	return nil, s.iam.edit(func(e *edit) *awsError {
+	return nil, s.iam.edit(func(e *edit) *wire.Failure {
 		old := e.groups[strings.ToLower(r.name)]
 		if old == nil {
 			return groupKind.missing(r.name)

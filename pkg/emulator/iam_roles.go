@@ -4,19 +4,21 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
-func (s *Server) createRole(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) createRole(c *call) (func(*wire.XML), *wire.Failure) {
 	var keys policy.Context
-	name := c.text("RoleName", ruleRoleName)
-	path := pathOr(c.text("Path", rulePath))
-	trust := c.text("AssumeRolePolicyDocument", ruleDocument)
-	description := c.text("Description", ruleDescription)
-	seconds := c.number("MaxSessionDuration", minMaxSession, minMaxSession, maxMaxSession)
-	boundary := c.readBoundary(ruleARN.optional(), &keys)
-	tags := c.tags("Tags", maxTags)
-	if e := c.err(); e != nil {
+	name := c.Text("RoleName", ruleRoleName)
+	path := pathOr(c.Text("Path", rulePath))
+	trust := c.Text("AssumeRolePolicyDocument", ruleDocument)
+	description := c.Text("Description", ruleDescription)
+	seconds := c.Number("MaxSessionDuration", minMaxSession, minMaxSession, maxMaxSession)
+	boundary := c.readBoundary(ruleARN.Optional(), &keys)
+	tags := c.Tags("Tags", maxTags)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	requestTags(&keys, tags)
@@ -37,7 +39,7 @@ func (s *Server) createRole(c *call) (func(*xmlWriter), *awsError) {
 	if e := s.permitCreate(c, r.ARN, "", keys, tags); e != nil {
 		return nil, e
 	}
-	e := s.iam.edit(func(e *edit) *awsError {
+	e := s.iam.edit(func(e *edit) *wire.Failure {
 		if err := checkTags(tags, false); err != nil {
 			return err
 		}
@@ -59,19 +61,19 @@ func (s *Server) createRole(c *call) (func(*xmlWriter), *awsError) {
 		return nil, e
 	}
 	s.warnTrust(c, r)
-	return func(x *xmlWriter) {
-		x.open("Role")
+	return func(x *wire.XML) {
+		x.Open("Role")
 		r.write(x, "Role")
-		x.text("AssumeRolePolicyDocument", escapeDocument(r.Trust))
+		x.Text("AssumeRolePolicyDocument", escapeDocument(r.Trust))
 		r.writeTagsIfAny(x)
 		r.writeBoundary(x)
-		x.close("Role")
+		x.Close("Role")
 	}, nil
 }
 
 // setTrust gives a role a trust policy, or refuses it. Users and roles that it
 // names must exist, as far as they are of this account: there are no others.
-func (e *edit) setTrust(r *role, document string) *awsError {
+func (e *edit) setTrust(r *role, document string) *wire.Failure {
 	p, err := e.newPolicy(policy.Trust, document)
 	if err != nil {
 		return err
@@ -145,11 +147,11 @@ func (s *Server) warnTrust(c *call, r *role) {
 }
 
 // write writes a role as GetRole does, or as ListRoles with brief.
-func (r *role) writeRole(x *xmlWriter, brief bool) {
+func (r *role) writeRole(x *wire.XML, brief bool) {
 	r.write(x, "Role")
-	x.text("AssumeRolePolicyDocument", escapeDocument(r.Trust))
-	x.optional("Description", r.Description)
-	x.number("MaxSessionDuration", r.MaxSession)
+	x.Text("AssumeRolePolicyDocument", escapeDocument(r.Trust))
+	x.Optional("Description", r.Description)
+	x.Number("MaxSessionDuration", r.MaxSession)
 	if brief {
 		return
 	}
@@ -158,19 +160,19 @@ func (r *role) writeRole(x *xmlWriter, brief bool) {
 	r.writeLastUsed(x)
 }
 
-func (r *role) writeLastUsed(x *xmlWriter) {
+func (r *role) writeLastUsed(x *wire.XML) {
 	used := r.used.Load()
-	x.open("RoleLastUsed")
+	x.Open("RoleLastUsed")
 	if used != nil {
-		x.time("LastUsedDate", used.at)
-		x.text("Region", used.region)
+		x.Time("LastUsedDate", used.at)
+		x.Text("Region", used.region)
 	}
-	x.close("RoleLastUsed")
+	x.Close("RoleLastUsed")
 }
 
 // lookRole is look for roles.
-func (s *Server) lookRole(c *call) (*role, *awsError) {
-	name := c.text("RoleName", ruleRoleName)
+func (s *Server) lookRole(c *call) (*role, *wire.Failure) {
+	name := c.Text("RoleName", ruleRoleName)
 	if _, e := roleKind.look(s, c, name); e != nil {
 		return nil, e
 	}
@@ -181,39 +183,39 @@ func (s *Server) lookRole(c *call) (*role, *awsError) {
 	return r, nil
 }
 
-func (s *Server) getRole(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) getRole(c *call) (func(*wire.XML), *wire.Failure) {
 	r, e := s.lookRole(c)
 	if e != nil {
 		return nil, e
 	}
-	return func(x *xmlWriter) {
-		x.open("Role")
+	return func(x *wire.XML) {
+		x.Open("Role")
 		r.writeRole(x, false)
-		x.close("Role")
+		x.Close("Role")
 	}, nil
 }
 
-func (s *Server) listRoles(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listRoles(c *call) (func(*wire.XML), *wire.Failure) {
 	prefix, page, e := roleKind.listPermit(s, c)
 	if e != nil {
 		return nil, e
 	}
 	found, marker := cut(page, within(s.iam, s.iam.roles, prefix), func(r *role) string { return r.Name })
-	return func(x *xmlWriter) {
-		x.list("Roles", len(found), func(i int) { found[i].writeRole(x, true) })
+	return func(x *wire.XML) {
+		x.List("Roles", len(found), func(i int) { found[i].writeRole(x, true) })
 		writePage(x, marker)
 	}, nil
 }
 
-func (s *Server) deleteRole(c *call) (func(*xmlWriter), *awsError) {
-	name := c.text("RoleName", ruleRoleName)
-	if e := c.err(); e != nil {
+func (s *Server) deleteRole(c *call) (func(*wire.XML), *wire.Failure) {
+	name := c.Text("RoleName", ruleRoleName)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := roleKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
 	}
-	return nil, s.iam.edit(func(e *edit) *awsError {
+	return nil, s.iam.edit(func(e *edit) *wire.Failure {
 		r := e.roles[strings.ToLower(name)]
 		if r == nil {
 			return roleKind.missing(name)
@@ -227,8 +229,8 @@ func (s *Server) deleteRole(c *call) (func(*xmlWriter), *awsError) {
 }
 
 // editRole changes a role.
-func (s *Server) editRole(name string, f func(*edit, *role) *awsError) *awsError {
-	return s.iam.edit(func(e *edit) *awsError {
+func (s *Server) editRole(name string, f func(*edit, *role) *wire.Failure) *wire.Failure {
+	return s.iam.edit(func(e *edit) *wire.Failure {
 		old := e.roles[strings.ToLower(name)]
 		if old == nil {
 			return roleKind.missing(name)
@@ -241,64 +243,64 @@ func (s *Server) editRole(name string, f func(*edit, *role) *awsError) *awsError
 	})
 }
 
-func (s *Server) updateRole(c *call) (func(*xmlWriter), *awsError) {
-	name := c.text("RoleName", ruleRoleName)
-	description := c.text("Description", ruleDescription)
-	seconds := c.number("MaxSessionDuration", 0, minMaxSession, maxMaxSession)
-	if e := c.err(); e != nil {
+func (s *Server) updateRole(c *call) (func(*wire.XML), *wire.Failure) {
+	name := c.Text("RoleName", ruleRoleName)
+	description := c.Text("Description", ruleDescription)
+	seconds := c.Number("MaxSessionDuration", 0, minMaxSession, maxMaxSession)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := roleKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
 	}
-	e := s.editRole(name, func(_ *edit, r *role) *awsError {
-		if c.has("Description") {
+	e := s.editRole(name, func(_ *edit, r *role) *wire.Failure {
+		if c.Has("Description") {
 			r.Description = description
 		}
-		if c.has("MaxSessionDuration") {
+		if c.Has("MaxSessionDuration") {
 			r.MaxSession = seconds
 		}
 		return nil
 	})
 	// UpdateRole has an output, which is empty.
-	return func(*xmlWriter) {}, e
+	return func(*wire.XML) {}, e
 }
 
-func (s *Server) updateRoleDescription(c *call) (func(*xmlWriter), *awsError) {
-	name := c.text("RoleName", ruleRoleName)
-	description := c.text("Description", rule{required: true, max: 1000, pattern: patternDescription})
-	if e := c.err(); e != nil {
+func (s *Server) updateRoleDescription(c *call) (func(*wire.XML), *wire.Failure) {
+	name := c.Text("RoleName", ruleRoleName)
+	description := c.Text("Description", wire.Rule{Required: true, Max: 1000, Pattern: patternDescription})
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := roleKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
 	}
 	var changed *role
-	e := s.editRole(name, func(_ *edit, r *role) *awsError {
+	e := s.editRole(name, func(_ *edit, r *role) *wire.Failure {
 		r.Description = description
 		changed = r
 		return nil
 	})
-	return func(x *xmlWriter) {
-		x.open("Role")
+	return func(x *wire.XML) {
+		x.Open("Role")
 		changed.write(x, "Role")
-		x.text("AssumeRolePolicyDocument", escapeDocument(changed.Trust))
-		x.optional("Description", changed.Description)
-		x.close("Role")
+		x.Text("AssumeRolePolicyDocument", escapeDocument(changed.Trust))
+		x.Optional("Description", changed.Description)
+		x.Close("Role")
 	}, e
 }
 
-func (s *Server) updateAssumeRolePolicy(c *call) (func(*xmlWriter), *awsError) {
-	name := c.text("RoleName", ruleRoleName)
-	document := c.text("PolicyDocument", ruleDocument)
-	if e := c.err(); e != nil {
+func (s *Server) updateAssumeRolePolicy(c *call) (func(*wire.XML), *wire.Failure) {
+	name := c.Text("RoleName", ruleRoleName)
+	document := c.Text("PolicyDocument", ruleDocument)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := roleKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
 	}
 	var changed *role
-	e := s.editRole(name, func(e *edit, r *role) *awsError {
+	e := s.editRole(name, func(e *edit, r *role) *wire.Failure {
 		changed = r
 		return e.setTrust(r, document)
 	})
@@ -309,13 +311,13 @@ func (s *Server) updateAssumeRolePolicy(c *call) (func(*xmlWriter), *awsError) {
 }
 
 // listInstanceProfilesForRole is always empty: there are no instance profiles.
-func (s *Server) listInstanceProfilesForRole(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listInstanceProfilesForRole(c *call) (func(*wire.XML), *wire.Failure) {
 	c.readPage()
 	if _, e := s.lookRole(c); e != nil {
 		return nil, e
 	}
-	return func(x *xmlWriter) {
-		x.texts("InstanceProfiles", nil)
+	return func(x *wire.XML) {
+		x.Texts("InstanceProfiles", nil)
 		writePage(x, "")
 	}, nil
 }

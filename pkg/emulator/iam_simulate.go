@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode/utf16"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -28,9 +30,9 @@ const resourcePolicyKind = "Resource Policy"
 
 // Limits of the simulator (IAM's service model).
 var (
-	ruleActionName   = rule{required: true, min: 3, max: 128}
-	ruleResourceName = rule{required: true, min: 1, max: 2048}
-	ruleContextKey   = rule{required: true, min: 5, max: 256}
+	ruleActionName   = wire.Rule{Required: true, Min: 3, Max: 128}
+	ruleResourceName = wire.Rule{Required: true, Min: 1, Max: 2048}
+	ruleContextKey   = wire.Rule{Required: true, Min: 5, Max: 256}
 )
 
 // contextTypes are the types of values of ContextEntries.
@@ -40,26 +42,26 @@ var contextTypes = []string{"string", "stringList", "numeric", "numericList", "b
 // readSimulation reads what both operations have. Policies are checked only
 // when the caller may simulate at all.
 func (c *call) readSimulation(m *simulation) (documents, boundaries []string, resourcePolicy string) {
-	documents = c.texts("PolicyInputList", c.operation == "SimulateCustomPolicy", maxItems, rule{min: 1, max: policy.MaxDocument, pattern: patternDocument})
-	boundaries = c.texts("PermissionsBoundaryPolicyInputList", false, maxItems, rule{min: 1, max: policy.MaxDocument, pattern: patternDocument})
-	m.actions = c.texts("ActionNames", true, maxItems, ruleActionName)
-	m.resources = c.texts("ResourceArns", false, maxItems, ruleResourceName)
-	resourcePolicy = c.text("ResourcePolicy", rule{min: 1, max: policy.MaxDocument, pattern: patternDocument})
-	m.owner = c.text("ResourceOwner", rule{min: 1, max: 2048})
-	m.caller = c.text("CallerArn", rule{min: 1, max: 2048})
+	documents = c.Texts("PolicyInputList", c.operation == "SimulateCustomPolicy", maxItems, wire.Rule{Min: 1, Max: policy.MaxDocument, Pattern: patternDocument})
+	boundaries = c.Texts("PermissionsBoundaryPolicyInputList", false, maxItems, wire.Rule{Min: 1, Max: policy.MaxDocument, Pattern: patternDocument})
+	m.actions = c.Texts("ActionNames", true, maxItems, ruleActionName)
+	m.resources = c.Texts("ResourceArns", false, maxItems, ruleResourceName)
+	resourcePolicy = c.Text("ResourcePolicy", wire.Rule{Min: 1, Max: policy.MaxDocument, Pattern: patternDocument})
+	m.owner = c.Text("ResourceOwner", wire.Rule{Min: 1, Max: 2048})
+	m.caller = c.Text("CallerArn", wire.Rule{Min: 1, Max: 2048})
 	m.sources = make(map[string]source)
-	c.text("ResourceHandlingOption", rule{min: 1, max: 64})
+	c.Text("ResourceHandlingOption", wire.Rule{Min: 1, Max: 64})
 	m.resourceGiven = len(m.resources) > 0
 	if !m.resourceGiven {
 		m.resources = []string{"*"}
 	}
-	n := c.size("ContextEntries")
+	n := c.Size("ContextEntries")
 	for i := range n {
 		param := fmt.Sprintf("ContextEntries.member.%d.", i+1)
 		at := fmt.Sprintf("contextEntries.%d.member.", i+1)
-		name := c.textAt(param+"ContextKeyName", at+"contextKeyName", ruleContextKey)
-		kind := c.oneOf(param+"ContextKeyType", true, contextTypes...)
-		values := c.texts(param+"ContextKeyValues", true, maxItems, rule{})
+		name := c.TextAt(param+"ContextKeyName", at+"contextKeyName", ruleContextKey)
+		kind := c.OneOf(param+"ContextKeyType", true, contextTypes...)
+		values := c.Texts(param+"ContextKeyValues", true, maxItems, wire.Rule{})
 		switch {
 		case name == "":
 		case strings.HasSuffix(kind, "List"):
@@ -73,7 +75,7 @@ func (c *call) readSimulation(m *simulation) (documents, boundaries []string, re
 
 // setCaller makes the caller that a call names the principal, and refuses a caller
 // and an owner that are none.
-func (m *simulation) setCaller() *awsError {
+func (m *simulation) setCaller() *wire.Failure {
 	if m.owner != "" && resourceAccount("", m.owner) == "" {
 		return invalidInput("'%s' is not a valid as a Resource Owner.", m.owner) // AWS's words
 	}
@@ -89,12 +91,12 @@ func (m *simulation) setCaller() *awsError {
 }
 
 // parsePolicies parses the policies that a call brings.
-func (m *simulation) parsePolicies(d *directory, kind, name string, documents []string) ([]policy.Named, *awsError) {
+func (m *simulation) parsePolicies(d *directory, kind, name string, documents []string) ([]policy.Named, *wire.Failure) {
 	var list []policy.Named
 	for i, document := range documents {
 		p, err := d.newPolicy(policy.Identity, document)
 		if err != nil {
-			return nil, invalidInput("%s", err.message)
+			return nil, invalidInput("%s", err.Message)
 		}
 		list = append(list, policy.Named{Name: fmt.Sprintf("%s.%d", name, i+1), Policy: p})
 		m.sources[list[i].Name] = source{list[i].Name, kind, document}
@@ -103,7 +105,7 @@ func (m *simulation) parsePolicies(d *directory, kind, name string, documents []
 }
 
 // add adds the policies that a call brings to those of the principal.
-func (m *simulation) add(d *directory, documents, boundaries []string, resourcePolicy string) *awsError {
+func (m *simulation) add(d *directory, documents, boundaries []string, resourcePolicy string) *wire.Failure {
 	identity, e := m.parsePolicies(d, iamPolicy, "PolicyInputList", documents)
 	if e != nil {
 		return e
@@ -119,7 +121,7 @@ func (m *simulation) add(d *directory, documents, boundaries []string, resourceP
 	if resourcePolicy != "" {
 		p, err := d.newPolicy(policy.Resource, resourcePolicy)
 		if err != nil {
-			return invalidInput("%s", err.message)
+			return invalidInput("%s", err.Message)
 		}
 		m.policies.Resource = &policy.Named{Name: "ResourcePolicy", Policy: p}
 		m.sources["ResourcePolicy"] = source{"ResourcePolicy", resourcePolicyKind, resourcePolicy}
@@ -128,7 +130,7 @@ func (m *simulation) add(d *directory, documents, boundaries []string, resourceP
 }
 
 // simulateCustomPolicy evaluates policies that the call brings.
-func (s *Server) simulateCustomPolicy(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) simulateCustomPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	m := &simulation{}
 	documents, boundaries, resourcePolicy := c.readSimulation(m)
 	page := c.readPage()
@@ -150,9 +152,9 @@ func (s *Server) simulateCustomPolicy(c *call) (func(*xmlWriter), *awsError) {
 
 // simulatePrincipalPolicy evaluates the policies of a role, user or group, and
 // those that the call brings.
-func (s *Server) simulatePrincipalPolicy(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) simulatePrincipalPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	m := &simulation{}
-	source := c.text("PolicySourceArn", ruleARN)
+	source := c.Text("PolicySourceArn", ruleARN)
 	documents, boundaries, resourcePolicy := c.readSimulation(m)
 	page := c.readPage()
 	if e := s.permitAccount(c, source); e != nil {
@@ -386,32 +388,32 @@ func anyResource(action, partition string) string {
 }
 
 // simulate evaluates every action on every resource. A page is of actions.
-func (s *Server) simulate(m *simulation, p page) func(*xmlWriter) {
+func (s *Server) simulate(m *simulation, p page) func(*wire.XML) {
 	type result struct{ key, action string }
 	var all []result
 	for i, action := range m.actions {
 		all = append(all, result{fmt.Sprintf("%06d", i), action})
 	}
 	all, marker := cut(p, all, func(r result) string { return r.key })
-	return func(x *xmlWriter) {
-		x.list("EvaluationResults", len(all), func(i int) {
+	return func(x *wire.XML) {
+		x.List("EvaluationResults", len(all), func(i int) {
 			action := all[i].action
 			var each []simulated
 			for _, resource := range m.resources {
 				each = append(each, m.simulateOne(s, action, resource))
 			}
 			w := whole(action, each, s.config.Partition)
-			x.text("EvalActionName", action)
-			x.optional("EvalResourceName", w.resource)
-			x.text("EvalDecision", w.decision)
+			x.Text("EvalActionName", action)
+			x.Optional("EvalResourceName", w.resource)
+			x.Text("EvalDecision", w.decision)
 			m.writeMatched(x, &w)
-			x.texts("MissingContextValues", m.missing(w.decision))
+			x.Texts("MissingContextValues", m.missing(w.decision))
 			m.writeBoundaryDetail(x, &w)
 			if !m.resourceGiven {
 				return
 			}
 			writeDetails(x, w.details)
-			x.list("ResourceSpecificResults", len(each), func(j int) { m.writeSpecific(x, &each[j]) })
+			x.List("ResourceSpecificResults", len(each), func(j int) { m.writeSpecific(x, &each[j]) })
 		})
 		writePage(x, marker)
 	}
@@ -419,14 +421,14 @@ func (s *Server) simulate(m *simulation, p page) func(*xmlWriter) {
 
 // writeSpecific writes what a simulation says of one resource. Unlike in the
 // whole, lists that are empty are not there.
-func (m *simulation) writeSpecific(x *xmlWriter, r *simulated) {
-	x.text("EvalResourceName", r.resource)
-	x.text("EvalResourceDecision", r.decision)
+func (m *simulation) writeSpecific(x *wire.XML, r *simulated) {
+	x.Text("EvalResourceName", r.resource)
+	x.Text("EvalResourceDecision", r.decision)
 	if len(r.matched) > 0 {
 		m.writeMatched(x, r)
 	}
 	if missing := m.missing(r.decision); len(missing) > 0 {
-		x.texts("MissingContextValues", missing)
+		x.Texts("MissingContextValues", missing)
 	}
 	if len(r.details) > 0 {
 		writeDetails(x, r.details)
@@ -434,35 +436,35 @@ func (m *simulation) writeSpecific(x *xmlWriter, r *simulated) {
 	m.writeBoundaryDetail(x, r)
 }
 
-func (m *simulation) writeBoundaryDetail(x *xmlWriter, r *simulated) {
+func (m *simulation) writeBoundaryDetail(x *wire.XML, r *simulated) {
 	if m.policies.Boundary == nil {
 		return
 	}
-	x.open("PermissionsBoundaryDecisionDetail")
-	x.bool("AllowedByPermissionsBoundary", r.boundary)
-	x.close("PermissionsBoundaryDecisionDetail")
+	x.Open("PermissionsBoundaryDecisionDetail")
+	x.Bool("AllowedByPermissionsBoundary", r.boundary)
+	x.Close("PermissionsBoundaryDecisionDetail")
 }
 
-func writeDetails(x *xmlWriter, details map[string]string) {
-	x.open("EvalDecisionDetails")
+func writeDetails(x *wire.XML, details map[string]string) {
+	x.Open("EvalDecisionDetails")
 	for _, kind := range slices.Sorted(maps.Keys(details)) {
-		x.open("entry")
-		x.text("key", kind)
-		x.text("value", details[kind])
-		x.close("entry")
+		x.Open("entry")
+		x.Text("key", kind)
+		x.Text("value", details[kind])
+		x.Close("entry")
 	}
-	x.close("EvalDecisionDetails")
+	x.Close("EvalDecisionDetails")
 }
 
-func (m *simulation) writeMatched(x *xmlWriter, r *simulated) {
-	x.list("MatchedStatements", len(r.matched), func(i int) {
+func (m *simulation) writeMatched(x *wire.XML, r *simulated) {
+	x.List("MatchedStatements", len(r.matched), func(i int) {
 		statement := r.matched[i]
 		from, ok := m.sources[statement.Policy]
 		if !ok {
 			from = source{id: statement.Policy, kind: iamPolicy}
 		}
-		x.text("SourcePolicyId", from.id)
-		x.text("SourcePolicyType", from.kind)
+		x.Text("SourcePolicyId", from.id)
+		x.Text("SourcePolicyType", from.kind)
 		if statement.End <= len(from.document) {
 			writePosition(x, "StartPosition", from.document[:statement.After])
 			writePosition(x, "EndPosition", from.document[:statement.End])
@@ -472,14 +474,14 @@ func (m *simulation) writeMatched(x *xmlWriter, r *simulated) {
 
 // writePosition writes the line and the column, both from one, that come after a
 // beginning of a document.
-func writePosition(x *xmlWriter, name, before string) {
+func writePosition(x *wire.XML, name, before string) {
 	before = strings.ReplaceAll(before, "\r\n", "\n")
 	before = strings.ReplaceAll(before, "\r", "\n")
 	line := before[strings.LastIndexByte(before, '\n')+1:]
-	x.open(name)
-	x.number("Line", strings.Count(before, "\n")+1)
-	x.number("Column", len(utf16.Encode([]rune(line)))+1)
-	x.close(name)
+	x.Open(name)
+	x.Number("Line", strings.Count(before, "\n")+1)
+	x.Number("Column", len(utf16.Encode([]rune(line)))+1)
+	x.Close(name)
 }
 
 // missing are the condition keys that the policies ask about and the call does

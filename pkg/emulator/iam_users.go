@@ -4,16 +4,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
-func (s *Server) createUser(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) createUser(c *call) (func(*wire.XML), *wire.Failure) {
 	var keys policy.Context
-	name := c.text("UserName", ruleUserName)
-	path := pathOr(c.text("Path", rulePath))
-	boundary := c.readBoundary(ruleARN.optional(), &keys)
-	tags := c.tags("Tags", maxTags)
-	if e := c.err(); e != nil {
+	name := c.Text("UserName", ruleUserName)
+	path := pathOr(c.Text("Path", rulePath))
+	boundary := c.readBoundary(ruleARN.Optional(), &keys)
+	tags := c.Tags("Tags", maxTags)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	requestTags(&keys, tags)
@@ -29,7 +31,7 @@ func (s *Server) createUser(c *call) (func(*xmlWriter), *awsError) {
 	if e := s.permitCreate(c, u.ARN, "", keys, tags); e != nil {
 		return nil, e
 	}
-	e := s.iam.edit(func(e *edit) *awsError {
+	e := s.iam.edit(func(e *edit) *wire.Failure {
 		if err := checkTags(tags, false); err != nil {
 			return err
 		}
@@ -45,29 +47,29 @@ func (s *Server) createUser(c *call) (func(*xmlWriter), *awsError) {
 		e.putUser(u)
 		return nil
 	})
-	return func(x *xmlWriter) {
-		x.open("User")
+	return func(x *wire.XML) {
+		x.Open("User")
 		u.write(x, "User")
 		u.writeTagsIfAny(x)
 		u.writeBoundary(x)
-		x.close("User")
+		x.Close("User")
 	}, e
 }
 
 // readUser reads the parameter UserName, which may be left out: then it is the
 // user who calls.
 func (c *call) readUser() string {
-	name := c.text("UserName", ruleOldUserName.optional())
-	if !c.has("UserName") && c.caller.user != nil {
+	name := c.Text("UserName", ruleOldUserName.Optional())
+	if !c.Has("UserName") && c.caller.user != nil {
 		return c.caller.user.Name
 	}
 	return name
 }
 
-func (s *Server) lookUser(c *call) (*user, *awsError) {
+func (s *Server) lookUser(c *call) (*user, *wire.Failure) {
 	name := c.readUser()
-	if name == "" && c.err() == nil {
-		return nil, s.invalid(c, validationError("Must specify userName when calling with non-User credentials"))
+	if name == "" && c.Err() == nil {
+		return nil, s.invalid(c, wire.ValidationError("Must specify userName when calling with non-User credentials"))
 	}
 	if _, e := userKind.look(s, c, name); e != nil {
 		return nil, e
@@ -81,54 +83,54 @@ func (s *Server) lookUser(c *call) (*user, *awsError) {
 	return u, nil
 }
 
-func (s *Server) getUser(c *call) (func(*xmlWriter), *awsError) {
-	if !c.has("UserName") && c.caller.Kind == policy.Root && c.caller.session == nil {
+func (s *Server) getUser(c *call) (func(*wire.XML), *wire.Failure) {
+	if !c.Has("UserName") && c.caller.Kind == policy.Root && c.caller.session == nil {
 		// The root user asks for itself.
 		if e := s.permit(c, c.caller.ARN, "", policy.Context{}); e != nil {
 			return nil, e
 		}
-		return func(x *xmlWriter) {
-			x.open("User")
-			x.text("UserId", s.config.Account)
-			x.text("Arn", c.caller.ARN)
-			x.time("CreateDate", c.at)
-			x.close("User")
+		return func(x *wire.XML) {
+			x.Open("User")
+			x.Text("UserId", s.config.Account)
+			x.Text("Arn", c.caller.ARN)
+			x.Time("CreateDate", c.at)
+			x.Close("User")
 		}, nil
 	}
 	u, e := s.lookUser(c)
 	if e != nil {
 		return nil, e
 	}
-	return func(x *xmlWriter) {
-		x.open("User")
+	return func(x *wire.XML) {
+		x.Open("User")
 		u.write(x, "User")
 		u.writeTagsIfAny(x)
 		u.writeBoundary(x)
-		x.close("User")
+		x.Close("User")
 	}, nil
 }
 
-func (s *Server) listUsers(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listUsers(c *call) (func(*wire.XML), *wire.Failure) {
 	prefix, page, e := userKind.listPermit(s, c)
 	if e != nil {
 		return nil, e
 	}
 	found, marker := cut(page, within(s.iam, s.iam.users, prefix), func(u *user) string { return u.Name })
-	return func(x *xmlWriter) {
-		x.list("Users", len(found), func(i int) { found[i].write(x, "User") })
+	return func(x *wire.XML) {
+		x.List("Users", len(found), func(i int) { found[i].write(x, "User") })
 		writePage(x, marker)
 	}, nil
 }
 
-func (s *Server) deleteUser(c *call) (func(*xmlWriter), *awsError) {
-	name := c.text("UserName", ruleOldUserName)
-	if e := c.err(); e != nil {
+func (s *Server) deleteUser(c *call) (func(*wire.XML), *wire.Failure) {
+	name := c.Text("UserName", ruleOldUserName)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := userKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
 	}
-	return nil, s.iam.edit(func(e *edit) *awsError {
+	return nil, s.iam.edit(func(e *edit) *wire.Failure {
 		u := e.users[strings.ToLower(name)]
 		if u == nil {
 			return userKind.missing(name)
@@ -148,8 +150,8 @@ func (s *Server) deleteUser(c *call) (func(*xmlWriter), *awsError) {
 }
 
 // editUser changes a user.
-func (s *Server) editUser(name string, f func(*edit, *user) *awsError) *awsError {
-	return s.iam.edit(func(e *edit) *awsError {
+func (s *Server) editUser(name string, f func(*edit, *user) *wire.Failure) *wire.Failure {
+	return s.iam.edit(func(e *edit) *wire.Failure {
 		old := e.users[strings.ToLower(name)]
 		if old == nil {
 			return userKind.missing(name)
@@ -163,9 +165,9 @@ func (s *Server) editUser(name string, f func(*edit, *user) *awsError) *awsError
 	})
 }
 
-var ruleKeyID = rule{required: true, min: 16, max: 128, pattern: patternKeyID}
+var ruleKeyID = wire.Rule{Required: true, Min: 16, Max: 128, Pattern: patternKeyID}
 
-func (s *Server) createAccessKey(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) createAccessKey(c *call) (func(*wire.XML), *wire.Failure) {
 	u, e := s.lookUser(c)
 	if e != nil {
 		return nil, e
@@ -176,21 +178,21 @@ func (s *Server) createAccessKey(c *call) (func(*xmlWriter), *awsError) {
 		Active:  true,
 		Created: c.at.UTC(),
 	}
-	e = s.editUser(u.Name, func(_ *edit, u *user) *awsError {
+	e = s.editUser(u.Name, func(_ *edit, u *user) *wire.Failure {
 		if len(u.Keys) >= maxAccessKeys {
 			return limitExceeded("Cannot exceed quota for AccessKeysPerUser: %d", maxAccessKeys)
 		}
 		u.Keys = append(slices.Clone(u.Keys), key)
 		return nil
 	})
-	return func(x *xmlWriter) {
-		x.open("AccessKey")
-		x.text("UserName", u.Name)
-		x.text("AccessKeyId", key.ID)
-		x.text("Status", key.status())
-		x.text("SecretAccessKey", key.Secret)
-		x.time("CreateDate", key.Created)
-		x.close("AccessKey")
+	return func(x *wire.XML) {
+		x.Open("AccessKey")
+		x.Text("UserName", u.Name)
+		x.Text("AccessKeyId", key.ID)
+		x.Text("Status", key.status())
+		x.Text("SecretAccessKey", key.Secret)
+		x.Time("CreateDate", key.Created)
+		x.Close("AccessKey")
 	}, e
 }
 
@@ -201,32 +203,32 @@ func (k *accessKey) status() string {
 	return "Inactive"
 }
 
-func (s *Server) listAccessKeys(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listAccessKeys(c *call) (func(*wire.XML), *wire.Failure) {
 	page := c.readPage()
 	u, e := s.lookUser(c)
 	if e != nil {
 		return nil, e
 	}
 	found, marker := cut(page, slices.Clone(u.Keys), func(k accessKey) string { return k.ID })
-	return func(x *xmlWriter) {
-		x.list("AccessKeyMetadata", len(found), func(i int) {
-			x.text("UserName", u.Name)
-			x.text("AccessKeyId", found[i].ID)
-			x.text("Status", found[i].status())
-			x.time("CreateDate", found[i].Created)
+	return func(x *wire.XML) {
+		x.List("AccessKeyMetadata", len(found), func(i int) {
+			x.Text("UserName", u.Name)
+			x.Text("AccessKeyId", found[i].ID)
+			x.Text("Status", found[i].status())
+			x.Time("CreateDate", found[i].Created)
 		})
 		writePage(x, marker)
 	}, nil
 }
 
 // editKey changes the access key that a call names.
-func (s *Server) editKey(c *call, f func(u *user, i int)) *awsError {
-	id := c.text("AccessKeyId", ruleKeyID)
+func (s *Server) editKey(c *call, f func(u *user, i int)) *wire.Failure {
+	id := c.Text("AccessKeyId", ruleKeyID)
 	u, e := s.lookUser(c)
 	if e != nil {
 		return e
 	}
-	return s.editUser(u.Name, func(_ *edit, u *user) *awsError {
+	return s.editUser(u.Name, func(_ *edit, u *user) *wire.Failure {
 		i := slices.IndexFunc(u.Keys, func(k accessKey) bool { return k.ID == id })
 		if i < 0 {
 			return noSuchEntity("The Access Key with id %s cannot be found.", id)
@@ -237,23 +239,23 @@ func (s *Server) editKey(c *call, f func(u *user, i int)) *awsError {
 	})
 }
 
-func (s *Server) updateAccessKey(c *call) (func(*xmlWriter), *awsError) {
-	status := c.oneOf("Status", true, "Active", "Inactive", "Expired")
+func (s *Server) updateAccessKey(c *call) (func(*wire.XML), *wire.Failure) {
+	status := c.OneOf("Status", true, "Active", "Inactive", "Expired")
 	if status == "Expired" { // it is IAM that sets it
 		return nil, s.invalid(c, invalidInput("The status Expired cannot be set."))
 	}
 	return nil, s.editKey(c, func(u *user, i int) { u.Keys[i].Active = status == "Active" })
 }
 
-func (s *Server) deleteAccessKey(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) deleteAccessKey(c *call) (func(*wire.XML), *wire.Failure) {
 	return nil, s.editKey(c, func(u *user, i int) { u.Keys = slices.Delete(u.Keys, i, i+1) })
 }
 
 // getAccessKeyLastUsed tells of any user's key. A key that is nobody's is
 // another account's at AWS, so it is a matter of permission.
-func (s *Server) getAccessKeyLastUsed(c *call) (func(*xmlWriter), *awsError) {
-	id := c.text("AccessKeyId", ruleKeyID)
-	if e := c.err(); e != nil {
+func (s *Server) getAccessKeyLastUsed(c *call) (func(*wire.XML), *wire.Failure) {
+	id := c.Text("AccessKeyId", ruleKeyID)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	u, key := s.iam.key(id)
@@ -266,25 +268,25 @@ func (s *Server) getAccessKeyLastUsed(c *call) (func(*xmlWriter), *awsError) {
 		return nil, e
 	}
 	use := key.used.Load()
-	return func(x *xmlWriter) {
-		x.text("UserName", u.Name)
-		x.open("AccessKeyLastUsed")
+	return func(x *wire.XML) {
+		x.Text("UserName", u.Name)
+		x.Open("AccessKeyLastUsed")
 		if use != nil {
-			x.time("LastUsedDate", use.at)
-			x.text("ServiceName", use.service)
-			x.text("Region", use.region)
+			x.Time("LastUsedDate", use.at)
+			x.Text("ServiceName", use.service)
+			x.Text("Region", use.region)
 		} else {
-			x.text("ServiceName", "N/A")
-			x.text("Region", "N/A")
+			x.Text("ServiceName", "N/A")
+			x.Text("Region", "N/A")
 		}
-		x.close("AccessKeyLastUsed")
+		x.Close("AccessKeyLastUsed")
 	}, nil
 }
 
-func (s *Server) createGroup(c *call) (func(*xmlWriter), *awsError) {
-	name := c.text("GroupName", ruleGroupName)
-	path := pathOr(c.text("Path", rulePath))
-	if e := c.err(); e != nil {
+func (s *Server) createGroup(c *call) (func(*wire.XML), *wire.Failure) {
+	name := c.Text("GroupName", ruleGroupName)
+	path := pathOr(c.Text("Path", rulePath))
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	g := &group{entity{
@@ -297,7 +299,7 @@ func (s *Server) createGroup(c *call) (func(*xmlWriter), *awsError) {
 	if e := s.permit(c, g.ARN, "", policy.Context{}); e != nil {
 		return nil, e
 	}
-	e := s.iam.edit(func(e *edit) *awsError {
+	e := s.iam.edit(func(e *edit) *wire.Failure {
 		switch {
 		case e.groups[strings.ToLower(name)] != nil:
 			return alreadyExists("Group with name %s already exists.", name)
@@ -307,14 +309,14 @@ func (s *Server) createGroup(c *call) (func(*xmlWriter), *awsError) {
 		e.putGroup(g)
 		return nil
 	})
-	return func(x *xmlWriter) {
-		x.open("Group")
+	return func(x *wire.XML) {
+		x.Open("Group")
 		g.write(x, "Group")
-		x.close("Group")
+		x.Close("Group")
 	}, e
 }
 
-func (s *Server) getGroup(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) getGroup(c *call) (func(*wire.XML), *wire.Failure) {
 	name := groupKind.readName(c)
 	page := c.readPage()
 	g, e := groupKind.look(s, c, name)
@@ -324,11 +326,11 @@ func (s *Server) getGroup(c *call) (func(*xmlWriter), *awsError) {
 	var found []*user
 	s.iam.read(func() { found = s.iam.members(g.ID) })
 	found, marker := cut(page, found, func(u *user) string { return u.Name })
-	return func(x *xmlWriter) {
-		x.open("Group")
+	return func(x *wire.XML) {
+		x.Open("Group")
 		g.write(x, "Group")
-		x.close("Group")
-		x.list("Users", len(found), func(i int) { found[i].write(x, "User") })
+		x.Close("Group")
+		x.List("Users", len(found), func(i int) { found[i].write(x, "User") })
 		writePage(x, marker)
 	}, nil
 }
@@ -344,7 +346,7 @@ func (d *directory) members(groupID string) []*user {
 	return found
 }
 
-func (s *Server) listGroups(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listGroups(c *call) (func(*wire.XML), *wire.Failure) {
 	prefix, page, e := groupKind.listPermit(s, c)
 	if e != nil {
 		return nil, e
@@ -352,23 +354,23 @@ func (s *Server) listGroups(c *call) (func(*xmlWriter), *awsError) {
 	return writeGroups(page, within(s.iam, s.iam.groups, prefix)), nil
 }
 
-func writeGroups(p page, found []*group) func(*xmlWriter) {
+func writeGroups(p page, found []*group) func(*wire.XML) {
 	found, marker := cut(p, found, func(g *group) string { return g.Name })
-	return func(x *xmlWriter) {
-		x.list("Groups", len(found), func(i int) { found[i].write(x, "Group") })
+	return func(x *wire.XML) {
+		x.List("Groups", len(found), func(i int) { found[i].write(x, "Group") })
 		writePage(x, marker)
 	}
 }
 
-func (s *Server) deleteGroup(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) deleteGroup(c *call) (func(*wire.XML), *wire.Failure) {
 	name := groupKind.readName(c)
-	if e := c.err(); e != nil {
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := groupKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
 	}
-	return nil, s.iam.edit(func(e *edit) *awsError {
+	return nil, s.iam.edit(func(e *edit) *wire.Failure {
 		g := e.groups[strings.ToLower(name)]
 		if g == nil {
 			return groupKind.missing(name)
@@ -385,16 +387,16 @@ func (s *Server) deleteGroup(c *call) (func(*xmlWriter), *awsError) {
 }
 
 // editMembership changes the groups of a user.
-func (s *Server) editMembership(c *call, f func(u *user, groupID string) *awsError) *awsError {
+func (s *Server) editMembership(c *call, f func(u *user, groupID string) *wire.Failure) *wire.Failure {
 	groupName := groupKind.readName(c)
-	userName := c.text("UserName", ruleOldUserName)
-	if e := c.err(); e != nil {
+	userName := c.Text("UserName", ruleOldUserName)
+	if e := c.Err(); e != nil {
 		return s.invalid(c, e)
 	}
 	if e := groupKind.permit(s, c, groupName, policy.Context{}); e != nil {
 		return e
 	}
-	return s.editUser(userName, func(e *edit, u *user) *awsError {
+	return s.editUser(userName, func(e *edit, u *user) *wire.Failure {
 		g := e.groups[strings.ToLower(groupName)]
 		if g == nil {
 			return groupKind.missing(groupName)
@@ -403,8 +405,8 @@ func (s *Server) editMembership(c *call, f func(u *user, groupID string) *awsErr
 	})
 }
 
-func (s *Server) addUserToGroup(c *call) (func(*xmlWriter), *awsError) {
-	return nil, s.editMembership(c, func(u *user, id string) *awsError {
+func (s *Server) addUserToGroup(c *call) (func(*wire.XML), *wire.Failure) {
+	return nil, s.editMembership(c, func(u *user, id string) *wire.Failure {
 		switch {
 		case slices.Contains(u.Groups, id):
 		case len(u.Groups) >= maxGroupsPerUser:
@@ -416,14 +418,14 @@ func (s *Server) addUserToGroup(c *call) (func(*xmlWriter), *awsError) {
 	})
 }
 
-func (s *Server) removeUserFromGroup(c *call) (func(*xmlWriter), *awsError) {
-	return nil, s.editMembership(c, func(u *user, id string) *awsError {
+func (s *Server) removeUserFromGroup(c *call) (func(*wire.XML), *wire.Failure) {
+	return nil, s.editMembership(c, func(u *user, id string) *wire.Failure {
 		u.Groups = slices.DeleteFunc(slices.Clone(u.Groups), func(o string) bool { return o == id })
 		return nil
 	})
 }
 
-func (s *Server) listGroupsForUser(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) listGroupsForUser(c *call) (func(*wire.XML), *wire.Failure) {
 	name := userKind.readName(c)
 	page := c.readPage()
 	if _, e := userKind.look(s, c, name); e != nil {

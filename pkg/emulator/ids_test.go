@@ -3,6 +3,8 @@ package emulator
 import (
 	"strings"
 	"testing"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // TestAccessKeyIDs holds the form of access key ids against vectors, of which
@@ -59,7 +61,7 @@ func TestSessionTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &session{kind: roleSession, entity: "AROA", name: "app", tags: []tag{{"k", "v"}, {"", ""}}, transitive: []string{"k"}, sourceIdentity: "ann",
+	want := &session{kind: roleSession, entity: "AROA", name: "app", tags: []wire.Tag{{Key: "k", Value: "v"}, {}}, transitive: []string{"k"}, sourceIdentity: "ann",
 		policy: "{}", policyARNs: []string{"a", "b"}, limited: true, provider: "p", issuer: "i", subject: "s", audience: "a", amr: []string{"x"}}
 	want.issued, want.expires = want.issued.AddDate(2026, 1, 2), want.expires.AddDate(2026, 1, 3)
 	creds := k.issue("123456789012", want)

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -153,7 +155,7 @@ type kmsInput struct {
 	GrantTokens           []string
 }
 
-var kmsOperations = map[string]func(*Server, *call, *kmsInput) (any, *awsError){
+var kmsOperations = map[string]func(*Server, *call, *kmsInput) (any, *wire.Failure){
 	"CreateKey":    (*Server).createKey,
 	"DescribeKey":  (*Server).describeKey,
 	"GetPublicKey": (*Server).getPublicKey,
@@ -168,12 +170,12 @@ func (s *Server) serveKMS(w http.ResponseWriter, c *call) {
 	}
 	status := http.StatusOK
 	if e != nil {
-		status = e.status
-		output = map[string]string{"__type": e.code, "message": e.message}
+		status = e.Status
+		output = map[string]string{"__type": e.Code, "message": e.Message}
 	}
 	body, err := json.Marshal(output)
 	if err != nil {
-		status, body = errInternal.status, []byte(`{"__type":"KMSInternalException"}`)
+		status, body = wire.ErrInternal.Status, []byte(`{"__type":"KMSInternalException"}`)
 	}
 	h := w.Header()
 	h["x-amzn-RequestId"] = []string{c.id}
@@ -182,17 +184,17 @@ func (s *Server) serveKMS(w http.ResponseWriter, c *call) {
 	w.Write(body)
 }
 
-func (s *Server) runKMS(c *call) (any, *awsError) {
+func (s *Server) runKMS(c *call) (any, *wire.Failure) {
 	c.service = "kms"
 	c.operation = strings.TrimPrefix(c.r.Header.Get("X-Amz-Target"), kmsTarget)
-	var e *awsError
+	var e *wire.Failure
 	if c.body, e = s.readBody(c); e != nil {
 		return nil, e
 	}
 	run, known := kmsOperations[c.operation]
 	if !known {
 		c.operation = "" // it is the client's word
-		return nil, errorf(http.StatusBadRequest, "UnknownOperationException", "")
+		return nil, wire.Errorf(http.StatusBadRequest, "UnknownOperationException", "")
 	}
 	if e := s.refusePage(c); e != nil {
 		return nil, e
@@ -205,14 +207,14 @@ func (s *Server) runKMS(c *call) (any, *awsError) {
 	}
 	var in kmsInput
 	if err := json.Unmarshal(c.body, &in); err != nil {
-		return nil, errorf(http.StatusBadRequest, "SerializationException", "")
+		return nil, wire.Errorf(http.StatusBadRequest, "SerializationException", "")
 	}
 	return run(s, c, &in)
 }
 
 // identifyKMS is identify in the words of KMS, whose codes end in "Exception"
 // (AWS KMS API Reference, "Common Errors").
-func (s *Server) identifyKMS(c *call) *awsError {
+func (s *Server) identifyKMS(c *call) *wire.Failure {
 	failure, e := s.identifyBody(c, http.StatusBadRequest, "InvalidSignatureException")
 	if e != nil {
 		return e
@@ -221,25 +223,25 @@ func (s *Server) identifyKMS(c *call) *awsError {
 		return nil
 	}
 	e = failure.queryError()
-	e.status = http.StatusBadRequest
-	switch e.code {
+	e.Status = http.StatusBadRequest
+	switch e.Code {
 	case "InvalidClientTokenId":
-		e.code = "UnrecognizedClientException"
+		e.Code = "UnrecognizedClientException"
 	case "SignatureDoesNotMatch":
-		e.code = "InvalidSignatureException"
+		e.Code = "InvalidSignatureException"
 	default:
-		e.code += "Exception"
+		e.Code += "Exception"
 	}
 	s.refuse(c, "signature", failure.why, e)
 	return e
 }
 
-func kmsError(code, format string, args ...any) *awsError {
-	return errorf(http.StatusBadRequest, code, format, args...)
+func kmsError(code, format string, args ...any) *wire.Failure {
+	return wire.Errorf(http.StatusBadRequest, code, format, args...)
 }
 
 // authorizeKMS is authorize in the words of KMS.
-func (s *Server) authorizeKMS(c *call, resource string, key *kmsKey, conditions func(*policy.Context)) *awsError {
+func (s *Server) authorizeKMS(c *call, resource string, key *kmsKey, conditions func(*policy.Context)) *wire.Failure {
 	q := &question{action: "kms:" + c.operation, resource: resource}
 	if key != nil {
 		q.keys.Set("kms:KeySpec", key.Spec)
@@ -253,8 +255,8 @@ func (s *Server) authorizeKMS(c *call, resource string, key *kmsKey, conditions 
 		conditions(&q.keys)
 	}
 	e := s.authorize(c, q)
-	if e != nil && e.code == "AccessDenied" {
-		return kmsError("AccessDeniedException", "%s", e.message)
+	if e != nil && e.Code == "AccessDenied" {
+		return kmsError("AccessDeniedException", "%s", e.Message)
 	}
 	return e
 }
@@ -265,7 +267,7 @@ func (s *Server) keyARN(region, id string) string {
 
 // findKey is the key that a call is for, once the caller may do the operation
 // to it. A key is found in its own region only.
-func (s *Server) findKey(c *call, id string, conditions func(*policy.Context)) (*kmsKey, *awsError) {
+func (s *Server) findKey(c *call, id string, conditions func(*policy.Context)) (*kmsKey, *wire.Failure) {
 	name := id
 	if strings.HasPrefix(id, "arn:") {
 		prefix := s.keyARN(c.region, "")
@@ -324,7 +326,7 @@ func (s *Server) metadata(k *kmsKey) any {
 	}}
 }
 
-func (s *Server) createKey(c *call, in *kmsInput) (any, *awsError) {
+func (s *Server) createKey(c *call, in *kmsInput) (any, *wire.Failure) {
 	spec := in.KeySpec
 	switch {
 	case spec == "":
@@ -358,11 +360,11 @@ func (s *Server) createKey(c *call, in *kmsInput) (any, *awsError) {
 	}
 	signer, err := kind.generate()
 	if err != nil {
-		return nil, errInternal
+		return nil, wire.ErrInternal
 	}
 	private, err := x509.MarshalPKCS8PrivateKey(signer)
 	if err != nil {
-		return nil, errInternal
+		return nil, wire.ErrInternal
 	}
 	key := &kmsKey{
 		ID: newRequestID(), Region: c.region, Spec: spec, Description: in.Description, Created: c.at.UTC(), Tags: in.Tags,
@@ -371,19 +373,19 @@ func (s *Server) createKey(c *call, in *kmsInput) (any, *awsError) {
 	var change store.Change
 	change.Put(bucketKey, key.ID, key)
 	if change.Err != nil {
-		return nil, errInternal
+		return nil, wire.ErrInternal
 	}
 	s.kms.mu.Lock()
 	s.kms.keys[key.ID] = key
 	batch := s.store.Queue(change.Records...)
 	s.kms.mu.Unlock()
 	if s.store.Commit(batch) != nil {
-		return nil, errInternal
+		return nil, wire.ErrInternal
 	}
 	return s.metadata(key), nil
 }
 
-func (s *Server) describeKey(c *call, in *kmsInput) (any, *awsError) {
+func (s *Server) describeKey(c *call, in *kmsInput) (any, *wire.Failure) {
 	key, e := s.findKey(c, in.KeyId, nil)
 	if e != nil {
 		return nil, e
@@ -391,14 +393,14 @@ func (s *Server) describeKey(c *call, in *kmsInput) (any, *awsError) {
 	return s.metadata(key), nil
 }
 
-func (s *Server) getPublicKey(c *call, in *kmsInput) (any, *awsError) {
+func (s *Server) getPublicKey(c *call, in *kmsInput) (any, *wire.Failure) {
 	key, e := s.findKey(c, in.KeyId, nil)
 	if e != nil {
 		return nil, e
 	}
 	der, err := x509.MarshalPKIXPublicKey(key.signer.Public())
 	if err != nil {
-		return nil, errInternal
+		return nil, wire.ErrInternal
 	}
 	return struct {
 		KeyId                 string
@@ -411,7 +413,7 @@ func (s *Server) getPublicKey(c *call, in *kmsInput) (any, *awsError) {
 }
 
 // signWithKey is Sign.
-func (s *Server) signWithKey(c *call, in *kmsInput) (any, *awsError) {
+func (s *Server) signWithKey(c *call, in *kmsInput) (any, *wire.Failure) {
 	if in.MessageType == "" {
 		in.MessageType = "RAW"
 	}
@@ -452,7 +454,7 @@ func (s *Server) signWithKey(c *call, in *kmsInput) (any, *awsError) {
 	}
 	signature, err := key.signer.Sign(rand.Reader, digest, options)
 	if err != nil {
-		return nil, errInternal
+		return nil, wire.ErrInternal
 	}
 	return struct {
 		KeyId            string

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // What strangers may take of the emulator: memory and time. docs/emulator.md
@@ -15,6 +17,10 @@ const (
 	// A token of web identity may have 20,000 characters, and be in the URL.
 	maxURL     = 64 << 10
 	maxHeaders = 64 << 10
+	// maxQueryBody bounds the body of a request that has no object. A policy
+	// document may have 131,072 characters (IAM's service model), three bytes
+	// each when escaped.
+	maxQueryBody = 1 << 20
 	// maxBodies bounds the bodies, in bytes, that are in memory for all requests
 	// together, save for objects. What comes then is told to come again.
 	maxBodies = 64 << 20
@@ -45,8 +51,8 @@ func (b *budget) take(n int64) bool {
 
 // errBusy is the answer if there is no memory left for a body. Clients of AWS
 // try again.
-func errBusy() *awsError {
-	return errorf(http.StatusServiceUnavailable, "ServiceUnavailable", "The emulator has too many requests under way. Please try again.")
+func errBusy() *wire.Failure {
+	return wire.Errorf(http.StatusServiceUnavailable, "ServiceUnavailable", "The emulator has too many requests under way. Please try again.")
 }
 
 var (

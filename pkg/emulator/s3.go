@@ -16,6 +16,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -91,13 +93,13 @@ func (a *s3Answer) write(h http.Header) {
 // s3Error is an error with what S3's documents of errors have beside code and
 // message.
 type s3Error struct {
-	awsError
+	wire.Failure
 	fields []string // names and values of further elements
 	header http.Header
 }
 
 func s3Errorf(status int, code, format string, args ...any) *s3Error {
-	return &s3Error{awsError: *errorf(status, code, format, args...)}
+	return &s3Error{Failure: *wire.Errorf(status, code, format, args...)}
 }
 
 // with adds an element to the document of an error.
@@ -107,11 +109,11 @@ func (e *s3Error) with(name, value string) *s3Error {
 }
 
 // asS3 is an error of the services' common code as one of S3's.
-func asS3(e *awsError) *s3Error {
+func asS3(e *wire.Failure) *s3Error {
 	if e == nil {
 		return nil
 	}
-	return &s3Error{awsError: *e}
+	return &s3Error{Failure: *e}
 }
 
 // Errors that several operations have (S3 API Reference, "Error responses").
@@ -219,36 +221,36 @@ func (s *Server) handleS3(w http.ResponseWriter, c *call) {
 func (q *s3Call) writeError(w http.ResponseWriter, e *s3Error) {
 	h := w.Header()
 	(&s3Answer{header: e.header}).write(h)
-	if q.r.Method == http.MethodHead || e.status == http.StatusNotModified {
-		w.WriteHeader(e.status)
+	if q.r.Method == http.MethodHead || e.Status == http.StatusNotModified {
+		w.WriteHeader(e.Status)
 		return
 	}
 	x := newS3XML()
 	if q.control() {
-		x.open("ErrorResponse")
-		x.open("Error")
+		x.Open("ErrorResponse")
+		x.Open("Error")
 	} else {
-		x.open("Error")
+		x.Open("Error")
 	}
-	x.text("Code", e.code)
-	x.text("Message", e.message)
+	x.Text("Code", e.Code)
+	x.Text("Message", e.Message)
 	for i := 0; i+1 < len(e.fields); i += 2 {
-		x.text(e.fields[i], e.fields[i+1])
+		x.Text(e.fields[i], e.fields[i+1])
 	}
 	if q.control() {
-		x.close("Error")
-		x.text("RequestId", q.id)
-		x.text("HostId", hostID(q.id))
-		x.close("ErrorResponse")
+		x.Close("Error")
+		x.Text("RequestId", q.id)
+		x.Text("HostId", hostID(q.id))
+		x.Close("ErrorResponse")
 	} else {
-		x.text("Resource", q.r.URL.Path)
-		x.text("RequestId", q.id)
-		x.text("HostId", hostID(q.id))
-		x.close("Error")
+		x.Text("Resource", q.r.URL.Path)
+		x.Text("RequestId", q.id)
+		x.Text("HostId", hostID(q.id))
+		x.Close("Error")
 	}
 	h.Set("Content-Type", "application/xml")
-	w.WriteHeader(e.status)
-	w.Write(x.buf)
+	w.WriteHeader(e.Status)
+	w.Write(x.Buf)
 }
 
 // newS3RequestID makes a request id of the form that S3's have.
@@ -784,21 +786,21 @@ func parseXML(data []byte, v any) *s3Error {
 }
 
 // newS3XML begins a document.
-func newS3XML() *xmlWriter {
-	x := &xmlWriter{buf: make([]byte, 0, 512)}
-	x.buf = append(x.buf, xml.Header...)
+func newS3XML() *wire.XML {
+	x := &wire.XML{Buf: make([]byte, 0, 512)}
+	x.Buf = append(x.Buf, xml.Header...)
 	return x
 }
 
 // document is an answer that is an XML document in S3's namespace.
-func document(root string, write func(*xmlWriter)) *s3Answer {
+func document(root string, write func(*wire.XML)) *s3Answer {
 	x := newS3XML()
-	x.open(root + ` xmlns="` + namespaceS3 + `"`)
+	x.Open(root + ` xmlns="` + namespaceS3 + `"`)
 	if write != nil {
 		write(x)
 	}
-	x.close(root)
-	return &s3Answer{xml: x.buf}
+	x.Close(root)
+	return &s3Answer{xml: x.Buf}
 }
 
 // s3Time is a time as S3's documents have it.
@@ -879,9 +881,9 @@ func (q *s3Call) may(config *bucketConfig, action, arn string, keys func(*policy
 	switch {
 	case e == nil:
 	case stranger:
-		e.message = "Access Denied" // S3 tells strangers no more
+		e.Message = "Access Denied" // S3 tells strangers no more
 	case arn == "*":
-		e.message = strings.Replace(e.message, ` on resource: "*"`, "", 1)
+		e.Message = strings.Replace(e.Message, ` on resource: "*"`, "", 1)
 	}
 	return e
 }
@@ -899,7 +901,7 @@ func (q *s3Call) deny(step, why string, e *s3Error) {
 	if q.sig != nil {
 		event.AccessKeyID = q.sig.AccessKeyID // as claimed
 	}
-	event.Decision, event.Step, event.Reason, event.Code = Deny, step, why, e.code
+	event.Decision, event.Step, event.Reason, event.Code = Deny, step, why, e.Code
 	q.s.record(entry{Event: event})
 }
 

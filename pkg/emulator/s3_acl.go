@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -326,7 +328,7 @@ func (q *s3Call) blockACL(l *acl, action, arn string) *s3Error {
 	}
 	e := errAccessDenied()
 	if q.caller.Account == q.config.Account {
-		e.message = "User: " + q.caller.ARN + " is not authorized to perform: " + action + ` on resource: "` + arn +
+		e.Message = "User: " + q.caller.ARN + " is not authorized to perform: " + action + ` on resource: "` + arn +
 			`" because public access control lists (ACLs) are prevented by the BlockPublicAcls setting in S3 Block Public Access.`
 	}
 	q.deny("permission", "the access control list is public, and BlockPublicAcls in S3 Block Public Access ("+
@@ -410,24 +412,24 @@ func (q *s3Call) getACL() (*s3Answer, *s3Error) {
 	if l == nil || q.config.Ownership == ownerEnforced {
 		l = ownerOnly(owner)
 	}
-	return document("AccessControlPolicy", func(x *xmlWriter) {
-		x.open("Owner")
-		x.text("ID", owner)
-		x.close("Owner")
-		x.open("AccessControlList")
+	return document("AccessControlPolicy", func(x *wire.XML) {
+		x.Open("Owner")
+		x.Text("ID", owner)
+		x.Close("Owner")
+		x.Open("AccessControlList")
 		for _, g := range l.Grants {
-			x.open("Grant")
+			x.Open("Grant")
 			kind, name, value := "CanonicalUser", "ID", g.ID
 			if g.URI != "" {
 				kind, name, value = "Group", "URI", g.URI
 			}
-			x.open(`Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="` + kind + `"`)
-			x.text(name, value)
-			x.close("Grantee")
-			x.text("Permission", g.Permission)
-			x.close("Grant")
+			x.Open(`Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="` + kind + `"`)
+			x.Text(name, value)
+			x.Close("Grantee")
+			x.Text("Permission", g.Permission)
+			x.Close("Grant")
 		}
-		x.close("AccessControlList")
+		x.Close("AccessControlList")
 	}), nil
 }
 

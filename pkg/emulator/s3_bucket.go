@@ -12,6 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -57,7 +59,7 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 		LocationConstraint string
 		Bucket             *struct{ Type string }
 		Location           *struct{ Type string }
-		Tags               *struct{ Tag []tag }
+		Tags               *struct{ Tag []wire.Tag }
 	}
 	if !validBucketName(q.bucket) {
 		return nil, s3Errorf(http.StatusBadRequest, "InvalidBucketName", "The specified bucket is not valid.").with("BucketName", q.bucket)
@@ -81,7 +83,7 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 	if body.Bucket != nil || body.Location != nil {
 		return nil, errNotImplemented("directory buckets")
 	}
-	var tags []tag
+	var tags []wire.Tag
 	if body.Tags != nil {
 		if tags, e = checkS3Tags(body.Tags.Tag, maxBucketTags); e != nil {
 			return nil, e
@@ -319,23 +321,23 @@ func (q *s3Call) listBuckets() (*s3Answer, *s3Error) {
 			next = found[limit-1].Name
 		}
 	}
-	return document("ListAllMyBucketsResult", func(x *xmlWriter) {
-		x.open("Owner")
-		x.text("ID", q.s.canonicalUser)
-		x.close("Owner")
-		x.open("Buckets")
+	return document("ListAllMyBucketsResult", func(x *wire.XML) {
+		x.Open("Owner")
+		x.Text("ID", q.s.canonicalUser)
+		x.Close("Owner")
+		x.Open("Buckets")
 		for _, b := range found {
-			x.open("Bucket")
-			x.text("Name", b.Name)
-			x.text("CreationDate", s3Time(b.Created))
-			x.text("BucketRegion", b.Region)
-			x.text("BucketArn", q.s.bucketARN(b.Name))
-			x.close("Bucket")
+			x.Open("Bucket")
+			x.Text("Name", b.Name)
+			x.Text("CreationDate", s3Time(b.Created))
+			x.Text("BucketRegion", b.Region)
+			x.Text("BucketArn", q.s.bucketARN(b.Name))
+			x.Close("Bucket")
 		}
-		x.close("Buckets")
-		x.optional("Prefix", prefix)
+		x.Close("Buckets")
+		x.Optional("Prefix", prefix)
 		if next != "" {
-			x.text("ContinuationToken", continuationToken(next))
+			x.Text("ContinuationToken", continuationToken(next))
 		}
 	}), nil
 }
@@ -378,12 +380,12 @@ func (q *s3Call) getLocation() (*s3Answer, *s3Error) {
 	if e := q.may(q.config, "s3:GetBucketLocation", q.bucketARN(), nil); e != nil {
 		return nil, e
 	}
-	return document("LocationConstraint", func(x *xmlWriter) {
+	return document("LocationConstraint", func(x *wire.XML) {
 		switch {
 		case q.config.Constraint != "":
-			x.escape(q.config.Constraint)
+			x.Escape(q.config.Constraint)
 		case q.config.Region != "us-east-1":
-			x.escape(q.config.Region)
+			x.Escape(q.config.Region)
 		}
 	}), nil
 }
@@ -425,10 +427,10 @@ var bucketConfigurations = map[string]bucketConfiguration{
 	"logging":      {"BucketLogging", "BucketLogging", false, nil, emptyDocument("BucketLoggingStatus")},
 	"notification": {"BucketNotificationConfiguration", "BucketNotification", false, nil, emptyDocument("NotificationConfiguration")},
 	"requestPayment": {"BucketRequestPayment", "BucketRequestPayment", false, nil, func() *s3Answer {
-		return document("RequestPaymentConfiguration", func(x *xmlWriter) { x.text("Payer", "BucketOwner") })
+		return document("RequestPaymentConfiguration", func(x *wire.XML) { x.Text("Payer", "BucketOwner") })
 	}},
 	"abac": {"BucketAbac", "BucketAbac", false, nil, func() *s3Answer {
-		return document("AbacStatus", func(x *xmlWriter) { x.text("Status", "Disabled") })
+		return document("AbacStatus", func(x *wire.XML) { x.Text("Status", "Disabled") })
 	}},
 }
 
@@ -480,13 +482,13 @@ func (q *s3Call) getEncryption() (*s3Answer, *s3Error) {
 	if e := q.may(q.config, "s3:GetEncryptionConfiguration", q.bucketARN(), nil); e != nil {
 		return nil, e
 	}
-	return document("ServerSideEncryptionConfiguration", func(x *xmlWriter) {
-		x.open("Rule")
-		x.open("ApplyServerSideEncryptionByDefault")
-		x.text("SSEAlgorithm", "AES256")
-		x.close("ApplyServerSideEncryptionByDefault")
-		x.bool("BucketKeyEnabled", q.config.BucketKey)
-		x.close("Rule")
+	return document("ServerSideEncryptionConfiguration", func(x *wire.XML) {
+		x.Open("Rule")
+		x.Open("ApplyServerSideEncryptionByDefault")
+		x.Text("SSEAlgorithm", "AES256")
+		x.Close("ApplyServerSideEncryptionByDefault")
+		x.Bool("BucketKeyEnabled", q.config.BucketKey)
+		x.Close("Rule")
 	}), nil
 }
 
@@ -547,7 +549,7 @@ const (
 )
 
 // checkS3Tags refuses tags that S3 refuses.
-func checkS3Tags(tags []tag, most int) ([]tag, *s3Error) {
+func checkS3Tags(tags []wire.Tag, most int) ([]wire.Tag, *s3Error) {
 	if len(tags) > most {
 		what := "Bucket"
 		if most == maxObjectTags {
@@ -583,10 +585,10 @@ func validTagText(s string) bool {
 // tagging is the document of tags.
 type tagging struct {
 	XMLName xml.Name `xml:"Tagging"`
-	TagSet  *struct{ Tag []tag }
+	TagSet  *struct{ Tag []wire.Tag }
 }
 
-func (q *s3Call) readTags(most int) ([]tag, *s3Error) {
+func (q *s3Call) readTags(most int) ([]wire.Tag, *s3Error) {
 	var body tagging
 	if e := q.readXML(&body); e != nil {
 		return nil, e
@@ -597,22 +599,22 @@ func (q *s3Call) readTags(most int) ([]tag, *s3Error) {
 	return checkS3Tags(body.TagSet.Tag, most)
 }
 
-func tagDocument(tags []tag) *s3Answer {
-	return document("Tagging", func(x *xmlWriter) {
-		x.open("TagSet")
+func tagDocument(tags []wire.Tag) *s3Answer {
+	return document("Tagging", func(x *wire.XML) {
+		x.Open("TagSet")
 		for _, t := range tags {
-			x.open("Tag")
-			x.text("Key", t.Key)
-			x.text("Value", t.Value)
-			x.close("Tag")
+			x.Open("Tag")
+			x.Text("Key", t.Key)
+			x.Text("Value", t.Value)
+			x.Close("Tag")
 		}
-		x.close("TagSet")
+		x.Close("TagSet")
 	})
 }
 
 // tagKeys sets the condition keys for tags: one each below prefix, and the
 // list of their keys.
-func tagKeys(prefix, list string, tags []tag) func(*policy.Context) {
+func tagKeys(prefix, list string, tags []wire.Tag) func(*policy.Context) {
 	return func(keys *policy.Context) {
 		names := make([]string, len(tags))
 		for i, t := range tags {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -132,30 +134,30 @@ func (q *s3Call) listObjects() (*s3Answer, *s3Error) {
 	}
 	l := q.s3.list(q.bucket, prefix, delimiter, after, !v2, limit)
 
-	a := document("ListBucketResult", func(x *xmlWriter) {
-		x.text("Name", q.bucket)
-		x.text("Prefix", encode(prefix))
+	a := document("ListBucketResult", func(x *wire.XML) {
+		x.Text("Name", q.bucket)
+		x.Text("Prefix", encode(prefix))
 		if v2 {
-			x.optional("StartAfter", encode(q.query.Get("start-after")))
-			x.optional("ContinuationToken", q.query.Get("continuation-token"))
+			x.Optional("StartAfter", encode(q.query.Get("start-after")))
+			x.Optional("ContinuationToken", q.query.Get("continuation-token"))
 			if l.next != "" {
-				x.text("NextContinuationToken", continuationToken(l.next))
+				x.Text("NextContinuationToken", continuationToken(l.next))
 			}
-			x.number("KeyCount", len(l.objects)+len(l.prefixes))
+			x.Number("KeyCount", len(l.objects)+len(l.prefixes))
 		} else {
-			x.text("Marker", encode(after))
+			x.Text("Marker", encode(after))
 			if l.next != "" && delimiter != "" {
-				x.text("NextMarker", encode(l.next))
+				x.Text("NextMarker", encode(l.next))
 			}
 		}
-		x.number("MaxKeys", limit)
-		x.optional("Delimiter", encode(delimiter))
-		x.optional("EncodingType", q.query.Get("encoding-type"))
-		x.bool("IsTruncated", l.next != "")
+		x.Number("MaxKeys", limit)
+		x.Optional("Delimiter", encode(delimiter))
+		x.Optional("EncodingType", q.query.Get("encoding-type"))
+		x.Bool("IsTruncated", l.next != "")
 		for _, o := range l.objects {
-			x.open("Contents")
+			x.Open("Contents")
 			q.writeObject(x, o, encode, !v2 || q.query.Get("fetch-owner") == "true")
-			x.close("Contents")
+			x.Close("Contents")
 		}
 		writePrefixes(x, l.prefixes, encode)
 	})
@@ -163,30 +165,30 @@ func (q *s3Call) listObjects() (*s3Answer, *s3Error) {
 	return a, nil
 }
 
-func (q *s3Call) writeObject(x *xmlWriter, o *s3Object, encode func(string) string, owner bool) {
-	x.text("Key", encode(o.Key))
-	x.text("LastModified", s3Time(o.Modified))
-	x.text("ETag", `"`+o.ETag+`"`)
-	x.optional("ChecksumAlgorithm", string(o.Algorithm))
-	x.optional("ChecksumType", o.ChecksumType)
-	x.number("Size", int(o.Size))
+func (q *s3Call) writeObject(x *wire.XML, o *s3Object, encode func(string) string, owner bool) {
+	x.Text("Key", encode(o.Key))
+	x.Text("LastModified", s3Time(o.Modified))
+	x.Text("ETag", `"`+o.ETag+`"`)
+	x.Optional("ChecksumAlgorithm", string(o.Algorithm))
+	x.Optional("ChecksumType", o.ChecksumType)
+	x.Number("Size", int(o.Size))
 	if owner {
 		q.writeOwner(x)
 	}
-	x.text("StorageClass", o.storageClass())
+	x.Text("StorageClass", o.storageClass())
 }
 
-func (q *s3Call) writeOwner(x *xmlWriter) {
-	x.open("Owner")
-	x.text("ID", canonicalUserID(q.config.Account))
-	x.close("Owner")
+func (q *s3Call) writeOwner(x *wire.XML) {
+	x.Open("Owner")
+	x.Text("ID", canonicalUserID(q.config.Account))
+	x.Close("Owner")
 }
 
-func writePrefixes(x *xmlWriter, prefixes []string, encode func(string) string) {
+func writePrefixes(x *wire.XML, prefixes []string, encode func(string) string) {
 	for _, p := range prefixes {
-		x.open("CommonPrefixes")
-		x.text("Prefix", encode(p))
-		x.close("CommonPrefixes")
+		x.Open("CommonPrefixes")
+		x.Text("Prefix", encode(p))
+		x.Close("CommonPrefixes")
 	}
 }
 
@@ -212,25 +214,25 @@ func (q *s3Call) listVersions() (*s3Answer, *s3Error) {
 		return nil, errInvalidArgument("A version-id marker cannot be specified without a key marker.", "version-id-marker", q.query.Get("version-id-marker"))
 	}
 	l := q.s3.list(q.bucket, prefix, delimiter, after, false, limit)
-	return document("ListVersionsResult", func(x *xmlWriter) {
-		x.text("Name", q.bucket)
-		x.text("Prefix", encode(prefix))
-		x.text("KeyMarker", encode(after))
-		x.text("VersionIdMarker", q.query.Get("version-id-marker"))
+	return document("ListVersionsResult", func(x *wire.XML) {
+		x.Text("Name", q.bucket)
+		x.Text("Prefix", encode(prefix))
+		x.Text("KeyMarker", encode(after))
+		x.Text("VersionIdMarker", q.query.Get("version-id-marker"))
 		if l.next != "" {
-			x.text("NextKeyMarker", encode(l.next))
-			x.text("NextVersionIdMarker", "null")
+			x.Text("NextKeyMarker", encode(l.next))
+			x.Text("NextVersionIdMarker", "null")
 		}
-		x.number("MaxKeys", limit)
-		x.optional("Delimiter", encode(delimiter))
-		x.optional("EncodingType", q.query.Get("encoding-type"))
-		x.bool("IsTruncated", l.next != "")
+		x.Number("MaxKeys", limit)
+		x.Optional("Delimiter", encode(delimiter))
+		x.Optional("EncodingType", q.query.Get("encoding-type"))
+		x.Bool("IsTruncated", l.next != "")
 		for _, o := range l.objects {
-			x.open("Version")
+			x.Open("Version")
 			q.writeObject(x, o, encode, true)
-			x.text("VersionId", "null")
-			x.bool("IsLatest", true)
-			x.close("Version")
+			x.Text("VersionId", "null")
+			x.Bool("IsLatest", true)
+			x.Close("Version")
 		}
 		writePrefixes(x, l.prefixes, encode)
 	}), nil
@@ -309,30 +311,30 @@ func (q *s3Call) listUploads() (*s3Answer, *s3Error) {
 		return strings.Compare(a.ID, b.ID)
 	})
 	l := listedUploads(all, prefix, delimiter, keyMarker, idMarker, limit)
-	return document("ListMultipartUploadsResult", func(x *xmlWriter) {
-		x.text("Bucket", q.bucket)
-		x.text("KeyMarker", encode(keyMarker))
-		x.text("UploadIdMarker", idMarker)
-		x.text("NextKeyMarker", encode(l.nextKey)) // also of a list that is complete
-		x.text("NextUploadIdMarker", l.nextID)
-		x.optional("Prefix", encode(prefix))
-		x.optional("Delimiter", encode(delimiter))
-		x.optional("EncodingType", q.query.Get("encoding-type"))
-		x.number("MaxUploads", limit)
-		x.bool("IsTruncated", l.truncated)
+	return document("ListMultipartUploadsResult", func(x *wire.XML) {
+		x.Text("Bucket", q.bucket)
+		x.Text("KeyMarker", encode(keyMarker))
+		x.Text("UploadIdMarker", idMarker)
+		x.Text("NextKeyMarker", encode(l.nextKey)) // also of a list that is complete
+		x.Text("NextUploadIdMarker", l.nextID)
+		x.Optional("Prefix", encode(prefix))
+		x.Optional("Delimiter", encode(delimiter))
+		x.Optional("EncodingType", q.query.Get("encoding-type"))
+		x.Number("MaxUploads", limit)
+		x.Bool("IsTruncated", l.truncated)
 		for _, u := range l.uploads {
-			x.open("Upload")
-			x.text("Key", encode(u.Key))
-			x.text("UploadId", u.ID)
-			x.open("Initiator")
-			x.text("ID", u.Initiator)
-			x.close("Initiator")
+			x.Open("Upload")
+			x.Text("Key", encode(u.Key))
+			x.Text("UploadId", u.ID)
+			x.Open("Initiator")
+			x.Text("ID", u.Initiator)
+			x.Close("Initiator")
 			q.writeOwner(x)
-			x.text("StorageClass", storageClassOf(u.Headers))
-			x.text("Initiated", s3Time(u.Initiated))
-			x.text("ChecksumAlgorithm", string(u.Algorithm))
-			x.text("ChecksumType", u.ChecksumType)
-			x.close("Upload")
+			x.Text("StorageClass", storageClassOf(u.Headers))
+			x.Text("Initiated", s3Time(u.Initiated))
+			x.Text("ChecksumAlgorithm", string(u.Algorithm))
+			x.Text("ChecksumType", u.ChecksumType)
+			x.Close("Upload")
 		}
 		writePrefixes(x, l.prefixes, encode)
 	}), nil

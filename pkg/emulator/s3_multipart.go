@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 
 	"github.com/openirsa/openirsa/internal/checksum"
@@ -107,10 +109,10 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 	}); e != nil {
 		return nil, e
 	}
-	a := document("InitiateMultipartUploadResult", func(x *xmlWriter) {
-		x.text("Bucket", q.bucket)
-		x.text("Key", q.key)
-		x.text("UploadId", u.ID)
+	a := document("InitiateMultipartUploadResult", func(x *wire.XML) {
+		x.Text("Bucket", q.bucket)
+		x.Text("Key", q.key)
+		x.Text("UploadId", u.ID)
 	})
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
 	if u.Asked {
@@ -283,11 +285,11 @@ func (q *s3Call) uploadPartCopy() (*s3Answer, *s3Error) {
 		return a, e
 	}
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
-	a.xml = document("CopyPartResult", func(x *xmlWriter) {
-		x.text("LastModified", s3Time(p.Modified))
-		x.text("ETag", `"`+p.ETag+`"`)
+	a.xml = document("CopyPartResult", func(x *wire.XML) {
+		x.Text("LastModified", s3Time(p.Modified))
+		x.Text("ETag", `"`+p.ETag+`"`)
 		if u.Asked {
-			x.text("Checksum"+string(u.Algorithm), p.Checksum)
+			x.Text("Checksum"+string(u.Algorithm), p.Checksum)
 		}
 	}).xml
 	return a, nil
@@ -488,7 +490,7 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 }
 
 func (q *s3Call) completed(o *s3Object) *s3Answer {
-	a := document("CompleteMultipartUploadResult", func(x *xmlWriter) {
+	a := document("CompleteMultipartUploadResult", func(x *wire.XML) {
 		scheme := "http"
 		if q.r.TLS != nil {
 			scheme = "https"
@@ -497,12 +499,12 @@ func (q *s3Call) completed(o *s3Object) *s3Answer {
 		if q.host.bucket == "" {
 			location += q.bucket + "/"
 		}
-		x.text("Location", location+url.QueryEscape(q.key)) // also the slashes, and a blank is a plus
-		x.text("Bucket", q.bucket)
-		x.text("Key", q.key)
-		x.text("ETag", `"`+o.ETag+`"`)
-		x.text("Checksum"+string(o.Algorithm), o.Checksum)
-		x.text("ChecksumType", o.ChecksumType)
+		x.Text("Location", location+url.QueryEscape(q.key)) // also the slashes, and a blank is a plus
+		x.Text("Bucket", q.bucket)
+		x.Text("Key", q.key)
+		x.Text("ETag", `"`+o.ETag+`"`)
+		x.Text("Checksum"+string(o.Algorithm), o.Checksum)
+		x.Text("ChecksumType", o.ChecksumType)
 	})
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
 	return a
@@ -557,35 +559,35 @@ func (q *s3Call) listParts() (*s3Answer, *s3Error) {
 	all = slices.DeleteFunc(all, func(p *s3Part) bool { return p.Number <= marker })
 	truncated := len(all) > limit
 	all = all[:min(len(all), limit)]
-	return document("ListPartsResult", func(x *xmlWriter) {
-		x.text("Bucket", q.bucket)
-		x.text("Key", q.key)
-		x.text("UploadId", u.ID)
-		x.open("Initiator")
-		x.text("ID", u.Initiator)
-		x.close("Initiator")
+	return document("ListPartsResult", func(x *wire.XML) {
+		x.Text("Bucket", q.bucket)
+		x.Text("Key", q.key)
+		x.Text("UploadId", u.ID)
+		x.Open("Initiator")
+		x.Text("ID", u.Initiator)
+		x.Close("Initiator")
 		q.writeOwner(x)
-		x.text("StorageClass", storageClassOf(u.Headers))
-		x.number("PartNumberMarker", marker)
+		x.Text("StorageClass", storageClassOf(u.Headers))
+		x.Number("PartNumberMarker", marker)
 		if len(all) > 0 {
-			x.number("NextPartNumberMarker", all[len(all)-1].Number)
+			x.Number("NextPartNumberMarker", all[len(all)-1].Number)
 		}
-		x.number("MaxParts", limit)
-		x.bool("IsTruncated", truncated && limit > 0)
+		x.Number("MaxParts", limit)
+		x.Bool("IsTruncated", truncated && limit > 0)
 		if u.Asked {
-			x.text("ChecksumAlgorithm", string(u.Algorithm))
-			x.text("ChecksumType", u.ChecksumType)
+			x.Text("ChecksumAlgorithm", string(u.Algorithm))
+			x.Text("ChecksumType", u.ChecksumType)
 		}
 		for _, p := range all {
-			x.open("Part")
-			x.number("PartNumber", p.Number)
-			x.text("LastModified", s3Time(p.Modified))
-			x.text("ETag", `"`+p.ETag+`"`)
-			x.number("Size", int(p.Size))
+			x.Open("Part")
+			x.Number("PartNumber", p.Number)
+			x.Text("LastModified", s3Time(p.Modified))
+			x.Text("ETag", `"`+p.ETag+`"`)
+			x.Number("Size", int(p.Size))
 			if u.Asked {
-				x.text("Checksum"+string(u.Algorithm), p.Checksum)
+				x.Text("Checksum"+string(u.Algorithm), p.Checksum)
 			}
-			x.close("Part")
+			x.Close("Part")
 		}
 	}), nil
 }

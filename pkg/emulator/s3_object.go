@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 
 	"github.com/openirsa/openirsa/internal/checksum"
@@ -206,12 +208,12 @@ func (q *s3Call) objectHeaders() (map[string]string, *s3Error) {
 }
 
 // headerTags are the tags in x-amz-tagging.
-func (q *s3Call) headerTags() ([]tag, *s3Error) {
+func (q *s3Call) headerTags() ([]wire.Tag, *s3Error) {
 	v := q.r.Header.Get("X-Amz-Tagging")
 	if v == "" {
 		return nil, nil
 	}
-	var tags []tag
+	var tags []wire.Tag
 	seen := make(map[string]bool)
 	for pair := range strings.SplitSeq(v, "&") {
 		if pair == "" {
@@ -225,7 +227,7 @@ func (q *s3Call) headerTags() ([]tag, *s3Error) {
 				"x-amz-tagging", v)
 		}
 		seen[key] = true
-		tags = append(tags, tag{key, value})
+		tags = append(tags, wire.Tag{Key: key, Value: value})
 	}
 	return checkS3Tags(tags, maxObjectTags)
 }
@@ -240,7 +242,7 @@ func existingTags(o *s3Object) func(*policy.Context) {
 }
 
 // mayPut asks for the permissions to store an object with these tags.
-func (q *s3Call) mayPut(tags []tag) *s3Error {
+func (q *s3Call) mayPut(tags []wire.Tag) *s3Error {
 	if e := q.may(q.config, "s3:PutObject", q.objectARN(), tagKeys("s3:RequestObjectTag/", "s3:RequestObjectTagKeys", tags)); e != nil {
 		return e
 	}
@@ -727,26 +729,26 @@ func (q *s3Call) deleteObjects() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	return document("DeleteResult", func(x *xmlWriter) {
+	return document("DeleteResult", func(x *wire.XML) {
 		for i, o := range body.Object {
 			e := refused[i]
 			switch {
 			case e != nil:
-				x.open("Error")
-				x.text("Key", *o.Key)
+				x.Open("Error")
+				x.Text("Key", *o.Key)
 				if o.VersionID != nil {
-					x.text("VersionId", *o.VersionID)
+					x.Text("VersionId", *o.VersionID)
 				}
-				x.text("Code", e.code)
-				x.text("Message", e.message)
-				x.close("Error")
+				x.Text("Code", e.Code)
+				x.Text("Message", e.Message)
+				x.Close("Error")
 			case !body.Quiet:
-				x.open("Deleted")
-				x.text("Key", *o.Key)
+				x.Open("Deleted")
+				x.Text("Key", *o.Key)
 				if o.VersionID != nil {
-					x.text("VersionId", *o.VersionID)
+					x.Text("VersionId", *o.VersionID)
 				}
-				x.close("Deleted")
+				x.Close("Deleted")
 			}
 		}
 	}), nil
@@ -912,11 +914,11 @@ func (q *s3Call) copyObject() (*s3Answer, *s3Error) {
 	if e := q.store(o); e != nil {
 		return fail(e)
 	}
-	a.xml = document("CopyObjectResult", func(x *xmlWriter) {
-		x.text("LastModified", s3Time(o.Modified))
-		x.text("ETag", `"`+o.ETag+`"`)
-		x.text("Checksum"+string(o.Algorithm), o.Checksum)
-		x.text("ChecksumType", o.ChecksumType)
+	a.xml = document("CopyObjectResult", func(x *wire.XML) {
+		x.Text("LastModified", s3Time(o.Modified))
+		x.Text("ETag", `"`+o.ETag+`"`)
+		x.Text("Checksum"+string(o.Algorithm), o.Checksum)
+		x.Text("ChecksumType", o.ChecksumType)
 	}).xml
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
 	return a, nil
@@ -969,22 +971,22 @@ func (q *s3Call) getAttributes() (*s3Answer, *s3Error) {
 	}
 	marker, _ := strconv.Atoi(q.r.Header.Get("X-Amz-Part-Number-Marker"))
 
-	a := document("GetObjectAttributesResponse", func(x *xmlWriter) {
+	a := document("GetObjectAttributesResponse", func(x *wire.XML) {
 		if wants("ETag") {
-			x.text("ETag", o.ETag)
+			x.Text("ETag", o.ETag)
 		}
 		if wants("Checksum") && o.Checksum != "" {
-			x.open("Checksum")
-			x.text("Checksum"+string(o.Algorithm), o.Checksum)
-			x.text("ChecksumType", o.ChecksumType)
-			x.close("Checksum")
+			x.Open("Checksum")
+			x.Text("Checksum"+string(o.Algorithm), o.Checksum)
+			x.Text("ChecksumType", o.ChecksumType)
+			x.Close("Checksum")
 		}
 		switch {
 		case !wants("ObjectParts") || len(o.Parts) == 0:
 		case o.Parts[0].Checksum == "": // parts are told only with their checksums
-			x.open("ObjectParts")
-			x.number("PartsCount", len(o.Parts))
-			x.close("ObjectParts")
+			x.Open("ObjectParts")
+			x.Number("PartsCount", len(o.Parts))
+			x.Close("ObjectParts")
 		default:
 			var parts []objectPart
 			truncated := false
@@ -997,30 +999,30 @@ func (q *s3Call) getAttributes() (*s3Answer, *s3Error) {
 					parts = append(parts, p)
 				}
 			}
-			x.open("ObjectParts")
-			x.number("PartsCount", len(o.Parts)) // the name on the wire
-			x.number("PartNumberMarker", marker)
+			x.Open("ObjectParts")
+			x.Number("PartsCount", len(o.Parts)) // the name on the wire
+			x.Number("PartNumberMarker", marker)
 			if len(parts) > 0 {
-				x.number("NextPartNumberMarker", parts[len(parts)-1].Number)
+				x.Number("NextPartNumberMarker", parts[len(parts)-1].Number)
 			}
-			x.number("MaxParts", limit)
-			x.bool("IsTruncated", truncated)
+			x.Number("MaxParts", limit)
+			x.Bool("IsTruncated", truncated)
 			for _, p := range parts {
-				x.open("Part")
-				x.number("PartNumber", p.Number)
-				x.number("Size", int(p.Size))
+				x.Open("Part")
+				x.Number("PartNumber", p.Number)
+				x.Number("Size", int(p.Size))
 				if p.Checksum != "" {
-					x.text("Checksum"+string(o.Algorithm), p.Checksum)
+					x.Text("Checksum"+string(o.Algorithm), p.Checksum)
 				}
-				x.close("Part")
+				x.Close("Part")
 			}
-			x.close("ObjectParts")
+			x.Close("ObjectParts")
 		}
 		if wants("StorageClass") {
-			x.text("StorageClass", o.storageClass())
+			x.Text("StorageClass", o.storageClass())
 		}
 		if wants("ObjectSize") {
-			x.number("ObjectSize", int(o.Size))
+			x.Number("ObjectSize", int(o.Size))
 		}
 	})
 	a.set("Last-Modified", o.Modified.Format(http.TimeFormat))
@@ -1063,7 +1065,7 @@ func (q *s3Call) deleteObjectTagging() (*s3Answer, *s3Error) {
 	return noContent(), q.setTags(nil)
 }
 
-func (q *s3Call) setTags(tags []tag) *s3Error {
+func (q *s3Call) setTags(tags []wire.Tag) *s3Error {
 	return q.changeObject(func(o *s3Object) { o.Tags = tags })
 }
 

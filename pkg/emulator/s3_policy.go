@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -128,7 +130,7 @@ func (q *s3Call) getPolicyStatus() (*s3Answer, *s3Error) {
 	if q.config.policy == nil {
 		return nil, errNoPolicy(q.bucket)
 	}
-	return document("PolicyStatus", func(x *xmlWriter) { x.bool("IsPublic", q.config.policy.Public()) }), nil
+	return document("PolicyStatus", func(x *wire.XML) { x.Bool("IsPublic", q.config.policy.Public()) }), nil
 }
 
 // blockDocument is the document of Block Public Access, whose switches are off
@@ -146,11 +148,11 @@ func (q *s3Call) readBlock() (*publicAccessBlock, *s3Error) {
 	return &body.publicAccessBlock, nil
 }
 
-func (b publicAccessBlock) write(x *xmlWriter) {
-	x.bool("BlockPublicAcls", b.BlockPublicAcls)
-	x.bool("IgnorePublicAcls", b.IgnorePublicAcls)
-	x.bool("BlockPublicPolicy", b.BlockPublicPolicy)
-	x.bool("RestrictPublicBuckets", b.RestrictPublicBuckets)
+func (b publicAccessBlock) write(x *wire.XML) {
+	x.Bool("BlockPublicAcls", b.BlockPublicAcls)
+	x.Bool("IgnorePublicAcls", b.IgnorePublicAcls)
+	x.Bool("BlockPublicPolicy", b.BlockPublicPolicy)
+	x.Bool("RestrictPublicBuckets", b.RestrictPublicBuckets)
 }
 
 func errNoBlock() *s3Error {
@@ -204,10 +206,10 @@ func (q *s3Call) getOwnership() (*s3Answer, *s3Error) {
 	if q.config.Ownership == "" {
 		return nil, notFound("OwnershipControlsNotFoundError", "The bucket ownership controls were not found").with("BucketName", q.bucket)
 	}
-	return document("OwnershipControls", func(x *xmlWriter) {
-		x.open("Rule")
-		x.text("ObjectOwnership", q.config.Ownership)
-		x.close("Rule")
+	return document("OwnershipControls", func(x *wire.XML) {
+		x.Open("Rule")
+		x.Text("ObjectOwnership", q.config.Ownership)
+		x.Close("Rule")
 	}), nil
 }
 
@@ -297,10 +299,10 @@ func (q *s3Call) getAccountBlock() (*s3Answer, *s3Error) {
 		return nil, errNoBlock().with("AccountId", q.caller.Account)
 	}
 	x := newS3XML()
-	x.open(`PublicAccessBlockConfiguration xmlns="` + namespaceControl + `"`)
+	x.Open(`PublicAccessBlockConfiguration xmlns="` + namespaceControl + `"`)
 	block.write(x)
-	x.close("PublicAccessBlockConfiguration")
-	return &s3Answer{xml: x.buf}, nil
+	x.Close("PublicAccessBlockConfiguration")
+	return &s3Answer{xml: x.Buf}, nil
 }
 
 func (q *s3Call) putAccountBlock() (*s3Answer, *s3Error) {
@@ -352,17 +354,17 @@ func (q *s3Call) listResourceTags() (*s3Answer, *s3Error) {
 		return nil, e
 	}
 	x := newS3XML()
-	x.open(`ListTagsForResourceResult xmlns="` + namespaceControl + `"`)
-	x.open("Tags")
+	x.Open(`ListTagsForResourceResult xmlns="` + namespaceControl + `"`)
+	x.Open("Tags")
 	for _, t := range q.config.Tags {
-		x.open("Tag")
-		x.text("Key", t.Key)
-		x.text("Value", t.Value)
-		x.close("Tag")
+		x.Open("Tag")
+		x.Text("Key", t.Key)
+		x.Text("Value", t.Value)
+		x.Close("Tag")
 	}
-	x.close("Tags")
-	x.close("ListTagsForResourceResult")
-	return &s3Answer{xml: x.buf}, nil
+	x.Close("Tags")
+	x.Close("ListTagsForResourceResult")
+	return &s3Answer{xml: x.Buf}, nil
 }
 
 func (q *s3Call) tagResource() (*s3Answer, *s3Error) {
@@ -371,7 +373,7 @@ func (q *s3Call) tagResource() (*s3Answer, *s3Error) {
 	}
 	var body struct {
 		XMLName xml.Name `xml:"TagResourceRequest"`
-		Tags    struct{ Tag []tag }
+		Tags    struct{ Tag []wire.Tag }
 	}
 	if e := q.readXML(&body); e != nil {
 		return nil, e
@@ -381,7 +383,7 @@ func (q *s3Call) tagResource() (*s3Answer, *s3Error) {
 	}
 	tags := slices.Clone(q.config.Tags)
 	for _, t := range body.Tags.Tag {
-		tags = append(slices.DeleteFunc(tags, func(old tag) bool { return old.Key == t.Key }), t)
+		tags = append(slices.DeleteFunc(tags, func(old wire.Tag) bool { return old.Key == t.Key }), t)
 	}
 	tags, e := checkS3Tags(tags, maxBucketTags)
 	if e != nil {
@@ -399,6 +401,6 @@ func (q *s3Call) untagResource() (*s3Answer, *s3Error) {
 		return nil, e
 	}
 	return noContent(), q.s3.configure(q.bucket, func(c *bucketConfig) {
-		c.Tags = slices.DeleteFunc(slices.Clone(c.Tags), func(t tag) bool { return slices.Contains(names, t.Key) })
+		c.Tags = slices.DeleteFunc(slices.Clone(c.Tags), func(t wire.Tag) bool { return slices.Contains(names, t.Key) })
 	})
 }

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 
 	"github.com/openirsa/openirsa/internal/checksum"
@@ -70,7 +72,7 @@ type bucketConfig struct {
 	Ownership string             `json:",omitempty"`
 	ACL       *acl               `json:",omitempty"`
 	Block     *publicAccessBlock `json:",omitempty"`
-	Tags      []tag              `json:",omitempty"`
+	Tags      []wire.Tag         `json:",omitempty"`
 	Policy    string             `json:",omitempty"` // as it was submitted
 	// Principals are the unique ids of the users and roles that the policy
 	// names, as of the time when it was stored.
@@ -95,7 +97,7 @@ type s3Object struct {
 	Modified time.Time
 	// Headers are given back with the object; the names are in lower case.
 	Headers map[string]string `json:",omitempty"`
-	Tags    []tag             `json:",omitempty"`
+	Tags    []wire.Tag        `json:",omitempty"`
 	ACL     *acl              `json:",omitempty"`
 	// Algorithm, Checksum and ChecksumType describe its checksum.
 	Algorithm    checksum.Algorithm
@@ -122,7 +124,7 @@ type s3Upload struct {
 	Initiated    time.Time
 	Initiator    string            // ARN of the caller
 	Headers      map[string]string `json:",omitempty"`
-	Tags         []tag             `json:",omitempty"`
+	Tags         []wire.Tag        `json:",omitempty"`
 	ACL          *acl              `json:",omitempty"`
 	Algorithm    checksum.Algorithm
 	ChecksumType string

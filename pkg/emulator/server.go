@@ -32,6 +32,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 
 	"github.com/openirsa/openirsa/internal/sigv4"
@@ -301,11 +303,11 @@ type call struct {
 	region    string // of the signature, us-east-1 if there is none
 	caller    caller // who signed, once identify has said so
 
-	input            // parameters of the Query protocol
-	body      []byte // of the Query protocol
-	held      int64  // bytes of Server.bodies
-	dropped   bool   // a fault wants the answer to get lost
-	namespace string // XML namespace of the answers of the service
+	wire.Input        // parameters of the Query protocol
+	body       []byte // of the Query protocol
+	held       int64  // bytes of Server.bodies
+	dropped    bool   // a fault wants the answer to get lost
+	namespace  string // XML namespace of the answers of the service
 }
 
 // ServeHTTP answers a request to any of the services, or to the emulator
@@ -365,8 +367,12 @@ func (s *Server) isControl(r *http.Request) bool {
 	return found && (rest == "" || rest[0] == '/') && s.parseS3Host(r.Host).bucket == ""
 }
 
-// Versions of the interfaces of STS and IAM.
+// Versions of the interfaces of STS and IAM, and the XML namespaces of their
+// answers.
 const (
+	namespaceSTS = "https://sts.amazonaws.com/doc/2011-06-15/"
+	namespaceIAM = "https://iam.amazonaws.com/doc/2010-05-08/"
+
 	versionSTS = "2011-06-15"
 	versionIAM = "2010-05-08"
 )
@@ -387,7 +393,7 @@ func (c *call) signedService() string {
 
 // readQuery reads the parameters of the Query protocol and says whether the
 // request is of it: a form posted to "/", or a GET of "/", with an Action.
-func (s *Server) readQuery(c *call) (bool, *awsError) {
+func (s *Server) readQuery(c *call) (bool, *wire.Failure) {
 	r := c.r
 	if r.URL.Path != "/" && r.URL.Path != "" {
 		return false, nil
@@ -401,7 +407,7 @@ func (s *Server) readQuery(c *call) (bool, *awsError) {
 		if !posted && !strings.Contains(form, "Action=") {
 			return false, nil
 		}
-		var e *awsError
+		var e *wire.Failure
 		if c.body, e = s.readBody(c); e != nil {
 			return true, e
 		}
@@ -420,17 +426,17 @@ func (s *Server) readQuery(c *call) (bool, *awsError) {
 	default:
 		return false, nil
 	}
-	p, e := parseParams(form)
+	p, e := wire.ParseParams(form)
 	if e != nil {
 		return true, e
 	}
-	c.params = p
+	c.Params = p
 	return p["Action"] != "" || p["Version"] != "" || c.body != nil, nil
 }
 
 // readBody reads a body of at most maxQueryBody bytes.
-func (s *Server) readBody(c *call) ([]byte, *awsError) {
-	tooLarge := errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Request body is larger than %d bytes", maxQueryBody)
+func (s *Server) readBody(c *call) ([]byte, *wire.Failure) {
+	tooLarge := wire.Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Request body is larger than %d bytes", maxQueryBody)
 	if c.r.ContentLength > maxQueryBody {
 		return nil, tooLarge
 	}
@@ -441,7 +447,7 @@ func (s *Server) readBody(c *call) ([]byte, *awsError) {
 	case errors.Is(err, errNoMemory):
 		return nil, errBusy()
 	case err != nil:
-		return nil, malformedInput("The request body cannot be read")
+		return nil, wire.MalformedInput("The request body cannot be read")
 	}
 	return body, nil
 }
@@ -450,57 +456,31 @@ func (s *Server) readBody(c *call) ([]byte, *awsError) {
 type operation struct {
 	// run does it. The result writes the content of the result element; an
 	// operation without output returns none.
-	run func(*Server, *call) (func(*xmlWriter), *awsError)
+	run func(*Server, *call) (func(*wire.XML), *wire.Failure)
 	// unsigned operations do not look at a signature.
 	unsigned bool
 }
 
 // serveQuery answers a request in the Query protocol.
-func (s *Server) serveQuery(w http.ResponseWriter, c *call, e *awsError) {
-	var result func(*xmlWriter)
+func (s *Server) serveQuery(w http.ResponseWriter, c *call, e *wire.Failure) {
+	var result func(*wire.XML)
 	if e == nil {
 		result, e = s.runQuery(c)
 	}
 	if c.namespace == "" {
-		c.namespace = namespaceFault
+		c.namespace = wire.NamespaceFault
 	}
-	status, kind, answer := c.encode(result, e)
 	if c.dropped {
 		return
 	}
-	h := w.Header()
-	h["x-amzn-RequestId"] = []string{c.id} // spelled as AWS spells it
-	h["Content-Type"] = []string{kind}
-	w.WriteHeader(status)
-	w.Write(answer)
-}
-
-// encode is the answer with a result or an error, in XML or, if the client asks
-// for it, in JSON.
-func (c *call) encode(result func(*xmlWriter), e *awsError) (status int, kind string, answer []byte) {
-	inJSON := prefersJSON(c.r.Header)
-	if inJSON && e == nil {
-		var err error
-		if answer, err = jsonResponse(c.service, c.operation, c.id, result); err != nil {
-			e = errInternal
-		}
-	}
-	switch {
-	case inJSON && e != nil:
-		answer, _ = jsonError(c.id, e) // made of texts
-		return e.status, "application/json", answer
-	case inJSON:
-		return http.StatusOK, "application/json", answer
-	case e != nil:
-		return e.status, "text/xml", queryError(c.namespace, c.id, e)
-	}
-	return http.StatusOK, "text/xml", queryResponse(c.namespace, c.operation, c.id, result)
+	answer := wire.QueryAnswer{Service: c.service, Operation: c.operation, Namespace: c.namespace, Id: c.id}
+	answer.Write(w, c.r, result, e)
 }
 
 // runQuery finds the operation, says who calls, and runs it.
-func (s *Server) runQuery(c *call) (func(*xmlWriter), *awsError) {
-	c.operation = c.params["Action"]
-	version := c.params["Version"]
+func (s *Server) runQuery(c *call) (func(*wire.XML), *wire.Failure) {
+	c.operation = c.Params["Action"]
+	version := c.Params["Version"]
 	var op operation
 	var known bool
 	switch version {
@@ -508,7 +488,7 @@ func (s *Server) runQuery(c *call) (func(*xmlWriter), *awsError) {
 		c.service, c.namespace = "sts", namespaceSTS
 		op, known = stsOperations[c.operation]
 	case versionIAM:
-		c.service, c.namespace, c.quiet = "iam", namespaceIAM, true
+		c.service, c.namespace, c.Quiet = "iam", namespaceIAM, true
 		if op, known = iamOperations[c.operation]; !known {
 			op, known = absentOperations[c.operation]
 		}
@@ -516,11 +496,11 @@ func (s *Server) runQuery(c *call) (func(*xmlWriter), *awsError) {
 		version = "NO_VERSION_SPECIFIED"
 	}
 	if c.operation == "" {
-		return nil, errorf(http.StatusBadRequest, "MissingAction", "The request must contain the parameter Action")
+		return nil, wire.Errorf(http.StatusBadRequest, "MissingAction", "The request must contain the parameter Action")
 	}
 	if !known {
-		e := errorf(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version %s", c.operation, version)
-		e.namespace = namespaceFault
+		e := wire.Errorf(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version %s", c.operation, version)
+		e.Namespace = wire.NamespaceFault
 		return nil, e
 	}
 	if e := s.refusePage(c); e != nil {

@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"strings"
 	"sync"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 //go:generate go run ./gen -from botocore/data -services services.txt
@@ -24,16 +26,16 @@ type awsService struct {
 }
 
 // rest is the protocol of a request that names no operation.
-func (a *awsService) rest() protocol {
+func (a *awsService) rest() wire.Protocol {
 	switch a.protocol {
 	case "query":
-		return query
+		return wire.Query
 	case "ec2":
-		return queryEC2
+		return wire.QueryEC2
 	case "rest-xml":
-		return restXML
+		return wire.RESTXML
 	}
-	return restJSON
+	return wire.RESTJSON
 }
 
 // awsServices are those that there are, by name.

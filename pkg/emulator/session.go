@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // session is what temporary credentials stand for. The emulator does not keep
@@ -25,8 +27,8 @@ type session struct {
 	issued  time.Time
 	expires time.Time
 
-	tags           []tag    // session tags
-	transitive     []string // keys of those that go on to chained sessions
+	tags           []wire.Tag // session tags
+	transitive     []string   // keys of those that go on to chained sessions
 	sourceIdentity string
 
 	// The session policies. They limit if there are any, or if limited is set
@@ -243,9 +245,9 @@ func (s *session) unmarshal(b []byte) bool {
 	s.issued = time.Unix(signed(), 0).UTC()
 	s.expires = time.Unix(signed(), 0).UTC()
 	if n := count(); n > 0 {
-		s.tags = make([]tag, n)
+		s.tags = make([]wire.Tag, n)
 		for i := range s.tags {
-			s.tags[i] = tag{text(), text()}
+			s.tags[i] = wire.Tag{Key: text(), Value: text()}
 		}
 	}
 	s.transitive = texts()

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 )
 
@@ -45,9 +47,9 @@ func stored(t *testing.T) (path string, content []byte) {
 	return path, content
 }
 
-func putGroupNamed(t *testing.T, s *Server, name string) *awsError {
+func putGroupNamed(t *testing.T, s *Server, name string) *wire.Failure {
 	t.Helper()
-	return s.iam.edit(func(e *edit) *awsError {
+	return s.iam.edit(func(e *edit) *wire.Failure {
 		e.putGroup(&group{entity{ID: name, Name: name, Path: strings.Repeat("/p", 200)}})
 		return nil
 	})

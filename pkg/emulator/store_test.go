@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // TestBrokenFile: if the file stops taking writes, no write is acknowledged any
@@ -20,8 +22,8 @@ func TestBrokenFile(t *testing.T) {
 		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/_openirsa/health", nil))
 		return w.Code
 	}
-	put := func(name string) *awsError {
-		return s.iam.edit(func(e *edit) *awsError {
+	put := func(name string) *wire.Failure {
+		return s.iam.edit(func(e *edit) *wire.Failure {
 			e.putGroup(&group{entity{ID: name, Name: name}})
 			return nil
 		})
@@ -33,7 +35,7 @@ func TestBrokenFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if e := put("after"); e != errInternal {
+		if e := put("after"); e != wire.ErrInternal {
 			t.Errorf("a write to a broken file: %v", e)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -21,12 +23,12 @@ var stsOperations = map[string]operation{
 }
 
 // getCallerIdentity needs no permission, and no policy can deny it.
-func (s *Server) getCallerIdentity(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) getCallerIdentity(c *call) (func(*wire.XML), *wire.Failure) {
 	s.allow(c, "the signature is valid, and the operation needs no permission")
-	return func(x *xmlWriter) {
-		x.text("Arn", c.caller.ARN)
-		x.text("UserId", c.caller.userID)
-		x.text("Account", c.caller.Account)
+	return func(x *wire.XML) {
+		x.Text("Arn", c.caller.ARN)
+		x.Text("UserId", c.caller.userID)
+		x.Text("Account", c.caller.Account)
 	}, nil
 }
 
@@ -39,17 +41,17 @@ func (s *Server) allow(c *call, why string) {
 
 // getAccessKeyInfo says which account an access key id is of, which is written
 // in the id.
-func (s *Server) getAccessKeyInfo(c *call) (func(*xmlWriter), *awsError) {
-	id := c.text("AccessKeyId", ruleKeyID)
-	if e := c.err(); e != nil {
+func (s *Server) getAccessKeyInfo(c *call) (func(*wire.XML), *wire.Failure) {
+	id := c.Text("AccessKeyId", ruleKeyID)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	account, ok := keyAccount(id)
 	if !ok {
-		return nil, s.invalid(c, validationError("Invalid AccessKeyId"))
+		return nil, s.invalid(c, wire.ValidationError("Invalid AccessKeyId"))
 	}
 	s.allow(c, "the signature is valid, and the operation needs no permission")
-	return func(x *xmlWriter) { x.text("Account", account) }, nil
+	return func(x *wire.XML) { x.Text("Account", account) }, nil
 }
 
 // rootAssumes tells whoever calls with the root user's credentials, which are the
@@ -64,29 +66,29 @@ const rootAssumes = "the root user cannot assume roles, here as at AWS: make a u
 const maxChained = 3600
 
 var (
-	ruleExternalID     = rule{min: 2, max: 1224, pattern: patternExternalID}
-	ruleSourceIdentity = rule{min: 2, max: 64, pattern: patternSession}
-	ruleSerialNumber   = rule{min: 9, max: 256, pattern: everyRune(`[\w+=/:,.@-]*`, func(r rune) bool { return isName(r) || r == '/' || r == ':' })}
-	ruleTokenCode      = rule{min: 6, max: 6, pattern: everyRune(`[\d]*`, func(r rune) bool { return '0' <= r && r <= '9' })}
+	ruleExternalID     = wire.Rule{Min: 2, Max: 1224, Pattern: patternExternalID}
+	ruleSourceIdentity = wire.Rule{Min: 2, Max: 64, Pattern: patternSession}
+	ruleSerialNumber   = wire.Rule{Min: 9, Max: 256, Pattern: wire.EveryRune(`[\w+=/:,.@-]*`, func(r rune) bool { return isName(r) || r == '/' || r == ':' })}
+	ruleTokenCode      = wire.Rule{Min: 6, Max: 6, Pattern: wire.EveryRune(`[\d]*`, func(r rune) bool { return '0' <= r && r <= '9' })}
 )
 
 // assumeRole exchanges credentials for those of a role. The role's trust
 // policy must allow the caller, and unless it names the very user, session or
 // role, the caller's own policies must allow it too.
-func (s *Server) assumeRole(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) assumeRole(c *call) (func(*wire.XML), *wire.Failure) {
 	a := &assumption{call: c, event: c.event()}
-	roleARN := c.text("RoleArn", ruleARN)
-	a.name = c.text("RoleSessionName", ruleSessionName)
-	externalID := c.text("ExternalId", ruleExternalID)
-	sourceIdentity := c.text("SourceIdentity", ruleSourceIdentity)
-	tags := c.tags("Tags", maxSessionTags)
-	transitive := c.texts("TransitiveTagKeys", false, maxSessionTags, ruleTagKey)
-	c.text("SerialNumber", ruleSerialNumber)
-	c.text("TokenCode", ruleTokenCode)
+	roleARN := c.Text("RoleArn", ruleARN)
+	a.name = c.Text("RoleSessionName", ruleSessionName)
+	externalID := c.Text("ExternalId", ruleExternalID)
+	sourceIdentity := c.Text("SourceIdentity", ruleSourceIdentity)
+	tags := c.Tags("Tags", maxSessionTags)
+	transitive := c.Texts("TransitiveTagKeys", false, maxSessionTags, wire.RuleTagKey)
+	c.Text("SerialNumber", ruleSerialNumber)
+	c.Text("TokenCode", ruleTokenCode)
 	a.readSession()
 	a.event.Resource = roleARN
-	if e := c.err(); e != nil {
-		return nil, s.refuseToken(a, &tokenFault{"parameters", e.message, e}, nil)
+	if e := c.Err(); e != nil {
+		return nil, s.refuseToken(a, &tokenFault{"parameters", e.Message, e}, nil)
 	}
 	chained := c.caller.session
 	fault := s.checkAssumeRole(a, roleARN, tags, transitive)
@@ -106,11 +108,11 @@ func (s *Server) assumeRole(c *call) (func(*xmlWriter), *awsError) {
 			sourceIdentity = chained.sourceIdentity
 		}
 		for _, key := range chained.transitive {
-			i := slices.IndexFunc(chained.tags, func(t tag) bool { return strings.EqualFold(t.Key, key) })
+			i := slices.IndexFunc(chained.tags, func(t wire.Tag) bool { return strings.EqualFold(t.Key, key) })
 			if i < 0 {
 				continue
 			}
-			if slices.ContainsFunc(tags, func(t tag) bool { return strings.EqualFold(t.Key, key) }) {
+			if slices.ContainsFunc(tags, func(t wire.Tag) bool { return strings.EqualFold(t.Key, key) }) {
 				return nil, s.refuseToken(a, &tokenFault{"parameters",
 					fmt.Sprintf("the tag %q is transitive and was set by an earlier role", key),
 					invalidParameter("One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")}, nil)
@@ -132,7 +134,7 @@ func (s *Server) assumeRole(c *call) (func(*xmlWriter), *awsError) {
 			bare:     true,
 			attached: &policy.Named{Name: a.role.Name, Policy: a.role.trust},
 		}
-		if c.has("ExternalId") {
+		if c.Has("ExternalId") {
 			q.keys.Set("sts:ExternalId", externalID)
 		}
 		s.sessionKeys(a, &q.keys, tags, transitive, sourceIdentity)
@@ -159,39 +161,39 @@ func (s *Server) assumeRole(c *call) (func(*xmlWriter), *awsError) {
 	})
 	a.role.used.Store(&roleUse{c.at, c.region})
 	s.issued(c, &creds, s.assumedARN(a.role, a.name))
-	return func(x *xmlWriter) {
-		x.optional("SourceIdentity", sourceIdentity)
+	return func(x *wire.XML) {
+		x.Optional("SourceIdentity", sourceIdentity)
 		s.writeAssumed(x, a.role, a.name)
 		creds.write(x)
-		x.number("PackedPolicySize", packedSize(a, identity, tags))
+		x.Number("PackedPolicySize", packedSize(a, identity, tags))
 	}, nil
 }
 
 // invalidParameter is the answer to a value that cannot be.
-func invalidParameter(format string, args ...any) *awsError {
-	return errorf(http.StatusBadRequest, "InvalidParameterValue", format, args...)
+func invalidParameter(format string, args ...any) *wire.Failure {
+	return wire.Errorf(http.StatusBadRequest, "InvalidParameterValue", format, args...)
 }
 
 // notAssumed is AssumeRole's AccessDenied, which does not say why.
-func (s *Server) notAssumed(c *call, action, roleARN string) *awsError {
+func (s *Server) notAssumed(c *call, action, roleARN string) *wire.Failure {
 	return accessDenied("User: %s is not authorized to perform: %s on resource: %s", c.caller.ARN, action, roleARN)
 }
 
 // checkAssumeRole refuses what AssumeRole refuses whatever the trust policy
 // says.
-func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []tag, transitive []string) *tokenFault {
+func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []wire.Tag, transitive []string) *tokenFault {
 	c := a.call
 	parts := strings.SplitN(roleARN, ":", 6)
 	switch {
 	case len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "role/"):
-		return &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), validationError("%s is invalid", roleARN)}
+		return &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), wire.ValidationError("%s is invalid", roleARN)}
 	case c.caller.Kind == policy.Root:
 		return &tokenFault{"permission", rootAssumes, accessDenied("Roles may not be assumed by root accounts.")}
 	case c.caller.Kind == policy.FederatedUser:
 		return &tokenFault{"permission", "a federated user cannot assume roles", s.notAssumed(c, "sts:AssumeRole", roleARN)}
 	case c.caller.session != nil && a.seconds > maxChained:
 		return &tokenFault{"duration", fmt.Sprintf("%d s were asked for with temporary credentials, and with these sessions last %d s at most", a.seconds, maxChained),
-			validationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")}
+			wire.ValidationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")}
 	}
 	keys, fault := sessionTagKeys(tags)
 	if fault != nil {
@@ -208,7 +210,7 @@ func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []tag, tran
 
 // sessionTagKeys are the keys of session tags in lower case, as case does not
 // tell them apart, or what is wrong with them.
-func sessionTagKeys(tags []tag) (map[string]bool, *tokenFault) {
+func sessionTagKeys(tags []wire.Tag) (map[string]bool, *tokenFault) {
 	keys := make(map[string]bool, len(tags))
 	for _, t := range tags {
 		key := strings.ToLower(t.Key)
@@ -226,7 +228,7 @@ func sessionTagKeys(tags []tag) (map[string]bool, *tokenFault) {
 
 // refuseSessions is the answer to operations that only long-term credentials
 // may call.
-func (s *Server) refuseSessions(c *call) *awsError {
+func (s *Server) refuseSessions(c *call) *wire.Failure {
 	if c.caller.session == nil {
 		return nil
 	}
@@ -243,18 +245,18 @@ const (
 
 // readDuration reads the duration of GetSessionToken and GetFederationToken.
 func (c *call) readDuration() int {
-	seconds := c.number("DurationSeconds", defaultTokenDuration, minDuration, maxTokenDuration)
+	seconds := c.Number("DurationSeconds", defaultTokenDuration, minDuration, maxTokenDuration)
 	if c.caller.Kind == policy.Root {
 		seconds = min(seconds, maxRootDuration)
 	}
 	return seconds
 }
 
-func (s *Server) getSessionToken(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) getSessionToken(c *call) (func(*wire.XML), *wire.Failure) {
 	seconds := c.readDuration()
-	c.text("SerialNumber", ruleSerialNumber)
-	c.text("TokenCode", ruleTokenCode)
-	if e := c.err(); e != nil {
+	c.Text("SerialNumber", ruleSerialNumber)
+	c.Text("TokenCode", ruleTokenCode)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := s.refuseSessions(c); e != nil {
@@ -270,16 +272,16 @@ func (s *Server) getSessionToken(c *call) (func(*xmlWriter), *awsError) {
 	return creds.write, nil
 }
 
-func (s *Server) getFederationToken(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
 	a := &assumption{call: c, event: c.event()}
-	a.name = c.text("Name", rule{required: true, min: 2, max: 32, pattern: patternSession})
-	if c.has("Policy") {
-		a.policy = c.text("Policy", ruleSessionPolicy)
+	a.name = c.Text("Name", wire.Rule{Required: true, Min: 2, Max: 32, Pattern: patternSession})
+	if c.Has("Policy") {
+		a.policy = c.Text("Policy", ruleSessionPolicy)
 	}
 	a.arns = c.policyARNs()
 	a.seconds = c.readDuration()
-	tags := c.tags("Tags", maxSessionTags)
-	if e := c.err(); e != nil {
+	tags := c.Tags("Tags", maxSessionTags)
+	if e := c.Err(); e != nil {
 		return nil, s.invalid(c, e)
 	}
 	if e := s.refuseSessions(c); e != nil {
@@ -311,12 +313,12 @@ func (s *Server) getFederationToken(c *call) (func(*xmlWriter), *awsError) {
 		limited:    true,
 	})
 	s.issued(c, &creds, user)
-	return func(x *xmlWriter) {
+	return func(x *wire.XML) {
 		creds.write(x)
-		x.open("FederatedUser")
-		x.text("FederatedUserId", s.config.Account+":"+a.name)
-		x.text("Arn", user)
-		x.close("FederatedUser")
-		x.number("PackedPolicySize", packedSize(a, len(a.name), tags))
+		x.Open("FederatedUser")
+		x.Text("FederatedUserId", s.config.Account+":"+a.name)
+		x.Text("Arn", user)
+		x.Close("FederatedUser")
+		x.Number("PackedPolicySize", packedSize(a, len(a.name), tags))
 	}, nil
 }

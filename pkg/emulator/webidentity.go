@@ -8,15 +8,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
 // Rules of the AssumeRole operations (STS's service model).
 var (
-	ruleSessionName   = rule{required: true, min: 2, max: 64, pattern: patternSession}
-	ruleWebToken      = rule{required: true, min: 4, max: 20000, secret: true}
-	ruleProviderID    = rule{min: 4, max: 2048}
-	ruleSessionPolicy = rule{min: 1, max: 2048, pattern: patternDocument}
+	ruleSessionName   = wire.Rule{Required: true, Min: 2, Max: 64, Pattern: patternSession}
+	ruleWebToken      = wire.Rule{Required: true, Min: 4, Max: 20000, Secret: true}
+	ruleProviderID    = wire.Rule{Min: 4, Max: 2048}
+	ruleSessionPolicy = wire.Rule{Min: 1, Max: 2048, Pattern: patternDocument}
 )
 
 const (
@@ -41,19 +43,19 @@ type assumption struct {
 // assumeRoleWithWebIdentity exchanges a web identity token for credentials.
 // AWS does not publish the order of its checks; this one never tells anything
 // about roles to somebody without a valid token.
-func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*xmlWriter), *awsError) {
+func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Failure) {
 	a := &assumption{call: c, event: c.event()}
 	a.event.Caller = "anonymous"
-	roleARN := c.text("RoleArn", ruleARN)
-	a.name = c.text("RoleSessionName", ruleSessionName)
-	raw := c.text("WebIdentityToken", ruleWebToken)
-	providerID := c.text("ProviderId", ruleProviderID)
+	roleARN := c.Text("RoleArn", ruleARN)
+	a.name = c.Text("RoleSessionName", ruleSessionName)
+	raw := c.Text("WebIdentityToken", ruleWebToken)
+	providerID := c.Text("ProviderId", ruleProviderID)
 	a.readSession()
 	a.event.Resource = roleARN
-	if e := c.err(); e != nil {
-		return nil, s.refuseToken(a, &tokenFault{"parameters", e.message, e}, nil)
+	if e := c.Err(); e != nil {
+		return nil, s.refuseToken(a, &tokenFault{"parameters", e.Message, e}, nil)
 	}
-	if c.has("ProviderId") {
+	if c.Has("ProviderId") {
 		return nil, s.refuseToken(a, unknownProvider(providerID), nil)
 	}
 	token, fault := s.headers.parseToken(raw, c.at, s.config.TokenLeeway)
@@ -113,40 +115,40 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*xmlWriter), *awsError
 	s.decided(c, a.event, decision)
 
 	packed := packedSize(a, len(provider.ARN)+len(token.subject)+len(token.clientID()), token.tags)
-	return func(x *xmlWriter) {
-		x.text("Audience", token.clientID())
+	return func(x *wire.XML) {
+		x.Text("Audience", token.clientID())
 		s.writeAssumed(x, a.role, a.name)
-		x.text("Provider", provider.ARN)
+		x.Text("Provider", provider.ARN)
 		creds.write(x)
-		x.text("SubjectFromWebIdentityToken", token.subject)
-		x.optional("SourceIdentity", token.sourceIdentity)
-		x.number("PackedPolicySize", packed)
+		x.Text("SubjectFromWebIdentityToken", token.subject)
+		x.Optional("SourceIdentity", token.sourceIdentity)
+		x.Number("PackedPolicySize", packed)
 	}, nil
 }
 
 // readSession reads the parameters that all AssumeRole operations have.
 func (a *assumption) readSession() {
-	if a.has("Policy") {
-		a.policy = a.text("Policy", ruleSessionPolicy)
+	if a.Has("Policy") {
+		a.policy = a.Text("Policy", ruleSessionPolicy)
 	}
 	a.arns = a.policyARNs()
-	a.seconds = a.number("DurationSeconds", defaultDuration, minDuration, maxDuration)
+	a.seconds = a.Number("DurationSeconds", defaultDuration, minDuration, maxDuration)
 }
 
 // policyARNs reads the list of managed session policies.
 func (c *call) policyARNs() []string {
-	n := c.size("PolicyArns")
+	n := c.Size("PolicyArns")
 	var arns []string
 	for i := range n {
-		arns = append(arns, c.textAt(fmt.Sprintf("PolicyArns.member.%d.arn", i+1), fmt.Sprintf("policyArns.%d.member.arn", i+1), ruleARN))
+		arns = append(arns, c.TextAt(fmt.Sprintf("PolicyArns.member.%d.arn", i+1), fmt.Sprintf("policyArns.%d.member.arn", i+1), ruleARN))
 	}
-	c.tooLong("PolicyArns", n, maxPolicyARNs, strings.Join(arns, ", "))
+	c.TooLong("PolicyArns", n, maxPolicyARNs, strings.Join(arns, ", "))
 	return arns
 }
 
 // refuseToken records why an assumption was refused, and returns what AWS says.
-func (s *Server) refuseToken(a *assumption, f *tokenFault, d *policy.Decision) *awsError {
-	a.event.Decision, a.event.Step, a.event.Reason, a.event.Code = Deny, f.step, f.why, f.answer.code
+func (s *Server) refuseToken(a *assumption, f *tokenFault, d *policy.Decision) *wire.Failure {
+	a.event.Decision, a.event.Step, a.event.Reason, a.event.Code = Deny, f.step, f.why, f.answer.Code
 	s.decided(a.call, a.event, d)
 	return f.answer
 }
@@ -159,7 +161,7 @@ func unknownProvider(id string) *tokenFault {
 	case "www.amazon.com":
 		f.answer = invalidToken("Provided Token is not a Login With Amazon token")
 	case "graph.facebook.com":
-		f.answer = errorf(http.StatusForbidden, "IDPRejectedClaim", "The identity provider rejected the token")
+		f.answer = wire.Errorf(http.StatusForbidden, "IDPRejectedClaim", "The identity provider rejected the token")
 	default:
 		f.answer = accessDenied("Unrecognized OAuth provider. Do not include a provider parameter when submitting OpenIDConnect ID tokens")
 	}
@@ -175,7 +177,7 @@ const google = "accounts.google.com"
 func (s *Server) providerOf(t *webToken, roleARN string) (*provider, *tokenFault) {
 	parts := strings.SplitN(roleARN, ":", 6)
 	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "role/") {
-		return nil, &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), validationError("Request ARN is invalid")}
+		return nil, &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), wire.ValidationError("Request ARN is invalid")}
 	}
 	missing := func(format string, args ...any) *tokenFault {
 		answer := errNotValidated
@@ -315,7 +317,7 @@ func (s *Server) trusts(a *assumption, t *webToken, p *provider, roleARN string)
 
 // furtherActions are what a trust policy must allow besides assuming the role,
 // if the session is to have tags or a source identity.
-func furtherActions(tags []tag, sourceIdentity string) []string {
+func furtherActions(tags []wire.Tag, sourceIdentity string) []string {
 	var actions []string
 	if len(tags) > 0 {
 		actions = append(actions, "sts:TagSession")
@@ -327,7 +329,7 @@ func furtherActions(tags []tag, sourceIdentity string) []string {
 }
 
 // sessionKeys sets the condition keys of the session that is asked for.
-func (s *Server) sessionKeys(a *assumption, keys *policy.Context, tags []tag, transitive []string, sourceIdentity string) {
+func (s *Server) sessionKeys(a *assumption, keys *policy.Context, tags []wire.Tag, transitive []string, sourceIdentity string) {
 	keys.Set("sts:RoleSessionName", a.name)
 	keys.Set("sts:DurationSeconds", strconv.Itoa(a.seconds))
 	if sourceIdentity != "" {
@@ -351,7 +353,7 @@ func (s *Server) sessionKeys(a *assumption, keys *policy.Context, tags []tag, tr
 }
 
 // resourceTags sets the condition keys of an IAM resource's tags.
-func resourceTags(keys *policy.Context, tags []tag) {
+func resourceTags(keys *policy.Context, tags []wire.Tag) {
 	for _, t := range tags {
 		keys.Set("aws:ResourceTag/"+t.Key, t.Value)
 		keys.Set("iam:ResourceTag/"+t.Key, t.Value)
@@ -361,15 +363,15 @@ func resourceTags(keys *policy.Context, tags []tag) {
 // checkSession checks what the trust policy has no say in: the duration, and
 // the session policies. identity is the size of what the session remembers of
 // its owner.
-func (s *Server) checkSession(a *assumption, identity int, tags []tag) *tokenFault {
+func (s *Server) checkSession(a *assumption, identity int, tags []wire.Tag) *tokenFault {
 	if a.role != nil && a.seconds > a.role.MaxSession {
 		return &tokenFault{"duration",
 			fmt.Sprintf("%d s were asked for, and sessions of role %s last %d s at most", a.seconds, a.role.Name, a.role.MaxSession),
-			validationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")}
+			wire.ValidationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")}
 	}
 	if a.policy != "" {
 		if _, e := s.iam.newPolicy(policy.Session, a.policy); e != nil {
-			return &tokenFault{"session policy", "AWS does not take the session policy: " + e.message, e}
+			return &tokenFault{"session policy", "AWS does not take the session policy: " + e.Message, e}
 		}
 	}
 	for _, arn := range a.arns {
@@ -380,7 +382,7 @@ func (s *Server) checkSession(a *assumption, identity int, tags []tag) *tokenFau
 	}
 	if n := packedSize(a, identity, tags); n > 100 {
 		return &tokenFault{"session policy", fmt.Sprintf("session policies and tags take %d%% of the space there is", n),
-			errorf(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed policy consumes %d%% of allotted space, please use smaller policy.", n)}
+			wire.Errorf(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed policy consumes %d%% of allotted space, please use smaller policy.", n)}
 	}
 	return nil
 }
@@ -388,7 +390,7 @@ func (s *Server) checkSession(a *assumption, identity int, tags []tag) *tokenFau
 // packedSize is the PackedPolicySize of a session, in percent. AWS compresses
 // policies and tags in a way of its own; this grows with them, is never zero,
 // and passes 100 where they pass AWS's limits in the clear.
-func packedSize(a *assumption, identity int, tags []tag) int {
+func packedSize(a *assumption, identity int, tags []wire.Tag) int {
 	policies := len([]rune(a.policy))
 	for _, arn := range a.arns {
 		policies += len(arn)
@@ -404,21 +406,21 @@ func packedSize(a *assumption, identity int, tags []tag) int {
 }
 
 // write writes the Credentials element.
-func (k *credentials) write(x *xmlWriter) {
-	x.open("Credentials")
-	x.text("AccessKeyId", k.keyID)
-	x.text("SecretAccessKey", k.secret)
-	x.text("SessionToken", k.token)
-	x.time("Expiration", k.expires)
-	x.close("Credentials")
+func (k *credentials) write(x *wire.XML) {
+	x.Open("Credentials")
+	x.Text("AccessKeyId", k.keyID)
+	x.Text("SecretAccessKey", k.secret)
+	x.Text("SessionToken", k.token)
+	x.Time("Expiration", k.expires)
+	x.Close("Credentials")
 }
 
 // writeAssumed writes the AssumedRoleUser element.
-func (s *Server) writeAssumed(x *xmlWriter, r *role, session string) {
-	x.open("AssumedRoleUser")
-	x.text("AssumedRoleId", r.ID+":"+session)
-	x.text("Arn", s.assumedARN(r, session))
-	x.close("AssumedRoleUser")
+func (s *Server) writeAssumed(x *wire.XML, r *role, session string) {
+	x.Open("AssumedRoleUser")
+	x.Text("AssumedRoleId", r.ID+":"+session)
+	x.Text("Arn", s.assumedARN(r, session))
+	x.Close("AssumedRoleUser")
 }
 
 // assumedARN is the ARN of a session of a role, which has no path.

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // webToken is a web identity token, parsed and not yet believed.
@@ -41,7 +43,7 @@ type webToken struct {
 	email string
 
 	// AWS's own claims.
-	tags           []tag
+	tags           []wire.Tag
 	transitive     []string
 	sourceIdentity string
 	roles          []string
@@ -77,12 +79,12 @@ var signings = map[string]signing{
 type tokenFault struct {
 	step   string
 	why    string
-	answer *awsError
+	answer *wire.Failure
 }
 
 // invalidToken is the code of most answers about tokens.
-func invalidToken(text string) *awsError {
-	return &awsError{status: 400, code: "InvalidIdentityToken", message: text}
+func invalidToken(text string) *wire.Failure {
+	return &wire.Failure{Status: 400, Code: "InvalidIdentityToken", Message: text}
 }
 
 // The texts of STS about tokens, as it gives them since 2026.
@@ -203,7 +205,7 @@ func (t *webToken) parseClaims(body []byte) *tokenFault {
 	if err := json.Unmarshal(body, &all); err != nil || all == nil {
 		return notJWT("the token's claims are not a JSON object")
 	}
-	refuse := func(answer *awsError, format string, args ...any) *tokenFault {
+	refuse := func(answer *wire.Failure, format string, args ...any) *tokenFault {
 		return &tokenFault{"claims", fmt.Sprintf(format, args...), answer}
 	}
 	for _, name := range []string{"iss", "sub", "aud", "exp", "iat"} {
@@ -285,7 +287,7 @@ func (t *webToken) checkTimes(now time.Time, leeway time.Duration) *tokenFault {
 	case t.expiry < early:
 		return &tokenFault{"claims",
 			fmt.Sprintf("the token expired at %s, now is %s, and %d s are tolerated", clock(t.expiry), clock(now.Unix()), int(leeway.Seconds())),
-			errorf(400, "ExpiredTokenException", "Token expired: current date/time %d must be before the expiration date/time %d", early, t.expiry)}
+			wire.Errorf(400, "ExpiredTokenException", "Token expired: current date/time %d must be before the expiration date/time %d", early, t.expiry)}
 	case t.issued > late:
 		return &tokenFault{"claims",
 			fmt.Sprintf("the token's iat is %s, now is %s, and %d s are tolerated", clock(t.issued), clock(now.Unix()), int(leeway.Seconds())),
@@ -334,12 +336,12 @@ func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
 		return badTags("the claim %s/transitive_tag_keys is not a list of strings", claimTags)
 	}
 	for k, v := range tags {
-		if len(ruleTagKey.faults(k)) > 0 || len(ruleTagValue.faults(v)) > 0 || len(tags) > maxSessionTags {
+		if len(wire.RuleTagKey.Faults(k)) > 0 || len(wire.RuleTagValue.Faults(v)) > 0 || len(tags) > maxSessionTags {
 			return badTags("the token has more than %d tags, or one with a key over 128 or a value over 256 characters, or with characters that tags may not have", maxSessionTags)
 		}
-		t.tags = append(t.tags, tag{k, v})
+		t.tags = append(t.tags, wire.Tag{Key: k, Value: v})
 	}
-	slices.SortFunc(t.tags, func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(t.tags, func(a, b wire.Tag) int { return strings.Compare(a.Key, b.Key) })
 	keys, fault := sessionTagKeys(t.tags)
 	if fault != nil {
 		return badTags("%s", fault.why)
@@ -350,8 +352,8 @@ func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
 		}
 	}
 	if raw := all[claimSourceIdentity]; raw != nil && string(raw) != "null" {
-		rule := rule{min: 2, max: 64, pattern: patternSession}
-		if json.Unmarshal(raw, &t.sourceIdentity) != nil || len(rule.faults(t.sourceIdentity)) > 0 {
+		rule := wire.Rule{Min: 2, Max: 64, Pattern: patternSession}
+		if json.Unmarshal(raw, &t.sourceIdentity) != nil || len(rule.Faults(t.sourceIdentity)) > 0 {
 			return &tokenFault{"claims", "the claim " + claimSourceIdentity + " is not 2 to 64 letters, digits or any of _+=,.@-", errNotValidated}
 		}
 	}

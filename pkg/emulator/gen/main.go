@@ -1,7 +1,7 @@
 // Gen makes tables from AWS's service models, as botocore has them: that of what
 // the answers of STS and IAM may hold, and that of all services:
 //
-//	go run ./pkg/emulator/gen -from .../botocore/data -out pkg/emulator/shapes.txt
+//	go run ./pkg/emulator/gen -from .../botocore/data -out pkg/emulator/internal/wire/shapes.txt
 //	go run ./pkg/emulator/gen -from .../botocore/data -services pkg/emulator/services.txt
 //
 // It was last run with botocore 1.43.11.

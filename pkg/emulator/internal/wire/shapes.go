@@ -1,4 +1,4 @@
-package emulator
+package wire
 
 import (
 	"bytes"
@@ -7,14 +7,12 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
-//go:generate go run ./gen -from botocore/data -out shapes.txt
+//go:generate go run ../../gen -from ../../botocore/data -out shapes.txt
 
 // shapesText is the table of what answers may hold; its head says how to read
 // it.
@@ -159,10 +157,10 @@ func (s *shaper) value(kind string, e *element) any {
 
 // resultShaped is the result of an operation as a JSON object, and the shaper
 // that made it.
-func resultShaped(service, operation string, result func(*xmlWriter)) (map[string]any, *shaper, error) {
-	x := new(xmlWriter)
+func resultShaped(service, operation string, result func(*XML)) (map[string]any, *shaper, error) {
+	x := new(XML)
 	result(x)
-	e, err := parseElement(x.buf)
+	e, err := parseElement(x.Buf)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the answer to %s: %w", operation, err)
 	}
@@ -171,7 +169,7 @@ func resultShaped(service, operation string, result func(*xmlWriter)) (map[strin
 }
 
 // jsonResponse is queryResponse in the JSON that AWS answers with if asked to.
-func jsonResponse(service, operation, requestID string, result func(*xmlWriter)) ([]byte, error) {
+func jsonResponse(service, operation, requestID string, result func(*XML)) ([]byte, error) {
 	response := map[string]any{"ResponseMetadata": map[string]any{"RequestId": requestID}}
 	if result != nil {
 		object, _, err := resultShaped(service, operation, result)
@@ -184,9 +182,9 @@ func jsonResponse(service, operation, requestID string, result func(*xmlWriter))
 }
 
 // jsonError is queryError in JSON.
-func jsonError(requestID string, e *awsError) ([]byte, error) {
+func jsonError(requestID string, e *Failure) ([]byte, error) {
 	return encodeJSON(map[string]any{
-		"Error":     map[string]any{"Type": e.faultOf(), "Code": e.code, "Message": e.message},
+		"Error":     map[string]any{"Type": e.Side(), "Code": e.Code, "Message": e.Message},
 		"RequestId": requestID,
 	})
 }
@@ -199,27 +197,21 @@ func encodeJSON(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// prefersJSON tells whether a client would rather have JSON than XML. Without a
-// word it gets XML, and with "*/*" too.
-func prefersJSON(h http.Header) bool {
-	inJSON, inXML := 0.0, 0.0
-	for _, field := range h.Values("Accept") {
-		for part := range strings.SplitSeq(field, ",") {
-			kind, parameters, _ := strings.Cut(part, ";")
-			quality := 1.0
-			for parameter := range strings.SplitSeq(parameters, ";") {
-				name, value, _ := strings.Cut(parameter, "=")
-				if strings.EqualFold(strings.TrimSpace(name), "q") {
-					quality, _ = strconv.ParseFloat(strings.TrimSpace(value), 64)
-				}
-			}
-			switch strings.ToLower(strings.TrimSpace(kind)) {
-			case "application/json":
-				inJSON = max(inJSON, quality)
-			case "text/xml", "application/xml":
-				inXML = max(inXML, quality)
-			}
+// CheckAnswer holds an answer in XML against the service's model: which members
+// it has that the model does not know, and which it lacks that the model says
+// are always there.
+func CheckAnswer(service, operation string, answer []byte) (unknown, missing []string, err error) {
+	root, err := parseElement(answer)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &shaper{service: shapes()[service]}
+	result := new(element)
+	for _, e := range root.children[0].children {
+		if e.name == operation+"Result" {
+			result = e
 		}
 	}
-	return inJSON > 0 && inJSON >= inXML
+	s.structure(operation, result)
+	return s.unknown, s.missing, nil
 }
