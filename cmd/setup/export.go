@@ -44,36 +44,36 @@ type exportOptions struct {
 func (a *app) exportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export",
-		Short: "Write the chain down: Terraform, CloudFormation, manifests, an IAM policy",
-		Long: `Write the chain down for other tools, on standard output or into --output-dir.
+		Short: "Write the chain as Terraform, CloudFormation, manifests or an IAM policy",
+		Long: `Write the chain as input for other tools, to standard output or into --output-dir.
 Nothing is changed.
 
-Without --account the cluster's record is read, and its keys; the roles are those
-of --config, or else those that are in AWS. With --account nothing is reached:
-everything comes from the flags and from --config, so that it works in CI, and
-before there is a cluster. The same chain is always the same bytes.`,
+Without --account the cluster's record and keys are read; the roles are those of
+--config, or else those in AWS. With --account neither a cluster nor AWS is called:
+everything comes from the flags and from --config, so it works in CI and before
+there is a cluster. The same chain always gives the same bytes.`,
 	}
 	c.AddCommand(
-		a.exportTo("terraform", "openirsa.tf", "The AWS half as a Terraform configuration",
-			`Write the bucket with its policy and documents, the provider, and the roles as a
-Terraform configuration. Of a chain that is there, import blocks adopt what setup
-has made: 'terraform plan' then shows imports, and no change.
+		a.exportTo(exportTool{use: "terraform", file: "openirsa.tf", short: "The AWS half as a Terraform configuration",
+			long: `Write the bucket with its policy and documents, the provider, and the roles as a
+Terraform configuration. For an existing chain, import blocks adopt what setup has
+made: 'terraform plan' then shows imports, and no change.
 
-The tag openirsa.dev/owned stays on, so that setup still manages the same
-resources; --disown takes it off, and setup leaves them alone from then on.`,
-			`  setup export terraform --config cluster.yaml > openirsa.tf
+The tag openirsa.dev/owned is kept, so setup still manages the same resources;
+with --disown it is removed, and setup leaves them alone from then on.`,
+			example: `  setup export terraform --config cluster.yaml > openirsa.tf
   setup export terraform --name dev --account 123456789012 --region eu-west-1
   setup export terraform --name dev --account 123456789012 --region eu-west-1 --private-bucket`,
-			(*export.Chain).Terraform),
-		a.exportTo("cloudformation", "openirsa.yaml", "The AWS half as a CloudFormation template",
-			`Write the bucket with its policy, the provider, and the roles as a CloudFormation
+			write: (*export.Resources).Terraform}),
+		a.exportTo(exportTool{use: "cloudformation", file: "openirsa.yaml", short: "The AWS half as a CloudFormation template",
+			long: `Write the bucket with its policy, the provider, and the roles as a CloudFormation
 template. CloudFormation makes no S3 objects: 'setup up' or 'issuer publish'
-writes the documents. Roles have names, so that the stack needs
-CAPABILITY_NAMED_IAM. With --output-dir a chain that is there gets a second file,
-resources-to-import.json, with which a change set of type IMPORT adopts it.`,
-			`  setup export cloudformation --config cluster.yaml > openirsa.yaml
+writes the documents. Roles have names, so the stack needs CAPABILITY_NAMED_IAM.
+With --output-dir an existing chain gets a second file, resources-to-import.json,
+with which a change set of type IMPORT adopts it.`,
+			example: `  setup export cloudformation --config cluster.yaml > openirsa.yaml
   setup export cloudformation --output-dir stack`,
-			(*export.Chain).CloudFormation),
+			write: (*export.Resources).CloudFormation}),
 		a.exportManifestsCommand(), a.exportPolicyCommand(),
 	)
 	return c
@@ -85,17 +85,22 @@ func (o *exportOptions) flags(a *app, c *cobra.Command) {
 	o.documentFlags.flags(c)
 	f := c.Flags()
 	f.BoolVar(&o.keep, "keep-issuer", false, "with --emulator: the API server keeps its issuer, which is --issuer-url, and the emulator reads the documents from it")
-	f.StringVar(&o.account, "account", "", "AWS account id: reach nothing, and take everything from the flags and the configuration file")
-	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain, $AWS_REGION)")
+	f.StringVar(&o.account, "account", "", "AWS account id: call neither a cluster nor AWS, and take everything from the flags and the configuration file")
+	f.StringVar(&a.region, "region", "", "AWS region (default: the chain's, $AWS_REGION)")
 	f.StringVar(&o.config, "config", "", "configuration file with the service accounts")
-	f.StringVar(&o.outputDir, "output-dir", "", "write files into this directory, which is made if need be, instead of standard output")
+	f.StringVar(&o.outputDir, "output-dir", "", "write files into this directory, which is created if necessary, instead of standard output")
 }
 
-// exportTo is `export terraform` or `export cloudformation`.
-func (a *app) exportTo(use, file, short, long, example string, write func(*export.Chain) ([]byte, error)) *cobra.Command {
+// exportTool is what differs between `export terraform` and `export cloudformation`.
+type exportTool struct {
+	use, file, short, long, example string
+	write                           func(*export.Resources) ([]byte, error)
+}
+
+func (a *app) exportTo(tool exportTool) *cobra.Command {
 	var o exportOptions
 	c := &cobra.Command{
-		Use: use, Short: short, Long: long, Example: example,
+		Use: tool.use, Short: tool.short, Long: tool.long, Example: tool.example,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.adoptSet = c.Flags().Changed("import")
 			ch, err := a.exported(c.Context(), &o)
@@ -106,12 +111,12 @@ func (a *app) exportTo(use, file, short, long, example string, write func(*expor
 			if err != nil {
 				return err
 			}
-			body, err := write(e)
+			body, err := tool.write(e)
 			if err != nil {
 				return err
 			}
-			files := map[string][]byte{file: body}
-			if use == "cloudformation" && e.Import && o.outputDir != "" {
+			files := map[string][]byte{tool.file: body}
+			if tool.use == "cloudformation" && e.Import && o.outputDir != "" {
 				if files["resources-to-import.json"], err = e.ResourcesToImport(); err != nil {
 					return err
 				}
@@ -121,9 +126,9 @@ func (a *app) exportTo(use, file, short, long, example string, write func(*expor
 	}
 	o.flags(a, c)
 	f := c.Flags()
-	f.BoolVar(&o.adopt, "import", false, "adopt what is there (default: of a chain that is there)")
-	f.BoolVar(&o.disown, "disown", false, "take the tag openirsa.dev/owned off, so that setup changes and deletes these resources no more")
-	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket is there and stays as it is: neither it nor its policy is exported (with --account)")
+	f.BoolVar(&o.adopt, "import", false, "adopt existing resources (default for an existing chain)")
+	f.BoolVar(&o.disown, "disown", false, "remove the tag openirsa.dev/owned, so that setup no longer changes or deletes these resources")
+	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket exists and stays as it is: neither it nor its policy is exported (with --account)")
 	f.StringVar(&o.jwksFile, "jwks-file", "", "the cluster's keys, from 'kubectl get --raw /openid/v1/jwks', for the documents (with --account)")
 	return c
 }
@@ -136,7 +141,7 @@ func (a *app) exportManifestsCommand() *cobra.Command {
 		Long: `Write the namespace, the record of the chain, the webhook, with --emulator the
 emulator, and the annotated service accounts of --config as one YAML stream, in
 the order in which to apply them. The namespaces of service accounts are not in
-it. The API server's flags are no object of Kubernetes: a comment says them.
+it. The API server's flags are not a Kubernetes object: a comment lists them.
 
 The webhook puts its own certificate into its MutatingWebhookConfiguration; tell
 your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
@@ -361,7 +366,7 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 }
 
 // exportChain is the chain without its documents and its roles.
-func (ch *chain) exportChain(ctx context.Context, o *exportOptions) (*export.Chain, error) {
+func (ch *chain) exportChain(ctx context.Context, o *exportOptions) (*export.Resources, error) {
 	tags, err := ch.tags(ctx)
 	if err != nil {
 		return nil, err
@@ -369,7 +374,7 @@ func (ch *chain) exportChain(ctx context.Context, o *exportOptions) (*export.Cha
 	if o.disown {
 		delete(tags, owner.Tag)
 	}
-	e := &export.Chain{
+	e := &export.Resources{
 		Cluster: ch.state.Cluster, Account: ch.state.Account, Partition: ch.state.Partition, Region: ch.state.Region,
 		Issuer: ch.iss, Bucket: ch.s3Bucket(tags),
 		Import: ch.there,
@@ -384,7 +389,7 @@ func (ch *chain) exportChain(ctx context.Context, o *exportOptions) (*export.Cha
 }
 
 // export is the whole of the AWS half.
-func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Chain, error) {
+func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Resources, error) {
 	e, err := ch.exportChain(ctx, o)
 	if err != nil || ch.iss.IsZero() {
 		return e, err

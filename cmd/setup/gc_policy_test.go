@@ -26,7 +26,7 @@ func TestGCNeedsItsPolicyAndNoLess(t *testing.T) {
 		Action, Resource []string
 		Condition        map[string]map[string][]string `json:",omitempty"`
 	}
-	body, err := (&export.Chain{Cluster: "ops", Account: "000000000000", Partition: "aws", Region: emulatortest.Region}).Policy(export.Permissions{Commands: []string{"gc"}})
+	body, err := (&export.Resources{Cluster: "ops", Account: "000000000000", Partition: "aws", Region: emulatortest.Region}).Policy(export.Permissions{Commands: []string{"gc"}})
 	if err != nil {
 		t.Fatal(err)
 	}

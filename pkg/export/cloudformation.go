@@ -12,10 +12,10 @@ import (
 )
 
 // CloudFormation is the chain as a CloudFormation template in YAML. The
-// documents are not in it, since no resource of CloudFormation is an object in
+// documents are not in it, since CloudFormation has no resource for an object in
 // S3; the template says so.
-func (c *Chain) CloudFormation() ([]byte, error) {
-	f := &formation{Chain: c, resources: map[string]any{}, outputs: map[string]any{}, refs: map[string]any{
+func (c *Resources) CloudFormation() ([]byte, error) {
+	f := &formation{Resources: c, resources: map[string]any{}, outputs: map[string]any{}, refs: map[string]any{
 		c.Provider.ARN: ref("Provider"),
 		madeHere:       map[string]any{"Fn::Sub": "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"},
 	}}
@@ -25,7 +25,7 @@ func (c *Chain) CloudFormation() ([]byte, error) {
 		}
 	}
 	if len(f.resources) == 0 {
-		return nil, fmt.Errorf("writing CloudFormation: there is nothing in it: the bucket is others', and the issuer is not known")
+		return nil, fmt.Errorf("writing CloudFormation: it would be empty: the bucket is not ours, and the issuer is not known")
 	}
 	template := map[string]any{
 		"AWSTemplateFormatVersion": "2010-09-09",
@@ -39,9 +39,9 @@ func (c *Chain) CloudFormation() ([]byte, error) {
 	return yaml.Marshal(template)
 }
 
-// formation is a template that is being written.
+// formation is a template being written.
 type formation struct {
-	*Chain
+	*Resources
 	resources, outputs, parameters map[string]any
 	refs                           map[string]any // what stands for a string that has a name here
 }
@@ -56,8 +56,8 @@ func (f *formation) description() string {
 	return s
 }
 
-// resource adds a resource that stays as it is where the stack lets go of it by
-// mistake: tokens are verified against it.
+// resource adds a resource that is retained when the stack drops it by mistake:
+// tokens are verified against it.
 func (f *formation) resource(name, kind string, properties map[string]any) map[string]any {
 	r := map[string]any{"Type": kind, "Properties": properties}
 	if f.Import {
@@ -80,7 +80,7 @@ func tagList(tags map[string]string) []any {
 	return list
 }
 
-// document is a policy document, with what has a name here by its name.
+// document is a policy document, with references to what the template names.
 func (f *formation) document(body []byte) (any, error) {
 	var v any
 	if err := json.Unmarshal(body, &v); err != nil {
@@ -108,7 +108,7 @@ func (f *formation) named(v any) any {
 }
 
 func (f *formation) bucket() error {
-	b := f.Chain.bucket()
+	b := f.Resources.bucket()
 	if b.Bucket == "" {
 		return nil
 	}
@@ -136,7 +136,7 @@ func (f *formation) bucket() error {
 	if err != nil {
 		return err
 	}
-	// Not empty when the stack goes, and CloudFormation empties no bucket.
+	// It is not empty when the stack is deleted, and CloudFormation empties no bucket.
 	r := f.resource("Bucket", "AWS::S3::Bucket", map[string]any{
 		"BucketName": b.Bucket,
 		"PublicAccessBlockConfiguration": map[string]any{
@@ -263,11 +263,11 @@ func (f *formation) role(name string, want role.Role) error {
 	return nil
 }
 
-// ResourcesToImport is the list with which CloudFormation adopts what is there
+// ResourcesToImport is the list with which CloudFormation adopts existing resources
 // (`aws cloudformation create-change-set --change-set-type IMPORT
 // --resources-to-import`), as JSON: each resource by its primary identifier in
 // CloudFormation's registry.
-func (c *Chain) ResourcesToImport() ([]byte, error) {
+func (c *Resources) ResourcesToImport() ([]byte, error) {
 	type resource struct {
 		ResourceType       string
 		LogicalResourceId  string

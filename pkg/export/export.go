@@ -1,10 +1,10 @@
-// Package export writes the chain down for other tools: as Terraform, as a
+// Package export writes the chain as input for other tools: as Terraform, as a
 // CloudFormation template, and as the IAM policy that a command of setup needs.
 //
-// Nothing is read and nothing is changed; the same chain is always the same
+// Nothing is read and nothing is changed; the same chain always gives the same
 // bytes.
 //
-//	chain := export.Chain{Cluster: "dev", Account: "123456789012", Partition: "aws", Region: "eu-west-1", ...}
+//	chain := export.Resources{Cluster: "dev", Account: "123456789012", Partition: "aws", Region: "eu-west-1", ...}
 //	hcl, err := chain.Terraform()
 //	template, err := chain.CloudFormation()
 //	document, err := chain.Policy(export.Permissions{Commands: []string{"up", "down"}})
@@ -26,35 +26,35 @@ import (
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
-// Chain is the AWS half of a cluster's chain: links 2 to 5.
-type Chain struct {
+// Resources are the AWS half of a cluster's chain: links 2 to 5.
+type Resources struct {
 	Cluster   string
 	Account   string
 	Partition string
 	Region    string
 
 	// Issuer is zero while only the distribution of a private bucket is to be
-	// made, whose address is not known before.
+	// made, since AWS assigns its address.
 	Issuer issuer.URL
-	// Bucket is where the documents are; its Bucket is empty where others serve
-	// them. Unless it is Owned, it and its policy stay as they are, and what
-	// must be added to the policy is an output.
+	// Bucket is where the documents are; its Bucket is empty if others serve them.
+	// Unless it is Owned, it and its policy stay as they are, and an output says
+	// what to add to the policy.
 	Bucket publish.S3
-	// Documents are what is in the bucket; none where the keys are not known.
+	// Documents are the contents of the bucket; none if the keys are not known.
 	Documents []discovery.Document
 	Provider  provider.Provider
 	Roles     []role.Role // sorted by name
 
-	// Import adopts what is there already, in the place of making it.
+	// Import adopts existing resources instead of creating them.
 	Import bool
 }
 
-// madeHere is what a private bucket's policy says of a distribution that is
-// exported with it, and so has no ARN yet.
+// madeHere stands in a private bucket's policy for a distribution that is exported
+// with it, and so has no ARN yet.
 const madeHere = "the distribution that is exported here"
 
-// bucket is the bucket as its policy is to be written.
-func (c *Chain) bucket() publish.S3 {
+// bucket is the bucket as needed to write its policy.
+func (c *Resources) bucket() publish.S3 {
 	b := c.Bucket
 	if c.distributes() {
 		b.Distribution = madeHere
@@ -63,13 +63,13 @@ func (c *Chain) bucket() publish.S3 {
 }
 
 // distributes reports whether the distribution is exported too.
-func (c *Chain) distributes() bool {
+func (c *Resources) distributes() bool {
 	return c.Bucket.Bucket != "" && c.Bucket.Private && c.Bucket.Distribution == ""
 }
 
-// alias is the host of the distribution, unless that is CloudFront's own name
-// for it, for which it has a certificate.
-func (c *Chain) alias() string {
+// alias is the host of the distribution, unless that is CloudFront's own name for
+// it, for which CloudFront has a certificate.
+func (c *Resources) alias() string {
 	host := c.Issuer.Host()
 	if strings.HasSuffix(host, ".cloudfront.net") || strings.HasSuffix(host, ".cloudfront.cn") {
 		return ""
@@ -77,9 +77,9 @@ func (c *Chain) alias() string {
 	return host
 }
 
-// At is the chain at another place, BUCKET or BUCKET/PREFIX in S3, or the https
-// URL of documents that others serve, without its documents and its roles.
-func (c *Chain) At(ctx context.Context, place string) (*Chain, error) {
+// At is the chain moved to BUCKET or BUCKET/PREFIX in S3, or to the https URL of
+// documents that others serve, without its documents and its roles.
+func (c *Resources) At(ctx context.Context, place string) (*Resources, error) {
 	to := *c
 	to.Documents, to.Roles, to.Bucket = nil, nil, publish.S3{}
 	iss, bucket, prefix, err := publish.At(ctx, place, c.Region)
@@ -95,15 +95,15 @@ func (c *Chain) At(ctx context.Context, place string) (*Chain, error) {
 	return &to, nil
 }
 
-// tagsGrow reports whether setup will add a tag that is not known yet: the uid
-// of a cluster that has not been looked at.
+// tagsGrow reports whether setup will add a tag that is not known yet: the uid of
+// a cluster that has not been read.
 func tagsGrow(tags map[string]string) bool {
 	_, known := tags[owner.UIDTag]
 	return !known && tags[owner.Tag] == "true"
 }
 
-// labels are the labels of things by their names. Where two have the same one,
-// which tools compare as they please, each gets the hash of its name too.
+// labels are the labels of resources by their names. If two would have the same
+// label, each gets the hash of its name too.
 func labels(names, wanted []string) map[string]string {
 	taken := map[string]int{}
 	for _, label := range wanted {

@@ -39,11 +39,11 @@ const publicKey = `{"keys":[{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs35
 	"y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"sig","kid":"1","alg":"ES256"}]}`
 
 // chain is one with everything in it, in a partition.
-func chain(t *testing.T, region string, change func(*export.Chain)) *export.Chain {
+func chain(t *testing.T, region string, change func(*export.Resources)) *export.Resources {
 	t.Helper()
 	partition, err := publish.Partition(region)
 	check(t, err)
-	c := &export.Chain{Cluster: "dev", Account: "123456789012", Partition: partition, Region: region}
+	c := &export.Resources{Cluster: "dev", Account: "123456789012", Partition: partition, Region: region}
 	c.Bucket = publish.S3{Account: c.Account, Partition: partition, Region: region, Bucket: "openirsa-dev-123456789012", Owned: true, Tags: owner.Tags("dev", "42")}
 	c.Issuer, err = publish.Issuer(t.Context(), c.Bucket.Bucket, "", region)
 	check(t, err)
@@ -81,28 +81,28 @@ func check(t *testing.T, err error) {
 var update = flag.Bool("update", false, "write the files of testdata anew")
 
 // chains are what is exported in the tests, by the name of their files.
-func chains(t *testing.T) map[string]*export.Chain {
+func chains(t *testing.T) map[string]*export.Resources {
 	parse := func(s string) issuer.URL {
 		iss, err := issuer.Parse(s)
 		check(t, err)
 		return iss
 	}
-	return map[string]*export.Chain{
-		"adopt": chain(t, "eu-west-1", func(c *export.Chain) { c.Import = true }),
+	return map[string]*export.Resources{
+		"adopt": chain(t, "eu-west-1", func(c *export.Resources) { c.Import = true }),
 		"china": chain(t, "cn-north-1", nil),
-		"shared-bucket": chain(t, "us-gov-west-1", func(c *export.Chain) {
+		"shared-bucket": chain(t, "us-gov-west-1", func(c *export.Resources) {
 			c.Bucket.Owned, c.Bucket.Prefix = false, "clusters/dev"
 			c.Issuer = parse(c.Issuer.String() + "/clusters/dev")
 		}),
-		"served-elsewhere":   chain(t, "eusc-de-east-1", func(c *export.Chain) { c.Bucket = publish.S3{}; c.Issuer = parse("https://oidc.example.com/dev") }),
-		"distribution-first": chain(t, "eu-west-1", func(c *export.Chain) { c.Bucket.Private, c.Issuer = true, issuer.URL{} }),
-		"private": chain(t, "eu-west-1", func(c *export.Chain) {
+		"served-elsewhere":   chain(t, "eusc-de-east-1", func(c *export.Resources) { c.Bucket = publish.S3{}; c.Issuer = parse("https://oidc.example.com/dev") }),
+		"distribution-first": chain(t, "eu-west-1", func(c *export.Resources) { c.Bucket.Private, c.Issuer = true, issuer.URL{} }),
+		"private": chain(t, "eu-west-1", func(c *export.Resources) {
 			c.Bucket.Private, c.Issuer = true, parse("https://d111111abcdef8.cloudfront.net")
 		}),
-		"private-own-name": chain(t, "eu-west-1", func(c *export.Chain) {
+		"private-own-name": chain(t, "eu-west-1", func(c *export.Resources) {
 			c.Bucket.Private, c.Bucket.Prefix, c.Bucket.Owned, c.Issuer = true, "dev", false, parse("https://oidc.example.com/dev")
 		}),
-		"private-given-distribution": chain(t, "eu-west-1", func(c *export.Chain) {
+		"private-given-distribution": chain(t, "eu-west-1", func(c *export.Resources) {
 			c.Bucket.Private, c.Issuer = true, parse("https://d111111abcdef8.cloudfront.net")
 			c.Bucket.Distribution = "arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE"
 		}),
@@ -340,7 +340,7 @@ func TestCloudFormation(t *testing.T) {
 
 // While the issuer is not known there is no provider, and none to adopt.
 func TestNoProviderIsImportedWithoutAnIssuer(t *testing.T) {
-	c := chain(t, "eu-west-1", func(c *export.Chain) { c.Bucket.Private, c.Issuer, c.Import = true, issuer.URL{}, true })
+	c := chain(t, "eu-west-1", func(c *export.Resources) { c.Bucket.Private, c.Issuer, c.Import = true, issuer.URL{}, true })
 	list, err := c.ResourcesToImport()
 	check(t, err)
 	if !bytes.Contains(list, []byte("AWS::S3::Bucket")) || bytes.Contains(list, []byte("OIDCProvider")) {
@@ -349,7 +349,7 @@ func TestNoProviderIsImportedWithoutAnIssuer(t *testing.T) {
 }
 
 func TestLabelsDiffer(t *testing.T) {
-	c := chain(t, "eu-west-1", func(c *export.Chain) { c.Import = true })
+	c := chain(t, "eu-west-1", func(c *export.Resources) { c.Import = true })
 	c.Roles = nil
 	for _, name := range []string{"a.b", "a@b", "9lives", "A_b"} {
 		c.Roles = append(c.Roles, role.Role{Name: name, Trust: []byte("{}")})

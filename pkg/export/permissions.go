@@ -11,34 +11,33 @@ import (
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
-// Permissions is what an IAM policy for an operator, or for a CI job, is to
-// suffice for.
+// Permissions say what an IAM policy for an operator, or for a CI job, must allow.
 type Permissions struct {
 	// Commands are of [Commands].
 	Commands []string
-	// RoleARNs are roles that the commands change beside those below the
-	// cluster's path and those of the chain, such as roles that several
-	// clusters share. "*" and "?" are wildcards.
+	// RoleARNs are further roles that the commands change, beside those below the
+	// cluster's path and those of the chain, such as roles that several clusters
+	// share. "*" and "?" are wildcards.
 	RoleARNs []string
 	// To is the chain at the issuer to which "issuer-migrate" goes, and from
 	// which it may go back. Only its place matters.
-	To *Chain
-	// Boundary, if set, is the ARN of a permissions boundary that every role
-	// must have which is made or changed. Who has the policy can then give to
-	// pods no more than the boundary allows; without it, they can make
-	// themselves administrators by way of a pod.
+	To *Resources
+	// Boundary, if set, is the ARN of a permissions boundary that every created or
+	// changed role must have. Whoever has the policy can then give pods no more
+	// than the boundary allows; without it, they can make themselves administrators
+	// through a pod.
 	Boundary string
 }
 
-// what an action is done to: the Sid of its statement.
+// what is the object of an action: the Sid of its statement.
 type what string
 
 const (
 	theBucket    what = "Bucket"
 	theDocuments what = "Documents"
 	theProvider  what = "Provider"
-	// IAM is asked for a role by its name, which tells nothing of its path, and
-	// may not be there; and for whoever else trusts the provider.
+	// IAM looks up a role by its name, which does not say its path, and which may
+	// not exist; and lists roles to find who else trusts the provider.
 	anyRole     what = "ReadRoles"
 	theRoles    what = "Roles"
 	makingRoles what = "MakeRoles" // with the boundary only
@@ -46,8 +45,9 @@ const (
 	attaching   what = "AttachPolicies"
 	theAccount  what = "Account" // what IAM grants on no resource in particular
 
-	// What clusters of the account have left, of which this chain's is one. The
-	// tag tells what is ours; buckets have none that S3 heeds, but a name.
+	// What the account's clusters have left; this chain's cluster is one of them.
+	// The tag says what is ours. S3 has no such condition for buckets, so their name
+	// does.
 	anyProvider        what = "ReadProviders"
 	abandonedProviders what = "AbandonedProviders"
 	abandonedRoles     what = "AbandonedRoles"
@@ -55,7 +55,7 @@ const (
 	abandonedDocuments what = "AbandonedDocuments"
 )
 
-// actions that a command needs, by what they are done to.
+// actions that a command needs, by their object.
 type actions map[what][]string
 
 func together(all ...actions) actions {
@@ -73,8 +73,8 @@ var (
 	makeRoles = together(readRoles, actions{
 		thePolicies: {"iam:GetPolicy"},
 		attaching:   {"iam:AttachRolePolicy"},
-		// Tags that something is made with take the permission to tag it (IAM
-		// User Guide, "Tags for IAM resources").
+		// Creating a resource with tags needs the permission to tag it (IAM User
+		// Guide, "Tags for IAM resources").
 		makingRoles: {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"},
 		theRoles:    {"iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRolePermissionsBoundary"},
 		theAccount:  {"iam:ListRoles", "iam:GetAccountSummary"}, // for many roles, and for long trust policies
@@ -90,8 +90,8 @@ var (
 	writeDocuments = actions{theDocuments: {"s3:GetObject", "s3:PutObject"}}
 )
 
-// repairBucket is what keeps a bucket and its documents as they should be.
-func (c *Chain) repairBucket() actions {
+// repairBucket is what it takes to keep a bucket and its documents as they should be.
+func (c *Resources) repairBucket() actions {
 	need := together(writeDocuments, actions{theBucket: {"s3:ListBucket", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock"}})
 	if !c.Bucket.Private || c.Bucket.Distribution != "" {
 		need = together(need, actions{theBucket: {"s3:PutBucketPolicy"}})
@@ -102,16 +102,16 @@ func (c *Chain) repairBucket() actions {
 	return need
 }
 
-func (c *Chain) makeBucket() actions {
+func (c *Resources) makeBucket() actions {
 	if c.Bucket.Owned {
 		return together(c.repairBucket(), actions{theBucket: {"s3:CreateBucket", "s3:GetBucketTagging", "s3:PutBucketTagging"}})
 	}
 	return c.repairBucket()
 }
 
-func (c *Chain) emptyBucket() actions {
+func (c *Resources) emptyBucket() actions {
 	need := actions{theDocuments: {"s3:DeleteObject"}, theBucket: {"s3:ListBucket", "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"}}
-	if c.Bucket.Private { // whose documents are is told by the keys in them where no tag tells it
+	if c.Bucket.Private { // without tags, the keys in the documents say whose they are
 		need = together(need, actions{theDocuments: {"s3:GetObject"}})
 	}
 	if c.Bucket.Owned {
@@ -122,28 +122,28 @@ func (c *Chain) emptyBucket() actions {
 
 type command struct {
 	name  string
-	needs func(*Chain) actions
+	needs func(*Resources) actions
 }
 
-// commands are the commands of setup and issuer that call AWS, and what for.
-// Who one is may always be asked (sts:GetCallerIdentity).
+// commands are the commands of setup and issuer that call AWS, and what they need.
+// sts:GetCallerIdentity is always allowed.
 var commands = []command{
-	{"up", func(c *Chain) actions {
+	{"up", func(c *Resources) actions {
 		if len(c.Roles) > 0 {
 			return together(c.makeBucket(), makeProvider, makeRoles)
 		}
 		return together(c.makeBucket(), makeProvider)
 	}},
-	{"up-prune", func(c *Chain) actions { return together(c.makeBucket(), makeProvider, makeRoles, deleteRoles) }},
-	{"up-take-over", func(c *Chain) actions {
+	{"up-prune", func(c *Resources) actions { return together(c.makeBucket(), makeProvider, makeRoles, deleteRoles) }},
+	{"up-take-over", func(c *Resources) actions {
 		need := together(c.makeBucket(), makeProvider, readRoles, actions{theAccount: {"iam:ListRoles"}, theRoles: {"iam:TagRole"}})
 		if len(c.Roles) > 0 {
 			return together(need, makeRoles)
 		}
 		return need
 	}},
-	{"down", func(c *Chain) actions { return together(deleteRoles, deleteProvider, c.emptyBucket()) }},
-	{"gc", func(*Chain) actions {
+	{"down", func(c *Resources) actions { return together(deleteRoles, deleteProvider, c.emptyBucket()) }},
+	{"gc", func(*Resources) actions {
 		return together(readRoles, actions{
 			theAccount:         {"iam:ListRoles", "iam:ListOpenIDConnectProviders", "s3:ListAllMyBuckets"},
 			anyProvider:        {"iam:GetOpenIDConnectProvider"},
@@ -153,16 +153,16 @@ var commands = []command{
 			abandonedDocuments: {"s3:DeleteObject"},
 		})
 	}},
-	{"status", func(*Chain) actions {
+	{"status", func(*Resources) actions {
 		return together(readProvider, readRoles, actions{theAccount: {"iam:ListRoles"}})
 	}},
-	{"doctor", func(*Chain) actions {
+	{"doctor", func(*Resources) actions {
 		return together(readProvider, readRoles, actions{theAccount: {"iam:ListOpenIDConnectProviders"}})
 	}},
-	{"iamserviceaccount", func(*Chain) actions { return together(readProvider, makeRoles, deleteRoles) }},
-	{"iamserviceaccount-create", func(*Chain) actions { return together(readProvider, makeRoles) }},
-	{"iamserviceaccount-delete", func(*Chain) actions { return together(readProvider, deleteRoles) }},
-	{"keys-rotate", func(c *Chain) actions {
+	{"iamserviceaccount", func(*Resources) actions { return together(readProvider, makeRoles, deleteRoles) }},
+	{"iamserviceaccount-create", func(*Resources) actions { return together(readProvider, makeRoles) }},
+	{"iamserviceaccount-delete", func(*Resources) actions { return together(readProvider, deleteRoles) }},
+	{"keys-rotate", func(c *Resources) actions {
 		if c.Bucket.Owned {
 			return together(readProvider, c.repairBucket(), actions{theBucket: {"s3:GetBucketTagging", "s3:PutBucketTagging"}})
 		}
@@ -171,19 +171,19 @@ var commands = []command{
 		}
 		return together(readProvider, c.repairBucket())
 	}},
-	{migrate, func(c *Chain) actions {
+	{migrate, func(c *Resources) actions {
 		return together(readRoles, deleteProvider, c.emptyBucket(), actions{
 			theAccount: {"iam:ListRoles", "iam:GetAccountSummary"}, theRoles: {"iam:UpdateAssumeRolePolicy"},
 		})
 	}},
-	{"issuer-publish", func(c *Chain) actions { return c.repairBucket() }},
-	{"issuer-publish-documents-only", func(*Chain) actions { return writeDocuments }},
+	{"issuer-publish", func(c *Resources) actions { return c.repairBucket() }},
+	{"issuer-publish-documents-only", func(*Resources) actions { return writeDocuments }},
 }
 
-// migrate is the command that works at two places.
+// migrate is the command that works on two chains.
 const migrate = "issuer-migrate"
 
-// Commands are the names of commands of which [Chain.Policy] knows.
+// Commands are the names of the commands that [Resources.Policy] knows.
 func Commands() []string {
 	var names []string
 	for _, c := range commands {
@@ -201,10 +201,10 @@ type statement struct {
 	Condition map[string]map[string][]string `json:",omitempty"`
 }
 
-// Policy is the IAM policy document, as JSON, that lets its bearer run commands
-// on this chain and no more: resources are this cluster's, and changes of roles
-// are for those below the cluster's path, and those of the chain elsewhere.
-func (c *Chain) Policy(p Permissions) ([]byte, error) {
+// Policy is the IAM policy document, as JSON, that lets its bearer run the commands
+// on this chain and nothing else: resources are this cluster's, and only roles below
+// the cluster's path and the chain's roles elsewhere can be changed.
+func (c *Resources) Policy(p Permissions) ([]byte, error) {
 	var needs actions
 	for _, name := range p.Commands {
 		i := slices.IndexFunc(commands, func(c command) bool { return c.name == name })
@@ -219,7 +219,7 @@ func (c *Chain) Policy(p Permissions) ([]byte, error) {
 	}{"2012-10-17", c.statements(needs, p, "")}
 	if slices.Contains(p.Commands, migrate) {
 		if p.To == nil {
-			return nil, fmt.Errorf("command %q: where to is not said", migrate)
+			return nil, fmt.Errorf("command %q: the new issuer is missing", migrate)
 		}
 		there := together(p.To.makeBucket(), p.To.emptyBucket(), makeProvider, deleteProvider)
 		document.Statement = append(document.Statement, p.To.statements(there, p, "To")...)
@@ -230,13 +230,13 @@ func (c *Chain) Policy(p Permissions) ([]byte, error) {
 	return json.MarshalIndent(document, "", "  ")
 }
 
-// statements allow what is needed. Their names end as told.
-func (c *Chain) statements(needs actions, p Permissions, ending string) []statement {
+// statements allow what is needed. Their names get the given ending.
+func (c *Resources) statements(needs actions, p Permissions, ending string) []statement {
 	var list []statement
 	for _, on := range []what{theBucket, theDocuments, theProvider, theAccount, anyRole, thePolicies, makingRoles, attaching, theRoles,
 		anyProvider, abandonedProviders, abandonedRoles, abandonedBuckets, abandonedDocuments} {
 		names := needs[on]
-		if p.Boundary != "" { // it holds for as long as nobody takes it off
+		if p.Boundary != "" { // it must not be removable
 			names = slices.DeleteFunc(slices.Clone(names), func(a string) bool { return a == "iam:DeleteRolePermissionsBoundary" })
 		}
 		if len(names) == 0 || (on == theBucket || on == theDocuments) && c.Bucket.Bucket == "" {
@@ -250,7 +250,7 @@ func (c *Chain) statements(needs actions, p Permissions, ending string) []statem
 	return list
 }
 
-func (c *Chain) resources(on what, p Permissions) []string {
+func (c *Resources) resources(on what, p Permissions) []string {
 	iam := "arn:" + c.Partition + ":iam::" + c.Account + ":"
 	switch on {
 	case theBucket:
@@ -299,7 +299,7 @@ func orSlash(path string) string {
 	return path
 }
 
-func (c *Chain) condition(on what, p Permissions) map[string]map[string][]string {
+func (c *Resources) condition(on what, p Permissions) map[string]map[string][]string {
 	if p.Boundary != "" && (on == makingRoles || on == attaching) {
 		return map[string]map[string][]string{"StringEquals": {"iam:PermissionsBoundary": {p.Boundary}}}
 	}

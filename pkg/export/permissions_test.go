@@ -34,8 +34,8 @@ type world struct {
 	t     *testing.T
 	ctx   context.Context
 	aws   *emulatortest.AWS
-	chain *export.Chain
-	to    *export.Chain // where a migration goes
+	chain *export.Resources
+	to    *export.Resources // where a migration goes
 	root  caller
 	user  caller // whose permissions are the policy
 }
@@ -45,10 +45,10 @@ type caller struct {
 	ctx   context.Context
 	iam   *iam.Client
 	s3    *s3.Client
-	chain *export.Chain
+	chain *export.Resources
 }
 
-func newWorld(t *testing.T, c *export.Chain) *world {
+func newWorld(t *testing.T, c *export.Resources) *world {
 	t.Helper()
 	to := place(t, c)
 	set, err := keys.ParseJWKS([]byte(publicKey))
@@ -262,7 +262,7 @@ func (w *world) manageRoles() error {
 }
 
 // trustOf is a trust policy for some service accounts.
-func trustOf(t *testing.T, c *export.Chain, n int) []byte {
+func trustOf(t *testing.T, c *export.Resources, n int) []byte {
 	t.Helper()
 	var subjects []string
 	for i := range n {
@@ -429,8 +429,8 @@ var scenarios = map[string]func(*world) error{
 }
 
 // subject is the chain that a command works on.
-func subject(t *testing.T, command string) *export.Chain {
-	return chain(t, emulatortest.Region, func(c *export.Chain) {
+func subject(t *testing.T, command string) *export.Resources {
+	return chain(t, emulatortest.Region, func(c *export.Resources) {
 		// The publisher knows of no owner.
 		c.Bucket.Owned = !strings.HasPrefix(command, "issuer-")
 	})
@@ -471,7 +471,7 @@ func TestPermissionsSufficeAndAreLeast(t *testing.T) {
 }
 
 // place is where a migration goes.
-func place(t *testing.T, c *export.Chain) *export.Chain {
+func place(t *testing.T, c *export.Resources) *export.Resources {
 	to, err := c.At(t.Context(), "elsewhere/dev")
 	check(t, err)
 	return to

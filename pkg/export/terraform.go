@@ -18,29 +18,29 @@ import (
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
-// The versions that the configuration is written for: Terraform has import
-// blocks with for_each from 1.7 on, and the provider takes an OIDC provider without
-// thumbprints from 6.0 on at the latest.
+// The versions that the configuration is written for: Terraform has import blocks
+// with for_each since 1.7, and the provider accepts an OIDC provider without
+// thumbprints since 6.0 at the latest.
 const (
 	terraformVersion = ">= 1.7.0"
 	providerVersion  = ">= 6.0.0"
 )
 
-// Labels of what there is one of. A bucket and a distribution are the issuer's.
+// Labels of the single resources. A bucket and a distribution are the issuer's.
 const (
 	issuerLabel  = "issuer"
 	clusterLabel = "cluster"
 )
 
 // cachingOptimized is the id of CloudFront's managed cache policy of that name,
-// which heeds the documents' Cache-Control (Developer Guide, "Use managed cache
+// which honours the documents' Cache-Control (Developer Guide, "Use managed cache
 // policies").
 const cachingOptimized = "658327ea-f89d-4fab-a63d-7e88639e58f6"
 
 // Terraform is the chain as a Terraform configuration (HCL) for the provider
 // hashicorp/aws.
-func (c *Chain) Terraform() ([]byte, error) {
-	t := &terraform{Chain: c, file: hclwrite.NewEmptyFile(), refs: map[string]hcl.Traversal{
+func (c *Resources) Terraform() ([]byte, error) {
+	t := &terraform{Resources: c, file: hclwrite.NewEmptyFile(), refs: map[string]hcl.Traversal{
 		c.Provider.ARN: reference("aws_iam_openid_connect_provider", clusterLabel, "arn"),
 		madeHere:       reference("aws_cloudfront_distribution", issuerLabel, "arn"),
 	}}
@@ -54,9 +54,9 @@ func (c *Chain) Terraform() ([]byte, error) {
 	return hclwrite.Format(bytes.TrimLeft(t.file.Bytes(), "\n")), nil
 }
 
-// terraform is a configuration that is being written.
+// terraform is a configuration being written.
 type terraform struct {
-	*Chain
+	*Resources
 	file *hclwrite.File
 	refs map[string]hcl.Traversal // what stands for a string that has a name here
 }
@@ -87,7 +87,8 @@ func (t *terraform) block(kind string, labels ...string) *hclwrite.Body {
 	return t.file.Body().AppendNewBlock(kind, labels).Body()
 }
 
-// resource appends a resource, and what adopts the one of that id.
+// resource appends a resource, and the import block for the existing one with that
+// id.
 func (t *terraform) resource(kind, label, id string) *hclwrite.Body {
 	if t.Import && id != "" {
 		b := t.block("import")
@@ -110,13 +111,13 @@ func (t *terraform) preamble() {
 }
 
 func (t *terraform) bucket() error {
-	b := t.Chain.bucket()
+	b := t.Resources.bucket()
 	if b.Bucket == "" {
-		t.comment("The documents are served at %s, by others than S3.", t.Issuer)
+		t.comment("The documents are served at %s, not by S3.", t.Issuer)
 		return nil
 	}
 	if !b.Owned {
-		t.comment("Bucket %s was there before, and stays as it is. Its policy needs the statement\nthat is the output bucket_policy.", b.Bucket)
+		t.comment("Bucket %s already existed, and stays as it is. Its policy needs the statement\nin the output bucket_policy.", b.Bucket)
 		return nil
 	}
 	bucket := reference("aws_s3_bucket", issuerLabel, "id")
@@ -211,8 +212,8 @@ func (t *terraform) distribution() error {
 	return nil
 }
 
-// documents are made once. From then on the cluster's keys say what is in them,
-// and setup or the publisher writes it: Terraform would bring former keys back.
+// documents are created once. From then on they follow the cluster's keys, and setup
+// or the publisher writes them: Terraform would bring removed keys back.
 func (t *terraform) documents() error {
 	if t.Bucket.Bucket == "" || t.Issuer.IsZero() {
 		return nil
@@ -319,7 +320,7 @@ func (t *terraform) outputs() error {
 	if t.distributes() {
 		output("distribution_arn", "For setup up --distribution-arn, where setup writes the bucket's policy", hclwrite.TokensForTraversal(reference("aws_cloudfront_distribution", issuerLabel, "arn")))
 	}
-	if b := t.Chain.bucket(); b.Bucket != "" && !b.Owned {
+	if b := t.Resources.bucket(); b.Bucket != "" && !b.Owned {
 		document, err := b.PolicyDocument(discovery.Paths)
 		if err != nil {
 			return err
@@ -339,7 +340,7 @@ func (t *terraform) outputs() error {
 	return nil
 }
 
-// identifiers name resources after what they are.
+// identifiers are labels that name resources by what they are.
 func identifiers(names []string) map[string]string {
 	var ids []string
 	for _, name := range names {
@@ -457,7 +458,7 @@ func (t *terraform) object(d *json.Decoder) (hclwrite.Tokens, error) {
 	return hclwrite.TokensForObject(members), err
 }
 
-// longLine is the length beyond which a list has a line for each item.
+// longLine is the length above which a list gets a line per item.
 const longLine = 80
 
 func list(items ...hclwrite.Tokens) hclwrite.Tokens {
@@ -481,7 +482,7 @@ func texts(items ...string) hclwrite.Tokens {
 	return list(values...)
 }
 
-// raw is an expression as it is written.
+// raw is an expression written as it is.
 func raw(expression string) hclwrite.Tokens {
 	return hclwrite.Tokens{{Type: hclsyntax.TokenIdent, Bytes: []byte(expression)}}
 }

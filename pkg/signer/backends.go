@@ -26,7 +26,7 @@ import (
 // local is a key in this process.
 type local struct{ private keys.Private }
 
-// Local is a key that is held in memory, such as one from [keys.ReadPrivate].
+// Local is a key held in memory, such as one from [keys.ReadPrivate].
 func Local(private keys.Private) Key { return local{private} }
 
 func (k local) Public() keys.Public { return k.private.Public() }
@@ -35,7 +35,7 @@ func (k local) SignDigest(_ context.Context, digest []byte, hash crypto.Hash) ([
 	return k.private.Signer().Sign(rand.Reader, digest, hash)
 }
 
-// KMS are the calls of AWS KMS that signing takes; *kms.Client has them.
+// KMS are the calls of AWS KMS that signing needs; *kms.Client has them.
 type KMS interface {
 	GetPublicKey(context.Context, *kms.GetPublicKeyInput, ...func(*kms.Options)) (*kms.GetPublicKeyOutput, error)
 	Sign(context.Context, *kms.SignInput, ...func(*kms.Options)) (*kms.SignOutput, error)
@@ -59,7 +59,7 @@ var kmsAlgorithms = map[string]types.SigningAlgorithmSpec{
 
 // InKMS is an asymmetric key in AWS KMS, by its id, ARN or alias: RSA, or ECC on
 // a NIST curve, for signing (KeyUsage SIGN_VERIFY). An alias is followed once:
-// the key signs by its ARN from then on. It takes kms:GetPublicKey and kms:Sign.
+// the key is used by its ARN from then on. It needs kms:GetPublicKey and kms:Sign.
 func InKMS(ctx context.Context, client KMS, id string) (Key, error) {
 	public, arn, algorithms, err := publicKey(ctx, client, id)
 	if err != nil {
@@ -107,7 +107,7 @@ func (k remote) SignDigest(ctx context.Context, digest []byte, _ crypto.Hash) ([
 	return out.Signature, nil
 }
 
-// What a configuration file begins with.
+// The head of a configuration file.
 const (
 	APIVersion = "openirsa.dev/v1alpha1"
 	Kind       = "Signer"
@@ -125,21 +125,21 @@ type Config struct {
 	Kind       string `yaml:"kind"`
 	// Sign is the key that signs.
 	Sign Ref `yaml:"sign"`
-	// Trust are further keys whose tokens are good. They are published, unless
+	// Trust are further keys whose tokens are valid. They are published, unless
 	// they say otherwise.
 	Trust []Ref `yaml:"trust"`
 }
 
 // Ref names a key: one of File and KMS.
 type Ref struct {
-	// File is a PEM file: of a private key, of mode 0600, where it signs; of
-	// any keys, of which the public halves count, where it is trusted.
-	// Relative names are relative to the configuration file.
+	// File is a PEM file: a private key of mode 0600 if it signs; any keys, of
+	// which the public halves count, if they are trusted. Relative names are
+	// relative to the configuration file.
 	File string `yaml:"file"`
 	// KMS is the id, ARN or alias of a key in AWS KMS.
 	KMS string `yaml:"kms"`
-	// Unpublished keeps a trusted key out of the JWKS: of tokens for the API
-	// server itself.
+	// Unpublished keeps a trusted key out of the JWKS: its tokens are only for the
+	// API server itself.
 	Unpublished bool `yaml:"unpublished"`
 }
 
@@ -170,7 +170,7 @@ func (c *Config) refs() []*Ref {
 	return refs
 }
 
-// Check reports what about the configuration cannot be, without reading any key.
+// Check reports what is wrong with the configuration, without reading any key.
 func (c Config) Check() error {
 	for i, ref := range c.refs() {
 		what := "sign"
@@ -192,9 +192,8 @@ func (c Config) Check() error {
 // maxFile bounds the files that are read, in bytes.
 const maxFile = 1 << 20
 
-// ReadTrusted reads a file by which it is decided whose tokens are good: the
-// configuration, or a key. It must be a regular one that nobody can write but this
-// user and root.
+// ReadTrusted reads a file that decides whose tokens are valid: the configuration,
+// or a key. It must be a regular file that only this user and root can write.
 func ReadTrusted(name string) ([]byte, error) {
 	data, info, err := durable.ReadFile(name, maxFile)
 	if err != nil {
@@ -206,7 +205,7 @@ func ReadTrusted(name string) ([]byte, error) {
 	return data, durable.CheckOwner(info)
 }
 
-// Keys reads the keys. The client is asked for only if one of them is in KMS.
+// Keys reads the keys. The client is only made if one of them is in KMS.
 func (c Config) Keys(ctx context.Context, client func(context.Context) (KMS, error)) (Keys, error) {
 	var k Keys
 	var err error
@@ -255,12 +254,12 @@ func (c Config) Keys(ctx context.Context, client func(context.Context) (KMS, err
 	return k, nil
 }
 
-// remoteRefresh is how often keys in KMS are looked at, whose aliases may move.
+// remoteRefresh is how often keys in KMS are read again, since aliases may move.
 const remoteRefresh = time.Minute
 
 // Watch loads the keys again when their files or the configuration file at path
-// change, which it looks at every second, and those in KMS every minute; until
-// ctx ends. The path may be empty.
+// change, which it checks every second, and keys in KMS every minute, until ctx
+// ends. The path may be empty.
 func (s *Signer) Watch(ctx context.Context, path string, current func() Config) {
 	fingerprint := func() string {
 		var b strings.Builder
@@ -289,7 +288,7 @@ func (s *Signer) Watch(ctx context.Context, path string, current func() Config) 
 		if now == before && s.Fault() == nil && time.Since(loaded) < remoteRefresh {
 			continue
 		}
-		s.Load(ctx) // which says what is wrong
+		s.Load(ctx) // it logs what is wrong
 		before, loaded = now, time.Now()
 	}
 }

@@ -1,7 +1,7 @@
-// Package signer signs a cluster's service-account tokens in the API server's
-// stead: it is the server of Kubernetes' ExternalJWTSigner API (v1), which
+// Package signer signs a cluster's service-account tokens instead of the API
+// server: it is the server of Kubernetes' ExternalJWTSigner API (v1), which
 // kube-apiserver calls through a Unix socket (--service-account-signing-endpoint).
-// The API server then holds no key, and new keys need no restart of it.
+// The API server then holds no key, and need not restart for a new one.
 //
 //	s := &signer.Signer{Keys: config.Keys, MaxLifetime: 24 * time.Hour}
 //	err := s.Load(ctx)
@@ -56,25 +56,25 @@ type Key interface {
 type Keys struct {
 	// Sign is the key that signs. It is published.
 	Sign Key
-	// Trusted are further keys whose tokens are good. They are published too:
-	// before they sign, until everybody knows them, and after, until the last
-	// token that they signed has run out.
+	// Trusted are further keys whose tokens are valid. They are published too:
+	// new keys until everybody knows them and they can sign, and old keys until the
+	// last token that they signed has expired.
 	Trusted []keys.Public
-	// Unpublished are keys whose tokens are good within the cluster only: the
-	// API server leaves them out of its JWKS.
+	// Unpublished are keys whose tokens are valid only within the cluster: the API
+	// server leaves them out of its JWKS.
 	Unpublished []keys.Public
 }
 
 // Limits of the protocol.
 const (
-	// MinLifetime is the least MaxLifetime that kube-apiserver takes
+	// MinLifetime is the least MaxLifetime that kube-apiserver accepts
 	// (MinTokenAgeSec).
 	MinLifetime = 10 * time.Minute
 	// maxClaims bounds the payload of a token.
 	maxClaims = 64 << 10
 	// signTimeout is how long a key may take. kube-apiserver waits longer, up to
-	// the minute that a request may take: so whoever wanted a token learns why
-	// there is none.
+	// the minute that a request may take, so whoever asked for a token gets the
+	// reason.
 	signTimeout = 10 * time.Second
 )
 
@@ -84,22 +84,22 @@ type Signer struct {
 
 	// Read reads the keys as they are now.
 	Read func(context.Context) (Keys, error)
-	// Issuers are those for which it signs. Without: any.
+	// Issuers are those for which it signs; empty means any.
 	Issuers []string
 	// MaxLifetime is how long a token may live, at least [MinLifetime]. The API
-	// server is told, and what it asks for beyond that is refused.
+	// server learns it, and a request for more is refused.
 	MaxLifetime time.Duration
-	// Refresh is how often the API server is to ask for the keys: it is how
-	// long a new key takes to be published. Zero is ten seconds.
+	// Refresh is how often the API server should ask for the keys, and so how long
+	// a new key takes to be published. Zero means ten seconds.
 	Refresh time.Duration
 	// Log may be nil.
 	Log *slog.Logger
 	// Now is the clock; nil is [time.Now].
 	Now func() time.Time
-	// Signed, if not nil, is told of each signature that was asked for.
+	// Signed, if not nil, is called for each requested signature.
 	Signed func(took time.Duration, err error)
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	keys  *loaded
 	fault error
 }
@@ -128,8 +128,8 @@ func (s *Signer) log() *slog.Logger {
 	return s.Log
 }
 
-// Load reads the keys. If that fails the signer goes on with those that it has,
-// and the error is also that of [Signer.Fault].
+// Load reads the keys. If that fails the signer continues with the previous ones,
+// and [Signer.Fault] returns the error too.
 func (s *Signer) Load(ctx context.Context) error {
 	k, err := s.Read(ctx)
 	var next *loaded
@@ -147,7 +147,7 @@ func (s *Signer) Load(ctx context.Context) error {
 	switch {
 	case err != nil:
 		if faultBefore == nil || faultBefore.Error() != err.Error() {
-			s.log().Error("the keys cannot be read; going on with those before", "error", err)
+			s.log().Error("the keys cannot be read; continuing with the previous ones", "error", err)
 		}
 	case before == nil || before.header != next.header || !slices.EqualFunc(before.published, next.published, sameKey):
 		var kids []string
@@ -165,7 +165,7 @@ func sameKey(a, b *externaljwt.Key) bool {
 	return a.KeyId == b.KeyId && bytes.Equal(a.Key, b.Key) && a.ExcludeFromOidcDiscovery == b.ExcludeFromOidcDiscovery
 }
 
-// Fault is why the keys cannot be read as they are now, nil if they can.
+// Fault is why the keys cannot be read now, nil if they can.
 func (s *Signer) Fault() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +182,7 @@ func (s *Signer) KID() string {
 	return s.keys.public.KID
 }
 
-// algorithms are those that kube-apiserver takes of an external signer
+// algorithms are those that kube-apiserver accepts from an external signer
 // (validateJWTHeader).
 var algorithms = map[string]crypto.Hash{
 	keys.RS256: crypto.SHA256, keys.ES256: crypto.SHA256, keys.ES384: crypto.SHA384, keys.ES512: crypto.SHA512,
@@ -195,7 +195,7 @@ func load(k Keys) (*loaded, error) {
 	l := &loaded{sign: k.Sign, public: k.Sign.Public()}
 	var ok bool
 	if l.hash, ok = algorithms[l.public.Algorithm]; !ok {
-		return nil, fmt.Errorf("key %q: kube-apiserver does not take %s", l.public.KID, l.public.Algorithm)
+		return nil, fmt.Errorf("key %q: kube-apiserver does not accept %s", l.public.KID, l.public.Algorithm)
 	}
 	header, err := json.Marshal(struct {
 		Algorithm string `json:"alg"`
@@ -237,7 +237,7 @@ func load(k Keys) (*loaded, error) {
 	return l, nil
 }
 
-// current are the keys, or an error for the API server if there are none yet.
+// current returns the keys, or an error for the API server if there are none yet.
 func (s *Signer) current() (*loaded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,8 +247,7 @@ func (s *Signer) current() (*loaded, error) {
 	return s.keys, nil
 }
 
-// Metadata tells the API server how long tokens may live. It asks once, when it
-// starts.
+// Metadata says how long tokens may live. The API server asks once, when it starts.
 func (s *Signer) Metadata(context.Context, *externaljwt.MetadataRequest) (*externaljwt.MetadataResponse, error) {
 	return &externaljwt.MetadataResponse{MaxTokenExpirationSeconds: int64(s.MaxLifetime / time.Second)}, nil
 }
@@ -266,8 +265,8 @@ func (s *Signer) FetchKeys(context.Context, *externaljwt.FetchKeysRequest) (*ext
 }
 
 // Sign signs the payload of a token of a service account. Anything else is
-// refused, whoever asks: whoever can connect to the socket can have tokens, but
-// no other signatures. No error or log repeats the payload.
+// refused: whoever can connect to the socket can have tokens, but no other
+// signatures. No error or log shows the payload.
 func (s *Signer) Sign(ctx context.Context, req *externaljwt.SignJWTRequest) (*externaljwt.SignJWTResponse, error) {
 	start := time.Now()
 	resp, err := s.sign(ctx, req.GetClaims())
@@ -307,7 +306,7 @@ func (s *Signer) sign(ctx context.Context, payload string) (*externaljwt.SignJWT
 	return &externaljwt.SignJWTResponse{Header: k.header, Signature: base64.RawURLEncoding.EncodeToString(signature)}, nil
 }
 
-// check reports why a payload is not that of a token which may be signed.
+// check reports why a payload is not that of a token that may be signed.
 func (s *Signer) check(payload string) error {
 	if len(payload) > maxClaims {
 		return fmt.Errorf("%d bytes are more than %d", len(payload), maxClaims)
@@ -316,7 +315,7 @@ func (s *Signer) check(payload string) error {
 	if err != nil || strings.ContainsAny(payload, "\r\n") { // which package base64 passes over
 		return errors.New("they are not base64url")
 	}
-	// Whoever reads the token, and however, reads what is checked here.
+	// Every reader of the token reads what is checked here.
 	if err := exactjson.Check(raw, token.ClaimNames...); err != nil {
 		return fmt.Errorf("they are not the JSON of a token: %w", err)
 	}
@@ -332,7 +331,7 @@ func (s *Signer) check(payload string) error {
 	case len(s.Issuers) > 0 && !slices.Contains(s.Issuers, claims.Issuer):
 		return fmt.Errorf("the issuer is %.256q", claims.Issuer)
 	case claims.Expiry == 0 || claims.IssuedAt == 0:
-		return errors.New("they do not say when the token was issued and when it runs out")
+		return errors.New("they do not say when the token was issued and when it expires")
 	case claims.Expiry.Time().Sub(issued) > s.MaxLifetime:
 		return fmt.Errorf("the token would live %s, longer than %s", claims.Expiry.Time().Sub(issued), s.MaxLifetime)
 	case claims.Expiry.Time().After(s.now().Add(s.MaxLifetime + token.Leeway)):
@@ -341,7 +340,7 @@ func (s *Signer) check(payload string) error {
 	return nil
 }
 
-// checkSubject refuses a subject that is no service account, or another one than
+// checkSubject refuses a subject that is not a service account, or not the one that
 // the claim kubernetes.io names, if there is one.
 func checkSubject(claims token.Claims) error {
 	namespace, name, err := token.ParseSubject(claims.Subject)
@@ -355,11 +354,11 @@ func checkSubject(claims token.Claims) error {
 	return nil
 }
 
-// encode makes of a signature the one in a token (RFC 7518, sections 3.3 and
-// 3.4), and verifies it: a key that is not the one that was published, as behind
-// an alias that was moved, signs nothing.
+// encode turns a signature into the one in a token (RFC 7518, sections 3.3 and
+// 3.4), and verifies it: a key other than the published one, as behind an alias that
+// was moved, signs nothing.
 func encode(public keys.Public, digest []byte, hash crypto.Hash, raw []byte) ([]byte, error) {
-	wrong := errors.New("the signature is not of the key that is published")
+	wrong := errors.New("the signature does not match the published key")
 	switch key := public.Key.(type) {
 	case *rsa.PublicKey:
 		if rsa.VerifyPKCS1v15(key, hash, digest, raw) != nil {

@@ -277,7 +277,7 @@ func TestSignVerifiesItself(t *testing.T) {
 	for _, alg := range []string{keys.RS256, keys.ES256} {
 		client := served(t, &signer.Signer{Read: fixed(signer.Keys{Sign: moved{generate(t, alg), generate(t, alg)}}), MaxLifetime: time.Hour})
 		_, err := client.Sign(t.Context(), &externaljwt.SignJWTRequest{Claims: claims(nil)})
-		if status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "not of the key that is published") {
+		if status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "does not match the published key") {
 			t.Errorf("%s: %v", alg, err)
 		}
 	}

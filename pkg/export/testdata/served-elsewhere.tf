@@ -16,7 +16,7 @@ provider "aws" {
   allowed_account_ids = ["123456789012"]
 }
 
-# The documents are served at https://oidc.example.com/dev, by others than S3.
+# The documents are served at https://oidc.example.com/dev, not by S3.
 
 resource "aws_iam_openid_connect_provider" "cluster" {
   url            = "https://oidc.example.com/dev"

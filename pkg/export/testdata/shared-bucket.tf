@@ -16,8 +16,8 @@ provider "aws" {
   allowed_account_ids = ["123456789012"]
 }
 
-# Bucket openirsa-dev-123456789012 was there before, and stays as it is. Its policy needs the statement
-# that is the output bucket_policy.
+# Bucket openirsa-dev-123456789012 already existed, and stays as it is. Its policy needs the statement
+# in the output bucket_policy.
 
 resource "aws_s3_object" "jwks" {
   bucket        = "openirsa-dev-123456789012"
