@@ -23,7 +23,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
 
-// What a configuration file begins with.
+// The head of a configuration file.
 const (
 	APIVersion = "openirsa.dev/v1alpha1"
 	Kind       = "Issuer"
@@ -41,46 +41,46 @@ const (
 type Config struct {
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string `yaml:"kind"`
-	// Hosts, if there are any, are the only ones that issuers may have. A
-	// cluster with another one is an error, so that a file which many write
-	// cannot make the server answer for a foreign name.
+	// Hosts, if set, are the only hosts that issuers may have. A cluster with
+	// another one is an error, so that a file that many people edit cannot make the
+	// server answer for a foreign name.
 	Hosts []string `yaml:"hosts"`
-	// AllowPrivateIssuers admits issuers with a port, which AWS never takes and an
+	// AllowPrivateIssuers allows issuers with a port, which AWS never accepts and an
 	// emulator may.
 	AllowPrivateIssuers bool `yaml:"allowPrivateIssuers"`
-	// Clusters are served together. One issuer may be there once.
+	// Clusters are served together. An issuer may appear only once.
 	Clusters []Cluster `yaml:"clusters"`
 }
 
-// Cluster is one issuer and where its keys are. With several sources the keys
-// are those of all of them together.
+// Cluster is one issuer and where its keys are. With several sources it has the
+// keys of all of them.
 type Cluster struct {
 	Issuer issuer.URL `yaml:"issuer"`
 	// KeyFiles are PEM files of public keys, or JSON files of key sets; each
-	// may be a pattern such as dev/*.pub. They are read again when they change.
+	// may be a pattern such as dev/*.pub. They are reread when they change.
 	// Relative names are relative to the configuration file.
 	KeyFiles []string `yaml:"keyFiles"`
 	// Directory holds the issuer's two documents, at their paths.
 	Directory string `yaml:"directory"`
 	// Kubernetes is a live API server.
 	Kubernetes *Kubernetes `yaml:"kubernetes"`
-	// S3 is a place in a bucket with the issuer's two documents.
+	// S3 is a prefix of a bucket with the issuer's two documents.
 	S3 *S3Place `yaml:"s3"`
-	// Interval is how often an API server or a bucket is asked: 10s unless
-	// set, 1s at least. A cluster of files has no need for it.
+	// Interval is how often an API server or a bucket is polled: 10s unless set, 1s
+	// at least. Files do not need it.
 	Interval Duration `yaml:"interval"`
 }
 
-// Kubernetes is an API server, which is asked for its keys.
+// Kubernetes is an API server that is polled for its keys.
 type Kubernetes struct {
 	// Kubeconfig is a file; without it, the API server is that of the cluster
 	// in which this runs.
 	Kubeconfig string `yaml:"kubeconfig"`
 	// Context is a context in it, instead of the current one.
 	Context string `yaml:"context"`
-	// Keep is how long a key stays published that the API server does not
-	// give any more: 1m unless set. Several API servers behind one address
-	// differ while they are restarted one by one.
+	// Keep is how long a key stays published that the API server no longer returns:
+	// 1m unless set. Several API servers behind one address differ while they
+	// restart one by one.
 	Keep *Duration `yaml:"keep"`
 }
 
@@ -89,7 +89,7 @@ type S3Place struct {
 	Bucket string `yaml:"bucket"`
 	// Prefix has no slashes around it, and may be empty.
 	Prefix string `yaml:"prefix"`
-	// Region is the bucket's, unless AWS's configuration says the right one.
+	// Region is the bucket's, unless AWS's configuration has the right one.
 	Region string `yaml:"region"`
 }
 
@@ -110,9 +110,8 @@ const (
 	defaultKeep     = time.Minute
 )
 
-// ParseConfig reads a configuration file that is in the directory dir. A field
-// that is not known, or a cluster that cannot be served, is an error with its
-// line or its issuer.
+// ParseConfig reads a configuration file in the directory dir. An unknown field, or
+// a cluster that cannot be served, is an error with its line or its issuer.
 func ParseConfig(data []byte, dir string) (Config, error) {
 	var c Config
 	d := yaml.NewDecoder(bytes.NewReader(data))
@@ -151,8 +150,7 @@ func (c *Cluster) resolve(dir string) {
 	}
 }
 
-// Check reports what about the configuration cannot be, without reading any
-// source.
+// Check reports what is wrong with the configuration, without reading any source.
 func (c Config) Check() error {
 	known := make(map[string]issuer.URL, len(c.Clusters)) // by place
 	for i, cluster := range c.Clusters {
@@ -195,11 +193,10 @@ func (c Config) Check() error {
 	return nil
 }
 
-// polled reports whether the cluster has a source that does not tell when it
-// changes.
+// polled reports whether the cluster has a source that cannot be watched.
 func (c Cluster) polled() bool { return c.Kubernetes != nil || c.S3 != nil }
 
-// files are the names and patterns of the files that the cluster is read from.
+// files are the names and patterns of the cluster's files.
 func (c Cluster) files() []string {
 	if c.Directory == "" {
 		return c.KeyFiles
@@ -211,8 +208,8 @@ func (c Cluster) files() []string {
 	return files
 }
 
-// elsewhere reports whether the key set of the cluster's directory is another file
-// than the one that is watched: the discovery document names it.
+// elsewhere reports whether the key set of the cluster's directory is a file other
+// than the watched one: the discovery document names it.
 func (c Cluster) elsewhere() bool {
 	if c.Directory == "" {
 		return false
@@ -225,18 +222,18 @@ func (c Cluster) elsewhere() bool {
 	return err == nil && config.JWKSURI != c.Issuer.JWKS()
 }
 
-// Opener makes the [Read] of clusters. AWS is reached as by the AWS CLI. The
-// zero Opener is ready.
+// Opener makes the [Read] of clusters. AWS is configured as for the AWS CLI. The
+// zero Opener is ready to use.
 type Opener struct {
-	// InCluster is how to reach the API server of the cluster in which this
-	// runs; nil finds it by the pod's service account.
+	// InCluster is how to reach the API server of the cluster in which this runs;
+	// nil uses the pod's service account.
 	InCluster func() (*rest.Config, error)
 
 	mu      sync.Mutex // guards buckets
 	buckets map[string]*s3.Client
 }
 
-// Open makes ready to read a cluster's keys. It calls nobody.
+// Open prepares to read a cluster's keys. It makes no calls.
 func (o *Opener) Open(ctx context.Context, c Cluster) (Read, error) {
 	var reads []Read
 	if len(c.KeyFiles) > 0 {
@@ -303,7 +300,7 @@ func (o *Opener) bucket(ctx context.Context, region string) (*s3.Client, error) 
 		o.buckets = map[string]*s3.Client{}
 	}
 	o.buckets[region] = s3.NewFromConfig(cfg, func(so *s3.Options) {
-		so.UsePathStyle = so.BaseEndpoint != nil // which need not have a name for each bucket
+		so.UsePathStyle = so.BaseEndpoint != nil // an endpoint may not have a name for each bucket
 	})
 	return o.buckets[region], nil
 }

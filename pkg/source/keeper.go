@@ -27,28 +27,28 @@ import (
 
 // Keeper keeps a [discovery.Handler] in step with the sources of clusters.
 // Documents are made and checked once, when keys have changed. A source that
-// cannot be read, or that holds a key which must not be published, changes
-// nothing: the last good documents stay, and the fault shows in [Keeper.Status]
-// and in the log until it is mended.
+// cannot be read, or that holds a key that must not be published, changes nothing:
+// the last good documents stay, and the fault shows in [Keeper.Status] and in the
+// log until it is fixed.
 //
 //	k := &source.Keeper{Handler: &handler, Path: "issuer.yaml"}
 //	err := k.Run(ctx)
 type Keeper struct {
 	// Handler gets the documents.
 	Handler *discovery.Handler
-	// Path is the configuration file, which is read again when it changes. A
-	// cluster that comes, changes or goes touches no other.
+	// Path is the configuration file, which is reread when it changes. Adding,
+	// changing or removing a cluster affects no other.
 	Path string
-	// Config is the configuration where Path is empty.
+	// Config is the configuration if Path is empty.
 	Config Config
-	// Open makes ready to read a cluster. If nil, that of an [Opener].
+	// Open prepares to read a cluster. If nil, that of an [Opener].
 	Open func(context.Context, Cluster) (Read, error)
 	// Log may be nil.
 	Log *slog.Logger
-	// Now is the clock for what is reported; nil is [time.Now].
+	// Now is the clock for reports; nil is [time.Now].
 	Now func() time.Time
 
-	mu          sync.Mutex // guards what follows, and the marked fields of state
+	mu          sync.Mutex // guards the fields below, and the marked fields of state
 	clusters    map[issuer.URL]*state
 	configFault string
 	configAt    time.Time
@@ -56,8 +56,7 @@ type Keeper struct {
 	serving     int // clusters that have documents
 }
 
-// state is a cluster that is kept. The fields that are not marked belong to the
-// goroutine of Run.
+// state is a configured cluster. The unmarked fields belong to the goroutine of Run.
 type state struct {
 	cluster  Cluster
 	read     Read
@@ -65,9 +64,9 @@ type state struct {
 	blind    bool        // some of its files are not watched
 	linked   bool        // unseen, when it was last read
 	omitted  []string    // keys that were left out
-	next     time.Time   // when to read again, unless a file changes before
+	next     time.Time   // when to read again, unless a file changes earlier
 	reading  int         // counts readings
-	slot     bool        // the reading that runs counts against the limit
+	slot     bool        // the current reading counts against the limit
 	failures int
 	queued   bool
 	running  bool
@@ -80,7 +79,7 @@ type state struct {
 	broken time.Time // guarded by mu: since when there is a fault
 }
 
-// How often things are looked at that do not tell, or that may fail to.
+// How often to check what cannot be watched, or whose events may be lost.
 const (
 	eventTick    = 100 * time.Millisecond // lets a file be written to its end
 	dueTick      = 5 * eventTick
@@ -89,16 +88,16 @@ const (
 
 	// ReadTimeout is how long a source may take to give its keys.
 	ReadTimeout = 15 * time.Second
-	// slotTime is how long a reading counts against the limit of those at a time:
-	// what takes longer is waiting, not working.
+	// slotTime is how long a reading counts against the limit of concurrent ones:
+	// one that takes longer is waiting, not working.
 	slotTime = time.Second
-	// maxWaiting is how many times that limit may be under way in all.
+	// maxWaiting is how many times that limit may be in progress in all.
 	maxWaiting = 64
 	// maxConfig bounds the configuration file, in bytes.
 	maxConfig = 256 << 20
 )
 
-// result is what one reading gave.
+// result is the result of one reading.
 type result struct {
 	s       *state
 	docs    []discovery.Document
@@ -113,9 +112,9 @@ type lateReading struct {
 	n int
 }
 
-// Run reads the sources until ctx ends. It returns at once, with an error, if
-// the configuration cannot be read; a configuration that cannot be read later
-// on changes nothing.
+// Run reads the sources until ctx ends. It returns an error at once if the
+// configuration cannot be read at the start; if it cannot be read later, nothing
+// changes.
 func (k *Keeper) Run(ctx context.Context) error {
 	if k.Log == nil {
 		k.Log = slog.New(slog.DiscardHandler)
@@ -157,7 +156,7 @@ func (k *Keeper) readConfig() (Config, error) {
 type round struct {
 	*Keeper
 	watcher *watcher
-	limit   int // readings at a time that hold a slot
+	limit   int // how many readings at a time may hold a slot
 	queue   []*state
 	running int
 	busy    int // of those running, how many hold a slot
@@ -165,7 +164,7 @@ type round struct {
 	late    chan lateReading
 	started time.Time
 
-	changes   map[issuer.URL][]discovery.Document // not yet with the handler
+	changes   map[issuer.URL][]discovery.Document // not yet given to the handler
 	notBefore time.Time                           // when to hand them over
 
 	configChanged bool
@@ -229,8 +228,8 @@ func (r *round) loop(ctx context.Context) error {
 	}
 }
 
-// start begins a reading. One that hangs gives up its slot, so that it keeps no
-// other source waiting.
+// start begins a reading. One that hangs gives up its slot, so that it does not
+// delay other sources.
 func (r *round) start(ctx context.Context, s *state) {
 	s.queued, s.running = false, true
 	if s.gone {
@@ -253,7 +252,7 @@ func (r *round) start(ctx context.Context, s *state) {
 	}()
 }
 
-// event notes what a changed file is part of. It is looked at with the next
+// event notes which clusters a changed file belongs to. They are read at the next
 // tick.
 func (r *round) event(e fsnotify.Event) {
 	if r.Path != "" && filepath.Dir(e.Name) == filepath.Dir(filepath.Clean(r.Path)) &&
@@ -269,7 +268,7 @@ func (r *round) event(e fsnotify.Event) {
 	}
 }
 
-// due queues what has not been read for long.
+// due queues the clusters whose interval has passed.
 func (r *round) due() {
 	now := time.Now()
 	for _, s := range r.clusters {
@@ -277,7 +276,7 @@ func (r *round) due() {
 			r.enqueue(s)
 		}
 	}
-	// The configuration too may be where nothing tells of changes.
+	// The configuration too may be where changes cannot be watched.
 	if info, err := os.Stat(r.Path); err == nil && !info.ModTime().Equal(r.configModTime) {
 		r.configModTime = info.ModTime()
 		r.configChanged = true
@@ -307,14 +306,14 @@ func (r *round) reload() {
 	r.mu.Unlock()
 	if err != nil {
 		if before != err.Error() {
-			r.Log.Error("the configuration cannot be used; going on with the one before", "error", err)
+			r.Log.Error("the configuration cannot be used; continuing with the previous one", "error", err)
 		}
 		return
 	}
 	r.apply(config)
 }
 
-// apply makes the clusters those of a configuration.
+// apply replaces the clusters with those of a configuration.
 func (r *round) apply(config Config) {
 	if info, err := os.Stat(r.Path); err == nil {
 		r.configModTime = info.ModTime()
@@ -368,7 +367,7 @@ func (r *round) apply(config Config) {
 	}
 }
 
-// drop ends the keeping of a cluster. The mutex is held.
+// drop removes a cluster. The mutex is held.
 func (r *round) drop(s *state) {
 	s.gone = true
 	for _, name := range s.cluster.files() {
@@ -379,7 +378,7 @@ func (r *round) drop(s *state) {
 	}
 }
 
-// reader reads a cluster's keys, and opens its sources before if that is not done.
+// reader reads a cluster's keys, and opens its sources first if necessary.
 func (k *Keeper) reader(s *state) Read {
 	var read Read
 	return func(ctx context.Context) (_ keys.Set, err error) {
@@ -411,7 +410,7 @@ func (k *Keeper) readCluster(ctx context.Context, s *state) result {
 	return res
 }
 
-// take notes what a reading gave.
+// take handles the result of a reading.
 func (r *round) take(res result) {
 	s := res.s
 	s.running = false
@@ -439,7 +438,7 @@ func (r *round) take(res result) {
 	}
 	loaded := first && r.untried == 1
 	if loaded {
-		r.flush(true) // before the status says so
+		r.flush(true) // before the status shows it
 	}
 	faultBefore := r.note(s, res.err)
 	if loaded {
@@ -475,8 +474,7 @@ func (r *round) take(res result) {
 	}
 }
 
-// note puts the end of a reading into the status. The result is the fault that
-// was there before.
+// note puts the end of a reading into the status, and returns the previous fault.
 func (r *round) note(s *state, err error) (before string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -498,7 +496,7 @@ func (r *round) note(s *state, err error) (before string) {
 	return before
 }
 
-// watch asks to be told of changes of the cluster's files.
+// watch watches the cluster's files.
 func (r *round) watch(s *state) {
 	s.blind = false
 	for _, name := range s.cluster.files() {
@@ -508,7 +506,7 @@ func (r *round) watch(s *state) {
 	}
 }
 
-// interval is how long a cluster that is well may go without being read.
+// interval is how long a cluster without a fault may go without being read.
 func (s *state) interval() time.Duration {
 	interval := watchedSweep
 	if s.blind || s.linked {
@@ -520,8 +518,8 @@ func (s *state) interval() time.Duration {
 	return interval
 }
 
-// flush hands the changes to the handler, which may take a while if there are
-// many issuers and some of them are new: then it waits for more.
+// flush hands the changes to the handler. That may take a while if there are many
+// issuers and some of them are new: then it waits for more changes.
 func (r *round) flush(now bool) {
 	if len(r.changes) == 0 || (!now && time.Now().Before(r.notBefore)) {
 		return
@@ -538,20 +536,20 @@ func (r *round) flush(now bool) {
 type Fault struct {
 	Issuer issuer.URL `json:"issuer"`
 	Error  string     `json:"error"`
-	// Since is when it began, and Good when the keys were last read; zero if
-	// never, and then the issuer is not served.
+	// Since is when it began, and Good when the keys were last read; if zero, they
+	// never were, and the issuer is not served.
 	Since time.Time `json:"since"`
 	Good  time.Time `json:"good,omitzero"`
 }
 
-// Status is how the keeper fares.
+// Status is the state of a Keeper.
 type Status struct {
-	// Clusters are as many as the configuration has, of which Served have
-	// documents and Untried have not yet been read for the first time.
+	// Clusters is how many clusters the configuration has. Served of them have
+	// documents; Untried have not yet been read for the first time.
 	Clusters int `json:"clusters"`
 	Served   int `json:"served"`
 	Untried  int `json:"untried"`
-	// ConfigError is why the configuration file cannot be used as it is now.
+	// ConfigError is why the current configuration file cannot be used.
 	ConfigError string    `json:"configError,omitempty"`
 	ConfigRead  time.Time `json:"configRead"`
 	// Faults are the clusters that have one, by issuer.
@@ -559,13 +557,13 @@ type Status struct {
 }
 
 // Ready reports whether the server should get requests: all clusters have been
-// tried, and some are served unless there are none. A cluster with a fault does
-// not take the others away.
+// tried, and some are served unless there are none. A cluster with a fault does not
+// make the others unavailable.
 func (s Status) Ready() bool {
 	return !s.ConfigRead.IsZero() && s.Untried == 0 && (s.Served > 0 || s.Clusters == 0)
 }
 
-// Status looks at all clusters.
+// Status reports on all clusters.
 func (k *Keeper) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -579,11 +577,11 @@ func (k *Keeper) Status() Status {
 	return s
 }
 
-// ErrNotServed is that of a cluster which is not in the configuration.
+// ErrNotServed is returned for a cluster that is not in the configuration.
 var ErrNotServed = errors.New("the issuer is not served here")
 
-// Cluster is how long ago a cluster's keys were last read, with its fault if it
-// has one now. The error is [ErrNotServed] for an issuer that is not configured.
+// Cluster returns how long ago a cluster's keys were last read, and its fault if it
+// has one. The error is [ErrNotServed] for an issuer that is not configured.
 func (k *Keeper) Cluster(iss issuer.URL) (age time.Duration, fault error, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -609,8 +607,8 @@ type Age struct {
 	Age    time.Duration
 }
 
-// Oldest are the n clusters whose last reading is the longest ago, of those that
-// were read.
+// Oldest are the n clusters whose last reading is longest ago, of those that were
+// read.
 func (k *Keeper) Oldest(n int) []Age {
 	k.mu.Lock()
 	now := k.now()

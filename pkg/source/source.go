@@ -1,12 +1,11 @@
-// Package source reads the public keys of clusters from where they are: key
-// files, live API servers, directories and S3; and keeps a server of their
-// documents in step with them.
+// Package source reads the public keys of clusters from key files, live API
+// servers, directories and S3, and keeps a server of their documents in step.
 //
 //	read := source.Files("/etc/openirsa/dev/*.pub")
 //	set, err := read(ctx)
 //
-// Whatever the source, it is refused whole if it holds a private key: a public
-// server is no place for one. A key of a key set that STS would not use is left out
+// Any source that holds a private key is refused as a whole: it does not belong on
+// a public server. A key of a key set that STS would not use is left out
 // ([keys.Set.Omitted]) and does not hide the others.
 package source
 
@@ -42,7 +41,7 @@ type Read func(ctx context.Context) (keys.Set, error)
 // Files reads PEM files of public keys or certificates, as kube-apiserver reads
 // --service-account-key-file, and JSON files of key sets. Each name may be a
 // pattern of [filepath.Match]; one that matches nothing is an error. A file that
-// holds a private key is refused, and so is what is no regular file.
+// holds a private key is refused, and so is anything but a regular file.
 func Files(patterns ...string) Read {
 	return func(ctx context.Context) (keys.Set, error) {
 		var sets []keys.Set
@@ -66,7 +65,7 @@ func Files(patterns ...string) Read {
 	}
 }
 
-// isPattern reports whether a name stands for several.
+// isPattern reports whether a name is a pattern.
 func isPattern(name string) bool { return strings.ContainsAny(name, `*?[`) }
 
 func match(pattern string) ([]string, error) {
@@ -83,8 +82,8 @@ func match(pattern string) ([]string, error) {
 	return names, nil
 }
 
-// privateKey begins or ends a PEM block of a private key, however broken the rest
-// of it is.
+// privateKey matches the begin or end line of a private key's PEM block, however
+// broken the rest is.
 var privateKey = regexp.MustCompile(`(?:BEGIN|END) [A-Z0-9 ]*PRIVATE KEY`)
 
 func readFile(name string) (keys.Set, error) {
@@ -122,7 +121,7 @@ func limited(r io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// plain is an error about a file whose name the caller says.
+// plain is an error about a file without its name, which the caller adds.
 func plain(err error) error {
 	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return e.Err
@@ -186,8 +185,8 @@ func S3(client GetObject, bucket, prefix string, iss issuer.URL) Read {
 	})
 }
 
-// relative is the name of what [discovery.Read] asks for, below the place of the
-// issuer's documents: unescaped, and never outside of it.
+// relative is the name of the file that [discovery.Read] asks for, below the place
+// of the issuer's documents: unescaped, and never outside it.
 func relative(iss, at issuer.URL, path string) (string, error) {
 	if at != iss {
 		return "", fmt.Errorf("the key set is at %s, which is not below the issuer %s, so it cannot be here", at.At(path), iss)
@@ -244,8 +243,7 @@ func API(connect func() (*rest.Config, error)) Read {
 	}
 }
 
-// Union is all the keys of several sources, and their faults together if one of
-// them has one.
+// Union returns the keys of several sources, or all of their errors if any has one.
 func Union(reads ...Read) Read {
 	if len(reads) == 1 {
 		return reads[0]
@@ -264,10 +262,10 @@ func Union(reads ...Read) Read {
 	}
 }
 
-// Keep goes on giving keys that were read within the given time, so that a
-// source which answers now with a key and now without it, as several API servers
-// behind one address do while they are restarted one by one, does not take
-// published keys away. It is for one caller at a time.
+// Keep keeps returning keys that were read within the given time. So a source that
+// answers sometimes with a key and sometimes without it, as several API servers
+// behind one address do while they restart one by one, does not remove published
+// keys. It is for one caller at a time.
 func Keep(read Read, within time.Duration, now func() time.Time) Read {
 	type seen struct {
 		key keys.Public
@@ -302,16 +300,16 @@ func Keep(read Read, within time.Duration, now func() time.Time) Read {
 	}
 }
 
-// Within has a source answer in time: after the given time, or when ctx ends, the
-// caller goes on, whatever the source hangs on, such as a file system that does not
-// answer. As long as it hangs it is not read again, and says so. It is for one
-// caller at a time.
+// Within limits how long a source may take: after the given time, or when ctx ends,
+// it returns, even if the source hangs, for example on a file system that does not
+// answer. While a reading hangs, the source is not read again, and the error says
+// so. It is for one caller at a time.
 func Within(read Read, limit time.Duration) Read {
 	type answer struct {
 		set keys.Set
 		err error
 	}
-	var pending chan answer // of a reading that was given up
+	var pending chan answer // of an abandoned reading
 	return func(ctx context.Context) (keys.Set, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the source did not answer within %s", limit))
 		defer cancel()
@@ -326,7 +324,7 @@ func Within(read Read, limit time.Duration) Read {
 		select {
 		case a := <-pending:
 			pending = nil
-			if a.err != nil && ctx.Err() != nil { // what was cut off says so
+			if a.err != nil && ctx.Err() != nil { // it was cut off
 				a.err = fmt.Errorf("%w: %w", context.Cause(ctx), a.err)
 			}
 			return a.set, a.err

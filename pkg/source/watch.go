@@ -10,13 +10,13 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// kubeletLink begins the names by which kubelet swaps the files of a mounted
-// Secret or ConfigMap: each is a symbolic link to ..data/name, and ..data one to
-// a directory that is made anew (k8s.io/kubernetes/pkg/volume/util/atomic_writer.go).
+// kubeletLink begins the names with which kubelet swaps the files of a mounted
+// Secret or ConfigMap: each is a symbolic link to ..data/name, and ..data is one to
+// a new directory for each change (k8s.io/kubernetes/pkg/volume/util/atomic_writer.go).
 const kubeletLink = "..data"
 
 // linked reports whether a file, or one of a pattern, is behind a symbolic link
-// that is not kubelet's: its directory does not tell of its changes.
+// that is not kubelet's: its directory does not show its changes.
 func linked(name string) bool {
 	names, err := match(name)
 	if err != nil { // there is none yet
@@ -36,9 +36,9 @@ func linked(name string) bool {
 	return false
 }
 
-// watcher tells which clusters a changed file belongs to. It watches the
-// directories of the files, so that a file that is replaced by another is seen
-// too. All its methods but events are for one goroutine.
+// watcher finds the clusters that a changed file belongs to. It watches the
+// directories of the files, so that it also sees a file that is replaced. All its
+// methods except events are for one goroutine.
 type watcher struct {
 	log      *slog.Logger
 	notify   *fsnotify.Watcher // nil if the system cannot
@@ -58,7 +58,7 @@ func newWatcher(log *slog.Logger) *watcher {
 	var err error
 	if w.notify, err = fsnotify.NewBufferedWatcher(1024); err != nil {
 		w.notify = nil
-		log.Warn("files cannot be watched, and are looked at every second", "error", err)
+		log.Warn("files cannot be watched, and are checked every second", "error", err)
 	}
 	return w
 }
@@ -85,9 +85,8 @@ func (w *watcher) faults() <-chan error {
 	return w.notify.Errors
 }
 
-// add begins to watch a file, or the files of a pattern, for a cluster, and
-// reports whether that is possible. Without a cluster only the directory is
-// watched.
+// add starts watching a file, or the files of a pattern, for a cluster, and reports
+// whether that is possible. Without a cluster only the directory is watched.
 func (w *watcher) add(name string, s *state) bool {
 	name = filepath.Clean(name)
 	path := filepath.Dir(name)
@@ -112,7 +111,7 @@ func (w *watcher) watch(path string, dir *directory) bool {
 	if !dir.watched {
 		err := w.notify.Add(path)
 		if err != nil {
-			w.log.Debug("a directory cannot be watched, and is looked at every second", "directory", path, "error", err)
+			w.log.Debug("a directory cannot be watched, and is checked every second", "directory", path, "error", err)
 		}
 		dir.watched = err == nil
 	}
@@ -146,8 +145,8 @@ func (w *watcher) remove(name string, s *state) {
 	}
 }
 
-// users are the clusters to which a changed file, or a directory that is gone,
-// may belong. Those of the latter have to be looked at until it is there again.
+// users are the clusters to which a changed file, or a removed directory, may
+// belong. Those of a removed directory must be checked until it is back.
 func (w *watcher) users(e fsnotify.Event) (users []*state, blind bool) {
 	if dir := w.dirs[e.Name]; dir != nil && e.Has(fsnotify.Remove|fsnotify.Rename) {
 		dir.watched = false
@@ -160,7 +159,7 @@ func (w *watcher) users(e fsnotify.Event) (users []*state, blind bool) {
 	return slices.Concat(w.files[e.Name], w.patterns[path]), false
 }
 
-// within are the clusters with files in a directory.
+// within lists the clusters with files in a directory.
 func (w *watcher) within(path string) []*state {
 	users := slices.Clone(w.patterns[path])
 	for file, states := range w.files {
