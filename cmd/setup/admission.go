@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -14,9 +13,9 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	lib "github.com/openirsa/openirsa/pkg/chain"
-	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // admission says which pods wait for the webhook and of which it is not asked.
@@ -61,26 +60,22 @@ func (o *admission) fault() (flag string, err error) {
 }
 
 // record writes what was said into the record.
-func (o *admission) record(s *cluster.State) error {
+func (o *admission) record(s *record.Record) error {
 	switch o.failurePolicy {
 	case "Fail":
 		s.FailurePolicy = "" // the default
 	case "Ignore":
 		s.FailurePolicy = o.failurePolicy
 	}
-	list := func(namespaces []string) string {
-		sorted := slices.Sorted(slices.Values(namespaces))
-		return strings.Join(slices.Compact(sorted), " ")
-	}
+	list := func(namespaces []string) []string { return slices.Compact(slices.Sorted(slices.Values(namespaces))) }
 	if o.ignore != nil {
 		s.IgnoreNamespaces = list(o.ignore)
 	}
 	if o.exclude != nil {
 		s.ExcludeNamespaces = list(o.exclude)
 	}
-	excluded := strings.Fields(s.ExcludeNamespaces)
-	for ns := range strings.FieldsSeq(s.IgnoreNamespaces) {
-		if slices.Contains(excluded, ns) {
+	for _, ns := range s.IgnoreNamespaces {
+		if slices.Contains(s.ExcludeNamespaces, ns) {
 			return &lib.NamespaceError{Namespace: ns}
 		}
 	}

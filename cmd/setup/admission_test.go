@@ -19,18 +19,19 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 func TestAdmissionRecord(t *testing.T) {
 	for _, test := range []struct {
 		say       admission
-		was, want cluster.State
+		was, want record.Record
 	}{
-		{admission{}, cluster.State{}, cluster.State{}},
-		{admission{}, cluster.State{FailurePolicy: "Ignore", IgnoreNamespaces: "a b", ExcludeNamespaces: "c"}, cluster.State{FailurePolicy: "Ignore", IgnoreNamespaces: "a b", ExcludeNamespaces: "c"}},
-		{admission{"Ignore", []string{"b", "a", "b"}, []string{"c"}}, cluster.State{}, cluster.State{FailurePolicy: "Ignore", IgnoreNamespaces: "a b", ExcludeNamespaces: "c"}},
-		{admission{"Fail", []string{}, []string{}}, cluster.State{FailurePolicy: "Ignore", IgnoreNamespaces: "a b", ExcludeNamespaces: "c"}, cluster.State{}},
-		{admission{exclude: []string{"c"}}, cluster.State{IgnoreNamespaces: "a"}, cluster.State{IgnoreNamespaces: "a", ExcludeNamespaces: "c"}},
+		{admission{}, record.Record{}, record.Record{}},
+		{admission{}, record.Record{FailurePolicy: "Ignore", IgnoreNamespaces: []string{"a", "b"}, ExcludeNamespaces: []string{"c"}}, record.Record{FailurePolicy: "Ignore", IgnoreNamespaces: []string{"a", "b"}, ExcludeNamespaces: []string{"c"}}},
+		{admission{"Ignore", []string{"b", "a", "b"}, []string{"c"}}, record.Record{}, record.Record{FailurePolicy: "Ignore", IgnoreNamespaces: []string{"a", "b"}, ExcludeNamespaces: []string{"c"}}},
+		{admission{"Fail", []string{}, []string{}}, record.Record{FailurePolicy: "Ignore", IgnoreNamespaces: []string{"a", "b"}, ExcludeNamespaces: []string{"c"}}, record.Record{}},
+		{admission{exclude: []string{"c"}}, record.Record{IgnoreNamespaces: []string{"a"}}, record.Record{IgnoreNamespaces: []string{"a"}, ExcludeNamespaces: []string{"c"}}},
 	} {
 		got := test.was
 		if err := test.say.record(&got); err != nil {
@@ -40,7 +41,7 @@ func TestAdmissionRecord(t *testing.T) {
 			t.Errorf("%+v: %s", test.say, diff)
 		}
 	}
-	if err := (&admission{ignore: []string{"a"}}).record(&cluster.State{ExcludeNamespaces: "a"}); err == nil || !strings.Contains(err.Error(), "namespace a is both") {
+	if err := (&admission{ignore: []string{"a"}}).record(&record.Record{ExcludeNamespaces: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "namespace a is both") {
 		t.Errorf("served and excluded: %v", err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
@@ -313,11 +314,11 @@ func permissionAdvice(command *cobra.Command, err error) error {
 // undoIssuer is what to do about API servers that cannot be changed from here.
 const undoIssuer = "sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, take back what SETUP apiserver print showed"
 
-// command is what goes on with the change.
-func (c *change) command() string {
+// continueCommand is what continues a change.
+func continueCommand(c *record.Change) string {
 	command := "SETUP keys rotate"
-	if c.Kind == issuerMigration {
-		command = "SETUP issuer migrate --to " + c.Migration.to()
+	if c.Kind == record.IssuerMigration {
+		command = "SETUP issuer migrate --to " + c.Migration.Target()
 	}
 	if c.Rollback {
 		command += " --rollback"
@@ -348,7 +349,7 @@ func secretsError(secrets []cluster.Token) error {
 	for _, t := range secrets {
 		names = append(names, t.Secret)
 	}
-	return advise(fmt.Errorf("%s: tokens in Secrets, which never expire, would fail: %s", stageWaitTokens, strings.Join(names, ", ")),
+	return advise(fmt.Errorf("%s: tokens in Secrets, which never expire, would fail: %s", record.WaitTokens, strings.Join(names, ", ")),
 		"have each made anew, and whoever has a copy take the new one: "+newSecretToken(secrets[0]))
 }
 
@@ -360,6 +361,6 @@ func newSecretToken(t cluster.Token) string {
 }
 
 func podsError(pods []cluster.Token) error {
-	return advise(fmt.Errorf("%s: kubelet has not renewed %s of pods, such as that of %s", stageWaitTokens, plural(len(pods), "token"), pods[0]),
+	return advise(fmt.Errorf("%s: kubelet has not renewed %s of pods, such as that of %s", record.WaitTokens, plural(len(pods), "token"), pods[0]),
 		"delete these pods, or find out what keeps kubelet on node "+pods[0].Node+", then run the same command again")
 }

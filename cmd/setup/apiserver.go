@@ -129,9 +129,9 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	if err != nil {
 		return err
 	}
-	options := cluster.IssuerOptions{Own: strings.Fields(state.FormerIssuers), AcceptOnly: o.accept, Wait: o.wait, Immediately: o.immediately}
+	options := cluster.IssuerOptions{Own: state.FormerIssuers, AcceptOnly: o.accept, Wait: o.wait, Immediately: o.immediately}
 	switch {
-	case state.KeepIssuer == "true" && o.issuerURL == "": // which is not ours to set, and less so to remove
+	case state.KeepIssuer && o.issuerURL == "": // which is not ours to set, and less so to remove
 		return &lib.KeptError{Cluster: state.Cluster, Issuer: state.Issuer}
 	case o.issuerURL != "":
 		options.URL, err = documentFlags{issuerURL: o.issuerURL}.parseIssuer()

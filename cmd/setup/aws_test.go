@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -21,6 +20,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 	"github.com/openirsa/openirsa/pkg/token"
 )
@@ -50,9 +50,9 @@ func TestPartitions(t *testing.T) {
 			if err != nil || iss.String() != "https://"+host {
 				t.Fatalf("issuer %s, %v", iss, err)
 			}
-			ch := &chain{app: a, acct: acct, iss: iss, state: cluster.State{
+			ch := &chain{app: a, acct: acct, iss: iss, state: record.Record{
 				Cluster: "dev", Account: acct.ID, Partition: acct.Partition, Region: acct.Region,
-				Bucket: "openirsa-dev-123456789012", BucketOwned: "true", Provider: iss.ProviderARN(acct.Partition, acct.ID),
+				Location: record.Location{Bucket: "openirsa-dev-123456789012", BucketOwned: true, Provider: iss.ProviderARN(acct.Partition, acct.ID)},
 			}}
 			if want := "arn:" + c.partition + ":iam::123456789012:oidc-provider/" + host; ch.state.Provider != want {
 				t.Errorf("provider %s, want %s", ch.state.Provider, want)
@@ -140,7 +140,7 @@ func TestBucketsOfOthers(t *testing.T) {
 		"foreign": {"belongs to another AWS account", "SETUP up --bucket"},
 		"far":     {"ap-southeast-2, not eu-west-1", "SETUP up --region ap-southeast-2"},
 	} {
-		ch := &chain{app: a, acct: acct, state: cluster.State{Account: acct.ID, Region: "eu-west-1", Bucket: bucket}}
+		ch := &chain{app: a, acct: acct, state: record.Record{Account: acct.ID, Region: "eu-west-1", Location: record.Location{Bucket: bucket}}}
 		_, err := ch.s3Bucket(nil).Plan(t.Context(), nil)
 		e, ok := errors.AsType[*adviceError](advice("up", ch.bucketError(err)))
 		if !ok || !strings.Contains(e.Error(), words[0]) || !strings.Contains(e.next, words[1]) {

@@ -25,6 +25,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // chain is the cluster, the account, and what joins them: what all commands
@@ -32,7 +33,7 @@ import (
 type chain struct {
 	app   *app
 	c     *cluster.Cluster
-	state cluster.State // as it is recorded in the cluster, or as it shall be
+	state record.Record // as it is recorded in the cluster, or as it shall be
 	there bool          // it is recorded
 	acct  *account      // nil until connected
 	heir  string        // the uid, if it takes over the roles of an earlier cluster of the name
@@ -139,7 +140,7 @@ func (ch *chain) restart(ctx context.Context, run *plan.Runner, wait time.Durati
 // where the emulator runs in it, directly otherwise.
 func (ch *chain) connectAWS(ctx context.Context) error {
 	endpoint := ""
-	if ch.state.Emulator == "true" {
+	if ch.state.Emulator {
 		// Open until the command ends, and its context with it.
 		addr, _, err := ch.c.Forward(ctx, deploy.Namespace, deploy.EmulatorName, deploy.EmulatorPort)
 		if err != nil {
@@ -208,8 +209,8 @@ func (ch *chain) tags(ctx context.Context) (map[string]string, error) {
 func (ch *chain) s3Bucket(tags map[string]string) publish.S3 {
 	return publish.S3{
 		Client: ch.acct.S3, Account: ch.acct.ID, Partition: ch.acct.Partition, Region: ch.state.Region,
-		Bucket: ch.state.Bucket, Prefix: ch.state.Prefix, Owned: ch.state.BucketOwned == "true", Tags: tags,
-		Private: ch.state.PrivateBucket == "true", Distribution: ch.state.Distribution,
+		Bucket: ch.state.Bucket, Prefix: ch.state.Prefix, Owned: ch.state.BucketOwned, Tags: tags,
+		Private: ch.state.PrivateBucket, Distribution: ch.state.Distribution,
 	}
 }
 
@@ -222,7 +223,7 @@ func (ch *chain) stranger() discovery.Get {
 	}
 	outside := discovery.HTTP(outsider)
 	switch {
-	case ch.state.PrivateBucket == "true" || ch.state.Bucket == "" && ch.acct == nil:
+	case ch.state.PrivateBucket || ch.state.Bucket == "" && ch.acct == nil:
 		return outside
 	case ch.state.Bucket == "":
 		return publish.Anybody(ch.acct.Anonymous, outside)
@@ -312,7 +313,7 @@ func (ch *chain) wantProvider(tags map[string]string) provider.Provider {
 }
 
 func (ch *chain) issuerOptions() cluster.IssuerOptions {
-	return cluster.IssuerOptions{URL: ch.iss, Own: strings.Fields(ch.state.FormerIssuers)}
+	return cluster.IssuerOptions{URL: ch.iss, Own: ch.state.FormerIssuers}
 }
 
 // webhookObjects are the objects of link 7, for API servers as the cluster's, or
@@ -328,6 +329,6 @@ func (ch *chain) webhookObjects(ctx context.Context) ([]*unstructured.Unstructur
 	return deploy.Webhook(deploy.WebhookParams{
 		Image: ch.state.Image, Region: ch.state.Region, EndpointURL: ch.state.Endpoint,
 		FailurePolicy: ch.state.FailurePolicy, NoMatchConditions: !conditions,
-		IgnoreNamespaces: strings.Fields(ch.state.IgnoreNamespaces), ExcludeNamespaces: strings.Fields(ch.state.ExcludeNamespaces),
+		IgnoreNamespaces: ch.state.IgnoreNamespaces, ExcludeNamespaces: ch.state.ExcludeNamespaces,
 	})
 }

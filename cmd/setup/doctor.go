@@ -42,6 +42,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
@@ -84,7 +85,7 @@ is broken.`,
 type doctorReport struct {
 	Cluster  string           `json:"cluster"`
 	Issuer   string           `json:"issuer,omitempty"`
-	Change   *change          `json:"change,omitempty"` // under way
+	Change   *record.Change   `json:"change,omitempty"` // under way
 	Healthy  bool             `json:"healthy"`
 	Broken   *finding         `json:"broken"` // the first broken link
 	Accounts []examinedReport `json:"serviceAccounts"`
@@ -136,9 +137,7 @@ func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 		return err
 	}
 	report := doctorReport{Cluster: cmp.Or(ch.state.Cluster, ch.c.Name), Healthy: true, Accounts: make([]examinedReport, len(targets))}
-	if report.Change, err = ch.change(); err != nil {
-		return err
-	}
+	report.Change = ch.state.Change
 	all := make([]doctor.Facts, len(targets))
 	var g errgroup.Group
 	g.SetLimit(examinedAtOnce)
@@ -364,7 +363,7 @@ func (e *examination) webhook(ctx context.Context, w *doctor.Webhook) {
 	if w.Configuration == nil {
 		return
 	}
-	w.Ours, w.Excluded = e.there && w.Configuration.Name == deploy.WebhookConfiguration, strings.Fields(e.state.ExcludeNamespaces)
+	w.Ours, w.Excluded = e.there && w.Configuration.Name == deploy.WebhookConfiguration, e.state.ExcludeNamespaces
 	i := slices.IndexFunc(w.Configuration.Webhooks, func(h admissionv1.MutatingWebhook) bool { return doctor.AsksForPods(&h) })
 	if i < 0 || w.Configuration.Webhooks[i].ClientConfig.Service == nil {
 		return

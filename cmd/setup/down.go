@@ -124,7 +124,7 @@ type downRun struct {
 
 // connectAWS finds the account, unless that was an emulator which is gone.
 func (d *downRun) connectAWS(ctx context.Context) error {
-	if d.state.Emulator == "true" {
+	if d.state.Emulator {
 		_, err := d.c.Client().AppsV1().Deployments(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -244,7 +244,7 @@ func (d *downRun) documents(ctx context.Context) error {
 		}
 		return bucket.Delete(ctx, discovery.Paths)
 	}))
-	if err != nil || foreign || d.dryRun || !bucket.Owned || d.state.Emulator == "true" {
+	if err != nil || foreign || d.dryRun || !bucket.Owned || d.state.Emulator {
 		return err
 	}
 	d.stays, err = stays(ctx, bucket)
@@ -287,7 +287,7 @@ func untilGone(ctx context.Context, decide func(context.Context) ([]plan.Step, e
 // needs no record, since a run that is stopped here has removed it.
 func (d *downRun) rest(ctx context.Context) error {
 	link := plan.Cluster
-	if d.state.Emulator == "true" {
+	if d.state.Emulator {
 		link = plan.Emulator
 	}
 	return d.run.Link(ctx, link, "namespace "+cluster.Namespace+", images and files on nodes", func(ctx context.Context) ([]plan.Step, error) {

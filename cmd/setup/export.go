@@ -24,6 +24,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
@@ -321,16 +322,8 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 		return nil, err
 	}
 	ch := &chain{app: a, acct: &account{ID: o.account, Partition: partition, Region: region}}
-	ch.state = cluster.State{Cluster: o.name, Account: o.account, Partition: partition, Region: region, Image: o.image, Endpoint: o.endpoint, Distribution: o.distribution}
-	if o.emulator {
-		ch.state.Emulator = "true"
-	}
-	if o.private {
-		ch.state.PrivateBucket = "true"
-	}
-	if o.keep {
-		ch.state.KeepIssuer = "true"
-	}
+	ch.state = record.Record{Cluster: o.name, Account: o.account, Partition: partition, Region: region, Image: o.image, Endpoint: o.endpoint, Emulator: o.emulator, KeepIssuer: o.keep,
+		Location: record.Location{PrivateBucket: o.private, Distribution: o.distribution}}
 	switch {
 	case o.private && o.issuerURL == "":
 		if ch.state.Bucket, _, _ = strings.Cut(o.bucket, "/"); ch.state.Bucket == "" {
@@ -357,7 +350,7 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 		}
 	}
 	if ch.state.Bucket != "" && !o.existingBucket {
-		ch.state.BucketOwned = "true"
+		ch.state.BucketOwned = true
 	}
 	if !ch.iss.IsZero() {
 		ch.state.Issuer, ch.state.Provider = ch.iss.String(), ch.iss.ProviderARN(partition, o.account)
@@ -446,7 +439,7 @@ func (ch *chain) checkAdoption(ctx context.Context) error {
 	if err := ch.connectAWS(ctx); err != nil {
 		return err
 	}
-	if err := ch.checkRecord(ctx); err != nil || ch.state.BucketOwned != "true" {
+	if err := ch.checkRecord(ctx); err != nil || !ch.state.BucketOwned {
 		return err
 	}
 	mark, err := ch.tags(ctx)
@@ -512,7 +505,7 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 		head += fmt.Sprintf("# The API server needs these flags (see setup apiserver):\n#   --service-account-issuer=%s\n#   --service-account-jwks-uri=%s\n", ch.iss, ch.iss.JWKS())
 	}
 	var objects []*unstructured.Unstructured
-	if ch.state.Emulator == "true" {
+	if ch.state.Emulator {
 		if ch.state.Endpoint == "" {
 			ch.state.Endpoint = fmt.Sprintf("http://%s.%s.svc:%d", deploy.EmulatorName, deploy.Namespace, deploy.EmulatorPort)
 			head += "# Pods reach the emulator by its name. SDKs find its S3 only with path-style addresses then; where that\n" +
@@ -528,12 +521,8 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	record, err := ch.state.Object()
-	if err != nil {
-		return nil, err
-	}
 	last := len(webhook) - 1
-	objects = slices.Concat(webhook[:1], []*unstructured.Unstructured{record}, objects[min(1, len(objects)):], webhook[1:last])
+	objects = slices.Concat(webhook[:1], []*unstructured.Unstructured{cluster.RecordObject(ch.state)}, objects[min(1, len(objects)):], webhook[1:last])
 	accounts, err := ch.serviceAccountObjects(ctx, o)
 	if err != nil {
 		return nil, err

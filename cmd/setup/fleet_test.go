@@ -27,6 +27,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
@@ -80,17 +81,17 @@ func newMemberAt(t testing.TB, aws *emulatortest.AWS, name string, iss *emulator
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.record(func(s *cluster.State) {
-		*s = cluster.State{
-			Cluster: name, Issuer: m.iss.URL.String(), Provider: m.iss.ARN, Account: aws.Account(), Partition: "aws",
-			Bucket: m.iss.Bucket, Region: emulatortest.Region, BucketOwned: "true", Image: "registry.example/openirsa",
+	m.record(func(s *record.Record) {
+		*s = record.Record{
+			Cluster: name, Account: aws.Account(), Partition: "aws", Region: emulatortest.Region, Image: "registry.example/openirsa",
+			Location: record.Location{Issuer: m.iss.URL.String(), Provider: m.iss.ARN, Bucket: m.iss.Bucket, BucketOwned: true},
 		}
 	})
 	return m
 }
 
 // record changes the record of the installation.
-func (m *member) record(change func(*cluster.State)) {
+func (m *member) record(change func(*record.Record)) {
 	m.t.Helper()
 	c, err := cluster.Connect(m.t.Context(), cluster.Options{Kubeconfig: m.kubeconfig})
 	if err != nil {
@@ -293,13 +294,13 @@ func TestAPIServerStillAccepts(t *testing.T) {
 	aws := emulatortest.Start(t)
 	useEmulator(t, aws)
 	m := newMember(t, aws, "dev")
-	m.record(func(s *cluster.State) { s.Issuer = kubetest.Issuer })
+	m.record(func(s *record.Record) { s.Issuer = kubetest.Issuer })
 	const accepts, undo = "still accepts tokens of " + kubetest.Issuer, "setup apiserver --undo"
 	status, out, errs := m.setup("down")
 	if status != 1 || !strings.Contains(errs, accepts) || !strings.Contains(errs, undo) || strings.Contains(out, "documents") {
 		t.Errorf("with our bucket: status %d\n%s%s", status, out, errs)
 	}
-	m.record(func(s *cluster.State) { s.Bucket = "" })
+	m.record(func(s *record.Record) { s.Bucket = "" })
 	if status, out, errs := m.setup("down"); status != 0 || !strings.Contains(errs, accepts) || !strings.Contains(errs, undo) {
 		t.Errorf("without a bucket: status %d\n%s%s", status, out, errs)
 	}

@@ -31,7 +31,7 @@ func (u *upRun) keepsIssuer(ctx context.Context) (keep bool, kept issuer.URL, er
 }
 
 func (u *upRun) wantsToKeep(ctx context.Context) (bool, error) {
-	recorded := u.state.KeepIssuer == "true"
+	recorded := u.state.KeepIssuer
 	switch {
 	case u.keepSet && u.keep && !u.emulator:
 		return false, usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
@@ -68,7 +68,7 @@ func (ch *chain) keptIssuer(ctx context.Context) (issuer.URL, error) {
 }
 
 // keeps reports whether the API servers of the chain keep their issuer.
-func (ch *chain) keeps() bool { return ch.state.KeepIssuer == "true" }
+func (ch *chain) keeps() bool { return ch.state.KeepIssuer }
 
 // kept reads the documents where the emulator reads them.
 func (ch *chain) kept(ctx context.Context, _ issuer.URL, path string) (string, []byte, error) {

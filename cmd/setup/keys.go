@@ -17,6 +17,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // algorithms are those of keys that kube-apiserver signs with and STS takes.
@@ -148,10 +149,10 @@ changed, and no token is printed.`,
 
 // keyList is what `keys list` prints.
 type keyList struct {
-	Cluster string    `json:"cluster"`
-	Issuer  string    `json:"issuer,omitempty"`
-	Change  *change   `json:"change,omitempty"`
-	Keys    []listKey `json:"keys"`
+	Cluster string         `json:"cluster"`
+	Issuer  string         `json:"issuer,omitempty"`
+	Change  *record.Change `json:"change,omitempty"`
+	Keys    []listKey      `json:"keys"`
 }
 
 // listKey is one of the cluster's keys. What cannot be known is null.
@@ -177,9 +178,7 @@ func (a *app) listKeys(ctx context.Context) error {
 		return err
 	}
 	list := keyList{Cluster: ch.c.Name, Keys: []listKey{}}
-	if list.Change, err = ch.change(); err != nil {
-		return err
-	}
+	list.Change = ch.state.Change
 	if err := ch.readKeys(ctx); err != nil {
 		return err
 	}
@@ -310,16 +309,6 @@ func (a *app) printKeys(list keyList, servers int) error {
 	return nil
 }
 
-// rotationRecord is what is recorded of a key rotation: names of files and ids
-// of keys.
-type rotationRecord struct {
-	Algorithm string                      `json:"algorithm,omitempty"`
-	Nodes     map[string]cluster.KeyFlags `json:"nodes"`
-	// Old are the ids of the keys that go, New of those that take their place.
-	Old []string `json:"old"`
-	New []string `json:"new,omitempty"`
-}
-
 func (a *app) rotateKeysCommand() *cobra.Command {
 	var o stagedOptions
 	var algorithm string
@@ -367,12 +356,12 @@ after the other, and kubelet once. See docs/rotation.md.`,
 }
 
 func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string) error {
-	ch, c, err := a.beginChange(ctx, keyRotation, o)
+	ch, c, err := a.beginChange(ctx, record.KeyRotation, o)
 	if err != nil {
 		return err
 	}
 	if c.Rotation == nil {
-		c.Rotation = &rotationRecord{Algorithm: algorithm}
+		c.Rotation = &record.Rotation{Algorithm: algorithm}
 	} else if algorithm != "" && algorithm != c.Rotation.Algorithm {
 		return usagef("--algorithm: the rotation that is under way was begun with %q", cmp.Or(c.Rotation.Algorithm, "the default"))
 	}
@@ -387,8 +376,11 @@ type keyChange struct{ changeRun }
 
 // rotation is the cluster's part of the record.
 func (k *keyChange) rotation() cluster.Rotation {
-	r := k.c.Rotation
-	return cluster.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: r.Nodes, New: r.New, Wait: k.o.wait}
+	r, nodes := k.c.Rotation, map[string]cluster.KeyFlags{}
+	for name, files := range r.Nodes {
+		nodes[name] = cluster.KeyFlags(files)
+	}
+	return cluster.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: nodes, New: r.New, Wait: k.o.wait}
 }
 
 // check adds the nodes that the rotation does not know yet. That is recorded
@@ -404,9 +396,12 @@ func (k *keyChange) check(ctx context.Context) error {
 	if len(r.Nodes) == known {
 		return nil
 	}
-	record := k.c.Rotation
-	record.Nodes = r.Nodes
-	record.Old = union(record.Old, kids(old))
+	recorded := k.c.Rotation
+	recorded.Nodes = make(map[string]record.KeyFiles, len(r.Nodes))
+	for name, files := range r.Nodes {
+		recorded.Nodes[name] = record.KeyFiles(files)
+	}
+	recorded.Old = union(recorded.Old, kids(old))
 	return k.save(ctx, k.c)
 }
 

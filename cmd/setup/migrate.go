@@ -17,48 +17,9 @@ import (
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 )
-
-// migrationRecord is what is recorded of an issuer migration.
-type migrationRecord struct {
-	From chainPlace `json:"from"`
-	To   chainPlace `json:"to"`
-}
-
-// chainPlace is where an issuer's documents are, and who trusts it: the part of
-// the state that a migration replaces.
-type chainPlace struct {
-	Issuer        string `json:"issuer"`
-	Provider      string `json:"provider"`
-	Bucket        string `json:"bucket,omitempty"`
-	Prefix        string `json:"prefix,omitempty"`
-	BucketOwned   string `json:"bucketOwned,omitempty"`
-	PrivateBucket string `json:"privateBucket,omitempty"`
-	Distribution  string `json:"distribution,omitempty"`
-}
-
-func placeOf(s cluster.State) chainPlace {
-	return chainPlace{s.Issuer, s.Provider, s.Bucket, s.Prefix, s.BucketOwned, s.PrivateBucket, s.Distribution}
-}
-
-// in is the state of a chain that is at the place.
-func (p chainPlace) in(s cluster.State) cluster.State {
-	s.Issuer, s.Provider, s.Bucket, s.Prefix = p.Issuer, p.Provider, p.Bucket, p.Prefix
-	s.BucketOwned, s.PrivateBucket, s.Distribution = p.BucketOwned, p.PrivateBucket, p.Distribution
-	return s
-}
-
-// to is the flag --to with which the migration was begun.
-func (m *migrationRecord) to() string {
-	switch {
-	case m.To.Bucket == "":
-		return m.To.Issuer
-	case m.To.Prefix == "":
-		return m.To.Bucket
-	}
-	return m.To.Bucket + "/" + m.To.Prefix
-}
 
 func (a *app) issuerCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -120,7 +81,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 			return err
 		}
 	}
-	ch, c, err := a.beginChange(ctx, issuerMigration, o)
+	ch, c, err := a.beginChange(ctx, record.IssuerMigration, o)
 	if err != nil {
 		return err
 	}
@@ -131,12 +92,12 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 		if to == "" {
 			return usagef(`required flag "to" not set: the bucket or the URL of the new issuer`)
 		}
-		c.Migration = &migrationRecord{From: placeOf(ch.state)}
+		c.Migration = &record.Migration{From: ch.state.Location}
 		if c.Migration.To, err = ch.migrationTarget(ctx, to); err != nil {
 			return err
 		}
-	} else if to != "" && to != c.Migration.to() {
-		return advise(fmt.Errorf("%s: a migration to %s is under way", plan.Issuer, c.Migration.to()), c.command()+", or with --rollback first")
+	} else if to != "" && to != c.Migration.Target() {
+		return advise(fmt.Errorf("%s: a migration to %s is under way", plan.Issuer, c.Migration.Target()), continueCommand(c)+", or with --rollback first")
 	}
 	m := &migration{changeRun: ch.newChangeRun(c, o)}
 	m.run.Say("from %s", c.Migration.From.Issuer)
@@ -147,30 +108,31 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 }
 
 // migrationTarget is the place that --to names.
-func (ch *chain) migrationTarget(ctx context.Context, to string) (chainPlace, error) {
+func (ch *chain) migrationTarget(ctx context.Context, to string) (record.Location, error) {
 	iss, bucket, prefix, err := publish.At(ctx, to, ch.state.Region)
 	if err != nil {
-		return chainPlace{}, usagef("--to: %w", err)
+		return record.Location{}, usagef("--to: %w", err)
 	}
 	if iss == ch.iss {
-		return chainPlace{}, advise(fmt.Errorf("%s: %s is the cluster's issuer already", plan.Issuer, iss), "SETUP status")
+		return record.Location{}, advise(fmt.Errorf("%s: %s is the cluster's issuer already", plan.Issuer, iss), "SETUP status")
 	}
-	p := chainPlace{Issuer: iss.String(), Provider: iss.ProviderARN(ch.acct.Partition, ch.acct.ID), Bucket: bucket, Prefix: prefix}
+	p := record.Location{Issuer: iss.String(), Provider: iss.ProviderARN(ch.acct.Partition, ch.acct.ID), Bucket: bucket, Prefix: prefix}
 	switch {
 	case p.Bucket == "":
 	case p.Bucket == ch.state.Bucket:
 		p.BucketOwned = ch.state.BucketOwned
-	case ch.state.Emulator == "true":
-		p.BucketOwned = "true" // whatever is in the emulator is ours
+	case ch.state.Emulator:
+		p.BucketOwned = true // whatever is in the emulator is ours
 	default:
 		target := *ch
-		target.state = p.in(ch.state)
+		target.state = ch.state
+		target.state.Location = p
 		exists, err := target.s3Bucket(nil).Exists(ctx)
 		if err != nil {
-			return chainPlace{}, target.bucketError(fmt.Errorf("%s: %w", plan.Documents, err))
+			return record.Location{}, target.bucketError(fmt.Errorf("%s: %w", plan.Documents, err))
 		}
 		if !exists {
-			p.BucketOwned = "true"
+			p.BucketOwned = true
 		}
 	}
 	return p, nil
@@ -180,19 +142,20 @@ func (ch *chain) migrationTarget(ctx context.Context, to string) (chainPlace, er
 type migration struct{ changeRun }
 
 // at is the chain with the issuer of one of the two places.
-func (m *migration) at(p chainPlace) (*chain, error) {
+func (m *migration) at(p record.Location) (*chain, error) {
 	iss, err := issuer.Parse(p.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("reading the change in ConfigMap %s/openirsa: %w", cluster.Namespace, err)
 	}
 	ch := *m.chain
-	ch.state, ch.iss = p.in(m.state), iss
+	ch.state, ch.iss = m.state, iss
+	ch.state.Location = p
 	return &ch, nil
 }
 
 // ways are the place that tokens are of when the change is done, and the one
 // that goes.
-func (m *migration) ways(back bool) (stays, goes chainPlace) {
+func (m *migration) ways(back bool) (stays, goes record.Location) {
 	if back {
 		return m.c.Migration.From, m.c.Migration.To
 	}
@@ -202,7 +165,7 @@ func (m *migration) ways(back bool) (stays, goes chainPlace) {
 // options are those with which the API servers get another issuer: both are
 // ours.
 func (m *migration) options(iss issuer.URL) cluster.IssuerOptions {
-	own := append(strings.Fields(m.state.FormerIssuers), m.c.Migration.From.Issuer, m.c.Migration.To.Issuer)
+	own := append(slices.Clone(m.state.FormerIssuers), m.c.Migration.From.Issuer, m.c.Migration.To.Issuer)
 	return cluster.IssuerOptions{URL: iss, Own: own, Wait: m.o.wait}
 }
 
@@ -229,7 +192,7 @@ func (m *migration) check(ctx context.Context) error {
 	if err := m.readKeys(ctx); err != nil {
 		return err
 	}
-	if m.state.Change != "" {
+	if m.state.Change != nil {
 		return nil
 	}
 	// Nothing is recorded before the new issuer has answered.
@@ -324,7 +287,7 @@ func (m *migration) sign(ctx context.Context, back bool) error {
 		return err
 	}
 	m.chain.state, m.chain.iss = now.state, now.iss
-	m.state.FormerIssuers = strings.Join(union(strings.Fields(m.state.FormerIssuers), []string{goes.Issuer}), " ")
+	m.state.FormerIssuers = union(m.state.FormerIssuers, []string{goes.Issuer})
 	if err := m.save(ctx, m.c); err != nil {
 		return err
 	}
@@ -398,20 +361,19 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	if err != nil {
 		return err
 	}
-	former := slices.DeleteFunc(strings.Fields(m.state.FormerIssuers), func(iss string) bool { return iss == goes.Issuer || iss == stays.Issuer })
-	m.state.FormerIssuers = strings.Join(former, " ")
+	m.state.FormerIssuers = slices.DeleteFunc(slices.Clone(m.state.FormerIssuers), func(iss string) bool { return iss == goes.Issuer || iss == stays.Issuer })
 	return nil
 }
 
-// migrating is the other place of a migration that is under way, and its stage;
-// nil for none.
-func (ch *chain) migrating() (other *chainPlace, stage string, err error) {
-	c, err := ch.change()
-	if err != nil || c == nil || c.Migration == nil {
-		return nil, "", err
+// migrating is the other location of a migration that is under way, and its
+// stage; nil for none.
+func (ch *chain) migrating() (other *record.Location, stage record.Stage) {
+	c := ch.state.Change
+	if c == nil || c.Migration == nil {
+		return nil, ""
 	}
 	if c.Migration.From.Issuer == ch.state.Issuer {
-		return &c.Migration.To, c.Stage, nil
+		return &c.Migration.To, c.Stage
 	}
-	return &c.Migration.From, c.Stage, nil
+	return &c.Migration.From, c.Stage
 }

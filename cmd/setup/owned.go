@@ -57,7 +57,7 @@ func (ch *chain) documentsName() string {
 // provider of that place's issuer knows.
 func (ch *chain) placeOwner(ctx context.Context, mark map[string]string) (known bool, err error) {
 	iss := ch.iss
-	if ch.state.PrivateBucket != "true" {
+	if !ch.state.PrivateBucket {
 		if iss, err = publish.Issuer(ctx, ch.state.Bucket, ch.state.Prefix, ch.state.Region); err != nil {
 			return false, err
 		}

@@ -10,12 +10,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/publish"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
@@ -66,11 +66,11 @@ func (m *member) possessions() possessions {
 // of that: not the provider, nor the documents, the bucket, a role, or a
 // statement of a role that both share. All that stays is named.
 func TestAPIServerRecordOfAnother(t *testing.T) {
-	for name, edit := range map[string]func(s *cluster.State, east cluster.State){
-		"copied whole": func(s *cluster.State, east cluster.State) { *s = east },
-		"edited":       func(s *cluster.State, east cluster.State) { west := s.Cluster; *s = east; s.Cluster = west },
-		"bucket":       func(s *cluster.State, east cluster.State) { s.Bucket = east.Bucket },
-		"provider":     func(s *cluster.State, east cluster.State) { s.Provider = east.Provider },
+	for name, edit := range map[string]func(s *record.Record, east record.Record){
+		"copied whole": func(s *record.Record, east record.Record) { *s = east },
+		"edited":       func(s *record.Record, east record.Record) { west := s.Cluster; *s = east; s.Cluster = west },
+		"bucket":       func(s *record.Record, east record.Record) { s.Bucket = east.Bucket },
+		"provider":     func(s *record.Record, east record.Record) { s.Provider = east.Provider },
 	} {
 		t.Run(name, func(t *testing.T) {
 			aws := emulatortest.Start(t)
@@ -82,9 +82,9 @@ func TestAPIServerRecordOfAnother(t *testing.T) {
 			west.mustSetup("iamserviceaccount", "create", "--name", "app", "--role-name", "reader", "--share-role", "--approve")
 			east.mustSetup("iamserviceaccount", "create", "--name", "own", "--attach-policy-arn", readOnly, "--approve")
 			before := east.possessions()
-			var theirs cluster.State
-			east.record(func(s *cluster.State) { theirs = *s })
-			west.record(func(s *cluster.State) { edit(s, theirs) })
+			var theirs record.Record
+			east.record(func(s *record.Record) { theirs = *s })
+			west.record(func(s *record.Record) { edit(s, theirs) })
 
 			commands := [][]string{{"keys", "rotate"}, {"issuer", "migrate", "--to", "elsewhere"}, {"export", "terraform"}}
 			if name != "bucket" {
@@ -142,8 +142,8 @@ func TestAPIServerDocumentsWithoutTags(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := m.possessions()
-	var record cluster.State
-	m.record(func(s *cluster.State) { record = *s })
+	var recorded record.Record
+	m.record(func(s *record.Record) { recorded = *s })
 	status, _, errs := m.setup("down", "--immediately")
 	if now := m.possessions(); status != 0 || now != before || !strings.Contains(errs, "s3://"+m.iss.Bucket) {
 		t.Errorf("status %d, %s\nthere is %+v, was %+v", status, errs, now, before)
@@ -157,7 +157,7 @@ func TestAPIServerDocumentsWithoutTags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.record(func(s *cluster.State) { *s = record })
+	m.record(func(s *record.Record) { *s = recorded })
 	status, _, errs = m.setup("down", "--immediately")
 	if now := m.possessions(); status != 0 || now.jwks != "" || now.discovery != "" || !now.bucket || !strings.Contains(errs, "bucket "+m.iss.Bucket) {
 		t.Errorf("status %d, %s\nthere is %+v", status, errs, now)

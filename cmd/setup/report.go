@@ -8,6 +8,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // report tells what a command does, link by link, as text while it happens or
@@ -31,8 +32,8 @@ type report struct {
 	Writes  int          `json:"awsWrites"`
 	// Change is the staged change that is still under way, and Waiting what
 	// it waits for.
-	Change  *change     `json:"change,omitempty"`
-	Waiting *waitReport `json:"waiting,omitempty"`
+	Change  *record.Change `json:"change,omitempty"`
+	Waiting *waitReport    `json:"waiting,omitempty"`
 }
 
 type waitReport struct {

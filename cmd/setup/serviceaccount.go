@@ -26,6 +26,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/policy"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 	"github.com/openirsa/openirsa/pkg/token"
 	"github.com/openirsa/openirsa/pkg/trust"
@@ -482,11 +483,8 @@ func (ch *chain) trustPolicy(subjects []string, pattern string) ([]byte, error) 
 		Providers: []trust.Provider{{ARN: ch.state.Provider, Issuer: ch.iss, Audience: irsa.Audience, Subjects: subjects, Pattern: pattern}},
 		Limit:     trust.MaxSizeQuota,
 	}
-	other, stage, err := ch.migrating()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", plan.Role, err)
-	}
-	if other != nil && stage != stagePrune {
+	other, stage := ch.migrating()
+	if other != nil && stage != record.Prune {
 		iss, err := issuer.Parse(other.Issuer)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", plan.Role, err)
@@ -504,7 +502,7 @@ func (ch *chain) trustPolicy(subjects []string, pattern string) ([]byte, error) 
 
 // providers are the ARNs of the providers by which roles may trust this cluster.
 func (ch *chain) providers() []string {
-	if other, _, err := ch.migrating(); err == nil && other != nil {
+	if other, _ := ch.migrating(); other != nil {
 		return []string{ch.state.Provider, other.Provider}
 	}
 	return []string{ch.state.Provider}

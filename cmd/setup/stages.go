@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // A key rotation and an issuer migration are the same thing: what signs tokens
@@ -21,108 +21,31 @@ import (
 // go through the same stages. A stage is work, which may be done again, or a
 // wait. Work is looked at again on every run, whatever the stage: what has
 // come undone is done again, and the waits after it begin anew.
-const (
-	stagePrepare    = "prepare"     // the new is made, published, and accepted by everything
-	stageWaitCaches = "wait-caches" // until nobody has documents without it any more
-	stageSign       = "sign"        // new tokens are of the new
-	stageWaitTokens = "wait-tokens" // until nobody has a token of the old any more
-	stagePrune      = "prune"       // the old is accepted by nothing, and removed
-)
-
-var stageNames = []string{stagePrepare, stageWaitCaches, stageSign, stageWaitTokens, stagePrune}
-
 // promises say what holds when a stage is done.
-var promises = map[string]string{
-	stagePrepare:    "the new is published and accepted everywhere, and signs nothing",
-	stageWaitCaches: "no cache is without the new",
-	stageSign:       "new tokens are of the new, and those of the old are good",
-	stageWaitTokens: "no live token is of the old",
-	stagePrune:      "the old is gone",
+var promises = map[record.Stage]string{
+	record.Prepare:    "the new is published and accepted everywhere, and signs nothing",
+	record.WaitCaches: "no cache is without the new",
+	record.Sign:       "new tokens are of the new, and those of the old are good",
+	record.WaitTokens: "no live token is of the old",
+	record.Prune:      "the old is gone",
 }
 
 // backPromises are those of the stages of the way back.
-var backPromises = map[string]string{
-	stageSign:       "new tokens are of the old, and those of the new are good",
-	stageWaitTokens: "no live token is of the new",
-	stagePrune:      "the new is gone",
-}
-
-// The kinds of change.
-const (
-	keyRotation     = "key rotation"
-	issuerMigration = "issuer migration"
-)
-
-// change is a staged change that is under way, as it is recorded in the
-// cluster. It holds no secrets.
-type change struct {
-	Kind string `json:"kind"`
-	// ID tells one change from the next, and names the files of new keys.
-	ID string `json:"id"`
-	// Stage is the one that the change has come to. Rollback says that the
-	// stages are those of the way back.
-	Stage    string `json:"stage"`
-	Rollback bool   `json:"rollback,omitempty"`
-	// CacheWait and TokenLifetime are how long the two waits last at least.
-	CacheWait     duration `json:"cacheWait"`
-	TokenLifetime duration `json:"tokenLifetime"`
-	// Prepared and Signed are when the work of these stages last changed
-	// something, Signing when it first could have: from then on there may be
-	// tokens of the new.
-	Prepared time.Time `json:"prepared,omitzero"`
-	Signing  time.Time `json:"signing,omitzero"`
-	Signed   time.Time `json:"signed,omitzero"`
-	// Clear is since when no token has been seen that still needs what goes.
-	Clear time.Time `json:"clear,omitzero"`
-
-	Rotation  *rotationRecord  `json:"rotation,omitempty"`
-	Migration *migrationRecord `json:"migration,omitempty"`
-}
-
-// duration is a time.Duration that is written as people write it.
-type duration time.Duration
-
-func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-func (d *duration) UnmarshalText(b []byte) error {
-	v, err := time.ParseDuration(string(b))
-	*d = duration(v)
-	return err
-}
-
-// change is the one that is under way in the cluster, nil for none.
-func (ch *chain) change() (*change, error) {
-	if ch.state.Change == "" {
-		return nil, nil
-	}
-	var c change
-	if err := json.Unmarshal([]byte(ch.state.Change), &c); err != nil {
-		return nil, fmt.Errorf("reading the change in ConfigMap %s/openirsa: %w", cluster.Namespace, err)
-	}
-	if !slices.Contains(stageNames, c.Stage) || c.Rotation == nil && c.Migration == nil {
-		return nil, fmt.Errorf("reading the change in ConfigMap %s/openirsa: it was written by another version of this program", cluster.Namespace)
-	}
-	return &c, nil
-}
-
-// String is one line about the change.
-func (c *change) String() string {
-	s := c.Kind + " " + c.ID + ": stage " + c.Stage
-	if c.Rollback {
-		s += " of the rollback"
-	}
-	return s
+var backPromises = map[record.Stage]string{
+	record.Sign:       "new tokens are of the old, and those of the new are good",
+	record.WaitTokens: "no live token is of the new",
+	record.Prune:      "the new is gone",
 }
 
 // noChange refuses while a change is under way, which the given command would
 // disturb.
 func (ch *chain) noChange() error {
-	c, err := ch.change()
-	if err != nil || c == nil {
-		return err
+	c := ch.state.Change
+	if c == nil {
+		return nil
 	}
-	next := c.command()
-	if !c.Rollback && c.Stage != stagePrune {
+	next := continueCommand(c)
+	if !c.Rollback && c.Stage != record.Prune {
 		next += " to finish it, or with --rollback to undo it"
 	}
 	return advise(fmt.Errorf("a change of the cluster is under way (%s)", c), next)
@@ -132,12 +55,21 @@ func (ch *chain) noChange() error {
 // put another one into its file: client-go reads the file every minute.
 const clientReload = 65 * time.Second
 
+// stageNames are the stages for people to choose from.
+func stageNames() string {
+	var names []string
+	for _, s := range record.Stages() {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ", ")
+}
+
 // stagedOptions are the flags of both commands.
 type stagedOptions struct {
 	cacheWait     time.Duration
 	tokenLifetime time.Duration
 	noWait        bool
-	until         string
+	until         record.Stage
 	rollback      bool
 	dryRun        bool
 	wait          time.Duration
@@ -158,17 +90,17 @@ func (o *stagedOptions) flags(a *app, c *cobra.Command) {
 	f.DurationVar(&o.cacheWait, "cache-wait", 0, "how long to wait before the new signs; longer than anybody caches the documents (default 10m, or 15m with a private bucket, whose documents CloudFront caches too)")
 	f.DurationVar(&o.tokenLifetime, "token-lifetime", 0, "how long to wait before the old is dropped; longer than any token lives that is not renewed by kubelet (default 24h, or less where the API server gives none of that lifetime)")
 	f.BoolVar(&o.noWait, "no-wait", false, "return where there is something to wait for, and say until when; run again then")
-	f.StringVar(&o.until, "until", stagePrune, "return after this stage: "+strings.Join(stageNames, ", "))
+	f.StringVar((*string)(&o.until), "until", string(record.Prune), "return after this stage: "+stageNames())
 	f.BoolVar(&o.rollback, "rollback", false, "go back to how it was; possible until the stage prune")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what the next stage would do and change nothing")
 	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server may take to come up with new flags")
-	c.RegisterFlagCompletionFunc("until", cobra.FixedCompletions(stageNames, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("until", cobra.FixedCompletions(strings.Split(stageNames(), ", "), cobra.ShellCompDirectiveNoFileComp))
 	pre := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		o.cacheWaitSet, o.tokenLifetimeSet = c.Flags().Changed("cache-wait"), c.Flags().Changed("token-lifetime")
 		switch {
-		case !slices.Contains(stageNames, o.until):
-			return usagef("--until %q is not one of %s", o.until, strings.Join(stageNames, ", "))
+		case !slices.Contains(record.Stages(), o.until):
+			return usagef("--until %q is not one of %s", o.until, stageNames())
 		case o.rollback && c.Flags().Changed("until"):
 			return usagef("--rollback and --until exclude each other")
 		case o.cacheWait < 0 || o.tokenLifetime < 0:
@@ -203,14 +135,14 @@ type works struct {
 	// renew has kubelet renew the tokens of pods, where it can.
 	renew func(ctx context.Context, pods []cluster.Token) error
 	// save records the change; nil when it is done.
-	save func(context.Context, *change) error
+	save func(context.Context, *record.Change) error
 }
 
 // stagedRun is one run of a command that goes through the stages.
 type stagedRun struct {
 	stagedOptions
 	works
-	c       *change
+	c       *record.Change
 	run     *plan.Runner
 	waiting *waitReport // for what, when it has returned
 }
@@ -225,17 +157,17 @@ func (s *stagedRun) through(ctx context.Context) (done bool, err error) {
 	if s.dryRun {
 		return false, s.rehearse(ctx)
 	}
-	if s.c.Stage != stagePrune {
+	if s.c.Stage != record.Prune {
 		if proceed, err := s.towardsPrune(ctx); !proceed || err != nil {
 			return false, err
 		}
 		// From here there is no way back.
-		s.c.Stage = stagePrune
+		s.c.Stage = record.Prune
 		if err := s.save(ctx, s.c); err != nil {
 			return false, err
 		}
 	}
-	s.say(stagePrune)
+	s.say(record.Prune)
 	if err := s.prune(ctx, s.c.Rollback); err != nil {
 		return false, err
 	}
@@ -248,11 +180,11 @@ func (s *stagedRun) turn(ctx context.Context) error {
 	case s.rollback == s.c.Rollback:
 		return nil
 	case !s.rollback:
-		return advise(fmt.Errorf("the %s is being rolled back", s.c.Kind), s.c.command()+", and then begin anew")
-	case s.c.Stage == stagePrune:
-		return advise(fmt.Errorf("the %s cannot be rolled back any more: stage %s has begun to remove the old", s.c.Kind, stagePrune), s.c.command())
+		return advise(fmt.Errorf("the %s is being rolled back", s.c.Kind), continueCommand(s.c)+", and then begin anew")
+	case s.c.Stage == record.Prune:
+		return advise(fmt.Errorf("the %s cannot be rolled back any more: stage %s has begun to remove the old", s.c.Kind, record.Prune), continueCommand(s.c))
 	}
-	s.c.Rollback, s.c.Stage, s.c.Signed, s.c.Clear = true, stageSign, time.Time{}, time.Time{}
+	s.c.Rollback, s.c.Stage, s.c.Signed, s.c.Clear = true, record.Sign, time.Time{}, time.Time{}
 	if s.dryRun {
 		return nil
 	}
@@ -263,19 +195,19 @@ func (s *stagedRun) turn(ctx context.Context) error {
 func (s *stagedRun) rehearse(ctx context.Context) error {
 	next := s.c.Stage
 	switch next {
-	case stageWaitCaches:
-		next = stageSign
-	case stageWaitTokens:
-		next = stagePrune
+	case record.WaitCaches:
+		next = record.Sign
+	case record.WaitTokens:
+		next = record.Prune
 	}
 	s.say(next)
 	switch next {
-	case stagePrepare:
+	case record.Prepare:
 		if err := s.check(ctx); err != nil {
 			return err
 		}
 		return s.prepare(ctx)
-	case stageSign:
+	case record.Sign:
 		return s.sign(ctx, s.c.Rollback)
 	}
 	return s.prune(ctx, s.c.Rollback)
@@ -287,16 +219,16 @@ func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) 
 		if err := s.check(ctx); err != nil {
 			return false, err
 		}
-		if err := s.work(ctx, stagePrepare, &s.c.Prepared, s.prepare); err != nil {
+		if err := s.work(ctx, record.Prepare, &s.c.Prepared, s.prepare); err != nil {
 			return false, err
 		}
-		if proceed, err := s.after(ctx, stagePrepare); !proceed || err != nil {
+		if proceed, err := s.after(ctx, record.Prepare); !proceed || err != nil {
 			return false, err
 		}
 		if waited, err := s.waitCaches(ctx); !waited || err != nil {
 			return false, err
 		}
-		if proceed, err := s.after(ctx, stageWaitCaches); !proceed || err != nil {
+		if proceed, err := s.after(ctx, record.WaitCaches); !proceed || err != nil {
 			return false, err
 		}
 		if s.c.Signing.IsZero() {
@@ -306,10 +238,10 @@ func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) 
 			}
 		}
 	}
-	if err := s.work(ctx, stageSign, &s.c.Signed, func(ctx context.Context) error { return s.sign(ctx, s.c.Rollback) }); err != nil {
+	if err := s.work(ctx, record.Sign, &s.c.Signed, func(ctx context.Context) error { return s.sign(ctx, s.c.Rollback) }); err != nil {
 		return false, err
 	}
-	if proceed, err := s.after(ctx, stageSign); !proceed || err != nil {
+	if proceed, err := s.after(ctx, record.Sign); !proceed || err != nil {
 		return false, err
 	}
 	if !s.c.Signing.IsZero() {
@@ -322,14 +254,14 @@ func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) 
 			return false, err
 		}
 	}
-	return s.rollback || s.until != stageWaitTokens, nil
+	return s.rollback || s.until != record.WaitTokens, nil
 }
 
 // work does the work of a stage. Done is when that last changed something. The
 // record is without it from before the first change until all is done: whenever
 // the run ends, the next one waits anew.
-func (s *stagedRun) work(ctx context.Context, stage string, done *time.Time, do func(context.Context) error) error {
-	if slices.Index(stageNames, s.c.Stage) <= slices.Index(stageNames, stage) {
+func (s *stagedRun) work(ctx context.Context, stage record.Stage, done *time.Time, do func(context.Context) error) error {
+	if !stage.Before(s.c.Stage) {
 		s.say(stage)
 	}
 	s.run.Before = func(ctx context.Context) error {
@@ -351,9 +283,9 @@ func (s *stagedRun) work(ctx context.Context, stage string, done *time.Time, do 
 
 // after records that a stage is done, and so to which one the change has come.
 // It reports whether to go on with that one.
-func (s *stagedRun) after(ctx context.Context, stage string) (proceed bool, err error) {
-	if i := slices.Index(stageNames, stage) + 1; slices.Index(stageNames, s.c.Stage) < i {
-		s.c.Stage = stageNames[i]
+func (s *stagedRun) after(ctx context.Context, stage record.Stage) (proceed bool, err error) {
+	if next := stage.Next(); s.c.Stage.Before(next) {
+		s.c.Stage = next
 	}
 	if err := s.save(ctx, s.c); err != nil {
 		return false, err
@@ -362,7 +294,7 @@ func (s *stagedRun) after(ctx context.Context, stage string) (proceed bool, err 
 }
 
 // say announces a stage.
-func (s *stagedRun) say(stage string) {
+func (s *stagedRun) say(stage record.Stage) {
 	what, back := promises[stage], ""
 	if s.c.Rollback {
 		what, back = backPromises[stage], " (rollback)"
@@ -381,10 +313,10 @@ func (s *stagedRun) waitCaches(ctx context.Context) (waited bool, err error) {
 	if s.noWait {
 		return false, nil
 	}
-	s.say(stageWaitCaches)
+	s.say(record.WaitCaches)
 	s.run.Say("  until %s", until.Local().Format(time.DateTime))
 	for time.Now().Before(until) {
-		s.run.Start(stageWaitCaches, countdown(until))
+		s.run.Start(string(record.WaitCaches), countdown(until))
 		if err := pause(ctx, min(time.Until(until), time.Second)); err != nil {
 			return false, err
 		}
@@ -439,7 +371,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 		}
 		if !announced {
 			announced = true
-			s.say(stageWaitTokens)
+			s.say(record.WaitTokens)
 			s.run.Say("  at least until %s", until.Local().Format(time.DateTime))
 			for _, t := range secrets {
 				s.run.Note(fmt.Errorf("%s holds a token of what is to be removed: %s", t, newSecretToken(t)))
@@ -450,7 +382,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 			next = min(time.Until(until), lookAgain)
 		}
 		for wake := now.Add(next); time.Now().Before(wake); {
-			s.run.Start(stageWaitTokens, countdown(until)+describeStale(secrets, pods))
+			s.run.Start(string(record.WaitTokens), countdown(until)+describeStale(secrets, pods))
 			if err := pause(ctx, min(time.Until(wake), time.Second)); err != nil {
 				return false, err
 			}
@@ -500,7 +432,7 @@ func pause(ctx context.Context, d time.Duration) error {
 type changeRun struct {
 	*chain
 	o         stagedOptions
-	c         *change
+	c         *record.Change
 	report    *report
 	run       *plan.Runner
 	restarted map[string]bool // nodes whose kubelet was restarted by this run
@@ -508,7 +440,7 @@ type changeRun struct {
 
 // beginChange connects to the chain, and is the change of that kind that is
 // under way in it, or a new one.
-func (a *app) beginChange(ctx context.Context, kind string, o stagedOptions) (*chain, *change, error) {
+func (a *app) beginChange(ctx context.Context, kind record.Kind, o stagedOptions) (*chain, *record.Change, error) {
 	ch, err := a.connectInstalled(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -517,15 +449,12 @@ func (a *app) beginChange(ctx context.Context, kind string, o stagedOptions) (*c
 	if err := ch.c.Check(ctx, rights...); err != nil {
 		return nil, nil, err
 	}
-	if kind == issuerMigration || ch.state.Bucket != "" { // otherwise nothing is written to AWS
+	if kind == record.IssuerMigration || ch.state.Bucket != "" { // otherwise nothing is written to AWS
 		if err := ch.checkRecord(ctx); err != nil {
 			return nil, nil, err
 		}
 	}
-	c, err := ch.change()
-	if err != nil {
-		return nil, nil, err
-	}
+	c := ch.state.Change
 	if c != nil && c.Kind != kind {
 		return nil, nil, ch.noChange()
 	}
@@ -533,20 +462,20 @@ func (a *app) beginChange(ctx context.Context, kind string, o stagedOptions) (*c
 		if o.rollback {
 			return nil, nil, advise(fmt.Errorf("no %s is under way in cluster %s", kind, ch.state.Cluster), "SETUP status")
 		}
-		c = &change{Kind: kind, ID: time.Now().UTC().Format("20060102t150405"), Stage: stagePrepare, CacheWait: duration(ch.defaultCacheWait())}
+		c = &record.Change{Kind: kind, ID: time.Now().UTC().Format("20060102t150405"), Stage: record.Prepare, CacheWait: record.Duration(ch.defaultCacheWait())}
 		if !o.tokenLifetimeSet {
 			lifetime, err := ch.defaultLifetime(ctx)
 			if err != nil {
 				return nil, nil, err
 			}
-			c.TokenLifetime = duration(lifetime)
+			c.TokenLifetime = record.Duration(lifetime)
 		}
 	}
 	if o.cacheWaitSet {
-		c.CacheWait = duration(o.cacheWait)
+		c.CacheWait = record.Duration(o.cacheWait)
 	}
 	if o.tokenLifetimeSet {
-		c.TokenLifetime = duration(o.tokenLifetime)
+		c.TokenLifetime = record.Duration(o.tokenLifetime)
 	}
 	return ch, c, nil
 }
@@ -554,13 +483,13 @@ func (a *app) beginChange(ctx context.Context, kind string, o stagedOptions) (*c
 // defaultCacheWait is the documents' max-age for every cache that they may pass
 // one after the other: two, and CloudFront before a private bucket.
 func (ch *chain) defaultCacheWait() time.Duration {
-	if ch.state.PrivateBucket == "true" {
+	if ch.state.PrivateBucket {
 		return 3 * discovery.MaxAge
 	}
 	return 2 * discovery.MaxAge
 }
 
-func (ch *chain) newChangeRun(c *change, o stagedOptions) changeRun {
+func (ch *chain) newChangeRun(c *record.Change, o stagedOptions) changeRun {
 	r := changeRun{chain: ch, o: o, c: c, report: ch.app.newReport(ch.state.Cluster, o.dryRun), restarted: make(map[string]bool)}
 	r.run, r.report.Issuer = r.report.run, ch.iss.String()
 	r.run.Calls = ch.acct.calls.counts
@@ -579,18 +508,11 @@ func (r *changeRun) staged(w works) *stagedRun {
 
 // save records the change, or that there is none any more, together with the
 // state of the chain as it is now.
-func (r *changeRun) save(ctx context.Context, c *change) error {
+func (r *changeRun) save(ctx context.Context, c *record.Change) error {
 	if r.run.DryRun {
 		return nil
 	}
-	r.state.Change = ""
-	if c != nil {
-		b, err := json.Marshal(c)
-		if err != nil {
-			return err
-		}
-		r.state.Change = string(b)
-	}
+	r.state.Change = c
 	steps, err := r.chain.c.SetState(ctx, r.state)
 	if err == nil {
 		err = plan.Run(ctx, steps, nil)
@@ -628,7 +550,7 @@ func (r *changeRun) finish(ctx context.Context, w works) error {
 	if err := r.report.finish(); err != nil {
 		return err
 	}
-	again := strings.ReplaceAll(r.c.command(), "SETUP", r.app.name)
+	again := strings.ReplaceAll(continueCommand(r.c), "SETUP", r.app.name)
 	switch w := s.waiting; {
 	case done && r.c.Rollback:
 		r.report.say("\nThe %s is undone (%.1fs).", r.c.Kind, r.report.Seconds)

@@ -21,6 +21,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
@@ -46,11 +47,11 @@ type status struct {
 	Account  string `json:"account"`
 	Emulator bool   `json:"emulator"`
 	// KeepsIssuer says that the API servers keep the issuer that they had.
-	KeepsIssuer bool          `json:"keepsIssuer,omitempty"`
-	Healthy     bool          `json:"healthy"`
-	Change      *change       `json:"change,omitempty"` // under way
-	Links       []linkStatus  `json:"links"`
-	Accounts    []roleAccount `json:"iamServiceAccounts"`
+	KeepsIssuer bool           `json:"keepsIssuer,omitempty"`
+	Healthy     bool           `json:"healthy"`
+	Change      *record.Change `json:"change,omitempty"` // under way
+	Links       []linkStatus   `json:"links"`
+	Accounts    []roleAccount  `json:"iamServiceAccounts"`
 	// Roles are all that were made for the cluster, or that it shares, by their
 	// tags: also those whose service account is gone.
 	Roles []string `json:"roles"`
@@ -76,10 +77,8 @@ func (a *app) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := status{Cluster: ch.state.Cluster, Issuer: ch.iss.String(), Account: ch.state.Account, Emulator: ch.state.Emulator == "true", KeepsIssuer: ch.keeps(), Healthy: true, Accounts: []roleAccount{}, Roles: []string{}}
-	if s.Change, err = ch.change(); err != nil {
-		return err
-	}
+	s := status{Cluster: ch.state.Cluster, Issuer: ch.iss.String(), Account: ch.state.Account, Emulator: ch.state.Emulator, KeepsIssuer: ch.keeps(), Healthy: true, Accounts: []roleAccount{}, Roles: []string{}}
+	s.Change = ch.state.Change
 	add := func(link, object string, err error) {
 		l := linkStatus{Link: link, OK: err == nil, Object: object}
 		if err != nil {
@@ -171,7 +170,7 @@ func (a *app) printStatus(s status) error {
 	}
 	plain.Fprintf(a.out, "cluster %s, issuer %s, %s\n", s.Cluster, s.Issuer, where)
 	if s.Change != nil {
-		plain.Fprintf(a.out, "%s (%s)\n", s.Change, strings.ReplaceAll(s.Change.command(), "SETUP", a.name))
+		plain.Fprintf(a.out, "%s (%s)\n", s.Change, strings.ReplaceAll(continueCommand(s.Change), "SETUP", a.name))
 	}
 	line := func(link string, ok bool, object, err string) {
 		word := "ok"

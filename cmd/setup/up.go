@@ -187,7 +187,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 	if err := u.c.Check(ctx, cluster.InstallRights()...); err != nil {
 		return err
 	}
-	if u.there && u.state.Emulator == "true" {
+	if u.there && u.state.Emulator {
 		u.emulator = true // it stays where it is
 	} else if u.there && u.emulator {
 		return &lib.ExistingError{Option: "Emulator"}
@@ -220,7 +220,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 
 	want := u.state
 	if keep {
-		want.KeepIssuer = "true"
+		want.KeepIssuer = true
 	}
 	want.Cluster, want.Account, want.Region, want.Partition = u.name, id, region, partition
 	if keep {
@@ -236,13 +236,13 @@ func (u *upRun) prepare(ctx context.Context) error {
 	}
 	want.Provider = u.iss.ProviderARN(partition, id)
 	if u.emulator {
-		want.Emulator = "true"
+		want.Emulator = true
 	}
 	if u.emulator && want.Bucket != "" {
-		want.BucketOwned = "true" // whatever is in the emulator is ours
+		want.BucketOwned = true // whatever is in the emulator is ours
 	}
 	if u.private {
-		want.PrivateBucket = "true"
+		want.PrivateBucket = true
 	}
 	want.Distribution = cmp.Or(u.distribution, want.Distribution)
 	want.Endpoint = cmp.Or(u.endpoint, want.Endpoint)
@@ -366,7 +366,7 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", plan.Documents, u.bucketError(err))
 		}
 		if !exists || ok && owner.Named(there.Tags, u.name) && u.documentFlags.bucket == "" {
-			u.state.BucketOwned = "true" // made by us, now or by a cluster that we take over from
+			u.state.BucketOwned = true // made by us, now or by a cluster that we take over from
 		}
 		if err := u.checkBucket(ctx, exists); err != nil {
 			return err

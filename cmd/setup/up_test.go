@@ -29,6 +29,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
@@ -355,7 +356,7 @@ func TestAPIServerKept(t *testing.T) {
 	aws := emulatortest.Start(t)
 	useEmulator(t, aws)
 	m := newMember(t, aws, "dev")
-	m.record(func(s *cluster.State) { s.KeepIssuer, s.Bucket, s.BucketOwned = "true", "", "" })
+	m.record(func(s *record.Record) { s.KeepIssuer, s.Bucket, s.BucketOwned = true, "", false })
 	for _, command := range [][]string{{"issuer", "migrate", "--to", "elsewhere"}, {"apiserver", "print", "kubeadm"}} {
 		if status, out, errs := m.setup(command...); status != 1 || !strings.Contains(errs, "keep their issuer") {
 			t.Errorf("%q: status %d\n%s%s", command, status, out, errs)

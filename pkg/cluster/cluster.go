@@ -87,7 +87,7 @@ type Cluster struct {
 	mapper  *restmapper.DeferredDiscoveryRESTMapper
 	nodes   []node.Node
 
-	recorded *State // as this process has read or written it last; see SetState
+	recorded map[string]string // as this process has read or written it last; see SetState
 	hasRead  bool
 }
 

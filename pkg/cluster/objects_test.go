@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // objects reads YAML documents. Objects without labels of their own get ours.
@@ -178,7 +180,9 @@ func TestFailAnywhere(t *testing.T) {
 	up := func(c *Cluster) error {
 		for _, step := range []func() ([]plan.Step, error){
 			func() ([]plan.Step, error) { return c.Apply(t.Context(), installation(t)[:1], plan.Issuer) },
-			func() ([]plan.Step, error) { return c.SetState(t.Context(), State{Cluster: "dev", Issuer: testIssuer}) },
+			func() ([]plan.Step, error) {
+				return c.SetState(t.Context(), record.Record{Cluster: "dev", Location: record.Location{Issuer: testIssuer}})
+			},
 			func() ([]plan.Step, error) { return c.Apply(t.Context(), installation(t)[1:], plan.Webhook) },
 			func() ([]plan.Step, error) { return c.Annotate(t.Context(), sa) },
 		} {
@@ -268,10 +272,10 @@ func TestState(t *testing.T) {
 	if _, err := c.State(t.Context()); !errors.Is(err, ErrNoState) || !strings.Contains(err.Error(), "setup up") {
 		t.Errorf("error = %v", err)
 	}
-	want := State{Cluster: "dev", Issuer: testIssuer, Bucket: "openirsa-dev", Region: "eu-west-1", Emulator: "true"}
-	set := func(s State) []string {
+	want := record.Record{Cluster: "dev", Location: record.Location{Issuer: testIssuer, Bucket: "openirsa-dev"}, Region: "eu-west-1", Emulator: true}
+	set := func(r record.Record) []string {
 		t.Helper()
-		steps, err := c.SetState(t.Context(), s)
+		steps, err := c.SetState(t.Context(), r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -285,23 +289,23 @@ func TestState(t *testing.T) {
 	if got := set(want); len(got) != 1 {
 		t.Errorf("writes %q", got)
 	}
-	if got, err := c.State(t.Context()); err != nil || got != want {
+	if got, err := c.State(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if got := set(want); len(got) > 0 {
 		t.Errorf("second time: writes %q", got)
 	}
-	want.Emulator = "" // a field that is not set any more goes
+	want.Emulator = false // a field that is not set any more goes
 	if got := set(want); len(got) != 1 {
 		t.Errorf("change: writes %q", got)
 	}
-	if got, err := c.State(t.Context()); err != nil || got != want {
+	if got, err := c.State(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
 
 	// Another run goes on with a change; this one must not take it back.
 	mine, theirs := want, want
-	mine.Region, theirs.Change = "eu-west-2", `{"stage":"sign"}`
+	mine.Region, theirs.Change = "eu-west-2", &record.Change{Stage: record.Sign, Rotation: &record.Rotation{}}
 	steps, err := c.SetState(t.Context(), mine)
 	if err != nil {
 		t.Fatal(err)
@@ -318,19 +322,19 @@ func TestState(t *testing.T) {
 	if err := plan.Run(t.Context(), steps, nil); !errors.Is(err, ErrStateChanged) || len(f.took()) > 0 {
 		t.Errorf("error = %v, want ErrStateChanged and no write", err)
 	}
-	if got, err := c.State(t.Context()); err != nil || got != theirs {
+	if got, err := c.State(t.Context()); err != nil || !reflect.DeepEqual(got, theirs) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
 // A write that comes between looking at the record and writing it.
 func TestStateMeanwhile(t *testing.T) {
-	was := State{Cluster: "dev", Issuer: testIssuer}
+	was := record.Record{Cluster: "dev", Location: record.Location{Issuer: testIssuer}}
 	mine, theirs := was, was
-	mine.Region, theirs.Change = "eu-west-2", `{"stage":"sign"}`
+	mine.Region, theirs.Change = "eu-west-2", &record.Change{Stage: record.Sign, Rotation: &record.Rotation{}}
 	for _, test := range []struct {
 		name            string
-		meanwhile, want State
+		meanwhile, want record.Record
 		err             error
 	}{
 		{"of another run", theirs, theirs, ErrStateChanged},
@@ -339,8 +343,8 @@ func TestStateMeanwhile(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f, c := newAPI(t)
 			apply(t, c, installation(t)[:1])
-			set := func(s State) error {
-				steps, err := c.SetState(t.Context(), s)
+			set := func(r record.Record) error {
+				steps, err := c.SetState(t.Context(), r)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -349,12 +353,8 @@ func TestStateMeanwhile(t *testing.T) {
 			if err := set(was); err != nil {
 				t.Fatal(err)
 			}
-			record, err := test.meanwhile.Object()
-			if err != nil {
-				t.Fatal(err)
-			}
 			var m corev1.ConfigMap
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(record.Object, &m); err != nil {
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(RecordObject(test.meanwhile).Object, &m); err != nil {
 				t.Fatal(err)
 			}
 			f.meanwhile = func() {
@@ -367,7 +367,7 @@ func TestStateMeanwhile(t *testing.T) {
 			if f.meanwhile != nil {
 				t.Error("nothing was written meanwhile")
 			}
-			if got, err := c.State(t.Context()); err != nil || got != test.want {
+			if got, err := c.State(t.Context()); err != nil || !reflect.DeepEqual(got, test.want) {
 				t.Errorf("%+v, %v", got, err)
 			}
 		})

@@ -1,20 +1,16 @@
 package cluster
 
 import (
-	"encoding/json"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
-// Object is the ConfigMap that holds the State.
-func (s State) Object() (*unstructured.Unstructured, error) {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return nil, err
-	}
-	var data map[string]any
-	if err := json.Unmarshal(b, &data); err != nil {
-		return nil, err
+// RecordObject is the ConfigMap "openirsa" in [Namespace] that holds a record.
+func RecordObject(r record.Record) *unstructured.Unstructured {
+	data := map[string]any{}
+	for key, value := range r.Encode() {
+		data[key] = value
 	}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1",
@@ -24,5 +20,5 @@ func (s State) Object() (*unstructured.Unstructured, error) {
 			"labels": map[string]any{"app.kubernetes.io/part-of": "openirsa", "app.kubernetes.io/managed-by": "openirsa"},
 		},
 		"data": data,
-	}}, nil
+	}}
 }
