@@ -19,7 +19,7 @@ import (
 	"strings"
 )
 
-// Algorithm is a checksum by the name that the S3 API has for it.
+// Algorithm is a checksum by its name in the S3 API.
 type Algorithm string
 
 // The algorithms. S3 has a few newer ones, which no SDK chooses by itself.
@@ -61,7 +61,7 @@ var (
 	nvme = crc64.MakeTable(0x9a6c9329ac4bc9b5)
 )
 
-// New begins a checksum. Of an algorithm that is none of [All] it is nil.
+// New begins a checksum. It returns nil for an algorithm not in [All].
 func (a Algorithm) New() hash.Hash {
 	switch a {
 	case CRC32:
@@ -86,14 +86,14 @@ func (a Algorithm) Size() int {
 	return 0
 }
 
-// IsCRC says whether the checksum of a whole can be had of parts: S3 gives
-// multipart objects a checksum of the full object for these alone.
+// IsCRC reports whether the checksum of a whole can be computed from its parts:
+// only for these S3 gives multipart objects a checksum of the full object.
 func (a Algorithm) IsCRC() bool { return strings.HasPrefix(string(a), "CRC") }
 
 // Encode is the checksum as S3 writes it, in base64.
 func Encode(h hash.Hash) string { return base64.StdEncoding.EncodeToString(h.Sum(nil)) }
 
-// Valid says whether a value has the form that [Encode] gives.
+// Valid reports whether a value has the form that [Encode] gives.
 func (a Algorithm) Valid(value string) bool {
 	sum, err := base64.StdEncoding.DecodeString(value)
 	return err == nil && len(sum) == a.Size()

@@ -1,5 +1,5 @@
-// Package durable writes files that are either whole or not there, also after
-// a crash, and reads files that others may have put there.
+// Package durable writes files that are either complete or absent, even after a
+// crash, and reads files that others may have put there.
 package durable
 
 import (

@@ -9,22 +9,22 @@ import (
 	"syscall"
 )
 
-// ErrNotRegular is that of a name which is no regular file.
+// ErrNotRegular is returned for anything but a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
-// ReadFile reads a regular file of no more than limit bytes, and tells what it is.
-// Anything else is refused with [ErrNotRegular] before a byte of it is read: the
-// opening or reading of a FIFO, a device or a socket may take for ever. Errors are
-// a [fs.PathError].
+// ReadFile reads a regular file of at most limit bytes, and returns its FileInfo.
+// Anything else is refused with [ErrNotRegular] before a byte is read: opening or
+// reading a FIFO, a device or a socket may take for ever. Errors are of type
+// [fs.PathError].
 func ReadFile(path string, limit int64) ([]byte, fs.FileInfo, error) {
-	info, err := os.Stat(path) // to open a device may do something already
+	info, err := os.Stat(path) // opening a device may already have an effect
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := regular(path, info); err != nil {
 		return nil, nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may be another one by now
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may have been replaced meanwhile
 	if err != nil {
 		return nil, nil, err
 	}

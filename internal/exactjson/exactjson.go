@@ -1,7 +1,7 @@
-// Package exactjson reads JSON objects by which trust is decided: tokens, key sets,
-// discovery documents. Two readers of the same bytes must see the same: names of
-// members are exact, where encoding/json takes "ISS" for "iss", and a name that is
-// there twice, of which readers choose differently, is refused.
+// Package exactjson reads JSON objects that decide about trust: tokens, key sets,
+// discovery documents. Two readers of the same bytes must see the same. So names of
+// members are exact, where encoding/json takes "ISS" for "iss", and a repeated name,
+// of which readers choose differently, is refused.
 //
 //	o, err := exactjson.Parse(body)
 //	err = o.Decode("iss", &issuer)
@@ -19,11 +19,11 @@ import (
 // Object are the members of a JSON object by their exact names.
 type Object map[string]json.RawMessage
 
-// errNoObject is what is not one JSON object and nothing after it.
+// errNoObject is returned for anything but a single JSON object.
 var errNoObject = errors.New("not a JSON object")
 
-// Parse reads one object. A member that is there twice is an error; those of the
-// values within are for whoever reads these, or see [Check].
+// Parse reads one object. A repeated member is an error; members of nested objects
+// are checked when these are read, or by [Check].
 func Parse(data []byte) (Object, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -41,7 +41,7 @@ func Parse(data []byte) (Object, error) {
 			return nil, errNoObject
 		}
 		if _, ok := o[name]; ok {
-			return nil, fmt.Errorf("the member %.40q is there twice", name)
+			return nil, fmt.Errorf("the member %.40q appears twice", name)
 		}
 		o[name] = value
 	}
@@ -54,7 +54,7 @@ func Parse(data []byte) (Object, error) {
 	return o, nil
 }
 
-// Decode reads a member; if it is not there, or null, to stays as it is.
+// Decode reads a member; if it is missing or null, to stays as it is.
 func (o Object) Decode(name string, to any) error {
 	raw, ok := o[name]
 	if !ok {
@@ -74,9 +74,9 @@ func (o Object) Text(name string) (s string) {
 	return s
 }
 
-// Check refuses an object with two members, at any depth, whose names are the same
-// but for their case, and members that differ from one of names by their case
-// alone: whoever reads them without regard to it sees something else.
+// Check refuses an object with two members, at any depth, whose names differ only in
+// case, and members that differ from one of names only in case: a reader that ignores
+// case would see something else.
 func Check(data []byte, names ...string) error {
 	o, err := Parse(data)
 	if err != nil {
@@ -85,7 +85,7 @@ func Check(data []byte, names ...string) error {
 	for name := range o {
 		for _, known := range names {
 			if name != known && strings.EqualFold(name, known) {
-				return fmt.Errorf("the member %.40q is %q but for its case", name, known)
+				return fmt.Errorf("the member %.40q differs from %q only in case", name, known)
 			}
 		}
 	}
@@ -97,7 +97,7 @@ func (o Object) check() error {
 	for name, value := range o {
 		for _, other := range seen {
 			if strings.EqualFold(name, other) {
-				return fmt.Errorf("the members %.40q and %.40q are the same but for their case", min(name, other), max(name, other))
+				return fmt.Errorf("the members %.40q and %.40q differ only in case", min(name, other), max(name, other))
 			}
 		}
 		if len(seen) == maxMembers {
@@ -115,7 +115,7 @@ func (o Object) check() error {
 const maxMembers = 256
 
 func checkValue(value json.RawMessage) error {
-	switch value[0] { // encoding/json has left no white space before it
+	switch value[0] { // encoding/json leaves no white space before it
 	case '{':
 		o, err := Parse(value)
 		if err != nil {

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// ErrFull says that there is no memory for a share, or that it had to give way.
+// ErrFull says that there is no memory for a share, or that it was dropped.
 var ErrFull = errors.New("too much is in flight")
 
-// patience is how long a share waits for those that give way to be closed.
+// patience is how long a share waits for dropped ones to be closed.
 const patience = 500 * time.Millisecond
 
-// Budget is the memory of all requests that are in flight together. What each has
-// of it is a [Share]. The zero value has no room but what is free.
+// Budget is the memory of all requests in flight together. Each has a [Share] of it.
+// The zero value has only the free room.
 type Budget struct {
 	// Free is what each share has without asking, in bytes: enough for a usual
-	// request. How many shares there are is for others to bound.
+	// request. The caller bounds the number of shares.
 	Free int64
 	// Most is what all shares may have together beyond that.
 	Most int64
@@ -36,17 +36,16 @@ type Share struct {
 
 	// Under budget.mu.
 	size int64 // beyond Free
-	gone bool  // it was told to give way
+	gone bool  // it has been dropped
 }
 
-// Open begins an empty share. When its memory is needed elsewhere, cut is called,
-// once, and has to see to it that the share is closed soon; it must not call the
-// share itself.
+// Open begins an empty share. When its memory is needed elsewhere, cut is called
+// once, and must have the share closed soon; it must not call the share itself.
 func (b *Budget) Open(cut func()) *Share { return &Share{budget: b, cut: cut} }
 
-// Resize makes the share size bytes large. If there is no room, the oldest shares
-// give way, and it waits for them for a moment. An error is [ErrFull], or that of
-// ctx; the share is then as it was.
+// Resize makes the share size bytes large. If there is no room, it drops the oldest
+// shares and waits for them for a moment. The error is [ErrFull] or that of ctx; the
+// share then keeps its size.
 func (s *Share) Resize(ctx context.Context, size int64) error {
 	b := s.budget
 	size = max(0, size-b.Free)
@@ -101,11 +100,11 @@ func (s *Share) Resize(ctx context.Context, size int64) error {
 	}
 }
 
-// Close gives back what the share has.
+// Close returns the share's memory to the budget.
 func (s *Share) Close() {
 	s.budget.mu.Lock()
 	defer s.budget.mu.Unlock()
-	s.gone = true // nobody cuts it any more
+	s.gone = true // nobody may cut it now
 	s.budget.set(s, 0)
 }
 

@@ -1,7 +1,7 @@
-// Package gate bounds what strangers can hold of a server: connections
-// ([Listener]) and the memory of what is in flight ([Budget]). Both are fair in
-// the same way: when there is no room, what has waited longest gives way, so that
-// whoever sends and takes at once gets through however many do not.
+// Package gate bounds what strangers can hold of a server: connections ([Listener])
+// and the memory of requests in flight ([Budget]). Both are fair in the same way:
+// when there is no room, what has waited longest is dropped, so that a client that
+// sends and receives without delay gets through, however many do not.
 //
 //	l := gate.NewListener(socket, 256)
 //	l.Guard(server)
@@ -23,13 +23,13 @@ import (
 // bytes; it is charged to the container.
 const socketBuffer = 32 << 10
 
-// young is how long a connection may take for its request before others go
-// first.
+// young is how long a connection may take for its request before it may be closed
+// for others.
 const young = 250 * time.Millisecond
 
-// Listener accepts any number of connections, and keeps the given number of them
-// at most: for a new one, another is closed. These go first, of the address that
-// has most of them, the oldest:
+// Listener accepts any number of connections, and keeps at most the given number:
+// for a new one, another is closed. The following are closed in this order, and
+// among them the oldest of the address that has most:
 //   - those that have not sent a whole request for a while (a handshake, a header or a body that does not end),
 //   - those between two requests,
 //   - those that have just begun,
@@ -42,7 +42,7 @@ type Listener struct {
 	conns map[*conn]struct{}
 }
 
-// NewListener keeps at most most connections of l.
+// NewListener returns a Listener that keeps at most so many connections of l.
 func NewListener(l net.Listener, most int) *Listener {
 	return &Listener{Listener: l, most: most, conns: map[*conn]struct{}{}}
 }
@@ -73,7 +73,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// victim is the connection that gives way; l.mu is held.
+// victim is the connection to close; l.mu is held.
 func (l *Listener) victim() *conn {
 	type group struct {
 		rank   int
@@ -111,8 +111,8 @@ func source(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// Guard has the listener told by a server what its connections are at. The
-// server's ConnState and ConnContext are taken.
+// Guard has a server report the state of its connections to the listener. It uses
+// the server's ConnState and ConnContext.
 func (l *Listener) Guard(s *http.Server) {
 	s.ConnState = func(c net.Conn, state http.ConnState) {
 		if g := unwrap(c); g != nil {
@@ -131,8 +131,8 @@ func (l *Listener) Guard(s *http.Server) {
 
 type key struct{}
 
-// Heard says that the request of this context has been read to its end. Outside
-// of a guarded server it does nothing.
+// Heard says that the request of this context has been read to its end. Without a
+// guarded server it does nothing.
 func Heard(ctx context.Context) {
 	if c, _ := ctx.Value(key{}).(*conn); c != nil {
 		c.enter(answered)

@@ -6,8 +6,8 @@
 //	err = img.Archive(w)
 //
 // The same programs give the same image, byte for byte: files are in a fixed
-// order with a fixed time, and the tag is taken from the content, so that a
-// node which has the tag has the image.
+// order with a fixed time, and the tag comes from the content, so a node that has
+// the tag has the image.
 package image
 
 import (
@@ -35,8 +35,8 @@ import (
 // loaded into nodes, or pushed elsewhere under another name.
 const Repository = "openirsa.dev/openirsa"
 
-// User is the user and group that the programs run as, unless a pod says
-// otherwise: the one that is customary for images without a base.
+// User is the user and group that the programs run as, unless a pod says otherwise:
+// the usual one for images without a base.
 const User = 65532
 
 // Programs are the programs in the image, at /<name>.
@@ -111,8 +111,8 @@ func (i *Image) Archive(w io.Writer) error {
 // machines are the ELF machines of the architectures that nodes have.
 var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "ppc64le": elf.EM_PPC64, "s390x": elf.EM_S390, "riscv64": elf.EM_RISCV}
 
-// check refuses what would not run in the image: a program for another machine
-// or system, or one that needs a dynamic linker.
+// check refuses programs that would not run in the image: for another machine or
+// system, or with a dynamic linker.
 func check(file, arch string) (os.FileInfo, error) {
 	f, err := elf.Open(file)
 	if errors.Is(err, os.ErrNotExist) {

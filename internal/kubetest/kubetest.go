@@ -1,5 +1,5 @@
-// Package kubetest gives tests a real kube-apiserver, with an etcd of its own and
-// nothing else of a cluster: no node, no controller.
+// Package kubetest gives tests a real kube-apiserver with its own etcd and nothing
+// else of a cluster: no node, no controller.
 //
 //	server := kubetest.Start(t)
 //	cmd := exec.Command("kubectl", "--kubeconfig", server.Kubeconfig(), "get", "namespaces")
@@ -59,9 +59,9 @@ type Server struct {
 	dir string
 }
 
-// Start runs a kube-apiserver, with flags besides its own, and waits until it is
-// ready. Service account tokens are of [Issuer] and signed with a key of its own
-// unless the flags name others.
+// Start runs a kube-apiserver with additional flags, and waits until it is ready.
+// Service account tokens are of [Issuer] and signed with a new key unless the flags
+// say otherwise.
 func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	bin := Bin(t)

@@ -6,9 +6,9 @@
 //		needs.Lacking(t, err)
 //	}
 //
-// `make test` needs nothing but Go, and such a test is skipped there, saying why.
-// `make e2e` installs what it can, runs the same tests with OPENIRSA_TOOLS=all,
-// and fails for whatever is lacking then.
+// `make test` needs nothing but Go: it skips such a test and says why. `make e2e`
+// installs what it can, runs the same tests with OPENIRSA_TOOLS=all, and fails if
+// anything is still missing.
 package needs
 
 import (
@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// Lacking ends a test for want of something.
+// Lacking ends a test because something is missing.
 func Lacking(t testing.TB, what any) {
 	t.Helper()
 	if os.Getenv("OPENIRSA_TOOLS") == "all" {

@@ -1,8 +1,8 @@
-// Package plain keeps what others wrote from acting on the terminal that shows
-// it. Names, annotations, environment values, answers of AWS and files hold
-// whatever their writers please: sequences that move the cursor, rename the
-// window or answer for the user, characters that turn the direction of writing,
-// and line ends behind which a line of ours seems to follow.
+// Package plain keeps text from others from acting on the terminal that shows it.
+// Names, annotations, environment values, answers of AWS and files can hold anything:
+// sequences that move the cursor, rename the window or answer for the user,
+// characters that change the writing direction, and line ends after which a line of
+// ours seems to follow.
 //
 // A program writes everything through a [Writer], which quotes the characters
 // that do more than show themselves. Where a line is made of fields, [Fprintf]
@@ -27,12 +27,12 @@ import (
 )
 
 // shows reports whether a character only shows itself. Those of Unicode's
-// category Cf, such as the ones that turn the direction of writing, do not, and
-// neither do the controls of C0 and C1.
+// category Cf, such as those that change the writing direction, do not, and neither
+// do the controls of C0 and C1.
 func shows(r rune) bool { return unicode.IsPrint(r) || unicode.Is(unicode.Zs, r) }
 
-// quote appends a character that does more than show itself, as JSON writes it:
-// a document of JSON stays what it was.
+// quote appends a character that does more than show itself, as JSON writes it, so
+// that a JSON document keeps its meaning.
 func quote(dst []byte, r rune) []byte {
 	if high, low := utf16.EncodeRune(r); high != unicode.ReplacementChar {
 		return fmt.Appendf(dst, `\u%04x\u%04x`, high, low)
@@ -40,9 +40,9 @@ func quote(dst []byte, r rune) []byte {
 	return fmt.Appendf(dst, `\u%04x`, r)
 }
 
-// text appends p with everything quoted that acts on a terminal, but for line
-// ends and tabs. What may become a whole character with what follows is left
-// over, unless this is the end.
+// text appends p with everything quoted that acts on a terminal, except line ends
+// and tabs. An incomplete character at the end is left over, unless this is the end
+// of the output.
 func text(dst, p []byte, end bool) (done, rest []byte) {
 	for len(p) > 0 {
 		r, size := utf8.DecodeRune(p)
@@ -65,8 +65,8 @@ func text(dst, p []byte, end bool) (done, rest []byte) {
 	return dst, nil
 }
 
-// Line is s as a part of a line: line ends and tabs are quoted too, and what
-// looks like a secret is not there.
+// Line is s as part of a line: line ends and tabs are quoted too, and what looks like
+// a secret is removed.
 func Line(s string) string {
 	quoted, _ := text(nil, []byte(redact.Text(s)), true)
 	return lineEnds.Replace(string(quoted))
@@ -74,8 +74,8 @@ func Line(s string) string {
 
 var lineEnds = strings.NewReplacer("\r", `\r`, "\n", `\n`, "\t", `\t`)
 
-// Fprintf is [fmt.Fprintf], with each argument as a [Line]. Line ends and tabs
-// of the format are those that there are.
+// Fprintf is [fmt.Fprintf], with each argument as a [Line]. The only line ends and
+// tabs are those of the format.
 func Fprintf(w io.Writer, format string, args ...any) (int, error) {
 	fields := make([]any, len(args))
 	for i, arg := range args {
@@ -91,9 +91,9 @@ func (f field) Format(state fmt.State, verb rune) {
 	io.WriteString(state, Line(fmt.Sprintf(fmt.FormatString(state, verb), f.value)))
 }
 
-// Error writes an error as a program's last word, "NAME: error". An error of
-// several lines goes on indented, so that none of them looks like another word
-// of the program, and without what looks like a secret.
+// Error writes an error as a program's last output, "NAME: error". Further lines of
+// an error are indented, so that none of them looks like another message of the
+// program, and what looks like a secret is removed.
 func Error(w io.Writer, name string, err error) {
 	text := strings.TrimRight(redact.Text(err.Error()), "\r\n")
 	fmt.Fprintf(w, "%s: %s\n", name, furtherLine.ReplaceAllString(text, "\n  $1"))
@@ -118,7 +118,7 @@ func NewWriter(w io.Writer) *Writer {
 	return &Writer{to: w}
 }
 
-// Write writes p quoted. It reports the length of p, not of what came of it.
+// Write writes p quoted. It returns the length of p, not of the result.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,8 +130,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush writes the character that was begun last. The program calls it before
-// it ends.
+// Flush writes an incomplete character. The program calls it before it ends.
 func (w *Writer) Flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -144,6 +143,6 @@ func (w *Writer) Flush() error {
 	return err
 }
 
-// Terminal is where the Writer writes to, for the program's own colours and for
-// asking whether it is a terminal.
+// Terminal is the Writer's destination, for the program's own colours and for asking
+// whether it is a terminal.
 func (w *Writer) Terminal() io.Writer { return w.to }

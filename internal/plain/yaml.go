@@ -10,9 +10,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// MarshalYAML is [yaml.Marshal], with every text between double quotes that does
-// more than show itself: YAML has a quotation for every character, but only
-// there. It leaves a [Writer] nothing to quote, and says what v says.
+// MarshalYAML is [yaml.Marshal], with every text in double quotes that does more than
+// show itself: only there YAML can quote every character. It leaves a [Writer] nothing
+// to quote, and has the same meaning as v.
 func MarshalYAML(v any) ([]byte, error) {
 	body, err := json.Marshal(v)
 	if err != nil {

@@ -1,15 +1,15 @@
-// Package redact takes what must stay secret out of texts that people see:
-// lines of logs, errors, events. Clients put tokens and keys into the wrong
-// field, and whoever words an error quotes the field; so the last hand that
-// holds a text before it is shown looks for what has the form of a secret.
+// Package redact removes secrets from texts that people see: log lines, errors,
+// events. Clients put tokens and keys into the wrong field, and errors quote the
+// field; so the last place through which a text passes before it is shown looks for
+// anything that has the form of a secret.
 //
 //	fmt.Fprintln(os.Stderr, "program:", redact.Text(err.Error()))
 //	log := slog.New(redact.Handler(slog.NewTextHandler(os.Stderr, nil)))
 //
 // It knows tokens (JWTs), private keys in PEM, secret access keys of AWS (40
 // characters of base64), session tokens and other long base64, and passwords in
-// URLs. Digests in hexadecimal, ids of keys and ARNs are left as they are. What
-// is no more than a word, such as a password, cannot be told from others.
+// URLs. Digests in hexadecimal, ids of keys and ARNs are left as they are. A password
+// that is an ordinary word cannot be told from other words.
 package redact
 
 import (
@@ -19,7 +19,7 @@ import (
 	"strings"
 )
 
-// What stands in the place of a secret.
+// The replacements for secrets.
 const (
 	Token   = "[token]"
 	Key     = "[private key]"
@@ -60,8 +60,8 @@ func Text(s string) string {
 	return runs(s)
 }
 
-// Value is a decoded value of JSON whose texts are without secrets. Lists are
-// changed in place.
+// Value is a decoded JSON value without the secrets in its texts. Lists are changed
+// in place.
 func Value(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -100,8 +100,8 @@ func isWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
 }
 
-// replace puts [Token] in the place of matches that are secrets, given the byte
-// before them, 0 at the start.
+// replace puts [Token] instead of matches that are secrets, given the byte before
+// them, 0 at the start.
 func replace(re *regexp.Regexp, s string, secret func(before byte, match string) bool) string {
 	var b strings.Builder
 	last := 0
@@ -126,8 +126,8 @@ type unit struct {
 	start, end int
 }
 
-// units takes a text apart. Characters that are not of base64 are units with
-// the char 0.
+// units splits a text into units. Characters that are not base64 are units with the
+// char 0.
 func units(s string) []unit {
 	list := make([]unit, 0, len(s))
 	for i := 0; i < len(s); i++ {
@@ -185,8 +185,8 @@ func runs(s string) string {
 	return b.String() + s[last:]
 }
 
-// edge says whether a character parts the segments of a path, or a name from a
-// value; in base64 it can be both.
+// edge reports whether a character separates the segments of a path, or a name from a
+// value; in base64 it can be either.
 func edge(c byte) bool { return c == '/' || c == '=' }
 
 // names is how many characters of a run are names that lead to a secret, such as
@@ -205,8 +205,8 @@ func names(run []unit) int {
 	return n
 }
 
-// glued says whether what comes before a key is a word that it was appended to,
-// as in "group" and a path without its slash. Shorter ones are parts of ids.
+// glued reports whether a key was appended to a word, as in "group" and a path without
+// its slash. Shorter words are parts of ids.
 func glued(before []unit) bool {
 	const shortest = 4
 	n := 0
@@ -222,14 +222,14 @@ func glued(before []unit) bool {
 	return n >= shortest
 }
 
-// dashes says whether what comes before a key makes a flag of it.
+// dashes reports whether what comes before a key makes it a flag.
 func dashes(before []unit) bool {
 	return !slices.ContainsFunc(before, func(u unit) bool { return u.char != '-' })
 }
 
 // keys finds secret access keys in a run: 40 characters of base64 that stand
 // alone, or between the slashes and equals signs of a path or an assignment.
-// Where several may be one, found gets all of them at once.
+// If several may be one, found gets all of them at once.
 func keys(run []unit, found func(from, to int)) {
 	from, to := 0, 0
 	for i := 0; i+minRun <= len(run); i++ {
@@ -265,8 +265,8 @@ const (
 	minEntropy       = 4.3 // bits for each character
 )
 
-// random says whether characters of base64 look as if they were random ones:
-// small letters, capitals and mostly digits are there, and well mixed.
+// random reports whether base64 characters look random: with small letters, capitals
+// and usually digits, well mixed.
 func random(run []unit) bool {
 	var counts [128]int
 	var small, capital, digit, changes int

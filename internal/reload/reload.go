@@ -15,16 +15,16 @@ import (
 	"github.com/openirsa/openirsa/internal/durable"
 )
 
-// Files is a value read from files and read again when they change. The files
-// are looked at when the value is wanted, at most once a second; this sees
-// through the symbolic links by which kubelet swaps mounted Secrets and
-// ConfigMaps, without a watcher that could miss one.
+// Files is a value that is read from files, and again when they change. The files are
+// checked when the value is used, at most once a second; this works with the symbolic
+// links by which kubelet swaps mounted Secrets and ConfigMaps, without a watcher that
+// could miss a change.
 type Files[T any] struct {
 	paths []string
 	parse func(contents [][]byte) (T, error)
 	log   *slog.Logger
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	checked  time.Time
 	contents [][]byte
 	value    T
@@ -35,8 +35,8 @@ type Files[T any] struct {
 const maxFile = 64 << 20
 
 // New reads the files for the first time; parse gets their contents in the order
-// of paths. If later on the files cannot be read or parsed, the value stays what
-// it was and the error is logged. The log may be nil.
+// of paths. If the files cannot be read or parsed later, the value stays the same and
+// the error is logged. The log may be nil.
 func New[T any](log *slog.Logger, parse func([][]byte) (T, error), paths ...string) (*Files[T], error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -48,14 +48,13 @@ func New[T any](log *slog.Logger, parse func([][]byte) (T, error), paths ...stri
 	return f, nil
 }
 
-// Value is the value of the files as they are now, give or take a second.
+// Value is the current value of the files, at most a second old.
 func (f *Files[T]) Value() T {
 	v, _ := f.ValueAndFault()
 	return v
 }
 
-// ValueAndFault is [Files.Value], and why the files cannot be used as they are
-// now.
+// ValueAndFault is [Files.Value], and why the current files cannot be used.
 func (f *Files[T]) ValueAndFault() (T, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,7 +63,7 @@ func (f *Files[T]) ValueAndFault() (T, error) {
 		before := f.fault
 		f.fault = f.read()
 		if f.fault != nil && (before == nil || before.Error() != f.fault.Error()) {
-			f.log.Error("files cannot be read again; going on with what they held before", "files", f.paths, "error", f.fault)
+			f.log.Error("files cannot be read again; continuing with their previous contents", "files", f.paths, "error", f.fault)
 		}
 	}
 	return f.value, f.fault
@@ -78,7 +77,7 @@ func (f *Files[T]) read() error {
 	for i, path := range f.paths {
 		b, _, err := durable.ReadFile(path, maxFile)
 		if err != nil {
-			return err // the path is in it
+			return err // it names the path
 		}
 		contents[i] = b
 		same = same && bytes.Equal(b, f.contents[i])

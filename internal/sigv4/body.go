@@ -24,7 +24,7 @@ const (
 )
 
 const (
-	// minChunk is the least size of any chunk but the last
+	// minChunk is the minimum size of every chunk except the last
 	// (sigv4-streaming.html in the S3 API Reference).
 	minChunk = 8 << 10
 	// maxTrailers bounds the trailer section; a checksum and a signature have
@@ -35,7 +35,7 @@ const (
 // PayloadHash is the payload hash with which S3 computes a request's
 // signature: the header X-Amz-Content-Sha256, or for a presigned request the
 // query parameter of that name or UNSIGNED-PAYLOAD. It returns an [*Error] of
-// kind [BadPayloadHash] if that is no form that S3 knows.
+// kind [BadPayloadHash] if S3 does not know its form.
 //
 // s is nil for an unsigned request, where the header may be missing.
 func PayloadHash(r *http.Request, s *Signature) (string, error) {
@@ -65,13 +65,13 @@ func PayloadHash(r *http.Request, s *Signature) (string, error) {
 	return "", &Error{Kind: BadPayloadHash, Value: v}
 }
 
-// Body is the payload of an S3 request: decoded where it is aws-chunked, and
-// checked against everything the request says of it.
+// Body is the payload of an S3 request: decoded if it is aws-chunked, and checked
+// against everything the request says about it.
 //
-// The bytes are good only once Read has returned [io.EOF]: chunk signatures,
-// trailers, checksums and the hash of the whole are known at the end. What
-// was read before any other error must be thrown away. Errors of the payload
-// are of type [*Error].
+// The bytes are valid only once Read has returned [io.EOF]: chunk signatures,
+// trailers, checksums and the hash of the whole are known at the end. What was read
+// before any other error must be discarded. Errors of the payload are of type
+// [*Error].
 type Body struct {
 	read   func([]byte) (int, error)
 	length int64
@@ -82,8 +82,8 @@ type Body struct {
 }
 
 // NewBody is the payload of a request that [Verifier.Verify] has accepted,
-// with the key that it returned; s is nil, and the key zero, for an unsigned
-// request. Nothing is read yet, so the client is not yet told to continue.
+// with the key that it returned; s is nil, and the key zero, for an unsigned request.
+// Nothing is read yet, so the client does not get its 100 Continue yet.
 func NewBody(r *http.Request, s *Signature, key Key) (*Body, error) {
 	mode, err := PayloadHash(r, s)
 	if err != nil {

@@ -1,14 +1,14 @@
-// Package sigv4 verifies AWS Signature Version 4: what a server must do with
-// what every AWS SDK sends.
+// Package sigv4 verifies AWS Signature Version 4: the server's side of what every AWS
+// SDK sends.
 //
 //	sig, err := sigv4.Parse(r)                                   // who claims to have signed
 //	secret := ...                                                // of sig.AccessKeyID
 //	key, err := verifier.Verify(r, &sig, secret, payloadHash, now) // whether it is true
 //	body, err := sigv4.NewBody(r, &sig, key)                     // S3: the payload, checked as it is read
 //
-// Parsing is apart from verifying because AWS looks the key up, and refuses a
-// wrong or expired session token, before it computes a signature; the caller
-// does the same in between.
+// Parsing is separate from verifying because AWS looks up the key, and refuses a
+// wrong or expired session token, before it computes a signature; the caller does the
+// same in between.
 //
 // Source: "AWS Signature Version 4 for API requests" in the IAM User Guide
 // (reference_sigv.html) and, for S3, "Authenticating Requests (AWS Signature
@@ -50,8 +50,8 @@ func HashPayload(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Signature is what a request says of its signature. Nothing in it is to be
-// believed before [Verifier.Verify] has returned without an error.
+// Signature is what a request says about its signature. None of it can be trusted
+// before [Verifier.Verify] has returned without an error.
 type Signature struct {
 	AccessKeyID string
 	Region      string // of the credential scope
@@ -71,7 +71,7 @@ type Signature struct {
 	signature     string // 64 hexadecimal digits
 }
 
-// SignedHeader says whether the signature covers a header, whose name may be
+// SignedHeader reports whether the signature covers a header, whose name may be
 // in any case. Signed names are in lower case: another spelling signs nothing.
 func (s *Signature) SignedHeader(name string) bool {
 	for list := s.signedHeaders; list != ""; {
@@ -84,7 +84,7 @@ func (s *Signature) SignedHeader(name string) bool {
 	return false
 }
 
-// isLower says whether lower is name in lower case, without making that.
+// isLower reports whether lower is name in lower case, without allocating.
 func isLower(lower, name string) bool {
 	if len(lower) != len(name) {
 		return false
@@ -216,7 +216,7 @@ func parseQuery(query, alg string) (Signature, error) {
 	return s, nil
 }
 
-// finish takes credential and date apart, which both forms have.
+// finish splits credential and date, which both forms have.
 func finish(s Signature, credential, date string) (Signature, error) {
 	key, scope, _ := strings.Cut(credential, "/")
 	day, rest, _ := strings.Cut(scope, "/")
@@ -405,19 +405,19 @@ func (s *Signature) unsignedHeaders(h http.Header) []string {
 	return unsigned
 }
 
-// Kind tells what is wrong with a request's signature or payload, as finely
-// as some AWS service words it.
+// Kind says what is wrong with a request's signature or payload, as finely as any AWS
+// service words it.
 type Kind int
 
 // The kinds of [Error].
 const (
 	_ Kind = iota
-	// Missing: the request is not signed. The only kind that may be in order.
+	// Missing: the request is not signed. The only kind that may be acceptable.
 	Missing
 	// TwoSignatures: signed in the header and in the query string.
 	TwoSignatures
-	// UnknownAlgorithm: not AWS4-HMAC-SHA256 but Value; SigV4a and Signature
-	// Version 2 among them.
+	// UnknownAlgorithm: not AWS4-HMAC-SHA256 but Value, such as SigV4a and Signature
+	// Version 2.
 	UnknownAlgorithm
 	// MissingFields: Fields of the signature are missing, named as in the
 	// Authorization header ("Date" for the date header) or the query string.
@@ -463,8 +463,8 @@ const (
 	ChecksumMismatch
 )
 
-// Error is why a request is refused. It has what any service's own wording
-// needs; the wording itself belongs to the services.
+// Error is why a request is refused. It has what the wording of any service needs;
+// the wording itself belongs to the services.
 //
 // StringToSign and CanonicalRequest, which only a [Mismatch] has, quote the
 // request's headers, session token included: they are for the answer to the

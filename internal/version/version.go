@@ -1,4 +1,4 @@
-// Package version is what the programs say that they are.
+// Package version is the version that the programs report.
 package version
 
 import "runtime/debug"
@@ -6,8 +6,8 @@ import "runtime/debug"
 // value is set by the linker; see the Makefile.
 var value string
 
-// String is the version that this program was built as: what the Makefile took
-// from git, or the module's where `go install` built it.
+// String is the version of this program: what the Makefile took from git, or the
+// module's version if `go install` built it.
 func String() string {
 	if value != "" {
 		return value
