@@ -53,7 +53,7 @@ e2e: build
 	cd e2e && $(GO) run ./cmd/kindenv install sshd ssh openssl
 	GOBIN=$(PEBBLE) $(GO) install $(PEBBLE_MODULE)/cmd/pebble@$(PEBBLE_VERSION) $(PEBBLE_MODULE)/cmd/pebble-challtestsrv@$(PEBBLE_VERSION)
 	OPENIRSA_KUBERNETES_BIN=$$(cd e2e && $(GO) run ./cmd/kindenv programs) OPENIRSA_PEBBLE_BIN=$(PEBBLE) \
-		$(GO) test -count=1 ./cmd/issuer ./cmd/setup ./internal/image ./pkg/cluster ./pkg/export ./pkg/webhook
+		$(GO) test -count=1 ./cmd/issuer ./cmd/setup ./internal/image ./pkg/controlplane ./pkg/export ./pkg/node ./pkg/webhook
 
 image: build
 	bin/setup image --arch $(ARCH) --file bin/openirsa-linux-$(ARCH).tar

@@ -15,6 +15,7 @@ import (
 
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/export"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
@@ -169,7 +170,7 @@ func apiServerNext(command string, err error) string {
 	switch {
 	case command == "keys rotate" || command == "issuer migrate":
 		return stagedNext(err)
-	case command == "up" && is[*cluster.APIServerError](err):
+	case command == "up" && is[*controlplane.APIServerError](err):
 		return "look at the log lines above; SETUP up tries again, SETUP down removes the rest"
 	}
 	return ""
@@ -202,7 +203,7 @@ func clusterNext(_ string, err error) string {
 // otherIssuerAdvice adds the next command to an issuer that somebody else gave
 // the API servers, and says whether AWS takes it.
 func otherIssuerAdvice(err error) error {
-	e, ok := errors.AsType[*cluster.OtherIssuerError](err)
+	e, ok := errors.AsType[*controlplane.OtherIssuerError](err)
 	if !ok {
 		return err
 	}
@@ -329,13 +330,13 @@ func continueCommand(c *record.Change) string {
 // stagedNext is what to do when a staged change could not go on.
 func stagedNext(err error) string {
 	switch {
-	case errors.Is(err, cluster.ErrExternalSigner):
+	case errors.Is(err, controlplane.ErrExternalSigner):
 		return "rotate the key in the signer, without a restart of any API server: see 'issuer sign --help'"
-	case errors.Is(err, cluster.ErrJoinedWithOldKey):
+	case errors.Is(err, controlplane.ErrJoinedWithOldKey):
 		return "kubeadm reset on that node, kubectl delete node, and run the same command again; then let it join again"
-	case is[*cluster.OthersError](err) || errors.Is(err, cluster.ErrNoNodeAccess):
+	case is[*controlplane.OthersError](err) || errors.Is(err, cluster.ErrNoNodeAccess):
 		return namesNodes
-	case is[*cluster.APIServerError](err):
+	case is[*controlplane.APIServerError](err):
 		return "look at the log lines above; the same command tries again, with --rollback it goes back"
 	}
 	return ""

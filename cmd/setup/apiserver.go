@@ -16,6 +16,7 @@ import (
 	"github.com/openirsa/openirsa/internal/plain"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
@@ -76,7 +77,7 @@ On kind, 'setup up' does it all.`,
 	f.BoolVar(&o.undo, "undo", false, "go back to the former flags")
 	f.BoolVar(&o.immediately, "immediately", false, "with --undo: do not wait for pods' tokens to be renewed")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
-	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server may take to come up, and tokens to be renewed")
+	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long an API server may take to come up, and tokens to be renewed")
 	f.StringVar(&a.kubeconfig, "kubeconfig", "", "kubeconfig file of a cluster administrator (default: $KUBECONFIG, on a node "+adminKubeconfig+", ~/.kube/config)")
 	f.StringVar(&a.context, "context", "", "context in the kubeconfig (default: the current one)")
 	c.MarkFlagsMutuallyExclusive("accept", "undo")
@@ -129,7 +130,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	if err != nil {
 		return err
 	}
-	options := cluster.IssuerOptions{Own: state.FormerIssuers, AcceptOnly: o.accept, Wait: o.wait, Immediately: o.immediately}
+	options := controlplane.IssuerOptions{Own: state.FormerIssuers, AcceptOnly: o.accept, Wait: o.wait, Immediately: o.immediately}
 	switch {
 	case state.KeepIssuer && o.issuerURL == "": // which is not ours to set, and less so to remove
 		return &lib.KeptError{Cluster: state.Cluster, Issuer: state.Issuer}
@@ -160,9 +161,9 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	}
 	err = r.run.Link(ctx, plan.APIServer, what+", node "+strings.Join(names, ", "), func(ctx context.Context) ([]plan.Step, error) {
 		if o.undo {
-			return c.RemoveIssuer(ctx, options)
+			return controlplane.Of(c).RemoveIssuer(ctx, options)
 		}
-		return c.SetIssuer(ctx, options)
+		return controlplane.Of(c).SetIssuer(ctx, options)
 	})
 	if err != nil {
 		return a.apiServerAdvice(err, o)
@@ -174,7 +175,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	case o.dryRun:
 		r.say("\nNothing was changed: this was a dry run.")
 		if !o.undo && !o.accept {
-			if err := c.OthersAccept(ctx, options.URL); err != nil {
+			if err := controlplane.Of(c).OthersAccept(ctx, options.URL); err != nil {
 				r.say("It would stop before signing: %v.", err)
 			}
 		}
@@ -192,7 +193,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 // killed has left a manifest that does not come up, the one before comes back.
 func restoreAPIServers(ctx context.Context, machines []node.Node, unreachable error) error {
 	for _, n := range machines {
-		was, err := cluster.Restore(ctx, n)
+		was, err := controlplane.Restore(ctx, n)
 		if err != nil {
 			return fmt.Errorf("API server: %w; going back to the manifest before the last change: %w", unreachable, err)
 		}
@@ -224,13 +225,13 @@ func (a *app) apiServerAdvice(err error, o apiServerOptions) error {
 		}
 		return advise(err, "sudo "+command)
 	}
-	if e, ok := errors.AsType[*cluster.OthersError](err); ok {
+	if e, ok := errors.AsType[*controlplane.OthersError](err); ok {
 		return advise(err, fmt.Sprintf("%s on %s, then here again", command, strings.Join(e.Nodes, ", ")))
 	}
-	if e, ok := errors.AsType[*cluster.TokensError](err); ok {
+	if e, ok := errors.AsType[*controlplane.TokensError](err); ok {
 		return advise(err, fmt.Sprintf("%s again after %s, or with --ssh for the nodes of these pods too, whose kubelet then renews them at once", command, e.Until.UTC().Format(time.RFC3339)))
 	}
-	if _, ok := errors.AsType[*cluster.APIServerError](err); ok {
+	if _, ok := errors.AsType[*controlplane.APIServerError](err); ok {
 		return advise(err, "look at the log lines above; the same command tries again")
 	}
 	return err

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/openirsa/openirsa/internal/kubetest"
-	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
 )
@@ -100,13 +100,13 @@ func TestKubeadm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have := cluster.Flags{Issuers: []string{defaultIssuer}}
+	have := controlplane.Flags{Issuers: []string{defaultIssuer}}
 	for _, round := range []struct {
 		args []string
-		want cluster.Flags
+		want controlplane.Flags
 	}{
-		{nil, have.Signing(iss)},
-		{[]string{"--accept"}, have.Accepting(iss)},
+		{nil, have.SignedBy(iss)},
+		{[]string{"--accept"}, have.AlsoAccepting(iss)},
 	} {
 		want := []string{"--api-audiences=" + strings.Join(round.want.APIAudiences, ",")}
 		for _, iss := range round.want.Issuers {
@@ -147,11 +147,11 @@ func TestPrintedAfterwards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := cluster.Flags{Issuers: []string{defaultIssuer}}
+	before := controlplane.Flags{Issuers: []string{defaultIssuer}}
 	for _, sign := range []bool{false, true} {
-		after := before.Accepting(iss)
+		after := before.AlsoAccepting(iss)
 		if sign {
-			after = before.Signing(iss)
+			after = before.SignedBy(iss)
 		}
 		after.Issuers = before.Issuers // as currentFlags has them
 		want, got := controlPlaneChange{Sign: sign}, controlPlaneChange{Sign: sign}

@@ -16,6 +16,7 @@ import (
 
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
 
@@ -140,7 +141,7 @@ func (a *app) printControlPlane(ctx context.Context, p controlPlane, o printOpti
 }
 
 // printedIssuer is the issuer to print, and the flags that the API servers have.
-func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions) (iss issuer.URL, have cluster.Flags, err error) {
+func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions) (iss issuer.URL, have controlplane.Flags, err error) {
 	if err := o.check(); err != nil {
 		return iss, have, err
 	}
@@ -194,12 +195,12 @@ var plainWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.:/_%~@?&=+,-]*$`)
 
 // currentFlags are those of an API server without an issuer that is already
 // given to it. They have no issuer where the cluster does not show any other.
-func currentFlags(ctx context.Context, c *cluster.Cluster, iss issuer.URL) (cluster.Flags, error) {
-	all, err := c.APIServerFlags(ctx)
+func currentFlags(ctx context.Context, c *cluster.Cluster, iss issuer.URL) (controlplane.Flags, error) {
+	all, err := controlplane.Of(c).APIServerFlags(ctx)
 	if err != nil {
-		return cluster.Flags{}, err
+		return controlplane.Flags{}, err
 	}
-	var have cluster.Flags
+	var have controlplane.Flags
 	if len(all) > 0 {
 		have = all[0].Flags
 	} else {
@@ -226,10 +227,10 @@ type controlPlaneChange struct {
 }
 
 // fill has exactly the flags that `setup apiserver` gives to an API server.
-func (c *controlPlaneChange) fill(iss issuer.URL, have cluster.Flags) {
-	want := have.Accepting(iss)
+func (c *controlPlaneChange) fill(iss issuer.URL, have controlplane.Flags) {
+	want := have.AlsoAccepting(iss)
 	if c.Sign {
-		want = have.Signing(iss)
+		want = have.SignedBy(iss)
 		c.JWKS = want.JWKSURI
 	}
 	c.Issuers, c.Audiences = want.Issuers, want.APIAudiences

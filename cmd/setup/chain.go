@@ -17,6 +17,7 @@ import (
 	"github.com/openirsa/openirsa/deploy"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -312,8 +313,8 @@ func (ch *chain) wantProvider(tags map[string]string) provider.Provider {
 	}
 }
 
-func (ch *chain) issuerOptions() cluster.IssuerOptions {
-	return cluster.IssuerOptions{URL: ch.iss, Own: ch.state.FormerIssuers}
+func (ch *chain) issuerOptions() controlplane.IssuerOptions {
+	return controlplane.IssuerOptions{URL: ch.iss, Own: ch.state.FormerIssuers}
 }
 
 // webhookObjects are the objects of link 7, for API servers as the cluster's, or
@@ -322,7 +323,7 @@ func (ch *chain) webhookObjects(ctx context.Context) ([]*unstructured.Unstructur
 	conditions := true
 	if ch.c != nil {
 		var err error
-		if conditions, err = ch.c.HeedsMatchConditions(ctx); err != nil {
+		if conditions, err = ch.c.SupportsMatchConditions(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", plan.Webhook, err)
 		}
 	}

@@ -36,6 +36,7 @@ import (
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/redact"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -224,7 +225,7 @@ func (e *examination) shared(ctx context.Context) error {
 	}
 	e.accounts = list.Items
 	f.Advertised, f.AdvertisedErr = e.c.Issuer(ctx)
-	if servers, err := e.c.APIServerFlags(ctx); err == nil {
+	if servers, err := controlplane.Of(e.c).APIServerFlags(ctx); err == nil {
 		for _, s := range servers {
 			f.Servers = append(f.Servers, doctor.Server{Node: s.Node, Issuers: s.Issuers, JWKSURI: s.JWKSURI, Audiences: s.APIAudiences})
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/openirsa/openirsa/internal/image"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -59,7 +60,7 @@ provider and the documents go. --immediately does not wait for that either.`,
 	f := c.Flags()
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
 	f.BoolVar(&o.immediately, "immediately", false, "do not wait for pods' tokens to be renewed, nor for API servers that cannot be changed from here")
-	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server may take to come up, and tokens to be renewed")
+	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long an API server may take to come up, and tokens to be renewed")
 	return c
 }
 
@@ -173,7 +174,7 @@ func (d *downRun) apiServer(ctx context.Context) error {
 	options.Wait, options.Immediately = d.wait, d.immediately
 	object := "without --service-account-issuer=" + d.iss.String()
 	decide := func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := d.c.RemoveIssuer(ctx, options)
+		steps, err := controlplane.Of(d.c).RemoveIssuer(ctx, options)
 		if errors.Is(err, cluster.ErrNoNodeAccess) {
 			return nil, d.issuerGone(ctx)
 		}
@@ -192,7 +193,7 @@ func (d *downRun) issuerGone(ctx context.Context) error {
 	if d.immediately {
 		return nil
 	}
-	nodes, err := d.c.Accepting(ctx, d.iss)
+	nodes, err := controlplane.Of(d.c).NodesAccepting(ctx, d.iss)
 	if err != nil || len(nodes) == 0 {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -190,7 +191,7 @@ func (a *app) listKeys(ctx context.Context) error {
 		}
 		return &list.Keys[i]
 	}
-	nodes, err := ch.c.NodeKeys(ctx)
+	nodes, err := controlplane.Of(ch.c).NodeKeys(ctx)
 	if err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
 		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
@@ -375,25 +376,23 @@ func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string)
 type keyChange struct{ changeRun }
 
 // rotation is the cluster's part of the record.
-func (k *keyChange) rotation() cluster.Rotation {
-	r, nodes := k.c.Rotation, map[string]cluster.KeyFlags{}
+func (k *keyChange) rotation() controlplane.Rotation {
+	r, nodes := k.c.Rotation, map[string]controlplane.KeyFlags{}
 	for name, files := range r.Nodes {
-		nodes[name] = cluster.KeyFlags(files)
+		nodes[name] = controlplane.KeyFlags(files)
 	}
-	return cluster.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: nodes, New: r.New, Wait: k.o.wait}
+	return controlplane.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: nodes, New: r.New, Wait: k.o.wait}
 }
 
 // check adds the nodes that the rotation does not know yet. That is recorded
 // before anything is done on them. A node may join at any stage, and while a
 // run waits.
 func (k *keyChange) check(ctx context.Context) error {
-	r := k.rotation()
-	known := len(r.Nodes)
-	old, err := k.chain.c.BeginRotation(ctx, &r)
+	r, old, err := controlplane.Of(k.chain.c).PlanRotation(ctx, k.rotation())
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
-	if len(r.Nodes) == known {
+	if len(r.Nodes) == len(k.c.Rotation.Nodes) {
 		return nil
 	}
 	recorded := k.c.Rotation
@@ -414,9 +413,10 @@ func kids(list []keys.Public) []string {
 }
 
 func (k *keyChange) prepare(ctx context.Context) error {
-	c, run := k.chain.c, k.run
+	c, run := controlplane.Of(k.chain.c), k.run
 	names := plural(len(k.c.Rotation.Nodes), "new key") + ", made on the nodes"
-	if err := run.Link(ctx, plan.SigningKey, names, func(ctx context.Context) ([]plan.Step, error) { return c.MakeKeys(ctx, k.rotation()) }); err != nil {
+	err := run.Link(ctx, plan.SigningKey, names, func(ctx context.Context) ([]plan.Step, error) { return c.MakeKeys(ctx, k.rotation()) })
+	if err != nil {
 		return err
 	}
 	made, err := c.NewKeys(ctx, k.rotation())
@@ -444,7 +444,7 @@ func (k *keyChange) prepare(ctx context.Context) error {
 
 // publish puts those keys into the documents that the API servers accept.
 func (k *keyChange) publish(ctx context.Context) error {
-	nodes, err := k.chain.c.NodeKeys(ctx)
+	nodes, err := controlplane.Of(k.chain.c).NodeKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
@@ -484,9 +484,9 @@ func (k *keyChange) sign(ctx context.Context, back bool) error {
 	if err := k.check(ctx); err != nil {
 		return err
 	}
-	what, steps := "signs with the new keys", k.chain.c.SignWithNewKeys
+	what, steps := "signs with the new keys", controlplane.Of(k.chain.c).SignWithNewKeys
 	if back {
-		what, steps = "signs with the old keys", k.chain.c.SignWithFormerKeys
+		what, steps = "signs with the old keys", controlplane.Of(k.chain.c).SignWithFormerKeys
 	}
 	err := k.restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	return err
@@ -496,9 +496,9 @@ func (k *keyChange) prune(ctx context.Context, back bool) error {
 	if err := k.check(ctx); err != nil {
 		return err
 	}
-	what, steps := "accepts the new keys alone", k.chain.c.SettleKeys
+	what, steps := "accepts the new keys alone", controlplane.Of(k.chain.c).SettleKeys
 	if back {
-		what, steps = "accepts the old keys alone", k.chain.c.DropNewKeys
+		what, steps = "accepts the old keys alone", controlplane.Of(k.chain.c).DropNewKeys
 	}
 	err := k.restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	if err != nil {

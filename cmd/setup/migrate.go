@@ -11,6 +11,7 @@ import (
 
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/owner"
@@ -164,14 +165,14 @@ func (m *migration) ways(back bool) (stays, goes record.Location) {
 
 // options are those with which the API servers get another issuer: both are
 // ours.
-func (m *migration) options(iss issuer.URL) cluster.IssuerOptions {
+func (m *migration) options(iss issuer.URL) controlplane.IssuerOptions {
 	own := append(slices.Clone(m.state.FormerIssuers), m.c.Migration.From.Issuer, m.c.Migration.To.Issuer)
-	return cluster.IssuerOptions{URL: iss, Own: own, Wait: m.o.wait}
+	return controlplane.IssuerOptions{URL: iss, Own: own, Wait: m.o.wait}
 }
 
 // check refuses what cannot work. The record comes before the first write.
 func (m *migration) check(ctx context.Context) error {
-	if err := m.chain.c.AllReached(ctx); err != nil {
+	if err := controlplane.Of(m.chain.c).AllReached(ctx); err != nil {
 		return fmt.Errorf("%s: %w", plan.Issuer, err)
 	}
 	to := m.c.Migration.To
@@ -259,7 +260,7 @@ func (m *migration) prepare(ctx context.Context) error {
 	options := m.options(to.iss)
 	options.AcceptOnly = true
 	err = m.restart(ctx, m.run, m.o.wait, "accepts both issuers", func(ctx context.Context) ([]plan.Step, error) {
-		return m.chain.c.SetIssuer(ctx, options)
+		return controlplane.Of(m.chain.c).SetIssuer(ctx, options)
 	})
 	return err
 }
@@ -292,7 +293,7 @@ func (m *migration) sign(ctx context.Context, back bool) error {
 		return err
 	}
 	err = m.restart(ctx, m.run, m.o.wait, "--service-account-issuer="+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
-		return m.chain.c.SetIssuer(ctx, m.options(now.iss))
+		return controlplane.Of(m.chain.c).SetIssuer(ctx, m.options(now.iss))
 	})
 	return err
 }
@@ -331,7 +332,7 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 		return err
 	}
 	err = m.restart(ctx, m.run, m.o.wait, "refuses "+goes.Issuer, func(ctx context.Context) ([]plan.Step, error) {
-		return m.chain.c.DropIssuer(ctx, m.options(gone.iss))
+		return controlplane.Of(m.chain.c).DropIssuer(ctx, m.options(gone.iss))
 	})
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 )
 
 func TestMain(m *testing.M) {
@@ -84,7 +85,7 @@ func TestClusterAdvice(t *testing.T) {
 		"--kind-name NAME":           cluster.ErrSeveralClusters,
 		"kubeconfig of a cluster":    cluster.ErrForbidden,
 		"wait until the other run":   cluster.ErrStateChanged,
-		"--issuer-url https://x.org": &cluster.OtherIssuerError{Issuer: "https://x.org"},
+		"--issuer-url https://x.org": &controlplane.OtherIssuerError{Issuer: "https://x.org"},
 		"turn it off and on again":   advise(cluster.ErrUnreachable, "turn it off and on again"),
 	} {
 		got := advice("up", fmt.Errorf("webhook: %w", err))

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
@@ -93,7 +94,7 @@ func (o *stagedOptions) flags(a *app, c *cobra.Command) {
 	f.StringVar((*string)(&o.until), "until", string(record.Prune), "return after this stage: "+stageNames())
 	f.BoolVar(&o.rollback, "rollback", false, "go back to how it was; possible until the stage prune")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what the next stage would do and change nothing")
-	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server may take to come up with new flags")
+	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long an API server may take to come up with new flags")
 	c.RegisterFlagCompletionFunc("until", cobra.FixedCompletions(strings.Split(stageNames(), ", "), cobra.ShellCompDirectiveNoFileComp))
 	pre := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
@@ -569,7 +570,7 @@ func (r *changeRun) finish(ctx context.Context, w works) error {
 // defaultLifetime is how long tokens live that nobody sees: as long as those
 // for AWS, unless the API servers give none that live so long.
 func (ch *chain) defaultLifetime(ctx context.Context) (time.Duration, error) {
-	nodes, err := ch.c.NodeKeys(ctx)
+	nodes, err := controlplane.Of(ch.c).NodeKeys(ctx)
 	if errors.Is(err, cluster.ErrNoNodeAccess) {
 		return defaultTokenLifetime, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -177,7 +178,7 @@ func (f *fakeChange) run(o stagedOptions) (done bool, out string, err error) {
 	if o.until == "" {
 		o.until = record.Prune
 	}
-	o.wait = cluster.DefaultWait
+	o.wait = controlplane.DefaultWait
 	r := &report{out: &b, progress: io.Discard, Links: []linkReport{}}
 	r.run = &plan.Runner{Observer: r}
 	c := *f.saved

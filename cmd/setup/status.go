@@ -228,7 +228,7 @@ func (ch *chain) webhookStatus(ctx context.Context) error {
 	if d.Status.AvailableReplicas == 0 {
 		return fmt.Errorf("0 of %d replicas are available", d.Status.Replicas)
 	}
-	missing, err := ch.c.WithoutCABundle(ctx, deploy.WebhookConfiguration)
+	missing, err := ch.c.FirstWithoutCABundle(ctx, deploy.WebhookConfiguration)
 	if err == nil && missing != "" {
 		err = fmt.Errorf("the API server cannot verify it for %s, which has no caBundle in MutatingWebhookConfiguration %s", missing, deploy.WebhookConfiguration)
 	}

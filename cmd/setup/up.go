@@ -20,6 +20,7 @@ import (
 	"github.com/openirsa/openirsa/internal/image"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -114,7 +115,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	o.keepFlag(c)
 	f.BoolVar(&o.takeOver, "take-over", false, "use the documents, the provider and the roles of an earlier cluster of the same name")
 	f.StringVar(&o.expires, "expires", "", `after how long, such as 6h, "gc" may take this cluster for abandoned; "never" takes it back (default: never)`)
-	f.DurationVar(&o.wait, "wait", cluster.DefaultWait, "how long an API server or a Deployment may take to come up")
+	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long an API server or a Deployment may take to come up")
 	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
 	return c
 }
@@ -179,7 +180,7 @@ type upRun struct {
 	planned accountPlan          // for the service accounts, once AWS has been read
 	img     *image.Image         // nil: in a registry
 	// pending are API servers that somebody else has to give the issuer.
-	pending *cluster.PendingError
+	pending *controlplane.PendingError
 }
 
 // prepare finds out everything that can stop the run, before the first write.
@@ -257,7 +258,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 	// The API servers must be willing; planning is reading. Where somebody else
 	// has to change them, it is after the documents are there.
 	if !keep {
-		if _, err := u.c.SetIssuer(ctx, u.issuerOptions()); err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
+		if _, err := controlplane.Of(u.c).SetIssuer(ctx, u.issuerOptions()); err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
 			return fmt.Errorf("%s: %w", plan.Issuer, err)
 		}
 	}
@@ -626,9 +627,9 @@ func (u *upRun) apiServer(ctx context.Context) error {
 	options.Wait = u.wait
 	object := "--service-account-issuer=" + u.iss.String()
 	err := u.restart(ctx, u.run, u.wait, object, func(ctx context.Context) ([]plan.Step, error) {
-		return u.c.SetIssuer(ctx, options)
+		return controlplane.Of(u.c).SetIssuer(ctx, options)
 	})
-	if e, ok := errors.AsType[*cluster.PendingError](err); ok {
+	if e, ok := errors.AsType[*controlplane.PendingError](err); ok {
 		u.pending = e
 		u.run.Done(plan.Result{Link: plan.APIServer, Outcome: plan.Pending, Object: object})
 		return nil
@@ -654,7 +655,7 @@ func (u *upRun) webhook(ctx context.Context) error {
 			return nil, err
 		}
 		if len(register) == 0 {
-			missing, err := u.c.WithoutCABundle(ctx, deploy.WebhookConfiguration)
+			missing, err := u.c.FirstWithoutCABundle(ctx, deploy.WebhookConfiguration)
 			if err != nil || missing == "" {
 				return steps, err
 			}

@@ -7,7 +7,7 @@
 //
 // setup, kube-apiserver, etcd and the emulator are the real ones; for what kube-controller-manager does there is a
 // stand-in, which says why. What is compared is everything that etcd and the emulator's state file hold. The cluster's
-// nodes are out of reach: the commands that setup runs on nodes have a test of this kind in pkg/cluster
+// nodes are out of reach: the commands that setup runs on nodes have a test of this kind in pkg/controlplane
 // (TestKilledAnywhere), and TestChain stops it on a real kind cluster.
 //
 // A state that an accident leaves is mended once: where another accident leaves the same, as they mostly do, there is

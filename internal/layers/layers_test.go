@@ -30,6 +30,7 @@ var layers = []map[string][]string{
 		"internal/exactjson": {},
 		"internal/gate":      {},
 		"internal/image":     {},
+		"internal/kubefake":  {},
 		"internal/kubetest":  {"internal/needs"},
 		"internal/layers":    {},
 		"internal/needs":     {},
@@ -66,6 +67,8 @@ var layers = []map[string][]string{
 		"pkg/webhook":  {"internal/gate", "internal/redact", "pkg/irsa"},
 		"pkg/source":   {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/keys"},
 		"pkg/signer":   {"internal/durable", "internal/exactjson", "pkg/keys", "pkg/token"},
+
+		"pkg/controlplane": {"pkg/cluster", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan"},
 	},
 	{ // Stories: what the effects are together.
 		"pkg/chain": {"pkg/issuer", "pkg/owner", "pkg/plan"},
@@ -84,7 +87,7 @@ var layers = []map[string][]string{
 	},
 	{ // Programs: where everything meets.
 		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/redact", "internal/version",
-			"pkg/chain", "pkg/cluster", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export",
+			"pkg/chain", "pkg/cluster", "pkg/controlplane", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export",
 			"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner", "pkg/plan", "pkg/policy",
 			"pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token", "pkg/trust"},
 		"cmd/webhook":             {"internal/gate", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
@@ -116,6 +119,9 @@ var forbidden = map[string][]string{
 	"pkg/chain":     {"github.com/spf13/", "os"},
 	"pkg/webhook":   {"github.com/aws/"},
 	"cmd/webhook":   {"github.com/aws/"},
+
+	"pkg/controlplane": {"github.com/aws/", "k8s.io/client-go/rest", "k8s.io/client-go/dynamic", "sigs.k8s.io/"},
+
 	// The emulator's clients use the SDK; it must not agree with them by
 	// sharing their code.
 	"pkg/emulator": {"github.com/aws/", "k8s.io/", "sigs.k8s.io/"},

@@ -109,19 +109,9 @@ func Connect(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Nearly every request is one step of ours, and many run at a time: the
-	// API server's own priority and fairness limits them.
-	c.config.QPS = -1
-	c.config.UserAgent = "openirsa"
-	c.config.WarningHandler = rest.NoWarnings{}
-	if c.client, err = kubernetes.NewForConfig(c.config); err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig of %s: %w", c.Name, err)
+	if err := c.connect(); err != nil {
+		return nil, err
 	}
-	if c.dynamic, err = dynamic.NewForConfig(c.config); err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig of %s: %w", c.Name, err)
-	}
-	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.client.Discovery()))
-
 	if err := c.answers(ctx); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
@@ -141,6 +131,31 @@ func Connect(ctx context.Context, opts Options) (*Cluster, error) {
 		}
 	}
 	return c, nil
+}
+
+// New is a cluster that somebody else has found, such as the environment of a
+// test suite, with the nodes on which commands can be run. It asks nothing. Config
+// is not changed.
+func New(name string, config *rest.Config, nodes ...node.Node) (*Cluster, error) {
+	c := &Cluster{Name: name, config: rest.CopyConfig(config), nodes: slices.Clone(nodes)}
+	return c, c.connect()
+}
+
+// connect makes the clients.
+func (c *Cluster) connect() (err error) {
+	// Nearly every request is one step of ours, and many run at a time: the
+	// API server's own priority and fairness limits them.
+	c.config.QPS = -1
+	c.config.UserAgent = "openirsa"
+	c.config.WarningHandler = rest.NoWarnings{}
+	if c.client, err = kubernetes.NewForConfig(c.config); err != nil {
+		return fmt.Errorf("reading the kubeconfig of %s: %w", c.Name, err)
+	}
+	if c.dynamic, err = dynamic.NewForConfig(c.config); err != nil {
+		return fmt.Errorf("reading the kubeconfig of %s: %w", c.Name, err)
+	}
+	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.client.Discovery()))
+	return nil
 }
 
 // answers waits for the API server to be ready: not for long, unless it runs on
@@ -341,23 +356,19 @@ func (c *Cluster) raw(ctx context.Context, path string) ([]byte, error) {
 	return c.client.Discovery().RESTClient().Get().AbsPath(path).DoRaw(ctx)
 }
 
-// jwksPath is where an API server serves its public keys, whatever
-// --service-account-jwks-uri says (Kubernetes' pkg/serviceaccount).
-const jwksPath = "/openid/v1/jwks"
-
 // JWKS is the cluster's set of public keys with which its tokens are signed,
 // as the API server serves it.
 func (c *Cluster) JWKS(ctx context.Context) ([]byte, error) {
-	b, err := retry(ctx, func() ([]byte, error) { return c.raw(ctx, jwksPath) })
+	b, err := Retry(ctx, func() ([]byte, error) { return c.raw(ctx, issuer.JWKSPath) })
 	if err != nil {
-		return nil, fmt.Errorf("reading %s of cluster %s: %w", jwksPath, c.Name, err)
+		return nil, fmt.Errorf("reading %s of cluster %s: %w", issuer.JWKSPath, c.Name, err)
 	}
 	return b, nil
 }
 
 // Discovery is the discovery document that the API server has for its issuer.
 func (c *Cluster) Discovery(ctx context.Context) ([]byte, error) {
-	b, err := retry(ctx, func() ([]byte, error) { return c.raw(ctx, issuer.DiscoveryPath) })
+	b, err := Retry(ctx, func() ([]byte, error) { return c.raw(ctx, issuer.DiscoveryPath) })
 	if err != nil {
 		return nil, fmt.Errorf("reading %s of cluster %s: %w", issuer.DiscoveryPath, c.Name, err)
 	}
@@ -386,7 +397,7 @@ func (c *Cluster) Issuer(ctx context.Context) (string, error) {
 
 // Architecture is that of all nodes, such as "amd64".
 func (c *Cluster) Architecture(ctx context.Context) (string, error) {
-	list, err := retry(ctx, func() (*corev1.NodeList, error) { return c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}) })
+	list, err := Retry(ctx, func() (*corev1.NodeList, error) { return c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}) })
 	if err != nil {
 		return "", fmt.Errorf("listing the nodes of cluster %s: %w", c.Name, err)
 	}
@@ -430,7 +441,7 @@ func (r Right) String() string {
 // only be granted by those who have them, which `escalate` and `bind` stand
 // for; a cluster administrator has all.
 func InstallRights() []Right {
-	rights := []Right{{Verb: "get", Path: jwksPath}, {Verb: "get", Path: issuer.DiscoveryPath}, {Verb: "list", Resource: "nodes"}}
+	rights := []Right{{Verb: "get", Path: issuer.JWKSPath}, {Verb: "get", Path: issuer.DiscoveryPath}, {Verb: "list", Resource: "nodes"}}
 	for _, r := range []Right{
 		{Resource: "namespaces"},
 		{Resource: "serviceaccounts"},
@@ -479,7 +490,7 @@ func (c *Cluster) Check(ctx context.Context, rights ...Right) error {
 					Verb: r.Verb, Group: r.Group, Resource: resource, Subresource: sub, Namespace: r.Namespace,
 				}
 			}
-			answer, err := retry(gctx, func() (*authorizationv1.SelfSubjectAccessReview, error) {
+			answer, err := Retry(gctx, func() (*authorizationv1.SelfSubjectAccessReview, error) {
 				return c.client.AuthorizationV1().SelfSubjectAccessReviews().Create(gctx, review, metav1.CreateOptions{})
 			})
 			if err != nil {
@@ -509,10 +520,10 @@ func (c *Cluster) Check(ctx context.Context, rights ...Right) error {
 // retryFor is how long a request is tried again while the API server restarts.
 const retryFor = 30 * time.Second
 
-// retry repeats a request for as long as the API server is away, which it is
+// Retry repeats a request for as long as the API server is away, which it is
 // for some seconds after its flags have changed. Every request of this package
 // can be made twice.
-func retry[T any](ctx context.Context, request func() (T, error)) (T, error) {
+func Retry[T any](ctx context.Context, request func() (T, error)) (T, error) {
 	deadline := time.Now().Add(retryFor)
 	wasAway := false
 	for {

@@ -13,6 +13,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openirsa/openirsa/internal/kubefake"
+	"github.com/openirsa/openirsa/pkg/plan"
 )
 
 // docker stands in for Docker, with kind clusters of one control-plane and one
@@ -197,15 +200,36 @@ func TestConnectRefused(t *testing.T) {
 // While the API server restarts, requests wait for it.
 func TestRetryWhileTheAPIServerIsAway(t *testing.T) {
 	f, c := newAPI(t)
-	f.mu.Lock()
-	f.away = 3
-	f.mu.Unlock()
-	if iss, err := c.Issuer(t.Context()); err != nil || iss != oldIssuer {
+	f.Mu.Lock()
+	f.Away = 3
+	f.Mu.Unlock()
+	if iss, err := c.Issuer(t.Context()); err != nil || iss != kubefake.DefaultIssuer {
 		t.Errorf("%q, %v", iss, err)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.away != 0 {
-		t.Errorf("%d requests missing", f.away)
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	if f.Away != 0 {
+		t.Errorf("%d requests missing", f.Away)
 	}
 }
+
+// newAPI is a fake and a Cluster that is connected to it through a kubeconfig.
+func newAPI(t *testing.T) (*kubefake.API, *Cluster) {
+	t.Helper()
+	f := kubefake.New(t)
+	c, err := Connect(t.Context(), Options{Kubeconfig: f.Kubeconfig(t, "remote")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, c
+}
+
+func summaries(steps []plan.Step) []string {
+	var all []string
+	for _, s := range steps {
+		all = append(all, s.String())
+	}
+	return all
+}
+
+const testIssuer = "https://openirsa-dev.s3.eu-west-1.amazonaws.com/dev"

@@ -15,7 +15,7 @@ import (
 // kubelet has put into each Node, and by name where these are not unique. It
 // proves that the kubeconfig is of the cluster that the machines belong to.
 func (c *Cluster) identify(ctx context.Context, machines []node.Node) ([]node.Node, error) {
-	list, err := retry(ctx, func() (*corev1.NodeList, error) { return c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}) })
+	list, err := Retry(ctx, func() (*corev1.NodeList, error) { return c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}) })
 	if err != nil {
 		return nil, fmt.Errorf("listing the nodes of cluster %s: %w", c.Name, err)
 	}

@@ -5,12 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -20,7 +16,7 @@ import (
 // machine answers as the machine of a node.
 func machine(host, machineID, uid, kubectl, kind string) node.Node {
 	return node.Node{Name: "given as " + host, Exec: func(_ context.Context, _ io.Reader, out io.Writer, command string, args ...string) error {
-		if command == "sh" && len(args) > 1 && args[1] == identityScript {
+		if command == "sh" && len(args) > 1 && strings.Contains(args[1], "machine-id") {
 			fmt.Fprintf(out, "%s\n%s\nboot\n%s\n%s\n%s\n", host, machineID, uid, kubectl, kind)
 		}
 		return nil
@@ -30,10 +26,10 @@ func machine(host, machineID, uid, kubectl, kind string) node.Node {
 func TestIdentify(t *testing.T) {
 	const kubectl = "/usr/bin/kubectl"
 	f, _ := newAPI(t)
-	f.node("ip-10-0-0-1.ec2.internal", "10.0.0.1")
-	f.node("worker", "10.0.0.2")
+	f.Node("ip-10-0-0-1.ec2.internal", "10.0.0.1")
+	f.Node("worker", "10.0.0.2")
 	connect := func(machines ...node.Node) ([]node.Node, error) {
-		c, err := Connect(t.Context(), Options{Kubeconfig: f.kubeconfig(t, "kind-remote"), Nodes: machines})
+		c, err := Connect(t.Context(), Options{Kubeconfig: f.Kubeconfig(t, "kind-remote"), Nodes: machines})
 		if err != nil {
 			return nil, err
 		}
@@ -62,42 +58,12 @@ func TestIdentify(t *testing.T) {
 	refuse("has no kubectl", nil, machine("cp1", "machine of worker", "0", "", "control-plane"))
 
 	// Machines that were cloned with their id are told apart by name.
-	clone := f.objects["/api/v1/nodes/worker"].DeepCopyObject().(*corev1.Node)
+	clone := f.Objects["/api/v1/nodes/worker"].DeepCopyObject().(*corev1.Node)
 	clone.Name = "clone"
-	f.put("/api/v1/nodes/clone", clone)
+	f.Put("/api/v1/nodes/clone", clone)
 	byName := machine("worker", "machine of worker", "0", kubectl, "worker")
 	if nodes, err := connect(byName); err != nil || nodes[0].Name != "worker" {
 		t.Errorf("%+v, %v", nodes, err)
 	}
 	refuse("is no node of cluster", ErrNoCluster, machine("another", "machine of worker", "0", kubectl, "worker"))
-}
-
-// A manifest that a killed run has left, and that does not come up, goes.
-func TestRestore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, c := newFake(t, 1)
-		node, ctx := f.nodes[0], t.Context()
-		if was, err := Restore(ctx, c.nodes[0]); err != nil || was {
-			t.Errorf("an API server that was not changed: %t, %v", was, err)
-		}
-		node.refuses = func(f Flags) bool { return slices.Contains(f.Issuers, testIssuer) }
-		steps, err := c.SetIssuer(ctx, options(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		killed, cancel := context.WithTimeoutCause(ctx, time.Minute, errKilled)
-		defer cancel()
-		if err := steps[0].Do(killed); !errors.Is(err, errKilled) {
-			t.Fatalf("error = %v", err)
-		}
-		if node.serving || node.files[provenFile] != formerManifest {
-			t.Fatalf("serving %t, files %q", node.serving, slices.Sorted(maps.Keys(node.files)))
-		}
-		if was, err := Restore(ctx, c.nodes[0]); err != nil || !was {
-			t.Errorf("%t, %v", was, err)
-		}
-		if _, there := node.files[provenFile]; there || !node.serving || node.files[manifestFile] != formerManifest {
-			t.Errorf("serving %t, files %q", node.serving, slices.Sorted(maps.Keys(node.files)))
-		}
-	})
 }

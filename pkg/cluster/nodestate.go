@@ -8,6 +8,9 @@ import (
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
+// StateDir is where the emulator keeps its state on a node.
+const StateDir = "/var/lib/openirsa"
+
 // StateNode is the node of a kind cluster whose [StateDir] keeps what programs
 // of ours must not lose: the first control-plane node, which outlives the
 // others. False for clusters whose nodes cannot be reached.

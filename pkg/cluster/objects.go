@@ -107,7 +107,7 @@ func (c *Cluster) going(ctx context.Context, objs []*unstructured.Unstructured) 
 		if _, known := going[namespace]; known || namespace == "" {
 			continue
 		}
-		ns, err := retry(ctx, func() (*corev1.Namespace, error) {
+		ns, err := Retry(ctx, func() (*corev1.Namespace, error) {
 			return c.client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
 		})
 		if err != nil && !apierrors.IsNotFound(err) {
@@ -130,7 +130,7 @@ func (c *Cluster) apply(ctx context.Context, o *unstructured.Unstructured, link 
 		step.Action = plan.Create
 		return step, nil
 	}
-	live, err := retry(ctx, func() (*unstructured.Unstructured, error) { return r.Get(ctx, o.GetName(), metav1.GetOptions{}) })
+	live, err := Retry(ctx, func() (*unstructured.Unstructured, error) { return r.Get(ctx, o.GetName(), metav1.GetOptions{}) })
 	if apierrors.IsNotFound(err) || err == nil && live.GetDeletionTimestamp() != nil {
 		step.Action = plan.Create
 		return step, nil
@@ -138,7 +138,7 @@ func (c *Cluster) apply(ctx context.Context, o *unstructured.Unstructured, link 
 	if err != nil {
 		return plan.Step{}, err
 	}
-	dry, err := retry(ctx, func() (*unstructured.Unstructured, error) {
+	dry, err := Retry(ctx, func() (*unstructured.Unstructured, error) {
 		return r.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: Manager, Force: true, DryRun: []string{metav1.DryRunAll}})
 	})
 	switch {
@@ -182,7 +182,7 @@ func (c *Cluster) applyNow(ctx context.Context, o *unstructured.Unstructured) er
 	}
 	deadline := time.Now().Add(goneWait)
 	for {
-		_, err := retry(ctx, func() (*unstructured.Unstructured, error) {
+		_, err := Retry(ctx, func() (*unstructured.Unstructured, error) {
 			return r.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: Manager, Force: true})
 		})
 		switch {
@@ -285,7 +285,7 @@ func (c *Cluster) Delete(ctx context.Context, objs []*unstructured.Unstructured,
 			if err != nil {
 				return err
 			}
-			_, err = retry(gctx, func() (*unstructured.Unstructured, error) { return r.Get(gctx, o.GetName(), metav1.GetOptions{}) })
+			_, err = Retry(gctx, func() (*unstructured.Unstructured, error) { return r.Get(gctx, o.GetName(), metav1.GetOptions{}) })
 			if apierrors.IsNotFound(err) {
 				return nil
 			}
@@ -308,7 +308,7 @@ func (c *Cluster) delete(ctx context.Context, o *unstructured.Unstructured) erro
 	if err != nil {
 		return err
 	}
-	_, err = retry(ctx, func() (struct{}, error) {
+	_, err = Retry(ctx, func() (struct{}, error) {
 		return struct{}{}, r.Delete(ctx, o.GetName(), metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)})
 	})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) { // conflict: a namespace that is already being deleted
@@ -325,7 +325,7 @@ func (c *Cluster) gone(ctx context.Context, o *unstructured.Unstructured) error 
 	}
 	deadline := time.Now().Add(goneWait)
 	for {
-		live, err := retry(ctx, func() (*unstructured.Unstructured, error) { return r.Get(ctx, o.GetName(), metav1.GetOptions{}) })
+		live, err := Retry(ctx, func() (*unstructured.Unstructured, error) { return r.Get(ctx, o.GetName(), metav1.GetOptions{}) })
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -365,7 +365,7 @@ func whyStill(o *unstructured.Unstructured) string {
 // of a webhook that has gone. What is deleted along with its owner or its
 // namespace is left out.
 func (c *Cluster) Owned(ctx context.Context) ([]*unstructured.Unstructured, error) {
-	lists, err := retry(ctx, func() ([]*metav1.APIResourceList, error) { return c.client.Discovery().ServerPreferredResources() })
+	lists, err := Retry(ctx, func() ([]*metav1.APIResourceList, error) { return c.client.Discovery().ServerPreferredResources() })
 	if failed, ok := errors.AsType[*discovery.ErrGroupDiscoveryFailed](err); ok {
 		// An aggregated API that does not answer has nothing of ours.
 		maps.DeleteFunc(failed.Groups, func(gv schema.GroupVersion, _ error) bool { return !scheme.Scheme.IsGroupRegistered(gv.Group) })
@@ -390,7 +390,7 @@ func (c *Cluster) Owned(ctx context.Context) ([]*unstructured.Unstructured, erro
 				continue
 			}
 			g.Go(func() error {
-				found, err := retry(gctx, func() (*unstructured.UnstructuredList, error) {
+				found, err := Retry(gctx, func() (*unstructured.UnstructuredList, error) {
 					return c.dynamic.Resource(gv.WithResource(r.Name)).List(gctx, metav1.ListOptions{LabelSelector: OwnedSelector})
 				})
 				if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
@@ -456,7 +456,7 @@ func (c *Cluster) Rollout(ctx context.Context, objs []*unstructured.Unstructured
 func (c *Cluster) rollout(ctx context.Context, namespace, deployment string, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
 	for {
-		d, err := retry(ctx, func() (*appsv1.Deployment, error) {
+		d, err := Retry(ctx, func() (*appsv1.Deployment, error) {
 			return c.client.AppsV1().Deployments(namespace).Get(ctx, deployment, metav1.GetOptions{})
 		})
 		if err != nil {
@@ -481,7 +481,7 @@ func (c *Cluster) RolledOut(ctx context.Context, objs []*unstructured.Unstructur
 		if o.GetKind() != "Deployment" {
 			continue
 		}
-		d, err := retry(ctx, func() (*appsv1.Deployment, error) {
+		d, err := Retry(ctx, func() (*appsv1.Deployment, error) {
 			return c.client.AppsV1().Deployments(o.GetNamespace()).Get(ctx, o.GetName(), metav1.GetOptions{})
 		})
 		if apierrors.IsNotFound(err) || err == nil && !rolledOut(d) {

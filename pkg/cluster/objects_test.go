@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
+	"github.com/openirsa/openirsa/internal/kubefake"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
@@ -71,36 +72,36 @@ func TestApply(t *testing.T) {
 	if diff := cmp.Diff(want, summaries(apply(t, c, objs))); diff != "" {
 		t.Fatal(diff)
 	}
-	if n := len(f.took()); n != 5 {
+	if n := len(f.Took()); n != 5 {
 		t.Errorf("%d writes", n)
 	}
-	if steps := apply(t, c, installation(t)); len(steps) > 0 || len(f.took()) > 0 {
+	if steps := apply(t, c, installation(t)); len(steps) > 0 || len(f.Took()) > 0 {
 		t.Errorf("second run: %q", summaries(steps))
 	}
 
 	// What others add stays theirs; what they change of ours is put right.
-	f.mu.Lock()
-	m := f.objects["/api/v1/namespaces/openirsa-system/configmaps/settings"].(*corev1.ConfigMap)
+	f.Mu.Lock()
+	m := f.Objects["/api/v1/namespaces/openirsa-system/configmaps/settings"].(*corev1.ConfigMap)
 	m.Data["theirs"] = "x"
-	f.mu.Unlock()
+	f.Mu.Unlock()
 	if steps := apply(t, c, objs); len(steps) > 0 {
 		t.Errorf("after an addition: %q", summaries(steps))
 	}
-	f.mu.Lock()
-	m = f.objects["/api/v1/namespaces/openirsa-system/configmaps/settings"].(*corev1.ConfigMap)
+	f.Mu.Lock()
+	m = f.Objects["/api/v1/namespaces/openirsa-system/configmaps/settings"].(*corev1.ConfigMap)
 	m.Data["a"] = "changed"
-	f.mu.Unlock()
+	f.Mu.Unlock()
 	steps := apply(t, c, objs)
 	if len(steps) != 1 || steps[0].Action != plan.Update || steps[0].Diff != "-data.a: \"changed\"\n+data.a: \"b\"\n" {
 		t.Errorf("after a change: %+v", steps)
 	}
-	f.mu.Lock()
-	m = f.objects["/api/v1/namespaces/openirsa-system/configmaps/settings"].(*corev1.ConfigMap)
+	f.Mu.Lock()
+	m = f.Objects["/api/v1/namespaces/openirsa-system/configmaps/settings"].(*corev1.ConfigMap)
 	if diff := cmp.Diff(map[string]string{"a": "b", "theirs": "x"}, m.Data); diff != "" {
 		t.Error(diff)
 	}
-	f.mu.Unlock()
-	f.took()
+	f.Mu.Unlock()
+	f.Took()
 
 	if err := c.Rollout(t.Context(), objs, time.Second); err != nil {
 		t.Error(err)
@@ -120,7 +121,7 @@ func TestApply(t *testing.T) {
 	if err := plan.Run(t.Context(), steps, nil); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"/api/v1/namespaces/default"}, f.paths()); diff != "" {
+	if diff := cmp.Diff([]string{"/api/v1/namespaces/default"}, f.Paths()); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
 	if steps, err := c.Delete(t.Context(), installation(t), plan.Webhook); err != nil || len(steps) > 0 {
@@ -133,8 +134,8 @@ func TestApply(t *testing.T) {
 func TestApplyIntoTerminatingNamespace(t *testing.T) {
 	f, c := newAPI(t)
 	apply(t, c, installation(t))
-	f.lingers = 5
-	if _, err := f.delete("/api/v1/namespaces/openirsa-system", corev1.SchemeGroupVersion.WithKind("Namespace")); err != nil {
+	f.Lingers = 5
+	if _, err := f.Delete("/api/v1/namespaces/openirsa-system", corev1.SchemeGroupVersion.WithKind("Namespace")); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"create Namespace openirsa-system", "create ConfigMap openirsa-system/settings", "create Deployment openirsa-system/webhook"}
@@ -145,7 +146,7 @@ func TestApplyIntoTerminatingNamespace(t *testing.T) {
 	if steps := apply(t, c, installation(t)); len(steps) > 0 {
 		t.Errorf("second run: %q", summaries(steps))
 	}
-	if n := len(f.paths()); n != 6 {
+	if n := len(f.Paths()); n != 6 {
 		t.Errorf("%d objects", n)
 	}
 }
@@ -232,14 +233,14 @@ func TestFailAnywhere(t *testing.T) {
 						}
 						end, want = down, empty
 					}
-					f.mu.Lock()
-					f.failAt, f.after = k, after
-					f.mu.Unlock()
+					f.Mu.Lock()
+					f.FailAt, f.After = k, after
+					f.Mu.Unlock()
 					err := end(c)
-					f.mu.Lock()
-					failed := f.failed
-					f.failAt = -1
-					f.mu.Unlock()
+					f.Mu.Lock()
+					failed := f.Failed
+					f.FailAt = -1
+					f.Mu.Unlock()
 					if !failed {
 						if k < 15 {
 							t.Errorf("only %d requests", k)
@@ -247,18 +248,18 @@ func TestFailAnywhere(t *testing.T) {
 						return
 					}
 					if err == nil { // it was asked again, or of no matter
-						if diff := cmp.Diff(want, f.paths()); diff != "" {
+						if diff := cmp.Diff(want, f.Paths()); diff != "" {
 							t.Fatalf("request %d failed, unseen: (-want +got)\n%s", k, diff)
 						}
 					}
 					if err := end(c); err != nil {
 						t.Fatalf("run after request %d had failed: %v", k, err)
 					}
-					if diff := cmp.Diff(want, f.paths()); diff != "" {
+					if diff := cmp.Diff(want, f.Paths()); diff != "" {
 						t.Fatalf("request %d failed: (-want +got)\n%s", k, diff)
 					}
-					f.took()
-					if err := end(c); err != nil || len(f.took()) > 0 {
+					f.Took()
+					if err := end(c); err != nil || len(f.Took()) > 0 {
 						t.Fatalf("request %d failed: a further run writes: %v", k, err)
 					}
 				}
@@ -282,10 +283,10 @@ func TestState(t *testing.T) {
 		if err := plan.Run(t.Context(), steps, nil); err != nil {
 			t.Fatal(err)
 		}
-		return f.took()
+		return f.Took()
 	}
 	apply(t, c, installation(t)[:1])
-	f.took()
+	f.Took()
 	if got := set(want); len(got) != 1 {
 		t.Errorf("writes %q", got)
 	}
@@ -318,8 +319,8 @@ func TestState(t *testing.T) {
 	if err := plan.Run(t.Context(), more, nil); err != nil {
 		t.Fatal(err)
 	}
-	f.took()
-	if err := plan.Run(t.Context(), steps, nil); !errors.Is(err, ErrStateChanged) || len(f.took()) > 0 {
+	f.Took()
+	if err := plan.Run(t.Context(), steps, nil); !errors.Is(err, ErrStateChanged) || len(f.Took()) > 0 {
 		t.Errorf("error = %v, want ErrStateChanged and no write", err)
 	}
 	if got, err := c.State(t.Context()); err != nil || !reflect.DeepEqual(got, theirs) {
@@ -357,14 +358,14 @@ func TestStateMeanwhile(t *testing.T) {
 			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(RecordObject(test.meanwhile).Object, &m); err != nil {
 				t.Fatal(err)
 			}
-			f.meanwhile = func() {
-				f.stamp(&m)
-				f.objects["/api/v1/namespaces/"+Namespace+"/configmaps/"+stateName] = &m
+			f.Meanwhile = func() {
+				f.Stamp(&m)
+				f.Objects["/api/v1/namespaces/"+Namespace+"/configmaps/"+stateName] = &m
 			}
 			if err := set(mine); !errors.Is(err, test.err) {
 				t.Errorf("error = %v, want %v", err, test.err)
 			}
-			if f.meanwhile != nil {
+			if f.Meanwhile != nil {
 				t.Error("nothing was written meanwhile")
 			}
 			if got, err := c.State(t.Context()); err != nil || !reflect.DeepEqual(got, test.want) {
@@ -389,9 +390,9 @@ func TestServiceAccount(t *testing.T) {
 	}
 	get := func(path string) *corev1.ServiceAccount {
 		t.Helper()
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		sa, ok := f.objects[path].(*corev1.ServiceAccount)
+		f.Mu.Lock()
+		defer f.Mu.Unlock()
+		sa, ok := f.Objects[path].(*corev1.ServiceAccount)
 		if !ok {
 			return nil
 		}
@@ -432,7 +433,7 @@ func TestServiceAccount(t *testing.T) {
 	t.Run("there before", func(t *testing.T) {
 		const path = "/api/v1/namespaces/default/serviceaccounts/theirs"
 		before := map[string]string{"note": "mine", role: "theirs"}
-		f.put(path, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "theirs", Annotations: map[string]string{"note": "mine", role: "theirs"}}})
+		f.Put(path, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "theirs", Annotations: map[string]string{"note": "mine", role: "theirs"}}})
 		sa := ServiceAccount{Namespace: "default", Name: "theirs", Annotations: map[string]string{role: "ours"}}
 		_, err := c.Annotate(t.Context(), sa)
 		conflict, ok := errors.AsType[*ConflictError](err)
@@ -460,7 +461,7 @@ func TestServiceAccount(t *testing.T) {
 			t.Fatal(err)
 		}
 		const path = "/api/v1/namespaces/default/serviceaccounts/late"
-		f.put(path, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "late", Annotations: map[string]string{role: "theirs"}}})
+		f.Put(path, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "late", Annotations: map[string]string{role: "theirs"}}})
 		if _, ok := errors.AsType[*ConflictError](plan.Run(t.Context(), steps, nil)); !ok {
 			t.Error("no conflict")
 		}
@@ -472,7 +473,7 @@ func TestRolloutSaysWhatIsWrong(t *testing.T) {
 	f, c := newAPI(t)
 	objs := installation(t)
 	apply(t, c, objs)
-	f.put("/api/v1/namespaces/openirsa-system/pods/webhook-1", &corev1.Pod{
+	f.Put("/api/v1/namespaces/openirsa-system/pods/webhook-1", &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "openirsa-system", Name: "webhook-1", Labels: map[string]string{"app": "webhook"}},
 		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "webhook", State: corev1.ContainerState{
 			Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "no such image"},
@@ -490,20 +491,20 @@ func TestRolloutSaysWhatIsWrong(t *testing.T) {
 
 func TestTruth(t *testing.T) {
 	f, c := newAPI(t)
-	if iss, err := c.Issuer(t.Context()); err != nil || iss != oldIssuer {
+	if iss, err := c.Issuer(t.Context()); err != nil || iss != kubefake.DefaultIssuer {
 		t.Errorf("%q, %v", iss, err)
 	}
 	if jwks, err := c.JWKS(t.Context()); err != nil || !strings.Contains(string(jwks), "keys") {
 		t.Errorf("%q, %v", jwks, err)
 	}
-	f.mu.Lock()
-	f.issuer = ""
-	f.mu.Unlock()
+	f.Mu.Lock()
+	f.Issuer = ""
+	f.Mu.Unlock()
 	if iss, err := c.Issuer(t.Context()); err != nil || iss != "" {
 		t.Errorf("%q, %v", iss, err)
 	}
 	node := func(name, arch string) {
-		f.put("/api/v1/nodes/"+name, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{Architecture: arch}}})
+		f.Put("/api/v1/nodes/"+name, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{Architecture: arch}}})
 	}
 	node("a", "arm64")
 	if arch, err := c.Architecture(t.Context()); err != nil || arch != "arm64" {
@@ -520,9 +521,9 @@ func TestCheck(t *testing.T) {
 	if err := c.Check(t.Context(), InstallRights()...); err != nil {
 		t.Error(err)
 	}
-	f.mu.Lock()
-	f.denied = map[string]bool{"get /openid/v1/jwks": true, "patch serviceaccounts": true, "get namespaces": true, "create mutatingwebhookconfigurations": true}
-	f.mu.Unlock()
+	f.Mu.Lock()
+	f.Denied = map[string]bool{"get /openid/v1/jwks": true, "patch serviceaccounts": true, "get namespaces": true, "create mutatingwebhookconfigurations": true}
+	f.Mu.Unlock()
 	err := c.Check(t.Context(), InstallRights()...)
 	if !errors.Is(err, ErrForbidden) {
 		t.Fatalf("error = %v", err)

@@ -24,7 +24,7 @@ const kubeletConf = "/etc/kubernetes/kubelet.conf"
 // half a minute later: until then everything in the cluster that asks the API
 // server is refused, such as the webhook about a new service account.
 func (c *Cluster) WaitForService(ctx context.Context, wait time.Duration) error {
-	service, err := retry(ctx, func() (*corev1.Service, error) {
+	service, err := Retry(ctx, func() (*corev1.Service, error) {
 		return c.client.CoreV1().Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
 	})
 	if err != nil {
@@ -46,7 +46,7 @@ func (c *Cluster) WaitForService(ctx context.Context, wait time.Duration) error 
 				if time.Now().After(deadline) {
 					return fmt.Errorf("after %s, pods on node %s do not reach the API server at %s%s: %w", wait, n.Name, server, c.whyNoService(ctx, n.Name), err)
 				}
-				if err := sleep(ctx, pollInterval); err != nil {
+				if err := sleep(ctx, time.Second); err != nil {
 					return err
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -18,7 +19,7 @@ import (
 
 func TestWaitForService(t *testing.T) {
 	f, c := newAPI(t)
-	f.put("/api/v1/namespaces/default/services/kubernetes", &corev1.Service{
+	f.Put("/api/v1/namespaces/default/services/kubernetes", &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes"},
 		Spec:       corev1.ServiceSpec{ClusterIP: "10.96.0.1", Ports: []corev1.ServicePort{{Port: 443}}},
 	})
@@ -36,7 +37,7 @@ func TestWaitForService(t *testing.T) {
 	}
 	c.nodes = []node.Node{asked("a"), asked("b")}
 	refusals.Store(3)
-	if err := c.WaitForService(t.Context(), DefaultWait); err != nil || refusals.Load() >= 0 {
+	if err := c.WaitForService(t.Context(), time.Minute); err != nil || refusals.Load() >= 0 {
 		t.Errorf("error = %v with %d refusals to come", err, refusals.Load())
 	}
 	c.nodes = c.nodes[:1]
@@ -48,7 +49,7 @@ func TestWaitForService(t *testing.T) {
 		}
 	}
 	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}}}
-	f.put("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes", slice)
+	f.Put("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes", slice)
 	fails("no API server has added itself")
 	slice.Endpoints = []discoveryv1.Endpoint{{Addresses: []string{"172.18.0.2"}}}
 	fails("at https://10.96.0.1:443: connection refused") // nobody knows why
@@ -56,7 +57,7 @@ func TestWaitForService(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-proxy-x", Labels: map[string]string{"k8s-app": "kube-proxy"}},
 		Status:     corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "kube-proxy", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}}},
 	}
-	f.put("/api/v1/namespaces/kube-system/pods/kube-proxy-x", proxy)
+	f.Put("/api/v1/namespaces/kube-system/pods/kube-proxy-x", proxy)
 	fails("pod kube-proxy-x, container kube-proxy: CrashLoopBackOff")
 	proxy.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "kube-proxy", Ready: true}}
 	fails("`kubectl --namespace kube-system delete pod kube-proxy-x`")

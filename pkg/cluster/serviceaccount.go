@@ -83,7 +83,7 @@ func (c *Cluster) AnnotateAll(ctx context.Context, all []ServiceAccount) ([][]pl
 		if exists[namespace] = len(found) > 0; exists[namespace] {
 			continue
 		}
-		_, err = retry(ctx, func() (*corev1.Namespace, error) {
+		_, err = Retry(ctx, func() (*corev1.Namespace, error) {
 			return c.client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
 		})
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
@@ -144,7 +144,7 @@ func (c *Cluster) planAnnotate(sa ServiceAccount, live *corev1.ServiceAccount, n
 func (c *Cluster) serviceAccounts(ctx context.Context, namespace string, names []string) ([]*corev1.ServiceAccount, error) {
 	var found []*corev1.ServiceAccount
 	if len(names) > fewInNamespace {
-		list, err := retry(ctx, func() (*corev1.ServiceAccountList, error) {
+		list, err := Retry(ctx, func() (*corev1.ServiceAccountList, error) {
 			return c.client.CoreV1().ServiceAccounts(namespace).List(ctx, metav1.ListOptions{})
 		})
 		if err == nil {
@@ -172,7 +172,7 @@ func (c *Cluster) serviceAccounts(ctx context.Context, namespace string, names [
 // createNamespace makes the namespace of a service account. It stays when the
 // service account goes: others may have put things into it.
 func (c *Cluster) createNamespace(ctx context.Context, namespace string) error {
-	_, err := retry(ctx, func() (*corev1.Namespace, error) {
+	_, err := Retry(ctx, func() (*corev1.Namespace, error) {
 		return c.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{FieldManager: Manager})
 	})
 	if apierrors.IsAlreadyExists(err) {
@@ -183,7 +183,7 @@ func (c *Cluster) createNamespace(ctx context.Context, namespace string) error {
 
 // serviceAccount is the service account as it is, nil if it is not there.
 func (c *Cluster) serviceAccount(ctx context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
-	live, err := retry(ctx, func() (*corev1.ServiceAccount, error) {
+	live, err := Retry(ctx, func() (*corev1.ServiceAccount, error) {
 		return c.client.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
 	})
 	if apierrors.IsNotFound(err) {
@@ -240,7 +240,7 @@ func (c *Cluster) annotate(ctx context.Context, sa ServiceAccount) error {
 
 // applyServiceAccount makes these the labels and annotations that we own.
 func (c *Cluster) applyServiceAccount(ctx context.Context, namespace, name string, labels, annotations map[string]string) error {
-	_, err := retry(ctx, func() (*corev1.ServiceAccount, error) {
+	_, err := Retry(ctx, func() (*corev1.ServiceAccount, error) {
 		return c.client.CoreV1().ServiceAccounts(namespace).Apply(ctx,
 			corev1apply.ServiceAccount(name, namespace).WithLabels(labels).WithAnnotations(annotations),
 			metav1.ApplyOptions{FieldManager: Manager, Force: true})
@@ -329,7 +329,7 @@ func (c *Cluster) Unannotate(ctx context.Context, namespace, name string) ([]pla
 // ServiceAccounts are the service accounts, of all namespaces, that carry
 // annotations of ours, with the role of each.
 func (c *Cluster) ServiceAccounts(ctx context.Context) ([]ServiceAccount, error) {
-	list, err := retry(ctx, func() (*corev1.ServiceAccountList, error) {
+	list, err := Retry(ctx, func() (*corev1.ServiceAccountList, error) {
 		return c.client.CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: ServiceAccountLabel})
 	})
 	if err != nil {

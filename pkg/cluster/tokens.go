@@ -103,7 +103,7 @@ func (c *Cluster) tokenFiles(ctx context.Context) ([]tokenFile, error) {
 	var files []tokenFile
 	options := metav1.ListOptions{Limit: 500, FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"}
 	for {
-		pods, err := retry(ctx, func() (*corev1.PodList, error) { return c.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, options) })
+		pods, err := Retry(ctx, func() (*corev1.PodList, error) { return c.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, options) })
 		if err != nil {
 			return nil, fmt.Errorf("listing the pods of cluster %s: %w", c.Name, err)
 		}
@@ -162,7 +162,7 @@ func mayWrite(s corev1.VolumeProjection, at string) bool {
 // Secret and was not signed with a key of the cluster's is no token: whoever may
 // make a Secret can put anything there.
 func (c *Cluster) SecretTokens(ctx context.Context) ([]Token, error) {
-	list, err := retry(ctx, func() (*corev1.SecretList, error) {
+	list, err := Retry(ctx, func() (*corev1.SecretList, error) {
 		return c.client.CoreV1().Secrets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)})
 	})
 	if err != nil {
@@ -216,7 +216,7 @@ func (c *Cluster) RenewTokens(ctx context.Context, tokens []Token, restarted map
 // serviceAccountUIDs are those of all service accounts that there are, by
 // NAMESPACE/NAME.
 func (c *Cluster) serviceAccountUIDs(ctx context.Context) (map[string]types.UID, error) {
-	list, err := retry(ctx, func() (*corev1.ServiceAccountList, error) {
+	list, err := Retry(ctx, func() (*corev1.ServiceAccountList, error) {
 		return c.client.CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openirsa/openirsa/internal/kubefake"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/token"
 )
@@ -88,9 +89,9 @@ func TestSecretTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api.jwks = set.JWKS()
+	api.JWKS = set.JWKS()
 	mint := func(key keys.Private) string {
-		raw, err := token.Mint(key, token.Claims{Issuer: oldIssuer, Subject: "system:serviceaccount:default:app", IssuedAt: token.At(time.Now()), Expiry: token.At(time.Now().Add(time.Hour))})
+		raw, err := token.Mint(key, token.Claims{Issuer: kubefake.DefaultIssuer, Subject: "system:serviceaccount:default:app", IssuedAt: token.At(time.Now()), Expiry: token.At(time.Now().Add(time.Hour))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,13 +108,13 @@ func TestSecretTokens(t *testing.T) {
 		"not-a-token": "eyJh, not a token",
 		"nothing":     "",
 	} {
-		api.put("/api/v1/namespaces/team/secrets/"+name, &corev1.Secret{
+		api.Put("/api/v1/namespaces/team/secrets/"+name, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name}, Type: corev1.SecretTypeServiceAccountToken,
 			Data: map[string][]byte{corev1.ServiceAccountTokenKey: []byte(text)},
 		})
 	}
 	all, err := c.SecretTokens(t.Context())
-	if err != nil || len(all) != 1 || all[0].Secret != "team/good" || all[0].Issuer != oldIssuer {
+	if err != nil || len(all) != 1 || all[0].Secret != "team/good" || all[0].Issuer != kubefake.DefaultIssuer {
 		t.Errorf("%+v, %v", all, err)
 	}
 }

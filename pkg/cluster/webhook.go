@@ -11,11 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 )
 
-// HeedsMatchConditions reports whether the API server heeds the matchConditions
+// SupportsMatchConditions reports whether the API server honours the matchConditions
 // of webhooks, as it does by default since Kubernetes 1.28 (KEP 3716). Before,
 // it drops them, or refuses what has them.
-func (c *Cluster) HeedsMatchConditions(ctx context.Context) (bool, error) {
-	v, err := retry(ctx, func() (*version.Info, error) { return c.client.Discovery().ServerVersion() })
+func (c *Cluster) SupportsMatchConditions(ctx context.Context) (bool, error) {
+	v, err := Retry(ctx, func() (*version.Info, error) { return c.client.Discovery().ServerVersion() })
 	if err != nil {
 		return false, fmt.Errorf("asking cluster %s for its version: %w", c.Name, err)
 	}
@@ -32,7 +32,7 @@ func (c *Cluster) HeedsMatchConditions(ctx context.Context) (bool, error) {
 func (c *Cluster) WaitForCABundle(ctx context.Context, configuration string, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
 	for {
-		missing, err := c.WithoutCABundle(ctx, configuration)
+		missing, err := c.FirstWithoutCABundle(ctx, configuration)
 		if err != nil || missing == "" {
 			return err
 		}
@@ -45,10 +45,10 @@ func (c *Cluster) WaitForCABundle(ctx context.Context, configuration string, wai
 	}
 }
 
-// WithoutCABundle names a webhook of a configuration that has no certificate
+// FirstWithoutCABundle names a webhook of a configuration that has no certificate
 // yet, if there is one.
-func (c *Cluster) WithoutCABundle(ctx context.Context, configuration string) (string, error) {
-	live, err := retry(ctx, func() (*admissionv1.MutatingWebhookConfiguration, error) {
+func (c *Cluster) FirstWithoutCABundle(ctx context.Context, configuration string) (string, error) {
+	live, err := Retry(ctx, func() (*admissionv1.MutatingWebhookConfiguration, error) {
 		return c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, configuration, metav1.GetOptions{})
 	})
 	if err != nil {

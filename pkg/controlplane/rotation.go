@@ -1,4 +1,4 @@
-package cluster
+package controlplane
 
 import (
 	"bytes"
@@ -18,6 +18,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -191,11 +193,11 @@ func keyArguments(algorithm string, present keys.Public) ([]string, error) {
 }
 
 // NodeKeys reads the keys of all control-plane nodes that can be reached. The
-// error wraps [ErrNoNodeAccess] where none can.
-func (c *Cluster) NodeKeys(ctx context.Context) ([]NodeKeys, error) {
+// error wraps [cluster.ErrNoNodeAccess] where none can.
+func (c *ControlPlane) NodeKeys(ctx context.Context) ([]NodeKeys, error) {
 	nodes := node.ControlPlanes(c.nodes)
 	if len(nodes) == 0 {
-		return nil, fmt.Errorf("%w: the keys of cluster %s are on its control-plane nodes", ErrNoNodeAccess, c.Name)
+		return nil, fmt.Errorf("%w: the keys of cluster %s are on its control-plane nodes", cluster.ErrNoNodeAccess, c.name)
 	}
 	all := make([]NodeKeys, len(nodes))
 	g, gctx := errgroup.WithContext(ctx)
@@ -221,7 +223,7 @@ func readNodeKeys(ctx context.Context, n node.Node) (NodeKeys, error) {
 			return NodeKeys{}, fmt.Errorf("the API server on node %s: --%s: %w", n.Name, lifetimeFlag, err)
 		}
 	}
-	if k.Accepts, err = acceptedKeys(ctx, n, retryFor); err != nil {
+	if k.Accepts, err = acceptedKeys(ctx, n, restartGrace); err != nil {
 		k.Accepts = nil // it is away
 	}
 	if k.SigningEndpoint != "" {
@@ -294,7 +296,7 @@ func servedKeys(ctx context.Context, n node.Node) ([]keys.Public, error) {
 	if len(commandLines) != 1 {
 		return nil, fmt.Errorf("%d API servers run on node %s", len(commandLines), n.Name)
 	}
-	b, err := get(ctx, n, commandLines[0], jwksPath)
+	b, err := get(ctx, n, commandLines[0], issuer.JWKSPath)
 	if err != nil {
 		return nil, fmt.Errorf("reading the keys of the API server on node %s: %w", n.Name, err)
 	}
@@ -326,6 +328,10 @@ func accepts(ctx context.Context, n node.Node, want []keys.Public, only bool, wi
 	}
 	return nil
 }
+
+// restartGrace is how long an API server that restarts has to be back when its
+// keys are read.
+const restartGrace = 30 * time.Second
 
 // ErrExternalSigner says that the API servers hold no key: whoever signs for
 // them rotates.
@@ -369,18 +375,19 @@ func (k NodeKeys) rotatable(ctx context.Context, n node.Node) (KeyFlags, error) 
 	return f, nil
 }
 
-// BeginRotation checks that the keys of all control-plane nodes can be
-// replaced, and adds those that the rotation does not know yet to its Nodes.
-// The old keys are those that go, sorted by id. It changes nothing in the
-// cluster. The error is that of [Cluster.AllReached], or wraps
+// PlanRotation checks that the keys of all control-plane nodes can be replaced,
+// and returns the rotation with every node among its Nodes: r has its ID and
+// Algorithm, and the nodes that are part of it already. The old keys are those
+// that go, of the nodes that r did not have, sorted by id. It changes nothing in
+// the cluster. The error is that of [ControlPlane.AllReached], or wraps
 // [ErrExternalSigner], where that is the reason.
-func (c *Cluster) BeginRotation(ctx context.Context, r *Rotation) (old []keys.Public, err error) {
+func (c *ControlPlane) PlanRotation(ctx context.Context, r Rotation) (_ Rotation, old []keys.Public, err error) {
 	if err := c.AllReached(ctx); err != nil {
-		return nil, err
+		return Rotation{}, nil, err
 	}
 	all, err := c.NodeKeys(ctx)
 	if err != nil {
-		return nil, err
+		return Rotation{}, nil, err
 	}
 	known := maps.Clone(r.Nodes)
 	if known == nil {
@@ -391,16 +398,16 @@ func (c *Cluster) BeginRotation(ctx context.Context, r *Rotation) (old []keys.Pu
 			continue
 		}
 		if known[n.Name], err = all[i].rotatable(ctx, n); err != nil {
-			return nil, err
+			return Rotation{}, nil, err
 		}
 		if _, err := keyArguments(r.Algorithm, all[i].Signs); err != nil {
-			return nil, err
+			return Rotation{}, nil, err
 		}
 		former, _ := r.generations(all[i].PublicKeys)
 		old = append(old, former...)
 	}
 	r.Nodes = known
-	return sortKeys(old), nil
+	return r, sortKeys(old), nil
 }
 
 // sortKeys is a list sorted by id, each key once.
@@ -411,7 +418,7 @@ func sortKeys(list []keys.Public) []keys.Public {
 
 // eachNode calls do with every control-plane node, one after the other, and joins the
 // steps.
-func (c *Cluster) eachNode(r Rotation, do func(n node.Node, was KeyFlags) ([]plan.Step, error)) ([]plan.Step, error) {
+func (c *ControlPlane) eachNode(r Rotation, do func(n node.Node, was KeyFlags) ([]plan.Step, error)) ([]plan.Step, error) {
 	var steps []plan.Step
 	for _, n := range node.ControlPlanes(c.nodes) {
 		was, ok := r.Nodes[n.Name]
@@ -428,7 +435,7 @@ func (c *Cluster) eachNode(r Rotation, do func(n node.Node, was KeyFlags) ([]pla
 }
 
 // MakeKeys makes the new private key on every node that has none yet.
-func (c *Cluster) MakeKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
+func (c *ControlPlane) MakeKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
 	return c.eachNode(r, func(n node.Node, was KeyFlags) ([]plan.Step, error) {
 		file := r.newKeyFile(was)
 		there, err := n.Existing(ctx, file)
@@ -459,7 +466,7 @@ func (c *Cluster) MakeKeys(ctx context.Context, r Rotation) ([]plan.Step, error)
 // NewKeys are the public halves of the new keys of all nodes, those that have
 // left meanwhile included, sorted by id. Fewer than there are nodes if some
 // are not made yet.
-func (c *Cluster) NewKeys(ctx context.Context, r Rotation) ([]keys.Public, error) {
+func (c *ControlPlane) NewKeys(ctx context.Context, r Rotation) ([]keys.Public, error) {
 	var all []keys.Public
 	for _, n := range node.ControlPlanes(c.nodes) {
 		was, ok := r.Nodes[n.Name]
@@ -540,7 +547,7 @@ func acceptedFlags(have Flags, was KeyFlags, both []byte) (want Flags, file stri
 
 // AcceptKeys has every API server accept the tokens of every new key, and of
 // the old ones as before. The keys must have been made.
-func (c *Cluster) AcceptKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
+func (c *ControlPlane) AcceptKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
 	added, err := c.NewKeys(ctx, r)
 	if err != nil {
 		return nil, err
@@ -569,7 +576,7 @@ func (c *Cluster) AcceptKeys(ctx context.Context, r Rotation) ([]plan.Step, erro
 	})
 }
 
-func (c *Cluster) acceptKeys(ctx context.Context, r Rotation, n node.Node, was KeyFlags) error {
+func (c *ControlPlane) acceptKeys(ctx context.Context, r Rotation, n node.Node, was KeyFlags) error {
 	added, err := c.NewKeys(ctx, r)
 	if err != nil {
 		return err
@@ -625,7 +632,7 @@ func (r Rotation) writeAccepted(ctx context.Context, n node.Node, was KeyFlags, 
 
 // SignWithNewKeys has every API server, and then every controller manager,
 // sign with its node's new key. All API servers must accept all of them.
-func (c *Cluster) SignWithNewKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
+func (c *ControlPlane) SignWithNewKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
 	return c.sign(ctx, r, "sign with the new key", func(was KeyFlags) KeyFlags {
 		was.SigningKeyFile = r.newKeyFile(was)
 		if was.PrivateKeyFile != "" {
@@ -637,11 +644,11 @@ func (c *Cluster) SignWithNewKeys(ctx context.Context, r Rotation) ([]plan.Step,
 
 // SignWithFormerKeys has everything sign with the keys of before again. The
 // new ones are still accepted.
-func (c *Cluster) SignWithFormerKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
+func (c *ControlPlane) SignWithFormerKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
 	return c.sign(ctx, r, "sign with the former key", func(was KeyFlags) KeyFlags { return was })
 }
 
-func (c *Cluster) sign(ctx context.Context, r Rotation, what string, with func(was KeyFlags) KeyFlags) ([]plan.Step, error) {
+func (c *ControlPlane) sign(ctx context.Context, r Rotation, what string, with func(was KeyFlags) KeyFlags) ([]plan.Step, error) {
 	added, err := c.NewKeys(ctx, r)
 	if err != nil {
 		return nil, err
@@ -704,7 +711,7 @@ func (f KeyFlags) in(pod staticPod, have Flags) Flags {
 // the files of before, whose flags come back, and every old key is gone. There
 // is no way back. Everything must sign with the new keys. The error wraps
 // [ErrJoinedWithOldKey] where something does not.
-func (c *Cluster) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
+func (c *ControlPlane) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
 	// First every private key, whose public half the PublicKeyFile has already,
 	// then the files of public keys: at any moment the files of before fit each
 	// other, on all nodes.
@@ -860,7 +867,7 @@ func restoreFlags(ctx context.Context, r Rotation, n node.Node, was KeyFlags) er
 // DropNewKeys undoes AcceptKeys and MakeKeys: the API servers accept the keys
 // of before and no others, and the new ones are gone. Nothing may sign with
 // them.
-func (c *Cluster) DropNewKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
+func (c *ControlPlane) DropNewKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
 	return c.eachNode(r, func(n node.Node, was KeyFlags) ([]plan.Step, error) {
 		there, err := n.Existing(ctx, was.rotationDir())
 		if err != nil {

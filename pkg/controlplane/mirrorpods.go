@@ -1,4 +1,4 @@
-package cluster
+package controlplane
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/node"
 )
 
@@ -23,7 +24,7 @@ type NodeFlags struct {
 // the processes where nodes can be reached, else from the mirror pods by which
 // kubelet shows kubeadm's static pods. It is empty where neither is to be seen,
 // as with a managed control plane.
-func (c *Cluster) APIServerFlags(ctx context.Context) ([]NodeFlags, error) {
+func (c *ControlPlane) APIServerFlags(ctx context.Context) ([]NodeFlags, error) {
 	var all []NodeFlags
 	for _, n := range node.ControlPlanes(c.nodes) {
 		commandLines, err := apiServers(ctx, n)
@@ -58,12 +59,12 @@ type mirrorPod struct {
 }
 
 // mirrorPods are the API servers that are static pods of kubeadm's.
-func (c *Cluster) mirrorPods(ctx context.Context) ([]mirrorPod, error) {
-	pods, err := retry(ctx, func() (*corev1.PodList, error) {
+func (c *ControlPlane) mirrorPods(ctx context.Context) ([]mirrorPod, error) {
+	pods, err := cluster.Retry(ctx, func() (*corev1.PodList, error) {
 		return c.client.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: "component=kube-apiserver"})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing the API servers of cluster %s: %w", c.Name, err)
+		return nil, fmt.Errorf("listing the API servers of cluster %s: %w", c.name, err)
 	}
 	var all []mirrorPod
 	for _, p := range pods.Items {
@@ -90,8 +91,8 @@ func (c *Cluster) mirrorPods(ctx context.Context) ([]mirrorPod, error) {
 // unreached are the API servers on nodes on which no commands can be run. Each
 // API server puts its address into the EndpointSlice of the Service kubernetes;
 // one that has no mirror pod is known by that address alone, and has no flags.
-func (c *Cluster) unreached(ctx context.Context) ([]mirrorPod, error) {
-	if c.Kind {
+func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
+	if c.whole {
 		return nil, nil // all its nodes can be reached
 	}
 	reached := make(map[string]bool)
@@ -106,9 +107,9 @@ func (c *Cluster) unreached(ctx context.Context) ([]mirrorPod, error) {
 	for _, m := range mirrors {
 		known[m.address] = true
 	}
-	nodes, err := retry(ctx, func() (*corev1.NodeList, error) { return c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}) })
+	nodes, err := cluster.Retry(ctx, func() (*corev1.NodeList, error) { return c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}) })
 	if err != nil {
-		return nil, fmt.Errorf("listing the nodes of cluster %s: %w", c.Name, err)
+		return nil, fmt.Errorf("listing the nodes of cluster %s: %w", c.name, err)
 	}
 	for _, n := range nodes.Items {
 		mirrored := slices.ContainsFunc(mirrors, func(m mirrorPod) bool { return m.Node == n.Name })
@@ -116,11 +117,11 @@ func (c *Cluster) unreached(ctx context.Context) ([]mirrorPod, error) {
 			known[a.Address] = known[a.Address] || mirrored || reached[n.Name]
 		}
 	}
-	endpoints, err := retry(ctx, func() (*discoveryv1.EndpointSliceList, error) {
+	endpoints, err := cluster.Retry(ctx, func() (*discoveryv1.EndpointSliceList, error) {
 		return c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing the addresses of the API servers of cluster %s: %w", c.Name, err)
+		return nil, fmt.Errorf("listing the addresses of the API servers of cluster %s: %w", c.name, err)
 	}
 	others := slices.DeleteFunc(mirrors, func(m mirrorPod) bool { return reached[m.Node] })
 	for _, s := range endpoints.Items {

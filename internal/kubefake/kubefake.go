@@ -1,4 +1,12 @@
-package cluster
+// Package kubefake gives tests an API server as far as the packages about a
+// cluster can tell: objects, with Kubernetes' own field manager for server-side
+// apply, and whatever goes wrong with them on request.
+//
+//	f := kubefake.New(t)
+//	c, err := cluster.Connect(ctx, cluster.Options{Kubeconfig: f.Kubeconfig(t, "remote")})
+//
+// A whole kube-apiserver is that of kubetest.
+package kubefake
 
 import (
 	"encoding/json"
@@ -16,6 +24,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,35 +39,31 @@ import (
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes/scheme"
-
-	"github.com/openirsa/openirsa/pkg/issuer"
 )
 
-// fakeAPI is an API server as far as this package can tell: objects with
-// Kubernetes' own field manager for server-side apply, dry runs, namespaces
-// that need a while to be gone.
-type fakeAPI struct {
+// API is the fake. It knows dry runs, and namespaces that need a while to be gone.
+type API struct {
 	t      *testing.T
 	server *httptest.Server
 
-	mu       sync.Mutex
-	objects  map[string]runtime.Object // by path
-	gone     map[string]int            // how many more times a deleted object is seen, by path
-	lingers  int                       // the same for a namespace
-	version  int
-	writes   []string // what changed something
-	requests int
-	failAt   int  // the number of requests until one fails; negative: none
-	after    bool // it fails after it was done
-	failed   bool
-	away     int             // how many requests find it away
-	denied   map[string]bool // "verb resource" that SelfSubjectAccessReview refuses
-	issuer   string          // empty: no discovery document
-	jwks     json.RawMessage // nil: no keys
+	Mu      sync.Mutex                // guards everything below
+	Objects map[string]runtime.Object // by path
+	Lingers int                       // how many more times a deleted namespace is seen
+	FailAt  int                       // the number of requests until one fails; negative: none
+	After   bool                      // it fails after it was done
+	Failed  bool                      // one has
+	Away    int                       // how many requests find it away
+	Denied  map[string]bool           // "verb resource" that SelfSubjectAccessReview refuses
+	Issuer  string                    // empty: no discovery document
+	JWKS    json.RawMessage           // nil: no keys
 
-	gitVersion string
+	GitVersion string
 
-	meanwhile func() // done once, before the next apply
+	Meanwhile func() // done once, before the next apply
+
+	gone    map[string]int // how many more times a deleted object is seen, by path
+	version int
+	writes  []string // what changed something
 }
 
 var served = map[schema.GroupVersion][]metav1.APIResource{
@@ -77,22 +83,27 @@ var served = map[schema.GroupVersion][]metav1.APIResource{
 	{Group: "admissionregistration.k8s.io", Version: "v1"}: {{Name: "mutatingwebhookconfigurations", Kind: "MutatingWebhookConfiguration"}},
 }
 
-// newAPI is a fake and a Cluster that is connected to it through a kubeconfig.
-func newAPI(t *testing.T) (*fakeAPI, *Cluster) {
+// DefaultIssuer is the issuer of the API server unless a test sets another.
+const DefaultIssuer = "https://kubernetes.default.svc.cluster.local"
+
+// New starts a fake, until the test ends.
+func New(t *testing.T) *API {
 	t.Helper()
-	f := &fakeAPI{t: t, objects: map[string]runtime.Object{}, gone: map[string]int{}, denied: map[string]bool{}, failAt: -1, issuer: oldIssuer}
+	f := &API{
+		t: t, Objects: map[string]runtime.Object{}, gone: map[string]int{},
+		Denied: map[string]bool{}, FailAt: -1, Issuer: DefaultIssuer,
+	}
 	f.server = httptest.NewServer(f)
 	t.Cleanup(f.server.Close)
-	f.put("/api/v1/namespaces/default", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
-	c, err := Connect(t.Context(), Options{Kubeconfig: f.kubeconfig(t, "remote")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f, c
+	f.Put("/api/v1/namespaces/default", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+	return f
 }
 
-// kubeconfig is a file whose current context, of that name, is the fake.
-func (f *fakeAPI) kubeconfig(t *testing.T, context string) string {
+// Config is how clients reach the fake.
+func (f *API) Config() *rest.Config { return &rest.Config{Host: f.server.URL, QPS: -1} }
+
+// Kubeconfig is a file whose current context, of that name, is the fake.
+func (f *API) Kubeconfig(t *testing.T, context string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "config")
 	text := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":%q,"contexts":[{"name":%[1]q,"context":{"cluster":"c-%[1]s","user":"u"}}],
@@ -103,15 +114,16 @@ func (f *fakeAPI) kubeconfig(t *testing.T, context string) string {
 	return file
 }
 
-// put is an object of somebody else's.
-func (f *fakeAPI) put(path string, o runtime.Object) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.stamp(o)
-	f.objects[path] = o
+// Put makes an object, as somebody else would.
+func (f *API) Put(path string, o runtime.Object) {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	f.Stamp(o)
+	f.Objects[path] = o
 }
 
-func (f *fakeAPI) stamp(o runtime.Object) {
+// Stamp gives an object a new version, and says that a Deployment is ready.
+func (f *API) Stamp(o runtime.Object) {
 	f.version++
 	m, err := meta.Accessor(o)
 	if err != nil {
@@ -123,28 +135,37 @@ func (f *fakeAPI) stamp(o runtime.Object) {
 	}
 }
 
-// took returns what has been written since the last time.
-func (f *fakeAPI) took() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// Node makes a node with an address, whose machine-id is "machine of NAME" and
+// whose boot_id "boot".
+func (f *API) Node(name, address string) {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}
+	n.Status.NodeInfo = corev1.NodeSystemInfo{MachineID: "machine of " + name, BootID: "boot"}
+	f.Put("/api/v1/nodes/"+name, n)
+}
+
+// Took returns what has been written since the last time.
+func (f *API) Took() []string {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
 	w := f.writes
 	f.writes = nil
 	return w
 }
 
-func (f *fakeAPI) paths() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Sorted(maps.Keys(f.objects))
+// Paths are those of all objects, sorted.
+func (f *API) Paths() []string {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	return slices.Sorted(maps.Keys(f.Objects))
 }
 
-func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.requests++
-	if f.away > 0 {
-		f.away--
-		if f.away == 0 {
+func (f *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	if f.Away > 0 {
+		f.Away--
+		if f.Away == 0 {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -156,12 +177,12 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		conn.Close()
 		return
 	}
-	fail := f.failAt == 0
-	f.failAt--
+	fail := f.FailAt == 0
+	f.FailAt--
 	if fail {
-		f.failed = true
+		f.Failed = true
 	}
-	if fail && !f.after {
+	if fail && !f.After {
 		f.send(w, nil, apierrors.NewInternalError(fmt.Errorf("this request fails")))
 		return
 	}
@@ -172,7 +193,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.send(w, o, err)
 }
 
-func (f *fakeAPI) send(w http.ResponseWriter, o any, err error) {
+func (f *API) send(w http.ResponseWriter, o any, err error) {
 	code := http.StatusOK
 	if err != nil {
 		status, ok := err.(apierrors.APIStatus)
@@ -194,23 +215,23 @@ func notFound(path string) error {
 	return apierrors.NewNotFound(schema.GroupResource{}, path)
 }
 
-func (f *fakeAPI) serve(r *http.Request) (any, error) {
+func (f *API) serve(r *http.Request) (any, error) {
 	path := r.URL.Path
 	switch path {
 	case "/readyz":
 		return map[string]string{"major": "1", "minor": "37", "gitVersion": "v1.37.2"}, nil
 	case "/version":
-		return map[string]string{"gitVersion": f.gitVersion}, nil
-	case jwksPath:
-		if f.jwks != nil {
-			return f.jwks, nil
+		return map[string]string{"gitVersion": f.GitVersion}, nil
+	case "/openid/v1/jwks":
+		if f.JWKS != nil {
+			return f.JWKS, nil
 		}
 		return map[string]any{"keys": []any{}}, nil
-	case issuer.DiscoveryPath:
-		if f.issuer == "" {
+	case "/.well-known/openid-configuration":
+		if f.Issuer == "" {
 			return nil, notFound(path)
 		}
-		return map[string]string{"issuer": f.issuer}, nil
+		return map[string]string{"issuer": f.Issuer}, nil
 	case "/api":
 		return &metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}}, nil
 	case "/apis":
@@ -234,7 +255,7 @@ func (f *fakeAPI) serve(r *http.Request) (any, error) {
 		} else {
 			key = review.Spec.NonResourceAttributes.Verb + " " + review.Spec.NonResourceAttributes.Path
 		}
-		review.Status.Allowed = !f.denied[key]
+		review.Status.Allowed = !f.Denied[key]
 		return typed(review, authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview")), nil
 	}
 	parts := strings.Split(strings.Trim(path, "/"), "/")
@@ -279,7 +300,7 @@ func (f *fakeAPI) serve(r *http.Request) (any, error) {
 	case http.MethodPatch:
 		return f.apply(r, gvk, path, namespace, parts[1])
 	case http.MethodDelete:
-		return f.delete(path, gvk)
+		return f.Delete(path, gvk)
 	}
 	return nil, apierrors.NewMethodNotSupported(schema.GroupResource{Resource: parts[0]}, r.Method)
 }
@@ -305,7 +326,7 @@ func typed(o runtime.Object, gvk schema.GroupVersionKind) runtime.Object {
 }
 
 // see counts down the life of a deleted object.
-func (f *fakeAPI) see(path string) {
+func (f *API) see(path string) {
 	left, ok := f.gone[path]
 	if !ok {
 		return
@@ -315,7 +336,7 @@ func (f *fakeAPI) see(path string) {
 		return
 	}
 	delete(f.gone, path)
-	maps.DeleteFunc(f.objects, func(p string, _ runtime.Object) bool {
+	maps.DeleteFunc(f.Objects, func(p string, _ runtime.Object) bool {
 		return p == path || strings.Contains(p, path+"/") || inNamespace(p, path)
 	})
 }
@@ -325,24 +346,24 @@ func inNamespace(object, namespacePath string) bool {
 	return ok && strings.Contains(object, "/namespaces/"+name+"/")
 }
 
-func (f *fakeAPI) get(path string, gvk schema.GroupVersionKind) (any, error) {
+func (f *API) get(path string, gvk schema.GroupVersionKind) (any, error) {
 	f.see(path)
-	o, ok := f.objects[path]
+	o, ok := f.Objects[path]
 	if !ok {
 		return nil, notFound(path)
 	}
 	return typed(o, gvk), nil
 }
 
-func (f *fakeAPI) list(r *http.Request, gvk schema.GroupVersionKind, base, namespace, resource string) (any, error) {
+func (f *API) list(r *http.Request, gvk schema.GroupVersionKind, base, namespace, resource string) (any, error) {
 	selector, err := labels.Parse(r.URL.Query().Get("labelSelector"))
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	items := []any{}
-	for _, path := range slices.Sorted(maps.Keys(f.objects)) {
+	for _, path := range slices.Sorted(maps.Keys(f.Objects)) {
 		f.see(path)
-		o, ok := f.objects[path]
+		o, ok := f.Objects[path]
 		parts := strings.Split(path, "/")
 		if !ok || !strings.HasPrefix(path, base+"/") || parts[len(parts)-2] != resource {
 			continue
@@ -359,11 +380,11 @@ func (f *fakeAPI) list(r *http.Request, gvk schema.GroupVersionKind, base, names
 }
 
 // canWrite refuses writes to a namespace that is not there or about to go.
-func (f *fakeAPI) canWrite(namespace string) error {
+func (f *API) canWrite(namespace string) error {
 	if namespace == "" {
 		return nil
 	}
-	o, ok := f.objects["/api/v1/namespaces/"+namespace]
+	o, ok := f.Objects["/api/v1/namespaces/"+namespace]
 	if !ok {
 		return notFound(namespace)
 	}
@@ -376,7 +397,7 @@ func (f *fakeAPI) canWrite(namespace string) error {
 	return nil
 }
 
-func (f *fakeAPI) create(r *http.Request, gvk schema.GroupVersionKind, path, namespace string) (any, error) {
+func (f *API) create(r *http.Request, gvk schema.GroupVersionKind, path, namespace string) (any, error) {
 	if err := f.canWrite(namespace); err != nil {
 		return nil, err
 	}
@@ -390,20 +411,20 @@ func (f *fakeAPI) create(r *http.Request, gvk schema.GroupVersionKind, path, nam
 	}
 	m.SetNamespace(namespace)
 	path += "/" + m.GetName()
-	if _, ok := f.objects[path]; ok {
+	if _, ok := f.Objects[path]; ok {
 		return nil, apierrors.NewAlreadyExists(schema.GroupResource{Resource: gvk.Kind}, m.GetName())
 	}
-	f.stamp(o)
-	f.objects[path] = o
+	f.Stamp(o)
+	f.Objects[path] = o
 	f.writes = append(f.writes, "create "+path)
 	return typed(o, gvk), nil
 }
 
-func (f *fakeAPI) apply(r *http.Request, gvk schema.GroupVersionKind, path, namespace, name string) (any, error) {
+func (f *API) apply(r *http.Request, gvk schema.GroupVersionKind, path, namespace, name string) (any, error) {
 	if got := r.Header.Get("Content-Type"); got != "application/apply-patch+yaml" {
 		return nil, apierrors.NewBadRequest("content type " + got)
 	}
-	if _, ok := f.objects[path]; !ok { // as NamespaceLifecycle has it: updates go through
+	if _, ok := f.Objects[path]; !ok { // as NamespaceLifecycle has it: updates go through
 		if err := f.canWrite(namespace); err != nil {
 			return nil, err
 		}
@@ -417,11 +438,11 @@ func (f *fakeAPI) apply(r *http.Request, gvk schema.GroupVersionKind, path, name
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	dry := r.URL.Query().Get("dryRun") == "All"
-	if f.meanwhile != nil && !dry {
-		f.meanwhile()
-		f.meanwhile = nil
+	if f.Meanwhile != nil && !dry {
+		f.Meanwhile()
+		f.Meanwhile = nil
 	}
-	live, ok := f.objects[path]
+	live, ok := f.Objects[path]
 	if !ok {
 		if live, err = scheme.Scheme.New(gvk); err != nil {
 			return nil, err
@@ -457,15 +478,16 @@ func (f *fakeAPI) apply(r *http.Request, gvk schema.GroupVersionKind, path, name
 	if dry {
 		return typed(after, gvk), nil
 	}
-	f.stamp(after)
-	f.objects[path] = after
+	f.Stamp(after)
+	f.Objects[path] = after
 	f.writes = append(f.writes, "apply "+path)
 	return typed(after, gvk), nil
 }
 
-func (f *fakeAPI) delete(path string, gvk schema.GroupVersionKind) (any, error) {
+// Delete answers a DELETE of a path. The lock must be held.
+func (f *API) Delete(path string, gvk schema.GroupVersionKind) (any, error) {
 	f.see(path)
-	o, ok := f.objects[path]
+	o, ok := f.Objects[path]
 	if !ok {
 		return nil, notFound(path)
 	}
@@ -479,9 +501,9 @@ func (f *fakeAPI) delete(path string, gvk schema.GroupVersionKind) (any, error) 
 			return nil, apierrors.NewConflict(schema.GroupResource{Resource: "namespaces"}, m.GetName(), fmt.Errorf("it is being deleted"))
 		}
 		m.SetDeletionTimestamp(new(metav1.NewTime(time.Now())))
-		f.gone[path] = f.lingers
+		f.gone[path] = f.Lingers
 		return typed(o, gvk), nil
 	}
-	delete(f.objects, path)
+	delete(f.Objects, path)
 	return typed(o, gvk), nil
 }

@@ -1,4 +1,4 @@
-package cluster
+package controlplane
 
 import (
 	"context"
@@ -10,12 +10,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
 )
 
 // PendingError are API servers of a cluster whose nodes cannot be reached, which
-// somebody else has to give the issuer. It wraps [ErrNoNodeAccess].
+// somebody else has to give the issuer. It wraps [cluster.ErrNoNodeAccess].
 type PendingError struct {
 	Issuer string
 	Nodes  []string // "" where the cluster does not show its API servers
@@ -26,19 +27,19 @@ func (e *PendingError) Error() string {
 	if nodes := strings.Join(e.Nodes, ", "); nodes != "" {
 		where = " on node " + nodes
 	}
-	return fmt.Sprintf("%v, and the API server%s does not issue tokens as %s yet", ErrNoNodeAccess, where, e.Issuer)
+	return fmt.Sprintf("%v, and the API server%s does not issue tokens as %s yet", cluster.ErrNoNodeAccess, where, e.Issuer)
 }
 
-func (e *PendingError) Unwrap() error { return ErrNoNodeAccess }
+func (e *PendingError) Unwrap() error { return cluster.ErrNoNodeAccess }
 
 // shown are the API servers as far as the cluster shows them: by their mirror
 // pods, or one, on an unknown node, by its discovery document.
-func (c *Cluster) shown(ctx context.Context) ([]NodeFlags, error) {
+func (c *ControlPlane) shown(ctx context.Context) ([]NodeFlags, error) {
 	all, err := c.APIServerFlags(ctx)
 	if err != nil || len(all) > 0 {
 		return all, err
 	}
-	iss, err := c.Issuer(ctx)
+	iss, err := c.pods.Issuer(ctx)
 	if err != nil || iss == "" {
 		return []NodeFlags{{}}, err
 	}
@@ -46,7 +47,7 @@ func (c *Cluster) shown(ctx context.Context) ([]NodeFlags, error) {
 }
 
 // issuerSetElsewhere is nil if all API servers issue as opts.URL.
-func (c *Cluster) issuerSetElsewhere(ctx context.Context, opts IssuerOptions) error {
+func (c *ControlPlane) issuerSetElsewhere(ctx context.Context, opts IssuerOptions) error {
 	servers, err := c.shown(ctx)
 	if err != nil {
 		return err
@@ -66,9 +67,9 @@ func (c *Cluster) issuerSetElsewhere(ctx context.Context, opts IssuerOptions) er
 	return e
 }
 
-// Accepting are the nodes whose API servers still accept tokens of iss, as far
+// NodesAccepting are the nodes whose API servers still accept tokens of iss, as far
 // as the cluster shows; "" where it does not say on which node.
-func (c *Cluster) Accepting(ctx context.Context, iss issuer.URL) ([]string, error) {
+func (c *ControlPlane) NodesAccepting(ctx context.Context, iss issuer.URL) ([]string, error) {
 	servers, err := c.shown(ctx)
 	if err != nil {
 		return nil, err
@@ -104,20 +105,20 @@ const restartTime = 2 * time.Minute
 // OthersAccept is an [*OthersError] unless every API server on a node that
 // cannot be reached accepts tokens of iss. While one of them starts it waits,
 // for two minutes.
-func (c *Cluster) OthersAccept(ctx context.Context, iss issuer.URL) error {
+func (c *ControlPlane) OthersAccept(ctx context.Context, iss issuer.URL) error {
 	return c.othersHave(ctx, "do not accept tokens of "+iss.String()+" yet, or are not ready",
 		func(f Flags) bool { return slices.Contains(f.Issuers, iss.String()) })
 }
 
 // othersDemoted is an [*OthersError] unless every API server on a node that
 // cannot be reached signs with another issuer than ours.
-func (c *Cluster) othersDemoted(ctx context.Context, opts IssuerOptions) error {
+func (c *ControlPlane) othersDemoted(ctx context.Context, opts IssuerOptions) error {
 	return c.othersHave(ctx, "still sign with an issuer that is to be removed, or are not ready",
 		func(f Flags) bool { return len(f.Issuers) > 0 && !opts.owns(f.Issuers[0]) })
 }
 
 // othersHave waits while an API server that cannot be reached is not ready.
-func (c *Cluster) othersHave(ctx context.Context, lack string, ok func(Flags) bool) error {
+func (c *ControlPlane) othersHave(ctx context.Context, lack string, ok func(Flags) bool) error {
 	deadline := time.Now().Add(restartTime)
 	for {
 		others, err := c.unreached(ctx)
@@ -161,8 +162,8 @@ func (e *TokensError) Error() string {
 // renewedElsewhere waits until kubelet has renewed the tokens of pods on nodes
 // that cannot be reached, or is a [*TokensError] if that takes longer than
 // opts.Wait.
-func (c *Cluster) renewedElsewhere(ctx context.Context, opts IssuerOptions, audiences []string) error {
-	if c.Kind {
+func (c *ControlPlane) renewedElsewhere(ctx context.Context, opts IssuerOptions, audiences []string) error {
+	if c.whole {
 		return nil
 	}
 	mirrors, err := c.mirrorPods(ctx)
@@ -181,9 +182,9 @@ func (c *Cluster) renewedElsewhere(ctx context.Context, opts IssuerOptions, audi
 	var e TokensError
 	options := metav1.ListOptions{Limit: 500, FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"}
 	for {
-		pods, err := retry(ctx, func() (*corev1.PodList, error) { return c.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, options) })
+		pods, err := cluster.Retry(ctx, func() (*corev1.PodList, error) { return c.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, options) })
 		if err != nil {
-			return fmt.Errorf("listing the pods of cluster %s: %w", c.Name, err)
+			return fmt.Errorf("listing the pods of cluster %s: %w", c.name, err)
 		}
 		for _, p := range pods.Items {
 			ttl := tokenLifetime(&p, audiences)

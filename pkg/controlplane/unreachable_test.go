@@ -1,4 +1,4 @@
-package cluster
+package controlplane
 
 import (
 	"errors"
@@ -11,13 +11,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/internal/kubefake"
 )
 
 // readySince is when the mirror pods of tests became so.
 var readySince = metav1.NewTime(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
 
+// fakeAPI is the API as far as it shows control planes.
+type fakeAPI struct {
+	*kubefake.API
+	t *testing.T
+}
+
 // apiServer is a node with a kubeadm control plane, as the API shows it.
-func (f *fakeAPI) apiServer(node, address string, since metav1.Time, issuers ...string) {
+func (f fakeAPI) apiServer(node, address string, since metav1.Time, issuers ...string) {
 	f.t.Helper()
 	command := []string{"kube-apiserver", "--advertise-address=" + address}
 	for _, iss := range issuers {
@@ -30,28 +38,21 @@ func (f *fakeAPI) apiServer(node, address string, since metav1.Time, issuers ...
 	if !since.IsZero() {
 		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "kube-apiserver", Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: since}}}}
 	}
-	f.put("/api/v1/namespaces/kube-system/pods/kube-apiserver-"+node, p)
-	f.node(node, address)
+	f.Put("/api/v1/namespaces/kube-system/pods/kube-apiserver-"+node, p)
+	f.Node(node, address)
 	f.endpoint(address)
 }
 
-func (f *fakeAPI) node(name, address string) {
-	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}
-	n.Status.NodeInfo = corev1.NodeSystemInfo{MachineID: "machine of " + name, BootID: "boot"}
-	f.put("/api/v1/nodes/"+name, n)
-}
-
 // endpoint is an API server as it announces itself.
-func (f *fakeAPI) endpoint(address string) {
-	f.put("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes-"+address, &discoveryv1.EndpointSlice{
+func (f fakeAPI) endpoint(address string) {
+	f.Put("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes-"+address, &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes-" + address, Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
 		Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{address}}},
 	})
 }
 
 // pod is a running pod with the token that every pod gets, if it has a lifetime.
-func (f *fakeAPI) pod(node, name string, made time.Time, lifetime int64) {
+func (f fakeAPI) pod(node, name string, made time.Time, lifetime int64) {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, CreationTimestamp: metav1.NewTime(made)},
 		Spec:       corev1.PodSpec{NodeName: node},
@@ -62,18 +63,17 @@ func (f *fakeAPI) pod(node, name string, made time.Time, lifetime int64) {
 		own := corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{ExpirationSeconds: &lifetime}}
 		p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "own", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{own}}}})
 	}
-	f.put("/api/v1/namespaces/default/pods/"+name, p)
+	f.Put("/api/v1/namespaces/default/pods/"+name, p)
 }
 
 // twoSides is a kubeadm cluster of which one control-plane node, the fake one,
 // can be reached, and the others are known from the API.
-func twoSides(t *testing.T) (*fakeAPI, *fakeNode, *Cluster) {
-	api, c := newAPI(t)
+func twoSides(t *testing.T) (fakeAPI, *fakeNode, *ControlPlane) {
+	api := fakeAPI{kubefake.New(t), t}
 	nodes, reached := newFake(t, 1)
-	c.nodes = reached.nodes
 	api.apiServer("control-plane0", "10.0.0.1", readySince, oldIssuer)
 	api.apiServer("cp1", "10.0.0.2", readySince, oldIssuer)
-	return api, nodes.nodes[0], c
+	return api, nodes.nodes[0], of(t, api.Config(), reached.nodes, false)
 }
 
 // others is the error about API servers that cannot be reached.
@@ -96,7 +96,7 @@ func TestOthersAccept(t *testing.T) {
 
 	api.endpoint("10.0.0.9") // an API server that is no static pod
 	others(t, c.OthersAccept(t.Context(), iss), "do not accept", "at 10.0.0.9")
-	api.node("elsewhere", "10.0.0.9")
+	api.Node("elsewhere", "10.0.0.9")
 	others(t, c.OthersAccept(t.Context(), iss), "do not accept", "at 10.0.0.9")
 	api.apiServer("elsewhere", "10.0.0.9", readySince, oldIssuer)
 	others(t, c.OthersAccept(t.Context(), iss), "do not accept", "elsewhere")

@@ -1,4 +1,4 @@
-package cluster
+package controlplane
 
 import (
 	"bytes"
@@ -22,9 +22,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/openirsa/openirsa/internal/kubefake"
+	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -51,10 +52,19 @@ type fakeNode struct {
 	hastened  bool
 	refuses   func(Flags) bool // flags with which the API server never gets ready
 	renewAt   time.Time        // when kubelet renews the tokens
-	tokens    []claims
-	restarted int // how often kubelet was
+	tokens    []fakeToken
+	restarted int  // how often kubelet was
+	noKubelet bool // it does not come back
 
 	fakeKeys // what there is beside, where keys are rotated
+}
+
+// fakeToken is what a pod's token says.
+type fakeToken struct {
+	Issuer   string
+	Audience []string
+	IssuedAt int64
+	Account  string // the uid of its service account
 }
 
 type fakeCluster struct {
@@ -76,8 +86,8 @@ const (
 	deletedAccount = "deleted"
 )
 
-// serviceAccounts is a client of an API that has one service account.
-func serviceAccounts(t *testing.T) *kubernetes.Clientset {
+// serviceAccounts is how to reach an API that has one service account.
+func serviceAccounts(t *testing.T) *rest.Config {
 	t.Helper()
 	answer := roundTrip(func(r *http.Request) (*http.Response, error) {
 		var list any
@@ -95,11 +105,7 @@ func serviceAccounts(t *testing.T) *kubernetes.Clientset {
 		body, err := json.Marshal(list)
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, err
 	})
-	client, err := kubernetes.NewForConfigAndClient(&rest.Config{Host: "http://fake", QPS: -1}, &http.Client{Transport: answer})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
+	return &rest.Config{Host: "http://fake", Transport: answer}
 }
 
 // fakePod is the pod whose tokens the nodes have.
@@ -130,10 +136,10 @@ spec:
 
 // newFake is a cluster of control planes, each with a pod that has been there
 // before.
-func newFake(t *testing.T, n int) (*fakeCluster, *Cluster) {
+func newFake(t *testing.T, n int) (*fakeCluster, *ControlPlane) {
 	t.Helper()
 	f := &fakeCluster{kill: -1, killAtManifest: -1}
-	c := &Cluster{Name: "fake", Kind: true, client: serviceAccounts(t)}
+	var nodes []node.Node
 	for i := range n {
 		fake := &fakeNode{
 			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: formerManifest},
@@ -142,12 +148,23 @@ func newFake(t *testing.T, n int) (*fakeCluster, *Cluster) {
 		fake.start()
 		fake.serving = true
 		f.nodes = append(f.nodes, fake)
-		c.nodes = append(c.nodes, fake.node())
+		nodes = append(nodes, fake.node())
 	}
-	for _, node := range f.nodes {
-		node.issue()
+	for _, n := range f.nodes {
+		n.issue()
 	}
-	return f, c
+	return f, of(t, serviceAccounts(t), nodes, true)
+}
+
+// of is the control plane of a cluster with these nodes.
+func of(t *testing.T, config *rest.Config, nodes []node.Node, kind bool) *ControlPlane {
+	t.Helper()
+	c, err := cluster.New("fake", config, nodes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Kind = kind
+	return Of(c)
 }
 
 // node is how the code under test reaches it.
@@ -172,9 +189,9 @@ func (n *fakeNode) flags() Flags { return n.parsed }
 // issue gives the node's pod a token, as its API server issues it.
 func (n *fakeNode) issue() {
 	f := n.flags()
-	token := claims{Issuer: f.Issuers[0], Audience: f.audiences(), IssuedAt: time.Now().Unix()}
-	token.Kubernetes.ServiceAccount.UID = liveAccount
-	n.tokens = slices.DeleteFunc(n.tokens, func(c claims) bool { return c.Kubernetes.ServiceAccount.UID != deletedAccount })
+	token := fakeToken{Issuer: f.Issuers[0], Audience: f.audiences(), IssuedAt: time.Now().Unix()}
+	token.Account = liveAccount
+	n.tokens = slices.DeleteFunc(n.tokens, func(c fakeToken) bool { return c.Account != deletedAccount })
 	n.tokens = append(n.tokens, token)
 }
 
@@ -212,12 +229,12 @@ func (f *fakeCluster) invariants() {
 		}
 		accepts := server.flags()
 		for _, n := range f.nodes {
-			var tokens []claims
+			var tokens []fakeToken
 			if !f.hasty {
-				tokens = slices.DeleteFunc(slices.Clone(n.tokens), func(c claims) bool { return c.Kubernetes.ServiceAccount.UID == deletedAccount })
+				tokens = slices.DeleteFunc(slices.Clone(n.tokens), func(c fakeToken) bool { return c.Account == deletedAccount })
 			}
 			if n.serving {
-				tokens = append(tokens, claims{Issuer: n.flags().Issuers[0], Audience: n.flags().audiences()})
+				tokens = append(tokens, fakeToken{Issuer: n.flags().Issuers[0], Audience: n.flags().audiences()})
 			}
 			for _, token := range tokens {
 				audience := slices.ContainsFunc(token.Audience, func(a string) bool { return slices.Contains(accepts.audiences(), a) })
@@ -335,7 +352,7 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 		switch path := args[len(args)-1]; path {
 		case "/readyz":
 			fmt.Fprint(out, "ok")
-		case jwksPath:
+		case issuer.JWKSPath:
 			fmt.Fprint(out, n.jwks())
 		case issuer.DiscoveryPath:
 			jwks := f.JWKSURI
@@ -350,14 +367,16 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 		fmt.Fprint(out, "Error: something is wrong\n")
 	case command == "systemctl":
 		n.restarted++
-		n.renewAt = time.Now().Add(3 * time.Second)
+		if !n.noKubelet {
+			n.renewAt = time.Now().Add(3 * time.Second)
+		}
 	case script == tokensScript:
 		if b, err := io.ReadAll(in); err != nil || string(b) != "uid/volumes/kubernetes.io~projected/api/..data/token\n" {
 			n.t.Errorf("asked for %q, %v", b, err)
 		}
 		for _, token := range n.tokens {
 			b, err := json.Marshal(map[string]any{"iss": token.Issuer, "aud": token.Audience, "iat": token.IssuedAt,
-				"kubernetes.io": map[string]any{"serviceaccount": map[string]any{"uid": token.Kubernetes.ServiceAccount.UID}}})
+				"kubernetes.io": map[string]any{"serviceaccount": map[string]any{"uid": token.Account}}})
 			if err != nil {
 				return err
 			}
@@ -381,7 +400,7 @@ func options(t *testing.T) IssuerOptions {
 	return IssuerOptions{URL: u}
 }
 
-func set(ctx context.Context, c *Cluster, opts IssuerOptions) error {
+func set(ctx context.Context, c *ControlPlane, opts IssuerOptions) error {
 	steps, err := c.SetIssuer(ctx, opts)
 	if err != nil {
 		return err
@@ -389,7 +408,7 @@ func set(ctx context.Context, c *Cluster, opts IssuerOptions) error {
 	return plan.Run(ctx, steps, nil)
 }
 
-func unset(ctx context.Context, c *Cluster, opts IssuerOptions) error {
+func unset(ctx context.Context, c *ControlPlane, opts IssuerOptions) error {
 	steps, err := c.RemoveIssuer(ctx, opts)
 	if err != nil {
 		return err
@@ -818,13 +837,7 @@ func TestTokensNotRenewed(t *testing.T) {
 			t.Fatal(err)
 		}
 		node.issue()
-		exec := c.nodes[0].Exec
-		c.nodes[0].Exec = func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
-			if command == "systemctl" {
-				return nil // kubelet does not come back
-			}
-			return exec(ctx, in, out, command, args...)
-		}
+		node.noKubelet = true
 		err := unset(t.Context(), c, options(t))
 		if err == nil || !strings.Contains(err.Error(), "1 pods still have tokens of the issuer to be removed, such as pod default/pod on node control-plane0") {
 			t.Errorf("error = %v", err)
@@ -844,8 +857,8 @@ func TestTokenOfADeletedServiceAccount(t *testing.T) {
 		if err := set(t.Context(), c, options(t)); err != nil {
 			t.Fatal(err)
 		}
-		void := claims{Issuer: testIssuer, Audience: node.flags().audiences(), IssuedAt: time.Now().Unix()}
-		void.Kubernetes.ServiceAccount.UID = deletedAccount
+		void := fakeToken{Issuer: testIssuer, Audience: node.flags().audiences(), IssuedAt: time.Now().Unix()}
+		void.Account = deletedAccount
 		node.tokens = append(node.tokens, void)
 		if err := unset(t.Context(), c, options(t)); err != nil {
 			t.Error(err)
@@ -907,11 +920,12 @@ func TestRemoveIssuerInTwoHalves(t *testing.T) {
 }
 
 func TestSetIssuerNoNodes(t *testing.T) {
-	f, c := newAPI(t)
+	f := fakeAPI{kubefake.New(t), t}
+	c := of(t, f.Config(), nil, false)
 	pending := func(nodes ...string) {
 		t.Helper()
 		_, err := c.SetIssuer(t.Context(), options(t))
-		if e, ok := errors.AsType[*PendingError](err); !ok || !errors.Is(err, ErrNoNodeAccess) || !slices.Equal(e.Nodes, nodes) {
+		if e, ok := errors.AsType[*PendingError](err); !ok || !errors.Is(err, cluster.ErrNoNodeAccess) || !slices.Equal(e.Nodes, nodes) {
 			t.Errorf("error = %v, want one about nodes %q", err, nodes)
 		}
 	}
@@ -923,15 +937,15 @@ func TestSetIssuerNoNodes(t *testing.T) {
 	}
 	accepting := func(nodes ...string) {
 		t.Helper()
-		got, err := c.Accepting(t.Context(), options(t).URL)
+		got, err := c.NodesAccepting(t.Context(), options(t).URL)
 		if err != nil || !slices.Equal(got, nodes) {
 			t.Errorf("accepted on %q, %v; want %q", got, err, nodes)
 		}
 	}
 	setIssuer := func(iss string) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.issuer = iss
+		f.Mu.Lock()
+		defer f.Mu.Unlock()
+		f.Issuer = iss
 	}
 
 	// A cluster that does not show its API servers.

@@ -1,4 +1,4 @@
-package cluster
+package controlplane
 
 import (
 	"crypto/ecdsa"
@@ -233,10 +233,10 @@ const (
 )
 
 // newKeyedFake is a cluster whose nodes share kubeadm's key.
-func newKeyedFake(t *testing.T, n int) (*fakeCluster, *Cluster) {
+func newKeyedFake(t *testing.T, n int) (*fakeCluster, *ControlPlane) {
 	t.Helper()
 	f, c := newFake(t, n)
-	c.Kind = true
+	c.whole = true
 	private := newKey(t)
 	parsed, err := keys.ParsePrivatePEM([]byte(private))
 	if err != nil {
@@ -264,7 +264,7 @@ func newKeyedFake(t *testing.T, n int) (*fakeCluster, *Cluster) {
 // records, and what it does in them.
 type rotationRun struct {
 	f        *fakeCluster
-	c        *Cluster
+	c        *ControlPlane
 	r        Rotation
 	old      []string // the ids of the keys that go
 	until    int      // how many steps are done before the last; 0: all
@@ -303,9 +303,12 @@ func (r *rotationRun) renew() {
 
 // begin takes in the nodes that are new.
 func (r *rotationRun) begin(t *testing.T) error {
-	old, err := r.c.BeginRotation(t.Context(), &r.r)
-	r.old = append(r.old, kidsOf(old)...)
-	return err
+	planned, old, err := r.c.PlanRotation(t.Context(), r.r)
+	if err != nil {
+		return err
+	}
+	r.r, r.old = planned, append(r.old, kidsOf(old)...)
+	return nil
 }
 
 // record keeps the ids of the new keys.
@@ -431,13 +434,14 @@ func TestRotation(t *testing.T) {
 			f, c := newKeyedFake(t, nodes)
 			was := maps.Clone(f.nodes[0].files)
 			r := &rotationRun{f: f, c: c, r: Rotation{ID: "1"}}
-			old, err := c.BeginRotation(t.Context(), &r.r)
+			planned, old, err := c.PlanRotation(t.Context(), r.r)
 			if err != nil || len(old) != 1 || old[0].KID != f.published[0] {
 				t.Fatalf("old keys %v, %v", old, err)
 			}
 			if len(f.nodes[0].files) != len(was) {
 				t.Error("beginning has changed something")
 			}
+			r.r = planned
 			if err := r.forward(t); err != nil {
 				t.Fatal(err)
 			}
@@ -445,7 +449,7 @@ func TestRotation(t *testing.T) {
 			// The next one replaces the keys of all nodes.
 			was = maps.Clone(f.nodes[0].files)
 			again := &rotationRun{f: f, c: c, r: Rotation{ID: "2"}}
-			if old, err = c.BeginRotation(t.Context(), &again.r); err != nil || len(old) != nodes {
+			if again.r, old, err = c.PlanRotation(t.Context(), again.r); err != nil || len(old) != nodes {
 				t.Fatalf("old keys %v, %v", old, err)
 			}
 			if err := again.forward(t); err != nil {
@@ -785,7 +789,7 @@ func TestNotRotatable(t *testing.T) {
 			f.published = nil
 			change(f.nodes[0])
 			files := maps.Clone(f.nodes[0].files)
-			_, err := c.BeginRotation(t.Context(), &Rotation{ID: "1"})
+			_, _, err := c.PlanRotation(t.Context(), Rotation{ID: "1"})
 			if err == nil || !strings.Contains(err.Error(), why) {
 				t.Errorf("error = %v, want %q", err, why)
 			}

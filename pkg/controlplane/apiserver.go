@@ -1,4 +1,4 @@
-package cluster
+package controlplane
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -37,8 +38,6 @@ const (
 	controllerManifestFile = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
 	controllerProvenFile   = nodeDir + "/kube-controller-manager.proven.yaml"
 	controllerTempFile     = "/etc/kubernetes/manifests/.kube-controller-manager.yaml.openirsa"
-	// StateDir is where the emulator keeps its state on a node.
-	StateDir = "/var/lib/openirsa"
 )
 
 // staticPod is a part of the control plane that kubelet runs from a manifest:
@@ -72,16 +71,12 @@ func (p staticPod) String() string {
 	return "API server"
 }
 
-// DefaultWait is how long an API server may take to come up with new flags.
-// Kubelet stops the former one first, which alone may take half a minute.
-const DefaultWait = 4 * time.Minute
-
 // IssuerOptions say how to change the API servers' issuer.
 type IssuerOptions struct {
 	// URL is the issuer that tokens shall have, or no longer have.
 	URL issuer.URL
 	// Own are further issuers that this project set earlier and may replace
-	// or remove, such as those in [State].
+	// or remove, such as those in the record of the installation.
 	Own []string
 	// AcceptOnly has the API servers accept tokens of URL, and still issue
 	// them as before.
@@ -198,10 +193,10 @@ func readPod(ctx context.Context, n node.Node, pod staticPod) (*podOnNode, error
 }
 
 // readAPIServers reads the state of all control-plane nodes.
-func (c *Cluster) readAPIServers(ctx context.Context) ([]*podOnNode, error) {
+func (c *ControlPlane) readAPIServers(ctx context.Context) ([]*podOnNode, error) {
 	nodes := node.ControlPlanes(c.nodes)
 	if len(nodes) == 0 {
-		return nil, fmt.Errorf("%w: cluster %s", ErrNoNodeAccess, c.Name)
+		return nil, fmt.Errorf("%w: cluster %s", cluster.ErrNoNodeAccess, c.name)
 	}
 	servers := make([]*podOnNode, len(nodes))
 	g, ctx := errgroup.WithContext(ctx)
@@ -219,14 +214,14 @@ func (s *podOnNode) has(want Flags) bool {
 	return s.running && !s.unproven && s.Flags.equal(want)
 }
 
-// Accepting are the flags with which tokens of iss are accepted as well.
+// AlsoAccepting are the flags with which tokens of iss are accepted as well.
 //
 // An API server without --api-audiences has the audiences of its issuers. One
 // more issuer would change the audience of every token that asks for none, so
 // the flag then pins the audiences as they were: tokens look as before, those
 // issued before are accepted as before, and an API server that does not know
 // the new issuer yet accepts the audience of those that do.
-func (have Flags) Accepting(iss issuer.URL) Flags {
+func (have Flags) AlsoAccepting(iss issuer.URL) Flags {
 	if slices.Contains(have.Issuers, iss.String()) {
 		return have
 	}
@@ -238,10 +233,10 @@ func (have Flags) Accepting(iss issuer.URL) Flags {
 	return want
 }
 
-// Signing are the flags with which tokens are issued by iss, and those of
+// SignedBy are the flags with which tokens are issued by iss, and those of
 // every former issuer are still accepted.
-func (have Flags) Signing(iss issuer.URL) Flags {
-	want := have.Accepting(iss)
+func (have Flags) SignedBy(iss issuer.URL) Flags {
+	want := have.AlsoAccepting(iss)
 	others := slices.DeleteFunc(slices.Clone(want.Issuers), func(s string) bool { return s == iss.String() })
 	want.Issuers = append([]string{iss.String()}, others...)
 	want.JWKSURI = iss.JWKS()
@@ -259,7 +254,7 @@ func (have Flags) Signing(iss issuer.URL) Flags {
 // An API server that issues under another public URL is an
 // [*OtherIssuerError]; no node changes. Where no node can be reached, somebody
 // else must have set the issuer, or else the error is a [*PendingError].
-func (c *Cluster) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
+func (c *ControlPlane) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
 	if len(node.ControlPlanes(c.nodes)) == 0 {
 		return nil, c.issuerSetElsewhere(ctx, opts)
 	}
@@ -281,8 +276,8 @@ func (c *Cluster) SetIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Ste
 	if err := otherIssuer(all, opts); err != nil {
 		return nil, err
 	}
-	accept := func(have Flags) Flags { return have.Accepting(opts.URL) }
-	sign := func(have Flags) Flags { return have.Signing(opts.URL) }
+	accept := func(have Flags) Flags { return have.AlsoAccepting(opts.URL) }
+	sign := func(have Flags) Flags { return have.SignedBy(opts.URL) }
 	var steps []plan.Step
 	later := make(map[*podOnNode]Flags) // what a node will have after the steps so far
 	for _, s := range servers {
@@ -329,7 +324,7 @@ func otherIssuer(servers []NodeFlags, opts IssuerOptions) error {
 
 // DropIssuer has the API servers refuse tokens of opts.URL, which must sign
 // none any more. Whatever audience a token has is accepted as before.
-func (c *Cluster) DropIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
+func (c *ControlPlane) DropIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
 	servers, err := c.readAPIServers(ctx)
 	if err != nil {
 		return nil, err
@@ -358,10 +353,10 @@ func (c *Cluster) DropIssuer(ctx context.Context, opts IssuerOptions) ([]plan.St
 
 // AllReached fails unless every API server of the cluster is on a node on
 // which commands can be run: the error is an [*OthersError], or wraps
-// [ErrNoNodeAccess] where there is no such node at all.
-func (c *Cluster) AllReached(ctx context.Context) error {
+// [cluster.ErrNoNodeAccess] where there is no such node at all.
+func (c *ControlPlane) AllReached(ctx context.Context) error {
 	if len(node.ControlPlanes(c.nodes)) == 0 {
-		return fmt.Errorf("%w: cluster %s", ErrNoNodeAccess, c.Name)
+		return fmt.Errorf("%w: cluster %s", cluster.ErrNoNodeAccess, c.name)
 	}
 	others, err := c.unreached(ctx)
 	if err != nil || len(others) == 0 {
@@ -641,7 +636,7 @@ func public(iss string) bool {
 //
 // A zero opts.URL means every issuer that an API server has more than before it
 // was first changed.
-func (c *Cluster) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
+func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
 	servers, err := c.readAPIServers(ctx)
 	if err != nil {
 		return nil, err
@@ -717,7 +712,7 @@ func (s *podOnNode) demotion(opts IssuerOptions) plan.Step {
 
 // renewal waits until pods have tokens of the former issuer, and their clients
 // have had time to notice.
-func (c *Cluster) renewal(opts IssuerOptions, audiences []string) plan.Step {
+func (c *ControlPlane) renewal(opts IssuerOptions, audiences []string) plan.Step {
 	return plan.Step{
 		Link: plan.Issuer, Action: plan.Update,
 		Summary: "tokens of running pods",
@@ -735,7 +730,7 @@ func (c *Cluster) renewal(opts IssuerOptions, audiences []string) plan.Step {
 
 // lateRenewal has kubelet renew the tokens that are refused by now, and waits
 // for nothing.
-func (c *Cluster) lateRenewal(opts IssuerOptions, audiences []string) plan.Step {
+func (c *ControlPlane) lateRenewal(opts IssuerOptions, audiences []string) plan.Step {
 	return plan.Step{
 		Link: plan.Issuer, Action: plan.Update,
 		Summary: "tokens of running pods",
@@ -744,7 +739,7 @@ func (c *Cluster) lateRenewal(opts IssuerOptions, audiences []string) plan.Step 
 			if err != nil {
 				return err
 			}
-			return c.RenewTokens(ctx, refused, make(map[string]bool))
+			return c.pods.RenewTokens(ctx, refused, make(map[string]bool))
 		},
 	}
 }
@@ -815,7 +810,7 @@ const clientReload = 65 * time.Second
 
 // renewTokens returns when no pod has a token for the API server from one of
 // our issuers any more, and the newest token is as old as clientReload.
-func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences []string) error {
+func (c *ControlPlane) renewTokens(ctx context.Context, opts IssuerOptions, audiences []string) error {
 	deadline := time.Now().Add(opts.wait())
 	restarted := make(map[string]bool)
 	for {
@@ -826,11 +821,11 @@ func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences
 		if len(ours) == 0 {
 			return sleep(ctx, min(time.Until(newest.Add(clientReload)), clientReload))
 		}
-		if err := c.RenewTokens(ctx, ours, restarted); err != nil {
+		if err := c.pods.RenewTokens(ctx, ours, restarted); err != nil {
 			return err
 		}
 		if time.Now().After(deadline) {
-			slices.SortFunc(ours, func(a, b Token) int { return cmp.Compare(a.String(), b.String()) })
+			slices.SortFunc(ours, func(a, b cluster.Token) int { return cmp.Compare(a.String(), b.String()) })
 			return fmt.Errorf("after %s, %d pods still have tokens of the issuer to be removed, such as %s; the former issuer signs again and both are accepted: run the same command again later, or delete these pods", opts.wait(), len(ours), ours[0])
 		}
 		if err := sleep(ctx, 2*time.Second); err != nil {
@@ -841,8 +836,8 @@ func (c *Cluster) renewTokens(ctx context.Context, opts IssuerOptions, audiences
 
 // carrying are the tokens for the API server from one of our issuers that pods
 // have, and when the newest of the others was issued.
-func (c *Cluster) carrying(ctx context.Context, opts IssuerOptions, audiences []string) (ours []Token, newest time.Time, err error) {
-	tokens, err := c.ProjectedTokens(ctx)
+func (c *ControlPlane) carrying(ctx context.Context, opts IssuerOptions, audiences []string) (ours []cluster.Token, newest time.Time, err error) {
+	tokens, err := c.pods.ProjectedTokens(ctx)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -856,19 +851,6 @@ func (c *Cluster) carrying(ctx context.Context, opts IssuerOptions, audiences []
 		}
 	}
 	return ours, newest, nil
-}
-
-// sleep waits, or ends with ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // diffLines shows two short lists as what goes and what comes.
