@@ -10,11 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 
 	"github.com/openirsa/openirsa/internal/plain"
@@ -155,7 +158,7 @@ var silent = map[string]bool{"apiserver": true, "apiserver print managed": true,
 
 // try runs every verb where strangers say the word. Looked gets what each writes,
 // and says whether there is something of the word in it.
-func (s *strangers) try(look func(call string, stdout, stderr string) bool) {
+func (s *strangers) try(look func(call, stdout, stderr string) bool) {
 	t := s.t
 	aws := httptest.NewServer(http.HandlerFunc(s.serveAWS))
 	defer aws.Close()
@@ -185,17 +188,36 @@ func (s *strangers) try(look func(call string, stdout, stderr string) bool) {
 	}
 	t.Setenv("KUBECONFIG", kubeconfig)
 
-	said := 0
-	try := func(args ...string) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		var out, errs bytes.Buffer
-		Main(ctx, append([]string{"setup"}, args...), os.Getenv, &out, &errs)
-		if look(fmt.Sprintf("setup %.60q (recorded: %v)", args, s.recorded), out.String(), errs.String()) {
-			said++
-		}
+	s.verbs(look)
+
+	// Of files too.
+	s.recorded = true
+	word, err := json.Marshal(s.word)
+	if err != nil {
+		t.Fatal(err)
 	}
+	word = ascii(word)
+	var calls [][]string
+	for i, text := range []string{"kind: " + s.word, fmt.Sprintf("kind: %s\n", word), header + fmt.Sprintf("%s: x\n", word),
+		header + fmt.Sprintf("bucket: %s\n", word), header + fmt.Sprintf("iamServiceAccounts:\n- metadata: {name: %s}\n", word)} {
+		file := filepath.Join(home, fmt.Sprint(i, "/", s.word[:min(len(s.word), 120)], ".yaml")) // the longest name has 255 bytes
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		calls = append(calls, []string{"up", "--config", file, "--dry-run"}, []string{"iamserviceaccount", "create", "--config-file", file})
+	}
+	s.run(look, calls)
+}
+
+// verbs runs every verb, in each of its formats and with arguments that it refuses, on a cluster without a chain and
+// then on one with a chain.
+func (s *strangers) verbs(look func(call, stdout, stderr string) bool) {
+	var calls [][]string
+	verbOf := map[int]string{} // of the calls that should say something of the word
+	heard := map[string]bool{}
 	var each func(c *cobra.Command, path string)
 	each = func(c *cobra.Command, path string) {
 		if c.Name() == "help" || c.Name() == "completion" {
@@ -212,59 +234,82 @@ func (s *strangers) try(look func(call string, stdout, stderr string) bool) {
 			return
 		}
 		if !known {
-			t.Errorf("setup %s is not tried", path)
+			s.t.Errorf("setup %s is not tried", path)
 		}
 		words := strings.Fields(path)
-		heard := 0
-		for _, s.recorded = range []bool{false, true} {
-			before := said
-			formats := []string{"text"}
-			if f := c.Flags().Lookup("output"); f != nil {
-				for _, format := range []string{"json", "yaml"} {
-					if strings.Contains(f.Usage, format) {
-						formats = append(formats, format)
-					}
-				}
+		for _, format := range formatsOf(c) {
+			call := slices.Concat(words, args)
+			if c.Flags().Lookup("context") != nil && args == nil {
+				call = append(call, "--context", s.context())
 			}
-			for _, format := range formats {
-				call := append(append([]string{}, words...), args...)
-				if c.Flags().Lookup("context") != nil && args == nil {
-					call = append(call, "--context", s.context())
-				}
-				if len(formats) > 1 {
-					call = append(call, "-o", format)
-				}
-				try(call...)
+			if format != "" {
+				call = append(call, "-o", format)
 			}
-			heard += said - before
-			try(append(append([]string{}, words...), "--"+s.word)...)
-			try(append(append([]string{}, words...), s.word)...)
+			verbOf[len(calls)], heard[path] = path, false
+			calls = append(calls, call)
 		}
-		if heard == 0 && !silent[path] {
-			t.Errorf("setup %s said nothing of it", path)
-		}
+		calls = append(calls, append(slices.Clone(words), "--"+s.word), append(slices.Clone(words), s.word))
 	}
 	each((&app{name: "setup", getenv: os.Getenv}).command(), "")
 
-	// Of files too.
-	s.recorded = true
-	word, err := json.Marshal(s.word)
-	if err != nil {
-		t.Fatal(err)
-	}
-	word = ascii(word)
-	for i, text := range []string{"kind: " + s.word, fmt.Sprintf("kind: %s\n", word), header + fmt.Sprintf("%s: x\n", word),
-		header + fmt.Sprintf("bucket: %s\n", word), header + fmt.Sprintf("iamServiceAccounts:\n- metadata: {name: %s}\n", word)} {
-		file := filepath.Join(home, fmt.Sprint(i, "/", s.word[:min(len(s.word), 120)], ".yaml")) // the longest name has 255 bytes
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
+	for _, s.recorded = range []bool{false, true} {
+		for i, said := range s.run(look, calls) {
+			if path, ok := verbOf[i]; ok && said {
+				heard[path] = true
+			}
 		}
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		try("up", "--config", file, "--dry-run")
-		try("iamserviceaccount", "create", "--config-file", file)
 	}
+	for path, ok := range heard {
+		if !ok && !silent[path] {
+			s.t.Errorf("setup %s said nothing of it", path)
+		}
+	}
+}
+
+// formatsOf are the formats of a verb's output; "" is the only one of those that cannot choose.
+func formatsOf(c *cobra.Command) []string {
+	formats := []string{"text"}
+	if f := c.Flags().Lookup("output"); f != nil {
+		for _, format := range []string{"json", "yaml"} {
+			if strings.Contains(f.Usage, format) {
+				formats = append(formats, format)
+			}
+		}
+	}
+	if len(formats) == 1 {
+		return []string{""}
+	}
+	return formats
+}
+
+// run makes calls of setup side by side, and returns what look says of each.
+func (s *strangers) run(look func(call, stdout, stderr string) bool, calls [][]string) []bool {
+	var mu sync.Mutex      // look is not made for many
+	var alone sync.RWMutex // held by demo, which changes the environment
+	said := make([]bool, len(calls))
+	var g errgroup.Group
+	g.SetLimit(8)
+	for i, args := range calls {
+		g.Go(func() error {
+			if args[0] == "demo" {
+				alone.Lock()
+				defer alone.Unlock()
+			} else {
+				alone.RLock()
+				defer alone.RUnlock()
+			}
+			ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+			defer cancel()
+			var out, errs bytes.Buffer
+			Main(ctx, append([]string{"setup"}, args...), os.Getenv, &out, &errs)
+			mu.Lock()
+			defer mu.Unlock()
+			said[i] = look(fmt.Sprintf("setup %.60q (recorded: %v)", args, s.recorded), out.String(), errs.String())
+			return nil
+		})
+	}
+	g.Wait()
+	return said
 }
 
 func TestNothingActsOnTheTerminal(t *testing.T) {
