@@ -1,7 +1,10 @@
 # make build   the four programs, and those for the container image
 # make test    every test that needs nothing but Go
 # make demo    the chain at work, with no cluster and no AWS account
-# make e2e     the same on real kind clusters
+# make e2e     the same on real kind clusters: the stories on clusters, and beside them the tools
+# make stories the tests on kind clusters alone, of what is built
+# make tools   the tests that need other programs and no cluster, of what is built
+# make clusters  what clusters are made of, into the cache: Kubernetes compiled, images
 # make lint    gofmt, vet, staticcheck, go fix
 # make image   the container image, as an archive
 # make fuzz    every fuzz target for FUZZTIME (60s); what it finds is kept in testdata/fuzz
@@ -19,7 +22,7 @@ PEBBLE_VERSION := v2.10.0
 PEBBLE_MODULE  := github.com/letsencrypt/pebble/v2
 PEBBLE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/openirsa/pebble-$(PEBBLE_VERSION)
 
-.PHONY: build test lint e2e image demo fuzz bench clean
+.PHONY: build test lint e2e stories tools clusters image demo fuzz bench clean
 
 build:
 	mkdir -p bin/linux-$(ARCH)
@@ -44,16 +47,33 @@ lint:
 	$(GO) tool staticcheck ./...
 	cd e2e && $(GO) vet ./... && $(GO) fix -diff ./... && $$(cd .. && $(GO) tool -n staticcheck) ./...
 
-# First whatever needs a cluster; then the tests of the programs and packages
-# again that skip what needs more than Go, with all that they need. What passing
-# tests have to say is in bin/e2e.json.
-e2e: export OPENIRSA_TOOLS = all
+# Stories on clusters, which mostly wait, and beside them one after the other what
+# needs less: faults at every call, real clients of the emulator, and the tests of
+# the programs and packages that `make test` skips for want of more than Go. What
+# passing tests have to say is in bin/*.json.
 e2e: build
-	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/e2e.json -- -p 2 -parallel 2 -count=1 -timeout 75m ./...
+	@$(MAKE) --no-print-directory tools >bin/tools.log 2>&1 & tools=$$!; \
+	echo "beside the stories: make tools >bin/tools.log"; \
+	$(MAKE) --no-print-directory stories; stories=$$?; \
+	wait $$tools; tools=$$?; cat bin/tools.log; exit $$((stories | tools))
+
+# The tests on kind clusters alone.
+stories:
+	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/stories.json -- -parallel 3 -count=1 -timeout 75m .
+
+# What needs programs besides Go's, and no cluster: installed or built where they are missing.
+tools: export OPENIRSA_TOOLS = all
+tools:
+	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/e2e.json -- -p 1 -count=1 -timeout 40m \
+		$$($(GO) list ./... | grep -v '/e2e$$')
 	cd e2e && $(GO) run ./cmd/kindenv install sshd ssh openssl
 	GOBIN=$(PEBBLE) $(GO) install $(PEBBLE_MODULE)/cmd/pebble@$(PEBBLE_VERSION) $(PEBBLE_MODULE)/cmd/pebble-challtestsrv@$(PEBBLE_VERSION)
-	OPENIRSA_KUBERNETES_BIN=$$(cd e2e && $(GO) run ./cmd/kindenv programs) OPENIRSA_PEBBLE_BIN=$(PEBBLE) \
-		$(GO) test -count=1 ./cmd/issuer ./cmd/setup ./internal/image ./pkg/controlplane ./pkg/export ./pkg/node ./pkg/webhook
+	bin=$$(cd e2e && $(GO) run ./cmd/kindenv programs) && needy=$$(cd e2e && $(GO) run ./cmd/needy ..) && \
+		OPENIRSA_KUBERNETES_BIN=$$bin OPENIRSA_PEBBLE_BIN=$(PEBBLE) $(GO) test -count=1 $$needy
+
+# Everything that the stories' clusters are made of, outside the checkout.
+clusters:
+	cd e2e && $(GO) run ./cmd/kindenv image
 
 image: build
 	bin/setup image --arch $(ARCH) --file bin/openirsa-linux-$(ARCH).tar

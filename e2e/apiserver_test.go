@@ -24,7 +24,7 @@ const kubeadmCluster = "openirsa-e2e-kubeadm"
 // runs on each node as on any host, and tokens of one API server are never refused by the other one.
 func TestKubeadm(t *testing.T) {
 	t.Parallel()
-	c, err := environment.Add(suite, kubeadmCluster, 2)
+	c, err := environment.Add(suite, kubeadmCluster, kindenv.Shape{ControlPlanes: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 )
 
 const (
@@ -25,7 +27,7 @@ const (
 func TestControlPlanes(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	c, err := environment.Add(suite, controlPlaneCluster, controlPlanes)
+	c, err := environment.Add(suite, controlPlaneCluster, kindenv.Shape{ControlPlanes: controlPlanes, EagerKubelet: true})
 	if err != nil {
 		t.Fatal(err)
 	}

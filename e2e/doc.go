@@ -1,7 +1,7 @@
 // Package e2e holds the end-to-end tests: the project's real programs on real kind clusters, with AWS's own
 // clients in the pods.
 //
-//	make build && cd e2e && go test -count=1 -parallel 2 -timeout 75m -v .
+//	make build && cd e2e && go test -count=1 -parallel 3 -timeout 75m -v .
 //
 // TestMain brings two clusters up (package kindenv says how, and keeps what it builds outside the checkout) and
 // takes them down at the end, also after a failure or an interrupt. Where no cluster is possible, the tests fail
@@ -23,6 +23,8 @@
 //	OPENIRSA_E2E_KEEP=1 go test -count=1 -v -run TestMainCluster/Chain/S3 .
 //
 // While Rotation, Migration and TestControlPlanes change what signs tokens, a pod (client load) presents tokens of all
-// ages to STS and to the API servers, and a single refusal fails the test. The clusters share the machine: on two
-// cores, no more than two tests at a time (-parallel 2).
+// ages to STS and to the API servers, and a single refusal fails the test.
+//
+// Kubelet of the clusters that the tests share, and of the one with three control planes, starts what has ended again
+// within seconds. That of TestKubeadm's has its own defaults.
 package e2e

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return nil
 		},
 	}
-	up.Flags().IntVar(&o.ControlPlanes, "control-planes", 1, "how many nodes each cluster has")
+	up.Flags().IntVar(&o.Shape.ControlPlanes, "control-planes", 1, "how many nodes each cluster has")
 	up.Flags().BoolVar(&o.Reuse, "reuse", false, "take clusters that are up already")
 	down := &cobra.Command{
 		Use: "down", Short: "Remove the clusters and everything that was started for them", Args: cobra.NoArgs,

@@ -42,10 +42,10 @@ const firstPort = 6443
 
 // configuration is kind's default one, but for what a node image without kindnet, iptables and CoreDNS needs. The
 // issuer of service-account tokens stays what kubeadm makes it: the product is to change it.
-func configuration(route Route, instance, index, controlPlanes int) *v1alpha4.Cluster {
+func configuration(route Route, instance, index int, shape Shape) *v1alpha4.Cluster {
 	c := &v1alpha4.Cluster{
 		TypeMeta: v1alpha4.TypeMeta{Kind: "Cluster", APIVersion: "kind.x-k8s.io/v1alpha4"},
-		Nodes:    slices.Repeat([]v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole}}, controlPlanes),
+		Nodes:    slices.Repeat([]v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole}}, shape.ControlPlanes),
 	}
 	if route == Built {
 		c.Networking = v1alpha4.Networking{
@@ -58,10 +58,14 @@ func configuration(route Route, instance, index, controlPlanes int) *v1alpha4.Cl
 			"kind: KubeletConfiguration\nfailCgroupV1: false\n",
 		}
 	}
+	if shape.EagerKubelet {
+		c.KubeadmConfigPatches = append(c.KubeadmConfigPatches,
+			"kind: KubeletConfiguration\nsyncFrequency: 10s\ncrashLoopBackOff: {maxContainerRestartPeriod: 3s}\n")
+	}
 	return c
 }
 
-func (c *Cluster) create(ctx context.Context, route Route, image string, instance, index, controlPlanes int) error {
+func (c *Cluster) create(ctx context.Context, e *Env, index int, shape Shape) error {
 	defer c.log.step("created cluster " + c.Name)()
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -70,11 +74,11 @@ func (c *Cluster) create(ctx context.Context, route Route, image string, instanc
 	if err := c.delete(); err != nil {
 		return err
 	}
-	config := configuration(route, instance, index, controlPlanes)
+	config := configuration(e.Route, e.opts.Instance, index, shape)
 	own := c.kubeconfig + "." + c.Name // Create takes too long for the others to wait
 	defer os.Remove(own)
 	err := c.provider.Create(c.Name,
-		cluster.CreateWithV1Alpha4Config(config), cluster.CreateWithNodeImage(image),
+		cluster.CreateWithV1Alpha4Config(config), cluster.CreateWithNodeImage(e.node),
 		cluster.CreateWithKubeconfigPath(own), cluster.CreateWithRetain(true),
 		cluster.CreateWithWaitForReady(3*time.Minute),
 		cluster.CreateWithDisplayUsage(false), cluster.CreateWithDisplaySalutation(false))
@@ -88,7 +92,7 @@ func (c *Cluster) create(ctx context.Context, route Route, image string, instanc
 	if !c.healthy() {
 		return fmt.Errorf("creating the cluster %s: its nodes are not ready after 3 minutes", c.Name)
 	}
-	if err := c.settle(ctx, route); err != nil {
+	if err := c.settle(ctx, e.Route); err != nil {
 		return err
 	}
 	return c.exportKubeconfig()

@@ -57,12 +57,21 @@ const (
 	Built Route = "built" // everything built here
 )
 
+// Shape is what a cluster is made of.
+type Shape struct {
+	// ControlPlanes is how many nodes it has, each of them a control plane.
+	ControlPlanes int
+	// EagerKubelet has kubelet start a container that ended again within seconds, however often it ends, and look after
+	// each pod every ten seconds. By itself it waits for up to five minutes, and looks once a minute.
+	EagerKubelet bool
+}
+
 // Options of Up. The zero value is one cluster named "openirsa-e2e", by the route that works.
 type Options struct {
 	// Clusters are the names of the kind clusters. Default: openirsa-e2e.
 	Clusters []string
-	// ControlPlanes is how many nodes each of them has. Default: 1.
-	ControlPlanes int
+	// Shape of each of them.
+	Shape Shape
 	// Route forces one; Auto tries Kind first.
 	Route Route
 	// Instance, from 1 to 99, keeps environments on one machine apart: it is part of the names of files, of the
@@ -86,11 +95,11 @@ func (o *Options) defaults() error {
 	if o.Instance < 1 || o.Instance > 99 {
 		return fmt.Errorf("instance %d: not from 1 to 99", o.Instance)
 	}
-	if o.ControlPlanes == 0 {
-		o.ControlPlanes = 1
+	if o.Shape.ControlPlanes == 0 {
+		o.Shape.ControlPlanes = 1
 	}
-	if o.ControlPlanes < 1 || o.ControlPlanes > 9 {
-		return fmt.Errorf("%d control planes: not from 1 to 9", o.ControlPlanes)
+	if n := o.Shape.ControlPlanes; n < 1 || n > 9 {
+		return fmt.Errorf("%d control planes: not from 1 to 9", n)
 	}
 	if o.Log == nil {
 		o.Log = io.Discard
@@ -178,7 +187,7 @@ func (e *Env) up(ctx context.Context) error {
 		if e.daemon, e.node, err = e.startDaemon(ctx, archive, key); err != nil {
 			return err
 		}
-		if e.opts.ControlPlanes > 1 {
+		if e.opts.Shape.ControlPlanes > 1 {
 			if err := e.daemon.makeBalancer(ctx, e.node); err != nil {
 				return err
 			}
@@ -194,7 +203,7 @@ func (e *Env) up(ctx context.Context) error {
 	for i, name := range e.opts.Clusters {
 		c := newCluster(name, e.Kubeconfig, e.log)
 		e.Clusters = append(e.Clusters, c)
-		g.Go(func() error { return c.create(ctx, e.Route, e.node, e.opts.Instance, i, e.opts.ControlPlanes) })
+		g.Go(func() error { return c.create(ctx, e, i, e.opts.Shape) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -205,24 +214,24 @@ func (e *Env) up(ctx context.Context) error {
 	return nil
 }
 
-// Add makes one more cluster, beside those of Up, with so many control planes. One of that name that is there is made
-// anew, or with Options.Reuse taken. The first cluster's context stays the current one. The caller removes it with
+// Add makes one more cluster, beside those of Up. One of that name that is there is made anew, or with Options.Reuse
+// taken. The first cluster's context stays the current one. The caller removes it with
 // Remove, or else it goes with the others. Several may be added at the same time.
-func (e *Env) Add(ctx context.Context, name string, controlPlanes int) (*Cluster, error) {
+func (e *Env) Add(ctx context.Context, name string, shape Shape) (*Cluster, error) {
 	index, err := e.register(name)
 	if err != nil {
 		return nil, err
 	}
 	c := newCluster(name, e.Kubeconfig, e.log)
-	if list, err := c.Nodes(); e.opts.Reuse && err == nil && len(list) == controlPlanes && c.healthy() {
+	if list, err := c.Nodes(); e.opts.Reuse && err == nil && len(list) == shape.ControlPlanes && c.healthy() {
 		return c, c.settle(ctx, e.Route)
 	}
-	if e.Route == Built && controlPlanes > 1 {
+	if e.Route == Built && shape.ControlPlanes > 1 {
 		if err := e.daemon.makeBalancer(ctx, e.node); err != nil {
 			return nil, err
 		}
 	}
-	if err := c.create(ctx, e.Route, e.node, e.opts.Instance, index, controlPlanes); err != nil {
+	if err := c.create(ctx, e, index, shape); err != nil {
 		return nil, errors.Join(err, e.Remove(c))
 	}
 	return c, e.Clusters[0].exportKubeconfig()

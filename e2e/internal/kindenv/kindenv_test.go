@@ -323,10 +323,10 @@ func TestRegister(t *testing.T) {
 }
 
 func TestConfiguration(t *testing.T) {
-	if c := configuration(Kind, 1, 0, 1); len(c.KubeadmConfigPatches) > 0 || c.Networking.APIServerAddress != "" {
+	if c := configuration(Kind, 1, 0, Shape{ControlPlanes: 1}); len(c.KubeadmConfigPatches) > 0 || c.Networking.APIServerAddress != "" {
 		t.Errorf("kind's own image with other than kind's defaults: %+v", c)
 	}
-	c := configuration(Built, 7, 1, 3)
+	c := configuration(Built, 7, 1, Shape{ControlPlanes: 3})
 	if c.Networking.APIServerAddress != "10.123.7.2" || c.Networking.APIServerPort != 6444 {
 		t.Errorf("the second cluster of instance 7 is at %s:%d", c.Networking.APIServerAddress, c.Networking.APIServerPort)
 	}
@@ -341,7 +341,7 @@ func TestConfiguration(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for _, o := range []Options{{Instance: -1}, {Instance: 100}, {Route: "podman"}, {ControlPlanes: -1}} {
+	for _, o := range []Options{{Instance: -1}, {Instance: 100}, {Route: "podman"}, {Shape: Shape{ControlPlanes: -1}}} {
 		if _, err := Up(t.Context(), o); err == nil {
 			t.Errorf("%+v is accepted", o)
 		}
