@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -34,10 +35,10 @@ import (
 type chain struct {
 	app   *app
 	c     *cluster.Cluster
-	state record.Record // as it is recorded in the cluster, or as it shall be
-	there bool          // it is recorded
-	acct  *account      // nil until connected
-	heir  string        // the uid, if it takes over the roles of an earlier cluster of the name
+	state record.Record    // as it is recorded in the cluster, or as it shall be
+	there bool             // it is recorded
+	acct  *account.Account // nil until connected
+	heir  string           // the uid, if it takes over the roles of an earlier cluster of the name
 
 	iss issuer.URL
 	set keys.Set

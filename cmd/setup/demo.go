@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -92,7 +93,7 @@ type demo struct {
 	endpoint string
 	home     string
 
-	acct     *account
+	acct     *account.Account
 	key      keys.Private
 	provider provider.Provider
 	roleARN  string
@@ -105,7 +106,7 @@ func (d *demo) line(link, format string, args ...any) {
 
 // chain makes links 1 to 6.
 func (d *demo) chain(ctx context.Context) (err error) {
-	d.region = defaultRegion
+	d.region = account.EmulatorRegion
 	if d.acct, err = d.connectAWS(ctx, d.endpoint, nil); err != nil {
 		return err
 	}
@@ -234,7 +235,7 @@ func (d *demo) refused(ctx context.Context, serviceAccount, want string) error {
 	if err == nil {
 		return fmt.Errorf("the pod of %s was let in", serviceAccount)
 	}
-	cause := awsCause(err)
+	cause := account.Cause(err)
 	if !strings.HasPrefix(cause.Error(), want+":") {
 		return fmt.Errorf("the pod of %s was refused with %w, expected %s", serviceAccount, cause, want)
 	}

@@ -36,6 +36,7 @@ import (
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/redact"
+	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/doctor"
@@ -262,7 +263,7 @@ func (e *examination) issued(ctx context.Context, f *doctor.Facts) {
 
 // clock reads the time of AWS, and of this machine at the same moment.
 func (e *examination) clock(ctx context.Context, f *doctor.Facts) {
-	out, err := sts.NewFromConfig(e.acct.cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	out, err := sts.NewFromConfig(e.acct.Config).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return
 	}
@@ -513,7 +514,7 @@ func (e *examination) read(ctx context.Context, address string) *doctor.Document
 		if err := o.CheckCertificate(); err != nil {
 			return &doctor.Document{URL: address, Err: err}
 		}
-		client := s3.NewFromConfig(e.acct.cfg, publish.PathStyle, func(so *s3.Options) {
+		client := s3.NewFromConfig(e.acct.Config, publish.PathStyle, func(so *s3.Options) {
 			so.Credentials, so.Region, so.Retryer = aws.AnonymousCredentials{}, o.Region, aws.NopRetryer{}
 		})
 		return readObject(ctx, client, o.Bucket, o.Key, address)
@@ -604,7 +605,7 @@ func (e *examination) provider(ctx context.Context, f *doctor.Facts) {
 		return
 	}
 	if _, ok := errors.AsType[*types.NoSuchEntityException](err); !ok {
-		f.ProviderErr = awsCause(err)
+		f.ProviderErr = account.Cause(err)
 		return
 	}
 	if list, err := e.acct.IAM.ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{}); err == nil {
@@ -625,7 +626,7 @@ func (e *examination) role(ctx context.Context, f *doctor.Facts) {
 	}
 	there, ok, err := role.Get(ctx, e.acct.IAM, path.Base(parsed.Resource))
 	if err != nil {
-		f.RoleErr = awsCause(err)
+		f.RoleErr = account.Cause(err)
 		return
 	}
 	if ok {
@@ -643,7 +644,7 @@ func (e *examination) call(ctx context.Context, f *doctor.Facts) {
 		return
 	}
 	f.Call = &doctor.Call{}
-	unsigned := sts.NewFromConfig(e.acct.cfg, func(o *sts.Options) { o.Credentials, o.Retryer = aws.AnonymousCredentials{}, aws.NopRetryer{} })
+	unsigned := sts.NewFromConfig(e.acct.Config, func(o *sts.Options) { o.Credentials, o.Retryer = aws.AnonymousCredentials{}, aws.NopRetryer{} })
 	out, err := unsigned.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
 		RoleArn: &arn, RoleSessionName: new("openirsa-doctor"), WebIdentityToken: new(string(f.Raw)), DurationSeconds: new(int32(900)),
 	})
@@ -658,11 +659,11 @@ func (e *examination) call(ctx context.Context, f *doctor.Facts) {
 		f.Call.Err = err
 		return
 	}
-	session := e.acct.cfg.Copy()
+	session := e.acct.Config.Copy()
 	session.Credentials = credentials.NewStaticCredentialsProvider(*out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
 	who, err := sts.NewFromConfig(session).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		f.Call.IdentityErr = awsCause(err)
+		f.Call.IdentityErr = account.Cause(err)
 		return
 	}
 	f.Call.Identity = aws.ToString(who.Arn)
@@ -671,12 +672,12 @@ func (e *examination) call(ctx context.Context, f *doctor.Facts) {
 // explained asks the endpoint for the reason of a refusal. One that does not
 // tell, as AWS does not, has no part in the diagnosis.
 func (e *examination) explained(ctx context.Context, requestID string) string {
-	if e.acct.cfg.BaseEndpoint == nil || requestID == "" {
+	if e.acct.Config.BaseEndpoint == nil || requestID == "" {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(*e.acct.cfg.BaseEndpoint, "/")+"/_openirsa/events?requestId="+url.QueryEscape(requestID), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(*e.acct.Config.BaseEndpoint, "/")+"/_openirsa/events?requestId="+url.QueryEscape(requestID), nil)
 	if err != nil {
 		return ""
 	}

@@ -134,7 +134,7 @@ func (d *downRun) connectAWS(ctx context.Context) error {
 	if err := d.chain.connectAWS(ctx); err != nil {
 		return err
 	}
-	d.run.Calls = d.acct.calls.counts
+	d.run.Calls = d.acct.Calls
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/export"
@@ -288,7 +289,7 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 		return nil, err
 	}
 	if o.account == "" && o.emulator {
-		o.account, a.region = emulatorAccount, cmp.Or(a.region, defaultRegion)
+		o.account, a.region = emulatorAccount, cmp.Or(a.region, account.EmulatorRegion)
 	}
 	if o.account != "" {
 		return a.imagined(ctx, o)
@@ -300,7 +301,7 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 	if !ch.there {
 		return nil, advise(fmt.Errorf("cluster %s has no chain yet", ch.c.Name), "SETUP up, or export what it would be: --name NAME --account ID --region REGION")
 	}
-	ch.acct = &account{ID: ch.state.Account, Partition: ch.state.Partition, Region: ch.state.Region}
+	ch.acct = &account.Account{ID: ch.state.Account, Partition: ch.state.Partition, Region: ch.state.Region}
 	ch.state.Image, ch.state.Endpoint = cmp.Or(o.image, ch.state.Image), cmp.Or(o.endpoint, ch.state.Endpoint)
 	return ch, nil
 }
@@ -321,7 +322,7 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	ch := &chain{app: a, acct: &account{ID: o.account, Partition: partition, Region: region}}
+	ch := &chain{app: a, acct: &account.Account{ID: o.account, Partition: partition, Region: region}}
 	ch.state = record.Record{Cluster: o.name, Account: o.account, Partition: partition, Region: region, Image: o.image, Endpoint: o.endpoint, Emulator: o.emulator, KeepIssuer: o.keep,
 		Location: record.Location{PrivateBucket: o.private, Distribution: o.distribution}}
 	switch {
@@ -485,7 +486,7 @@ func (ch *chain) rolesInAWS(ctx context.Context) ([]role.Role, error) {
 	}
 	list, err := ch.roles(ctx, mark)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", plan.Role, awsCause(err))
+		return nil, fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
 	}
 	return slices.DeleteFunc(list, func(r role.Role) bool { return !owner.Owns(r.Tags, mark) }), nil
 }

@@ -354,7 +354,7 @@ func TestAPIServerPrune(t *testing.T) {
 		t.Helper()
 		accounts := accountsOf("reader", names...)
 		r := ch.app.newReport("dev", false)
-		r.run.Calls = ch.acct.calls.counts
+		r.run.Calls = ch.acct.Calls
 		err := ch.makeServiceAccounts(t.Context(), r.run, accounts, false, prune)
 		if err == nil && prune {
 			err = ch.pruneServiceAccounts(t.Context(), r.run, accounts)
@@ -387,11 +387,11 @@ func TestAPIServerPrune(t *testing.T) {
 	check("a", "b", "c")
 	make(true, "b")
 	check("b")
-	_, before := ch.acct.calls.counts()
+	_, before := ch.acct.Calls()
 	if r := make(true, "b"); r.run.Changed() {
 		t.Errorf("a second time: %+v", r.Links)
 	}
-	if _, after := ch.acct.calls.counts(); after != before {
+	if _, after := ch.acct.Calls(); after != before {
 		t.Errorf("the second time writes %d times", after-before)
 	}
 	make(true)
@@ -518,15 +518,15 @@ func (m *member) makeAll(accounts []iamServiceAccount) run {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	calls, writes := ch.acct.calls.counts()
+	calls, writes := ch.acct.Calls()
 	r := a.newReport("bench", false)
-	r.run.Calls = ch.acct.calls.counts
+	r.run.Calls = ch.acct.Calls
 	start := time.Now()
 	if err := ch.makeServiceAccounts(m.t.Context(), r.run, accounts, false, false); err != nil {
 		m.t.Fatal(err)
 	}
 	took := time.Since(start).Seconds()
-	c, w := ch.acct.calls.counts()
+	c, w := ch.acct.Calls()
 	return run{times: 1, calls: c - calls, writes: w - writes, seconds: took}
 }
 

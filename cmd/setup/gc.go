@@ -17,6 +17,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/redact"
+	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -113,13 +114,14 @@ type gcReport struct {
 }
 
 func (a *app) gc(ctx context.Context, o gcOptions) error {
-	acct, err := a.connectAWS(ctx, "", nil)
+	connected, err := a.connectAWS(ctx, "", nil)
 	if err != nil {
 		return err
 	}
+	acct := sweeper{connected}
 	all, err := acct.remains(ctx)
 	if err != nil {
-		return fmt.Errorf("looking for what clusters have left: %w", awsCause(err))
+		return fmt.Errorf("looking for what clusters have left: %w", account.Cause(err))
 	}
 	report := gcReport{Account: acct.ID, DryRun: !o.approve, Clusters: all}
 	due := 0
@@ -132,7 +134,7 @@ func (a *app) gc(ctx context.Context, o gcOptions) error {
 		}
 		due++
 		if c.steps, err = acct.removal(ctx, c); err != nil {
-			return fmt.Errorf("planning to remove cluster %s: %w", c.Cluster, awsCause(err))
+			return fmt.Errorf("planning to remove cluster %s: %w", c.Cluster, account.Cause(err))
 		}
 		if !o.approve {
 			c.Result = plan.Planned
@@ -188,13 +190,16 @@ func (o gcOptions) due(c *remains) (remove bool, why string, err error) {
 	}
 }
 
+// sweeper removes what clusters left in an account.
+type sweeper struct{ *account.Account }
+
 // place is where an issuer's documents are.
-func (acct *account) place(region, bucket, prefix string) publish.S3 {
-	return publish.S3{Client: acct.regional(region), Account: acct.ID, Partition: acct.Partition, Region: region, Bucket: bucket, Prefix: prefix}
+func (acct sweeper) place(region, bucket, prefix string) publish.S3 {
+	return publish.S3{Client: acct.Regional(region), Account: acct.ID, Partition: acct.Partition, Region: region, Bucket: bucket, Prefix: prefix}
 }
 
 // remains finds what clusters have made in the account, the oldest first.
-func (acct *account) remains(ctx context.Context) ([]*remains, error) {
+func (acct sweeper) remains(ctx context.Context) ([]*remains, error) {
 	providers, err := provider.List(ctx, acct.IAM)
 	if err != nil {
 		return nil, err
@@ -226,7 +231,7 @@ func (acct *account) remains(ctx context.Context) ([]*remains, error) {
 	var roles []role.Role
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		buckets, err = publish.Buckets(gctx, acct.S3, acct.ID, func(name string) bool { return names[name] || strings.HasPrefix(name, "openirsa-") }, acct.regional)
+		buckets, err = publish.Buckets(gctx, acct.S3, acct.ID, func(name string) bool { return names[name] || strings.HasPrefix(name, "openirsa-") }, acct.Regional)
 		return err
 	})
 	group.Go(func() (err error) { roles, err = acct.ownedRoles(gctx, arns); return err })
@@ -319,7 +324,7 @@ func (c *remains) privatePrefix(ctx context.Context) string {
 
 // ownedRoles reads the roles that were made here, with their tags: those whose
 // path or description says so, and those that trust one of the providers.
-func (acct *account) ownedRoles(ctx context.Context, providers []string) ([]role.Role, error) {
+func (acct sweeper) ownedRoles(ctx context.Context, providers []string) ([]role.Role, error) {
 	all, err := role.List(ctx, acct.IAM, "/")
 	if err != nil {
 		return nil, err
@@ -345,7 +350,7 @@ func (acct *account) ownedRoles(ctx context.Context, providers []string) ([]role
 
 // removal decides what must be done for what a cluster made to be gone: in the
 // reverse order of making it.
-func (acct *account) removal(ctx context.Context, c *remains) ([]plan.Step, error) {
+func (acct sweeper) removal(ctx context.Context, c *remains) ([]plan.Step, error) {
 	arns := c.providerARNs()
 	mark := owner.Tags(c.Cluster, c.UID)
 	var steps []plan.Step
@@ -385,7 +390,7 @@ const readAtOnce = 16
 const clustersAtOnce = 8
 
 // removeAll removes what is to go. What fails is noted, and the rest goes on.
-func (a *app) removeAll(ctx context.Context, acct *account, all []*remains) {
+func (a *app) removeAll(ctx context.Context, acct sweeper, all []*remains) {
 	progress := a.newReport("", false)
 	defer progress.clear()
 	var mu sync.Mutex // guards finished
@@ -404,7 +409,7 @@ func (a *app) removeAll(ctx context.Context, acct *account, all []*remains) {
 			}
 			c.Result = plan.Deleted
 			if err != nil {
-				c.Result, c.Error = "failed", redact.Text(awsCause(err).Error())
+				c.Result, c.Error = "failed", redact.Text(account.Cause(err).Error())
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -417,7 +422,7 @@ func (a *app) removeAll(ctx context.Context, acct *account, all []*remains) {
 }
 
 // nothingLeft looks whether what was to go is gone.
-func (acct *account) nothingLeft(ctx context.Context, c *remains) error {
+func (acct sweeper) nothingLeft(ctx context.Context, c *remains) error {
 	names := make([]string, len(c.roles))
 	for i, r := range c.roles {
 		names[i] = r.Name

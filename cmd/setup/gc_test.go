@@ -33,7 +33,7 @@ import (
 type yard struct {
 	t    *testing.T
 	aws  *emulatortest.AWS
-	acct *account
+	acct sweeper
 	keys keys.Set
 }
 
@@ -42,7 +42,7 @@ func newYard(t *testing.T) *yard {
 	y := &yard{t: t, aws: emulatortest.Start(t)}
 	useEmulator(t, y.aws)
 	var err error
-	if y.acct, err = (&app{getenv: os.Getenv}).connectAWS(t.Context(), "", nil); err != nil {
+	if y.acct.Account, err = (&app{getenv: os.Getenv}).connectAWS(t.Context(), "", nil); err != nil {
 		t.Fatal(err)
 	}
 	key, err := keys.Generate(keys.ES256)

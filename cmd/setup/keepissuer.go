@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -46,7 +47,7 @@ func (u *upRun) wantsToKeep(ctx context.Context) (bool, error) {
 	case u.bucket != "" || u.issuerURL != "" || len(u.c.Nodes()) > 0:
 		return false, nil
 	}
-	public, err := u.documentFlags.issuer(ctx, emulatorAccount, cmp.Or(u.app.region, defaultRegion))
+	public, err := u.documentFlags.issuer(ctx, emulatorAccount, cmp.Or(u.app.region, account.EmulatorRegion))
 	if err != nil {
 		return false, err
 	}

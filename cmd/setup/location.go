@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/publish"
@@ -81,7 +82,7 @@ func (p *documentFlags) fault() (flag string, err error) {
 		}
 	}
 	if p.bucket != "" {
-		if _, err := issuer.S3(bucket, defaultRegion, "amazonaws.com", prefix); err != nil {
+		if _, err := issuer.S3(bucket, account.EmulatorRegion, "amazonaws.com", prefix); err != nil {
 			return "--bucket", &usageError{err}
 		}
 	}
@@ -157,7 +158,7 @@ func (a *app) plannedIssuer(ctx context.Context, where documentFlags) (issuer.UR
 	case where.issuerURL != "":
 		return where.parseIssuer()
 	case where.emulator:
-		return where.issuer(ctx, emulatorAccount, cmp.Or(a.region, defaultRegion))
+		return where.issuer(ctx, emulatorAccount, cmp.Or(a.region, account.EmulatorRegion))
 	case where.account == "":
 		return issuer.URL{}, usagef("--account is needed to name the bucket (or --emulator, or --issuer-url)")
 	case a.region == "":
@@ -168,6 +169,3 @@ func (a *app) plannedIssuer(ctx context.Context, where documentFlags) (issuer.UR
 
 // emulatorAccount is the account of the emulator in the cluster.
 const emulatorAccount = emulator.DefaultAccount
-
-// defaultRegion is that of the emulator's buckets unless a region is set.
-const defaultRegion = "us-east-1"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -185,7 +186,7 @@ func (m *migration) check(ctx context.Context) error {
 	}
 	_, others, err := role.Follow(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.Provider)
 	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
+		return fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
 	}
 	for _, name := range others {
 		m.run.Note(fmt.Errorf("%s %s was not made for this cluster and trusts %s: let it trust %s too, on the same conditions; until then the old issuer stays", plan.Role, name, m.c.Migration.From.Provider, to.Provider))
@@ -226,7 +227,7 @@ func (m *migration) checkTarget(ctx context.Context, mark map[string]string) err
 		return advise(fmt.Errorf("%s: %w", link, err), "choose another --to")
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", link, awsCause(err))
+		return fmt.Errorf("%s: %w", link, account.Cause(err))
 	}
 	return nil
 }
@@ -270,7 +271,7 @@ func (m *migration) prepare(ctx context.Context) error {
 func (m *migration) makeProvider(ctx context.Context, to *chain, mark map[string]string) error {
 	former, _, err := provider.Get(ctx, m.acct.IAM, m.c.Migration.From.Provider)
 	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Provider, awsCause(err))
+		return fmt.Errorf("%s: %w", plan.Provider, account.Cause(err))
 	}
 	want := to.wantProvider(mark)
 	want.ClientIDs = union(want.ClientIDs, former.ClientIDs)
@@ -312,7 +313,7 @@ func (m *migration) ready(ctx context.Context) error {
 	}
 	_, others, err := role.Follow(ctx, m.acct.IAM, mark, goes.Provider, stays.Provider)
 	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
+		return fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
 	}
 	if len(others) == 0 {
 		return nil

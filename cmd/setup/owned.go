@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
@@ -121,7 +122,7 @@ func recordError(link string, err error) error {
 		return &lib.ForeignError{Link: link, Recorded: true, Err: e}
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", link, awsCause(err))
+		return fmt.Errorf("%s: %w", link, account.Cause(err))
 	}
 	return nil
 }

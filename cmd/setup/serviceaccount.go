@@ -279,7 +279,7 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	}
 	r := a.newReport(ch.state.Cluster, !o.approve)
 	defer r.clear()
-	r.run.Calls = ch.acct.calls.counts
+	r.run.Calls = ch.acct.Calls
 	r.Issuer = ch.iss.String()
 	if err := ch.makeServiceAccounts(ctx, r.run, accounts, o.override, false); err != nil {
 		return err
@@ -847,7 +847,7 @@ func (a *app) deleteServiceAccounts(ctx context.Context, accounts []iamServiceAc
 	}
 	r := a.newReport(ch.state.Cluster, !approve)
 	defer r.clear()
-	r.run.Calls = ch.acct.calls.counts
+	r.run.Calls = ch.acct.Calls
 	r.Issuer = ch.iss.String()
 	for _, sa := range accounts {
 		if err := ch.deleteServiceAccount(ctx, r.run, sa.Metadata.Namespace, sa.Metadata.Name); err != nil {

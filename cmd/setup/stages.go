@@ -493,7 +493,7 @@ func (ch *chain) defaultCacheWait() time.Duration {
 func (ch *chain) newChangeRun(c *record.Change, o stagedOptions) changeRun {
 	r := changeRun{chain: ch, o: o, c: c, report: ch.app.newReport(ch.state.Cluster, o.dryRun), restarted: make(map[string]bool)}
 	r.run, r.report.Issuer = r.report.run, ch.iss.String()
-	r.run.Calls = ch.acct.calls.counts
+	r.run.Calls = ch.acct.Calls
 	r.run.Say("cluster %s, %s %s", ch.state.Cluster, c.Kind, c.ID)
 	return r
 }

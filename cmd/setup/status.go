@@ -15,6 +15,7 @@ import (
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/redact"
+	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -82,7 +83,7 @@ func (a *app) status(ctx context.Context) error {
 	add := func(link, object string, err error) {
 		l := linkStatus{Link: link, OK: err == nil, Object: object}
 		if err != nil {
-			l.Error, s.Healthy = redact.Text(awsCause(err).Error()), false
+			l.Error, s.Healthy = redact.Text(account.Cause(err).Error()), false
 		}
 		s.Links = append(s.Links, l)
 	}
@@ -129,7 +130,7 @@ func (a *app) status(ctx context.Context) error {
 	for _, sa := range accounts {
 		r := roleAccount{serviceAccountReport: serviceAccountReport{sa.Namespace, sa.Name, sa.Role(irsa.DefaultPrefix)}, OK: true}
 		if err := ch.roleStatus(ctx, r.RoleARN, mark); err != nil {
-			r.OK, r.Error, s.Healthy = false, redact.Text(awsCause(err).Error()), false
+			r.OK, r.Error, s.Healthy = false, redact.Text(account.Cause(err).Error()), false
 		} else if unasked[sa.Namespace] {
 			r.OK, r.Error, s.Healthy = false, (&lib.NotAskedError{Namespace: sa.Namespace}).Error(), false
 		}
@@ -138,7 +139,7 @@ func (a *app) status(ctx context.Context) error {
 
 	roles, err := ch.roles(ctx, mark)
 	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Role, awsCause(err))
+		return fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
 	}
 	for _, r := range roles {
 		s.Roles = append(s.Roles, r.ARN)

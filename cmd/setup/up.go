@@ -18,6 +18,7 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/image"
+	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -208,7 +209,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 
 	// Who the account is: the emulator's is known before it runs.
 	id, partition := emulatorAccount, "aws"
-	region := cmp.Or(u.app.region, u.state.Region, defaultRegion)
+	region := cmp.Or(u.app.region, u.state.Region, account.EmulatorRegion)
 	if !u.emulator {
 		if u.app.region == "" {
 			u.app.region = u.state.Region
@@ -350,7 +351,7 @@ func (u *upRun) whereTo(ctx context.Context, account, region string) (iss, bucke
 func (u *upRun) checkAWS(ctx context.Context) error {
 	there, ok, err := provider.Get(ctx, u.acct.IAM, u.iss.ProviderARN(u.acct.Partition, u.acct.ID))
 	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Provider, awsCause(err))
+		return fmt.Errorf("%s: %w", plan.Provider, account.Cause(err))
 	}
 	foreign, _ := errors.AsType[*owner.ForeignError](owner.Check("provider "+there.ARN, there.Tags, u.mark))
 	if ok && foreign != nil && !u.inherits(foreign) {
@@ -593,7 +594,7 @@ func (u *upRun) rollout(ctx context.Context, link, name string, objects []*unstr
 
 // documents are links 2 and 3.
 func (u *upRun) documents(ctx context.Context) error {
-	u.run.Calls = u.acct.calls.counts
+	u.run.Calls = u.acct.Calls
 	return u.publishDocuments(ctx, u.run, u.mark, u.docs, 0)
 }
 

@@ -70,6 +70,9 @@ var layers = []map[string][]string{
 
 		"pkg/controlplane": {"pkg/cluster", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan"},
 	},
+	{ // AWS as the caller.
+		"pkg/account": {"pkg/publish"},
+	},
 	{ // Stories: what the effects are together.
 		"pkg/chain": {"pkg/issuer", "pkg/owner", "pkg/plan"},
 	},
@@ -87,9 +90,10 @@ var layers = []map[string][]string{
 	},
 	{ // Programs: where everything meets.
 		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/redact", "internal/version",
-			"pkg/chain", "pkg/cluster", "pkg/controlplane", "pkg/discovery", "pkg/doctor", "pkg/emulator", "pkg/export",
-			"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner", "pkg/plan", "pkg/policy",
-			"pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token", "pkg/trust"},
+			"pkg/account", "pkg/chain", "pkg/cluster", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
+			"pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
+			"pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token",
+			"pkg/trust"},
 		"cmd/webhook":             {"internal/gate", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
 		"cmd/emulator":            {"internal/plain", "internal/redact", "internal/version", "pkg/emulator"},
 		"cmd/issuer":              {"internal/durable", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
@@ -116,6 +120,7 @@ var forbidden = map[string][]string{
 	"pkg/role":      {"k8s.io/", "sigs.k8s.io/"},
 	"pkg/node":      {"github.com/aws/", "k8s.io/"},
 	"pkg/cluster":   {"github.com/aws/"},
+	"pkg/account":   {"k8s.io/", "sigs.k8s.io/", "github.com/spf13/"},
 	"pkg/chain":     {"github.com/spf13/", "os"},
 	"pkg/webhook":   {"github.com/aws/"},
 	"cmd/webhook":   {"github.com/aws/"},
