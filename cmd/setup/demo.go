@@ -21,15 +21,11 @@ import (
 	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
+	"github.com/openirsa/openirsa/pkg/federation"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/owner"
-	"github.com/openirsa/openirsa/pkg/plan"
-	"github.com/openirsa/openirsa/pkg/provider"
-	"github.com/openirsa/openirsa/pkg/publish"
-	"github.com/openirsa/openirsa/pkg/role"
 	"github.com/openirsa/openirsa/pkg/token"
-	"github.com/openirsa/openirsa/pkg/trust"
 )
 
 func (a *app) demoCommand() *cobra.Command {
@@ -93,10 +89,10 @@ type demo struct {
 	endpoint string
 	home     string
 
-	acct     *account.Account
-	key      keys.Private
-	provider provider.Provider
-	roleARN  string
+	acct    *account.Account
+	key     keys.Private
+	aws     *federation.Federation
+	roleARN string
 }
 
 func (d *demo) say(format string, args ...any) { plain.Fprintf(d.out, format+"\n", args...) }
@@ -129,67 +125,43 @@ func (d *demo) chain(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	iss, err := publish.Issuer(ctx, bucket, "", d.acct.Region)
+	if d.aws, err = federation.InS3(ctx, d.acct, bucket); err != nil {
+		return err
+	}
+	d.aws.Mark(owner.Tags(demoCluster, "demo"))
+	docs, err := discovery.Documents(d.aws.Issuer, set)
 	if err != nil {
 		return err
 	}
-	docs, err := discovery.Documents(iss, set)
-	if err != nil {
-		return err
-	}
-	tags := owner.Tags(demoCluster, "demo")
-	b := publish.S3{Client: d.acct.S3, Account: d.acct.ID, Partition: d.acct.Partition, Region: d.acct.Region, Bucket: bucket, Owned: true, Tags: tags}
-	if err := d.make(ctx)(b.Plan(ctx, docs)); err != nil {
+	if err := d.aws.Publish(ctx, nil, docs, federation.Patience); err != nil {
 		return err
 	}
 	for _, doc := range docs {
 		d.line("documents", "s3://%s%s (%d bytes)", bucket, doc.Path, len(doc.Body))
 	}
-	if err := b.Check(ctx, b.Stranger(d.acct.Anonymous), iss, docs, time.Second); err != nil {
+	d.line("issuer", "%s, read back by a stranger: equal", d.aws.Issuer)
+	if err := d.aws.Trust(ctx, nil); err != nil {
 		return err
 	}
-	d.line("issuer", "%s, read back by a stranger: equal", iss)
-
-	d.provider = provider.Provider{
-		ARN: iss.ProviderARN(d.acct.Partition, d.acct.ID), Issuer: iss, ClientIDs: []string{irsa.Audience}, Tags: tags,
-	}
-	if err := d.make(ctx)(provider.Plan(ctx, d.acct.IAM, d.provider)); err != nil {
+	d.line("provider", "%s", d.aws.Provider().ARN)
+	if err := d.grant(ctx); err != nil {
 		return err
 	}
-	d.line("provider", "%s", d.provider.ARN)
-
-	r, err := d.role()
-	if err != nil {
-		return err
-	}
-	if err := d.make(ctx)(role.Plan(ctx, d.acct.IAM, r)); err != nil {
-		return err
-	}
-	d.roleARN = "arn:" + d.acct.Partition + ":iam::" + d.acct.ID + ":role" + r.Path + r.Name
 	d.line("role", "%s", d.roleARN)
 	d.line("", "trusts %s, may do nothing yet", token.Subject(demoNamespace, demoName))
 	d.line("service account", "%s/%s  %s: %s", demoNamespace, demoName, irsa.DefaultPrefix.RoleARN(), d.roleARN)
 	return nil
 }
 
-// role is the demo's role with the given policies.
-func (d *demo) role(policies ...string) (role.Role, error) {
-	document, err := trust.Policy{Providers: []trust.Provider{{
-		ARN: d.provider.ARN, Issuer: d.provider.Issuer, Audience: irsa.Audience, Subjects: []string{token.Subject(demoNamespace, demoName)},
-	}}}.Document()
-	return role.Role{
-		Name: demoName, Path: role.PathFor(demoCluster), Trust: document, PolicyARNs: policies, Tags: d.provider.Tags,
-	}, err
-}
-
-// make runs what has been planned.
-func (d *demo) make(ctx context.Context) func([]plan.Step, error) error {
-	return func(steps []plan.Step, err error) error {
-		if err != nil {
-			return err
-		}
-		return plan.Run(ctx, steps, nil)
+// grant makes the demo's role, with policies.
+func (d *demo) grant(ctx context.Context, policies ...string) error {
+	r, err := d.aws.Role(demoCluster, demoNamespace, demoName, policies...)
+	if err != nil {
+		return err
 	}
+	r.Name = demoName
+	d.roleARN = d.aws.RoleARN(r)
+	return d.aws.Grant(ctx, nil, r)
 }
 
 // pods runs the AWS SDK as three pods would.
@@ -203,11 +175,7 @@ func (d *demo) pods(ctx context.Context) error {
 		return err
 	}
 
-	r, err := d.role(demoPolicy)
-	if err != nil {
-		return err
-	}
-	if err := d.make(ctx)(role.Plan(ctx, d.acct.IAM, r)); err != nil {
+	if err := d.grant(ctx, demoPolicy); err != nil {
 		return err
 	}
 	d.say("  role             %s attached\n", demoPolicy)
@@ -255,7 +223,7 @@ func (d *demo) listGroups(ctx context.Context, serviceAccount string) (groups []
 	namespace, name, _ := strings.Cut(serviceAccount, "/")
 	now := time.Now()
 	raw, err := token.Mint(d.key, token.Claims{
-		Issuer: d.provider.Issuer.String(), Subject: token.Subject(namespace, name), Audience: token.Strings{irsa.Audience},
+		Issuer: d.aws.Issuer.String(), Subject: token.Subject(namespace, name), Audience: token.Strings{irsa.Audience},
 		IssuedAt: token.At(now), NotBefore: token.At(now), Expiry: token.At(now.Add(irsa.ExpirationSeconds * time.Second)),
 		Kubernetes: token.Kubernetes{Namespace: namespace, ServiceAccount: &token.Ref{Name: name, UID: "demo"}},
 	})

@@ -79,6 +79,9 @@ var layers = []map[string][]string{
 	{ // What the effects would make, written down for other tools.
 		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
 	},
+	{ // What they make together in an account.
+		"pkg/federation": {"pkg/account", "pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
+	},
 	{ // The other side: an AWS that is told nothing by the effects.
 		"pkg/emulator":                {"internal/checksum", "internal/redact", "internal/sigv4", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/emulator/managed", "pkg/policy"},
 		"pkg/emulator/internal/wire":  {},
@@ -86,12 +89,12 @@ var layers = []map[string][]string{
 		"pkg/emulator/gen":            {},
 		"pkg/emulator/managed":        {},
 		"pkg/emulator/managed/gen":    {},
-		"pkg/emulator/emulatortest":   {"pkg/discovery", "pkg/emulator", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
+		"pkg/emulator/emulatortest":   {"pkg/account", "pkg/discovery", "pkg/emulator", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
 	},
 	{ // Programs: where everything meets.
 		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/redact", "internal/version",
 			"pkg/account", "pkg/chain", "pkg/cluster", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
-			"pkg/emulator", "pkg/export", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
+			"pkg/emulator", "pkg/export", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
 			"pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token",
 			"pkg/trust"},
 		"cmd/webhook":             {"internal/gate", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},

@@ -1,9 +1,7 @@
 // Package discovery makes the two public documents of an issuer, as pure
 // functions of its URL and its keys, and checks that a stranger can read them.
-//
-//	docs, err := discovery.Documents(iss, set)
-//	// ... publish docs below iss, in this order ...
-//	err = discovery.Check(ctx, discovery.HTTP(client), iss, docs)
+// [Documents] makes them, whoever serves them does so in their order, and [Check]
+// reads them back.
 package discovery
 
 import (

@@ -58,7 +58,8 @@ func TestObjectAt(t *testing.T) {
 // tokens are exchanged.
 func TestIssuersInS3AsOthersMadeThem(t *testing.T) {
 	a := emulatortest.Start(t)
-	made := a.Issuer("others") // an open bucket
+	made := a.Issuer("others")
+	made.Open()
 	root := a.S3(a.Config())
 	config := a.Config()
 	config.Credentials = aws.AnonymousCredentials{}

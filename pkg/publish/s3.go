@@ -1,13 +1,8 @@
 // Package publish puts an issuer's documents where the world can read them:
 // into an S3 bucket.
 //
-// It reads what is there, answers with the steps that are missing, and reads
-// the result back as an anonymous stranger:
-//
-//	bucket := publish.S3{Client: client, Account: account, Bucket: name, ...}
-//	steps, err := bucket.Plan(ctx, docs)
-//	err = plan.Run(ctx, steps, nil)
-//	err = bucket.Check(ctx, bucket.Stranger(anonymous), iss, docs, time.Minute)
+// It reads what is there, answers with the steps that are missing ([S3.Plan]), and
+// reads the result back as an anonymous stranger ([S3.Check]).
 package publish
 
 import (

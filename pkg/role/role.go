@@ -1,8 +1,6 @@
 // Package role plans the IAM roles that service accounts assume: their trust,
 // their permissions and their marks.
-//
-//	want := role.Role{Name: role.NameFor("dev", "default", "app"), Path: role.PathFor("dev"), Trust: doc, PolicyARNs: arns, Tags: tags}
-//	steps, err := role.Plan(ctx, iam.NewFromConfig(cfg), want)
+// [Plan] holds a [Role] as it is wanted against the one that is there.
 package role
 
 import (

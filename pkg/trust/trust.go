@@ -1,10 +1,6 @@
 // Package trust writes the trust policies of roles: who may assume them with a
 // token of which cluster.
-//
-//	policy, err := trust.Policy{Providers: []trust.Provider{{
-//		ARN: iss.ProviderARN("aws", account), Issuer: iss, Audience: "sts.amazonaws.com",
-//		Subjects: []string{token.Subject("default", "app")},
-//	}}}.Document()
+// [Policy] is where to begin.
 package trust
 
 import (

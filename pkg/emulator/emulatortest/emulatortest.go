@@ -40,8 +40,10 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
+	"github.com/openirsa/openirsa/pkg/federation"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
@@ -236,15 +238,17 @@ func (a *AWS) IssuerWithKey(name string, key keys.Private) *Issuer {
 	a.check(err)
 	i.ARN = i.URL.ProviderARN(a.partition(), a.Account())
 
-	client := a.S3(a.Config())
-	_, err = client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &i.Bucket})
+	set, err := keys.NewSet(key.Public())
 	a.check(err)
-	i.Publish()
-	i.Open()
-	_, err = iam.NewFromConfig(a.Config()).CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{
-		Url: new(i.URL.String()), ClientIDList: []string{Audience},
-	})
+	anonymous := a.Config()
+	anonymous.Credentials = aws.AnonymousCredentials{}
+	f, err := federation.InS3(ctx, &account.Account{
+		ID: a.Account(), Partition: a.partition(), Region: Region,
+		IAM: iam.NewFromConfig(a.Config()), S3: a.S3(a.Config()), Anonymous: a.S3(anonymous),
+	}, i.Bucket)
 	a.check(err)
+	f.Issuer = i.URL
+	a.check(f.Up(ctx, nil, set))
 	return i
 }
 
