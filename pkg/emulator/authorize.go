@@ -4,93 +4,81 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
-
-// question is what policies are asked about a call.
-type question struct {
-	action   string // with its service, such as "iam:GetRole"
-	resource string // ARN that policies match, or "*"
-	spelled  string // how AccessDenied spells the resource; "" is as it is
-	account  string // of the resource's owner; "" is the emulator's account
-	keys     policy.Context
-	attached *policy.Named // resource-based policy, such as a bucket's
-	grant    policy.Grant  // of the resource's access control list
-	note     string        // what an event of a denial has to say besides
-	bare     bool          // AccessDenied does not say "because ..."
-}
 
 // authorize asks whether the caller of a call may do something, and keeps the
 // answer as an event. The error is AWS's AccessDenied.
 //
 // keys of the question may hold the condition keys that are particular to the
 // action; those of the caller and of the request are added here.
-func (s *Server) authorize(c *call, q *question) *wire.Failure {
-	if q.account == "" {
-		q.account = s.config.Account
+func (s *Server) authorize(c *api.Call, q *api.Question) *wire.Failure {
+	if q.Account == "" {
+		q.Account = s.config.Account
 	}
-	s.requestKeys(c, &q.keys, q.account)
-	s.callerKeys(&c.caller, &q.keys)
-	policies := s.policiesOf(&c.caller)
-	policies.Resource, policies.Grant = q.attached, q.grant
+	s.requestKeys(c, &q.Keys, q.Account)
+	s.callerKeys(&c.Caller, &q.Keys)
+	policies := s.policiesOf(&c.Caller)
+	policies.Resource, policies.Grant = q.Attached, q.Grant
 	decision := policy.Evaluate(&policy.Request{
-		Principal:       c.caller.Principal,
-		Action:          q.action,
-		Resource:        q.resource,
-		ResourceAccount: q.account,
-		Context:         &q.keys,
+		Principal:       c.Caller.Principal,
+		Action:          q.Action,
+		Resource:        q.Resource,
+		ResourceAccount: q.Account,
+		Context:         &q.Keys,
 	}, &policies)
 
-	event := c.event()
-	event.Action, event.Resource, event.Step = q.action, q.resource, "permission"
+	event := eventOf(c)
+	event.Action, event.Resource, event.Step = q.Action, q.Resource, "permission"
 	if decision.Allowed {
 		event.Decision = Allow
-		s.decided(c, event, &decision)
+		s.logDecided(c, event, &decision)
 		return nil
 	}
 	e := s.accessDenied(c, q, &decision)
 	event.Decision, event.Code = Deny, e.Code
-	if q.note != "" {
-		event.Warnings = []string{q.note}
+	if q.Note != "" {
+		event.Warnings = []string{q.Note}
 	}
-	s.decided(c, event, &decision)
+	s.logDecided(c, event, &decision)
 	return e
 }
 
 // accessDenied is a denial in AWS's words, which name the type of policy that
 // is to blame and nothing else.
-func (s *Server) accessDenied(c *call, q *question, d *policy.Decision) *wire.Failure {
-	if c.caller.Kind == policy.Anonymous {
-		return accessDenied("Access Denied")
+func (s *Server) accessDenied(c *api.Call, q *api.Question, d *policy.Decision) *wire.Failure {
+	code := c.Speaks().AccessDenied
+	if c.Caller.Kind == policy.Anonymous {
+		return wire.Errorf(code.Status, code.Name, "Access Denied")
 	}
-	resource := q.spelled
+	resource := q.Spelled
 	if resource == "" {
-		resource = q.resource
+		resource = q.Resource
 	}
-	text := "User: " + c.caller.ARN + " is not authorized to perform: " + q.action + " on resource: " + resource
-	if !q.bare {
+	text := "User: " + c.Caller.ARN + " is not authorized to perform: " + q.Action + " on resource: " + resource
+	if !q.Bare {
 		text += " " + d.Tail()
 	}
-	return accessDenied("%s", text)
+	return wire.Errorf(code.Status, code.Name, "%s", text)
 }
 
 // requestKeys sets the condition keys that every request has (IAM User Guide,
 // "AWS global condition context keys").
-func (s *Server) requestKeys(c *call, keys *policy.Context, resourceAccount string) {
-	keys.Set("aws:SourceIp", sourceIP(c.r))
-	keys.Set("aws:SecureTransport", strconv.FormatBool(c.r.TLS != nil))
-	keys.Set("aws:CurrentTime", c.at.UTC().Format(time.RFC3339))
-	keys.Set("aws:EpochTime", strconv.FormatInt(c.at.Unix(), 10))
-	if agent := c.r.Header.Get("User-Agent"); agent != "" {
+func (s *Server) requestKeys(c *api.Call, keys *policy.Context, resourceAccount string) {
+	keys.Set("aws:SourceIp", sourceIP(c.Request))
+	keys.Set("aws:SecureTransport", strconv.FormatBool(c.Request.TLS != nil))
+	keys.Set("aws:CurrentTime", c.At.UTC().Format(time.RFC3339))
+	keys.Set("aws:EpochTime", strconv.FormatInt(c.At.Unix(), 10))
+	if agent := c.Request.Header.Get("User-Agent"); agent != "" {
 		keys.Set("aws:UserAgent", agent)
 	}
-	if referer := c.r.Header.Get("Referer"); referer != "" {
+	if referer := c.Request.Header.Get("Referer"); referer != "" {
 		keys.Set("aws:Referer", referer)
 	}
-	region := c.region
-	if c.service == "iam" {
+	region := c.Region
+	if c.Service == "iam" {
 		region = "us-east-1" // where IAM lives, whatever the client signed for
 	}
 	keys.Set("aws:RequestedRegion", region)
@@ -102,8 +90,9 @@ func (s *Server) requestKeys(c *call, keys *policy.Context, resourceAccount stri
 // callerKeys sets the condition keys that follow from who calls (the same page,
 // "Properties of the principal", and "Where the principal key values come
 // from").
-func (s *Server) callerKeys(who *caller, keys *policy.Context) {
-	keys.Set("aws:userid", who.userID)
+func (s *Server) callerKeys(who *api.Caller, keys *policy.Context) {
+	known := identityOf(who)
+	keys.Set("aws:userid", who.UserID)
 	switch who.Kind {
 	case policy.Anonymous:
 		keys.Set("aws:PrincipalType", "Anonymous")
@@ -115,7 +104,7 @@ func (s *Server) callerKeys(who *caller, keys *policy.Context) {
 	case policy.User:
 		keys.Set("aws:PrincipalType", "User")
 		keys.Set("aws:PrincipalArn", who.ARN)
-		keys.Set("aws:username", who.user.Name)
+		keys.Set("aws:username", known.user.Name)
 	case policy.RoleSession:
 		keys.Set("aws:PrincipalType", "AssumedRole")
 		keys.Set("aws:PrincipalArn", who.EntityARN)
@@ -124,10 +113,10 @@ func (s *Server) callerKeys(who *caller, keys *policy.Context) {
 		keys.Set("aws:PrincipalArn", who.ARN)
 	}
 	keys.Set("aws:PrincipalAccount", who.Account)
-	for _, t := range who.tags() {
+	for _, t := range known.tags() {
 		keys.Set("aws:PrincipalTag/"+t.Key, t.Value)
 	}
-	session := who.session
+	session := known.session
 	if session == nil {
 		return
 	}
@@ -150,7 +139,7 @@ func (s *Server) callerKeys(who *caller, keys *policy.Context) {
 }
 
 // tags are the tags of the role or user behind a caller.
-func (who *caller) tags() []wire.Tag {
+func (who *identity) tags() []wire.Tag {
 	switch {
 	case who.role != nil:
 		return who.role.Tags
@@ -162,14 +151,15 @@ func (who *caller) tags() []wire.Tag {
 
 // policiesOf are the policies that apply to a caller, whatever it asks for:
 // those of its role or user as they are now, and those of its session.
-func (s *Server) policiesOf(who *caller) policy.Policies {
+func (s *Server) policiesOf(caller *api.Caller) policy.Policies {
 	var p policy.Policies
+	who := identityOf(caller)
 	switch {
 	case who.role != nil:
 		p.Identity, p.Boundary = s.iam.policies(&who.role.entity, nil)
 	case who.user != nil:
 		p.Identity, p.Boundary = s.iam.policies(&who.user.entity, who.user.Groups)
-	case who.Kind == policy.FederatedUser:
+	case caller.Kind == policy.FederatedUser:
 		p.Identity = rootPolicies // federated by the root user, who has none
 	}
 	if who.session != nil && who.session.hasPolicy() {

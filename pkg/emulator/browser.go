@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
@@ -47,7 +48,7 @@ func (s *Server) ownHost(hostport string) bool {
 // emulator's, a bucket's below it, or one of AWS's.
 func (s *Server) servedHost(hostport string) bool {
 	host := splitHost(hostport)
-	return s.ownHost(hostport) || s.parseS3Host(hostport).bucket != "" || strings.HasSuffix(host, "."+s.dnsSuffix)
+	return s.ownHost(hostport) || s.parseS3Host(hostport).bucket != "" || strings.HasSuffix(host, "."+s.account.DNSSuffix)
 }
 
 // foreignPage is the reason why a request must be taken for one that a page of
@@ -102,22 +103,22 @@ func shownOrigin(origin string) string {
 // refusePage refuses what a page of another origin asks for, unless it is a
 // read of S3: pages cannot see the answers of those, since none says that they
 // may. Signed or not, nothing else of theirs is done.
-func (s *Server) refusePage(c *call) *wire.Failure {
-	read := c.service == "s3" && (c.r.Method == http.MethodGet || c.r.Method == http.MethodHead)
-	why := s.foreignPage(c.r)
+func (s *Server) refusePage(c *api.Call) *wire.Failure {
+	read := c.Service == "s3" && (c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead)
+	why := s.foreignPage(c.Request)
 	switch {
-	case read && s.servedHost(c.r.Host):
+	case read && s.servedHost(c.Request.Host):
 		return nil
-	case why == "" && !read && c.r.Method != http.MethodPost && c.service != "s3":
-		why = s.unsaidPage(c.r)
+	case why == "" && !read && c.Request.Method != http.MethodPost && c.Service != "s3":
+		why = s.unsaidPage(c.Request)
 	}
 	if why == "" {
 		return nil
 	}
 	e := accessDenied("The emulator refuses requests that web pages of other origins send: %s", why)
-	event := c.event()
+	event := eventOf(c)
 	event.Decision, event.Step, event.Reason, event.Code = Deny, "origin", why, e.Code
-	s.record(entry{Event: event})
+	s.keepEvent(entry{Event: event})
 	return e
 }
 

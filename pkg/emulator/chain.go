@@ -14,19 +14,19 @@ import (
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
-// chain is the state of the account as far as it concerns web identity, for
+// webIdentityView is the state of the account as far as it concerns web identity, for
 // the page: providers with what was fetched of their issuers, roles with their
 // policies, and the sessions that the events tell of.
-type chain struct {
-	Account   string          `json:"account"`
-	Partition string          `json:"partition"`
-	Time      time.Time       `json:"time"`
-	Providers []chainProvider `json:"providers"`
-	Roles     []chainRole     `json:"roles"`
-	Sessions  []chainSession  `json:"sessions"`
+type webIdentityView struct {
+	Account   string         `json:"account"`
+	Partition string         `json:"partition"`
+	Time      time.Time      `json:"time"`
+	Providers []providerView `json:"providers"`
+	Roles     []roleView     `json:"roles"`
+	Sessions  []sessionView  `json:"sessions"`
 }
 
-type chainProvider struct {
+type providerView struct {
 	ARN         string     `json:"arn"`
 	URL         string     `json:"url"`
 	ClientIDs   []string   `json:"clientIds"`
@@ -38,33 +38,33 @@ type chainProvider struct {
 	// document has; null of what was fetched if that is another's, or none. The
 	// key set is told of by Keys alone: by mistake it may hold private ones.
 	Document json.RawMessage `json:"document,omitempty"`
-	Keys     []chainKey      `json:"keys"`
+	Keys     []keyView       `json:"keys"`
 	// Problems are why there are no keys, or not all.
 	Problems []string `json:"problems"`
 	Fetches  []Fetch  `json:"fetches"`
 }
 
-type chainKey struct {
+type keyView struct {
 	KID  string `json:"kid"`
 	Type string `json:"type"` // such as "RSA 2048" and "P-256"
 }
 
-type chainRole struct {
+type roleView struct {
 	ARN      string          `json:"arn"`
 	Trust    json.RawMessage `json:"trust"`
 	Warnings []string        `json:"warnings"`
 	Attached []string        `json:"attached"`
-	Inline   []chainPolicy   `json:"inline"`
+	Inline   []policyView    `json:"inline"`
 	Boundary string          `json:"boundary"`
 	Used     *time.Time      `json:"used"`
 }
 
-type chainPolicy struct {
+type policyView struct {
 	Name     string          `json:"name"`
 	Document json.RawMessage `json:"document"`
 }
 
-type chainSession struct {
+type sessionView struct {
 	IssuedSession
 	Issued    time.Time `json:"issued"`
 	Operation string    `json:"operation"`
@@ -73,13 +73,13 @@ type chainSession struct {
 
 // serveChain answers with the chain.
 func (s *Server) serveChain(w http.ResponseWriter, r *http.Request) {
-	c := chain{
+	c := webIdentityView{
 		Account:   s.config.Account,
 		Partition: s.config.Partition,
 		Time:      s.Now().UTC(),
-		Providers: []chainProvider{},
-		Roles:     []chainRole{},
-		Sessions:  []chainSession{},
+		Providers: []providerView{},
+		Roles:     []roleView{},
+		Sessions:  []sessionView{},
 	}
 	s.iam.read(func() {
 		for _, p := range s.iam.providers {
@@ -89,19 +89,19 @@ func (s *Server) serveChain(w http.ResponseWriter, r *http.Request) {
 			c.Roles = append(c.Roles, r.chain())
 		}
 	})
-	slices.SortFunc(c.Providers, func(a, b chainProvider) int { return strings.Compare(a.ARN, b.ARN) })
-	slices.SortFunc(c.Roles, func(a, b chainRole) int { return strings.Compare(a.ARN, b.ARN) })
+	slices.SortFunc(c.Providers, func(a, b providerView) int { return strings.Compare(a.ARN, b.ARN) })
+	slices.SortFunc(c.Roles, func(a, b roleView) int { return strings.Compare(a.ARN, b.ARN) })
 	allowed, _, _ := s.events.find(EventFilter{Decision: Allow})
 	for _, e := range slices.Backward(allowed) {
 		if e.Session != nil && e.Session.Expires.After(c.Time) {
-			c.Sessions = append(c.Sessions, chainSession{*e.Session, e.Time.UTC(), e.Operation, e.Subject})
+			c.Sessions = append(c.Sessions, sessionView{*e.Session, e.Time.UTC(), e.Operation, e.Subject})
 		}
 	}
 	writeJSON(w, http.StatusOK, c)
 }
 
-func (s *Server) chainProvider(p *provider) chainProvider {
-	c := chainProvider{ARN: p.ARN, URL: p.URL, ClientIDs: p.ClientIDs, Thumbprints: p.Thumbprints, Tags: p.Tags}
+func (s *Server) chainProvider(p *provider) providerView {
+	c := providerView{ARN: p.ARN, URL: p.URL, ClientIDs: p.ClientIDs, Thumbprints: p.Thumbprints, Tags: p.Tags}
 	e := s.issuers.entry(p)
 	e.mu.Lock()
 	f := e.latest
@@ -116,9 +116,9 @@ func (s *Server) chainProvider(p *provider) chainProvider {
 	}
 	c.Problems = append(c.Problems, f.keys.left...)
 	for kid, key := range f.keys.keys {
-		c.Keys = append(c.Keys, chainKey{kid, key.describe()})
+		c.Keys = append(c.Keys, keyView{kid, key.describe()})
 	}
-	slices.SortFunc(c.Keys, func(a, b chainKey) int { return strings.Compare(a.KID, b.KID) })
+	slices.SortFunc(c.Keys, func(a, b keyView) int { return strings.Compare(a.KID, b.KID) })
 	return c
 }
 
@@ -131,8 +131,8 @@ func (k *issuerKey) describe() string {
 
 func curveName(k *ecdsa.PublicKey) string { return k.Curve.Params().Name }
 
-func (r *role) chain() chainRole {
-	c := chainRole{
+func (r *role) chain() roleView {
+	c := roleView{
 		ARN:      shown(r.ARN, maxText),
 		Trust:    shownDocument(r.Trust),
 		Warnings: r.warnings,
@@ -140,7 +140,7 @@ func (r *role) chain() chainRole {
 		Boundary: r.Boundary,
 	}
 	for _, p := range r.Inline {
-		c.Inline = append(c.Inline, chainPolicy{shown(p.Name, maxText), shownDocument(p.Document)})
+		c.Inline = append(c.Inline, policyView{shown(p.Name, maxText), shownDocument(p.Document)})
 	}
 	if used := r.used.Load(); used != nil {
 		c.Used = new(used.at.UTC())

@@ -9,10 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
-
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -175,11 +173,11 @@ func loadDirectory(st *store.Store, partition, account string) (*directory, erro
 		return st.Load(bucket, func(_ string, value []byte) error { return each(value) })
 	}
 	for _, err := range []error{
-		load(bucketRole, decode(d.placeRole)),
-		load(bucketUser, decode(d.placeUser)),
-		load(bucketGroup, decode(d.placeGroup)),
-		load(bucketPolicy, decode(d.placeManaged)),
-		load(bucketProvider, decode(d.placeProvider)),
+		load(bucketRole, decode(d.storeRole)),
+		load(bucketUser, decode(d.storeUser)),
+		load(bucketGroup, decode(d.storeGroup)),
+		load(bucketPolicy, decode(d.storeManaged)),
+		load(bucketProvider, decode(d.storeProvider)),
 	} {
 		if err != nil {
 			return nil, err
@@ -202,7 +200,7 @@ func decode[T any](place func(*T) error) func([]byte) error {
 // The place functions put a value into the maps, in the place of an older one
 // with the same id. The caller holds mu, or is alone.
 
-func (d *directory) placeRole(r *role) error {
+func (d *directory) storeRole(r *role) error {
 	trust, err := policy.Parse(policy.Trust, []byte(r.Trust))
 	if err != nil {
 		return fmt.Errorf("trust policy of role %q: %w", r.Name, err)
@@ -220,7 +218,7 @@ func (d *directory) placeRole(r *role) error {
 	return nil
 }
 
-func (d *directory) placeUser(u *user) error {
+func (d *directory) storeUser(u *user) error {
 	u.derived = new(atomic.Pointer[derivedPolicies])
 	if old := d.userIDs[u.ID]; old != nil {
 		for _, k := range old.Keys {
@@ -238,18 +236,18 @@ func (d *directory) placeUser(u *user) error {
 	return nil
 }
 
-func (d *directory) placeGroup(g *group) error {
+func (d *directory) storeGroup(g *group) error {
 	g.derived = new(atomic.Pointer[derivedPolicies])
 	d.groups[strings.ToLower(g.Name)] = g
 	return nil
 }
 
-func (d *directory) placeManaged(p *managedPolicy) error {
+func (d *directory) storeManaged(p *managedPolicy) error {
 	d.managed[p.ARN] = p
 	return nil
 }
 
-func (d *directory) placeProvider(p *provider) error {
+func (d *directory) storeProvider(p *provider) error {
 	p.serial = d.generation.Add(1)
 	d.providers[p.ARN] = p
 	return nil
@@ -287,7 +285,7 @@ func (d *directory) edit(f func(*edit) *wire.Failure) *wire.Failure {
 }
 
 func (e *edit) putRole(r *role) *wire.Failure {
-	if err := e.placeRole(r); err != nil {
+	if err := e.storeRole(r); err != nil {
 		return policyError(err)
 	}
 	e.Put(bucketRole, r.ID, r)
@@ -295,22 +293,22 @@ func (e *edit) putRole(r *role) *wire.Failure {
 }
 
 func (e *edit) putUser(u *user) {
-	e.placeUser(u)
+	e.storeUser(u)
 	e.Put(bucketUser, u.ID, u)
 }
 
 func (e *edit) putGroup(g *group) {
-	e.placeGroup(g)
+	e.storeGroup(g)
 	e.Put(bucketGroup, g.ID, g)
 }
 
 func (e *edit) putManaged(p *managedPolicy) {
-	e.placeManaged(p)
+	e.storeManaged(p)
 	e.Put(bucketPolicy, p.ARN, p)
 }
 
 func (e *edit) putProvider(p *provider) {
-	e.placeProvider(p)
+	e.storeProvider(p)
 	e.Put(bucketProvider, p.ARN, p)
 }
 

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/internal/sigv4"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // Services that the emulator does not have. AWS_ENDPOINT_URL is for all
@@ -23,8 +23,24 @@ import (
 // largest are those of Lambda, 67 MB.
 const maxUnused = 128 << 20
 
-// servicesHere are the services of the emulator, as signatures name them.
-var servicesHere = []string{"s3", "sts", "iam", "kms"}
+// elsewhereServices are those that the emulator does not have.
+type elsewhereServices struct{ *Server }
+
+// Names implements [api.Service].
+func (elsewhereServices) Names() []string { return nil }
+
+// Load implements [api.Service].
+func (elsewhereServices) Load() error { return nil }
+
+// Take implements [api.Service].
+func (s elsewhereServices) Take(c *api.Call) api.Answer {
+	params, _, failed := c.Form()
+	where, ok := s.elsewhere(c, params)
+	if !ok {
+		return nil
+	}
+	return func(w http.ResponseWriter) { s.serveElsewhere(w, c, where, failed) }
+}
 
 // An elsewhere is a call of a service that is not here.
 type elsewhere struct {
@@ -45,12 +61,12 @@ var (
 // which. What is signed for one that is here never is, nor what says nothing of
 // a service: it may be anybody's request to S3. The parameters of a form must
 // have been read.
-func (s *Server) elsewhere(c *call) (elsewhere, bool) {
-	signed := c.signedService()
-	if slices.Contains(servicesHere, signed) {
+func (s *Server) elsewhere(c *api.Call, params wire.Params) (elsewhere, bool) {
+	signed := c.SignedService()
+	if slices.Contains(s.here, signed) {
 		return elsewhere{}, false
 	}
-	r := c.r
+	r := c.Request
 	post := r.Method == http.MethodPost && (signed != "" || s.parseS3Host(r.Host).bucket == "")
 	target := r.Header.Get("X-Amz-Target")
 	rpc := rpcPath.FindStringSubmatch(r.URL.Path)
@@ -64,11 +80,11 @@ func (s *Server) elsewhere(c *call) (elsewhere, bool) {
 		}
 		dot := strings.LastIndexByte(target, '.')
 		return calledBy(kind, signed, target[:dot], target[dot+1:]), true
-	case c.Params["Action"] != "" || c.Params["Version"] != "":
-		return queriedElsewhere(signed, c.Params)
+	case params["Action"] != "" || params["Version"] != "":
+		return queriedElsewhere(signed, params)
 	}
 	found := servicesWhere(func(known *awsService) bool { return known.signs == signed })
-	if agent := agentService(r); agent != nil && (signed == "" || agent.signs == signed) {
+	if agent := s.agentService(r); agent != nil && (signed == "" || agent.signs == signed) {
 		found = []*awsService{agent}
 	}
 	if signed == "" && len(found) == 0 {
@@ -76,9 +92,9 @@ func (s *Server) elsewhere(c *call) (elsewhere, bool) {
 	}
 	kind := wire.RESTJSON
 	switch {
-	case isForm(r) && signed == "ec2":
+	case api.IsForm(r) && signed == "ec2":
 		kind = wire.QueryEC2
-	case isForm(r):
+	case api.IsForm(r):
 		kind = wire.Query
 	case len(found) > 0:
 		kind = found[0].rest()
@@ -94,7 +110,7 @@ func (s *Server) elsewhere(c *call) (elsewhere, bool) {
 // agentService is the service that a client says it is one of, as those of the
 // SDKs do ("api/sso-oidc#3.1169.0"), of some calls that are not signed for any;
 // nil for one that is here.
-func agentService(r *http.Request) *awsService {
+func (s *Server) agentService(r *http.Request) *awsService {
 	_, rest, _ := strings.Cut(r.UserAgent(), " api/")
 	end := strings.IndexAny(rest, "#/ ")
 	if end < 0 {
@@ -103,7 +119,7 @@ func agentService(r *http.Request) *awsService {
 	plain := strings.NewReplacer(" ", "", "-", "", "_", "").Replace
 	name := strings.ToLower(plain(rest[:end]))
 	found := servicesWhere(func(known *awsService) bool { return strings.ToLower(plain(known.id)) == name })
-	if len(found) != 1 || slices.Contains(servicesHere, found[0].signs) {
+	if len(found) != 1 || slices.Contains(s.here, found[0].signs) {
 		return nil
 	}
 	return found[0]
@@ -164,8 +180,8 @@ func named(kind wire.Protocol, signed, operation string, found []*awsService) el
 	return e
 }
 
-// String says what is not here, and what to do.
-func (e elsewhere) String() string {
+// notHere says what is not here, and what to do.
+func (s *Server) notHere(e elsewhere) string {
 	service := e.service
 	if service == "" {
 		service = "the service that this request is for"
@@ -174,7 +190,7 @@ func (e elsewhere) String() string {
 	if e.operation != "" {
 		text += ", so it cannot do " + e.operation
 	}
-	text += "; it has STS, IAM, S3 and KMS. AWS_ENDPOINT_URL sends the calls of all services here: give the client of " +
+	text += "; it has " + s.has() + ". AWS_ENDPOINT_URL sends the calls of all services here: give the client of " +
 		service + " an endpoint of its own, such as with "
 	if len(e.clients) == 0 {
 		return text + "AWS_ENDPOINT_URL_ and the service's name."
@@ -186,56 +202,57 @@ func (e elsewhere) String() string {
 	return text + strings.Join(variables, " or ") + "."
 }
 
+// has are the services of the emulator in words.
+func (s *Server) has() string {
+	names := strings.ToUpper(strings.Join(s.here, ", "))
+	last := strings.LastIndex(names, ", ")
+	return names[:last] + " and " + names[last+2:]
+}
+
 // refusal is the error of a call. It is the client's fault, since SDKs try
 // again what is the server's, 501 too.
-func (e elsewhere) refusal() *wire.Failure {
+func (s *Server) refusal(e elsewhere) *wire.Failure {
 	code := "UnknownOperationException"
 	if e.protocol == wire.Query || e.protocol == wire.QueryEC2 {
 		code = "InvalidAction"
 	}
-	return wire.Errorf(http.StatusBadRequest, code, "%s", e)
-}
-
-// isForm says whether the body of a request is a form.
-func isForm(r *http.Request) bool {
-	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded")
+	return wire.Errorf(http.StatusBadRequest, code, "%s", s.notHere(e))
 }
 
 // serveElsewhere refuses a call of a service that is not here. Failed is what
 // went wrong when the form was read.
-func (s *Server) serveElsewhere(w http.ResponseWriter, c *call, where elsewhere, failed *wire.Failure) {
-	c.service, c.operation = where.service, where.operation
-	if failed == nil && c.body == nil {
-		c.body, failed = s.readBody(c)
+func (s *Server) serveElsewhere(w http.ResponseWriter, c *api.Call, where elsewhere, failed *wire.Failure) {
+	c.Service, c.Operation = where.service, where.operation
+	if failed == nil {
+		failed = c.ReadBody()
 	}
 	e := failed
 	if failed == nil || failed.Status < http.StatusInternalServerError {
-		e = s.refuseElsewhere(c, where, failed == nil || c.body != nil)
+		e = s.refuseElsewhere(c, where, failed == nil || c.Body != nil)
 	}
-	where.protocol.WriteError(w, c.r, c.id, e)
+	where.protocol.WriteError(w, c.Request, c.ID, e)
 }
 
 // refuseElsewhere is the error for a call, and its event. Who called is told if
 // the whole body is there, without which no signature can be verified; but a
 // bad signature is no matter, since nobody may do what cannot be done.
-func (s *Server) refuseElsewhere(c *call, where elsewhere, whole bool) *wire.Failure {
-	if !whole && !expectsContinue(c.r) {
-		io.CopyN(io.Discard, c.r.Body, maxUnused)
+func (s *Server) refuseElsewhere(c *api.Call, where elsewhere, whole bool) *wire.Failure {
+	if !whole && !expectsContinue(c.Request) {
+		io.CopyN(io.Discard, c.Request.Body, maxUnused)
 	}
 	if e := s.refusePage(c); e != nil {
 		return e
 	}
-	if sig, err := sigv4.Parse(c.r); err == nil && whole {
-		s.identify(c, &sig, sigv4.HashPayload(c.body))
+	if sig, err := sigv4.Parse(c.Request); err == nil && whole {
+		s.identify(c, &sig, sigv4.HashPayload(c.Body))
 	}
-	e := where.refusal()
-	event := c.event()
+	e := s.refusal(where)
+	event := eventOf(c)
 	event.Action = strings.Trim(event.Action, ":")
 	event.Decision, event.Step, event.Reason, event.Code = Deny, "service", e.Message, e.Code
-	if c.operation == "" {
-		event.Resource = shown(c.r.Method+" "+c.r.URL.Path, maxFormless)
+	if c.Operation == "" {
+		event.Resource = shown(c.Request.Method+" "+c.Request.URL.Path, maxFormless)
 	}
-	s.record(entry{Event: event})
+	s.keepEvent(entry{Event: event})
 	return e
 }

@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/internal/redact"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -156,18 +156,18 @@ func (e *entry) read() Event {
 
 // large says whether a request is too large for an event to hold on to parts of
 // it.
-func (c *call) large() bool {
-	return len(c.r.RequestURI)+len(c.body) > maxHeld || c.r.ContentLength > maxHeld && c.service != "s3"
+func large(c *api.Call) bool {
+	return len(c.Request.RequestURI)+len(c.Body) > maxHeld || c.Request.ContentLength > maxHeld && c.Service != "s3"
 }
 
-// decided records a decision of policies. It is worded at once if it would
+// logDecided records a decision of policies. It is worded at once if it would
 // otherwise hold on to much of the request.
-func (s *Server) decided(c *call, event Event, d *policy.Decision) {
+func (s *Server) logDecided(c *api.Call, event Event, d *policy.Decision) {
 	e := entry{Event: event, decision: d}
-	if d != nil && (c.large() || decisionSize(d) > maxHeld) {
+	if d != nil && (large(c) || decisionSize(d) > maxHeld) {
 		e.Event, e.decision = e.read(), nil
 	}
-	s.record(e)
+	s.keepEvent(e)
 }
 
 // decisionSize is about how many bytes a decision holds on to.
@@ -322,25 +322,18 @@ func (l *eventLog) wait(ctx context.Context, f EventFilter) ([]*entry, uint64) {
 	}
 }
 
-// event is the event of a call, as far as the call itself tells.
-func (c *call) event() Event {
+// eventOf is the event of a call, as far as the call itself tells.
+func eventOf(c *api.Call) Event {
 	return Event{
-		Time:        c.at,
-		RequestID:   c.id,
-		Service:     c.service,
-		Operation:   c.operation,
-		Caller:      c.callerName(),
-		AccessKeyID: c.caller.keyID,
-		SourceIP:    sourceIP(c.r),
-		Action:      c.service + ":" + c.operation,
+		Time:        c.At,
+		RequestID:   c.ID,
+		Service:     c.Service,
+		Operation:   c.Operation,
+		Caller:      c.Caller.Name(),
+		AccessKeyID: c.Caller.KeyID,
+		SourceIP:    sourceIP(c.Request),
+		Action:      c.Service + ":" + c.Operation,
 	}
-}
-
-func (c *call) callerName() string {
-	if c.caller.ARN == "" {
-		return "anonymous"
-	}
-	return c.caller.ARN
 }
 
 // sourceIP is the address of the client without its port.
@@ -475,8 +468,8 @@ func (e *entry) measure() int {
 	return n
 }
 
-// record keeps an event and logs it.
-func (s *Server) record(e entry) {
+// keepEvent keeps an event and logs it.
+func (s *Server) keepEvent(e entry) {
 	e.tidy()
 	e.size = e.measure()
 	s.events.add(&e)
@@ -507,19 +500,19 @@ func (s *Server) record(e entry) {
 	s.config.Log.LogAttrs(ctx, level, "decision", attrs...)
 }
 
-// issued records that a call which was allowed gave credentials out.
-func (s *Server) issued(c *call, k *credentials, arn string) {
-	event := c.event()
+// logIssued records that a call which was allowed gave credentials out.
+func (s *Server) logIssued(c *api.Call, k *credentials, arn string) {
+	event := eventOf(c)
 	event.Resource, event.Decision, event.Step = arn, Allow, "issued"
 	event.Reason = "credentials of a session were given out"
 	event.Session = &IssuedSession{k.keyID, arn, k.expires.UTC()}
-	s.record(entry{Event: event})
+	s.keepEvent(entry{Event: event})
 }
 
-// refuse records that a call was denied at a step, why in words, and what the
+// logRefused records that a call was denied at a step, why in words, and what the
 // caller is told.
-func (s *Server) refuse(c *call, step, why string, e *wire.Failure) {
-	event := c.event()
+func (s *Server) logRefused(c *api.Call, step, why string, e *wire.Failure) {
+	event := eventOf(c)
 	event.Decision, event.Step, event.Reason, event.Code = Deny, step, why, e.Code
-	s.record(entry{Event: event})
+	s.keepEvent(entry{Event: event})
 }

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/kms"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
@@ -35,5 +37,7 @@ func Operations(service string) map[string]bool {
 // Names of all operations, for tests that are to leave none out.
 func STSOperations() []string { return slices.Sorted(maps.Keys(stsOperations)) }
 func IAMOperations() []string { return slices.Sorted(maps.Keys(iamOperations)) }
-func KMSOperations() []string { return slices.Sorted(maps.Keys(kmsOperations)) }
-func S3Operations() []string  { return slices.Sorted(maps.Keys(s3Operations)) }
+func KMSOperations() []string {
+	return slices.Sorted(maps.Keys(kms.New(nil).(*api.JSONService).Operations))
+}
+func S3Operations() []string { return slices.Sorted(maps.Keys(s3Operations)) }

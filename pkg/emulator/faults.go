@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
@@ -111,8 +112,8 @@ func (l *faultList) take(service, operation string) (Fault, bool) {
 // inject lets a fault happen to a call whose service and operation are known.
 // If there is an error it is the answer. If c.dropped is set afterwards there
 // is to be no answer at all: the call is done, and nothing is written.
-func (s *Server) inject(c *call) *wire.Failure {
-	f, ok := s.faults.take(c.service, c.operation)
+func (s *Server) inject(c *api.Call) *wire.Failure {
+	f, ok := s.faults.take(c.Service, c.Operation)
 	if !ok {
 		return nil
 	}
@@ -121,17 +122,17 @@ func (s *Server) inject(c *call) *wire.Failure {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-		case <-c.r.Context().Done():
+		case <-c.Request.Context().Done():
 		}
 	}
-	c.dropped = f.Drop
+	c.Dropped = f.Drop
 	if f.Code == "" {
 		if f.Drop {
-			s.fault(c, "an injected fault loses the answer", "")
+			s.logFault(c, "an injected fault loses the answer", "")
 		}
 		return nil
 	}
-	s.fault(c, "an injected fault answers in the place of the operation", f.Code)
+	s.logFault(c, "an injected fault answers in the place of the operation", f.Code)
 	message := f.Message
 	if message == "" {
 		message = "Injected fault"
@@ -139,8 +140,8 @@ func (s *Server) inject(c *call) *wire.Failure {
 	return &wire.Failure{Status: f.status(), Code: f.Code, Message: message}
 }
 
-func (s *Server) fault(c *call, why, code string) {
-	event := c.event()
+func (s *Server) logFault(c *api.Call, why, code string) {
+	event := eventOf(c)
 	event.Decision, event.Step, event.Reason, event.Code = Deny, "fault", why, code
-	s.record(entry{Event: event})
+	s.keepEvent(entry{Event: event})
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -143,16 +143,16 @@ const (
 	maxTagKeysToRemove = 50
 )
 
-// invalid records parameters that were refused, and returns the refusal.
-func (s *Server) invalid(c *call, e *wire.Failure) *wire.Failure {
-	s.refuse(c, "parameters", e.Message, e)
+// refusedParameters records parameters that were refused, and returns the refusal.
+func (s *Server) refusedParameters(c *call, e *wire.Failure) *wire.Failure {
+	s.logRefused(c.Call, "parameters", e.Message, e)
 	return e
 }
 
 // permit asks whether the caller may do what it calls, to a resource. spelled
 // is the resource as AWS's AccessDenied spells it, "" for its ARN.
 func (s *Server) permit(c *call, resource, spelled string, keys policy.Context) *wire.Failure {
-	return s.authorize(c, &question{action: "iam:" + c.operation, resource: resource, spelled: spelled, keys: keys})
+	return s.authorize(c.Call, &api.Question{Action: "iam:" + c.Operation, Resource: resource, Spelled: spelled, Keys: keys})
 }
 
 // permitCreate is permit for a new resource, which takes the permission to tag
@@ -161,8 +161,8 @@ func (s *Server) permitCreate(c *call, resource, spelled string, keys policy.Con
 	if e := s.permit(c, resource, spelled, keys); e != nil || len(tags) == 0 {
 		return e
 	}
-	action := "iam:Tag" + strings.TrimPrefix(c.operation, "Create")
-	return s.authorize(c, &question{action: action, resource: resource, spelled: spelled, keys: keys})
+	action := "iam:Tag" + strings.TrimPrefix(c.Operation, "Create")
+	return s.authorize(c.Call, &api.Question{Action: action, Resource: resource, Spelled: spelled, Keys: keys})
 }
 
 // requestTags sets the condition keys of tags that a request brings.
@@ -262,14 +262,14 @@ type page struct {
 
 // readPage reads Marker and MaxItems.
 func (c *call) readPage() page {
-	p := page{operation: c.operation, size: c.Number("MaxItems", defaultItems, 1, maxItems)}
+	p := page{operation: c.Operation, size: c.Number("MaxItems", defaultItems, 1, maxItems)}
 	if !c.Has("Marker") {
 		return p
 	}
 	marker := c.Text("Marker", ruleMarker)
 	b, err := base64.URLEncoding.DecodeString(marker)
 	operation, after, ok := strings.Cut(string(b), "\x00")
-	if err != nil || !ok || operation != c.operation {
+	if err != nil || !ok || operation != c.Operation {
 		if c.Malformed == nil {
 			c.Malformed = wire.Errorf(http.StatusBadRequest, "ValidationError", "Invalid Marker.")
 		}

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -38,8 +37,8 @@ func absentOfUser(list string) operation {
 			}
 			return emptyPage(list), nil
 		}
-		if !c.Has("UserName") && c.caller.Kind == policy.Root && c.caller.session == nil {
-			if e := s.permitAccount(c, c.caller.ARN); e != nil { // the root user's own
+		if !c.Has("UserName") && c.Caller.Kind == policy.Root && identityOf(&c.Caller).session == nil {
+			if e := s.permitAccount(c, c.Caller.ARN); e != nil { // the root user's own
 				return nil, e
 			}
 			return emptyPage(list), nil

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -15,7 +15,7 @@ import (
 // as a whole, and asks whether the caller may.
 func (s *Server) permitAccount(c *call, resource string) *wire.Failure {
 	if e := c.Err(); e != nil {
-		return s.invalid(c, e)
+		return s.refusedParameters(c, e)
 	}
 	return s.permit(c, resource, "", policy.Context{})
 }
@@ -256,9 +256,9 @@ func (s *Server) generateLastAccessed(c *call) (func(*wire.XML), *wire.Failure) 
 	if !known {
 		return nil, noSuchEntity("ARN %s does not exist.", arn)
 	}
-	id := newRequestID()
+	id := api.NewID()
 	s.reports.mu.Lock()
-	s.reports.jobs.put(id, c.at)
+	s.reports.jobs.put(id, c.At)
 	s.reports.mu.Unlock()
 	return func(x *wire.XML) { x.Text("JobId", id) }, nil
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -96,7 +95,7 @@ func (k *entityKind) permit(s *Server, c *call, name string, keys policy.Context
 	if e := k.get(s, name); e != nil {
 		resource = e.ARN
 		resourceTags(&keys, e.Tags)
-		if e.Boundary != "" && !strings.Contains(c.operation, "PermissionsBoundary") {
+		if e.Boundary != "" && !strings.Contains(c.Operation, "PermissionsBoundary") {
 			keys.Set("iam:PermissionsBoundary", e.Boundary)
 		}
 	}
@@ -144,7 +143,7 @@ func (k *entityKind) attach(s *Server, c *call) (func(*wire.XML), *wire.Failure)
 	var keys policy.Context
 	name, arn := k.readName(c), c.readPolicyARN(&keys)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
@@ -169,7 +168,7 @@ func (k *entityKind) detach(s *Server, c *call) (func(*wire.XML), *wire.Failure)
 	var keys policy.Context
 	name, arn := k.readName(c), c.readPolicyARN(&keys)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
@@ -214,7 +213,7 @@ func (k *entityKind) listAttached(s *Server, c *call) (func(*wire.XML), *wire.Fa
 // entity, and is the entity if the caller may see it.
 func (k *entityKind) look(s *Server, c *call, name string) (*entity, *wire.Failure) {
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := k.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
@@ -231,7 +230,7 @@ func (k *entityKind) putInline(s *Server, c *call) (func(*wire.XML), *wire.Failu
 	policyName := c.Text("PolicyName", rulePolicyName)
 	document := c.Text("PolicyDocument", ruleDocument)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := k.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
@@ -283,7 +282,7 @@ func (k *entityKind) deleteInline(s *Server, c *call) (func(*wire.XML), *wire.Fa
 	name := k.readName(c)
 	policyName := c.Text("PolicyName", rulePolicyName)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := k.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
@@ -342,7 +341,7 @@ func (k *entityKind) putBoundary(s *Server, c *call) (func(*wire.XML), *wire.Fai
 	var keys policy.Context
 	name, arn := k.readName(c), c.readBoundary(ruleARN, &keys)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
@@ -358,7 +357,7 @@ func (k *entityKind) putBoundary(s *Server, c *call) (func(*wire.XML), *wire.Fai
 func (k *entityKind) deleteBoundary(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	name := k.readName(c)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	var keys policy.Context
 	if entity := k.get(s, name); entity != nil && entity.Boundary != "" {
@@ -378,7 +377,7 @@ func (k *entityKind) deleteBoundary(s *Server, c *call) (func(*wire.XML), *wire.
 func (k *entityKind) tag(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	name, tags := k.readName(c), c.Tags("Tags", maxTags)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	var keys policy.Context
 	requestTags(&keys, tags)
@@ -407,7 +406,7 @@ func (k *entityKind) untag(s *Server, c *call) (func(*wire.XML), *wire.Failure) 
 	var keys policy.Context
 	name, names := k.readName(c), c.readTagKeys(&keys)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
@@ -487,7 +486,7 @@ func (k *entityKind) listPermit(s *Server, c *call) (string, page, *wire.Failure
 	prefix := pathOr(c.Text("PathPrefix", rulePathPrefix))
 	page := c.readPage()
 	if e := c.Err(); e != nil {
-		return "", page, s.invalid(c, e)
+		return "", page, s.refusedParameters(c, e)
 	}
 	return prefix, page, s.permit(c, s.arn("iam", k.name+prefix), "", policy.Context{})
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -78,17 +77,17 @@ func (s *Server) createProvider(c *call) (func(*wire.XML), *wire.Failure) {
 	thumbprints := c.readThumbprints(false)
 	tags := c.Tags("Tags", maxTags)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	address, e := s.providerURL(raw)
 	if e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	p := &provider{
 		ARN:         s.arn("iam", "oidc-provider/"+address),
 		URL:         address,
 		Thumbprints: thumbprints,
-		Created:     c.at.UTC(),
+		Created:     c.At.UTC(),
 		Tags:        tags,
 	}
 	for _, id := range clientIDs {
@@ -116,18 +115,18 @@ func (s *Server) createProvider(c *call) (func(*wire.XML), *wire.Failure) {
 		return nil, e
 	}
 	if len(thumbprints) == 0 {
-		print, err := s.topThumbprint(c.r.Context(), p, c.at)
+		print, err := s.topThumbprint(c.Request.Context(), p, c.At)
 		if err != nil && s.config.Strict {
 			e := wire.Errorf(400, "OpenIdIdpCommunicationError", "Could not connect to %s", raw)
-			s.refuse(c, "keys", "the issuer cannot be reached to find its thumbprint: "+err.Error(), e)
+			s.logRefused(c.Call, "keys", "the issuer cannot be reached to find its thumbprint: "+err.Error(), e)
 			return nil, e
 		}
 		if err != nil {
-			event := c.event()
+			event := eventOf(c.Call)
 			event.Resource, event.Decision, event.Step = p.ARN, Allow, "warning"
 			event.Reason = "the provider is stored without a thumbprint"
 			event.Warnings = []string{"The issuer cannot be reached, so no token of it will be accepted until it can: " + err.Error()}
-			s.record(entry{Event: event})
+			s.keepEvent(entry{Event: event})
 		}
 		if print != "" {
 			p.Thumbprints = []string{print}
@@ -157,9 +156,9 @@ func (s *Server) permitProvider(c *call, arn string, keys policy.Context) *wire.
 	parts := strings.SplitN(arn, ":", 6)
 	switch {
 	case len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "":
-		return s.invalid(c, invalidInput("Invalid ARN: %s", arn))
+		return s.refusedParameters(c, invalidInput("Invalid ARN: %s", arn))
 	case !strings.HasPrefix(parts[5], "oidc-provider/"):
-		return s.invalid(c, invalidInput("Invalid resource type in ARN"))
+		return s.refusedParameters(c, invalidInput("Invalid resource type in ARN"))
 	}
 	if p := s.iam.provider(arn); p != nil {
 		resourceTags(&keys, p.Tags)
@@ -168,8 +167,8 @@ func (s *Server) permitProvider(c *call, arn string, keys policy.Context) *wire.
 		return e
 	}
 	if parts[4] != s.config.Account {
-		e := accessDenied("User: %s is not authorized to perform: iam:%s on resource: %s", c.caller.ARN, c.operation, arn)
-		s.refuse(c, "permission", "the provider is of account "+parts[4], e)
+		e := accessDenied("User: %s is not authorized to perform: iam:%s on resource: %s", c.Caller.ARN, c.Operation, arn)
+		s.logRefused(c.Call, "permission", "the provider is of account "+parts[4], e)
 		return e
 	}
 	return nil
@@ -180,7 +179,7 @@ func (s *Server) permitProvider(c *call, arn string, keys policy.Context) *wire.
 func (s *Server) readProvider(c *call, keys policy.Context) (string, *wire.Failure) {
 	arn := c.Text("OpenIDConnectProviderArn", ruleARN)
 	if e := c.Err(); e != nil {
-		return "", s.invalid(c, e)
+		return "", s.refusedParameters(c, e)
 	}
 	return arn, s.permitProvider(c, arn, keys)
 }

@@ -4,8 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -42,7 +42,7 @@ func TestOlderPolicies(t *testing.T) {
 	if r == nil || len(r.trust.FederatedPrincipals()) != 1 {
 		t.Fatal("the role is not there")
 	}
-	who := caller{Principal: policy.Principal{Kind: policy.RoleSession, Account: "000000000000", ARN: "x", EntityARN: r.ARN}, role: r}
+	who := api.Caller{Principal: policy.Principal{Kind: policy.RoleSession, Account: "000000000000", ARN: "x", EntityARN: r.ARN}, Identity: &identity{role: r}}
 	policies := s.policiesOf(&who)
 	d := policy.Evaluate(&policy.Request{Principal: who.Principal, Action: "s3:GetObject", Resource: "arn:aws:s3:::b/k", Context: &policy.Context{}}, &policies)
 	if !d.Explicit {

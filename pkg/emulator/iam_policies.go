@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -17,9 +16,9 @@ func (s *Server) createPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	description := c.Text("Description", ruleDescription)
 	tags := c.Tags("Tags", maxTags)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
-	now := c.at.UTC()
+	now := c.At.UTC()
 	p := &managedPolicy{
 		ID:          uniqueID(prefixPolicy, s.config.Account),
 		Name:        name,
@@ -137,7 +136,7 @@ func (p *managedPolicy) write(x *wire.XML, u uses) {
 // need not exist. Nobody may write to AWS's.
 func (s *Server) permitPolicy(c *call, arn string, keys policy.Context) *wire.Failure {
 	if e := s.iam.checkPolicyARN(arn); e != nil {
-		return s.invalid(c, e)
+		return s.refusedParameters(c, e)
 	}
 	if p := s.iam.managedPolicy(arn); p != nil {
 		resourceTags(&keys, p.Tags)
@@ -145,9 +144,9 @@ func (s *Server) permitPolicy(c *call, arn string, keys policy.Context) *wire.Fa
 	if e := s.permit(c, arn, "policy "+arn, keys); e != nil {
 		return e
 	}
-	if s.iam.ofAWS(arn) && !strings.HasPrefix(c.operation, "Get") && !strings.HasPrefix(c.operation, "List") {
-		e := accessDenied("User: %s is not authorized to perform: iam:%s on resource: policy %s", c.caller.ARN, c.operation, arn)
-		s.refuse(c, "permission", "the policy is AWS's, and nobody else may change it", e)
+	if s.iam.ofAWS(arn) && !strings.HasPrefix(c.Operation, "Get") && !strings.HasPrefix(c.Operation, "List") {
+		e := accessDenied("User: %s is not authorized to perform: iam:%s on resource: policy %s", c.Caller.ARN, c.Operation, arn)
+		s.logRefused(c.Call, "permission", "the policy is AWS's, and nobody else may change it", e)
 		return e
 	}
 	return nil
@@ -158,7 +157,7 @@ func (s *Server) permitPolicy(c *call, arn string, keys policy.Context) *wire.Fa
 func (s *Server) readPolicy(c *call) (string, *wire.Failure) {
 	arn := c.Text("PolicyArn", ruleARN)
 	if e := c.Err(); e != nil {
-		return "", s.invalid(c, e)
+		return "", s.refusedParameters(c, e)
 	}
 	return arn, s.permitPolicy(c, arn, policy.Context{})
 }
@@ -220,7 +219,7 @@ func (s *Server) listPolicies(c *call) (func(*wire.XML), *wire.Failure) {
 	prefix := pathOr(c.Text("PathPrefix", rulePathPrefix))
 	page := c.readPage()
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := s.permit(c, s.arn("iam", "policy"+prefix), "policy path "+prefix, policy.Context{}); e != nil {
 		return nil, e
@@ -251,7 +250,7 @@ func (s *Server) listPolicies(c *call) (func(*wire.XML), *wire.Failure) {
 func (s *Server) deletePolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	arn := c.Text("PolicyArn", ruleARN)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
 		return nil, e
@@ -276,12 +275,12 @@ func (s *Server) createPolicyVersion(c *call) (func(*wire.XML), *wire.Failure) {
 	document := c.Text("PolicyDocument", ruleDocument)
 	asDefault := c.Bool("SetAsDefault")
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := s.permitPolicy(c, arn, policy.Context{}); e != nil {
 		return nil, e
 	}
-	version := policyVersion{Document: document, Created: c.at.UTC()}
+	version := policyVersion{Document: document, Created: c.At.UTC()}
 	e := s.editPolicy(arn, func(e *edit, p *managedPolicy) *wire.Failure {
 		if err := e.checkManaged(document); err != nil {
 			return err
@@ -366,7 +365,7 @@ func (s *Server) readVersion(c *call) (arn, version string, e *wire.Failure) {
 	arn = c.Text("PolicyArn", ruleARN)
 	version = c.Text("VersionId", ruleVersion)
 	if e := c.Err(); e != nil {
-		return "", "", s.invalid(c, e)
+		return "", "", s.refusedParameters(c, e)
 	}
 	return arn, version, s.permitPolicy(c, arn, policy.Context{})
 }
@@ -400,7 +399,7 @@ func (s *Server) setDefaultPolicyVersion(c *call) (func(*wire.XML), *wire.Failur
 			return noVersion(arn, version)
 		}
 		p := *old
-		p.Default, p.Updated = version, c.at.UTC()
+		p.Default, p.Updated = version, c.At.UTC()
 		e.putManaged(&p)
 		return nil
 	})
@@ -461,7 +460,7 @@ func (s *Server) listEntitiesForPolicy(c *call) (func(*wire.XML), *wire.Failure)
 func (s *Server) tagPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	arn, tags := c.Text("PolicyArn", ruleARN), c.Tags("Tags", maxTags)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	var keys policy.Context
 	requestTags(&keys, tags)
@@ -480,7 +479,7 @@ func (s *Server) untagPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	var keys policy.Context
 	arn, names := c.Text("PolicyArn", ruleARN), c.readTagKeys(&keys)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := s.permitPolicy(c, arn, keys); e != nil {
 		return nil, e

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -25,7 +24,7 @@ func (k *entityKind) readRenaming(s *Server, c *call, newName wire.Rule) (*renam
 		newName: c.Text("New"+k.title+"Name", newName.Optional()),
 	}
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := k.permit(s, c, r.name, policy.Context{}); e != nil {
 		return nil, e

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -19,7 +18,7 @@ func (s *Server) createRole(c *call) (func(*wire.XML), *wire.Failure) {
 	boundary := c.readBoundary(ruleARN.Optional(), &keys)
 	tags := c.Tags("Tags", maxTags)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	requestTags(&keys, tags)
 	r := &role{
@@ -28,7 +27,7 @@ func (s *Server) createRole(c *call) (func(*wire.XML), *wire.Failure) {
 			Name:     name,
 			Path:     path,
 			ARN:      roleKind.arn(s, path, name),
-			Created:  c.at.UTC(),
+			Created:  c.At.UTC(),
 			Tags:     tags,
 			Boundary: boundary,
 		},
@@ -140,10 +139,10 @@ func (s *Server) warnTrust(c *call, r *role) {
 	if len(warnings) == 0 {
 		return
 	}
-	event := c.event()
+	event := eventOf(c.Call)
 	event.Resource, event.Decision, event.Step = r.ARN, Allow, "warning"
 	event.Reason, event.Warnings = "the trust policy is stored, and it may not be what was meant", warnings
-	s.record(entry{Event: event})
+	s.keepEvent(entry{Event: event})
 }
 
 // write writes a role as GetRole does, or as ListRoles with brief.
@@ -210,7 +209,7 @@ func (s *Server) listRoles(c *call) (func(*wire.XML), *wire.Failure) {
 func (s *Server) deleteRole(c *call) (func(*wire.XML), *wire.Failure) {
 	name := c.Text("RoleName", ruleRoleName)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := roleKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
@@ -248,7 +247,7 @@ func (s *Server) updateRole(c *call) (func(*wire.XML), *wire.Failure) {
 	description := c.Text("Description", ruleDescription)
 	seconds := c.Number("MaxSessionDuration", 0, minMaxSession, maxMaxSession)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := roleKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
@@ -270,7 +269,7 @@ func (s *Server) updateRoleDescription(c *call) (func(*wire.XML), *wire.Failure)
 	name := c.Text("RoleName", ruleRoleName)
 	description := c.Text("Description", wire.Rule{Required: true, Max: 1000, Pattern: patternDescription})
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := roleKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
@@ -294,7 +293,7 @@ func (s *Server) updateAssumeRolePolicy(c *call) (func(*wire.XML), *wire.Failure
 	name := c.Text("RoleName", ruleRoleName)
 	document := c.Text("PolicyDocument", ruleDocument)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := roleKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"unicode/utf16"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -42,7 +42,7 @@ var contextTypes = []string{"string", "stringList", "numeric", "numericList", "b
 // readSimulation reads what both operations have. Policies are checked only
 // when the caller may simulate at all.
 func (c *call) readSimulation(m *simulation) (documents, boundaries []string, resourcePolicy string) {
-	documents = c.Texts("PolicyInputList", c.operation == "SimulateCustomPolicy", maxItems, wire.Rule{Min: 1, Max: policy.MaxDocument, Pattern: patternDocument})
+	documents = c.Texts("PolicyInputList", c.Operation == "SimulateCustomPolicy", maxItems, wire.Rule{Min: 1, Max: policy.MaxDocument, Pattern: patternDocument})
 	boundaries = c.Texts("PermissionsBoundaryPolicyInputList", false, maxItems, wire.Rule{Min: 1, Max: policy.MaxDocument, Pattern: patternDocument})
 	m.actions = c.Texts("ActionNames", true, maxItems, ruleActionName)
 	m.resources = c.Texts("ResourceArns", false, maxItems, ruleResourceName)
@@ -181,7 +181,8 @@ func (s *Server) simulatePrincipalPolicy(c *call) (func(*wire.XML), *wire.Failur
 }
 
 // addSourcesOf notes the policies that a caller has.
-func (m *simulation) addSourcesOf(s *Server, who *caller) {
+func (m *simulation) addSourcesOf(s *Server, caller *api.Caller) {
+	who := identityOf(caller)
 	if who.role != nil {
 		m.addSources(s.iam, roleKind, &who.role.entity, "")
 	}
@@ -201,7 +202,7 @@ func (m *simulation) addSourcesOf(s *Server, who *caller) {
 }
 
 // principal is the caller that a role, a user or a group would be.
-func (s *Server) principal(arn string) (caller, bool) {
+func (s *Server) principal(arn string) (api.Caller, bool) {
 	var r *role
 	var u *user
 	s.iam.read(func() {
@@ -228,7 +229,7 @@ func (s *Server) principal(arn string) (caller, bool) {
 	case u != nil:
 		return s.userCaller(u), true
 	}
-	return caller{}, false
+	return api.Caller{}, false
 }
 
 // source is a policy of a simulation as answers name it, and its text.

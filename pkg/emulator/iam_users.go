@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -16,7 +15,7 @@ func (s *Server) createUser(c *call) (func(*wire.XML), *wire.Failure) {
 	boundary := c.readBoundary(ruleARN.Optional(), &keys)
 	tags := c.Tags("Tags", maxTags)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	requestTags(&keys, tags)
 	u := &user{entity: entity{
@@ -24,7 +23,7 @@ func (s *Server) createUser(c *call) (func(*wire.XML), *wire.Failure) {
 		Name:     name,
 		Path:     path,
 		ARN:      userKind.arn(s, path, name),
-		Created:  c.at.UTC(),
+		Created:  c.At.UTC(),
 		Tags:     tags,
 		Boundary: boundary,
 	}}
@@ -60,8 +59,8 @@ func (s *Server) createUser(c *call) (func(*wire.XML), *wire.Failure) {
 // user who calls.
 func (c *call) readUser() string {
 	name := c.Text("UserName", ruleOldUserName.Optional())
-	if !c.Has("UserName") && c.caller.user != nil {
-		return c.caller.user.Name
+	if !c.Has("UserName") && identityOf(&c.Caller).user != nil {
+		return identityOf(&c.Caller).user.Name
 	}
 	return name
 }
@@ -69,7 +68,7 @@ func (c *call) readUser() string {
 func (s *Server) lookUser(c *call) (*user, *wire.Failure) {
 	name := c.readUser()
 	if name == "" && c.Err() == nil {
-		return nil, s.invalid(c, wire.ValidationError("Must specify userName when calling with non-User credentials"))
+		return nil, s.refusedParameters(c, wire.ValidationError("Must specify userName when calling with non-User credentials"))
 	}
 	if _, e := userKind.look(s, c, name); e != nil {
 		return nil, e
@@ -84,16 +83,16 @@ func (s *Server) lookUser(c *call) (*user, *wire.Failure) {
 }
 
 func (s *Server) getUser(c *call) (func(*wire.XML), *wire.Failure) {
-	if !c.Has("UserName") && c.caller.Kind == policy.Root && c.caller.session == nil {
+	if !c.Has("UserName") && c.Caller.Kind == policy.Root && identityOf(&c.Caller).session == nil {
 		// The root user asks for itself.
-		if e := s.permit(c, c.caller.ARN, "", policy.Context{}); e != nil {
+		if e := s.permit(c, c.Caller.ARN, "", policy.Context{}); e != nil {
 			return nil, e
 		}
 		return func(x *wire.XML) {
 			x.Open("User")
 			x.Text("UserId", s.config.Account)
-			x.Text("Arn", c.caller.ARN)
-			x.Time("CreateDate", c.at)
+			x.Text("Arn", c.Caller.ARN)
+			x.Time("CreateDate", c.At)
 			x.Close("User")
 		}, nil
 	}
@@ -125,7 +124,7 @@ func (s *Server) listUsers(c *call) (func(*wire.XML), *wire.Failure) {
 func (s *Server) deleteUser(c *call) (func(*wire.XML), *wire.Failure) {
 	name := c.Text("UserName", ruleOldUserName)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := userKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
@@ -176,7 +175,7 @@ func (s *Server) createAccessKey(c *call) (func(*wire.XML), *wire.Failure) {
 		ID:      newAccessKeyID(prefixAccessKey, s.config.Account),
 		Secret:  newSecret(),
 		Active:  true,
-		Created: c.at.UTC(),
+		Created: c.At.UTC(),
 	}
 	e = s.editUser(u.Name, func(_ *edit, u *user) *wire.Failure {
 		if len(u.Keys) >= maxAccessKeys {
@@ -242,7 +241,7 @@ func (s *Server) editKey(c *call, f func(u *user, i int)) *wire.Failure {
 func (s *Server) updateAccessKey(c *call) (func(*wire.XML), *wire.Failure) {
 	status := c.OneOf("Status", true, "Active", "Inactive", "Expired")
 	if status == "Expired" { // it is IAM that sets it
-		return nil, s.invalid(c, invalidInput("The status Expired cannot be set."))
+		return nil, s.refusedParameters(c, invalidInput("The status Expired cannot be set."))
 	}
 	return nil, s.editKey(c, func(u *user, i int) { u.Keys[i].Active = status == "Active" })
 }
@@ -256,12 +255,12 @@ func (s *Server) deleteAccessKey(c *call) (func(*wire.XML), *wire.Failure) {
 func (s *Server) getAccessKeyLastUsed(c *call) (func(*wire.XML), *wire.Failure) {
 	id := c.Text("AccessKeyId", ruleKeyID)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	u, key := s.iam.key(id)
 	if key == nil {
-		e := accessDenied("User: %s is not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key %s", c.caller.ARN, id)
-		s.refuse(c, "permission", "there is no access key of that id in the account", e)
+		e := accessDenied("User: %s is not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key %s", c.Caller.ARN, id)
+		s.logRefused(c.Call, "permission", "there is no access key of that id in the account", e)
 		return nil, e
 	}
 	if e := userKind.permit(s, c, u.Name, policy.Context{}); e != nil {
@@ -287,14 +286,14 @@ func (s *Server) createGroup(c *call) (func(*wire.XML), *wire.Failure) {
 	name := c.Text("GroupName", ruleGroupName)
 	path := pathOr(c.Text("Path", rulePath))
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	g := &group{entity{
 		ID:      uniqueID(prefixGroup, s.config.Account),
 		Name:    name,
 		Path:    path,
 		ARN:     groupKind.arn(s, path, name),
-		Created: c.at.UTC(),
+		Created: c.At.UTC(),
 	}}
 	if e := s.permit(c, g.ARN, "", policy.Context{}); e != nil {
 		return nil, e
@@ -365,7 +364,7 @@ func writeGroups(p page, found []*group) func(*wire.XML) {
 func (s *Server) deleteGroup(c *call) (func(*wire.XML), *wire.Failure) {
 	name := groupKind.readName(c)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := groupKind.permit(s, c, name, policy.Context{}); e != nil {
 		return nil, e
@@ -391,7 +390,7 @@ func (s *Server) editMembership(c *call, f func(u *user, groupID string) *wire.F
 	groupName := groupKind.readName(c)
 	userName := c.Text("UserName", ruleOldUserName)
 	if e := c.Err(); e != nil {
-		return s.invalid(c, e)
+		return s.refusedParameters(c, e)
 	}
 	if e := groupKind.permit(s, c, groupName, policy.Context{}); e != nil {
 		return e

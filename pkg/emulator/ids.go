@@ -2,10 +2,8 @@ package emulator
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"strconv"
 )
@@ -73,28 +71,4 @@ func newSecret() string {
 	var b [30]byte
 	rand.Read(b[:])
 	return base64.StdEncoding.EncodeToString(b[:])
-}
-
-// newRequestID makes a random UUID (RFC 9562, version 4).
-func newRequestID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	var s [36]byte
-	hex.Encode(s[:8], b[:4])
-	hex.Encode(s[9:13], b[4:6])
-	hex.Encode(s[14:18], b[6:8])
-	hex.Encode(s[19:23], b[8:10])
-	hex.Encode(s[24:], b[10:])
-	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
-	return string(s[:])
-}
-
-// canonicalUserID is the id by which S3 knows an account: 64 hexadecimal
-// digits without a meaning. At AWS they are random; here they follow from the
-// account.
-func canonicalUserID(account string) string {
-	sum := sha256.Sum256([]byte("canonical user of " + account))
-	return hex.EncodeToString(sum[:])
 }

@@ -18,6 +18,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 )
 
 func limited(t *testing.T, config Config) *Server {
@@ -124,8 +126,8 @@ func TestLimitOfSizes(t *testing.T) {
 		{"/bucket?prefix=" + strings.Repeat("x", maxURL), nil, 0, http.StatusRequestURITooLong},
 		{"/_openirsa/events?caller=" + strings.Repeat("x", maxURL), nil, 0, http.StatusRequestURITooLong},
 		{"/bucket", []string{"X-Amz-Meta-A", strings.Repeat("x", maxHeaders)}, 0, http.StatusRequestHeaderFieldsTooLarge},
-		{"/", []string{"Content-Type", "application/x-www-form-urlencoded"}, maxQueryBody + 1, http.StatusRequestEntityTooLarge},
-		{"/", []string{"X-Amz-Target", "TrentService.Sign"}, maxQueryBody + 1, http.StatusRequestEntityTooLarge},
+		{"/", []string{"Content-Type", "application/x-www-form-urlencoded"}, api.MaxBody + 1, http.StatusRequestEntityTooLarge},
+		{"/", []string{"X-Amz-Target", "TrentService.Sign"}, api.MaxBody + 1, http.StatusRequestEntityTooLarge},
 	} {
 		method := "GET"
 		if c.body > 0 {
@@ -185,13 +187,13 @@ func TestLimitOfDocuments(t *testing.T) {
 		if status, body := do(method, target, strings.Repeat(" ", maxXML)); strings.Contains(body, "MaxMessageLengthExceeded") {
 			t.Errorf("%s %s of %d bytes: %d %s", method, target, maxXML, status, body)
 		}
-		s.bodies.max = 1 << 20
+		s.bodies.Max = 1 << 20
 		if status, body := do(method, target, strings.Repeat(" ", maxXML)); status != http.StatusServiceUnavailable || !strings.Contains(body, "<Code>ServiceUnavailable</Code>") {
 			t.Errorf("%s %s where there is no memory for it: %d %s", method, target, status, body)
 		}
-		s.bodies.max = maxBodies
+		s.bodies.Max = maxBodies
 	}
-	if n := s.bodies.used.Load(); n != 0 {
+	if n := s.bodies.Used(); n != 0 {
 		t.Errorf("%d bytes are taken after all", n)
 	}
 }
@@ -200,7 +202,7 @@ func TestLimitOfDocuments(t *testing.T) {
 // request beyond is told to come again, and memory is taken as bytes come.
 func TestLimitOfBodies(t *testing.T) {
 	s := limited(t, Config{})
-	s.bodies.max = 1 << 20
+	s.bodies.Max = 1 << 20
 	web := httptest.NewServer(s)
 	defer web.CloseClientConnections()
 	announce := func(sent string) net.Conn {
@@ -215,12 +217,12 @@ func TestLimitOfBodies(t *testing.T) {
 	wait := func(what string, ok func(int64) bool) {
 		t.Helper()
 		for range 500 {
-			if ok(s.bodies.used.Load()) {
+			if ok(s.bodies.Used()) {
 				return
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		t.Fatalf("%s: %d bytes are taken", what, s.bodies.used.Load())
+		t.Fatalf("%s: %d bytes are taken", what, s.bodies.Used())
 	}
 	call := func() (int, string) {
 		resp, err := http.PostForm(web.URL, url.Values{"Action": {"GetCallerIdentity"}, "Version": {"2011-06-15"}})
@@ -249,8 +251,8 @@ func TestLimitOfBodies(t *testing.T) {
 		if status == http.StatusServiceUnavailable && strings.Contains(body, "<Code>ServiceUnavailable</Code>") {
 			break
 		}
-		if s.bodies.used.Load() > s.bodies.max || time.Now().After(deadline) {
-			t.Fatalf("%d bytes are taken of %d, and a call is answered %d", s.bodies.used.Load(), s.bodies.max, status)
+		if s.bodies.Used() > s.bodies.Max || time.Now().After(deadline) {
+			t.Fatalf("%d bytes are taken of %d, and a call is answered %d", s.bodies.Used(), s.bodies.Max, status)
 		}
 		conns = append(conns, announce(strings.Repeat("x", 2_000)))
 	}
@@ -303,7 +305,7 @@ func TestLimitOfTime(t *testing.T) {
 			return time.Since(started)
 		}
 		const head = "Host: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n"
-		if took := ends(dial("POST / HTTP/1.1\r\n" + head + "Action=")); took < bodyTimeout || took > 2*bodyTimeout {
+		if took := ends(dial("POST / HTTP/1.1\r\n" + head + "Action=")); took < api.BodyTimeout || took > 2*api.BodyTimeout {
 			t.Errorf("a form that does not come ends after %s", took)
 		}
 		// A byte every ten seconds does not help a form.
@@ -316,12 +318,12 @@ func TestLimitOfTime(t *testing.T) {
 				}
 			}
 		}()
-		if took := ends(dripping); took > 2*bodyTimeout {
+		if took := ends(dripping); took > 2*api.BodyTimeout {
 			t.Errorf("a form that drips ends after %s", took)
 		}
 		dripping.Close()
 		// A refused upload whose body does not come.
-		if took := ends(dial("PUT /bucket/key HTTP/1.1\r\n" + head)); took > 2*bodyTimeout {
+		if took := ends(dial("PUT /bucket/key HTTP/1.1\r\n" + head)); took > 2*api.BodyTimeout {
 			t.Errorf("a body that nobody wants ends after %s", took)
 		}
 		// Waiting for events may take longer than any of these.
@@ -341,7 +343,7 @@ func TestLimitOfTime(t *testing.T) {
 		listener <- &watched{Conn: server, closed: closed}
 		io.WriteString(client, "GET /_openirsa/events?limit=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 		started = time.Now()
-		if took := (<-closed).Sub(started); took < writeTimeout || took > 2*writeTimeout {
+		if took := (<-closed).Sub(started); took < api.WriteTimeout || took > 2*api.WriteTimeout {
 			t.Errorf("an answer that nobody reads ends after %s", took)
 		}
 		client.Close()
@@ -393,10 +395,10 @@ func TestLimitOfPauses(t *testing.T) {
 			return status, ended.Sub(last)
 		}
 		started := time.Now()
-		if status, _ := put("/bucket/slow", 20, bodyTimeout-5*time.Second); status != http.StatusOK || time.Since(started) < 10*bodyTimeout {
+		if status, _ := put("/bucket/slow", 20, api.BodyTimeout-5*time.Second); status != http.StatusOK || time.Since(started) < 10*api.BodyTimeout {
 			t.Errorf("an object that comes slowly: %d after %s", status, time.Since(started))
 		}
-		if status, took := put("/bucket/still", 10, time.Second); status == http.StatusOK || took < bodyTimeout-2*time.Second || took > bodyTimeout+discardTimeout {
+		if status, took := put("/bucket/still", 10, time.Second); status == http.StatusOK || took < api.BodyTimeout-2*time.Second || took > api.BodyTimeout+api.DiscardTimeout {
 			t.Errorf("an object that stands still: %d after %s", status, took)
 		}
 		w := httptest.NewRecorder()

@@ -22,18 +22,11 @@ func (s *Server) enter() func() {
 // reload puts what the file has in the place of what memory has. What is in
 // memory only, such as when a role was used last, begins anew.
 func (s *Server) reload() error {
-	iam, err := loadDirectory(s.store, s.config.Partition, s.config.Account)
-	if err != nil {
-		return err
+	for _, service := range s.services {
+		if err := service.Load(); err != nil {
+			return err
+		}
 	}
-	service, err := loadS3(s.store, s.config.Account, &s.s3Changes)
-	if err != nil {
-		return err
-	}
-	if err := s.loadKeys(); err != nil {
-		return err
-	}
-	s.iam, s.s3 = iam, service
 	s.s3Changes.Add(1)
 	s.issuers.clear()
 	return nil

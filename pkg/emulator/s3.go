@@ -16,9 +16,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/internal/sigv4"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -38,7 +38,7 @@ const (
 
 // s3Call is one request to S3 while it is answered.
 type s3Call struct {
-	*call
+	*api.Call
 	s  *Server
 	s3 *s3
 
@@ -156,34 +156,42 @@ func errS3Internal() *s3Error {
 
 func errAccessDenied() *s3Error { return asS3(accessDenied("Access Denied")) }
 
-// newS3 reads S3's state and takes over its part of the server.
-func (s *Server) newS3() error {
+// s3Service is S3. Whatever no other service takes is a request to it.
+type s3Service struct{ *Server }
+
+// Names implements [api.Service].
+func (s3Service) Names() []string { return []string{"s3"} }
+
+// Load implements [api.Service].
+func (s s3Service) Load() error {
 	service, err := loadS3(s.store, s.config.Account, &s.s3Changes)
 	if err != nil {
 		return err
 	}
-	if err := service.sweep(); err != nil {
-		return err
-	}
 	s.s3 = service
-	s.serveS3 = s.handleS3
 	s.readPublic = s.readAsStranger
 	return nil
 }
 
+// Take implements [api.Service].
+func (s s3Service) Take(c *api.Call) api.Answer {
+	c.Service = "s3"
+	return func(w http.ResponseWriter) { s.handleS3(w, c) }
+}
+
 // handleS3 answers a request to S3.
-func (s *Server) handleS3(w http.ResponseWriter, c *call) {
+func (s *Server) handleS3(w http.ResponseWriter, c *api.Call) {
 	q := s.newS3Call(c)
 	answer, e := q.answer()
 	if answer != nil && answer.done != nil {
 		defer answer.done()
 	}
-	if c.dropped {
+	if c.Dropped {
 		return
 	}
 	h := w.Header()
-	h["x-amz-request-id"] = []string{c.id}
-	h["x-amz-id-2"] = []string{hostID(c.id)}
+	h["x-amz-request-id"] = []string{c.ID}
+	h["x-amz-id-2"] = []string{hostID(c.ID)}
 	h.Set("Server", "AmazonS3")
 	if e != nil {
 		q.writeError(w, e)
@@ -198,19 +206,19 @@ func (s *Server) handleS3(w http.ResponseWriter, c *call) {
 	case answer.stream != nil:
 		h.Set("Content-Length", strconv.FormatInt(answer.length, 10))
 		w.WriteHeader(status)
-		if c.r.Method == http.MethodHead {
+		if c.Request.Method == http.MethodHead {
 			return
 		}
 		if err := answer.stream(w); err != nil {
 			// The status is out; a cut connection is the only way left to say
 			// that what came is not the object.
-			c.dropped = true
+			c.Dropped = true
 		}
 	case answer.xml != nil:
 		h.Set("Content-Type", "application/xml")
 		h.Set("Content-Length", strconv.Itoa(len(answer.xml)))
 		w.WriteHeader(status)
-		if c.r.Method != http.MethodHead {
+		if c.Request.Method != http.MethodHead {
 			w.Write(answer.xml)
 		}
 	default:
@@ -221,7 +229,7 @@ func (s *Server) handleS3(w http.ResponseWriter, c *call) {
 func (q *s3Call) writeError(w http.ResponseWriter, e *s3Error) {
 	h := w.Header()
 	(&s3Answer{header: e.header}).write(h)
-	if q.r.Method == http.MethodHead || e.Status == http.StatusNotModified {
+	if q.Request.Method == http.MethodHead || e.Status == http.StatusNotModified {
 		w.WriteHeader(e.Status)
 		return
 	}
@@ -239,13 +247,13 @@ func (q *s3Call) writeError(w http.ResponseWriter, e *s3Error) {
 	}
 	if q.control() {
 		x.Close("Error")
-		x.Text("RequestId", q.id)
-		x.Text("HostId", hostID(q.id))
+		x.Text("RequestId", q.ID)
+		x.Text("HostId", hostID(q.ID))
 		x.Close("ErrorResponse")
 	} else {
-		x.Text("Resource", q.r.URL.Path)
-		x.Text("RequestId", q.id)
-		x.Text("HostId", hostID(q.id))
+		x.Text("Resource", q.Request.URL.Path)
+		x.Text("RequestId", q.ID)
+		x.Text("HostId", hostID(q.ID))
 		x.Close("Error")
 	}
 	h.Set("Content-Type", "application/xml")
@@ -271,32 +279,29 @@ func hostID(requestID string) string {
 }
 
 // newS3Call takes the address of a request apart.
-func (s *Server) newS3Call(c *call) *s3Call {
-	c.id = newS3RequestID()
-	c.caller = anonymous()
-	c.region = ""
-	return &s3Call{call: c, s: s, s3: s.s3}
+func (s *Server) newS3Call(c *api.Call) *s3Call {
+	c.ID = newS3RequestID()
+	c.Caller = api.Anonymous()
+	c.Region = ""
+	return &s3Call{Call: c, s: s, s3: s.s3}
 }
 
 // control says whether a request is to S3's control API, which is told from
 // the rest by its version and a header that it alone has.
 func (q *s3Call) control() bool {
-	return strings.HasPrefix(q.r.URL.Path, controlPrefix) && q.r.Header.Get("X-Amz-Account-Id") != ""
+	return strings.HasPrefix(q.Request.URL.Path, controlPrefix) && q.Request.Header.Get("X-Amz-Account-Id") != ""
 }
 
 // answer does what a request asks for.
 func (q *s3Call) answer() (*s3Answer, *s3Error) {
 	run, e := q.route()
-	if q.operation == "" {
-		q.operation = q.r.Method // of requests that are no operation
+	if q.Operation == "" {
+		q.Operation = q.Request.Method // of requests that are no operation
 	}
 	if e != nil {
 		return nil, e
 	}
-	if e := q.s.refusePage(q.call); e != nil {
-		return nil, asS3(e)
-	}
-	if e := q.s.inject(q.call); e != nil {
+	if e := q.s.admit(q.Call); e != nil {
 		return nil, asS3(e)
 	}
 	if q.bucket != "" {
@@ -306,7 +311,7 @@ func (q *s3Call) answer() (*s3Answer, *s3Error) {
 		return nil, e
 	}
 	q.unhoist()
-	if v := q.r.Header.Values("X-Amz-Expected-Bucket-Owner"); v != nil {
+	if v := q.Request.Header.Values("X-Amz-Expected-Bucket-Owner"); v != nil {
 		if e := errNoAccountID(v[0]); e != nil {
 			return nil, e
 		}
@@ -327,7 +332,7 @@ type s3Operation struct {
 
 // route finds the operation that a request asks for and names it.
 func (q *s3Call) route() (func(*s3Call) (*s3Answer, *s3Error), *s3Error) {
-	r := q.r
+	r := q.Request
 	rawPath, rawQuery, _ := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(rawPath, "/") {
 		rawPath, rawQuery = r.URL.EscapedPath(), r.URL.RawQuery
@@ -380,7 +385,7 @@ func (q *s3Call) route() (func(*s3Call) (*s3Answer, *s3Error), *s3Error) {
 		return nil, s3Errorf(http.StatusMethodNotAllowed, "MethodNotAllowed",
 			"The specified method is not allowed against this resource.").with("Method", r.Method).with("ResourceType", strings.ToUpper(level))
 	}
-	q.operation = op.name
+	q.Operation = op.name
 	return op.run, nil
 }
 
@@ -489,15 +494,15 @@ func init() {
 // authenticate finds out who calls, and refuses a request that went to the
 // wrong region. Errors are those of S3 for each kind of failure.
 func (q *s3Call) authenticate() *s3Error {
-	sig, err := sigv4.Parse(q.r)
+	sig, err := sigv4.Parse(q.Request)
 	if e, ok := errors.AsType[*sigv4.Error](err); ok && e.Kind == sigv4.Missing {
 		return q.checkRegion()
 	}
 	if err != nil {
-		return q.unauthentic(signatureFailure(err))
+		return q.unauthentic(api.SignatureFailure(err))
 	}
 	q.sig = &sig
-	q.region = sig.Region
+	q.Region = sig.Region
 	if sig.Service != "s3" {
 		e := authHeaderError(sig.Presigned, "incorrect service %q. This endpoint belongs to \"s3\".", sig.Service)
 		q.deny("signature", "the signature is for service "+sig.Service, e)
@@ -506,11 +511,11 @@ func (q *s3Call) authenticate() *s3Error {
 	if e := q.checkRegion(); e != nil {
 		return e
 	}
-	hash, err := sigv4.PayloadHash(q.r, &sig)
+	hash, err := sigv4.PayloadHash(q.Request, &sig)
 	if err != nil {
 		return payloadError(err)
 	}
-	key, failure := q.s.identify(q.call, &sig, hash)
+	key, failure := q.s.identify(q.Call, &sig, hash)
 	if failure != nil {
 		return q.unauthentic(failure)
 	}
@@ -538,25 +543,25 @@ func (q *s3Call) unhoist() {
 	if q.sig == nil || !q.sig.Presigned {
 		return
 	}
-	header := q.r.Header.Clone()
+	header := q.Request.Header.Clone()
 	for name, values := range q.query {
 		lower := strings.ToLower(name)
 		if strings.HasPrefix(lower, "x-amz-") && !slices.Contains(notHoisted, lower) && header.Get(name) == "" {
 			header.Set(name, values[0])
 		}
 	}
-	r := *q.r
+	r := *q.Request
 	r.Header = header
-	q.r = &r
+	q.Request = &r
 }
 
-func (q *s3Call) unauthentic(f *authFailure) *s3Error {
+func (q *s3Call) unauthentic(f *api.AuthFailure) *s3Error {
 	keyID := ""
 	if q.sig != nil {
 		keyID = q.sig.AccessKeyID
 	}
-	e := f.s3Error(keyID)
-	q.deny("signature", f.why, e)
+	e := authError(f, keyID)
+	q.deny("signature", f.Why, e)
 	return e
 }
 
@@ -568,19 +573,19 @@ func authHeaderError(presigned bool, format string, args ...any) *s3Error {
 	return s3Errorf(http.StatusBadRequest, "AuthorizationHeaderMalformed", "The authorization header is malformed; "+format, args...)
 }
 
-// s3Error is an authFailure in the words of S3 (S3 API Reference, "Error
+// authError is an AuthFailure in the words of S3 (S3 API Reference, "Error
 // responses", and public captures).
-func (f *authFailure) s3Error(keyID string) *s3Error {
-	switch f.kind {
-	case unknownKey:
+func authError(f *api.AuthFailure, keyID string) *s3Error {
+	switch f.Kind {
+	case api.UnknownKey:
 		return s3Errorf(http.StatusForbidden, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.").
 			with("AWSAccessKeyId", keyID)
-	case badToken:
+	case api.BadToken:
 		return s3Errorf(http.StatusBadRequest, "InvalidToken", "The provided token is malformed or otherwise invalid.")
-	case expiredSession:
+	case api.ExpiredSession:
 		return s3Errorf(http.StatusBadRequest, "ExpiredToken", "The provided token has expired.")
 	}
-	e := f.sig
+	e := f.Signature
 	denied := func(message string) *s3Error { return s3Errorf(http.StatusForbidden, "AccessDenied", "%s", message) }
 	query := func(message string) *s3Error {
 		return s3Errorf(http.StatusBadRequest, "AuthorizationQueryParametersError", "%s", message)
@@ -703,10 +708,10 @@ func errBadDigest(checksum string) *s3Error {
 
 // payload is the decoded and checked body of the request.
 func (q *s3Call) payload() (*sigv4.Body, *s3Error) {
-	if body, ok := q.r.Body.(*pacedBody); ok {
-		body.object = q.operation == "PutObject" || q.operation == "UploadPart"
+	if q.Operation == "PutObject" || q.Operation == "UploadPart" {
+		q.ReadsObject()
 	}
-	body, err := sigv4.NewBody(q.r, q.sig, q.signKey)
+	body, err := sigv4.NewBody(q.Request, q.sig, q.signKey)
 	if err != nil {
 		return nil, payloadError(err)
 	}
@@ -746,13 +751,13 @@ func (q *s3Call) readDocument() ([]byte, *s3Error) {
 // readBounded reads a document, if it is not too large and there is memory for
 // it.
 func (q *s3Call) readBounded(body io.Reader) ([]byte, *s3Error) {
-	data, err := q.s.readAll(q.call, body, maxXML)
+	data, err := q.ReadAll(body, maxXML)
 	switch {
-	case errors.Is(err, errTooLong):
+	case errors.Is(err, api.ErrTooLong):
 		return nil, s3Errorf(http.StatusBadRequest, "MaxMessageLengthExceeded", "Your request was too big.").
 			with("MaxMessageLengthBytes", strconv.Itoa(maxXML))
-	case errors.Is(err, errNoMemory):
-		return nil, asS3(errBusy())
+	case errors.Is(err, api.ErrNoMemory):
+		return nil, asS3(api.Busy())
 	case err != nil:
 		return nil, payloadError(err)
 	}
@@ -828,8 +833,8 @@ func (q *s3Call) exists() *s3Error {
 
 // checkOwner refuses a request that expects the bucket to be somebody else's.
 func (q *s3Call) checkOwner(config *bucketConfig, header string) *s3Error {
-	want := q.r.Header.Get(header)
-	if want == config.Account || q.r.Header.Values(header) == nil {
+	want := q.Request.Header.Get(header)
+	if want == config.Account || q.Request.Header.Values(header) == nil {
 		return nil
 	}
 	if e := errNoAccountID(want); e != nil {
@@ -852,16 +857,16 @@ func errNoAccountID(owner string) *s3Error {
 // may asks whether the caller may do something to a bucket or an object in
 // it. keys, if not nil, sets condition keys that only this action has.
 func (q *s3Call) may(config *bucketConfig, action, arn string, keys func(*policy.Context)) *s3Error {
-	ask := &question{action: action, resource: arn, spelled: `"` + arn + `"`}
+	ask := &api.Question{Action: action, Resource: arn, Spelled: `"` + arn + `"`}
 	if config != nil {
-		ask.account = config.Account
-		ask.grant, ask.note = q.granted(config, action, arn)
+		ask.Account = config.Account
+		ask.Grant, ask.Note = q.granted(config, action, arn)
 	}
-	q.setKeys(config, &ask.keys)
+	q.setKeys(config, &ask.Keys)
 	if keys != nil {
-		keys(&ask.keys)
+		keys(&ask.Keys)
 	}
-	stranger := config != nil && q.caller.Account != config.Account
+	stranger := config != nil && q.Caller.Account != config.Account
 	if config != nil && config.policy != nil {
 		restricted := stranger && config.policy.Public() && q.s3.blockOf(config).RestrictPublicBuckets
 		switch {
@@ -871,13 +876,13 @@ func (q *s3Call) may(config *bucketConfig, action, arn string, keys func(*policy
 				q.s3.blockedBy(config, func(b publicAccessBlock) bool { return b.RestrictPublicBuckets })+
 				") then admits nobody from outside account "+config.Account, e)
 			return e
-		case q.caller.Kind == policy.Root && !stranger && isPolicyAction(action):
+		case q.Caller.Kind == policy.Root && !stranger && isPolicyAction(action):
 			// The root user can always mend a policy that locks everybody out.
 		default:
-			ask.attached = &policy.Named{Name: "policy of bucket " + config.Name, Policy: config.policy}
+			ask.Attached = &policy.Named{Name: "policy of bucket " + config.Name, Policy: config.policy}
 		}
 	}
-	e := asS3(q.s.authorize(q.call, ask))
+	e := asS3(q.s.authorize(q.Call, ask))
 	switch {
 	case e == nil:
 	case stranger:
@@ -891,18 +896,17 @@ func (q *s3Call) may(config *bucketConfig, action, arn string, keys func(*policy
 // deny records that the request was denied at a step other than the policies,
 // why in words, and what the caller is told.
 func (q *s3Call) deny(step, why string, e *s3Error) {
-	event := q.event()
+	d := api.Decision{Step: step, Reason: why, Code: e.Code}
 	switch {
 	case q.key != "":
-		event.Resource = q.objectARN()
+		d.Resource = q.objectARN()
 	case q.bucket != "":
-		event.Resource = q.bucketARN()
+		d.Resource = q.bucketARN()
 	}
 	if q.sig != nil {
-		event.AccessKeyID = q.sig.AccessKeyID // as claimed
+		d.AccessKeyID = q.sig.AccessKeyID // as claimed
 	}
-	event.Decision, event.Step, event.Reason, event.Code = Deny, step, why, e.Code
-	q.s.record(entry{Event: event})
+	gate{q.s}.Record(q.Call, d)
 }
 
 func isPolicyAction(action string) bool {
@@ -917,8 +921,8 @@ func (q *s3Call) setKeys(config *bucketConfig, keys *policy.Context) {
 		owner = config.Account
 	}
 	keys.Set("s3:ResourceAccount", owner)
-	if q.r.TLS != nil {
-		keys.Set("s3:TlsVersion", strings.TrimPrefix(tlsVersion(q.r.TLS), "TLS "))
+	if q.Request.TLS != nil {
+		keys.Set("s3:TlsVersion", strings.TrimPrefix(tlsVersion(q.Request.TLS), "TLS "))
 	}
 	if q.sig != nil {
 		keys.Set("s3:signatureversion", sigv4.Algorithm)
@@ -935,14 +939,14 @@ func (q *s3Call) setKeys(config *bucketConfig, keys *policy.Context) {
 		"x-amz-object-ownership", "if-match", "if-none-match", "x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp",
 		"x-amz-grant-write-acp", "x-amz-grant-full-control",
 	} {
-		if v := q.r.Header.Get(name); v != "" {
+		if v := q.Request.Header.Get(name); v != "" {
 			keys.Set("s3:"+name, v)
 		}
 	}
 	if v := q.query.Get("versionId"); v != "" {
 		keys.Set("s3:VersionId", v)
 	}
-	switch q.operation {
+	switch q.Operation {
 	case "PutObject", "CopyObject", "CompleteMultipartUpload":
 		keys.Set("s3:ObjectCreationOperation", "true")
 	case "CreateMultipartUpload", "UploadPart", "UploadPartCopy":

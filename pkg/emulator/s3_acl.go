@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -93,7 +93,7 @@ func (q *s3Call) granted(config *bucketConfig, action, arn string) (grant policy
 		}
 		list = o.ACL
 	}
-	if grant = list.grants(permission, &q.caller.Principal); grant != policy.GrantEveryone {
+	if grant = list.grants(permission, &q.Caller.Principal); grant != policy.GrantEveryone {
 		if config.Ownership == ownerEnforced {
 			grant = policy.NoGrant
 		}
@@ -301,14 +301,14 @@ func errNoACLs() *s3Error {
 // uploadACL is the list that an upload asks for. Where lists are disabled those
 // pass that say what is so in any case.
 func (q *s3Call) uploadACL() (*acl, *s3Error) {
-	if !asksACL(q.r.Header) {
+	if !asksACL(q.Request.Header) {
 		return nil, nil
 	}
 	if e := q.may(q.config, "s3:PutObjectAcl", q.objectARN(), nil); e != nil {
 		return nil, e
 	}
-	owner := canonicalUserID(q.config.Account)
-	l, e := headerACL(q.r.Header, owner, false)
+	owner := api.CanonicalUser(q.config.Account)
+	l, e := headerACL(q.Request.Header, owner, false)
 	if e != nil {
 		return nil, e
 	}
@@ -327,8 +327,8 @@ func (q *s3Call) blockACL(l *acl, action, arn string) *s3Error {
 		return nil
 	}
 	e := errAccessDenied()
-	if q.caller.Account == q.config.Account {
-		e.Message = "User: " + q.caller.ARN + " is not authorized to perform: " + action + ` on resource: "` + arn +
+	if q.Caller.Account == q.config.Account {
+		e.Message = "User: " + q.Caller.ARN + " is not authorized to perform: " + action + ` on resource: "` + arn +
 			`" because public access control lists (ACLs) are prevented by the BlockPublicAcls setting in S3 Block Public Access.`
 	}
 	q.deny("permission", "the access control list is public, and BlockPublicAcls in S3 Block Public Access ("+
@@ -338,14 +338,14 @@ func (q *s3Call) blockACL(l *acl, action, arn string) *s3Error {
 
 // newBucketACL is the list that CreateBucket asks for.
 func (q *s3Call) newBucketACL(ownership string) (*acl, *s3Error) {
-	acl := q.r.Header.Get("X-Amz-Acl")
-	if !asksACL(q.r.Header) || acl == "private" {
+	acl := q.Request.Header.Get("X-Amz-Acl")
+	if !asksACL(q.Request.Header) || acl == "private" {
 		return nil, nil
 	}
 	if ownership == ownerEnforced {
 		return nil, errOwnedACL()
 	}
-	l, e := headerACL(q.r.Header, canonicalUserID(q.caller.Account), true)
+	l, e := headerACL(q.Request.Header, api.CanonicalUser(q.Caller.Account), true)
 	if e != nil {
 		return nil, e
 	}
@@ -404,7 +404,7 @@ func (q *s3Call) getACL() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	owner := canonicalUserID(q.config.Account)
+	owner := api.CanonicalUser(q.config.Account)
 	l := q.config.ACL
 	if o != nil {
 		l = o.ACL
@@ -452,13 +452,13 @@ func (q *s3Call) putACL() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	owner, bucket := canonicalUserID(q.config.Account), q.key == ""
+	owner, bucket := api.CanonicalUser(q.config.Account), q.key == ""
 	var l *acl
-	switch headers := asksACL(q.r.Header); {
+	switch headers := asksACL(q.Request.Header); {
 	case headers && len(data) > 0:
 		return nil, s3Errorf(http.StatusBadRequest, "UnexpectedContent", "This request does not support content")
 	case headers:
-		l, e = headerACL(q.r.Header, owner, bucket)
+		l, e = headerACL(q.Request.Header, owner, bucket)
 	case len(data) > 0:
 		l, e = documentACL(data, owner, bucket)
 	default:

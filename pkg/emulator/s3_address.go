@@ -26,7 +26,7 @@ func (s *Server) parseS3Host(hostport string) s3Host {
 		host = h
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if rest, found := strings.CutSuffix(host, "."+s.dnsSuffix); found {
+	if rest, found := strings.CutSuffix(host, "."+s.account.DNSSuffix); found {
 		if h, ok := parseAmazonHost(rest); ok {
 			return h
 		}
@@ -93,7 +93,7 @@ func tlsVersion(state *tls.ConnectionState) string { return tls.VersionName(stat
 // answer. An endpoint that is not Amazon's counts as one in the region that
 // the client signs for, which is the one that it believes to talk to.
 func (q *s3Call) checkRegion() *s3Error {
-	if q.config == nil || q.operation == "GetBucketLocation" || q.operation == "CreateBucket" {
+	if q.config == nil || q.Operation == "GetBucketLocation" || q.Operation == "CreateBucket" {
 		return nil
 	}
 	endpoint := q.host.region
@@ -101,21 +101,21 @@ func (q *s3Call) checkRegion() *s3Error {
 		endpoint = "us-east-1"
 	}
 	if !q.host.amazon {
-		endpoint = q.region
+		endpoint = q.Region
 	}
 	var e *s3Error
 	switch {
 	case endpoint != "" && endpoint != q.config.Region:
 		e = s3Errorf(http.StatusMovedPermanently, "PermanentRedirect",
 			"The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.").
-			with("Endpoint", q.bucket+".s3."+q.config.Region+"."+q.s.dnsSuffix).with("Bucket", q.bucket)
-	case q.sig != nil && q.region != q.config.Region:
-		e = authHeaderError(q.sig.Presigned, "the region '%s' is wrong; expecting '%s'", q.region, q.config.Region).
+			with("Endpoint", q.bucket+".s3."+q.config.Region+"."+q.s.account.DNSSuffix).with("Bucket", q.bucket)
+	case q.sig != nil && q.Region != q.config.Region:
+		e = authHeaderError(q.sig.Presigned, "the region '%s' is wrong; expecting '%s'", q.Region, q.config.Region).
 			with("Region", q.config.Region)
 	default:
 		return nil
 	}
 	e.header = http.Header{"X-Amz-Bucket-Region": {q.config.Region}}
-	q.deny("region", "bucket "+q.bucket+" is in "+q.config.Region+", and the request is for "+max(endpoint, q.region), e)
+	q.deny("region", "bucket "+q.bucket+" is in "+q.config.Region+", and the request is for "+max(endpoint, q.Region), e)
 	return e
 }

@@ -12,10 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
-
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -64,7 +62,7 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 	if !validBucketName(q.bucket) {
 		return nil, s3Errorf(http.StatusBadRequest, "InvalidBucketName", "The specified bucket is not valid.").with("BucketName", q.bucket)
 	}
-	if q.caller.Kind == policy.Anonymous { // before anything is read
+	if q.Caller.Kind == policy.Anonymous { // before anything is read
 		if e := q.may(nil, "s3:CreateBucket", q.bucketARN(), nil); e != nil {
 			return nil, e
 		}
@@ -89,14 +87,14 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 			return nil, e
 		}
 	}
-	ownership := q.r.Header.Get("X-Amz-Object-Ownership")
+	ownership := q.Request.Header.Get("X-Amz-Object-Ownership")
 	switch {
 	case ownership == "":
 		ownership = ownerEnforced
 	case !slices.Contains(ownershipRules, ownership):
 		return nil, errInvalidArgument("Invalid x-amz-object-ownership header: "+ownership, "x-amz-object-ownership", ownership)
 	}
-	if q.r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled") == "true" {
+	if q.Request.Header.Get("X-Amz-Bucket-Object-Lock-Enabled") == "true" {
 		return nil, errNotImplemented("Object Lock")
 	}
 	list, e := q.newBucketACL(ownership)
@@ -115,7 +113,7 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 	}); e != nil {
 		return nil, e
 	}
-	if q.r.Header.Get("X-Amz-Object-Ownership") != "" {
+	if q.Request.Header.Get("X-Amz-Object-Ownership") != "" {
 		if e := q.may(nil, "s3:PutBucketOwnershipControls", q.bucketARN(), nil); e != nil {
 			return nil, e
 		}
@@ -129,7 +127,7 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 	e = q.s3.edit(func(c *store.Change) *s3Error {
 		if b := q.s3.buckets[q.bucket]; b != nil {
 			switch {
-			case b.Account != q.caller.Account:
+			case b.Account != q.Caller.Account:
 				return s3Errorf(http.StatusConflict, "BucketAlreadyExists", "The requested bucket name is not available. "+
 					"The bucket namespace is shared by all users of the system. Please select a different name and try again.").with("BucketName", q.bucket)
 			case region == "us-east-1" && b.Region == region:
@@ -140,9 +138,9 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 		}
 		config := &bucketConfig{
 			Name:      q.bucket,
-			Account:   q.caller.Account,
+			Account:   q.Caller.Account,
 			Region:    region,
-			Created:   q.at.UTC(),
+			Created:   q.At.UTC(),
 			Ownership: ownership,
 			ACL:       list,
 			Tags:      tags,
@@ -162,7 +160,7 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 	a := &s3Answer{}
 	a.set("Location", "/"+q.bucket)
 	if region != "us-east-1" {
-		a.set("Location", "http://"+q.bucket+".s3."+q.s.dnsSuffix+"/")
+		a.set("Location", "http://"+q.bucket+".s3."+q.s.account.DNSSuffix+"/")
 	}
 	a.set("X-Amz-Bucket-Arn", q.bucketARN())
 	return a, nil
@@ -171,7 +169,7 @@ func (q *s3Call) createBucket() (*s3Answer, *s3Error) {
 // createIn is the region in which a bucket is to be: that of the endpoint,
 // which the constraint must repeat, save for us-east-1, which takes any.
 func (q *s3Call) createIn(constraint string) (string, *s3Error) {
-	endpoint := q.region
+	endpoint := q.Region
 	if q.host.amazon {
 		endpoint = q.host.region
 		if endpoint == "" {
@@ -308,7 +306,7 @@ func (q *s3Call) listBuckets() (*s3Answer, *s3Error) {
 	var found []*bucketConfig
 	q.s3.mu.RLock()
 	for _, b := range q.s3.buckets {
-		if b.Account == q.caller.Account && strings.HasPrefix(b.Name, prefix) && (region == "" || b.Region == region) && b.Name > after {
+		if b.Account == q.Caller.Account && strings.HasPrefix(b.Name, prefix) && (region == "" || b.Region == region) && b.Name > after {
 			found = append(found, b.bucketConfig)
 		}
 	}
@@ -323,7 +321,7 @@ func (q *s3Call) listBuckets() (*s3Answer, *s3Error) {
 	}
 	return document("ListAllMyBucketsResult", func(x *wire.XML) {
 		x.Open("Owner")
-		x.Text("ID", q.s.canonicalUser)
+		x.Text("ID", q.s.account.CanonicalUser)
 		x.Close("Owner")
 		x.Open("Buckets")
 		for _, b := range found {

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -113,7 +113,7 @@ func (q *s3Call) listObjects() (*s3Answer, *s3Error) {
 	if e := q.may(q.config, "s3:ListBucket", q.bucketARN(), q.listKeys); e != nil {
 		return nil, e
 	}
-	v2 := q.operation == "ListObjectsV2"
+	v2 := q.Operation == "ListObjectsV2"
 	limit, e := q.number("max-keys", maxList)
 	if e != nil {
 		return nil, e
@@ -180,7 +180,7 @@ func (q *s3Call) writeObject(x *wire.XML, o *s3Object, encode func(string) strin
 
 func (q *s3Call) writeOwner(x *wire.XML) {
 	x.Open("Owner")
-	x.Text("ID", canonicalUserID(q.config.Account))
+	x.Text("ID", api.CanonicalUser(q.config.Account))
 	x.Close("Owner")
 }
 

@@ -16,11 +16,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
-	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
-
 	"github.com/openirsa/openirsa/internal/checksum"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // Limits of multipart uploads (S3 User Guide, "Amazon S3 multipart upload
@@ -66,11 +64,11 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 		return nil, e
 	}
 	u := &s3Upload{
-		ID:           newUploadID(q.at),
+		ID:           newUploadID(q.At),
 		Bucket:       q.bucket,
 		Key:          q.key,
-		Initiated:    q.at.UTC(),
-		Initiator:    q.callerName(),
+		Initiated:    q.At.UTC(),
+		Initiator:    q.Caller.Name(),
 		Headers:      headers,
 		Tags:         tags,
 		ACL:          list,
@@ -78,7 +76,7 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 		ChecksumType: fullObject,
 		parts:        make(map[int]*s3Part),
 	}
-	if v := q.r.Header.Get("X-Amz-Checksum-Algorithm"); v != "" {
+	if v := q.Request.Header.Get("X-Amz-Checksum-Algorithm"); v != "" {
 		var known bool
 		if u.Algorithm, known = checksum.Parse(v); !known {
 			return nil, errNotImplemented("checksum algorithm " + v)
@@ -88,7 +86,7 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 			u.ChecksumType = composite
 		}
 	}
-	switch v := q.r.Header.Get("X-Amz-Checksum-Type"); {
+	switch v := q.Request.Header.Get("X-Amz-Checksum-Type"); {
 	case v == "":
 	case v != fullObject && v != composite:
 		return nil, errInvalidRequest("Value for x-amz-checksum-type header is invalid.")
@@ -187,7 +185,7 @@ func (q *s3Call) uploadPart() (*s3Answer, *s3Error) {
 		return nil, e
 	}
 	given := d.algorithm
-	if trailer, ok := checksum.ParseHeader(q.r.Header.Get("X-Amz-Trailer")); ok && d.sum == nil {
+	if trailer, ok := checksum.ParseHeader(q.Request.Header.Get("X-Amz-Trailer")); ok && d.sum == nil {
 		given = trailer
 	}
 	if u.Asked && d.want == "" && d.sum != nil {
@@ -215,7 +213,7 @@ func (q *s3Call) uploadPart() (*s3Answer, *s3Error) {
 		Number:   n,
 		Size:     ref.Size,
 		ETag:     d.etag(),
-		Modified: q.at.UTC().Truncate(time.Second),
+		Modified: q.At.UTC().Truncate(time.Second),
 		Checksum: checksum.Encode(sum),
 		Blob:     ref,
 	}
@@ -252,7 +250,7 @@ func (q *s3Call) uploadPartCopy() (*s3Answer, *s3Error) {
 		return a, e
 	}
 	offset, length := int64(0), source.Size
-	if v := q.r.Header.Get("X-Amz-Copy-Source-Range"); v != "" {
+	if v := q.Request.Header.Get("X-Amz-Copy-Source-Range"); v != "" {
 		first, last, ok := byteRange(v)
 		switch {
 		case !ok || first < 0 || last < 0:
@@ -277,7 +275,7 @@ func (q *s3Call) uploadPartCopy() (*s3Answer, *s3Error) {
 		Number:   n,
 		Size:     ref.Size,
 		ETag:     d.etag(),
-		Modified: q.at.UTC().Truncate(time.Second),
+		Modified: q.At.UTC().Truncate(time.Second),
 		Checksum: checksum.Encode(d.sum),
 		Blob:     ref,
 	}
@@ -342,7 +340,7 @@ func (q *s3Call) completeUpload() (*s3Answer, *s3Error) {
 		return nil, errMalformedXML()
 	}
 	u, e := q.upload()
-	if v := q.r.Header.Get("X-Amz-Checksum-Type"); e == nil && v != "" && v != u.ChecksumType {
+	if v := q.Request.Header.Get("X-Amz-Checksum-Type"); e == nil && v != "" && v != u.ChecksumType {
 		return nil, errInvalidRequest("The upload was created using the %s checksum mode. The complete request must use the same checksum mode.",
 			u.ChecksumType)
 	}
@@ -408,7 +406,7 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 	q.s3.mu.RUnlock()
 	o := &s3Object{
 		Key:          u.Key,
-		Modified:     q.at.UTC().Truncate(time.Second),
+		Modified:     q.At.UTC().Truncate(time.Second),
 		Headers:      u.Headers,
 		Tags:         u.Tags,
 		ACL:          u.ACL,
@@ -457,7 +455,7 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 	}
 	o.ETag = hex.EncodeToString(tags.Sum(nil)) + "-" + strconv.Itoa(len(list))
 
-	if v := q.r.Header.Get("X-Amz-Mp-Object-Size"); v != "" && v != strconv.FormatInt(o.Size, 10) {
+	if v := q.Request.Header.Get("X-Amz-Mp-Object-Size"); v != "" && v != strconv.FormatInt(o.Size, 10) {
 		return nil, errInvalidRequest("The provided 'x-amz-mp-object-size' header value %s does not match what was computed: %d", v, o.Size)
 	}
 	var ofAll string // as some clients send it, without the number of parts
@@ -476,7 +474,7 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 		o.Checksum = checksum.Encode(whole)
 	}
 	for _, a := range checksum.All {
-		v := q.r.Header.Get(a.Header())
+		v := q.Request.Header.Get(a.Header())
 		switch {
 		case v == "":
 		case a != u.Algorithm:
@@ -492,10 +490,10 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 func (q *s3Call) completed(o *s3Object) *s3Answer {
 	a := document("CompleteMultipartUploadResult", func(x *wire.XML) {
 		scheme := "http"
-		if q.r.TLS != nil {
+		if q.Request.TLS != nil {
 			scheme = "https"
 		}
-		location := scheme + "://" + q.r.Host + "/"
+		location := scheme + "://" + q.Request.Host + "/"
 		if q.host.bucket == "" {
 			location += q.bucket + "/"
 		}

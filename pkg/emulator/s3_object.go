@@ -17,12 +17,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
-	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
-
 	"github.com/openirsa/openirsa/internal/checksum"
 	"github.com/openirsa/openirsa/internal/sigv4"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -53,7 +51,7 @@ type digests struct {
 // from the client it is CRC64NVME, which S3 then computes.
 func (q *s3Call) newDigests(body *sigv4.Body) (*digests, *s3Error) {
 	d := &digests{md5: md5.New()}
-	h := q.r.Header
+	h := q.Request.Header
 	if v := h.Get("Content-Md5"); v != "" {
 		sum, err := base64.StdEncoding.DecodeString(v)
 		if err != nil || len(sum) != md5.Size {
@@ -144,7 +142,7 @@ func storageClassOf(headers map[string]string) string {
 // objectHeaders are the headers of a request that are given back with the
 // object. It refuses what the emulator does not have.
 func (q *s3Call) objectHeaders() (map[string]string, *s3Error) {
-	h := q.r.Header
+	h := q.Request.Header
 	sse := h.Get("X-Amz-Server-Side-Encryption")
 	if h.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id") != "" && !strings.HasPrefix(sse, "aws:") {
 		return nil, errInvalidArgument("Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
@@ -209,7 +207,7 @@ func (q *s3Call) objectHeaders() (map[string]string, *s3Error) {
 
 // headerTags are the tags in x-amz-tagging.
 func (q *s3Call) headerTags() ([]wire.Tag, *s3Error) {
-	v := q.r.Header.Get("X-Amz-Tagging")
+	v := q.Request.Header.Get("X-Amz-Tagging")
 	if v == "" {
 		return nil, nil
 	}
@@ -251,7 +249,7 @@ func (q *s3Call) mayPut(tags []wire.Tag) *s3Error {
 			return e
 		}
 	}
-	if q.r.Header.Get("If-Match") != "" {
+	if q.Request.Header.Get("If-Match") != "" {
 		// It tells what is there ("Add preconditions to S3 operations").
 		return q.may(q.config, "s3:GetObject", q.objectARN(), nil)
 	}
@@ -261,7 +259,7 @@ func (q *s3Call) mayPut(tags []wire.Tag) *s3Error {
 // checkWrite holds the conditions of a request that writes against what is
 // there, which may be nil.
 func (q *s3Call) checkWrite(o *s3Object) *s3Error {
-	h := q.r.Header
+	h := q.Request.Header
 	if v := h.Get("If-None-Match"); v != "" {
 		if v != "*" {
 			return errNotImplemented("If-None-Match with an ETag on a write")
@@ -354,7 +352,7 @@ func (q *s3Call) putObject() (*s3Answer, *s3Error) {
 		Key:          q.key,
 		Size:         ref.Size,
 		ETag:         d.etag(),
-		Modified:     q.at.UTC().Truncate(time.Second),
+		Modified:     q.At.UTC().Truncate(time.Second),
 		Headers:      headers,
 		Tags:         tags,
 		ACL:          list,
@@ -469,7 +467,7 @@ func (q *s3Call) getObject() (*s3Answer, *s3Error) {
 			a.set(header, v)
 		}
 	}
-	if e := q.checkRead(q.r.Header, "If-", o); e != nil {
+	if e := q.checkRead(q.Request.Header, "If-", o); e != nil {
 		return a, e
 	}
 	offset, length, part, e := q.part(o)
@@ -488,12 +486,12 @@ func (q *s3Call) getObject() (*s3Answer, *s3Error) {
 	if len(o.Tags) > 0 {
 		a.set("X-Amz-Tagging-Count", strconv.Itoa(len(o.Tags)))
 	}
-	ranged := part != nil || length != o.Size || q.r.Header.Get("Range") != "" && offset == 0 && q.isRange(o)
+	ranged := part != nil || length != o.Size || q.Request.Header.Get("Range") != "" && offset == 0 && q.isRange(o)
 	if ranged && length > 0 { // of nothing there is no range
 		a.status = http.StatusPartialContent
 		a.set("Content-Range", "bytes "+strconv.FormatInt(offset, 10)+"-"+strconv.FormatInt(offset+length-1, 10)+"/"+strconv.FormatInt(o.Size, 10))
 	}
-	if q.r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" {
+	if q.Request.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" {
 		switch {
 		case part != nil && part.Checksum != "":
 			a.set(o.Algorithm.Header(), part.Checksum)
@@ -536,7 +534,7 @@ func (q *s3Call) checkRead(h http.Header, prefix string, o *s3Object) *s3Error {
 	}
 	// A time that has not come yet is not heeded (RFC 9110, section 13.1.3).
 	since, err := http.ParseTime(h.Get(prefix + "Modified-Since"))
-	if err == nil && noneMatch == "" && !o.Modified.After(since) && !since.After(q.at) {
+	if err == nil && noneMatch == "" && !o.Modified.After(since) && !since.After(q.At) {
 		return notModified(prefix + "Modified-Since")
 	}
 	return nil
@@ -555,7 +553,7 @@ func copyCondition(header string) string {
 // multipart upload, by a range of bytes, or the whole.
 func (q *s3Call) part(o *s3Object) (offset, length int64, part *objectPart, e *s3Error) {
 	if v := q.query.Get("partNumber"); v != "" {
-		if q.r.Header.Get("Range") != "" {
+		if q.Request.Header.Get("Range") != "" {
 			return 0, 0, nil, errInvalidRequest("Cannot specify both Range header and partNumber query parameter")
 		}
 		n, err := strconv.Atoi(v)
@@ -574,7 +572,7 @@ func (q *s3Call) part(o *s3Object) (offset, length int64, part *objectPart, e *s
 		return 0, 0, nil, s3Errorf(http.StatusRequestedRangeNotSatisfiable, "InvalidPartNumber", "The requested partnumber is not satisfiable").
 			with("ActualPartCount", strconv.Itoa(max(1, len(o.Parts)))).with("PartNumberRequested", v)
 	}
-	v := q.r.Header.Get("Range")
+	v := q.Request.Header.Get("Range")
 	offset, length, ok := parseRange(v, o.Size)
 	if !ok {
 		return 0, 0, nil, s3Errorf(http.StatusRequestedRangeNotSatisfiable, "InvalidRange", "The requested range is not satisfiable").
@@ -585,7 +583,7 @@ func (q *s3Call) part(o *s3Object) (offset, length int64, part *objectPart, e *s
 
 // isRange says whether the Range header is one that S3 heeds.
 func (q *s3Call) isRange(o *s3Object) bool {
-	_, _, ok := byteRange(q.r.Header.Get("Range"))
+	_, _, ok := byteRange(q.Request.Header.Get("Range"))
 	return ok
 }
 
@@ -649,7 +647,7 @@ func (q *s3Call) deleteObject() (*s3Answer, *s3Error) {
 		if b == nil {
 			return errNoSuchBucket(q.bucket)
 		}
-		return q.s3.removeIf(c, b, q.key, q.r.Header.Get("If-Match"))
+		return q.s3.removeIf(c, b, q.key, q.Request.Header.Get("If-Match"))
 	})
 }
 
@@ -680,7 +678,7 @@ func (q *s3Call) deleteObjects() (*s3Answer, *s3Error) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
-	h := q.r.Header
+	h := q.Request.Header
 	checked := h.Get("Content-Md5") != "" || h.Get("X-Amz-Trailer") != "" || slices.ContainsFunc(checksum.All, func(a checksum.Algorithm) bool {
 		return h.Get(a.Header()) != ""
 	})
@@ -757,7 +755,7 @@ func (q *s3Call) deleteObjects() (*s3Answer, *s3Error) {
 // copySource is the object that x-amz-copy-source names, in use until done is
 // called, and the configuration of its bucket.
 func (q *s3Call) copySource() (o *s3Object, config *bucketConfig, done func(), e *s3Error) {
-	source := q.r.Header.Get("X-Amz-Copy-Source")
+	source := q.Request.Header.Get("X-Amz-Copy-Source")
 	path, version, versioned := strings.Cut(source, "?versionId=")
 	name, err := url.PathUnescape(strings.TrimPrefix(path, "/"))
 	bucket, key, found := strings.Cut(name, "/")
@@ -791,7 +789,7 @@ func (q *s3Call) copySource() (o *s3Object, config *bucketConfig, done func(), e
 		e = q.missing(config, key)
 	}
 	if e == nil {
-		e = q.checkRead(q.r.Header, "X-Amz-Copy-Source-If-", o)
+		e = q.checkRead(q.Request.Header, "X-Amz-Copy-Source-If-", o)
 	}
 	if e != nil {
 		done()
@@ -802,7 +800,7 @@ func (q *s3Call) copySource() (o *s3Object, config *bucketConfig, done func(), e
 
 // directive is COPY or REPLACE, of which COPY need not be said.
 func (q *s3Call) directive(header string) (replace bool, e *s3Error) {
-	switch v := q.r.Header.Get(header); v {
+	switch v := q.Request.Header.Get(header); v {
 	case "", "COPY":
 		return false, nil
 	case "REPLACE":
@@ -844,7 +842,7 @@ func (q *s3Call) copyObject() (*s3Answer, *s3Error) {
 			headers["x-amz-storage-class"] = class
 		}
 	}
-	if v := q.r.Header.Get("X-Amz-Website-Redirect-Location"); v != "" {
+	if v := q.Request.Header.Get("X-Amz-Website-Redirect-Location"); v != "" {
 		headers["x-amz-website-redirect-location"] = v
 	}
 	tags, e := q.headerTags()
@@ -868,8 +866,8 @@ func (q *s3Call) copyObject() (*s3Answer, *s3Error) {
 	if e := q.checkWrite(q.s3.object(q.bucket, q.key)); e != nil {
 		return fail(e)
 	}
-	if config.Name == q.bucket && source.Key == q.key && !replaceHeaders && q.r.Header.Get("X-Amz-Storage-Class") == "" &&
-		q.r.Header.Get("X-Amz-Website-Redirect-Location") == "" && q.r.Header.Get("X-Amz-Server-Side-Encryption") == "" {
+	if config.Name == q.bucket && source.Key == q.key && !replaceHeaders && q.Request.Header.Get("X-Amz-Storage-Class") == "" &&
+		q.Request.Header.Get("X-Amz-Website-Redirect-Location") == "" && q.Request.Header.Get("X-Amz-Server-Side-Encryption") == "" {
 		return fail(errInvalidRequest("This copy request is illegal because it is trying to copy an object to itself without changing the " +
 			"object's metadata, storage class, website redirect location or encryption attributes."))
 	}
@@ -877,7 +875,7 @@ func (q *s3Call) copyObject() (*s3Answer, *s3Error) {
 		return fail(errInvalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(maxObject)))
 	}
 	algorithm := source.Algorithm
-	if v := q.r.Header.Get("X-Amz-Checksum-Algorithm"); v != "" {
+	if v := q.Request.Header.Get("X-Amz-Checksum-Algorithm"); v != "" {
 		var known bool
 		if algorithm, known = checksum.Parse(v); !known {
 			return fail(errNotImplemented("checksum algorithm " + v))
@@ -891,7 +889,7 @@ func (q *s3Call) copyObject() (*s3Answer, *s3Error) {
 		Key:          q.key,
 		Size:         source.Size,
 		ETag:         source.ETag,
-		Modified:     q.at.UTC().Truncate(time.Second),
+		Modified:     q.At.UTC().Truncate(time.Second),
 		Headers:      headers,
 		Tags:         tags,
 		ACL:          list,
@@ -951,7 +949,7 @@ func (q *s3Call) getAttributes() (*s3Answer, *s3Error) {
 		return nil, e
 	}
 	var wanted []string
-	for v := range strings.SplitSeq(strings.Join(q.r.Header.Values("X-Amz-Object-Attributes"), ","), ",") {
+	for v := range strings.SplitSeq(strings.Join(q.Request.Header.Values("X-Amz-Object-Attributes"), ","), ",") {
 		wanted = append(wanted, strings.TrimSpace(v))
 	}
 	known := []string{"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"}
@@ -962,14 +960,14 @@ func (q *s3Call) getAttributes() (*s3Answer, *s3Error) {
 	}
 	wants := func(name string) bool { return slices.Contains(wanted, name) }
 	limit := maxList
-	if v := q.r.Header.Get("X-Amz-Max-Parts"); v != "" {
+	if v := q.Request.Header.Get("X-Amz-Max-Parts"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 0 {
 			return nil, errInvalidArgument("Argument max-parts must be an integer between 0 and 2147483647", "x-amz-max-parts", v)
 		}
 		limit = min(n, maxList)
 	}
-	marker, _ := strconv.Atoi(q.r.Header.Get("X-Amz-Part-Number-Marker"))
+	marker, _ := strconv.Atoi(q.Request.Header.Get("X-Amz-Part-Number-Marker"))
 
 	a := document("GetObjectAttributesResponse", func(x *wire.XML) {
 		if wants("ETag") {

@@ -8,10 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
-
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -45,7 +44,7 @@ func (q *s3Call) putPolicy() (*s3Answer, *s3Error) {
 	if e := q.may(q.config, "s3:PutBucketPolicy", q.bucketARN(), nil); e != nil {
 		return nil, e
 	}
-	if q.caller.Account != q.config.Account {
+	if q.Caller.Account != q.config.Account {
 		// S3 lets nobody from outside the account set a policy, whatever the
 		// old one says (API reference, PutBucketPolicy).
 		return nil, s3Errorf(http.StatusMethodNotAllowed, "MethodNotAllowed", "The specified method is not allowed against this resource.")
@@ -104,7 +103,7 @@ func (q *s3Call) bindPrincipals(p *policy.Policy) (map[string]string, *s3Error) 
 // refusePublicPolicy is what Block Public Access answers to a public policy.
 func (q *s3Call) refusePublicPolicy() *s3Error {
 	e := asS3(accessDenied("User: %s is not authorized to perform: s3:PutBucketPolicy on resource: %q because public policies are prevented by the "+
-		"BlockPublicPolicy setting in S3 Block Public Access.", q.caller.ARN, q.bucketARN()))
+		"BlockPublicPolicy setting in S3 Block Public Access.", q.Caller.ARN, q.bucketARN()))
 	q.deny("permission", "the policy is public, and BlockPublicPolicy in S3 Block Public Access ("+
 		q.s3.blockedBy(q.config, func(b publicAccessBlock) bool { return b.BlockPublicPolicy })+") refuses such policies", e)
 	return e
@@ -231,7 +230,7 @@ func (q *s3Call) putOwnership() (*s3Answer, *s3Error) {
 		return nil, errMalformedXML()
 	}
 	ownership := body.Rule[0].ObjectOwnership
-	if ownership == ownerEnforced && q.config.ACL.beyond(canonicalUserID(q.config.Account)) {
+	if ownership == ownerEnforced && q.config.ACL.beyond(api.CanonicalUser(q.config.Account)) {
 		return nil, errOwnedACL()
 	}
 	return &s3Answer{}, q.s3.configure(q.bucket, func(c *bucketConfig) { c.Ownership = ownership })
@@ -255,7 +254,7 @@ const namespaceControl = "http://awss3control.amazonaws.com/doc/2018-08-20/"
 // routeControl finds an operation of the control API: Block Public Access of
 // the account, and the tags of buckets.
 func (q *s3Call) routeControl() (func(*s3Call) (*s3Answer, *s3Error), *s3Error) {
-	path := strings.TrimPrefix(q.r.URL.Path, controlPrefix)
+	path := strings.TrimPrefix(q.Request.URL.Path, controlPrefix)
 	what, _, _ := strings.Cut(path, "/")
 	if path == "configuration/publicAccessBlock" {
 		what = path
@@ -268,11 +267,11 @@ func (q *s3Call) routeControl() (func(*s3Call) (*s3Answer, *s3Error), *s3Error) 
 		"POST tags":                              {"TagResource", (*s3Call).tagResource},
 		"DELETE tags":                            {"UntagResource", (*s3Call).untagResource},
 	}
-	op, known := operations[q.r.Method+" "+what]
+	op, known := operations[q.Request.Method+" "+what]
 	if !known {
-		return nil, errNotImplemented(q.r.Method + " " + q.r.URL.Path)
+		return nil, errNotImplemented(q.Request.Method + " " + q.Request.URL.Path)
 	}
-	q.operation = op.name
+	q.Operation = op.name
 	return op.run, nil
 }
 
@@ -282,9 +281,9 @@ func (q *s3Call) mayControl(action string) *s3Error {
 	if e := q.may(nil, action, "*", nil); e != nil {
 		return e
 	}
-	if account := q.r.Header.Get("X-Amz-Account-Id"); account != q.caller.Account {
+	if account := q.Request.Header.Get("X-Amz-Account-Id"); account != q.Caller.Account {
 		e := errAccessDenied()
-		q.deny("permission", "the request is about account "+account+", the caller is of "+q.caller.Account, e)
+		q.deny("permission", "the request is about account "+account+", the caller is of "+q.Caller.Account, e)
 		return e
 	}
 	return nil
@@ -294,9 +293,9 @@ func (q *s3Call) getAccountBlock() (*s3Answer, *s3Error) {
 	if e := q.mayControl("s3:GetAccountPublicAccessBlock"); e != nil {
 		return nil, e
 	}
-	block := q.s3.accountBlock(q.caller.Account)
+	block := q.s3.accountBlock(q.Caller.Account)
 	if block == nil {
-		return nil, errNoBlock().with("AccountId", q.caller.Account)
+		return nil, errNoBlock().with("AccountId", q.Caller.Account)
 	}
 	x := newS3XML()
 	x.Open(`PublicAccessBlockConfiguration xmlns="` + namespaceControl + `"`)
@@ -334,7 +333,7 @@ func (q *s3Call) deleteAccountBlock() (*s3Answer, *s3Error) {
 // taggedBucket is the bucket whose ARN ends the path of a request of the
 // control API.
 func (q *s3Call) taggedBucket() *s3Error {
-	rawPath, _, _ := strings.Cut(q.r.RequestURI, "?")
+	rawPath, _, _ := strings.Cut(q.Request.RequestURI, "?")
 	_, escaped, _ := strings.Cut(rawPath, controlPrefix+"tags/")
 	arn, err := url.PathUnescape(escaped)
 	name, found := strings.CutPrefix(arn, q.s.bucketARN(""))

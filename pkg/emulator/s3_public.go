@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 )
 
 // maxPublic bounds what is read of an object for an issuer.
@@ -42,9 +44,10 @@ func (s *Server) readAsStranger(u *url.URL, now time.Time) (status int, header h
 		TLS:        &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true},
 	}).WithContext(context.Background())
 	w := &memoryAnswer{header: make(http.Header)}
-	c := &call{r: r, at: now, service: "s3"}
+	c := api.NewCall(r, now, &s.bodies)
+	c.Service = "s3"
 	s.handleS3(w, c)
-	if c.dropped {
+	if c.Dropped {
 		return http.StatusServiceUnavailable, http.Header{}, nil, true
 	}
 	return w.status, w.header, w.body.Bytes(), true

@@ -14,11 +14,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
-	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
-
 	"github.com/openirsa/openirsa/internal/checksum"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 

@@ -27,16 +27,16 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
-	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
-
 	"github.com/openirsa/openirsa/internal/sigv4"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/kms"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 )
 
 // DefaultAccount is the account of an emulator whose Config names none.
@@ -193,30 +193,29 @@ func (c *Config) complete() error {
 
 // Server is an emulated account. Its methods may be called by many goroutines.
 type Server struct {
-	config        Config
-	dnsSuffix     string
-	canonicalUser string       // of the account
-	offset        atomic.Int64 // nanoseconds that the clock was moved ahead
+	config  Config
+	account *api.Account
+	offset  atomic.Int64 // nanoseconds that the clock was moved ahead
 
 	store    *store.Store
 	state    sync.RWMutex // held by calls, and by who reads the state again
 	iam      *directory
-	kms      keyRing
 	seal     *sealer // of session tokens
 	verifier sigv4.Verifier
 	headers  tokenHeaders
 	issuers  issuerCache
 	reports  accessReports
 	events   eventLog
-	bodies   budget
+	bodies   api.Memory
 	faults   faultList
-	control  http.Handler // everything below /_openirsa/
+	control  http.Handler  // everything below /_openirsa/
+	services []api.Service // in the order in which they are asked for their requests
+	here     []string      // their names, as signatures have them
 
-	// S3: serveS3 answers a request, and readPublic answers a GET as S3 answers
-	// a stranger, if the URL is one of S3's. s3Changes grows after each change
-	// of what a stranger may read there, so that keys from S3 are never stale.
+	// S3: readPublic answers a GET as S3 answers a stranger, if the URL is one of
+	// S3's. s3Changes grows after each change of what a stranger may read there,
+	// so that keys from S3 are never stale.
 	s3         *s3
-	serveS3    func(http.ResponseWriter, *call)
 	readPublic func(u *url.URL, now time.Time) (status int, header http.Header, body []byte, ours bool)
 	s3Changes  atomic.Uint64
 }
@@ -227,14 +226,21 @@ func New(config Config) (*Server, error) {
 		return nil, fmt.Errorf("configuring the emulator: %w", err)
 	}
 	s := &Server{
-		config:        config,
-		dnsSuffix:     dnsSuffixes[config.Partition],
-		canonicalUser: canonicalUserID(config.Account),
+		config: config,
+		account: &api.Account{
+			ID:            config.Account,
+			Partition:     config.Partition,
+			DNSSuffix:     dnsSuffixes[config.Partition],
+			CanonicalUser: api.CanonicalUser(config.Account),
+			Now:           config.Now,
+		},
 	}
+	s.account.Gate = gate{s}
 	var err error
 	if s.store, err = store.Open(config.State); err != nil {
 		return nil, err
 	}
+	s.account.Store = s.store
 	if err := s.load(); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
@@ -257,17 +263,24 @@ func (s *Server) load() error {
 	if s.seal, err = newSealer(key); err != nil {
 		return err
 	}
-	if s.iam, err = loadDirectory(s.store, s.config.Partition, s.config.Account); err != nil {
-		return err
+	for _, service := range jsonServices {
+		s.services = append(s.services, service(s.account))
 	}
-	if err := s.loadKeys(); err != nil {
-		return err
+	others := []api.Service{elsewhereServices{s}, queryServices{s}, s3Service{s}}
+	for _, service := range slices.Concat(others, s.services) {
+		s.here = append(s.here, service.Names()...)
 	}
-	if err := s.newS3(); err != nil {
+	s.services = append(s.services, others...)
+	for _, service := range s.services {
+		if err := service.Load(); err != nil {
+			return err
+		}
+	}
+	if err := s.s3.sweep(); err != nil {
 		return err
 	}
 	s.events.init(s.config.MaxEvents, s.config.MaxEventBytes)
-	s.bodies.max = maxBodies
+	s.bodies.Max = maxBodies
 	s.control = s.controlHandler()
 	return nil
 }
@@ -288,36 +301,22 @@ func (s *Server) FastForward(d time.Duration) { s.offset.Add(int64(d)) }
 
 // arn is an ARN of the emulator's account. STS and IAM have no regions in
 // theirs.
-func (s *Server) arn(service, resource string) string {
-	return "arn:" + s.config.Partition + ":" + service + "::" + s.config.Account + ":" + resource
-}
+func (s *Server) arn(service, resource string) string { return s.account.ARN(service, "", resource) }
 
-// call is one request while it is answered.
-type call struct {
-	r  *http.Request
-	id string    // request id
-	at time.Time // when it came
-
-	service   string // "sts", "iam" or "s3"
-	operation string // of the API, such as "AssumeRole"
-	region    string // of the signature, us-east-1 if there is none
-	caller    caller // who signed, once identify has said so
-
-	wire.Input        // parameters of the Query protocol
-	body       []byte // of the Query protocol
-	held       int64  // bytes of Server.bodies
-	dropped    bool   // a fault wants the answer to get lost
-	namespace  string // XML namespace of the answers of the service
+// jsonServices is the table of services of the protocols AWS JSON 1.0 and 1.1.
+// Each is a package below internal.
+var jsonServices = []func(*api.Account) api.Service{
+	kms.New,
 }
 
 // ServeHTTP answers a request to any of the services, or to the emulator
-// itself below /_openirsa/, unless the host is a bucket's. KMS is told by the
-// header that names its operation; the other services are told apart by the
-// parameters Action and Version, which STS and IAM have, then by the service
-// that the signature names, then by the host; what is left is S3's. Services
-// that are not here are told in the same manner.
+// itself below /_openirsa/, unless the host is a bucket's. The services are
+// asked one after the other: those of the JSON protocols are told by the header
+// that names the operation; then those that are not here; then STS and IAM, by
+// the parameters Action and Version, by the service that the signature names, or
+// by the host; what is left is S3's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w, done := s.pace(w, r)
+	w, done := api.Pace(w, r, s.store.Behind)
 	defer done()
 	w = sendContinue(w, r)
 	if status := oversized(r); status != 0 {
@@ -330,33 +329,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.guardPages(w.Header(), r.Host)
 	defer s.enter()()
-	c := &call{r: r, id: newRequestID(), at: s.Now(), region: "us-east-1"}
-	defer func() { s.bodies.used.Add(-c.held) }()
-	if isKMS(r) {
-		s.serveKMS(w, c)
-		if c.dropped {
-			panic(http.ErrAbortHandler)
+	c := api.NewCall(r, s.Now(), &s.bodies)
+	defer c.End()
+	for _, service := range s.services {
+		if answer := service.Take(c); answer != nil {
+			answer(w)
+			break
 		}
-		return
 	}
-	isQuery, e := s.readQuery(c)
-	if where, ok := s.elsewhere(c); ok {
-		s.serveElsewhere(w, c, where, e)
-		return
-	}
-	switch service := c.signedService(); service {
-	case "sts", "iam", "kms":
-		isQuery = true
-	case "":
-		isQuery = isQuery || isQueryHost(r.Host)
-	}
-	if isQuery || e != nil {
-		s.serveQuery(w, c, e)
-	} else {
-		c.service = "s3"
-		s.serveS3(w, c)
-	}
-	if c.dropped {
+	if c.Dropped {
 		panic(http.ErrAbortHandler) // the way to have net/http cut the connection
 	}
 }
@@ -365,154 +346,4 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) isControl(r *http.Request) bool {
 	rest, found := strings.CutPrefix(r.URL.Path, "/_openirsa")
 	return found && (rest == "" || rest[0] == '/') && s.parseS3Host(r.Host).bucket == ""
-}
-
-// Versions of the interfaces of STS and IAM, and the XML namespaces of their
-// answers.
-const (
-	namespaceSTS = "https://sts.amazonaws.com/doc/2011-06-15/"
-	namespaceIAM = "https://iam.amazonaws.com/doc/2010-05-08/"
-
-	versionSTS = "2011-06-15"
-	versionIAM = "2010-05-08"
-)
-
-// isQueryHost says whether a host is the one of STS or IAM.
-func isQueryHost(host string) bool {
-	return strings.HasPrefix(host, "sts.") || strings.HasPrefix(host, "iam.")
-}
-
-// signedService is the service in the scope of the signature, or "".
-func (c *call) signedService() string {
-	sig, err := sigv4.Parse(c.r)
-	if err != nil {
-		return ""
-	}
-	return sig.Service
-}
-
-// readQuery reads the parameters of the Query protocol and says whether the
-// request is of it: a form posted to "/", or a GET of "/", with an Action.
-func (s *Server) readQuery(c *call) (bool, *wire.Failure) {
-	r := c.r
-	if r.URL.Path != "/" && r.URL.Path != "" {
-		return false, nil
-	}
-	var form string
-	switch r.Method {
-	case http.MethodPost:
-		posted := isForm(r)
-		// A presigned POST has its parameters in the URL, or some of them.
-		form = r.URL.RawQuery
-		if !posted && !strings.Contains(form, "Action=") {
-			return false, nil
-		}
-		var e *wire.Failure
-		if c.body, e = s.readBody(c); e != nil {
-			return true, e
-		}
-		switch {
-		case !posted:
-		case form == "":
-			form = string(c.body)
-		default:
-			form += "&" + string(c.body)
-		}
-	case http.MethodGet, http.MethodHead:
-		if !strings.Contains(r.URL.RawQuery, "Action=") {
-			return false, nil
-		}
-		form = r.URL.RawQuery
-	default:
-		return false, nil
-	}
-	p, e := wire.ParseParams(form)
-	if e != nil {
-		return true, e
-	}
-	c.Params = p
-	return p["Action"] != "" || p["Version"] != "" || c.body != nil, nil
-}
-
-// readBody reads a body of at most maxQueryBody bytes.
-func (s *Server) readBody(c *call) ([]byte, *wire.Failure) {
-	tooLarge := wire.Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Request body is larger than %d bytes", maxQueryBody)
-	if c.r.ContentLength > maxQueryBody {
-		return nil, tooLarge
-	}
-	body, err := s.readAll(c, c.r.Body, maxQueryBody)
-	switch {
-	case errors.Is(err, errTooLong):
-		return nil, tooLarge
-	case errors.Is(err, errNoMemory):
-		return nil, errBusy()
-	case err != nil:
-		return nil, wire.MalformedInput("The request body cannot be read")
-	}
-	return body, nil
-}
-
-// An operation is one action of STS or IAM.
-type operation struct {
-	// run does it. The result writes the content of the result element; an
-	// operation without output returns none.
-	run func(*Server, *call) (func(*wire.XML), *wire.Failure)
-	// unsigned operations do not look at a signature.
-	unsigned bool
-}
-
-// serveQuery answers a request in the Query protocol.
-func (s *Server) serveQuery(w http.ResponseWriter, c *call, e *wire.Failure) {
-	var result func(*wire.XML)
-	if e == nil {
-		result, e = s.runQuery(c)
-	}
-	if c.namespace == "" {
-		c.namespace = wire.NamespaceFault
-	}
-	if c.dropped {
-		return
-	}
-	answer := wire.QueryAnswer{Service: c.service, Operation: c.operation, Namespace: c.namespace, Id: c.id}
-	answer.Write(w, c.r, result, e)
-}
-
-// runQuery finds the operation, says who calls, and runs it.
-func (s *Server) runQuery(c *call) (func(*wire.XML), *wire.Failure) {
-	c.operation = c.Params["Action"]
-	version := c.Params["Version"]
-	var op operation
-	var known bool
-	switch version {
-	case versionSTS:
-		c.service, c.namespace = "sts", namespaceSTS
-		op, known = stsOperations[c.operation]
-	case versionIAM:
-		c.service, c.namespace, c.Quiet = "iam", namespaceIAM, true
-		if op, known = iamOperations[c.operation]; !known {
-			op, known = absentOperations[c.operation]
-		}
-	case "":
-		version = "NO_VERSION_SPECIFIED"
-	}
-	if c.operation == "" {
-		return nil, wire.Errorf(http.StatusBadRequest, "MissingAction", "The request must contain the parameter Action")
-	}
-	if !known {
-		e := wire.Errorf(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version %s", c.operation, version)
-		e.Namespace = wire.NamespaceFault
-		return nil, e
-	}
-	if e := s.refusePage(c); e != nil {
-		return nil, e
-	}
-	if e := s.inject(c); e != nil {
-		return nil, e
-	}
-	if !op.unsigned {
-		if e := s.identifyQuery(c); e != nil {
-			return nil, e
-		}
-	}
-	return op.run(s, c)
 }

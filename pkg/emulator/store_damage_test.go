@@ -14,9 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 // stored makes a state file with something in each of its buckets.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -24,19 +24,19 @@ var stsOperations = map[string]operation{
 
 // getCallerIdentity needs no permission, and no policy can deny it.
 func (s *Server) getCallerIdentity(c *call) (func(*wire.XML), *wire.Failure) {
-	s.allow(c, "the signature is valid, and the operation needs no permission")
+	s.logAllowed(c.Call, "the signature is valid, and the operation needs no permission")
 	return func(x *wire.XML) {
-		x.Text("Arn", c.caller.ARN)
-		x.Text("UserId", c.caller.userID)
-		x.Text("Account", c.caller.Account)
+		x.Text("Arn", c.Caller.ARN)
+		x.Text("UserId", c.Caller.UserID)
+		x.Text("Account", c.Caller.Account)
 	}, nil
 }
 
-// allow records that a call was allowed without asking policies.
-func (s *Server) allow(c *call, why string) {
-	event := c.event()
+// logAllowed records that a call was allowed without asking policies.
+func (s *Server) logAllowed(c *api.Call, why string) {
+	event := eventOf(c)
 	event.Decision, event.Step, event.Reason = Allow, "signature", why
-	s.record(entry{Event: event})
+	s.keepEvent(entry{Event: event})
 }
 
 // getAccessKeyInfo says which account an access key id is of, which is written
@@ -44,13 +44,13 @@ func (s *Server) allow(c *call, why string) {
 func (s *Server) getAccessKeyInfo(c *call) (func(*wire.XML), *wire.Failure) {
 	id := c.Text("AccessKeyId", ruleKeyID)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	account, ok := keyAccount(id)
 	if !ok {
-		return nil, s.invalid(c, wire.ValidationError("Invalid AccessKeyId"))
+		return nil, s.refusedParameters(c, wire.ValidationError("Invalid AccessKeyId"))
 	}
-	s.allow(c, "the signature is valid, and the operation needs no permission")
+	s.logAllowed(c.Call, "the signature is valid, and the operation needs no permission")
 	return func(x *wire.XML) { x.Text("Account", account) }, nil
 }
 
@@ -76,7 +76,7 @@ var (
 // policy must allow the caller, and unless it names the very user, session or
 // role, the caller's own policies must allow it too.
 func (s *Server) assumeRole(c *call) (func(*wire.XML), *wire.Failure) {
-	a := &assumption{call: c, event: c.event()}
+	a := &assumption{call: c, event: eventOf(c.Call)}
 	roleARN := c.Text("RoleArn", ruleARN)
 	a.name = c.Text("RoleSessionName", ruleSessionName)
 	externalID := c.Text("ExternalId", ruleExternalID)
@@ -90,7 +90,7 @@ func (s *Server) assumeRole(c *call) (func(*wire.XML), *wire.Failure) {
 	if e := c.Err(); e != nil {
 		return nil, s.refuseToken(a, &tokenFault{"parameters", e.Message, e}, nil)
 	}
-	chained := c.caller.session
+	chained := identityOf(&c.Caller).session
 	fault := s.checkAssumeRole(a, roleARN, tags, transitive)
 	if fault != nil {
 		return nil, s.refuseToken(a, fault, nil)
@@ -103,7 +103,7 @@ func (s *Server) assumeRole(c *call) (func(*wire.XML), *wire.Failure) {
 			if sourceIdentity != "" && sourceIdentity != chained.sourceIdentity {
 				return nil, s.refuseToken(a, &tokenFault{"parameters",
 					fmt.Sprintf("the source identity %q was set by an earlier role, and cannot become %q", chained.sourceIdentity, sourceIdentity),
-					s.notAssumed(c, "sts:SetSourceIdentity", roleARN)}, nil)
+					s.notAssumed(c.Call, "sts:SetSourceIdentity", roleARN)}, nil)
 			}
 			sourceIdentity = chained.sourceIdentity
 		}
@@ -124,21 +124,21 @@ func (s *Server) assumeRole(c *call) (func(*wire.XML), *wire.Failure) {
 	name := roleARN[strings.LastIndexByte(roleARN, '/')+1:]
 	a.role = s.iam.roleByName(name)
 	if a.role == nil || a.role.ARN != roleARN {
-		e := s.notAssumed(c, "sts:AssumeRole", roleARN)
+		e := s.notAssumed(c.Call, "sts:AssumeRole", roleARN)
 		return nil, s.refuseToken(a, &tokenFault{"trust", "there is no role " + roleARN, e}, nil)
 	}
 	for _, action := range append([]string{"sts:AssumeRole"}, furtherActions(tags, asked)...) {
-		q := &question{
-			action:   action,
-			resource: a.role.ARN,
-			bare:     true,
-			attached: &policy.Named{Name: a.role.Name, Policy: a.role.trust},
+		q := &api.Question{
+			Action:   action,
+			Resource: a.role.ARN,
+			Bare:     true,
+			Attached: &policy.Named{Name: a.role.Name, Policy: a.role.trust},
 		}
 		if c.Has("ExternalId") {
-			q.keys.Set("sts:ExternalId", externalID)
+			q.Keys.Set("sts:ExternalId", externalID)
 		}
-		s.sessionKeys(a, &q.keys, tags, transitive, sourceIdentity)
-		if e := s.authorize(c, q); e != nil {
+		s.sessionKeys(a, &q.Keys, tags, transitive, sourceIdentity)
+		if e := s.authorize(c.Call, q); e != nil {
 			return nil, e
 		}
 	}
@@ -151,16 +151,16 @@ func (s *Server) assumeRole(c *call) (func(*wire.XML), *wire.Failure) {
 		kind:           roleSession,
 		entity:         a.role.ID,
 		name:           a.name,
-		issued:         c.at,
-		expires:        c.at.Add(time.Duration(a.seconds) * time.Second),
+		issued:         c.At,
+		expires:        c.At.Add(time.Duration(a.seconds) * time.Second),
 		tags:           tags,
 		transitive:     transitive,
 		sourceIdentity: sourceIdentity,
 		policy:         a.policy,
 		policyARNs:     a.arns,
 	})
-	a.role.used.Store(&roleUse{c.at, c.region})
-	s.issued(c, &creds, s.assumedARN(a.role, a.name))
+	a.role.used.Store(&roleUse{c.At, c.Region})
+	s.logIssued(c.Call, &creds, s.assumedARN(a.role, a.name))
 	return func(x *wire.XML) {
 		x.Optional("SourceIdentity", sourceIdentity)
 		s.writeAssumed(x, a.role, a.name)
@@ -175,23 +175,23 @@ func invalidParameter(format string, args ...any) *wire.Failure {
 }
 
 // notAssumed is AssumeRole's AccessDenied, which does not say why.
-func (s *Server) notAssumed(c *call, action, roleARN string) *wire.Failure {
-	return accessDenied("User: %s is not authorized to perform: %s on resource: %s", c.caller.ARN, action, roleARN)
+func (s *Server) notAssumed(c *api.Call, action, roleARN string) *wire.Failure {
+	return accessDenied("User: %s is not authorized to perform: %s on resource: %s", c.Caller.ARN, action, roleARN)
 }
 
 // checkAssumeRole refuses what AssumeRole refuses whatever the trust policy
 // says.
 func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []wire.Tag, transitive []string) *tokenFault {
-	c := a.call
+	c := a.Call
 	parts := strings.SplitN(roleARN, ":", 6)
 	switch {
 	case len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "role/"):
 		return &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), wire.ValidationError("%s is invalid", roleARN)}
-	case c.caller.Kind == policy.Root:
+	case c.Caller.Kind == policy.Root:
 		return &tokenFault{"permission", rootAssumes, accessDenied("Roles may not be assumed by root accounts.")}
-	case c.caller.Kind == policy.FederatedUser:
+	case c.Caller.Kind == policy.FederatedUser:
 		return &tokenFault{"permission", "a federated user cannot assume roles", s.notAssumed(c, "sts:AssumeRole", roleARN)}
-	case c.caller.session != nil && a.seconds > maxChained:
+	case identityOf(&c.Caller).session != nil && a.seconds > maxChained:
 		return &tokenFault{"duration", fmt.Sprintf("%d s were asked for with temporary credentials, and with these sessions last %d s at most", a.seconds, maxChained),
 			wire.ValidationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")}
 	}
@@ -229,11 +229,11 @@ func sessionTagKeys(tags []wire.Tag) (map[string]bool, *tokenFault) {
 // refuseSessions is the answer to operations that only long-term credentials
 // may call.
 func (s *Server) refuseSessions(c *call) *wire.Failure {
-	if c.caller.session == nil {
+	if identityOf(&c.Caller).session == nil {
 		return nil
 	}
-	e := accessDenied("Cannot call %s with session credentials", c.operation)
-	s.refuse(c, "permission", "the operation needs long-term credentials, and these are temporary", e)
+	e := accessDenied("Cannot call %s with session credentials", c.Operation)
+	s.logRefused(c.Call, "permission", "the operation needs long-term credentials, and these are temporary", e)
 	return e
 }
 
@@ -246,7 +246,7 @@ const (
 // readDuration reads the duration of GetSessionToken and GetFederationToken.
 func (c *call) readDuration() int {
 	seconds := c.Number("DurationSeconds", defaultTokenDuration, minDuration, maxTokenDuration)
-	if c.caller.Kind == policy.Root {
+	if c.Caller.Kind == policy.Root {
 		seconds = min(seconds, maxRootDuration)
 	}
 	return seconds
@@ -257,23 +257,23 @@ func (s *Server) getSessionToken(c *call) (func(*wire.XML), *wire.Failure) {
 	c.Text("SerialNumber", ruleSerialNumber)
 	c.Text("TokenCode", ruleTokenCode)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := s.refuseSessions(c); e != nil {
 		return nil, e
 	}
 	creds := s.seal.issue(s.config.Account, &session{
 		kind:    userSession,
-		entity:  c.caller.ID,
-		issued:  c.at,
-		expires: c.at.Add(time.Duration(seconds) * time.Second),
+		entity:  c.Caller.ID,
+		issued:  c.At,
+		expires: c.At.Add(time.Duration(seconds) * time.Second),
 	})
-	s.issued(c, &creds, c.caller.ARN)
+	s.logIssued(c.Call, &creds, c.Caller.ARN)
 	return creds.write, nil
 }
 
 func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
-	a := &assumption{call: c, event: c.event()}
+	a := &assumption{call: c, event: eventOf(c.Call)}
 	a.name = c.Text("Name", wire.Rule{Required: true, Min: 2, Max: 32, Pattern: patternSession})
 	if c.Has("Policy") {
 		a.policy = c.Text("Policy", ruleSessionPolicy)
@@ -282,7 +282,7 @@ func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
 	a.seconds = c.readDuration()
 	tags := c.Tags("Tags", maxSessionTags)
 	if e := c.Err(); e != nil {
-		return nil, s.invalid(c, e)
+		return nil, s.refusedParameters(c, e)
 	}
 	if e := s.refuseSessions(c); e != nil {
 		return nil, e
@@ -290,8 +290,8 @@ func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
 	user := s.arn("sts", "federated-user/"+a.name)
 	var keys policy.Context
 	requestTags(&keys, tags)
-	q := &question{action: "sts:GetFederationToken", resource: user, keys: keys}
-	if e := s.authorize(c, q); e != nil {
+	q := &api.Question{Action: "sts:GetFederationToken", Resource: user, Keys: keys}
+	if e := s.authorize(c.Call, q); e != nil {
 		return nil, e
 	}
 	fault := s.checkSession(a, len(a.name), tags)
@@ -303,16 +303,16 @@ func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
 	}
 	creds := s.seal.issue(s.config.Account, &session{
 		kind:       federatedSession,
-		entity:     c.caller.ID,
+		entity:     c.Caller.ID,
 		name:       a.name,
-		issued:     c.at,
-		expires:    c.at.Add(time.Duration(a.seconds) * time.Second),
+		issued:     c.At,
+		expires:    c.At.Add(time.Duration(a.seconds) * time.Second),
 		tags:       tags,
 		policy:     a.policy,
 		policyARNs: a.arns,
 		limited:    true,
 	})
-	s.issued(c, &creds, user)
+	s.logIssued(c.Call, &creds, user)
 	return func(x *wire.XML) {
 		creds.write(x)
 		x.Open("FederatedUser")

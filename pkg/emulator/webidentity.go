@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -44,7 +43,7 @@ type assumption struct {
 // AWS does not publish the order of its checks; this one never tells anything
 // about roles to somebody without a valid token.
 func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Failure) {
-	a := &assumption{call: c, event: c.event()}
+	a := &assumption{call: c, event: eventOf(c.Call)}
 	a.event.Caller = "anonymous"
 	roleARN := c.Text("RoleArn", ruleARN)
 	a.name = c.Text("RoleSessionName", ruleSessionName)
@@ -58,7 +57,7 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Fail
 	if c.Has("ProviderId") {
 		return nil, s.refuseToken(a, unknownProvider(providerID), nil)
 	}
-	token, fault := s.headers.parseToken(raw, c.at, s.config.TokenLeeway)
+	token, fault := s.headers.parseToken(raw, c.At, s.config.TokenLeeway)
 	if token != nil {
 		a.event.Issuer, a.event.Subject, a.event.Audience = token.issuer, token.subject, strings.Join(token.audience, ", ")
 	}
@@ -69,7 +68,7 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Fail
 	if fault != nil {
 		return nil, s.refuseToken(a, fault, nil)
 	}
-	fetches, fault := s.verifyToken(token, provider, c.at)
+	fetches, fault := s.verifyToken(token, provider, c.At)
 	if fault == nil {
 		a.event.Caller = provider.ARN + ":" + token.subject
 		fault = token.special
@@ -95,8 +94,8 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Fail
 		kind:           roleSession,
 		entity:         a.role.ID,
 		name:           a.name,
-		issued:         c.at,
-		expires:        c.at.Add(time.Duration(a.seconds) * time.Second),
+		issued:         c.At,
+		expires:        c.At.Add(time.Duration(a.seconds) * time.Second),
 		tags:           token.tags,
 		transitive:     token.transitive,
 		sourceIdentity: token.sourceIdentity,
@@ -109,10 +108,10 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Fail
 		amr:            token.amr,
 	}
 	creds := s.seal.issue(s.config.Account, session)
-	a.role.used.Store(&roleUse{c.at, c.region})
+	a.role.used.Store(&roleUse{c.At, c.Region})
 	a.event.Decision, a.event.Step, a.event.AccessKeyID = Allow, "trust", creds.keyID
 	a.event.Session = &IssuedSession{creds.keyID, s.assumedARN(a.role, a.name), creds.expires.UTC()}
-	s.decided(c, a.event, decision)
+	s.logDecided(c.Call, a.event, decision)
 
 	packed := packedSize(a, len(provider.ARN)+len(token.subject)+len(token.clientID()), token.tags)
 	return func(x *wire.XML) {
@@ -149,7 +148,7 @@ func (c *call) policyARNs() []string {
 // refuseToken records why an assumption was refused, and returns what AWS says.
 func (s *Server) refuseToken(a *assumption, f *tokenFault, d *policy.Decision) *wire.Failure {
 	a.event.Decision, a.event.Step, a.event.Reason, a.event.Code = Deny, f.step, f.why, f.answer.Code
-	s.decided(a.call, a.event, d)
+	s.logDecided(a.Call, a.event, d)
 	return f.answer
 }
 
@@ -268,7 +267,7 @@ func (s *Server) trusts(a *assumption, t *webToken, p *provider, roleARN string)
 	}
 
 	var keys policy.Context
-	s.requestKeys(a.call, &keys, s.config.Account)
+	s.requestKeys(a.Call, &keys, s.config.Account)
 	// IAM User Guide, "IAM and AWS STS condition context keys", section
 	// "Available keys for AWS OIDC federation". Other claims are not keys.
 	keys.Set(p.URL+":sub", t.subject)
@@ -340,7 +339,7 @@ func (s *Server) sessionKeys(a *assumption, keys *policy.Context, tags []wire.Ta
 		for i, t := range tags {
 			names[i] = t.Key
 			keys.Set("aws:RequestTag/"+t.Key, t.Value)
-			if a.caller.Kind == policy.Anonymous { // a web identity has no tags of its own
+			if a.Caller.Kind == policy.Anonymous { // a web identity has no tags of its own
 				keys.Set("aws:PrincipalTag/"+t.Key, t.Value)
 			}
 		}

@@ -34,11 +34,7 @@ func (p Protocol) WriteError(w http.ResponseWriter, r *http.Request, id string, 
 	status, kind, body := e.Status, "", []byte(nil)
 	switch p {
 	case JSON10, JSON11:
-		kind = "application/x-amz-json-1.1"
-		if p == JSON10 {
-			kind = "application/x-amz-json-1.0"
-		}
-		body = textsJSON("__type", e.Code, "message", e.Message)
+		kind, body = p.contentType(), textsJSON("__type", e.Code, "message", e.Message)
 	case RESTJSON:
 		h["x-amzn-ErrorType"] = []string{e.Code}
 		kind, body = "application/json", textsJSON("message", e.Message)
@@ -52,11 +48,32 @@ func (p Protocol) WriteError(w http.ResponseWriter, r *http.Request, id string, 
 	case RESTS3:
 		kind, body = "application/xml", bareError(id, e)
 	default:
-		status, kind, body = (&QueryAnswer{Namespace: NamespaceFault, Id: id}).encode(r.Header, nil, e)
+		status, kind, body = (&QueryAnswer{Namespace: NamespaceFault, ID: id}).encode(r.Header, nil, e)
 	}
 	h["Content-Type"] = []string{kind}
 	w.WriteHeader(status)
 	w.Write(body)
+}
+
+// WriteJSON answers a request of the JSON protocols with what an operation
+// returned.
+func (p Protocol) WriteJSON(w http.ResponseWriter, id string, body []byte) {
+	h := w.Header()
+	h["x-amzn-RequestId"] = []string{id}
+	h["Content-Type"] = []string{p.contentType()}
+	w.WriteHeader(http.StatusOK)
+	w.Write(body)
+}
+
+// contentType is that of the JSON protocols.
+func (p Protocol) contentType() string {
+	switch p {
+	case JSON10:
+		return "application/x-amz-json-1.0"
+	case JSON11:
+		return "application/x-amz-json-1.1"
+	}
+	return "application/json"
 }
 
 // ec2Error is an error of EC2 ("Error response format", EC2 Developer Guide).

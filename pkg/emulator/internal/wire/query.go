@@ -47,7 +47,7 @@ func queryError(namespace, requestID string, e *Failure) []byte {
 type QueryAnswer struct {
 	Service, Operation string
 	Namespace          string // XML namespace of the service
-	Id                 string // of the request
+	ID                 string // of the request
 }
 
 // Write answers with a result or an error, in XML or, if the client asks for
@@ -55,7 +55,7 @@ type QueryAnswer struct {
 func (a *QueryAnswer) Write(w http.ResponseWriter, r *http.Request, result func(*XML), e *Failure) {
 	status, kind, answer := a.encode(r.Header, result, e)
 	h := w.Header()
-	h["x-amzn-RequestId"] = []string{a.Id} // spelled as AWS spells it
+	h["x-amzn-RequestId"] = []string{a.ID} // spelled as AWS spells it
 	h["Content-Type"] = []string{kind}
 	w.WriteHeader(status)
 	w.Write(answer)
@@ -65,20 +65,20 @@ func (a *QueryAnswer) encode(h http.Header, result func(*XML), e *Failure) (stat
 	inJSON := prefersJSON(h)
 	if inJSON && e == nil {
 		var err error
-		if answer, err = jsonResponse(a.Service, a.Operation, a.Id, result); err != nil {
+		if answer, err = jsonResponse(a.Service, a.Operation, a.ID, result); err != nil {
 			e = ErrInternal
 		}
 	}
 	switch {
 	case inJSON && e != nil:
-		answer, _ = jsonError(a.Id, e) // made of texts
+		answer, _ = jsonError(a.ID, e) // made of texts
 		return e.Status, "application/json", answer
 	case inJSON:
 		return http.StatusOK, "application/json", answer
 	case e != nil:
-		return e.Status, "text/xml", queryError(a.Namespace, a.Id, e)
+		return e.Status, "text/xml", queryError(a.Namespace, a.ID, e)
 	}
-	return http.StatusOK, "text/xml", queryResponse(a.Namespace, a.Operation, a.Id, result)
+	return http.StatusOK, "text/xml", queryResponse(a.Namespace, a.Operation, a.ID, result)
 }
 
 // prefersJSON tells whether a client would rather have JSON than XML. Without a

@@ -1,0 +1,54 @@
+package api
+
+import (
+	"github.com/openirsa/openirsa/internal/sigv4"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// Gate is what a service asks of the account about a call. Each decision is kept
+// as an event.
+type Gate interface {
+	// Admit refuses what a web page of another origin asks for, and lets an
+	// injected fault happen. The call's service and operation must be known. If
+	// there is a failure it is the answer; if the call is dropped afterwards,
+	// there is to be none once the operation is done.
+	Admit(c *Call) *wire.Failure
+	// Identify verifies a signature of the call and sets its caller and region.
+	// The order is AWS's: the key, its session token, the session's expiry, the
+	// clock, the signature. Of the failure the service must keep an event, with
+	// its own code. The key verifies the chunks of S3's streamed bodies.
+	Identify(c *Call, sig *sigv4.Signature, payloadHash string) (sigv4.Key, *AuthFailure)
+	// Authorize asks whether the caller may do something. The failure is AWS's
+	// AccessDenied in the dialect of the call.
+	Authorize(c *Call, q *Question) *wire.Failure
+	// Record keeps a decision that was not one of policies.
+	Record(c *Call, d Decision)
+}
+
+// Question is what policies are asked about a call.
+type Question struct {
+	Action   string // with its service, such as "iam:GetRole"
+	Resource string // ARN that policies match, or "*"
+	Spelled  string // how AccessDenied spells the resource; "" is as it is
+	Account  string // of the resource's owner; "" is the emulator's account
+	// Keys are the condition keys that are particular to the action. The gate
+	// adds those of the caller and of the request.
+	Keys     policy.Context
+	Attached *policy.Named // resource-based policy, such as a bucket's
+	Grant    policy.Grant  // of the resource's access control list
+	Note     string        // what an event of a denial has to say besides
+	Bare     bool          // AccessDenied does not say "because ..."
+}
+
+// Decision is one that a service took itself.
+type Decision struct {
+	Allowed bool
+	Step    string // such as "signature" or "permission"; docs/emulator.md lists them
+	Reason  string // in words
+	Code    string // that the caller gets; "" if it was allowed
+	// Resource is the ARN of what it is about, and AccessKeyID the key that the
+	// request claims; "" is what the call itself says.
+	Resource    string
+	AccessKeyID string
+}

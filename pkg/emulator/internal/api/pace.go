@@ -1,0 +1,106 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+const (
+	// BodyTimeout is how long a body may take that is not an object's, and how
+	// long an object's may stand still. WriteTimeout is how long a client may take
+	// to read writeChunk bytes of the answer.
+	BodyTimeout  = 30 * time.Second
+	WriteTimeout = 30 * time.Second
+	writeChunk   = 256 << 10 // bytes
+	// DiscardTimeout is how long the rest of a body may take that nobody wants.
+	DiscardTimeout = 2 * time.Second
+)
+
+var errNotStored = errors.New("the state file does not take writes")
+
+// pacedBody is the body of a request, which must come in time.
+type pacedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	// object is set for the body of an object, which may take long as long as it
+	// does not stand still.
+	object bool
+	until  time.Time   // the deadline that is set; zero for none
+	behind func() bool // says that what is read cannot be stored
+	over   bool
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	if b.object && b.behind() {
+		return 0, errNotStored
+	}
+	// Errors of setting deadlines are those of writers that have none, in tests.
+	if now := time.Now(); b.until.IsZero() || b.object && b.until.Sub(now) < BodyTimeout-time.Second {
+		b.until = now.Add(BodyTimeout)
+		b.control.SetReadDeadline(b.until)
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.over = true
+		b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// end sees to it that the rest of a body that was not read does not take long.
+func (b *pacedBody) end() {
+	if !b.over {
+		b.control.SetReadDeadline(time.Now().Add(DiscardTimeout))
+	}
+}
+
+// pacedWriter is an answer that must be read in time.
+type pacedWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *pacedWriter) WriteHeader(status int) {
+	w.control.SetWriteDeadline(time.Now().Add(WriteTimeout))
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *pacedWriter) Write(p []byte) (int, error) {
+	written := 0
+	for {
+		chunk := p[written:min(len(p), written+writeChunk)]
+		w.control.SetWriteDeadline(time.Now().Add(WriteTimeout))
+		n, err := w.ResponseWriter.Write(chunk)
+		written += n
+		if err != nil || written == len(p) {
+			return written, err
+		}
+	}
+}
+
+// Pace sets the deadlines of a request. Behind says that what is read of an
+// object cannot be stored. The function that Pace returns is to be called at the
+// end.
+func Pace(w http.ResponseWriter, r *http.Request, behind func() bool) (http.ResponseWriter, func()) {
+	control := http.NewResponseController(w)
+	control.SetWriteDeadline(time.Now().Add(WriteTimeout))
+	paced := &pacedWriter{w, control}
+	if r.Body == nil || r.Body == http.NoBody {
+		r.Body = http.NoBody // an embedded handler may be given none
+		return paced, func() {}
+	}
+	body := &pacedBody{ReadCloser: r.Body, control: control, behind: behind}
+	r.Body = body
+	return paced, body.end
+}
+
+// ReadsObject says that the body of a call is an object's.
+func (c *Call) ReadsObject() {
+	if body, ok := c.Request.Body.(*pacedBody); ok {
+		body.object = true
+	}
+}
