@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -240,12 +241,9 @@ var outsider = &http.Client{Timeout: 10 * time.Second}
 // serves to be right.
 func (ch *chain) checkServed(ctx context.Context, docs []discovery.Document, patience time.Duration) error {
 	get := ch.stranger()
-	err := discovery.CheckServed(ctx, get, ch.iss, docs)
-	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); {
-		if err := pause(ctx, 2*time.Second); err != nil {
-			return err
-		}
-		err = discovery.CheckServed(ctx, get, ch.iss, docs)
+	err := wait.Retry(ctx, patience, wait.Any, func(ctx context.Context) error { return discovery.CheckServed(ctx, get, ch.iss, docs) })
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
 	}
 	if err != nil {
 		return &lib.IssuerError{Issuer: ch.iss, Err: err}

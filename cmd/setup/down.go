@@ -15,6 +15,7 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/image"
+	"github.com/openirsa/openirsa/internal/wait"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -270,7 +271,7 @@ func (e *stillThereError) Error() string { return e.thing + " is still there" }
 // untilGone asks until there is nothing left to remove: for a moment IAM and S3
 // may go on telling of what was removed.
 func untilGone(ctx context.Context, decide func(context.Context) ([]plan.Step, error)) error {
-	return plan.Patiently(ctx, func(err error) bool { _, late := errors.AsType[*stillThereError](err); return late }, func(ctx context.Context) error {
+	return wait.Retry(ctx, wait.ForIAM, func(err error) bool { _, late := errors.AsType[*stillThereError](err); return late }, func(ctx context.Context) error {
 		steps, err := decide(ctx)
 		api, answered := errors.AsType[smithy.APIError](err)
 		switch {

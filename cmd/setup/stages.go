@@ -10,11 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
+	"github.com/openirsa/openirsa/pkg/token"
 )
 
 // A key rotation and an issuer migration are the same thing: what signs tokens
@@ -51,10 +53,6 @@ func (ch *chain) noChange() error {
 	}
 	return advise(fmt.Errorf("a change of the cluster is under way (%s)", c), next)
 }
-
-// clientReload is how long a client may go on using a token after kubelet has
-// put another one into its file: client-go reads the file every minute.
-const clientReload = 65 * time.Second
 
 // stageNames are the stages for people to choose from.
 func stageNames() string {
@@ -318,7 +316,7 @@ func (s *stagedRun) waitCaches(ctx context.Context) (waited bool, err error) {
 	s.run.Say("  until %s", until.Local().Format(time.DateTime))
 	for time.Now().Before(until) {
 		s.run.Start(string(record.WaitCaches), countdown(until))
-		if err := pause(ctx, min(time.Until(until), time.Second)); err != nil {
+		if err := wait.Sleep(ctx, min(time.Until(until), time.Second)); err != nil {
 			return false, err
 		}
 	}
@@ -347,7 +345,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 		}
 		expired := s.c.Signed.Add(time.Duration(s.c.TokenLifetime))
 		until := expired
-		if readAgain := s.c.Clear.Add(clientReload); !s.c.Clear.IsZero() && readAgain.After(until) {
+		if readAgain := s.c.Clear.Add(token.ClientReload); !s.c.Clear.IsZero() && readAgain.After(until) {
 			until = readAgain
 		}
 		now := time.Now()
@@ -384,7 +382,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 		}
 		for wake := now.Add(next); time.Now().Before(wake); {
 			s.run.Start(string(record.WaitTokens), countdown(until)+describeStale(secrets, pods))
-			if err := pause(ctx, min(time.Until(wake), time.Second)); err != nil {
+			if err := wait.Sleep(ctx, min(time.Until(wake), time.Second)); err != nil {
 				return false, err
 			}
 		}
@@ -417,16 +415,6 @@ func countdown(until time.Time) string {
 		return left.String() + " left "
 	}
 	return ""
-}
-
-// pause waits, or ends with ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // changeRun is one run of a command that changes a chain in stages.

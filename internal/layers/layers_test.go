@@ -38,6 +38,7 @@ var layers = []map[string][]string{
 		"internal/shell":     {},
 		"internal/sigv4":     {"internal/checksum"},
 		"internal/version":   {},
+		"internal/wait":      {},
 		"deploy":             {},
 		"internal/plain":     {"internal/redact"},
 		"internal/redact":    {},
@@ -59,16 +60,16 @@ var layers = []map[string][]string{
 		"pkg/doctor":    {"internal/exactjson", "internal/shell", "pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/token", "pkg/trust"},
 	},
 	{ // Effects: each reaches one system and knows no sibling.
-		"pkg/publish":  {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/plan", "pkg/trust"},
+		"pkg/publish":  {"internal/wait", "pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/plan", "pkg/trust"},
 		"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
-		"pkg/role":     {"pkg/owner", "pkg/plan", "pkg/trust"},
+		"pkg/role":     {"internal/wait", "pkg/owner", "pkg/plan", "pkg/trust"},
 		"pkg/node":     {"internal/shell"},
-		"pkg/cluster":  {"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/record", "pkg/token"},
+		"pkg/cluster":  {"internal/wait", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/record", "pkg/token"},
 		"pkg/webhook":  {"internal/gate", "internal/redact", "pkg/irsa"},
 		"pkg/source":   {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/keys"},
 		"pkg/signer":   {"internal/durable", "internal/exactjson", "pkg/keys", "pkg/token"},
 
-		"pkg/controlplane": {"pkg/cluster", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan"},
+		"pkg/controlplane": {"internal/wait", "pkg/cluster", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/token"},
 	},
 	{ // AWS as the caller.
 		"pkg/account": {"pkg/publish"},
@@ -95,7 +96,7 @@ var layers = []map[string][]string{
 		"pkg/emulator/emulatortest":   {"pkg/account", "pkg/discovery", "pkg/emulator", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
 	},
 	{ // Programs: where everything meets.
-		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/redact", "internal/version",
+		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/redact", "internal/version", "internal/wait",
 			"pkg/account", "pkg/chain", "pkg/cluster", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
 			"pkg/emulator", "pkg/export", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
 			"pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token",

@@ -44,6 +44,7 @@ import (
 	"sigs.k8s.io/kind/pkg/cluster/constants"
 	kindexec "sigs.k8s.io/kind/pkg/exec"
 
+	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
 )
@@ -163,15 +164,15 @@ func (c *Cluster) connect() (err error) {
 // server restarted. One that has just started knows no roles yet and forbids
 // everything; one that says that it is not ready but answers must do.
 func (c *Cluster) answers(ctx context.Context) error {
-	wait := 5 * time.Second
+	patience := 5 * time.Second
 	nodes := c.nodes
 	if c.Kind {
 		nodes = node.ControlPlanes(nodes) // of others it is not known yet which they are
 	}
 	if len(nodes) > 0 && nodes[0].Exec(ctx, nil, io.Discard, "true") == nil {
-		wait = time.Minute
+		patience = time.Minute
 	}
-	deadline := time.Now().Add(wait)
+	deadline := time.Now().Add(patience)
 	for {
 		ask, cancel := context.WithTimeout(ctx, 5*time.Second)
 		_, err := c.raw(ask, "/readyz")
@@ -179,7 +180,7 @@ func (c *Cluster) answers(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if apierrors.IsUnauthorized(err) || time.Now().After(deadline) || sleep(ctx, 500*time.Millisecond) != nil {
+		if apierrors.IsUnauthorized(err) || time.Now().After(deadline) || wait.Sleep(ctx, 500*time.Millisecond) != nil {
 			if _, answered := errors.AsType[*apierrors.StatusError](err); answered && !apierrors.IsUnauthorized(err) && context.Cause(ctx) == nil {
 				return nil
 			}
@@ -534,7 +535,7 @@ func Retry[T any](ctx context.Context, request func() (T, error)) (T, error) {
 			return v, err
 		}
 		wasAway = true
-		if err := sleep(ctx, 500*time.Millisecond); err != nil {
+		if err := wait.Sleep(ctx, 500*time.Millisecond); err != nil {
 			var none T
 			return none, err
 		}

@@ -19,6 +19,8 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/openirsa/openirsa/internal/wait"
 )
 
 // dialFor is how long a connection to a forwarded port waits for the API
@@ -147,7 +149,7 @@ func (f *forwarder) open(ctx context.Context) (httpstream.Connection, httpstream
 			connection.RemoveStreams(said)
 		}
 		f.drop(connection)
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := wait.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return nil, nil, nil, err
 		}
 	}
@@ -207,7 +209,7 @@ func (f *forwarder) connect(ctx context.Context) (httpstream.Connection, int, er
 		if cause := context.Cause(ctx); cause != nil || time.Now().After(deadline) {
 			return nil, 0, fmt.Errorf("forwarding to Service %s/%s: %w", f.namespace, f.service, errors.Join(err, cause))
 		}
-		if err := sleep(ctx, 300*time.Millisecond); err != nil {
+		if err := wait.Sleep(ctx, 300*time.Millisecond); err != nil {
 			return nil, 0, fmt.Errorf("forwarding to Service %s/%s: %w", f.namespace, f.service, err)
 		}
 	}

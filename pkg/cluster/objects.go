@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes/scheme"
 
+	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -198,7 +199,7 @@ func (c *Cluster) applyNow(ctx context.Context, o *unstructured.Unstructured) er
 		if time.Now().After(deadline) {
 			return err
 		}
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := wait.Sleep(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -338,7 +339,7 @@ func (c *Cluster) gone(ctx context.Context, o *unstructured.Unstructured) error 
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%s is still there %s after its deletion%s", name(o), goneWait, whyStill(live))
 		}
-		if err := sleep(ctx, 300*time.Millisecond); err != nil {
+		if err := wait.Sleep(ctx, 300*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -443,18 +444,18 @@ func (c *Cluster) Owned(ctx context.Context) ([]*unstructured.Unstructured, erro
 // Rollout waits until the Deployments among the objects have all their
 // replicas available in their present version. After wait it gives up and says
 // what their pods wait for.
-func (c *Cluster) Rollout(ctx context.Context, objs []*unstructured.Unstructured, wait time.Duration) error {
+func (c *Cluster) Rollout(ctx context.Context, objs []*unstructured.Unstructured, patience time.Duration) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, o := range objs {
 		if o.GetKind() == "Deployment" {
-			g.Go(func() error { return c.rollout(ctx, o.GetNamespace(), o.GetName(), wait) })
+			g.Go(func() error { return c.rollout(ctx, o.GetNamespace(), o.GetName(), patience) })
 		}
 	}
 	return g.Wait()
 }
 
-func (c *Cluster) rollout(ctx context.Context, namespace, deployment string, wait time.Duration) error {
-	deadline := time.Now().Add(wait)
+func (c *Cluster) rollout(ctx context.Context, namespace, deployment string, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
 	for {
 		d, err := Retry(ctx, func() (*appsv1.Deployment, error) {
 			return c.client.AppsV1().Deployments(namespace).Get(ctx, deployment, metav1.GetOptions{})
@@ -466,9 +467,9 @@ func (c *Cluster) rollout(ctx context.Context, namespace, deployment string, wai
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the Deployment %s/%s has %d of %d replicas available after %s: %s", namespace, deployment, d.Status.AvailableReplicas, replicas(d), wait, c.whyNot(ctx, d))
+			return fmt.Errorf("the Deployment %s/%s has %d of %d replicas available after %s: %s", namespace, deployment, d.Status.AvailableReplicas, replicas(d), patience, c.whyNot(ctx, d))
 		}
-		if err := sleep(ctx, 300*time.Millisecond); err != nil {
+		if err := wait.Sleep(ctx, 300*time.Millisecond); err != nil {
 			return err
 		}
 	}

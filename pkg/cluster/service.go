@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/internal/wait"
 )
 
 // kubeletConf is the kubeconfig of kubelet, which every kubeadm node has.
@@ -23,7 +25,7 @@ const kubeletConf = "/etc/kubernetes/kubelet.conf"
 // Service, and kube-proxy hears of its return only when it looks again, up to
 // half a minute later: until then everything in the cluster that asks the API
 // server is refused, such as the webhook about a new service account.
-func (c *Cluster) WaitForService(ctx context.Context, wait time.Duration) error {
+func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) error {
 	service, err := Retry(ctx, func() (*corev1.Service, error) {
 		return c.client.CoreV1().Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
 	})
@@ -37,16 +39,16 @@ func (c *Cluster) WaitForService(ctx context.Context, wait time.Duration) error 
 	group, ctx := errgroup.WithContext(ctx)
 	for _, n := range c.nodes {
 		group.Go(func() error {
-			deadline := time.Now().Add(wait)
+			deadline := time.Now().Add(patience)
 			for {
 				_, err := n.Output(ctx, "kubectl", "--kubeconfig="+kubeletConf, "--server="+server, "--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", "/readyz")
 				if err == nil || context.Cause(ctx) != nil {
 					return context.Cause(ctx)
 				}
 				if time.Now().After(deadline) {
-					return fmt.Errorf("after %s, pods on node %s do not reach the API server at %s%s: %w", wait, n.Name, server, c.whyNoService(ctx, n.Name), err)
+					return fmt.Errorf("after %s, pods on node %s do not reach the API server at %s%s: %w", patience, n.Name, server, c.whyNoService(ctx, n.Name), err)
 				}
-				if err := sleep(ctx, time.Second); err != nil {
+				if err := wait.Sleep(ctx, time.Second); err != nil {
 					return err
 				}
 			}

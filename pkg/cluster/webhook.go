@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apimachinery/pkg/version"
+
+	"github.com/openirsa/openirsa/internal/wait"
 )
 
 // SupportsMatchConditions reports whether the API server honours the matchConditions
@@ -29,17 +31,17 @@ func (c *Cluster) SupportsMatchConditions(ctx context.Context) (bool, error) {
 // WaitForCABundle waits until every webhook of a configuration has the
 // certificate by which the API server knows it, which the webhook itself puts
 // there. Until then the API server refuses what it would ask the webhook about.
-func (c *Cluster) WaitForCABundle(ctx context.Context, configuration string, wait time.Duration) error {
-	deadline := time.Now().Add(wait)
+func (c *Cluster) WaitForCABundle(ctx context.Context, configuration string, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
 	for {
 		missing, err := c.FirstWithoutCABundle(ctx, configuration)
 		if err != nil || missing == "" {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("webhook %s of MutatingWebhookConfiguration %s has no caBundle after %s", missing, configuration, wait)
+			return fmt.Errorf("webhook %s of MutatingWebhookConfiguration %s has no caBundle after %s", missing, configuration, patience)
 		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := wait.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -14,10 +14,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/token"
 )
 
 // Files on a control-plane node. The directory is outside of kubelet's
@@ -370,14 +372,14 @@ func (c *ControlPlane) AllReached(ctx context.Context) error {
 }
 
 // step changes one API server. Before is what it will have when the step runs.
-func (s *podOnNode) step(summary string, before Flags, want func(Flags) Flags, wait time.Duration) plan.Step {
+func (s *podOnNode) step(summary string, before Flags, want func(Flags) Flags, patience time.Duration) plan.Step {
 	return plan.Step{
 		Link:    plan.Issuer,
 		Action:  plan.Update,
 		Summary: summary,
 		Diff:    diffLines(before.lines(), want(before).lines()),
 		Do: func(ctx context.Context) error {
-			return replaceManifest(ctx, s.Node, s.pod, wait, func(now *podOnNode) ([]byte, error) {
+			return replaceManifest(ctx, s.Node, s.pod, patience, func(now *podOnNode) ([]byte, error) {
 				return now.With(want(now.Flags))
 			})
 		},
@@ -416,7 +418,7 @@ func (f Flags) lines() []string {
 //   - after it, the provenFile holds the manifest to go back to, and change
 //     finds nothing to do but the waiting;
 //   - when the new manifest is proven, the provenFile goes.
-func replaceManifest(ctx context.Context, n node.Node, pod staticPod, wait time.Duration, change func(*podOnNode) ([]byte, error)) error {
+func replaceManifest(ctx context.Context, n node.Node, pod staticPod, patience time.Duration, change func(*podOnNode) ([]byte, error)) error {
 	now, err := readPod(ctx, n, pod)
 	if err != nil {
 		return err
@@ -449,20 +451,20 @@ func replaceManifest(ctx context.Context, n node.Node, pod staticPod, wait time.
 			return err
 		}
 	}
-	unhealthy := healthy(ctx, n, pod, next.Flags, wait)
+	unhealthy := healthy(ctx, n, pod, next.Flags, patience)
 	if unhealthy == nil {
 		return n.Remove(ctx, pod.provenFile())
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause // interrupted: the next run goes on waiting
 	}
-	failure := &APIServerError{Program: pod.String(), Node: n.Name, Err: unhealthy, Duration: wait, Log: podLog(ctx, n, pod)}
-	failure.Restore = restore(ctx, n, pod, max(wait, DefaultWait))
+	failure := &APIServerError{Program: pod.String(), Node: n.Name, Err: unhealthy, Duration: patience, Log: podLog(ctx, n, pod)}
+	failure.Restore = restore(ctx, n, pod, max(patience, DefaultWait))
 	return failure
 }
 
 // restore goes back to the manifest with which the pod was last healthy.
-func restore(ctx context.Context, n node.Node, pod staticPod, wait time.Duration) error {
+func restore(ctx context.Context, n node.Node, pod staticPod, patience time.Duration) error {
 	text, ok, err := n.ReadFile(ctx, pod.provenFile())
 	if err != nil {
 		return err
@@ -477,7 +479,7 @@ func restore(ctx context.Context, n node.Node, pod staticPod, wait time.Duration
 	if err := n.WriteFile(ctx, pod.manifestFile(), text, "0600"); err != nil {
 		return err
 	}
-	if err := healthy(ctx, n, pod, m.Flags, wait); err != nil {
+	if err := healthy(ctx, n, pod, m.Flags, patience); err != nil {
 		return err
 	}
 	return n.Remove(ctx, pod.provenFile())
@@ -499,8 +501,8 @@ const pollInterval = time.Second
 //
 // A controller manager must run for a while: one that cannot read its key ends
 // at once.
-func healthy(ctx context.Context, n node.Node, pod staticPod, want Flags, wait time.Duration) error {
-	deadline := time.Now().Add(wait)
+func healthy(ctx context.Context, n node.Node, pod staticPod, want Flags, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
 	var leaving time.Time // since when the former API server does not serve any more
 	steady := 0
 	for {
@@ -528,7 +530,7 @@ func healthy(ctx context.Context, n node.Node, pod staticPod, want Flags, wait t
 				}
 			}
 		}
-		if err := sleep(ctx, pollInterval); err != nil {
+		if err := wait.Sleep(ctx, pollInterval); err != nil {
 			return err
 		}
 	}
@@ -804,12 +806,8 @@ func (s *podOnNode) formerText(opts IssuerOptions) ([]byte, error) {
 	return s.With(want)
 }
 
-// clientReload is how long client-go uses a token before it reads the file
-// again (cachingTokenSource: a minute, less 10 s of leeway), and a bit.
-const clientReload = 65 * time.Second
-
 // renewTokens returns when no pod has a token for the API server from one of
-// our issuers any more, and the newest token is as old as clientReload.
+// our issuers any more, and the newest token is as old as token.ClientReload.
 func (c *ControlPlane) renewTokens(ctx context.Context, opts IssuerOptions, audiences []string) error {
 	deadline := time.Now().Add(opts.wait())
 	restarted := make(map[string]bool)
@@ -819,7 +817,7 @@ func (c *ControlPlane) renewTokens(ctx context.Context, opts IssuerOptions, audi
 			return err
 		}
 		if len(ours) == 0 {
-			return sleep(ctx, min(time.Until(newest.Add(clientReload)), clientReload))
+			return wait.Sleep(ctx, min(time.Until(newest.Add(token.ClientReload)), token.ClientReload))
 		}
 		if err := c.pods.RenewTokens(ctx, ours, restarted); err != nil {
 			return err
@@ -828,7 +826,7 @@ func (c *ControlPlane) renewTokens(ctx context.Context, opts IssuerOptions, audi
 			slices.SortFunc(ours, func(a, b cluster.Token) int { return cmp.Compare(a.String(), b.String()) })
 			return fmt.Errorf("after %s, %d pods still have tokens of the issuer to be removed, such as %s; the former issuer signs again and both are accepted: run the same command again later, or delete these pods", opts.wait(), len(ours), ours[0])
 		}
-		if err := sleep(ctx, 2*time.Second); err != nil {
+		if err := wait.Sleep(ctx, 2*time.Second); err != nil {
 			return err
 		}
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/token"
 )
 
 // fakeNode stands in for a control-plane node at the one place where commands
@@ -896,7 +897,7 @@ func TestRemoveIssuerInTwoHalves(t *testing.T) {
 			if got := node.tokens[0].Issuer; got != oldIssuer {
 				t.Errorf("%s: the token in the pod is still of %s", node.name, got)
 			}
-			if age := time.Since(time.Unix(node.tokens[0].IssuedAt, 0)); age < clientReload {
+			if age := time.Since(time.Unix(node.tokens[0].IssuedAt, 0)); age < token.ClientReload {
 				t.Errorf("%s: clients had %s to read the new token", node.name, age)
 			}
 		}

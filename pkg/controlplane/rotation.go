@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
@@ -282,7 +283,7 @@ func acceptedKeys(ctx context.Context, n node.Node, within time.Duration) ([]key
 		if err == nil || time.Now().After(deadline) {
 			return all, err
 		}
-		if err := sleep(ctx, pollInterval); err != nil {
+		if err := wait.Sleep(ctx, pollInterval); err != nil {
 			return nil, err
 		}
 	}

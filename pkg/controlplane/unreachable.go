@@ -10,9 +10,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
+	"github.com/openirsa/openirsa/pkg/token"
 )
 
 // PendingError are API servers of a cluster whose nodes cannot be reached, which
@@ -140,7 +142,7 @@ func (c *ControlPlane) othersHave(ctx context.Context, lack string, ok func(Flag
 			slices.Sort(lacking)
 			return &OthersError{Nodes: lacking, Lack: lack}
 		}
-		if err := sleep(ctx, 2*time.Second); err != nil {
+		if err := wait.Sleep(ctx, 2*time.Second); err != nil {
 			return err
 		}
 	}
@@ -206,7 +208,7 @@ func (c *ControlPlane) renewedElsewhere(ctx context.Context, opts IssuerOptions,
 	if left > opts.wait() {
 		return &e
 	}
-	return sleep(ctx, left)
+	return wait.Sleep(ctx, left)
 }
 
 // tokenLifetime is the longest time for which kubelet requests a token for the
@@ -237,5 +239,5 @@ func tokenLifetime(p *corev1.Pod, audiences []string) time.Duration {
 // in pkg/kubelet/token/token_manager.go) when it next looks at the pod's
 // volumes, which it does every 60 to 90 seconds, and then clients have to read it.
 func renewal(lifetime time.Duration) time.Duration {
-	return min(lifetime*8/10, 24*time.Hour) + 90*time.Second + clientReload
+	return min(lifetime*8/10, 24*time.Hour) + 90*time.Second + token.ClientReload
 }

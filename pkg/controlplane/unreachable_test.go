@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/internal/kubefake"
+	"github.com/openirsa/openirsa/pkg/token"
 )
 
 // readySince is when the mirror pods of tests became so.
@@ -180,7 +181,7 @@ func TestRenewedElsewhere(t *testing.T) {
 	api.pod("worker", "old", now.Add(-time.Hour), 3607)
 	api.pod("worker", "older", now.Add(-2*time.Hour), 7200)
 	e, ok := errors.AsType[*TokensError](c.renewedElsewhere(t.Context(), opts, audiences))
-	if want := since.Add(96*time.Minute + 90*time.Second + clientReload); !ok || e.Pods != 2 || e.Pod != "default/older" || e.Until.Sub(want).Abs() > time.Second {
+	if want := since.Add(96*time.Minute + 90*time.Second + token.ClientReload); !ok || e.Pods != 2 || e.Pod != "default/older" || e.Until.Sub(want).Abs() > time.Second {
 		t.Errorf("error = %+v, want one until %s", e, want)
 	}
 	// Years of lifetime are a day at most, and an API server that kubelet has not

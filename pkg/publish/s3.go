@@ -24,6 +24,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/owner"
@@ -293,7 +294,7 @@ func patient(steps []plan.Step, isNew bool) []plan.Step {
 	for i, step := range steps {
 		steps[i].Do = func(ctx context.Context) error {
 			start := time.Now()
-			return plan.Patiently(ctx, func(err error) bool {
+			return wait.Retry(ctx, wait.ForIAM, func(err error) bool {
 				switch code(err) {
 				case "OperationAborted":
 					return true
@@ -451,21 +452,11 @@ func (b S3) Stranger(anonymous Client) discovery.Get {
 // they are refused although the bucket is open, the error wraps
 // [ErrAccountBlock].
 func (b S3) Check(ctx context.Context, get discovery.Get, iss issuer.URL, docs []discovery.Document, patience time.Duration) error {
-	deadline := time.Now().Add(patience)
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 4*time.Second) {
-		err := discovery.Check(ctx, get, iss, docs)
-		if err == nil || time.Now().Add(wait).After(deadline) {
-			if status(err) == http.StatusForbidden {
-				return fmt.Errorf("%w (%w)", ErrAccountBlock, err)
-			}
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(wait):
-		}
+	err := wait.Retry(ctx, patience, wait.Any, func(ctx context.Context) error { return discovery.Check(ctx, get, iss, docs) })
+	if status(err) == http.StatusForbidden {
+		return fmt.Errorf("%w (%w)", ErrAccountBlock, err)
 	}
+	return err
 }
 
 func (b S3) create(ctx context.Context) error {

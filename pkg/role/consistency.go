@@ -7,12 +7,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
-	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/internal/wait"
 )
 
-// patient does a step with [plan.Patiently].
+// patient does a step with [wait.Retry].
 func patient(transient func(error) bool, do func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error { return plan.Patiently(ctx, transient, do) }
+	return func(ctx context.Context) error { return wait.Retry(ctx, wait.ForIAM, transient, do) }
 }
 
 // isUnheardOf is how IAM refuses a trust policy that names what it has not heard

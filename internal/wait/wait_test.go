@@ -1,4 +1,4 @@
-package plan_test
+package wait_test
 
 import (
 	"context"
@@ -7,10 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/internal/wait"
 )
 
-func TestPatiently(t *testing.T) {
+func TestRetry(t *testing.T) {
 	unseen, denied := errors.New("not seen yet"), errors.New("denied")
 	transient := func(err error) bool { return errors.Is(err, unseen) }
 	// try fails some times with an error, and then answers with another.
@@ -18,7 +18,7 @@ func TestPatiently(t *testing.T) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			start, calls := time.Now(), 0
-			err := plan.Patiently(t.Context(), transient, func(context.Context) error {
+			err := wait.Retry(t.Context(), wait.ForIAM, transient, func(context.Context) error {
 				if calls++; calls <= times {
 					return unseen
 				}
@@ -39,8 +39,30 @@ func TestPatiently(t *testing.T) {
 		stopped := errors.New("stopped")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(stopped) })
-		if err := plan.Patiently(ctx, transient, func(context.Context) error { return unseen }); !errors.Is(err, stopped) {
+		if err := wait.Retry(ctx, wait.ForIAM, transient, func(context.Context) error { return unseen }); !errors.Is(err, stopped) {
 			t.Errorf("error %v", err)
+		}
+	})
+	calls := 0
+	if err := wait.Retry(t.Context(), 0, wait.Any, func(context.Context) error { calls++; return denied }); !errors.Is(err, denied) || calls != 1 {
+		t.Errorf("without patience: %v after %d calls", err, calls)
+	}
+}
+
+func TestSleep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stopped := errors.New("stopped")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		start := time.Now()
+		if err := wait.Sleep(ctx, time.Minute); err != nil || time.Since(start) != time.Minute {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		time.AfterFunc(time.Second, func() { cancel(stopped) })
+		if err := wait.Sleep(ctx, time.Minute); !errors.Is(err, stopped) || time.Since(start) != 61*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if err := wait.Sleep(ctx, 0); err != nil {
+			t.Errorf("nothing to wait for: %v", err)
 		}
 	})
 }
