@@ -3,7 +3,8 @@
 //
 // The token's iss claim, the API server's --service-account-issuer, the
 // discovery document, the IAM OIDC provider's ARN and the condition keys of
-// trust policies all spell it, each in its own way, and one wrong slash breaks the chain. Here it is parsed once, and every spelling is a method:
+// trust policies all spell it, each in its own way, and one wrong slash breaks
+// the chain. Here it is parsed once, and every spelling is a method:
 //
 //	u, err := issuer.Parse("https://oidc.example.com/dev")
 //	u.String()    // https://oidc.example.com/dev             iss, --service-account-issuer

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// CheckBucket refuses a bucket policy that speaks of another bucket, of actions
-// on no resource they apply to, or of condition keys that the actions do not
-// have, as PutBucketPolicy does. The error is an [*Error]. Actions with
+// CheckBucket refuses a bucket policy that names another bucket, actions without a
+// resource they apply to, or condition keys that the actions do not have, as
+// PutBucketPolicy does. The error is an [*Error]. Actions with
 // wildcards apply to anything.
 func (p *Policy) CheckBucket(bucket string) error {
 	for i := range p.statements {
@@ -43,8 +43,8 @@ func (p *Policy) CheckBucket(bucket string) error {
 	return nil
 }
 
-// isObjectAction tells actions on objects from actions on buckets ("Actions,
-// resources, and condition keys for Amazon S3").
+// isObjectAction reports whether an action is on objects and not on buckets
+// ("Actions, resources, and condition keys for Amazon S3").
 func isObjectAction(action string) bool {
 	_, name, _ := strings.Cut(strings.ToLower(action), ":")
 	if strings.Contains(name, "bucket") {
@@ -62,7 +62,7 @@ var fixing = []string{
 	"s3:DataAccessPointArn", "s3:DataAccessPointAccount", "s3:x-amz-server-side-encryption-aws-kms-key-id",
 }
 
-// Public tells whether S3 takes a bucket policy for public: whether some
+// Public reports whether S3 counts a bucket policy as public: whether some
 // Allow is neither for fixed principals nor, by its conditions, for a fixed
 // source or a network that is not too wide. Source: S3 User Guide, "Blocking
 // public access to your Amazon S3 storage", "The meaning of public".
@@ -74,7 +74,7 @@ func (p *Policy) Public() bool {
 	})
 }
 
-// fixesSource tells whether a condition cannot be met by just anybody.
+// fixesSource reports whether a condition cannot be met by just anybody.
 func (c *condition) fixesSource() bool {
 	if c.op.negate || c.ifExists || c.quantifier == forAllValues || len(c.raw) == 0 {
 		return false
@@ -92,7 +92,7 @@ func (c *condition) fixesSource() bool {
 	}
 	return !slices.ContainsFunc(c.raw, func(v string) bool {
 		if sameKey(c.key, "s3:DataAccessPointArn") {
-			// The name of the access point may be any if the account is fixed.
+			// If the account is fixed, any name of an access point will do.
 			parts := strings.SplitN(v, ":", arnColons+1)
 			return len(parts) <= arnColons || !isAccount(parts[4])
 		}
@@ -100,8 +100,8 @@ func (c *condition) fixesSource() bool {
 	})
 }
 
-// isWide tells of a network that S3 takes for the public: wider than /8, or
-// /32 of IPv6.
+// isWide reports whether S3 counts a network as the public: wider than /8, or /32
+// for IPv6.
 func isWide(n netip.Prefix) bool {
 	if n.Addr().Is4() {
 		return n.Bits() < 8

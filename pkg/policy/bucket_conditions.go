@@ -28,7 +28,7 @@ var (
 )
 
 // bucketKeys are S3's condition keys and the actions that have them, all in
-// lower case and without "s3:". Those that end in "/" go on with the key of a
+// lower case and without "s3:". Those that end in "/" are followed by the key of a
 // tag. Sources: "Actions, resources, and condition keys for Amazon S3" in the
 // Service Authorization Reference, and where that is silent or differs public
 // records of what S3 accepts.
@@ -75,9 +75,9 @@ var sessionKeys = []string{
 	"glue:roleassumedby", "identitystore:userid", "lambda:sourcefunctionarn", "ssm:sourceinstancearn",
 }
 
-// bucketKeyActions are the actions that have a condition key, which is unknown
-// to S3 if there are none. Global keys ("aws:") are not looked at, and neither
-// are those of identity providers, whose names are hosts.
+// bucketKeyActions are the actions that have a condition key; without any, S3 does
+// not know the key. Global keys ("aws:") are not checked, and neither are those of
+// identity providers, whose names are hosts.
 func bucketKeyActions(key string) (actions []string, known bool) {
 	service, name, found := strings.Cut(strings.ToLower(key), ":")
 	switch {

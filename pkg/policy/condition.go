@@ -18,8 +18,8 @@ type condition struct {
 	operands   []operand
 }
 
-// operator is what is left of a name such as ForAnyValue:StringLikeIfExists
-// without its prefix and suffix.
+// operator is a name such as ForAnyValue:StringLikeIfExists without its prefix and
+// suffix.
 type operator struct {
 	class class
 	// negate turns the result around: true if none of the operands match.
@@ -101,7 +101,7 @@ var operators = map[string]operator{
 	"Null":                      {class: null},
 }
 
-// parseOperator takes the name of an operator apart.
+// parseOperator splits the name of an operator.
 func parseOperator(name string) (op operator, q quantifier, ifExists, ok bool) {
 	if rest, found := strings.CutPrefix(name, "ForAllValues:"); found {
 		name, q = rest, forAllValues
@@ -157,14 +157,14 @@ func compileOperand(c class, raw string, variables bool) operand {
 	return o
 }
 
-// isARN tells whether s has the six segments of an ARN.
+// isARN reports whether s has the six segments of an ARN.
 func isARN(s string) bool {
 	return strings.HasPrefix(s, "arn:") && strings.Count(s, ":") >= arnColons
 }
 
-// holds tells whether the condition is met. Deny says that it stands in a Deny
-// statement, where an ARN in the policy that is none counts as met, so that a
-// mistake there does not open what was to be closed.
+// holds reports whether the condition is met. Deny says that it stands in a Deny
+// statement, where a malformed ARN in the policy counts as met, so that a mistake
+// there does not open what should be closed.
 //
 // A key that the request does not have meets negated operators, IfExists and
 // ForAllValues, and no other. A multivalued key never meets an operator
@@ -208,8 +208,8 @@ func (c *condition) holds(ctx *Context, deny bool) bool {
 	return false
 }
 
-// meets holds one value of the request against all operands: any may match,
-// or for a negated operator none. Values that cannot be converted are unequal
+// meets compares one value of the request with all operands: any may match, or for a
+// negated operator none. Values that cannot be converted are unequal
 // to every number and date; if they should be addresses or ARNs, they meet
 // nothing at all, not even a negated operator.
 func (c *condition) meets(actual string, ctx *Context, deny bool) bool {

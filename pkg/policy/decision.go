@@ -1,6 +1,6 @@
 package policy
 
-// PrincipalKind says what sort of caller a [Principal] is.
+// PrincipalKind is the kind of caller of a [Principal].
 type PrincipalKind int
 
 const (
@@ -55,8 +55,8 @@ type Request struct {
 	Context *Context
 }
 
-// Named is a policy and the name under which decisions speak of it: an ARN,
-// or the name of an inline policy.
+// Named is a policy and its name in decisions: an ARN, or the name of an inline
+// policy.
 type Named struct {
 	Name   string
 	Policy *Policy
@@ -76,13 +76,13 @@ type Policies struct {
 	// Resource is the policy of the resource: a bucket policy, or for the
 	// AssumeRole actions the role's trust policy. Nil if it has none.
 	Resource *Named
-	// Grant is what the access control list of the resource grants of the
-	// request, beside its policy.
+	// Grant is what the access control list of the resource grants to the request,
+	// beside its policy.
 	Grant Grant
 }
 
-// Grant is what an access control list, which is no policy and never denies,
-// grants of a request. It counts like an Allow in the policy of the resource.
+// Grant is what an access control list, which is not a policy and never denies,
+// grants to a request. It counts like an Allow in the policy of the resource.
 type Grant uint8
 
 // The grants.
@@ -105,14 +105,14 @@ func (g Grant) reach() reach {
 // Type is a type of policy, in the words of AWS's messages.
 type Type string
 
-// The types of policy that [Evaluate] tells apart.
+// The types of policy that [Evaluate] distinguishes.
 const (
 	IdentityType Type = "identity-based policy"
 	BoundaryType Type = "permissions boundary"
 	SessionType  Type = "session policy"
 	ResourceType Type = "resource-based policy"
 	TrustType    Type = "role trust policy"
-	// ACLType is no policy: the access control list of the resource.
+	// ACLType is not a policy: the access control list of the resource.
 	ACLType Type = "access control list"
 )
 
@@ -132,11 +132,10 @@ type Decision struct {
 	Explicit bool
 	// Matched are the conditions of the Deny statement, all of which held.
 	Matched []Check
-	// Misses tells, for a denial because nothing allows, why each statement
-	// that speaks of the action did not: the nearest miss first. At most
-	// [MaxMisses].
+	// Misses says, for a denial because nothing allows, why each statement that
+	// names the action did not: the nearest miss first. At most [MaxMisses].
 	Misses []Miss
-	// Policies and Statements count what was looked at in vain.
+	// Policies and Statements count what was examined in vain.
 	Policies, Statements int
 }
 
@@ -164,7 +163,7 @@ type Miss struct {
 	Check
 }
 
-// Check is one element of a statement held against the request.
+// Check is one element of a statement compared with the request.
 type Check struct {
 	// Element is "Principal", "NotPrincipal", "Action", "NotAction",
 	// "Resource", "NotResource" or "Condition".
@@ -173,8 +172,8 @@ type Check struct {
 	Operator, Key string
 	// Expected are the values in the policy, as written there.
 	Expected []string
-	// Actual are the values in the request. Of a condition whose key the
-	// request does not have, nil.
+	// Actual are the values in the request; nil for a condition whose key the
+	// request does not have.
 	Actual []string
 	// Hint is advice in a sentence, if there is any to give.
 	Hint string

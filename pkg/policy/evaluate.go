@@ -2,7 +2,7 @@ package policy
 
 import "strings"
 
-// evaluation is a request made ready to be held against many statements.
+// evaluation is a request prepared for comparison with many statements.
 type evaluation struct {
 	req           *Request
 	service, name string // of the action; the service in lower case
@@ -20,8 +20,8 @@ type outcome struct {
 	reach       reach // how the best Allow of a resource policy names the caller
 }
 
-// Evaluate decides a request by all policies that apply to it, as "Policy
-// evaluation logic" and "Cross-account policy evaluation logic" lay down:
+// Evaluate decides a request by all policies that apply to it, according to "Policy
+// evaluation logic" and "Cross-account policy evaluation logic":
 //
 //  1. A Deny in any policy denies.
 //  2. An Allow in the resource's policy allows at once if it names the very
@@ -138,7 +138,7 @@ func (ev *evaluation) scanInto(out *outcome, policy *Named) {
 	for i := range policy.Policy.statements {
 		s := &policy.Policy.statements[i]
 		if !s.deny && out.reach == direct {
-			continue // no Allow can add to that
+			continue // no Allow can change that
 		}
 		reach := ev.applies(policy.Policy.kind, s)
 		switch {
@@ -170,8 +170,8 @@ func Applying(req *Request, n *Named, t Type) (allows, denies []Statement) {
 	return allows, denies
 }
 
-// applies holds a statement against the request, the cheapest element first.
-// It is unnamed if an element does not match.
+// applies compares a statement with the request, the cheapest element first. It is
+// unnamed if an element does not match.
 func (ev *evaluation) applies(kind Kind, s *statement) reach {
 	if s.actions.match(ev.service, ev.name) == s.notAction {
 		return unnamed

@@ -98,7 +98,7 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// holds tells whether a condition on key k is met. It asks an Allow and a Deny
+// holds reports whether a condition on key k is met. It asks an Allow and a Deny
 // statement, which must agree.
 func holds(t testing.TB, condition string, ctx *policy.Context) bool {
 	t.Helper()

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// What is in this file runs after a denial, and when a decision is printed;
-// never on the way to an Allow.
+// The code in this file runs after a denial, and when a decision is printed; never
+// on the way to an Allow.
 
 func (ev *evaluation) denied(t Type, r ref) Decision {
 	d := ev.decision()
@@ -65,7 +65,7 @@ func (ev *evaluation) missed(t Type, p *Policies) Decision {
 }
 
 // firstMiss is the first element of an Allow statement that does not match,
-// and how near the statement came: 0 if it speaks of other actions.
+// and how near the statement came: 0 if it names other actions.
 func (ev *evaluation) firstMiss(kind Kind, s *statement) (Check, int) {
 	withPrincipal := kind.hasPrincipals()
 	reached := !withPrincipal || s.principalReach(&ev.req.Principal) != unnamed
@@ -287,7 +287,7 @@ func (s Statement) String() string {
 	return fmt.Sprintf("%s of %s %q", name, s.Type, s.Policy)
 }
 
-// words tells what the element expects and what the request has.
+// words says what the element expects and what the request has.
 func (c Check) words() string {
 	if c.Element != "Condition" {
 		return fmt.Sprintf("its %s is %s and the request's is %s", c.Element, quoted(c.Expected), quoted(c.Actual))

@@ -54,6 +54,32 @@ type element struct {
 	conditions             []condition
 }
 
+// identity is an identity or session policy while it is parsed.
+type identity struct {
+	kind      Kind
+	root      node
+	variables bool // of version 2012-10-17
+	elements  []element
+
+	resourceFault string // found by legacyResources, due in resourceFormats
+}
+
+// identityChecks are the checks of identity and session policies in AWS's order,
+// which is the specification: a document is refused for the first that fails.
+var identityChecks = []func(*identity) *Error{
+	(*identity).members,
+	(*identity).syntax,
+	(*identity).version,
+	(*identity).legacyElements,
+	(*identity).legacyResources,
+	(*identity).sids,
+	(*identity).hasActions,
+	(*identity).noPrincipals,
+	(*identity).resourceFormats,
+	(*identity).actionFormats,
+	(*identity).hasResources,
+}
+
 // parseIdentity reads identity and session policies.
 func parseIdentity(kind Kind, doc []byte) (*Policy, *Error) {
 	if len(doc) > maxBytes {
@@ -63,56 +89,89 @@ func parseIdentity(kind Kind, doc []byte) (*Policy, *Error) {
 	if err != nil || root.kind != objectNode {
 		return nil, errSyntax
 	}
-	for _, m := range root.members {
+	d := &identity{kind: kind, root: root}
+	for _, check := range identityChecks {
+		if err := check(d); err != nil {
+			return nil, err
+		}
+	}
+	p := &Policy{kind: kind}
+	for _, e := range d.elements {
+		p.statements = append(p.statements, e.compile(d.variables))
+	}
+	return p, nil
+}
+
+func (d *identity) members() *Error {
+	for _, m := range d.root.members {
 		switch m.name {
 		case "Version":
 			if m.value.kind != stringNode || m.value.text != version2008 && m.value.text != version2012 {
-				return nil, errSyntax
+				return errSyntax
 			}
 		case "Id":
 			if m.value.kind != stringNode {
-				return nil, errSyntax
+				return errSyntax
 			}
 		case "Statement":
 		default:
-			return nil, errSyntax
+			return errSyntax
 		}
 	}
-	version, _ := root.get("Version")
-	variables := version.text == version2012
-	statements, ok := statementNodes(root)
-	if !ok || len(statements) == 0 {
-		return nil, errSyntax
-	}
-	elements := make([]element, len(statements))
-	for i, n := range statements {
-		if elements[i], ok = identityElement(n, variables); !ok {
-			return nil, errSyntax
-		}
-	}
-	// A session policy may leave the version out, which then is 2008-10-17
-	// ("IAM JSON policy elements: Version").
-	if kind == Identity && !variables {
-		return nil, malformed("Policy document must be version 2012-10-17 or greater.")
-	}
+	return nil
+}
 
-	for _, e := range elements {
-		if e.effect != "Allow" && e.effect != "Deny" {
-			return nil, errLegacy
+// syntax reads the statements.
+func (d *identity) syntax() *Error {
+	version, _ := d.root.get("Version")
+	d.variables = version.text == version2012
+	statements, ok := statementNodes(d.root)
+	if !ok || len(statements) == 0 {
+		return errSyntax
+	}
+	d.elements = make([]element, len(statements))
+	for i, n := range statements {
+		if d.elements[i], ok = identityElement(n, d.variables); !ok {
+			return errSyntax
 		}
-		// STS takes literals in session policies that IAM refuses to store;
-		// only the values of BinaryEquals must be right there too.
+	}
+	return nil
+}
+
+// version: a session policy may leave the version out, which then is 2008-10-17
+// ("IAM JSON policy elements: Version").
+func (d *identity) version() *Error {
+	if d.kind == Identity && !d.variables {
+		return malformed("Policy document must be version 2012-10-17 or greater.")
+	}
+	return nil
+}
+
+// legacyElements checks effects and conditions as an older parser of AWS's does.
+// STS accepts literals in session policies that IAM refuses to store; only the
+// values of BinaryEquals must be right there too.
+func (d *identity) legacyElements() *Error {
+	for _, e := range d.elements {
+		if e.effect != "Allow" && e.effect != "Deny" {
+			return errLegacy
+		}
 		for _, c := range e.conditions {
 			for _, o := range c.operands {
-				if !o.ok && c.op.class != arnLike && (kind == Identity || c.op.class == binary) {
-					return nil, errLegacy
+				if !o.ok && c.op.class != arnLike && (d.kind == Identity || c.op.class == binary) {
+					return errLegacy
 				}
 			}
 		}
 	}
-	resourceFault, legacy := "", false
+	return nil
+}
+
+// legacyResources checks resources as that parser does. It also finds the fault of
+// the resource that AWS would report later, which hides legacy ones after it.
+func (d *identity) legacyResources() *Error {
+	legacy := false
 	for _, not := range []bool{false, true} {
-		for _, e := range elements {
+		for _, e := range d.elements {
 			if e.notResource != not || !e.hasResource {
 				continue
 			}
@@ -120,69 +179,88 @@ func parseIdentity(kind Kind, doc []byte) (*Policy, *Error) {
 			slices.Sort(sorted)
 			for _, r := range slices.Backward(sorted) {
 				if fault := resourceFormat(r); fault != "" {
-					resourceFault = fault
+					d.resourceFault = fault
 				}
 			}
-			if resourceFault == "" && slices.ContainsFunc(e.resources, failsLegacyParsing) {
+			if d.resourceFault == "" && slices.ContainsFunc(e.resources, failsLegacyParsing) {
 				legacy = true
 			}
 		}
 	}
 	if legacy {
-		return nil, errLegacy
+		return errLegacy
 	}
-	sids := map[string]bool{}
-	for _, e := range elements {
-		if kind == Identity && !isAlphanumeric(e.sid) {
-			return nil, malformed("Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*")
+	return nil
+}
+
+func (d *identity) sids() *Error {
+	seen := map[string]bool{}
+	for _, e := range d.elements {
+		if d.kind == Identity && !isAlphanumeric(e.sid) {
+			return malformed("Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*")
 		}
-		if e.sid != "" && sids[e.sid] {
-			return nil, malformed("Statement IDs (SID) in a single policy must be unique.")
+		if e.sid != "" && seen[e.sid] {
+			return malformed("Statement IDs (SID) in a single policy must be unique.")
 		}
-		sids[e.sid] = true
+		seen[e.sid] = true
 	}
-	for _, e := range elements {
+	return nil
+}
+
+func (d *identity) hasActions() *Error {
+	for _, e := range d.elements {
 		if len(e.actions) == 0 {
-			return nil, malformed("Policy statement must contain actions.")
+			return malformed("Policy statement must contain actions.")
 		}
 	}
-	for _, e := range elements {
+	return nil
+}
+
+func (d *identity) noPrincipals() *Error {
+	for _, e := range d.elements {
 		for _, name := range []string{"Principal", "NotPrincipal"} {
 			if _, ok := e.get(name); ok {
-				return nil, malformed("Policy document should not specify a principal.")
+				return malformed("Policy document should not specify a principal.")
 			}
 		}
 	}
-	if resourceFault != "" {
-		return nil, malformed(resourceFault)
+	return nil
+}
+
+func (d *identity) resourceFormats() *Error {
+	if d.resourceFault != "" {
+		return malformed(d.resourceFault)
 	}
+	return nil
+}
+
+func (d *identity) actionFormats() *Error {
 	for _, not := range []bool{false, true} {
-		for _, e := range elements {
+		for _, e := range d.elements {
 			if e.notAction != not {
 				continue
 			}
 			for _, a := range e.actions {
 				fault := actionFormat(a)
-				if kind == Identity {
+				if d.kind == Identity {
 					fault = storedActionFormat(a)
 				}
 				if fault != "" {
-					return nil, malformed(fault)
+					return malformed(fault)
 				}
 			}
 		}
 	}
-	for _, e := range elements {
+	return nil
+}
+
+func (d *identity) hasResources() *Error {
+	for _, e := range d.elements {
 		if len(e.resources) == 0 {
-			return nil, malformed("Policy statement must contain resources.")
+			return malformed("Policy statement must contain resources.")
 		}
 	}
-
-	p := &Policy{kind: kind}
-	for _, e := range elements {
-		p.statements = append(p.statements, e.compile(variables))
-	}
-	return p, nil
+	return nil
 }
 
 func isAlphanumeric(s string) bool {
@@ -329,9 +407,8 @@ const (
 )
 
 // storedActionFormat is actionFormat with what it lets pass in policies that are
-// stored already. "*:*" is every action, as "*" is; with another name the vendor
-// must be given in full. That a name that is missing is like a colon that is
-// missing is a guess.
+// stored already. "*:*" is every action, as "*" is; with another name the vendor must
+// be given in full. That a missing name counts like a missing colon is a guess.
 func storedActionFormat(a string) string {
 	vendor, name, _ := strings.Cut(a, ":")
 	fault := actionFormat(a)
@@ -409,8 +486,8 @@ func invalidPartition(parts []string) string {
 	return `Partition "` + parts[1] + `" is not valid for resource "` + strings.Join(shown, ":") + `".`
 }
 
-// failsLegacyParsing tells of resources that an older parser of AWS's cannot
-// read although their form is right.
+// failsLegacyParsing reports whether an older parser of AWS's cannot read a resource
+// although its form is right.
 func failsLegacyParsing(r string) bool {
 	if r == "*" {
 		return false

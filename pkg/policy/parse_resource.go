@@ -11,10 +11,10 @@ type resourceGrammar struct {
 	kind Kind
 	// code of the errors.
 	code string
-	// invalidJSON and syntax are the texts for documents that are no JSON and
-	// for values of the wrong type.
+	// invalidJSON and syntax are the texts for documents that are not JSON and for
+	// values of the wrong type.
 	invalidJSON, syntax string
-	// anyService is true of policies that are not for S3 alone.
+	// anyService is true for policies that are not only for S3.
 	anyService bool
 }
 
@@ -97,93 +97,131 @@ func (g *resourceGrammar) parse(doc []byte) (*Policy, *Error) {
 	return p, nil
 }
 
+// resourceElement is a statement of a trust or bucket policy while it is parsed.
+type resourceElement struct {
+	*resourceGrammar
+	element
+	variables                  bool
+	principals                 []principal
+	hasPrincipal, notPrincipal bool
+}
+
+// resourceChecks are the checks of a statement, after those of its members, in
+// AWS's order, which is the specification.
+var resourceChecks = []func(*resourceElement) *Error{
+	(*resourceElement).required,
+	(*resourceElement).validActions,
+	(*resourceElement).validResources,
+	(*resourceElement).cognito,
+}
+
 func (g *resourceGrammar) statement(n node, variables bool) (statement, *Error) {
-	none := statement{}
 	if n.kind != objectNode {
-		return none, g.fault(g.syntax)
+		return statement{}, g.fault(g.syntax)
 	}
-	e := element{node: n}
-	var principals []principal
-	var hasPrincipal, notPrincipal bool
+	e := &resourceElement{resourceGrammar: g, element: element{node: n}, variables: variables}
 	for _, m := range n.members {
-		switch m.name {
-		case "Sid":
-			if m.value.kind != stringNode {
-				return none, g.fault(g.syntax)
-			}
-			e.sid = m.value.text
-		case "Effect":
-			if m.value.kind != stringNode {
-				return none, g.fault(g.syntax)
-			}
-			if e.effect = m.value.text; e.effect != "Allow" && e.effect != "Deny" {
-				return none, g.fault("Invalid effect: " + e.effect)
-			}
-		case "Principal", "NotPrincipal":
-			if hasPrincipal {
-				return none, g.fault(g.syntax)
-			}
-			hasPrincipal, notPrincipal = true, m.name == "NotPrincipal"
-			var err *Error
-			if principals, err = g.principals(m.value); err != nil {
-				return none, err
-			}
-		case "Resource", "NotResource":
-			if g.kind == Trust {
-				return none, g.fault("Has prohibited field Resource")
-			}
-			if !e.setList(m) {
-				return none, g.fault(g.syntax)
-			}
-		case "Action", "NotAction":
-			if !e.setList(m) {
-				return none, g.fault(g.syntax)
-			}
-		case "Condition":
-			var err *Error
-			if e.conditions, err = g.conditions(m.value, variables); err != nil {
-				return none, err
-			}
-		default:
-			return none, g.fault("Unknown field " + m.name)
+		if err := e.member(m); err != nil {
+			return statement{}, err
 		}
 	}
-	switch {
-	case e.effect == "":
-		return none, g.fault("Missing required field Effect")
-	case notPrincipal && e.effect == "Allow":
-		return none, g.fault("Allow with NotPrincipal is not allowed.")
-	case notPrincipal && g.kind == Trust:
-		return none, g.fault("AssumeRole policy must not contain NotPrincipal field.")
-	case !hasPrincipal:
-		return none, g.fault("Missing required field Principal")
-	case len(principals) == 0:
-		return none, g.fault("Missing required field Principal cannot be empty!")
-	case len(e.actions) == 0:
-		return none, g.fault("Missing required field Action")
-	case g.kind == Bucket && len(e.resources) == 0:
-		return none, g.fault("Missing required field Resource")
-	}
-	for _, a := range e.actions {
-		switch {
-		case g.kind == Trust && !e.notAction && !mayBeTrustAction(a):
-			return none, g.fault("AssumeRole policy may only specify STS AssumeRole actions.")
-		case g.kind == Bucket && !g.mayBeAction(a):
-			return none, g.fault("Policy has invalid action")
+	for _, check := range resourceChecks {
+		if err := check(e); err != nil {
+			return statement{}, err
 		}
-	}
-	for _, r := range e.resources {
-		if !g.isResource(r) {
-			return none, g.fault("Policy has invalid resource")
-		}
-	}
-	if g.kind == Trust && !slices.ContainsFunc(e.conditions, func(c condition) bool { return c.key != "" }) &&
-		slices.ContainsFunc(principals, func(p principal) bool { return p.value == cognito }) {
-		return none, g.fault("A condition block must be present for the Cognito provider")
 	}
 	s := e.compile(variables)
-	s.principals, s.notPrincipal = principals, notPrincipal
+	s.principals, s.notPrincipal = e.principals, e.notPrincipal
 	return s, nil
+}
+
+// member reads one member: the first faulty one of the document is reported.
+func (e *resourceElement) member(m member) (err *Error) {
+	switch m.name {
+	case "Sid":
+		if m.value.kind != stringNode {
+			return e.fault(e.syntax)
+		}
+		e.sid = m.value.text
+	case "Effect":
+		if m.value.kind != stringNode {
+			return e.fault(e.syntax)
+		}
+		if e.effect = m.value.text; e.effect != "Allow" && e.effect != "Deny" {
+			return e.fault("Invalid effect: " + e.effect)
+		}
+	case "Principal", "NotPrincipal":
+		if e.hasPrincipal {
+			return e.fault(e.syntax)
+		}
+		e.hasPrincipal, e.notPrincipal = true, m.name == "NotPrincipal"
+		e.principals, err = e.resourceGrammar.principals(m.value)
+	case "Resource", "NotResource":
+		if e.kind == Trust {
+			return e.fault("Has prohibited field Resource")
+		}
+		if !e.setList(m) {
+			return e.fault(e.syntax)
+		}
+	case "Action", "NotAction":
+		if !e.setList(m) {
+			return e.fault(e.syntax)
+		}
+	case "Condition":
+		e.element.conditions, err = e.resourceGrammar.conditions(m.value, e.variables)
+	default:
+		return e.fault("Unknown field " + m.name)
+	}
+	return err
+}
+
+func (e *resourceElement) required() *Error {
+	switch {
+	case e.effect == "":
+		return e.fault("Missing required field Effect")
+	case e.notPrincipal && e.effect == "Allow":
+		return e.fault("Allow with NotPrincipal is not allowed.")
+	case e.notPrincipal && e.kind == Trust:
+		return e.fault("AssumeRole policy must not contain NotPrincipal field.")
+	case !e.hasPrincipal:
+		return e.fault("Missing required field Principal")
+	case len(e.principals) == 0:
+		return e.fault("Missing required field Principal cannot be empty!")
+	case len(e.actions) == 0:
+		return e.fault("Missing required field Action")
+	case e.kind == Bucket && len(e.resources) == 0:
+		return e.fault("Missing required field Resource")
+	}
+	return nil
+}
+
+func (e *resourceElement) validActions() *Error {
+	for _, a := range e.actions {
+		switch {
+		case e.kind == Trust && !e.notAction && !mayBeTrustAction(a):
+			return e.fault("AssumeRole policy may only specify STS AssumeRole actions.")
+		case e.kind == Bucket && !e.mayBeAction(a):
+			return e.fault("Policy has invalid action")
+		}
+	}
+	return nil
+}
+
+func (e *resourceElement) validResources() *Error {
+	for _, r := range e.resources {
+		if !e.isResource(r) {
+			return e.fault("Policy has invalid resource")
+		}
+	}
+	return nil
+}
+
+func (e *resourceElement) cognito() *Error {
+	if e.kind == Trust && !slices.ContainsFunc(e.element.conditions, func(c condition) bool { return c.key != "" }) &&
+		slices.ContainsFunc(e.principals, func(p principal) bool { return p.value == cognito }) {
+		return e.fault("A condition block must be present for the Cognito provider")
+	}
+	return nil
 }
 
 func (g *resourceGrammar) conditions(n node, variables bool) ([]condition, *Error) {
@@ -296,7 +334,7 @@ func parseAWSPrincipal(s string) (principal, bool) {
 	return principal{}, false
 }
 
-// hasName tells whether s is prefix and then at least n parts.
+// hasName reports whether s is prefix and then at least n parts.
 func hasName(s, prefix string, n int) bool {
 	name, ok := strings.CutPrefix(s, prefix)
 	parts := strings.Split(name, "/")
@@ -334,13 +372,13 @@ func isDomain(s string) bool {
 	})
 }
 
-// trustActions are the actions a trust policy can speak of.
+// trustActions are the actions that a trust policy can name.
 var trustActions = []string{
 	"sts:AssumeRole", "sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity",
 	"sts:TagSession", "sts:SetSourceIdentity", "sts:SetContext",
 }
 
-// mayBeTrustAction tells whether a pattern matches one of [trustActions].
+// mayBeTrustAction reports whether a pattern matches one of [trustActions].
 func mayBeTrustAction(pattern string) bool {
 	if actionFormat(pattern) != "" {
 		return false

@@ -13,8 +13,8 @@
 //		log.Print(d) // which policy, statement and element decided, and why
 //	}
 //
-// It does no I/O and knows no service: what a request's action, resource and
-// context keys are is the caller's business.
+// It does no I/O and knows no service: the caller says what a request's action,
+// resource and context keys are.
 //
 // Sources: the IAM User Guide, pages "Policy evaluation logic",
 // "Cross-account policy evaluation logic", "IAM JSON policy elements", and,
@@ -32,19 +32,20 @@ const (
 	// Identity is the grammar of managed and inline policies of users, groups
 	// and roles, and of permissions boundaries.
 	Identity Kind = iota
-	// Session is the grammar of policies passed to STS. It takes literals in
+	// Session is the grammar of policies passed to STS. It accepts literals in
 	// conditions that IAM would refuse to store.
 	Session
 	// Trust is the grammar of a role's trust policy.
 	Trust
 	// Bucket is the grammar of S3 bucket policies.
 	Bucket
-	// Resource is the grammar of policies of any service's resources, as the
-	// policy simulator takes them: that of Bucket, but not for S3 alone.
+	// Resource is the grammar of policies of any service's resources, as the policy
+	// simulator accepts them: that of Bucket, but not only for S3.
 	Resource
 )
 
-// hasPrincipals tells of policies that are a resource's and so say who is meant.
+// hasPrincipals reports whether policies of the kind name principals, as those of
+// resources do.
 func (k Kind) hasPrincipals() bool { return k == Trust || k == Bucket || k == Resource }
 
 // Limits on the size of documents, in characters as counted by [Size] unless

@@ -41,7 +41,7 @@ var suffixes = map[string]string{
 	"aws-iso-f": ".csp.hci.ic.gov",
 }
 
-// isService tells whether there is a service principal of a name, as far as is
+// isService reports whether there is a service principal of a name, as far as is
 // known: "lambda.amazonaws.com", or with a region "logs.eu-west-1.amazonaws.com".
 func isService(name, partition string) bool {
 	short, ok := strings.CutSuffix(name, ".amazonaws.com")

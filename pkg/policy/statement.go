@@ -155,8 +155,8 @@ func (p *principal) names(c *Principal, deny bool) reach {
 		}
 		return unnamed
 	case WebIdentity:
-		// "*" does not let in the holder of a token. That it keeps one out
-		// when it is to deny everyone is the safe reading.
+		// "*" does not let in the holder of a token. That it shuts one out when it
+		// denies everyone is the safe reading.
 		if p.kind == federatedEntry && p.value == c.ARN || p.kind == everyone && deny {
 			return direct
 		}
@@ -206,7 +206,7 @@ func (c *Principal) entityReach() reach {
 // reaches the caller. Identity policies have none and reach whoever they are
 // attached to.
 //
-// NotPrincipal exempts a caller from a Deny only if it lists all that the
+// NotPrincipal exempts a caller from a Deny only if it lists everything that the
 // caller is: session, role and account, or user and account ("IAM JSON policy
 // elements: NotPrincipal").
 func (s *statement) principalReach(c *Principal) reach {
@@ -314,8 +314,8 @@ func (p *Policy) FederatedPrincipals() []string {
 }
 
 // Bind ties ARNs of users and roles in Principal elements to the unique ids
-// they have now, as IAM does when a policy is stored: a user or role that is
-// deleted and made again is another one ("IAM JSON policy elements:
+// they have now, as IAM does when a policy is stored: a user or role that is deleted
+// and recreated is another one ("IAM JSON policy elements:
 // Principal"). ARNs that ids does not list stay as they are.
 func (p *Policy) Bind(ids map[string]string) *Policy {
 	bound := &Policy{kind: p.kind, statements: slices.Clone(p.statements)}

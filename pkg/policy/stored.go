@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// CheckNew refuses what AWS does not take although the grammar allows it: actions
-// without a vendor or a name, resources and principals of another partition than
-// the account's, service principals that do not exist, and trust in an issuer
-// that many share without the condition that tells one of its tenants from the
-// others. The error is an [*Error]. What was stored before such a rule came stays
-// readable, so this is not [Parse]'s affair.
+// CheckNew refuses what AWS does not accept although the grammar allows it: actions
+// without a vendor or a name, resources and principals of another partition than the
+// account's, service principals that do not exist, and trust in an issuer that many
+// share without the condition that singles out one tenant. The error is an [*Error].
+// Policies stored before such a rule existed stay readable, so [Parse] does not apply
+// these rules.
 func (p *Policy) CheckNew(partition string) error {
 	if p.kind == Bucket || p.kind == Resource {
 		return p.checkNewBucket(partition)
@@ -69,8 +69,8 @@ func (p *Policy) checkNewBucket(partition string) error {
 	return nil
 }
 
-// foreignPartition is AWS's complaint about an ARN that is not of a partition,
-// or empty. Patterns that match any partition are of each.
+// foreignPartition is AWS's complaint about an ARN outside a partition, or empty.
+// Patterns that match any partition belong to each.
 func foreignPartition(arn, partition string) string {
 	parts := strings.SplitN(arn, ":", arnColons+1)
 	if len(parts) < 2 || parts[1] == "*" || parts[1] == partition {
@@ -91,8 +91,8 @@ func (q *principal) storedFault(partition string) string {
 	return ""
 }
 
-// sharedIssuer is an issuer that many customers of a service share, and the
-// condition keys of which a trust policy must demand one.
+// sharedIssuer is an issuer that many customers of a service share, with the condition
+// keys of which a trust policy must require one.
 type sharedIssuer struct{ name, key string }
 
 // sharedIssuers are those of the IAM User Guide, "Identity-provider controls for
@@ -140,13 +140,13 @@ var sharedIssuers = []sharedIssuer{
 	{"vstoken.actions.githubusercontent.com", "vstoken.actions.githubusercontent.com:sub"},
 }
 
-// gitHubActions has a rule of its own, which holds for every issuer that begins
-// with its name: those of enterprises have a path below it.
+// gitHubActions has its own rule, which holds for every issuer that begins with its
+// name: those of enterprises have a path below it.
 const gitHubActions = "token.actions.githubusercontent.com"
 
-// builtIn are the issuers that AWS knew before there were OIDC providers, and
-// the keys of which one must be compared for equality. Unlike elsewhere the
-// case of the key counts.
+// builtIn are the issuers that AWS knew before there were OIDC providers, with the keys
+// of which one must be compared for equality. Unlike elsewhere the case of the key
+// matters.
 var builtIn = map[string][]string{
 	"accounts.google.com": {"accounts.google.com:aud", "accounts.google.com:oaud", "accounts.google.com:sub"},
 	"graph.facebook.com":  {"graph.facebook.com:app_id", "graph.facebook.com:sub"},
@@ -189,14 +189,14 @@ func (s *statement) sharedIssuerFault() string {
 	return ""
 }
 
-// comparesOne tells whether a condition demands that one of the keys be equal
-// to something.
+// comparesOne reports whether a condition requires one of the keys to be equal to
+// something.
 func (c *condition) comparesOne(keys []string) bool {
 	return !c.ifExists && !c.op.negate && (c.op.class == stringEquals || c.op.class == stringEqualsFold) && slices.Contains(keys, c.key)
 }
 
-// scopes tells whether some operator of the statement demands a value of one of
-// the keys, and no value that it lists is "*". With strict, values that are
+// scopes reports whether some operator of the statement requires a value of one of the
+// keys, and no value that it lists is "*". With strict, values that are
 // blank or begin with "*" do not count either. What a value really matches does
 // not count at AWS: "?" and a list without values pass.
 func (s *statement) scopes(keys []string, strict bool) bool {

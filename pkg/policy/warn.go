@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Warnings are sentences about what is legal in a trust policy for web
-// identities but hardly meant: trust in every service account of a cluster,
-// conditions that never hold. They are empty for other kinds.
+// Warnings are sentences about what is legal in a trust policy for web identities but
+// hardly intended: trust in every service account of a cluster, conditions that never
+// hold. They are empty for other kinds.
 func (p *Policy) Warnings() []string {
 	if p.kind != Trust {
 		return nil
@@ -76,13 +76,13 @@ func (s *statement) warnWebIdentity(warn func(format string, args ...any)) {
 	}
 }
 
-// isAnySubject tells of a pattern for subjects that fixes no namespace.
+// isAnySubject reports whether a pattern for subjects fixes no namespace.
 func isAnySubject(v string) bool {
 	rest := strings.TrimPrefix(v, "system:serviceaccount:")
 	return strings.HasPrefix(rest, "*")
 }
 
-// demands tells whether some condition fails without a right value of the key.
+// demands reports whether some condition fails without the right value of the key.
 func (s *statement) demands(key string) bool {
 	return slices.ContainsFunc(s.conditions, func(c condition) bool {
 		return sameKey(c.key, key) && !c.ifExists && !c.op.negate && c.quantifier != forAllValues && c.op.class != null
