@@ -109,7 +109,8 @@ func (i *Image) Archive(w io.Writer) error {
 }
 
 // machines are the ELF machines of the architectures that nodes have.
-var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "ppc64le": elf.EM_PPC64, "s390x": elf.EM_S390, "riscv64": elf.EM_RISCV}
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "ppc64le": elf.EM_PPC64,
+	"s390x": elf.EM_S390, "riscv64": elf.EM_RISCV}
 
 // check refuses programs that would not run in the image: for another machine or
 // system, or with a dynamic linker.

@@ -71,7 +71,8 @@ func Start(t testing.TB, flags ...string) *Server {
 	s := &Server{t: t, dir: t.TempDir()}
 	peer, client, secure := FreePort(t), FreePort(t), FreePort(t)
 	s.Etcd = fmt.Sprintf("http://127.0.0.1:%d", client)
-	s.run(filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(s.dir, "etcd"), "--unsafe-no-fsync", "--log-level", "error", "--max-txn-ops", "4096",
+	s.run(filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(s.dir, "etcd"), "--unsafe-no-fsync", "--log-level", "error",
+		"--max-txn-ops", "4096",
 		"--listen-client-urls", s.Etcd, "--advertise-client-urls", s.Etcd, "--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", peer))
 	tokens := filepath.Join(s.dir, "tokens.csv")
 	if err := os.WriteFile(tokens, []byte("admin,admin,admin,system:masters\n"), 0o600); err != nil {
@@ -88,10 +89,12 @@ func Start(t testing.TB, flags ...string) *Server {
 		flags = append([]string{"--service-account-signing-key-file", key, "--service-account-key-file", key}, flags...)
 	}
 	s.run(filepath.Join(bin, "kube-apiserver"), append([]string{
-		"--etcd-servers", s.Etcd, "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure), "--cert-dir", filepath.Join(s.dir, "certs"),
+		"--etcd-servers", s.Etcd, "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure),
+		"--cert-dir", filepath.Join(s.dir, "certs"),
 		"--service-cluster-ip-range", "10.0.0.0/24", "--authorization-mode", "RBAC", "--token-auth-file", tokens,
 	}, flags...)...)
-	s.Config = &rest.Config{Host: fmt.Sprintf("https://127.0.0.1:%d", secure), BearerToken: "admin", TLSClientConfig: rest.TLSClientConfig{Insecure: true}, QPS: -1}
+	s.Config = &rest.Config{Host: fmt.Sprintf("https://127.0.0.1:%d", secure), BearerToken: "admin",
+		TLSClientConfig: rest.TLSClientConfig{Insecure: true}, QPS: -1}
 	var err error
 	if s.Client, err = kubernetes.NewForConfig(s.Config); err != nil {
 		t.Fatal(err)

@@ -32,8 +32,9 @@ const (
 var (
 	// A private key may have lost its line breaks or its end, and may be
 	// escaped for a URL.
-	pemKey = regexp.MustCompile(`(?is)-----BEGIN(?:[A-Z0-9 +]|%20)*PRIVATE(?: |\+|%20)KEY.*?(?:-----END(?:[A-Z0-9 +]|%20)*KEY(?: BLOCK)?-----|\z)`)
-	jwt    = regexp.MustCompile(`eyJ[A-Za-z0-9_=-]{6,}(?:(?:\.|%2[Ee])[A-Za-z0-9_=-]*){0,4}`)
+	pemKey = regexp.MustCompile(`(?is)-----BEGIN(?:[A-Z0-9 +]|%20)*PRIVATE(?: |\+|%20)KEY.*?` +
+		`(?:-----END(?:[A-Z0-9 +]|%20)*KEY(?: BLOCK)?-----|\z)`)
+	jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_=-]{6,}(?:(?:\.|%2[Ee])[A-Za-z0-9_=-]*){0,4}`)
 	// Three or more parts, whatever the first begins with.
 	parts = regexp.MustCompile(`[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{32,}(?:\.[A-Za-z0-9_-]*){0,2}`)
 	user  = regexp.MustCompile(`(://[^/\s:@"]*):([^/\s@"]+)@`)

@@ -178,7 +178,8 @@ func Check(ctx context.Context, get Get, iss issuer.URL, docs []Document) error 
 			return fmt.Errorf("%s is served as %q, expected %q", iss.At(doc.Path), contentType, doc.ContentType)
 		}
 		if !bytes.Equal(body, doc.Body) {
-			return fmt.Errorf("%s is served with other content than was published (%d bytes, expected %d)", iss.At(doc.Path), len(body), len(doc.Body))
+			return fmt.Errorf("%s is served with other content than was published (%d bytes, expected %d)",
+				iss.At(doc.Path), len(body), len(doc.Body))
 		}
 	}
 	return nil
@@ -196,7 +197,8 @@ func Read(ctx context.Context, get Get, iss issuer.URL) (Configuration, keys.Set
 		return Configuration{}, keys.Set{}, err
 	}
 	if config.Issuer != iss.String() {
-		return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says issuer %q, expected %q", iss.Discovery(), config.Issuer, iss)
+		return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says issuer %q, expected %q",
+			iss.Discovery(), config.Issuer, iss)
 	}
 	base, path := iss, ""
 	if p, ok := iss.Below(config.JWKSURI); ok {
@@ -205,7 +207,8 @@ func Read(ctx context.Context, get Get, iss issuer.URL) (Configuration, keys.Set
 		rest, secure := strings.CutPrefix(config.JWKSURI, "https://")
 		host, file, _ := strings.Cut(rest, "/")
 		if base, err = issuer.Parse("https://" + strings.TrimSuffix(host, ":443")); err != nil || !secure {
-			return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says jwks_uri %q, which is no https URL", iss.Discovery(), config.JWKSURI)
+			return Configuration{}, keys.Set{}, fmt.Errorf("the discovery document at %s says jwks_uri %q, which is no https URL",
+				iss.Discovery(), config.JWKSURI)
 		}
 		path = "/" + file
 	}

@@ -11,13 +11,16 @@ import (
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
+// madeHereARN is the ARN of the stack's own distribution.
+const madeHereARN = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"
+
 // CloudFormation is the chain as a CloudFormation template in YAML. The
 // documents are not in it, since CloudFormation has no resource for an object in
 // S3; the template says so.
 func (c *Resources) CloudFormation() ([]byte, error) {
 	f := &formation{Resources: c, resources: map[string]any{}, outputs: map[string]any{}, refs: map[string]any{
 		c.Provider.ARN: ref("Provider"),
-		madeHere:       map[string]any{"Fn::Sub": "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"},
+		madeHere:       map[string]any{"Fn::Sub": madeHereARN},
 	}}
 	for _, write := range []func() error{f.bucket, f.distribution, f.provider, f.roles} {
 		if err := write(); err != nil {
@@ -49,7 +52,8 @@ type formation struct {
 func ref(name string) any { return map[string]any{"Ref": name} }
 
 func (f *formation) description() string {
-	s := fmt.Sprintf("IAM roles for the service accounts of cluster %s: what OpenIRSA makes in account %s, region %s.", f.Cluster, f.Account, f.Region)
+	s := fmt.Sprintf("IAM roles for the service accounts of cluster %s: what OpenIRSA makes in account %s, region %s.",
+		f.Cluster, f.Account, f.Region)
 	if f.Bucket.Bucket != "" {
 		s += " The issuer's documents are not part of it, since CloudFormation makes no S3 objects: setup up or issuer publish writes them."
 	}
@@ -125,7 +129,7 @@ func (f *formation) bucket() error {
 	}
 	if !b.Owned {
 		if b.Private && b.Distribution == madeHere {
-			body = []byte(strings.ReplaceAll(string(body), madeHere, "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"))
+			body = []byte(strings.ReplaceAll(string(body), madeHere, madeHereARN))
 			f.output("BucketPolicy", "The statement that the policy of bucket "+b.Bucket+" needs", map[string]any{"Fn::Sub": string(body)})
 			return nil
 		}

@@ -76,15 +76,17 @@ var (
 		// Creating a resource with tags needs the permission to tag it (IAM User
 		// Guide, "Tags for IAM resources").
 		makingRoles: {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"},
-		theRoles:    {"iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRolePermissionsBoundary"},
-		theAccount:  {"iam:ListRoles", "iam:GetAccountSummary"}, // for many roles, and for long trust policies
+		theRoles: {"iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRolePolicy",
+			"iam:DeleteRolePermissionsBoundary"},
+		theAccount: {"iam:ListRoles", "iam:GetAccountSummary"}, // for many roles, and for long trust policies
 	})
 	deleteRoles = together(readRoles, actions{
 		theAccount: {"iam:ListRoles"},
 		theRoles:   {"iam:UpdateAssumeRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRole"},
 	})
-	readProvider   = actions{theProvider: {"iam:GetOpenIDConnectProvider"}}
-	makeProvider   = together(readProvider, actions{theProvider: {"iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider", "iam:AddClientIDToOpenIDConnectProvider"}})
+	readProvider = actions{theProvider: {"iam:GetOpenIDConnectProvider"}}
+	makeProvider = together(readProvider, actions{theProvider: {"iam:CreateOpenIDConnectProvider",
+		"iam:TagOpenIDConnectProvider", "iam:AddClientIDToOpenIDConnectProvider"}})
 	deleteProvider = together(readProvider, actions{theProvider: {"iam:DeleteOpenIDConnectProvider"}})
 
 	writeDocuments = actions{theDocuments: {"s3:GetObject", "s3:PutObject"}}
@@ -110,7 +112,8 @@ func (c *Resources) makeBucket() actions {
 }
 
 func (c *Resources) emptyBucket() actions {
-	need := actions{theDocuments: {"s3:DeleteObject"}, theBucket: {"s3:ListBucket", "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"}}
+	need := actions{theDocuments: {"s3:DeleteObject"}, theBucket: {"s3:ListBucket", "s3:GetBucketPolicy", "s3:PutBucketPolicy",
+		"s3:DeleteBucketPolicy"}}
 	if c.Bucket.Private { // without tags, the keys in the documents say whose they are
 		need = together(need, actions{theDocuments: {"s3:GetObject"}})
 	}
@@ -149,7 +152,8 @@ var commands = []command{
 			anyProvider:        {"iam:GetOpenIDConnectProvider"},
 			abandonedProviders: {"iam:DeleteOpenIDConnectProvider"},
 			abandonedRoles:     {"iam:UpdateAssumeRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRole"},
-			abandonedBuckets:   {"s3:ListBucket", "s3:GetBucketTagging", "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:DeleteBucket"},
+			abandonedBuckets: {"s3:ListBucket", "s3:GetBucketTagging", "s3:GetBucketPolicy", "s3:PutBucketPolicy",
+				"s3:DeleteBucketPolicy", "s3:DeleteBucket"},
 			abandonedDocuments: {"s3:DeleteObject"},
 		})
 	}},

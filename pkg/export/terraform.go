@@ -198,7 +198,8 @@ func (t *terraform) distribution() error {
 	b.SetAttributeRaw("cached_methods", texts("GET", "HEAD"))
 	b.SetAttributeValue("cache_policy_id", cty.StringVal(cachingOptimized))
 	r.AppendNewline()
-	r.AppendNewBlock("restrictions", nil).Body().AppendNewBlock("geo_restriction", nil).Body().SetAttributeValue("restriction_type", cty.StringVal("none"))
+	restriction := r.AppendNewBlock("restrictions", nil).Body().AppendNewBlock("geo_restriction", nil).Body()
+	restriction.SetAttributeValue("restriction_type", cty.StringVal("none"))
 	r.AppendNewline()
 	v := r.AppendNewBlock("viewer_certificate", nil).Body()
 	if alias == "" {
@@ -318,7 +319,8 @@ func (t *terraform) outputs() error {
 		b.SetAttributeRaw("value", value)
 	}
 	if t.distributes() {
-		output("distribution_arn", "For setup up --distribution-arn, where setup writes the bucket's policy", hclwrite.TokensForTraversal(reference("aws_cloudfront_distribution", issuerLabel, "arn")))
+		output("distribution_arn", "For setup up --distribution-arn, where setup writes the bucket's policy",
+			hclwrite.TokensForTraversal(reference("aws_cloudfront_distribution", issuerLabel, "arn")))
 	}
 	if b := t.Resources.bucket(); b.Bucket != "" && !b.Owned {
 		document, err := b.PolicyDocument(discovery.Paths)
@@ -329,14 +331,18 @@ func (t *terraform) outputs() error {
 		if err != nil {
 			return err
 		}
-		output("bucket_policy", "The statement that the policy of bucket "+b.Bucket+" needs", hclwrite.TokensForFunctionCall("jsonencode", value))
+		output("bucket_policy", "The statement that the policy of bucket "+b.Bucket+" needs",
+			hclwrite.TokensForFunctionCall("jsonencode", value))
 	}
 	if t.Issuer.IsZero() {
-		output("issuer_url", "The address of the distribution: for setup export --issuer-url, and then setup up", raw(`"https://${aws_cloudfront_distribution.`+issuerLabel+`.domain_name}"`))
+		output("issuer_url", "The address of the distribution: for setup export --issuer-url, and then setup up",
+			raw(`"https://${aws_cloudfront_distribution.`+issuerLabel+`.domain_name}"`))
 		return nil
 	}
-	output("issuer_url", "The API server's --service-account-issuer; keys are at "+issuer.JWKSPath+" below it", hclwrite.TokensForValue(cty.StringVal(t.Issuer.String())))
-	output("provider_arn", "The provider that trust policies name", hclwrite.TokensForTraversal(reference("aws_iam_openid_connect_provider", clusterLabel, "arn")))
+	output("issuer_url", "The API server's --service-account-issuer; keys are at "+issuer.JWKSPath+" below it",
+		hclwrite.TokensForValue(cty.StringVal(t.Issuer.String())))
+	output("provider_arn", "The provider that trust policies name",
+		hclwrite.TokensForTraversal(reference("aws_iam_openid_connect_provider", clusterLabel, "arn")))
 	return nil
 }
 

@@ -330,7 +330,8 @@ func ParseExpiration(s string) (seconds int64, warning string, err error) {
 		return 0, "", fmt.Errorf("more than %d seconds, the most that Kubernetes allows", int64(MaxExpirationSeconds))
 	}
 	if n < MinExpirationSeconds {
-		return MinExpirationSeconds, fmt.Sprintf("%q is less than %d seconds, the least that Kubernetes allows; using %[2]d", s, MinExpirationSeconds), nil
+		warning = fmt.Sprintf("%q is less than %d seconds, the least that Kubernetes allows; using %[2]d", s, MinExpirationSeconds)
+		return MinExpirationSeconds, warning, nil
 	}
 	return n, "", nil
 }

@@ -72,7 +72,8 @@ func (e *ForeignError) Error() string {
 	case !Claimed(e.Tags):
 		return fmt.Sprintf("%s was not made for cluster %q", e.Thing, cluster)
 	case theirs == cluster:
-		return fmt.Sprintf("%s was made for another cluster called %q (uid %s, this one is %s)", e.Thing, theirs, escape(e.Tags[UIDTag]), e.Mark[UIDTag])
+		return fmt.Sprintf("%s was made for another cluster called %q (uid %s, this one is %s)",
+			e.Thing, theirs, escape(e.Tags[UIDTag]), e.Mark[UIDTag])
 	default:
 		return fmt.Sprintf("%s was made for another cluster, %q (uid %s)", e.Thing, theirs, escape(e.Tags[UIDTag]))
 	}

@@ -50,11 +50,13 @@ var bucketKeys = map[string][]string{
 
 	"x-amz-copy-source": uploadActions, "x-amz-metadata-directive": uploadActions, "x-amz-website-redirect-location": uploadActions,
 	"x-amz-object-annotation-directive": uploadActions, "x-amz-object-if-match": uploadActions,
-	"x-amz-storage-class":                             slices.Concat(uploadActions, []string{"putobjectacl", "putobjectversionacl", "replicateobject"}),
+	"x-amz-storage-class": slices.Concat(uploadActions,
+		[]string{"putobjectacl", "putobjectversionacl", "replicateobject"}),
 	"x-amz-server-side-encryption":                    encryptActions,
 	"x-amz-server-side-encryption-aws-kms-key-id":     encryptActions,
 	"x-amz-server-side-encryption-customer-algorithm": encryptActions,
-	"if-match": {"putobject", "deleteobject", "deleteobjectversion"}, "if-none-match": {"putobject"}, "objectcreationoperation": {"putobject"},
+	"if-match": {"putobject", "deleteobject", "deleteobjectversion"}, "if-none-match": {"putobject"},
+	"objectcreationoperation": {"putobject"},
 
 	"object-lock-legal-hold": lockActions, "object-lock-mode": lockActions, "object-lock-retain-until-date": lockActions,
 	"object-lock-remaining-retention-days": append([]string{"putbucketobjectlockconfiguration"}, lockActions...),

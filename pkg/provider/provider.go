@@ -25,12 +25,18 @@ import (
 
 // IAM is what this package calls; *iam.Client is one.
 type IAM interface {
-	GetOpenIDConnectProvider(context.Context, *iam.GetOpenIDConnectProviderInput, ...func(*iam.Options)) (*iam.GetOpenIDConnectProviderOutput, error)
-	CreateOpenIDConnectProvider(context.Context, *iam.CreateOpenIDConnectProviderInput, ...func(*iam.Options)) (*iam.CreateOpenIDConnectProviderOutput, error)
-	DeleteOpenIDConnectProvider(context.Context, *iam.DeleteOpenIDConnectProviderInput, ...func(*iam.Options)) (*iam.DeleteOpenIDConnectProviderOutput, error)
-	AddClientIDToOpenIDConnectProvider(context.Context, *iam.AddClientIDToOpenIDConnectProviderInput, ...func(*iam.Options)) (*iam.AddClientIDToOpenIDConnectProviderOutput, error)
-	UpdateOpenIDConnectProviderThumbprint(context.Context, *iam.UpdateOpenIDConnectProviderThumbprintInput, ...func(*iam.Options)) (*iam.UpdateOpenIDConnectProviderThumbprintOutput, error)
-	TagOpenIDConnectProvider(context.Context, *iam.TagOpenIDConnectProviderInput, ...func(*iam.Options)) (*iam.TagOpenIDConnectProviderOutput, error)
+	GetOpenIDConnectProvider(context.Context, *iam.GetOpenIDConnectProviderInput,
+		...func(*iam.Options)) (*iam.GetOpenIDConnectProviderOutput, error)
+	CreateOpenIDConnectProvider(context.Context, *iam.CreateOpenIDConnectProviderInput,
+		...func(*iam.Options)) (*iam.CreateOpenIDConnectProviderOutput, error)
+	DeleteOpenIDConnectProvider(context.Context, *iam.DeleteOpenIDConnectProviderInput,
+		...func(*iam.Options)) (*iam.DeleteOpenIDConnectProviderOutput, error)
+	AddClientIDToOpenIDConnectProvider(context.Context, *iam.AddClientIDToOpenIDConnectProviderInput,
+		...func(*iam.Options)) (*iam.AddClientIDToOpenIDConnectProviderOutput, error)
+	UpdateOpenIDConnectProviderThumbprint(context.Context, *iam.UpdateOpenIDConnectProviderThumbprintInput,
+		...func(*iam.Options)) (*iam.UpdateOpenIDConnectProviderThumbprintOutput, error)
+	TagOpenIDConnectProvider(context.Context, *iam.TagOpenIDConnectProviderInput,
+		...func(*iam.Options)) (*iam.TagOpenIDConnectProviderOutput, error)
 }
 
 // Provider is an IAM OIDC provider: as it is wanted, or as it is.
@@ -64,7 +70,8 @@ func Get(ctx context.Context, client IAM, arn string) (Provider, bool, error) {
 	if err != nil {
 		return Provider{}, false, fmt.Errorf("reading provider %s: %w: %w", arn, errNoIssuer, err)
 	}
-	there := Provider{ARN: arn, Issuer: iss, ClientIDs: out.ClientIDList, Thumbprints: out.ThumbprintList, Tags: map[string]string{}, Created: aws.ToTime(out.CreateDate)}
+	there := Provider{ARN: arn, Issuer: iss, ClientIDs: out.ClientIDList, Thumbprints: out.ThumbprintList,
+		Tags: map[string]string{}, Created: aws.ToTime(out.CreateDate)}
 	for _, t := range out.Tags {
 		there.Tags[*t.Key] = *t.Value
 	}
@@ -102,7 +109,8 @@ func List(ctx context.Context, client Lister) ([]Provider, error) {
 // Lister is what [List] calls; *iam.Client is one.
 type Lister interface {
 	IAM
-	ListOpenIDConnectProviders(context.Context, *iam.ListOpenIDConnectProvidersInput, ...func(*iam.Options)) (*iam.ListOpenIDConnectProvidersOutput, error)
+	ListOpenIDConnectProviders(context.Context, *iam.ListOpenIDConnectProvidersInput,
+		...func(*iam.Options)) (*iam.ListOpenIDConnectProvidersOutput, error)
 }
 
 // errNoIssuer is returned for a provider with a URL that no cluster can have.
@@ -127,7 +135,8 @@ func Plan(ctx context.Context, client IAM, want Provider) ([]plan.Step, error) {
 	for _, id := range want.ClientIDs {
 		if !slices.Contains(there.ClientIDs, id) {
 			add("+ client id "+id, func(ctx context.Context) error {
-				_, err := client.AddClientIDToOpenIDConnectProvider(ctx, &iam.AddClientIDToOpenIDConnectProviderInput{OpenIDConnectProviderArn: &want.ARN, ClientID: &id})
+				_, err := client.AddClientIDToOpenIDConnectProvider(ctx,
+					&iam.AddClientIDToOpenIDConnectProviderInput{OpenIDConnectProviderArn: &want.ARN, ClientID: &id})
 				return err
 			})
 		}
@@ -148,7 +157,8 @@ func Plan(ctx context.Context, client IAM, want Provider) ([]plan.Step, error) {
 		maps.DeleteFunc(missing, func(k, v string) bool { have, ok := there.Tags[k]; return ok && have == v })
 		if len(missing) > 0 {
 			add("+ tags "+strings.Join(slices.Sorted(maps.Keys(missing)), ", "), func(ctx context.Context) error {
-				_, err := client.TagOpenIDConnectProvider(ctx, &iam.TagOpenIDConnectProviderInput{OpenIDConnectProviderArn: &want.ARN, Tags: tags(missing)})
+				_, err := client.TagOpenIDConnectProvider(ctx, &iam.TagOpenIDConnectProviderInput{OpenIDConnectProviderArn: &want.ARN,
+					Tags: tags(missing)})
 				return err
 			})
 		}

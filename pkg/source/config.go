@@ -166,7 +166,7 @@ func (c Config) Check() error {
 		case known[discovery.Place(iss)] == iss:
 			return bad("it is there twice")
 		case !known[discovery.Place(iss)].IsZero():
-			return bad("it is at the same place as %q: neither a slash at the end nor percent escapes nor the case of the host make another one of it",
+			return bad("it is at the same place as %q: a trailing slash, percent escapes and the case of the host make no difference",
 				known[discovery.Place(iss)])
 		case len(c.Hosts) > 0 && !slices.ContainsFunc(c.Hosts, func(host string) bool { return strings.EqualFold(host, iss.Host()) }):
 			return bad("host %q is not one of hosts: %q", iss.Host(), c.Hosts)
@@ -272,7 +272,8 @@ func (o *Opener) restConfig(k Kubernetes) (*rest.Config, error) {
 		return config, nil
 	}
 	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: k.Kubeconfig}
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: k.Context}).ClientConfig()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: k.Context}).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("reading kubeconfig %s: %w", k.Kubeconfig, err)
 	}

@@ -124,7 +124,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 	w := newWatcher(k.Log)
 	defer w.close()
-	r := &round{Keeper: k, watcher: w, limit: 8 * runtime.GOMAXPROCS(0), results: make(chan result, 64), late: make(chan lateReading, 64), changes: map[issuer.URL][]discovery.Document{}}
+	r := &round{Keeper: k, watcher: w, limit: 8 * runtime.GOMAXPROCS(0), results: make(chan result, 64),
+		late: make(chan lateReading, 64), changes: map[issuer.URL][]discovery.Document{}}
 
 	config := k.Config
 	if k.Path != "" {
@@ -442,7 +443,8 @@ func (r *round) take(res result) {
 	}
 	faultBefore := r.note(s, res.err)
 	if loaded {
-		r.Log.Info("all clusters have been read", "clusters", len(r.clusters), "served", r.Handler.Len(), "took", time.Since(r.started).Round(time.Millisecond))
+		r.Log.Info("all clusters have been read", "clusters", len(r.clusters), "served", r.Handler.Len(),
+			"took", time.Since(r.started).Round(time.Millisecond))
 	}
 
 	if s.blind && r.watcher.notify != nil {

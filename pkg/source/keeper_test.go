@@ -331,7 +331,7 @@ func TestKeeperRefusesToStart(t *testing.T) {
 		{head + "- {issuer: " + issA + ", keyFile: [x]}\n", "line 4: field keyFile not found"},
 		{head + "- {issuer: http://a.example.com, keyFiles: [x]}\n", "must begin with https"},
 		{head + "- {issuer: " + issB + ", keyFiles: [x]}\n- {issuer: " + strings.Replace(issB, "d", "%64", 1) + ", keyFiles: [y]}\n", "percent escapes"},
-		{head + "- {issuer: " + issA + ", keyFiles: [x]}\n- {issuer: " + issA + "/, keyFiles: [y]}\n", "a slash at the end"},
+		{head + "- {issuer: " + issA + ", keyFiles: [x]}\n- {issuer: " + issA + "/, keyFiles: [y]}\n", "a trailing slash"},
 		{head + "- {issuer: 'https://a.example.com:443/x', keyFiles: [x]}\n", "port 443"},
 		{head + "- {issuer: 'https://a.example.com:6443/x', keyFiles: [x]}\n", "has the port 6443"},
 		{head + "- {issuer: " + issA + "}\n", "no source"},

@@ -95,7 +95,8 @@ func readFile(name string) (keys.Set, error) {
 		return keys.ParseJWKS(data)
 	}
 	if privateKey.Match(data) {
-		return keys.Set{}, errors.New("it holds a private key, which has no place on a public server: give the public half, and make this key a new one if the file was readable to others")
+		return keys.Set{}, errors.New("it holds a private key, which has no place on a public server: give the public half, and " +
+			"make this key a new one if the file was readable to others")
 	}
 	public, err := keys.ParsePEM(data)
 	if err != nil {
