@@ -107,26 +107,6 @@ func Subjects(document []byte, providerARN string) []string {
 	return slices.Compact(all)
 }
 
-// SizeError says that IAM would refuse a trust policy for its length.
-type SizeError struct{ Size, Limit int }
-
-func (e *SizeError) Error() string {
-	way := "use --subject-pattern, several roles, or have the quota \"Role trust policy length\" raised (up to 4096)"
-	if e.Limit >= MaxSizeQuota {
-		way = "use --subject-pattern or several roles"
-	}
-	return fmt.Sprintf("the trust policy has %d characters, %d more than the %d that IAM allows: %s", e.Size, e.Size-e.Limit, e.Limit, way)
-}
-
-// CheckSize returns a [*SizeError] if the document is longer than limit, which is
-// [MaxSize] or the account's raised quota.
-func CheckSize(document []byte, limit int) error {
-	if n := Size(document); n > limit {
-		return &SizeError{Size: n, Limit: limit}
-	}
-	return nil
-}
-
 // foreign is a document that is only read as far as its statements' providers.
 type foreign struct {
 	Version   string            `json:",omitempty"`

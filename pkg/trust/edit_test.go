@@ -160,7 +160,7 @@ func TestSizeOfManyClusters(t *testing.T) {
 			if !ok || e.Limit != trust.MaxSize || e.Size != trust.Size(next) {
 				t.Errorf("%v", err)
 			}
-			for _, want := range []string{fmt.Sprint(trust.Size(next)), "2048", "4096", "--subject-pattern", "several roles", "Role trust policy length"} {
+			for _, want := range []string{fmt.Sprint(trust.Size(next)), "2048", "4096", "a subject pattern", "several roles", "Role trust policy length"} {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%q lacks %q", err, want)
 				}

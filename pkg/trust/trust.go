@@ -15,14 +15,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
 
-// Sizes that IAM allows for a trust policy, in characters that are not white
-// space (IAM quotas, "Role trust policy length"): the default, and what a
-// quota increase can reach.
-const (
-	MaxSize      = 2048
-	MaxSizeQuota = 4096
-)
-
 // Provider admits service accounts of one cluster.
 type Provider struct {
 	// ARN of the IAM OIDC provider, in the role's own account.
@@ -135,17 +127,6 @@ func (p Provider) statement() (statement, error) {
 	slices.Sort(subjects)
 	s.Condition.StringEquals[sub] = slices.Compact(subjects)
 	return s, nil
-}
-
-// Size is the length of a policy as IAM counts it: white space is free.
-func Size(document []byte) int {
-	n := 0
-	for _, r := range string(document) {
-		if !strings.ContainsRune(" \t\r\n", r) {
-			n++
-		}
-	}
-	return n
 }
 
 // Equal reports whether two policy documents say the same, ignoring white space,
