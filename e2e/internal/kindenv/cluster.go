@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	"sigs.k8s.io/kind/pkg/cluster"
 	"sigs.k8s.io/kind/pkg/cluster/nodes"
@@ -22,15 +26,16 @@ import (
 // Cluster is a kind cluster whose nodes are control planes, one unless asked for more.
 type Cluster struct {
 	Name       string // as kind knows it; the kubeconfig's context is "kind-" + Name
-	kubeconfig string
+	kubeconfig string // that it shares with others, of which
+	current    string // is the current one
 	provider   *cluster.Provider
 	log        *logger
 }
 
-func newCluster(name, kubeconfig string, log *logger) *Cluster {
+func (e *Env) newCluster(name string) *Cluster {
 	return &Cluster{
-		Name: name, kubeconfig: kubeconfig, log: log,
-		provider: cluster.NewProvider(cluster.ProviderWithLogger(log), cluster.ProviderWithDocker()),
+		Name: name, kubeconfig: e.Kubeconfig, current: e.opts.Clusters[0], log: e.log,
+		provider: cluster.NewProvider(cluster.ProviderWithLogger(e.log), cluster.ProviderWithDocker()),
 	}
 }
 
@@ -165,11 +170,35 @@ func (c *Cluster) healthy() bool {
 	return n.Command("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "wait", "--for=condition=Ready", "node", "--all", "--timeout=20s").Run() == nil
 }
 
-// exportKubeconfig makes this cluster the current one of the kubeconfig.
+// exportKubeconfig adds this cluster to the kubeconfig, whose current context is always the first cluster's. Kind's own
+// export makes every cluster the current one for a moment, and who reads the file then works on it.
 func (c *Cluster) exportKubeconfig() error {
+	data, err := c.KubeconfigData()
+	if err != nil {
+		return err
+	}
+	own, err := clientcmd.Load(data)
+	if err != nil {
+		return fmt.Errorf("reading the kubeconfig of %s: %w", c.Name, err)
+	}
 	kubeconfigs.Lock()
 	defer kubeconfigs.Unlock()
-	return c.provider.ExportKubeConfig(c.Name, c.kubeconfig, false)
+	all, err := clientcmd.LoadFromFile(c.kubeconfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		all, err = clientcmdapi.NewConfig(), nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	maps.Copy(all.Clusters, own.Clusters)
+	maps.Copy(all.AuthInfos, own.AuthInfos)
+	maps.Copy(all.Contexts, own.Contexts)
+	all.CurrentContext = "kind-" + c.current
+	next := c.kubeconfig + ".next"
+	if err := clientcmd.WriteToFile(*all, next); err != nil {
+		return fmt.Errorf("writing the kubeconfig: %w", err)
+	}
+	return os.Rename(next, c.kubeconfig)
 }
 
 // KubeconfigData is a kubeconfig with this cluster alone.

@@ -201,28 +201,21 @@ func (e *Env) up(ctx context.Context) error {
 	}
 	var g errgroup.Group
 	for i, name := range e.opts.Clusters {
-		c := newCluster(name, e.Kubeconfig, e.log)
+		c := e.newCluster(name)
 		e.Clusters = append(e.Clusters, c)
 		g.Go(func() error { return c.create(ctx, e, i, e.opts.Shape) })
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	if err := e.Clusters[0].exportKubeconfig(); err != nil {
-		return err
-	}
-	return nil
+	return g.Wait()
 }
 
 // Add makes one more cluster, beside those of Up. One of that name that is there is made anew, or with Options.Reuse
-// taken. The first cluster's context stays the current one. The caller removes it with
-// Remove, or else it goes with the others. Several may be added at the same time.
+// taken. The caller removes it with Remove, or else it goes with the others. Several may be added at the same time.
 func (e *Env) Add(ctx context.Context, name string, shape Shape) (*Cluster, error) {
 	index, err := e.register(name)
 	if err != nil {
 		return nil, err
 	}
-	c := newCluster(name, e.Kubeconfig, e.log)
+	c := e.newCluster(name)
 	if list, err := c.Nodes(); e.opts.Reuse && err == nil && len(list) == shape.ControlPlanes && c.healthy() {
 		return c, c.settle(ctx, e.Route)
 	}
@@ -234,7 +227,7 @@ func (e *Env) Add(ctx context.Context, name string, shape Shape) (*Cluster, erro
 	if err := c.create(ctx, e, index, shape); err != nil {
 		return nil, errors.Join(err, e.Remove(c))
 	}
-	return c, e.Clusters[0].exportKubeconfig()
+	return c, nil
 }
 
 // register records a cluster, so that it is cleaned up, and returns its index, which is no other one's: its port is
@@ -256,7 +249,7 @@ func (e *Env) Remove(c *Cluster) error {
 		return nil
 	}
 	defer e.log.step("removed cluster " + c.Name)()
-	return errors.Join(c.delete(), e.Clusters[0].exportKubeconfig())
+	return c.delete()
 }
 
 // record is what Dir remembers of an environment, from before its clusters are made until after they are gone.
@@ -378,7 +371,7 @@ func (e *Env) reuse(ctx context.Context) bool {
 		e.node, _, _ = strings.Cut(e.node, "\n")
 	}
 	for _, name := range e.opts.Clusters {
-		c := newCluster(name, e.Kubeconfig, e.log)
+		c := e.newCluster(name)
 		if !c.healthy() {
 			e.Clusters = nil
 			return false
@@ -395,7 +388,7 @@ func (e *Env) clean(ctx context.Context) error {
 	errs := []error{err}
 	if there.Route == Kind {
 		for _, name := range there.Clusters {
-			errs = append(errs, newCluster(name, e.Kubeconfig, e.log).delete())
+			errs = append(errs, e.newCluster(name).delete())
 		}
 	}
 	if os.Geteuid() == 0 {
