@@ -46,3 +46,15 @@ func Sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
+
+// Looks are the pauses between looks at what changes by itself. The first ones
+// are short, since much has changed already.
+type Looks struct{ next time.Duration }
+
+// Wait pauses, for 40 ms the first time and then for twice as long each time, up
+// to 300 ms. When ctx ends before, the error is its cause.
+func (l *Looks) Wait(ctx context.Context) error {
+	d := max(l.next, 40*time.Millisecond)
+	l.next = min(2*d, 300*time.Millisecond)
+	return Sleep(ctx, d)
+}

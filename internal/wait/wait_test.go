@@ -66,3 +66,15 @@ func TestSleep(t *testing.T) {
 		}
 	})
 }
+
+func TestLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var between wait.Looks
+		for _, want := range []time.Duration{40, 80, 160, 300, 300} {
+			start := time.Now()
+			if err := between.Wait(t.Context()); err != nil || time.Since(start) != want*time.Millisecond {
+				t.Errorf("%v after %v, want %d ms", err, time.Since(start), want)
+			}
+		}
+	})
+}

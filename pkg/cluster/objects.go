@@ -324,6 +324,7 @@ func (c *Cluster) gone(ctx context.Context, o *unstructured.Unstructured) error 
 	if err != nil {
 		return err
 	}
+	var between wait.Looks
 	deadline := time.Now().Add(goneWait)
 	for {
 		live, err := Retry(ctx, func() (*unstructured.Unstructured, error) { return r.Get(ctx, o.GetName(), metav1.GetOptions{}) })
@@ -339,7 +340,7 @@ func (c *Cluster) gone(ctx context.Context, o *unstructured.Unstructured) error 
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%s is still there %s after its deletion%s", name(o), goneWait, whyStill(live))
 		}
-		if err := wait.Sleep(ctx, 300*time.Millisecond); err != nil {
+		if err := between.Wait(ctx); err != nil {
 			return err
 		}
 	}
@@ -455,6 +456,7 @@ func (c *Cluster) Rollout(ctx context.Context, objs []*unstructured.Unstructured
 }
 
 func (c *Cluster) rollout(ctx context.Context, namespace, deployment string, patience time.Duration) error {
+	var between wait.Looks
 	deadline := time.Now().Add(patience)
 	for {
 		d, err := Retry(ctx, func() (*appsv1.Deployment, error) {
@@ -469,7 +471,7 @@ func (c *Cluster) rollout(ctx context.Context, namespace, deployment string, pat
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the Deployment %s/%s has %d of %d replicas available after %s: %s", namespace, deployment, d.Status.AvailableReplicas, replicas(d), patience, c.whyNot(ctx, d))
 		}
-		if err := wait.Sleep(ctx, 300*time.Millisecond); err != nil {
+		if err := between.Wait(ctx); err != nil {
 			return err
 		}
 	}
