@@ -9,10 +9,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/openirsa/openirsa/deploy"
 	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
@@ -36,27 +36,9 @@ func (o *admission) flags(c *cobra.Command) {
 	c.RegisterFlagCompletionFunc("failure-policy", cobra.FixedCompletions([]string{"Fail", "Ignore"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// fault is what cannot be meant, and the flag that is at fault.
-func (o *admission) fault() (flag string, err error) {
-	if !slices.Contains([]string{"", "Fail", "Ignore"}, o.failurePolicy) {
-		return "--failure-policy", usagef("--failure-policy %q is neither Fail nor Ignore", o.failurePolicy)
-	}
-	for _, list := range []struct {
-		flag       string
-		namespaces []string
-	}{{"--ignore-namespaces", o.ignore}, {"--exclude-namespaces", o.exclude}} {
-		for _, ns := range list.namespaces {
-			if msgs := validation.IsDNS1123Label(ns); len(msgs) > 0 {
-				return list.flag, usagef("%s: namespace %q: %s", list.flag, ns, msgs[0])
-			}
-		}
-	}
-	for _, ns := range o.ignore {
-		if slices.Contains(o.exclude, ns) {
-			return "--exclude-namespaces", usagef("--ignore-namespaces and --exclude-namespaces both name %s", ns)
-		}
-	}
-	return "", nil
+// check refuses flags that do not go together.
+func (o *admission) check() error {
+	return inFlags(config.Admission{FailurePolicy: o.failurePolicy, IgnoreNamespaces: o.ignore, ExcludeNamespaces: o.exclude}.Check())
 }
 
 // record writes what was said into the record.

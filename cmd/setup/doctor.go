@@ -620,7 +620,7 @@ func (e *examination) role(ctx context.Context, f *doctor.Facts) {
 	if e.acct == nil || f.ServiceAccount == nil {
 		return
 	}
-	parsed, err := roleARN(f.ServiceAccount.Annotations[irsa.DefaultPrefix.RoleARN()])
+	parsed, err := role.ParseARN(f.ServiceAccount.Annotations[irsa.DefaultPrefix.RoleARN()])
 	if err != nil || parsed.AccountID != e.acct.ID {
 		return
 	}

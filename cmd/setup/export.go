@@ -150,7 +150,7 @@ your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
 		Example: `  setup export manifests --config cluster.yaml --account 123456789012 --image registry.example.com/openirsa:v1 > openirsa.yaml
   setup export manifests | kubectl diff -f -`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if _, err := o.admission.fault(); err != nil {
+			if err := o.admission.check(); err != nil {
 				return err
 			}
 			ch, err := a.exported(c.Context(), &o)
@@ -272,7 +272,7 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 		if err != nil {
 			return nil, err
 		}
-		file.apply(a, &o.upOptions)
+		applyFile(file, a, &o.upOptions)
 		o.accounts = file.IAMServiceAccounts
 	}
 	// Of a distribution that is only to be made the address is not known.

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/openirsa/openirsa/internal/yamlnode"
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
 
@@ -48,24 +49,24 @@ func readKindFile(path string) (*kindFile, error) {
 }
 
 func (f *kindFile) parse() error {
-	roots, err := documents(f.body)
+	roots, err := yamlnode.Documents(f.body)
 	switch {
 	case err != nil:
 		return err
 	case len(roots) == 0:
 		return fmt.Errorf("line 1: apiVersion: the file is empty")
 	case len(roots) > 1:
-		return fault(roots[1], "", "it holds more than one document")
+		return yamlnode.Fault(roots[1], "", "it holds more than one document")
 	}
 	f.root = roots[0]
-	if version, kind := field(f.root, "apiVersion"), field(f.root, "kind"); version != kindVersion || kind != "Cluster" {
-		return fault(f.root, "", "apiVersion and kind: it is %s %s, not %s Cluster", version, kind, kindVersion)
+	if version, kind := yamlnode.Field(f.root, "apiVersion"), yamlnode.Field(f.root, "kind"); version != kindVersion || kind != "Cluster" {
+		return yamlnode.Fault(f.root, "", "apiVersion and kind: it is %s %s, not %s Cluster", version, kind, kindVersion)
 	}
 	return nil
 }
 
 // name is that of the cluster, if the file has one.
-func (f *kindFile) name() string { return field(f.root, "name") }
+func (f *kindFile) name() string { return yamlnode.Field(f.root, "name") }
 
 // merge is the file with the issuer, and with a name if that is not empty. All
 // other text stays as it is.
@@ -76,7 +77,7 @@ func (f *kindFile) merge(iss issuer.URL, name string) ([]byte, error) {
 		if list != nil && mentions(list, "service-account-issuer") == node && mentions(list, iss.String()+"\"}") != nil {
 			return f.body, nil // it is merged already
 		}
-		return nil, &usageError{fmt.Errorf("%s: %w", f.path, fault(node, "", "it has a service-account-issuer already, and only one can sign"))}
+		return nil, &usageError{fmt.Errorf("%s: %w", f.path, yamlnode.Fault(node, "", "it has a service-account-issuer already, and only one can sign"))}
 	}
 	key, value := f.section(kindPatches)
 	if inBraces := f.root.Style&yaml.FlowStyle != 0; inBraces || value != nil && value.Style&yaml.FlowStyle != 0 {
@@ -131,7 +132,7 @@ func (f *kindFile) splice(inBraces bool, list *yaml.Node, patches, name string) 
 			return g.body, nil
 		}
 	}
-	return nil, &usageError{fmt.Errorf("%s: %w", f.path, fault(f.root, kindPatches, "nothing can be added to it as it is written"))}
+	return nil, &usageError{fmt.Errorf("%s: %w", f.path, yamlnode.Fault(f.root, kindPatches, "nothing can be added to it as it is written"))}
 }
 
 // yaml2json is a list in one line.

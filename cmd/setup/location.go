@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/pkg/account"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/publish"
@@ -45,48 +45,11 @@ func allowPrivateFlag(c *cobra.Command, to *bool) {
 	c.Flags().BoolVar(to, "allow-private-issuers", false, "take an issuer with a port, which AWS never does, because AWS is an emulator that was told the same (default where AWS_ENDPOINT_URL is set)")
 }
 
-var distributionForm = regexp.MustCompile(`^arn:[a-z-]+:cloudfront::[0-9]{12}:distribution/[A-Z0-9]+$`)
-
 // check refuses flags that do not go together.
 func (p *documentFlags) check() error {
-	_, err := p.fault()
-	return err
-}
-
-// fault is the flag that does not go with the others, and why.
-func (p *documentFlags) fault() (flag string, err error) {
-	switch {
-	case p.bucket != "" && p.issuerURL != "" && !p.private:
-		return "--bucket", usagef("--bucket and --issuer-url exclude each other, unless CloudFront serves the documents of a --private-bucket")
-	case p.distribution != "" && !p.private:
-		return "--distribution-arn", usagef("--distribution-arn is for a --private-bucket")
-	case p.distribution != "" && !distributionForm.MatchString(p.distribution):
-		return "--distribution-arn", usagef("--distribution-arn %q is not the ARN of a distribution, such as arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE", p.distribution)
-	case p.private && p.issuerURL == "":
-		return "--private-bucket", usagef("--private-bucket needs the --issuer-url at which CloudFront serves its documents, such as https://d111111abcdef8.cloudfront.net")
-	case p.private && p.emulator:
-		return "--private-bucket", usagef("--private-bucket and --emulator exclude each other: the emulator has no CloudFront")
-	}
-	bucket, prefix, hasPrefix := strings.Cut(p.bucket, "/")
-	prefix = strings.Trim(prefix, "/")
-	if p.issuerURL != "" {
-		iss, err := p.parseIssuer()
-		if err != nil {
-			return "--issuer-url", err
-		}
-		if err := iss.CheckPrefix(); err != nil && p.private {
-			return "--issuer-url", &usageError{fmt.Errorf("--issuer-url: %w", err)}
-		}
-		if hasPrefix && prefix != iss.Prefix() {
-			return "--bucket", usagef("--bucket %s: the documents are below the path of the issuer, %q, in a private bucket", p.bucket, iss.Prefix())
-		}
-	}
-	if p.bucket != "" {
-		if _, err := issuer.S3(bucket, account.EmulatorRegion, "amazonaws.com", prefix); err != nil {
-			return "--bucket", &usageError{err}
-		}
-	}
-	return "", nil
+	return inFlags(config.Documents{
+		Bucket: p.bucket, IssuerURL: p.issuerURL, Emulator: p.emulator, PrivateBucket: p.private, DistributionARN: p.distribution,
+	}.Check())
 }
 
 // checkPort refuses an --issuer-url with a port, of which IAM makes no provider,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -13,19 +12,17 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/openirsa/openirsa/internal/plain"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
-	"github.com/openirsa/openirsa/pkg/policy"
 	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 	"github.com/openirsa/openirsa/pkg/token"
@@ -93,7 +90,7 @@ as well is added to, never taken away.`,
 	f.StringVar(&o.Metadata.Namespace, "namespace", "default", "namespace of the service account")
 	f.StringVar(&o.Metadata.Name, "name", "", "name of the service account (required)")
 	f.StringSliceVar(&o.AttachPolicyARNs, "attach-policy-arn", nil, "ARN of a managed policy to attach to the role (repeatable, or with commas)")
-	f.StringSliceVar(&o.wellKnown, "well-known-policy", nil, "a policy that is known by name: "+strings.Join(wellKnownNames(), ", "))
+	f.StringSliceVar(&o.wellKnown, "well-known-policy", nil, "a policy that is known by name: "+strings.Join(config.WellKnownNames(), ", "))
 	f.StringVar(&o.inlineFile, "inline-policy-file", "", "JSON file with an inline policy for the role")
 	f.StringVar(&o.AttachRoleARN, "attach-role-arn", "", "use this role, as it is, instead of making one")
 	f.StringVar(&o.RoleName, "role-name", "", "name of the role (default: openirsa-CLUSTER-NAMESPACE-NAME)")
@@ -109,7 +106,7 @@ as well is added to, never taken away.`,
 	f.BoolVar(&o.approve, "approve", false, "make the changes; without it they are only printed")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long it may take")
 	f.StringVarP(&o.config, "config-file", "f", "", "configuration file with the service accounts, eksctl's too, instead of flags; - is standard input (see docs/configuration.md)")
-	c.RegisterFlagCompletionFunc("well-known-policy", cobra.FixedCompletions(wellKnownNames(), cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("well-known-policy", cobra.FixedCompletions(config.WellKnownNames(), cobra.ShellCompDirectiveNoFileComp))
 	c.MarkFlagsOneRequired("name", "config-file")
 	c.MarkFlagsMutuallyExclusive("name", "config-file")
 	ofRole := []string{"attach-policy-arn", "well-known-policy", "inline-policy-file", "permissions-boundary", "role-name", "role-path", "share-role", "role-only", "subject-pattern", "tags"}
@@ -120,118 +117,6 @@ as well is added to, never taken away.`,
 		c.MarkFlagsMutuallyExclusive("config-file", other)
 	}
 	return c
-}
-
-// check refuses what cannot work, before the first call.
-func (sa *iamServiceAccount) check() error {
-	if msgs := validation.IsDNS1123Label(sa.Metadata.Namespace); len(msgs) > 0 {
-		return inField("metadata.namespace", "%s: namespace %q: %s", plan.ServiceAccount, sa.Metadata.Namespace, msgs[0])
-	}
-	if msgs := validation.IsDNS1123Subdomain(sa.Metadata.Name); len(msgs) > 0 {
-		return inField("metadata.name", "%s: name %q: %s", plan.ServiceAccount, sa.Metadata.Name, msgs[0])
-	}
-	if sa.AttachRoleARN != "" {
-		return sa.checkAttached()
-	}
-	if sa.ShareRole && sa.RoleName == "" {
-		return inField("shareRole", "%s: a role that several clusters share needs a name that they agree on: --role-name, or roleName in a file", plan.Role)
-	}
-	if p := sa.SubjectPattern; p != "" && !strings.HasPrefix(p, irsa.SubjectPrefix) {
-		return inField("subjectPattern", "%s: subject pattern %q does not begin with %q", plan.Role, p, irsa.SubjectPrefix)
-	}
-	for _, key := range slices.Sorted(maps.Keys(sa.Tags)) {
-		if strings.HasPrefix(strings.ToLower(key), owner.Prefix) { // IAM tells no keys apart by case
-			return inField("tags."+key, "%s: tag %s: what begins with %s marks what setup has made", plan.Role, key, owner.Prefix)
-		}
-	}
-	for name := range sa.WellKnownPolicies {
-		if !slices.Contains(wellKnownNames(), name) {
-			return inField("wellKnownPolicies."+name, "%s: well-known policy %q is not one of %s", plan.Role, name, strings.Join(wellKnownNames(), ", "))
-		}
-	}
-	if sa.AttachPolicy != nil {
-		if _, err := policy.Parse(policy.Identity, sa.AttachPolicy); err != nil {
-			return inField("attachPolicy", "%s: the inline policy: %w", plan.Role, err)
-		}
-	}
-	for _, part := range []struct {
-		field string
-		role  role.Role
-	}{
-		{"roleName", role.Role{Name: cmp.Or(sa.RoleName, "x")}}, {"rolePath", role.Role{Name: "x", Path: sa.RolePath}},
-		{"attachPolicyARNs", role.Role{Name: "x", PolicyARNs: sa.AttachPolicyARNs}},
-		{"permissionsBoundary", role.Role{Name: "x", Boundary: sa.PermissionsBoundary}}, {"tags", role.Role{Name: "x", Tags: sa.Tags}},
-	} {
-		if err := part.role.Check(); err != nil {
-			return inField(part.field, "%s: %w", plan.Role, err)
-		}
-	}
-	return nil
-}
-
-// fieldError is what is wrong with a field of a service account.
-type fieldError struct {
-	field string
-	err   error
-}
-
-func (e *fieldError) Error() string { return e.err.Error() }
-func (e *fieldError) Unwrap() error { return e.err }
-
-func inField(field, format string, args ...any) error {
-	return &fieldError{field, fmt.Errorf(format, args...)}
-}
-
-// checkAttached refuses what would make another role of one that is used as it
-// is.
-func (sa *iamServiceAccount) checkAttached() error {
-	if _, err := roleARN(sa.AttachRoleARN); err != nil {
-		return inField("attachRoleARN", "%s: %q is not the ARN of a role", plan.Role, sa.AttachRoleARN)
-	}
-	for _, f := range []struct {
-		field string
-		set   bool
-	}{
-		{"attachPolicyARNs", len(sa.AttachPolicyARNs) > 0}, {"attachPolicy", sa.AttachPolicy != nil}, {"wellKnownPolicies", len(sa.WellKnownPolicies) > 0},
-		{"permissionsBoundary", sa.PermissionsBoundary != ""}, {"roleName", sa.RoleName != ""}, {"shareRole", sa.ShareRole}, {"rolePath", sa.RolePath != ""},
-		{"roleOnly", sa.RoleOnly}, {"subjectPattern", sa.SubjectPattern != ""}, {"tags", len(sa.Tags) > 0},
-	} {
-		if f.set {
-			return inField(f.field, "%s: a role that is attached as it is has no %s here", plan.Role, f.field)
-		}
-	}
-	return nil
-}
-
-// differs is the field in which two service accounts that share a role ask for
-// different ones, empty if there is none.
-func (sa *iamServiceAccount) differs(other *iamServiceAccount) string {
-	for key, value := range sa.Tags {
-		if v, ok := other.Tags[key]; ok && v != value {
-			return "tags"
-		}
-	}
-	switch {
-	case sa.PermissionsBoundary != other.PermissionsBoundary:
-		return "permissionsBoundary"
-	case sa.RolePath != other.RolePath:
-		return "rolePath"
-	case sa.SubjectPattern != other.SubjectPattern:
-		return "subjectPattern"
-	case sa.ShareRole != other.ShareRole:
-		return "shareRole"
-	case !bytes.Equal(sa.AttachPolicy, other.AttachPolicy):
-		return "attachPolicy"
-	}
-	return ""
-}
-
-func roleARN(s string) (arn.ARN, error) {
-	parsed, err := arn.Parse(s)
-	if err != nil || parsed.Service != "iam" && irsa.CheckForeignRoleARN(s) != nil || !strings.HasPrefix(parsed.Resource, "role/") {
-		return arn.ARN{}, errors.New("not the ARN of a role")
-	}
-	return parsed, nil
 }
 
 // complete takes the flags that a configuration file spells in another way.
@@ -249,7 +134,10 @@ func (o *createOptions) complete() error {
 		}
 		o.AttachPolicy = document
 	}
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
+		if e, ok := errors.AsType[*config.FieldError](err); ok && e.Field == "shareRole" {
+			return usagef("%w: --role-name", err)
+		}
 		return &usageError{err}
 	}
 	return nil
@@ -263,7 +151,7 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 			return err
 		}
 		var up upOptions
-		file.apply(a, &up)
+		applyFile(file, a, &up)
 		accounts = file.IAMServiceAccounts
 	} else if err := o.complete(); err != nil {
 		return err
@@ -656,9 +544,10 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 		want.Description = role.Describe(ch.state.Cluster, first.String())
 		want.Tags[owner.ServiceAccountTag] = first.String()
 	}
+	inline := map[string][]byte{}
 	for i, sa := range sharers {
 		for _, other := range sharers[:i] {
-			if field := sa.differs(other); field != "" {
+			if field := sa.Differs(other); field != "" {
 				return role.Role{}, usagef("%s: %s and %s share role %s and ask for different %s", plan.Role, sa, other, name, field)
 			}
 		}
@@ -668,18 +557,24 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 			if !on {
 				continue
 			}
-			if err := wellKnown(known, ch.surroundings(), &want); err != nil {
+			arn, document, err := config.WellKnown(known, ch.surroundings())
+			switch {
+			case err != nil:
 				return role.Role{}, usagef("%s: %w", plan.Role, err)
+			case arn != "":
+				want.PolicyARNs = append(want.PolicyARNs, arn)
+			default:
+				inline[known] = document
 			}
 		}
 	}
 	if first.AttachPolicy != nil {
-		if want.Inline == nil {
-			want.Inline = map[string][]byte{}
-		}
-		want.Inline["inline"] = first.AttachPolicy
+		inline["inline"] = first.AttachPolicy
 	}
-	if err := checkInline(want.Inline); err != nil {
+	if len(inline) > 0 {
+		want.Inline = inline
+	}
+	if err := config.CheckInline(want.Inline); err != nil {
 		return role.Role{}, usagef("%s: %s: %w", plan.Role, name, err)
 	}
 	slices.Sort(want.PolicyARNs)
@@ -699,12 +594,12 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 }
 
 // surroundings are what well-known policies may speak of.
-func (ch *chain) surroundings() surroundings {
+func (ch *chain) surroundings() config.Surroundings {
 	region := ch.state.Region
 	if region == "" && ch.acct != nil {
 		region = ch.acct.Region
 	}
-	return surroundings{partition: ch.state.Partition, account: ch.state.Account, region: region, cluster: ch.state.Cluster}
+	return config.Surroundings{Partition: ch.state.Partition, Account: ch.state.Account, Region: region, Cluster: ch.state.Cluster}
 }
 
 func (a *app) getServiceAccountCommand() *cobra.Command {
@@ -761,7 +656,7 @@ func (a *app) getServiceAccounts(ctx context.Context, namespace, name, config st
 		if err != nil {
 			return err
 		}
-		file.apply(a, &upOptions{})
+		applyFile(file, a, &upOptions{})
 		only = map[string]bool{}
 		for _, sa := range file.IAMServiceAccounts {
 			only[sa.String()] = true
@@ -812,7 +707,7 @@ its annotation.`,
 				if err != nil {
 					return err
 				}
-				file.apply(a, &upOptions{})
+				applyFile(file, a, &upOptions{})
 				accounts = file.IAMServiceAccounts
 			}
 			return a.deleteServiceAccounts(c.Context(), accounts, approve)

@@ -239,7 +239,7 @@ func (ch *chain) webhookStatus(ctx context.Context) error {
 // roleStatus reports whether a role exists; whether it trusts the right service
 // account is the doctor's question.
 func (ch *chain) roleStatus(ctx context.Context, roleArn string, mark map[string]string) error {
-	parsed, err := roleARN(roleArn)
+	parsed, err := role.ParseARN(roleArn)
 	if err != nil {
 		return fmt.Errorf("annotation %s: %q is not the ARN of a role", irsa.DefaultPrefix.RoleARN(), roleArn)
 	}

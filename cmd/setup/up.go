@@ -88,7 +88,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 				if err != nil {
 					return err
 				}
-				file.apply(a, &o)
+				applyFile(file, a, &o)
 				o.accounts = file.IAMServiceAccounts
 			} else if o.prune {
 				return usagef("--prune needs a --config, which lists what stays")
@@ -129,7 +129,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if err := o.documentFlags.check(); err != nil {
 		return err
 	}
-	if _, err := o.admission.fault(); err != nil {
+	if err := o.admission.check(); err != nil {
 		return err
 	}
 	o.allowPrivate = o.allowPrivate || o.endpoint != ""

@@ -39,6 +39,7 @@ var layers = []map[string][]string{
 		"internal/sigv4":     {"internal/checksum"},
 		"internal/version":   {},
 		"internal/wait":      {},
+		"internal/yamlnode":  {},
 		"deploy":             {},
 		"internal/plain":     {"internal/redact"},
 		"internal/redact":    {},
@@ -62,7 +63,7 @@ var layers = []map[string][]string{
 	{ // Effects: each reaches one system and knows no sibling.
 		"pkg/publish":  {"internal/wait", "pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/plan", "pkg/trust"},
 		"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
-		"pkg/role":     {"internal/wait", "pkg/owner", "pkg/plan", "pkg/trust"},
+		"pkg/role":     {"internal/wait", "pkg/irsa", "pkg/owner", "pkg/plan", "pkg/trust"},
 		"pkg/node":     {"internal/shell"},
 		"pkg/cluster":  {"internal/wait", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/record", "pkg/token"},
 		"pkg/webhook":  {"internal/gate", "internal/redact", "pkg/irsa"},
@@ -70,6 +71,10 @@ var layers = []map[string][]string{
 		"pkg/signer":   {"internal/durable", "internal/exactjson", "pkg/keys", "pkg/token"},
 
 		"pkg/controlplane": {"internal/wait", "pkg/cluster", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/token"},
+	},
+	{ // What is asked for, in a file.
+		"pkg/config":               {"internal/yamlnode", "pkg/irsa", "pkg/issuer", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/role", "pkg/trust"},
+		"pkg/config/wellknown/gen": {"internal/plain"},
 	},
 	{ // AWS as the caller.
 		"pkg/account": {"pkg/publish"},
@@ -97,14 +102,14 @@ var layers = []map[string][]string{
 	},
 	{ // Programs: where everything meets.
 		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/redact", "internal/version", "internal/wait",
-			"pkg/account", "pkg/chain", "pkg/cluster", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
+			"internal/yamlnode",
+			"pkg/account", "pkg/chain", "pkg/cluster", "pkg/config", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
 			"pkg/emulator", "pkg/export", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
-			"pkg/plan", "pkg/policy", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token",
+			"pkg/plan", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token",
 			"pkg/trust"},
-		"cmd/webhook":             {"internal/gate", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
-		"cmd/emulator":            {"internal/plain", "internal/redact", "internal/version", "pkg/emulator"},
-		"cmd/issuer":              {"internal/durable", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
-		"cmd/setup/wellknown/gen": {"internal/plain"},
+		"cmd/webhook":  {"internal/gate", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
+		"cmd/emulator": {"internal/plain", "internal/redact", "internal/version", "pkg/emulator"},
+		"cmd/issuer":   {"internal/durable", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
 	},
 }
 
@@ -127,6 +132,7 @@ var forbidden = map[string][]string{
 	"pkg/role":      {"k8s.io/", "sigs.k8s.io/"},
 	"pkg/node":      {"github.com/aws/", "k8s.io/"},
 	"pkg/cluster":   {"github.com/aws/"},
+	"pkg/config":    {"github.com/aws/", "github.com/spf13/", "k8s.io/api/", "k8s.io/client-go", "sigs.k8s.io/"},
 	"pkg/account":   {"k8s.io/", "sigs.k8s.io/", "github.com/spf13/"},
 	"pkg/chain":     {"github.com/spf13/", "os"},
 	"pkg/webhook":   {"github.com/aws/"},

@@ -1,7 +1,7 @@
 // Gen brings the well-known policies up to date: it takes each from a checkout
 // of the project that publishes it, and notes the version.
 //
-//	go run ./cmd/setup/wellknown/gen -from ~/src -to cmd/setup/wellknown
+//	go run ./pkg/config/wellknown/gen -from ~/src -to pkg/config/wellknown
 //
 // -from is a folder with the checkouts, each named as its repository is;
 // sources.json in -to says which they are, and what to take of them.
@@ -26,7 +26,7 @@ import (
 
 func main() {
 	from := flag.String("from", "", "folder with the checkouts")
-	to := flag.String("to", "cmd/setup/wellknown", "folder of the policies")
+	to := flag.String("to", "pkg/config/wellknown", "folder of the policies")
 	flag.Parse()
 	if err := run(*from, *to); err != nil {
 		plain.Error(plain.NewWriter(os.Stderr), "gen", err)

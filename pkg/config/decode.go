@@ -1,9 +1,7 @@
-package main
+package config
 
 import (
-	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -12,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/openirsa/openirsa/internal/yamlnode"
 )
 
 // decoder reads documents of YAML, of which JSON is a part, into structs with
@@ -32,48 +32,23 @@ type decoder struct {
 // maxNodes bounds what aliases of aliases can make of a file.
 const maxNodes = 1 << 17
 
-// fault is what is wrong with a field.
-func fault(node *yaml.Node, path, format string, args ...any) error {
-	if path != "" {
-		path += ": "
-	}
-	return fmt.Errorf("line %d: %s%s", node.Line, path, fmt.Sprintf(format, args...))
-}
-
 // follow is what node stands for. done must be called when it has been read.
 func (d *decoder) follow(node *yaml.Node, path string) (target *yaml.Node, done func(), err error) {
 	done = func() {}
 	if d.nodes++; d.nodes > maxNodes {
-		return nil, done, fault(node, path, "its aliases make more of it than can be read")
+		return nil, done, yamlnode.Fault(node, path, "its aliases make more of it than can be read")
 	}
 	if node.Kind != yaml.AliasNode {
 		return node, done, nil
 	}
 	if d.open[node.Alias] {
-		return nil, done, fault(node, path, "alias %s contains itself", node.Value)
+		return nil, done, yamlnode.Fault(node, path, "alias %s contains itself", node.Value)
 	}
 	if d.open == nil {
 		d.open = map[*yaml.Node]bool{}
 	}
 	d.open[node.Alias] = true
 	return node.Alias, func() { delete(d.open, node.Alias) }, nil
-}
-
-// what a node is, in the words of whoever writes the file.
-func what(node *yaml.Node) string {
-	switch {
-	case node.Kind == yaml.SequenceNode:
-		return "a list"
-	case node.Kind == yaml.MappingNode:
-		return "a set of fields"
-	case node.ShortTag() == "!!null":
-		return "empty"
-	case node.ShortTag() == "!!bool":
-		return "true or false"
-	case node.ShortTag() == "!!int" || node.ShortTag() == "!!float":
-		return "a number"
-	}
-	return "a text"
 }
 
 // value reads node into v.
@@ -83,7 +58,7 @@ func (d *decoder) value(node *yaml.Node, v reflect.Value, path string) error {
 		return err
 	}
 	defer done()
-	if v.Type() == reflect.TypeFor[inlinePolicy]() {
+	if v.Type() == reflect.TypeFor[InlinePolicy]() {
 		return d.policy(node, v, path)
 	}
 	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" {
@@ -102,12 +77,12 @@ func (d *decoder) value(node *yaml.Node, v reflect.Value, path string) error {
 	case reflect.Bool:
 		on, ok := truth(node)
 		if !ok {
-			return fault(node, path, "true or false is wanted, and this is %s", what(node))
+			return yamlnode.Fault(node, path, "true or false is wanted, and this is %s", yamlnode.What(node))
 		}
 		v.SetBool(on)
 	case reflect.String:
 		if node.Kind != yaml.ScalarNode {
-			return fault(node, path, "a text is wanted, and this is %s", what(node))
+			return yamlnode.Fault(node, path, "a text is wanted, and this is %s", yamlnode.What(node))
 		}
 		v.SetString(node.Value)
 	default:
@@ -137,7 +112,7 @@ type entry struct{ key, value *yaml.Node }
 // (<<) after its own.
 func (d *decoder) entries(node *yaml.Node, path string) ([]entry, error) {
 	if node.Kind != yaml.MappingNode {
-		return nil, fault(node, path, "fields are wanted, and this is %s", what(node))
+		return nil, yamlnode.Fault(node, path, "fields are wanted, and this is %s", yamlnode.What(node))
 	}
 	var own, merged []entry
 	lines := map[string]int{}
@@ -155,10 +130,10 @@ func (d *decoder) entries(node *yaml.Node, path string) ([]entry, error) {
 			key = key.Alias
 		}
 		if key.Kind != yaml.ScalarNode {
-			return nil, fault(key, path, "the name of a field is wanted, and this is %s", what(key))
+			return nil, yamlnode.Fault(key, path, "the name of a field is wanted, and this is %s", yamlnode.What(key))
 		}
 		if first := lines[key.Value]; first != 0 {
-			return nil, fault(key, join(path, key.Value), "it is on line %d already", first)
+			return nil, yamlnode.Fault(key, join(path, key.Value), "it is on line %d already", first)
 		}
 		lines[key.Value] = key.Line
 		own = append(own, entry{key, value})
@@ -220,7 +195,7 @@ func (d *decoder) fields(node *yaml.Node, v reflect.Value, path string) error {
 			if meant != "" {
 				text += "; did you mean " + meant + "?"
 			}
-			return fault(e.key, "", "%s", text)
+			return yamlnode.Fault(e.key, "", "%s", text)
 		}
 		d.line(at, e.key)
 		if value.Type() == reflect.TypeFor[ignored]() {
@@ -285,7 +260,7 @@ func distance(a, b string) int {
 // list reads a list. What is empty is no item of it.
 func (d *decoder) list(node *yaml.Node, v reflect.Value, path string) error {
 	if node.Kind != yaml.SequenceNode {
-		return fault(node, path, "a list is wanted, and this is %s", what(node))
+		return yamlnode.Fault(node, path, "a list is wanted, and this is %s", yamlnode.What(node))
 	}
 	v.Set(reflect.MakeSlice(v.Type(), 0, len(node.Content)))
 	for _, item := range node.Content {
@@ -337,7 +312,7 @@ func (d *decoder) policy(node *yaml.Node, v reflect.Value, path string) error {
 	}
 	body, err := json.Marshal(document)
 	if err != nil {
-		return fault(node, path, "the policy is not JSON")
+		return yamlnode.Fault(node, path, "the policy is not JSON")
 	}
 	v.SetBytes(body)
 	return nil
@@ -384,35 +359,4 @@ func (d *decoder) any(node *yaml.Node, path string) (any, error) {
 		return scalar, nil
 	}
 	return node.Value, nil
-}
-
-// documents are the roots of those in a file, without the empty ones.
-func documents(body []byte) ([]*yaml.Node, error) {
-	if err := readable(body); err != nil {
-		return nil, err
-	}
-	var all []*yaml.Node
-	decoder := yaml.NewDecoder(strings.NewReader(string(body)))
-	for {
-		var node yaml.Node
-		switch err := decoder.Decode(&node); {
-		case errors.Is(err, errEOF):
-			return all, nil
-		case err != nil:
-			return nil, syntaxError(body, err)
-		}
-		if root := node.Content[0]; root.Kind != yaml.ScalarNode || root.ShortTag() != "!!null" {
-			all = append(all, root)
-		}
-	}
-}
-
-// field is the text of a field of a mapping.
-func field(node *yaml.Node, name string) string {
-	for i := 0; node.Kind == yaml.MappingNode && i < len(node.Content); i += 2 {
-		if node.Content[i].Value == name && node.Content[i+1].Kind == yaml.ScalarNode {
-			return cmp.Or(node.Content[i+1].Value, "")
-		}
-	}
-	return ""
 }

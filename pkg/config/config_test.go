@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -126,7 +126,7 @@ func TestConfigRejects(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("error %v, want one with %q", err, why)
 		}
-		if !cmp.Equal(file, clusterFile{}) {
+		if !cmp.Equal(file, File{}) {
 			t.Error("a configuration beside an error")
 		}
 	}
@@ -175,25 +175,26 @@ func TestConfigRejects(t *testing.T) {
 	reject(header+"---\nkind: Cluster\n", "more than one document")
 }
 
-// What of a file excludes what flags say gives way to them.
-func TestFlagsWinOverTheFile(t *testing.T) {
-	for _, c := range []struct {
-		file      clusterFile
-		app       app
-		flags     upOptions
-		wantApp   app
-		wantFlags upOptions
-	}{
-		{file: clusterFile{Emulator: true, KindName: "dev"}, wantApp: app{kindName: "dev"}, wantFlags: upOptions{documentFlags: documentFlags{emulator: true}}},
-		{file: clusterFile{Emulator: true, KindName: "dev"}, app: app{context: "prod"}, flags: upOptions{endpoint: "http://aws"}, wantApp: app{context: "prod"}, wantFlags: upOptions{endpoint: "http://aws"}},
-		{file: clusterFile{PodEndpointURL: "http://aws"}, flags: upOptions{documentFlags: documentFlags{emulator: true}}, wantFlags: upOptions{documentFlags: documentFlags{emulator: true}}},
-		{file: clusterFile{PodEndpointURL: "http://aws", Context: "prod", Kubeconfig: "f"}, wantApp: app{context: "prod", kubeconfig: "f"}, wantFlags: upOptions{endpoint: "http://aws"}},
-	} {
-		c.file.apply(&c.app, &c.flags)
-		if !reflect.DeepEqual(c.app, c.wantApp) || !reflect.DeepEqual(c.flags, c.wantFlags) {
-			t.Errorf("%+v: %+v, %+v", c.file, c.app, c.flags)
+// parseConfig reads a file, whatever of it is ignored.
+func parseConfig(body []byte) (File, error) {
+	file, _, err := Parse(body)
+	return file, err
+}
+
+// addWellKnown gives a role a well-known policy.
+func addWellKnown(name string, s Surroundings, want *role.Role) error {
+	arn, document, err := WellKnown(name, s)
+	switch {
+	case err != nil:
+	case arn != "":
+		want.PolicyARNs = append(want.PolicyARNs, arn)
+	default:
+		if want.Inline == nil {
+			want.Inline = map[string][]byte{}
 		}
+		want.Inline[name] = document
 	}
+	return err
 }
 
 // Every well-known policy is one that IAM takes, in every partition, and the
@@ -201,9 +202,9 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 func TestWellKnownPolicies(t *testing.T) {
 	for _, partition := range []string{"aws", "aws-cn", "aws-us-gov", "aws-eusc"} {
 		want := role.Role{Name: "all"}
-		around := surroundings{partition, "123456789012", "xx-east-1", "prod"}
-		for _, name := range wellKnownNames() {
-			if err := wellKnown(name, around, &want); err != nil {
+		around := Surroundings{partition, "123456789012", "xx-east-1", "prod"}
+		for _, name := range WellKnownNames() {
+			if err := addWellKnown(name, around, &want); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -219,18 +220,18 @@ func TestWellKnownPolicies(t *testing.T) {
 			if strings.Contains(string(document), "${") {
 				t.Errorf("%s has a place that is not filled", name)
 			}
-			if err := checkInline(map[string][]byte{name: document}); err != nil {
+			if err := CheckInline(map[string][]byte{name: document}); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		if err := want.Check(); err != nil || len(want.PolicyARNs) != 3 || len(want.Inline) != 5 {
 			t.Errorf("%q, %d inline, %v", want.PolicyARNs, len(want.Inline), err)
 		}
-		if err := checkInline(want.Inline); err == nil || !strings.Contains(err.Error(), "10240") {
+		if err := CheckInline(want.Inline); err == nil || !strings.Contains(err.Error(), "10240") {
 			t.Errorf("all inline policies together: %v", err)
 		}
 		delete(want.Inline, "karpenter")
-		if err := checkInline(want.Inline); err != nil {
+		if err := CheckInline(want.Inline); err != nil {
 			t.Error(err)
 		}
 		for _, arn := range want.PolicyARNs {
@@ -240,18 +241,18 @@ func TestWellKnownPolicies(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"nope", "../serviceaccount", "sources"} {
-		if err := wellKnown(name, surroundings{partition: "aws"}, &role.Role{}); err == nil {
+		if err := addWellKnown(name, Surroundings{Partition: "aws"}, &role.Role{}); err == nil {
 			t.Errorf("%s is known", name)
 		}
 	}
-	if err := wellKnown("karpenter", surroundings{"aws", "123456789012", "", "prod"}, &role.Role{}); err == nil || !strings.Contains(err.Error(), "the Region") {
+	if err := addWellKnown("karpenter", Surroundings{"aws", "123456789012", "", "prod"}, &role.Role{}); err == nil || !strings.Contains(err.Error(), "the Region") {
 		t.Errorf("without a region: %v", err)
 	}
 	schema, err := os.ReadFile("../../docs/cluster.schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	enum, err := json.Marshal(wellKnownNames())
+	enum, err := json.Marshal(WellKnownNames())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +264,7 @@ func TestWellKnownPolicies(t *testing.T) {
 // The policies allow what the newest release of each program needs: the names are
 // from the programs' own documentation.
 func TestWellKnownPoliciesAreNew(t *testing.T) {
-	around := surroundings{"aws", "123456789012", "eu-west-1", "prod"}
+	around := Surroundings{"aws", "123456789012", "eu-west-1", "prod"}
 	for name, needed := range map[string][]string{
 		"awsLoadBalancerController": {
 			"elasticloadbalancing:DescribeListenerAttributes", "elasticloadbalancing:ModifyListenerAttributes", "elasticloadbalancing:SetRulePriorities",
@@ -276,7 +277,7 @@ func TestWellKnownPoliciesAreNew(t *testing.T) {
 		"karpenter":   {"ec2:CreateFleet", "ec2:DescribeInstanceStatus", "ec2:DescribePlacementGroups", "iam:ListInstanceProfiles", "arc-zonal-shift:GetManagedResource"},
 	} {
 		var want role.Role
-		if err := wellKnown(name, around, &want); err != nil {
+		if err := addWellKnown(name, around, &want); err != nil {
 			t.Fatal(err)
 		}
 		for _, action := range needed {
@@ -286,7 +287,7 @@ func TestWellKnownPoliciesAreNew(t *testing.T) {
 		}
 	}
 	var karpenter role.Role
-	if err := wellKnown("karpenter", around, &karpenter); err != nil {
+	if err := addWellKnown("karpenter", around, &karpenter); err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range []string{"arn:aws:iam::123456789012:role/KarpenterNodeRole-prod", "arn:aws:sqs:eu-west-1:123456789012:prod", "kubernetes.io/cluster/prod"} {
@@ -323,7 +324,7 @@ func TestConfigSchema(t *testing.T) {
 			typ = typ.Elem()
 		}
 		switch {
-		case typ == reflect.TypeFor[inlinePolicy]():
+		case typ == reflect.TypeFor[InlinePolicy]():
 			if node["type"] != "object" {
 				t.Errorf("%s: %v", where, node["type"])
 			}
@@ -364,7 +365,7 @@ func TestConfigSchema(t *testing.T) {
 			t.Errorf("%s has no description", where)
 		}
 	}
-	compare("", reflect.TypeFor[clusterFile](), schema)
+	compare("", reflect.TypeFor[File](), schema)
 }
 
 // What the published schema tells editors is what the program does.

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"embed"
@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/openirsa/openirsa/pkg/role"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
@@ -30,8 +29,8 @@ var wellKnownDocuments embed.FS
 // wellKnownSources tells where the documents are from; it is none.
 const wellKnownSources = "sources"
 
-// wellKnownNames are all the names, sorted.
-func wellKnownNames() []string {
+// WellKnownNames are all the names of policies that [WellKnown] has, sorted.
+func WellKnownNames() []string {
 	names := slices.Collect(maps.Keys(wellKnownManaged))
 	files, err := wellKnownDocuments.ReadDir("wellknown")
 	if err != nil {
@@ -46,43 +45,39 @@ func wellKnownNames() []string {
 	return names
 }
 
-// surroundings are what a well-known policy may speak of. The program that uses
-// it must know the cluster by the same name.
-type surroundings struct{ partition, account, region, cluster string }
+// Surroundings are what a well-known policy may name. The program that uses it must
+// know the cluster by the same name. What is empty is not known.
+type Surroundings struct{ Partition, Account, Region, Cluster string }
 
-// wellKnown adds the policy of a name to a role. It fails if there is none, or
-// if it needs to know more of the surroundings than is known.
-func wellKnown(name string, s surroundings, want *role.Role) error {
+// WellKnown is the policy of a name: a managed policy of AWS, by its ARN, or a document
+// to be an inline policy. It fails if there is none, or if it needs to know more of the
+// surroundings than is known.
+func WellKnown(name string, s Surroundings) (arn string, document []byte, err error) {
 	if managed, ok := wellKnownManaged[name]; ok {
-		want.PolicyARNs = append(want.PolicyARNs, "arn:"+s.partition+":iam::aws:policy/"+managed)
-		return nil
+		return "arn:" + s.Partition + ":iam::aws:policy/" + managed, nil, nil
 	}
-	document, err := wellKnownDocuments.ReadFile("wellknown/" + name + ".json")
+	template, err := wellKnownDocuments.ReadFile("wellknown/" + name + ".json")
 	if err != nil || name == wellKnownSources {
-		return fmt.Errorf("well-known policy %q is not one of %s", name, strings.Join(wellKnownNames(), ", "))
+		return "", nil, fmt.Errorf("well-known policy %q is not one of %s", name, strings.Join(WellKnownNames(), ", "))
 	}
-	text := strings.ReplaceAll(string(document), `"arn:aws:`, `"arn:${AWS::Partition}:`)
+	text := strings.ReplaceAll(string(template), `"arn:aws:`, `"arn:${AWS::Partition}:`)
 	for place, value := range map[string]string{
-		"${AWS::Partition}": s.partition, "${AWS::AccountId}": s.account, "${AWS::Region}": s.region, "${ClusterName}": s.cluster,
+		"${AWS::Partition}": s.Partition, "${AWS::AccountId}": s.Account, "${AWS::Region}": s.Region, "${ClusterName}": s.Cluster,
 	} {
 		if value == "" && strings.Contains(text, place) {
-			return fmt.Errorf("well-known policy %s names the %s, which is not known", name, strings.Trim(strings.TrimPrefix(place, "${AWS::"), "${}"))
+			return "", nil, fmt.Errorf("well-known policy %s names the %s, which is not known", name, strings.Trim(strings.TrimPrefix(place, "${AWS::"), "${}"))
 		}
 		text = strings.ReplaceAll(text, place, value)
 	}
-	if want.Inline == nil {
-		want.Inline = map[string][]byte{}
-	}
-	want.Inline[name] = []byte(text)
-	return nil
+	return "", []byte(text), nil
 }
 
 // maxInline is IAM's quota for all inline policies of a role together, in
 // characters without blanks, which cannot be raised.
 const maxInline = 10240
 
-// checkInline refuses inline policies that IAM would refuse together.
-func checkInline(inline map[string][]byte) error {
+// CheckInline refuses inline policies that IAM would refuse together.
+func CheckInline(inline map[string][]byte) error {
 	size := 0
 	for _, document := range inline {
 		size += trust.Size(document)
