@@ -21,7 +21,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
-	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/federation"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/owner"
@@ -255,7 +255,6 @@ func (ch *chain) checkServed(ctx context.Context, docs []discovery.Document, pat
 // and reads them back as a stranger. Where somebody else serves them it waits for
 // them to be right, as long as patience says.
 func (ch *chain) publishDocuments(ctx context.Context, run *plan.Runner, mark map[string]string, docs []discovery.Document, patience time.Duration) error {
-	get := ch.stranger()
 	if ch.state.Bucket == "" {
 		// Served by somebody else: they must be right already, or soon.
 		run.Start(plan.Issuer, "reading the documents as a stranger")
@@ -265,34 +264,18 @@ func (ch *chain) publishDocuments(ctx context.Context, run *plan.Runner, mark ma
 		run.Done(plan.Result{Link: plan.Issuer, Outcome: plan.Unchanged, Object: ch.iss.String() + " serves the cluster's keys"})
 		return nil
 	}
-	b := ch.s3Bucket(mark)
-	var outcome string // of the documents: the issuer is as new
-	err := run.Link(ctx, plan.Documents, "s3://"+strings.TrimSuffix(b.Bucket+"/"+b.Prefix, "/"), func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := b.Plan(ctx, docs)
-		outcome = plan.Outcome(steps)
-		return steps, err
-	})
-	if err != nil {
-		return ch.bucketError(err)
+	err := ch.federation(mark).Publish(ctx, run, docs, max(patience, federation.Patience))
+	if unread, ok := errors.AsType[*federation.StrangerError](err); ok && ch.state.PrivateBucket {
+		return &lib.IssuerError{Issuer: ch.iss, Bucket: ch.state.Bucket, Err: unread.Err}
 	}
-	changed := outcome != plan.Unchanged
-	if run.DryRun && changed {
-		return nil
-	}
-	start := time.Now()
-	run.Start(plan.Issuer, "reading the documents back as a stranger")
-	patience = max(patience, 30*time.Second)
-	if b.Private && changed {
-		patience += discovery.MaxAge // for which CloudFront may keep the former ones
-	}
-	if err := b.Check(ctx, get, ch.iss, docs, patience); err != nil {
-		if b.Private {
-			return &lib.IssuerError{Issuer: ch.iss, Bucket: b.Bucket, Err: err}
-		}
-		return ch.bucketError(fmt.Errorf("%s: %w", plan.Issuer, err))
-	}
-	run.Done(plan.Result{Link: plan.Issuer, Outcome: outcome, Object: ch.iss.String() + ", read back as a stranger: equal", Took: time.Since(start)})
-	return nil
+	return ch.bucketError(err)
+}
+
+// federation is the AWS side of the chain, marked as the cluster's.
+func (ch *chain) federation(mark map[string]string) *federation.Federation {
+	f := &federation.Federation{Issuer: ch.iss, Account: ch.acct, Documents: ch.s3Bucket(mark), Stranger: ch.stranger()}
+	f.Mark(mark)
+	return f
 }
 
 // bucketError is what S3 has against the bucket, if it is that.
@@ -306,10 +289,8 @@ func (ch *chain) bucketError(err error) error {
 }
 
 func (ch *chain) wantProvider(tags map[string]string) provider.Provider {
-	return provider.Provider{
-		ARN: ch.iss.ProviderARN(ch.acct.Partition, ch.acct.ID), Issuer: ch.iss,
-		ClientIDs: []string{irsa.Audience}, Tags: tags,
-	}
+	f := federation.Federation{Issuer: ch.iss, Account: ch.acct, Tags: tags}
+	return f.Provider()
 }
 
 func (ch *chain) issuerOptions() controlplane.IssuerOptions {

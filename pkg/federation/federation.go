@@ -30,6 +30,13 @@ import (
 // seconds.
 const Patience = 30 * time.Second
 
+// StrangerError is that a stranger, as AWS is one, does not read the documents as
+// they were written.
+type StrangerError struct{ Err error }
+
+func (e *StrangerError) Error() string { return plan.Issuer + ": " + e.Err.Error() }
+func (e *StrangerError) Unwrap() error { return e.Err }
+
 // Federation is one issuer in one AWS account.
 type Federation struct {
 	Issuer  issuer.URL
@@ -76,8 +83,8 @@ func (f *Federation) Up(ctx context.Context, run *plan.Runner, set keys.Set) err
 // for as long as patience says; longer where CloudFront may keep earlier ones. In
 // a dry run that would change them, nothing is read back.
 //
-// An error of the bucket wraps one of package publish that says why. One of what
-// a stranger reads begins with [plan.Issuer].
+// An error of the bucket wraps one of package publish that says why. Documents
+// that a stranger does not read as they are written are a [*StrangerError].
 func (f *Federation) Publish(ctx context.Context, run *plan.Runner, docs []discovery.Document, patience time.Duration) error {
 	run, b := orSilent(run), f.Documents
 	var outcome string // of the documents: the issuer is as new
@@ -100,7 +107,7 @@ func (f *Federation) Publish(ctx context.Context, run *plan.Runner, docs []disco
 		patience += discovery.MaxAge // for which CloudFront may keep the earlier ones
 	}
 	if err := b.Check(ctx, f.Stranger, f.Issuer, docs, patience); err != nil {
-		return fmt.Errorf("%s: %w", plan.Issuer, err)
+		return &StrangerError{Err: err}
 	}
 	run.Done(plan.Result{
 		Link: plan.Issuer, Outcome: outcome, Object: f.Issuer.String() + ", read back as a stranger: equal", Took: time.Since(start),
