@@ -48,7 +48,7 @@ func (s *Server) ownHost(hostport string) bool {
 // emulator's, a bucket's below it, or one of AWS's.
 func (s *Server) servedHost(hostport string) bool {
 	host := splitHost(hostport)
-	return s.ownHost(hostport) || s.parseS3Host(hostport).bucket != "" || strings.HasSuffix(host, "."+s.account.DNSSuffix)
+	return s.ownHost(hostport) || s.bucketOf(hostport) != "" || strings.HasSuffix(host, "."+s.account.DNSSuffix)
 }
 
 // foreignPage is the reason why a request must be taken for one that a page of
@@ -128,7 +128,7 @@ func (s *Server) refusePage(c *api.Call) *wire.Failure {
 // origin already, where sites that are tested may run.
 func (s *Server) guardPages(h http.Header, host string) {
 	h.Set("X-Content-Type-Options", "nosniff")
-	if s.parseS3Host(host).bucket == "" {
+	if s.bucketOf(host) == "" {
 		h.Set("Content-Security-Policy", "sandbox")
 	}
 }

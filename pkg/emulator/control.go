@@ -232,3 +232,28 @@ func (s *Server) serveClearFaults(w http.ResponseWriter, r *http.Request) {
 	s.ClearFaults()
 	w.WriteHeader(http.StatusNoContent)
 }
+
+// AddForeignBucket makes a bucket that belongs to another account, so that a
+// test can run into it: its name is taken, and nobody here may look into it.
+// The account has twelve digits. An empty region is us-east-1.
+func (s *Server) AddForeignBucket(name, account, region string) error {
+	return s.s3.AddForeignBucket(name, account, region)
+}
+
+// serveForeignBucket is AddForeignBucket in the control API:
+// {"name": "b", "account": "111122223333", "region": "eu-west-1"}.
+func (s *Server) serveForeignBucket(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Name    string `json:"name"`
+		Account string `json:"account"`
+		Region  string `json:"region"`
+	}
+	if !readControl(w, r, &body) {
+		return
+	}
+	if err := s.AddForeignBucket(body.Name, body.Account, body.Region); err != nil {
+		writeProblem(w, http.StatusBadRequest, "%v", err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}

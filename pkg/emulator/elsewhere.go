@@ -67,7 +67,7 @@ func (s *Server) elsewhere(c *api.Call, params wire.Params) (elsewhere, bool) {
 		return elsewhere{}, false
 	}
 	r := c.Request
-	post := r.Method == http.MethodPost && (signed != "" || s.parseS3Host(r.Host).bucket == "")
+	post := r.Method == http.MethodPost && (signed != "" || s.bucketOf(r.Host) == "")
 	target := r.Header.Get("X-Amz-Target")
 	rpc := rpcPath.FindStringSubmatch(r.URL.Path)
 	switch {

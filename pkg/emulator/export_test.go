@@ -6,6 +6,7 @@ import (
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/kms"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/s3"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
@@ -40,4 +41,4 @@ func IAMOperations() []string { return slices.Sorted(maps.Keys(iamOperations)) }
 func KMSOperations() []string {
 	return slices.Sorted(maps.Keys(kms.New(nil).(*api.JSONService).Operations))
 }
-func S3Operations() []string { return slices.Sorted(maps.Keys(s3Operations)) }
+func S3Operations() []string { return slices.Sorted(maps.Keys(s3.Operations)) }

@@ -96,6 +96,26 @@ func (e *edit) setTrust(r *role, document string) *wire.Failure {
 	return nil
 }
 
+// principalIDs are the unique ids of the users and roles among principals of a
+// policy. Unknown is the first of the account that does not exist, "" if all do.
+func (d *directory) principalIDs(names []string) (ids map[string]string, unknown string) {
+	ids = make(map[string]string)
+	d.read(func() {
+		e := &edit{directory: d}
+		for _, name := range names {
+			id, known := e.principalID(name)
+			if !known {
+				ids, unknown = nil, name
+				return
+			}
+			if id != "" {
+				ids[name] = id
+			}
+		}
+	})
+	return ids, unknown
+}
+
 // principalID is the unique id of a user or role that a policy names by its
 // ARN, "" for what has none here: sessions, ids themselves, other accounts.
 func (e *edit) principalID(name string) (id string, known bool) {

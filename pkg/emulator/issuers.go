@@ -156,7 +156,7 @@ func (s *Server) usable(f *fetched, now time.Time) bool {
 // fresh says whether fetched keys may still be used.
 func (s *Server) fresh(f *fetched, now time.Time) bool {
 	if f.inside {
-		return f.s3Changes == s.s3Changes.Load()
+		return f.s3Changes == s.s3.Changes()
 	}
 	return now.Before(f.expires) && !now.Before(f.at)
 }
@@ -173,7 +173,7 @@ var errThumbprint = invalidToken("OpenIDConnect provider's HTTPS certificate doe
 func (s *Server) fetchKeys(ctx context.Context, p *provider, now time.Time) *fetched {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	f := &fetched{at: now, inside: true, s3Changes: s.s3Changes.Load()}
+	f := &fetched{at: now, inside: true, s3Changes: s.s3.Changes()}
 	r := &reader{server: s, provider: p, cluster: s.clusterIssuer(p), now: now, age: s.config.MaxKeyAge}
 	keys, err := r.keys(ctx)
 	f.fetches, f.document = r.fetches, r.document
@@ -351,8 +351,8 @@ func cacheAge(header http.Header) time.Duration {
 // fetch makes one request.
 func (r *reader) fetch(ctx context.Context, u *url.URL, fetch *Fetch) (int, http.Header, []byte, error) {
 	s := r.server
-	if s.readPublic != nil && r.cluster == nil {
-		if status, header, body, ours := s.readPublic(u, r.now); ours {
+	if r.cluster == nil {
+		if status, header, body, ours := s.s3.ReadPublic(u, r.now); ours {
 			fetch.Inside = true
 			return status, header, body, nil
 		}

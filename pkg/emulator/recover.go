@@ -27,7 +27,6 @@ func (s *Server) reload() error {
 			return err
 		}
 	}
-	s.s3Changes.Add(1)
 	s.issuers.clear()
 	return nil
 }

@@ -26,7 +26,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +35,7 @@ import (
 	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/kms"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/s3"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 )
 
@@ -163,7 +163,7 @@ func (c *Config) complete() error {
 		c.TokenLeeway = 0
 	}
 	if c.MaxObject <= 0 {
-		c.MaxObject = maxObject
+		c.MaxObject = s3.MaxObject
 	}
 	if c.MaxEvents <= 0 {
 		c.MaxEvents = 4096
@@ -208,16 +208,11 @@ type Server struct {
 	events   eventLog
 	bodies   api.Memory
 	faults   faultList
-	control  http.Handler  // everything below /_openirsa/
+	control  http.Handler // everything below /_openirsa/
+	s3       *s3.Service
 	services []api.Service // in the order in which they are asked for their requests
 	here     []string      // their names, as signatures have them
 
-	// S3: readPublic answers a GET as S3 answers a stranger, if the URL is one of
-	// S3's. s3Changes grows after each change of what a stranger may read there,
-	// so that keys from S3 are never stale.
-	s3         *s3
-	readPublic func(u *url.URL, now time.Time) (status int, header http.Header, body []byte, ours bool)
-	s3Changes  atomic.Uint64
 }
 
 // New makes an emulator and, if there is a state file, reads it.
@@ -235,7 +230,12 @@ func New(config Config) (*Server, error) {
 			Now:           config.Now,
 		},
 	}
-	s.account.Gate = gate{s}
+	s.account.Gate, s.account.Memory = gate{s}, &s.bodies
+	s.s3 = s3.New(s.account, s3.Config{
+		Hosts:      s3.Hosts{DNSSuffix: s.account.DNSSuffix, Bases: config.S3Hosts},
+		MaxObject:  config.MaxObject,
+		Principals: func(names []string) (map[string]string, string) { return s.iam.principalIDs(names) },
+	})
 	var err error
 	if s.store, err = store.Open(config.State); err != nil {
 		return nil, err
@@ -266,7 +266,7 @@ func (s *Server) load() error {
 	for _, service := range jsonServices {
 		s.services = append(s.services, service(s.account))
 	}
-	others := []api.Service{elsewhereServices{s}, queryServices{s}, s3Service{s}}
+	others := []api.Service{elsewhereServices{s}, queryServices{s}, s.s3}
 	for _, service := range slices.Concat(others, s.services) {
 		s.here = append(s.here, service.Names()...)
 	}
@@ -276,7 +276,7 @@ func (s *Server) load() error {
 			return err
 		}
 	}
-	if err := s.s3.sweep(); err != nil {
+	if err := s.s3.Sweep(); err != nil {
 		return err
 	}
 	s.events.init(s.config.MaxEvents, s.config.MaxEventBytes)
@@ -342,8 +342,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// bucketOf is the bucket that a host addresses, "" for none.
+func (s *Server) bucketOf(host string) string { return s.s3.Hosts().Parse(host).Bucket }
+
 // isControl says whether a request is for the emulator itself.
 func (s *Server) isControl(r *http.Request) bool {
 	rest, found := strings.CutPrefix(r.URL.Path, "/_openirsa")
-	return found && (rest == "" || rest[0] == '/') && s.parseS3Host(r.Host).bucket == ""
+	return found && (rest == "" || rest[0] == '/') && s.bucketOf(r.Host) == ""
 }

@@ -30,11 +30,10 @@ func stored(t *testing.T) (path string, content []byte) {
 		putGroupNamed(t, s, fmt.Sprint("group", i))
 	}
 	for i := range 5 {
-		if e := s.s3.edit(func(c *store.Change) *s3Error {
-			c.Put(store.Bodies, fmt.Sprint("x", i, "/0"), strings.Repeat("x", 9000))
-			return nil
-		}); e != nil {
-			t.Fatal(e)
+		var c store.Change
+		c.Put(store.Bodies, fmt.Sprint("x", i, "/0"), strings.Repeat("x", 9000))
+		if err := s.store.Commit(s.store.Queue(c.Records...)); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if err := s.Close(); err != nil {
@@ -128,7 +127,7 @@ func TestDamageAtWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		body := strings.Repeat("y", 3*chunkSize/2)
+		body := strings.Repeat("y", 3<<20/2)
 		putAsRoot(t, s, "/bucket", "", http.StatusOK)
 		putAsRoot(t, s, "/bucket/key", body, http.StatusOK)
 		if what == "cut off" {

@@ -34,6 +34,8 @@ type Account struct {
 
 	Gate  Gate
 	Store *store.Store
+	// Memory is what the bodies of all calls may take together.
+	Memory *Memory
 	// Now is the clock of clients, by which they sign. It differs from that of
 	// calls if somebody moved the emulator's ahead.
 	Now func() time.Time

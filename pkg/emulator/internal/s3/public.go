@@ -1,4 +1,4 @@
-package emulator
+package s3
 
 import (
 	"bytes"
@@ -19,15 +19,15 @@ const maxPublic = 1 << 20
 // bucket policy that admits certain networks does not admit them.
 const strangerAddr = "192.0.2.1:443"
 
-// readAsStranger answers a GET as S3 answers somebody without credentials, by
+// ReadPublic answers a GET as S3 answers somebody without credentials, by
 // the same routing, the same policies and the same Block Public Access. ours is
 // false if the URL is not one of S3's. Of an object that is larger than a
 // megabyte the body is cut short there.
-func (s *Server) readAsStranger(u *url.URL, now time.Time) (status int, header http.Header, body []byte, ours bool) {
+func (s *Service) ReadPublic(u *url.URL, now time.Time) (status int, header http.Header, body []byte, ours bool) {
 	if port := u.Port(); u.Scheme != "https" || port != "" && port != "443" {
 		return 0, nil, nil, false
 	}
-	if !s.parseS3Host(u.Host).amazon {
+	if !s.config.Hosts.Parse(u.Host).amazon {
 		return 0, nil, nil, false
 	}
 	r := (&http.Request{
@@ -44,9 +44,9 @@ func (s *Server) readAsStranger(u *url.URL, now time.Time) (status int, header h
 		TLS:        &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true},
 	}).WithContext(context.Background())
 	w := &memoryAnswer{header: make(http.Header)}
-	c := api.NewCall(r, now, &s.bodies)
+	c := api.NewCall(r, now, s.account.Memory)
 	c.Service = "s3"
-	s.handleS3(w, c)
+	s.serve(w, c)
 	if c.Dropped {
 		return http.StatusServiceUnavailable, http.Header{}, nil, true
 	}

@@ -1,12 +1,9 @@
-package emulator
+package s3
 
 import (
 	"cmp"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -22,38 +19,34 @@ import (
 
 // Buckets of the state file that are S3's.
 const (
-	bucketS3Bucket  = "s3-bucket"  // by name
-	bucketS3Object  = "s3-object"  // by name of the bucket, "/" and key
-	bucketS3Upload  = "s3-upload"  // by upload id
-	bucketS3Part    = "s3-part"    // by upload id, "/" and number
-	bucketS3Account = "s3-account" // settings of the account, by name
+	storedBuckets = "s3-bucket"  // by name
+	storedObjects = "s3-object"  // by name of the bucket, "/" and key
+	storedUploads = "s3-upload"  // by upload id
+	storedParts   = "s3-part"    // by upload id, "/" and number
+	storedAccount = "s3-account" // settings of the account, by name
 )
 
 // accountBlock is the key of the account's Block Public Access.
 const accountBlock = "public-access-block"
 
-// chunkSize is the size of the records in which bodies are kept. It is part
-// of the layout of the state file.
-const chunkSize = 1 << 20
-
-// s3 is S3's state. Configurations, objects and parts that it hands out are
+// state is S3's state. Configurations, objects and parts that it hands out are
 // never written to again; a change puts another in their place.
-type s3 struct {
+type state struct {
 	store   *store.Store
 	account string
 	changes *atomic.Uint64 // grows with each change
 
 	mu      sync.RWMutex // guards the fields below, and is held while they change
-	buckets map[string]*s3Bucket
-	uploads map[string]*s3Upload
+	buckets map[string]*bucket
+	uploads map[string]*upload
 	block   *publicAccessBlock // of the account; nil if it has none
 	uses    map[string]int     // of bodies, by id: by objects, parts, and calls
 }
 
-// s3Bucket is a bucket and what is in it.
-type s3Bucket struct {
+// bucket is a bucket and what is in it.
+type bucket struct {
 	*bucketConfig
-	objects []*s3Object // in the order of their keys
+	objects []*object // in the order of their keys
 }
 
 // bucketConfig is all that a bucket is, but its objects.
@@ -87,8 +80,8 @@ type publicAccessBlock struct {
 	RestrictPublicBuckets bool
 }
 
-// s3Object is an object.
-type s3Object struct {
+// object is an object.
+type object struct {
 	Key      string
 	Size     int64
 	ETag     string // without quotes
@@ -115,8 +108,8 @@ type objectPart struct {
 	Checksum string `json:",omitempty"`
 }
 
-// s3Upload is a multipart upload under way.
-type s3Upload struct {
+// upload is a multipart upload under way.
+type upload struct {
 	ID           string
 	Bucket, Key  string
 	Initiated    time.Time
@@ -130,11 +123,11 @@ type s3Upload struct {
 	// checksums.
 	Asked bool `json:",omitempty"`
 
-	parts map[int]*s3Part // guarded by s3.mu
+	parts map[int]*part // guarded by state.mu
 }
 
-// s3Part is a part of a multipart upload.
-type s3Part struct {
+// part is a part of a multipart upload.
+type part struct {
 	Number   int
 	Size     int64
 	ETag     string // without quotes
@@ -143,39 +136,28 @@ type s3Part struct {
 	Blob     blobRef
 }
 
-// blobRef names a body in the state file.
-type blobRef struct {
-	ID   string
-	Size int64
-}
-
-// chunks is the number of records that a body takes.
-func (r blobRef) chunks() int { return int((r.Size + chunkSize - 1) / chunkSize) }
-
-func (r blobRef) chunk(i int) string { return fmt.Sprintf("%s/%06d", r.ID, i) }
-
-// loadS3 reads S3's state from the store.
-func loadS3(st *store.Store, account string, changes *atomic.Uint64) (*s3, error) {
-	s := &s3{
+// load reads S3's state from the store.
+func load(st *store.Store, account string, changes *atomic.Uint64) (*state, error) {
+	s := &state{
 		store:   st,
 		account: account,
 		changes: changes,
-		buckets: make(map[string]*s3Bucket),
-		uploads: make(map[string]*s3Upload),
+		buckets: make(map[string]*bucket),
+		uploads: make(map[string]*upload),
 		uses:    make(map[string]int),
 	}
 	for _, part := range []struct {
 		bucket string
 		place  func(string, []byte) error
 	}{
-		{bucketS3Account, func(key string, v []byte) error {
+		{storedAccount, func(key string, v []byte) error {
 			if key != accountBlock {
 				return nil
 			}
 			s.block = new(publicAccessBlock)
 			return json.Unmarshal(v, s.block)
 		}},
-		{bucketS3Bucket, func(_ string, v []byte) error {
+		{storedBuckets, func(_ string, v []byte) error {
 			c := new(bucketConfig)
 			if err := json.Unmarshal(v, c); err != nil {
 				return err
@@ -183,16 +165,16 @@ func loadS3(st *store.Store, account string, changes *atomic.Uint64) (*s3, error
 			if err := c.parse(); err != nil {
 				return err
 			}
-			s.buckets[c.Name] = &s3Bucket{bucketConfig: c}
+			s.buckets[c.Name] = &bucket{bucketConfig: c}
 			return nil
 		}},
-		{bucketS3Object, func(key string, v []byte) error {
+		{storedObjects, func(key string, v []byte) error {
 			name, _, _ := strings.Cut(key, "/")
 			b := s.buckets[name]
 			if b == nil {
 				return fmt.Errorf("there is no bucket %q", name)
 			}
-			o := new(s3Object)
+			o := new(object)
 			if err := json.Unmarshal(v, o); err != nil {
 				return err
 			}
@@ -200,21 +182,21 @@ func loadS3(st *store.Store, account string, changes *atomic.Uint64) (*s3, error
 			b.objects = append(b.objects, o) // the keys come in order
 			return nil
 		}},
-		{bucketS3Upload, func(_ string, v []byte) error {
-			u := &s3Upload{parts: make(map[int]*s3Part)}
+		{storedUploads, func(_ string, v []byte) error {
+			u := &upload{parts: make(map[int]*part)}
 			if err := json.Unmarshal(v, u); err != nil {
 				return err
 			}
 			s.uploads[u.ID] = u
 			return nil
 		}},
-		{bucketS3Part, func(key string, v []byte) error {
+		{storedParts, func(key string, v []byte) error {
 			id, _, _ := strings.Cut(key, "/")
 			u := s.uploads[id]
 			if u == nil {
 				return fmt.Errorf("there is no upload %q", id)
 			}
-			p := new(s3Part)
+			p := new(part)
 			if err := json.Unmarshal(v, p); err != nil {
 				return err
 			}
@@ -232,7 +214,7 @@ func loadS3(st *store.Store, account string, changes *atomic.Uint64) (*s3, error
 
 // sweep removes bodies that nothing names: those of uploads that were under
 // way when the process ended.
-func (s *s3) sweep() error {
+func (s *state) sweep() error {
 	var c store.Change
 	err := s.store.Load(store.Bodies, func(key string, _ []byte) error {
 		id, _, _ := strings.Cut(key, "/")
@@ -264,9 +246,9 @@ func (c *bucketConfig) parse() error {
 // edit changes the state: f looks at what is there, and either refuses or
 // changes it and records the change. When edit returns nil the change is on
 // disk, if there is a file.
-func (s *s3) edit(f func(*store.Change) *s3Error) *s3Error {
+func (s *state) edit(f func(*store.Change) *failure) *failure {
 	if s.store.Failure() != nil {
-		return errS3Internal()
+		return errInternal()
 	}
 	s.mu.Lock()
 	var c store.Change
@@ -281,13 +263,13 @@ func (s *s3) edit(f func(*store.Change) *s3Error) *s3Error {
 	s.changes.Add(1)
 	s.mu.Unlock()
 	if c.Err != nil || s.store.Commit(b) != nil {
-		return errS3Internal()
+		return errInternal()
 	}
 	return nil
 }
 
 // config is the configuration of a bucket, or nil if there is no such bucket.
-func (s *s3) config(name string) *bucketConfig {
+func (s *state) config(name string) *bucketConfig {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if b := s.buckets[name]; b != nil {
@@ -297,8 +279,8 @@ func (s *s3) config(name string) *bucketConfig {
 }
 
 // configure changes the configuration of a bucket: f gets a copy.
-func (s *s3) configure(name string, f func(*bucketConfig)) *s3Error {
-	return s.edit(func(c *store.Change) *s3Error {
+func (s *state) configure(name string, f func(*bucketConfig)) *failure {
+	return s.edit(func(c *store.Change) *failure {
 		b := s.buckets[name]
 		if b == nil {
 			return errNoSuchBucket(name)
@@ -306,17 +288,17 @@ func (s *s3) configure(name string, f func(*bucketConfig)) *s3Error {
 		config := *b.bucketConfig
 		f(&config)
 		if err := config.parse(); err != nil {
-			return errS3Internal()
+			return errInternal()
 		}
 		b.bucketConfig = &config
-		c.Put(bucketS3Bucket, name, &config)
+		c.Put(storedBuckets, name, &config)
 		return nil
 	})
 }
 
 // blockOf is what blocks public access to a bucket: its own settings and
 // those of the owner's account together.
-func (s *s3) blockOf(c *bucketConfig) publicAccessBlock {
+func (s *state) blockOf(c *bucketConfig) publicAccessBlock {
 	var all publicAccessBlock
 	for _, b := range []*publicAccessBlock{c.Block, s.accountBlock(c.Account)} {
 		if b != nil {
@@ -330,7 +312,7 @@ func (s *s3) blockOf(c *bucketConfig) publicAccessBlock {
 }
 
 // blockedBy says where a switch is on.
-func (s *s3) blockedBy(c *bucketConfig, on func(publicAccessBlock) bool) string {
+func (s *state) blockedBy(c *bucketConfig, on func(publicAccessBlock) bool) string {
 	own := c.Block != nil && on(*c.Block)
 	account := s.accountBlock(c.Account)
 	if account == nil || !on(*account) {
@@ -344,7 +326,7 @@ func (s *s3) blockedBy(c *bucketConfig, on func(publicAccessBlock) bool) string 
 
 // accountBlock is Block Public Access of an account, or nil. Only that of the
 // emulator's own is known.
-func (s *s3) accountBlock(account string) *publicAccessBlock {
+func (s *state) accountBlock(account string) *publicAccessBlock {
 	if account != s.account {
 		return nil
 	}
@@ -355,12 +337,12 @@ func (s *s3) accountBlock(account string) *publicAccessBlock {
 
 // find is the position of a key in a bucket, or the one where it belongs. The
 // caller holds mu.
-func (b *s3Bucket) find(key string) (int, bool) {
-	return slices.BinarySearchFunc(b.objects, key, func(o *s3Object, key string) int { return cmp.Compare(o.Key, key) })
+func (b *bucket) find(key string) (int, bool) {
+	return slices.BinarySearchFunc(b.objects, key, func(o *object, key string) int { return cmp.Compare(o.Key, key) })
 }
 
 // object is the object of that key, or nil. The caller holds mu.
-func (b *s3Bucket) object(key string) *s3Object {
+func (b *bucket) object(key string) *object {
 	if i, found := b.find(key); found {
 		return b.objects[i]
 	}
@@ -368,7 +350,7 @@ func (b *s3Bucket) object(key string) *s3Object {
 }
 
 // object is an object, or nil if there is none.
-func (s *s3) object(bucket, key string) *s3Object {
+func (s *state) object(bucket, key string) *object {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if b := s.buckets[bucket]; b != nil {
@@ -378,7 +360,7 @@ func (s *s3) object(bucket, key string) *s3Object {
 }
 
 // hold is object, with its body in use until release.
-func (s *s3) hold(bucket, key string) *s3Object {
+func (s *state) hold(bucket, key string) *object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.buckets[bucket]
@@ -392,42 +374,9 @@ func (s *s3) hold(bucket, key string) *s3Object {
 	return o
 }
 
-// release ends the use of bodies. Those that nobody uses any more go.
-func (s *s3) release(refs ...blobRef) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var c store.Change
-	s.drop(&c, refs...)
-	if len(c.Records) > 0 {
-		// Nobody waits for this to be on disk: what is left over after a crash
-		// is swept at the next start.
-		s.store.Queue(c.Records...)
-	}
-}
-
-// use counts a use of each body. The caller holds mu, or is alone.
-func (s *s3) use(refs ...blobRef) {
-	for _, r := range refs {
-		s.uses[r.ID]++
-	}
-}
-
-// drop is the inverse of use, and deletes what has no use left. The caller
-// holds mu.
-func (s *s3) drop(c *store.Change, refs ...blobRef) {
-	for _, r := range refs {
-		if s.uses[r.ID]--; s.uses[r.ID] <= 0 {
-			delete(s.uses, r.ID)
-			for i := range r.chunks() {
-				c.Delete(store.Bodies, r.chunk(i))
-			}
-		}
-	}
-}
-
-// placeObject puts an object into a bucket, in the place of an older one. The
+// storeObject puts an object into a bucket, in the place of an older one. The
 // object's bodies count as in use already. The caller holds mu.
-func (s *s3) placeObject(c *store.Change, b *s3Bucket, o *s3Object) {
+func (s *state) storeObject(c *store.Change, b *bucket, o *object) {
 	i, found := b.find(o.Key)
 	if found {
 		s.drop(c, b.objects[i].Blobs...)
@@ -435,147 +384,26 @@ func (s *s3) placeObject(c *store.Change, b *s3Bucket, o *s3Object) {
 	} else {
 		b.objects = slices.Insert(b.objects, i, o)
 	}
-	c.Put(bucketS3Object, b.Name+"/"+o.Key, o)
+	c.Put(storedObjects, b.Name+"/"+o.Key, o)
 }
 
 // removeObject takes an object out of a bucket. The caller holds mu.
-func (s *s3) removeObject(c *store.Change, b *s3Bucket, key string) {
+func (s *state) removeObject(c *store.Change, b *bucket, key string) {
 	if i, found := b.find(key); found {
 		s.drop(c, b.objects[i].Blobs...)
 		b.objects = slices.Delete(b.objects, i, i+1)
-		c.Delete(bucketS3Object, b.Name+"/"+key)
+		c.Delete(storedObjects, b.Name+"/"+key)
 	}
 }
 
 // removeUpload forgets a multipart upload and its parts. The caller holds mu.
-func (s *s3) removeUpload(c *store.Change, u *s3Upload) {
+func (s *state) removeUpload(c *store.Change, u *upload) {
 	for _, n := range slices.Sorted(maps.Keys(u.parts)) {
 		s.drop(c, u.parts[n].Blob)
-		c.Delete(bucketS3Part, partKey(u.ID, n))
+		c.Delete(storedParts, partKey(u.ID, n))
 	}
-	c.Delete(bucketS3Upload, u.ID)
+	c.Delete(storedUploads, u.ID)
 	delete(s.uploads, u.ID)
 }
 
 func partKey(upload string, number int) string { return fmt.Sprintf("%s/%05d", upload, number) }
-
-// newBody stores a body as it is read. It is in use by the caller, who must
-// hand it to an object or a part, or release it. Of an error nothing is left.
-func (s *s3) newBody(r io.Reader) (blobRef, error) {
-	var b [16]byte
-	rand.Read(b[:])
-	ref := blobRef{ID: hex.EncodeToString(b[:])}
-	s.mu.Lock()
-	s.use(ref)
-	s.mu.Unlock()
-
-	if err := s.fill(&ref, r); err != nil {
-		s.release(ref)
-		return blobRef{}, err
-	}
-	return ref, nil
-}
-
-// commitEvery is the number of chunks after which those who write a large
-// body wait for the file, so that it does not pile up in memory.
-const commitEvery = 8
-
-func (s *s3) fill(ref *blobRef, r io.Reader) error {
-	buffer := make([]byte, 0, 512)
-	for {
-		n, err := r.Read(buffer[len(buffer):cap(buffer)])
-		buffer = buffer[:len(buffer)+n]
-		end := err == io.EOF
-		if err != nil && !end {
-			return err
-		}
-		if len(buffer) == chunkSize || end && len(buffer) > 0 {
-			i := ref.chunks()
-			ref.Size += int64(len(buffer))
-			if len(buffer) < cap(buffer)/2 {
-				buffer = slices.Clone(buffer) // it stays in memory for long
-			}
-			batch := s.store.Queue(store.Record{Bucket: store.Bodies, Key: ref.chunk(i), Value: buffer})
-			if i%commitEvery == commitEvery-1 {
-				if err := s.store.Commit(batch); err != nil {
-					return err
-				}
-			}
-			buffer = make([]byte, 0, chunkSize)
-		}
-		if end {
-			return nil
-		}
-		if len(buffer) == cap(buffer) {
-			buffer = slices.Grow(buffer, min(cap(buffer), chunkSize-len(buffer)))
-			buffer = buffer[:len(buffer):min(cap(buffer), chunkSize)]
-		}
-	}
-}
-
-// bodyReader reads length bytes of bodies, one after the other, from an
-// offset on. The bodies must be in use while it does.
-type bodyReader struct {
-	store          *store.Store
-	refs           []blobRef
-	offset, length int64
-}
-
-// Read implements [io.Reader].
-func (r *bodyReader) Read(p []byte) (int, error) {
-	chunk, err := r.next()
-	if err != nil {
-		return 0, err
-	}
-	n := copy(p, chunk)
-	r.offset += int64(n)
-	r.length -= int64(n)
-	return n, nil
-}
-
-// WriteTo implements [io.WriterTo], which reads each chunk once.
-func (r *bodyReader) WriteTo(w io.Writer) (int64, error) {
-	var written int64
-	for {
-		chunk, err := r.next()
-		if err == io.EOF {
-			return written, nil
-		}
-		if err != nil {
-			return written, err
-		}
-		n, err := w.Write(chunk)
-		written += int64(n)
-		if err != nil {
-			return written, err
-		}
-		r.offset += int64(n)
-		r.length -= int64(n)
-	}
-}
-
-// next is what is left of the chunk at the offset.
-func (r *bodyReader) next() ([]byte, error) {
-	if r.length <= 0 {
-		return nil, io.EOF
-	}
-	for len(r.refs) > 0 && r.offset >= r.refs[0].Size {
-		r.offset -= r.refs[0].Size
-		r.refs = r.refs[1:]
-	}
-	if len(r.refs) == 0 {
-		return nil, io.ErrUnexpectedEOF
-	}
-	key := r.refs[0].chunk(int(r.offset / chunkSize))
-	chunk, found := r.store.Body(store.Bodies, key)
-	from := r.offset % chunkSize
-	if !found || from >= int64(len(chunk)) {
-		return nil, fmt.Errorf("reading body %q: it is gone", key)
-	}
-	return chunk[from:min(int64(len(chunk)), from+r.length)], nil
-}
-
-// reader reads bodies.
-func (s *s3) reader(refs []blobRef, offset, length int64) *bodyReader {
-	return &bodyReader{s.store, refs, offset, length}
-}

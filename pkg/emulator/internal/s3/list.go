@@ -1,8 +1,6 @@
-package emulator
+package s3
 
 import (
-	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -11,12 +9,9 @@ import (
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
-// maxList is how many keys S3 lists at once.
-const maxList = 1000
-
 // listing is a part of what is in a bucket.
 type listing struct {
-	objects  []*s3Object
+	objects  []*object
 	prefixes []string // common prefixes
 	next     string   // the last key or prefix; "" if there is nothing more
 }
@@ -24,7 +19,7 @@ type listing struct {
 // list lists the keys after a key or common prefix, at most limit keys and
 // common prefixes together. A marker, which is what version 1
 // of ListObjects has, also skips the common prefix that it lies in.
-func (s *s3) list(bucket, prefix, delimiter, after string, marker bool, limit int) listing {
+func (s *state) list(bucket, prefix, delimiter, after string, marker bool, limit int) listing {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var l listing
@@ -74,8 +69,8 @@ func (s *s3) list(bucket, prefix, delimiter, after string, marker bool, limit in
 
 // beyond is the position of the first key from i on that does not begin with
 // the prefix.
-func (b *s3Bucket) beyond(prefix string, i int) int {
-	n, _ := slices.BinarySearchFunc(b.objects[i:], prefix, func(o *s3Object, prefix string) int {
+func (b *bucket) beyond(prefix string, i int) int {
+	n, _ := slices.BinarySearchFunc(b.objects[i:], prefix, func(o *object, prefix string) int {
 		if strings.HasPrefix(o.Key, prefix) || o.Key < prefix {
 			return -1
 		}
@@ -85,7 +80,7 @@ func (b *s3Bucket) beyond(prefix string, i int) int {
 }
 
 // listKeys sets the condition keys of listings.
-func (q *s3Call) listKeys(keys *policy.Context) {
+func (q *call) listKeys(keys *policy.Context) {
 	for _, name := range []string{"prefix", "delimiter", "max-keys"} {
 		if q.query.Has(name) {
 			keys.Set("s3:"+name, q.query.Get(name))
@@ -93,20 +88,8 @@ func (q *s3Call) listKeys(keys *policy.Context) {
 	}
 }
 
-// encoding gives the function that encodes names in a listing.
-func (q *s3Call) encoding() (func(string) string, *s3Error) {
-	switch v := q.query.Get("encoding-type"); v {
-	case "":
-		return func(s string) string { return s }, nil
-	case "url":
-		return func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "%2F", "/") }, nil
-	default:
-		return nil, errInvalidArgument("Invalid Encoding Method specified in Request", "encoding-type", v)
-	}
-}
-
 // listObjects is ListObjects and ListObjectsV2.
-func (q *s3Call) listObjects() (*s3Answer, *s3Error) {
+func (q *call) listObjects() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
@@ -132,7 +115,7 @@ func (q *s3Call) listObjects() (*s3Answer, *s3Error) {
 			after = q.query.Get("start-after")
 		}
 	}
-	l := q.s3.list(q.bucket, prefix, delimiter, after, !v2, limit)
+	l := q.state.list(q.bucket, prefix, delimiter, after, !v2, limit)
 
 	a := document("ListBucketResult", func(x *wire.XML) {
 		x.Text("Name", q.bucket)
@@ -165,9 +148,9 @@ func (q *s3Call) listObjects() (*s3Answer, *s3Error) {
 	return a, nil
 }
 
-func (q *s3Call) writeObject(x *wire.XML, o *s3Object, encode func(string) string, owner bool) {
+func (q *call) writeObject(x *wire.XML, o *object, encode func(string) string, owner bool) {
 	x.Text("Key", encode(o.Key))
-	x.Text("LastModified", s3Time(o.Modified))
+	x.Text("LastModified", timestamp(o.Modified))
 	x.Text("ETag", `"`+o.ETag+`"`)
 	x.Optional("ChecksumAlgorithm", string(o.Algorithm))
 	x.Optional("ChecksumType", o.ChecksumType)
@@ -178,7 +161,7 @@ func (q *s3Call) writeObject(x *wire.XML, o *s3Object, encode func(string) strin
 	x.Text("StorageClass", o.storageClass())
 }
 
-func (q *s3Call) writeOwner(x *wire.XML) {
+func (q *call) writeOwner(x *wire.XML) {
 	x.Open("Owner")
 	x.Text("ID", api.CanonicalUser(q.config.Account))
 	x.Close("Owner")
@@ -194,7 +177,7 @@ func writePrefixes(x *wire.XML, prefixes []string, encode func(string) string) {
 
 // listVersions lists the one version that each object has in a bucket without
 // versioning, which is called "null".
-func (q *s3Call) listVersions() (*s3Answer, *s3Error) {
+func (q *call) listVersions() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
@@ -213,7 +196,7 @@ func (q *s3Call) listVersions() (*s3Answer, *s3Error) {
 	if q.query.Get("version-id-marker") != "" && after == "" {
 		return nil, errInvalidArgument("A version-id marker cannot be specified without a key marker.", "version-id-marker", q.query.Get("version-id-marker"))
 	}
-	l := q.s3.list(q.bucket, prefix, delimiter, after, false, limit)
+	l := q.state.list(q.bucket, prefix, delimiter, after, false, limit)
 	return document("ListVersionsResult", func(x *wire.XML) {
 		x.Text("Name", q.bucket)
 		x.Text("Prefix", encode(prefix))
@@ -233,108 +216,6 @@ func (q *s3Call) listVersions() (*s3Answer, *s3Error) {
 			x.Text("VersionId", "null")
 			x.Bool("IsLatest", true)
 			x.Close("Version")
-		}
-		writePrefixes(x, l.prefixes, encode)
-	}), nil
-}
-
-// uploadListing is a part of the uploads under way in a bucket.
-type uploadListing struct {
-	uploads  []*s3Upload
-	prefixes []string // common prefixes
-	// nextKey and nextID are the last entry: an upload, or a common prefix,
-	// which has no id.
-	nextKey, nextID string
-	truncated       bool
-}
-
-// listedUploads lists those of sorted uploads that come after the markers, at
-// most limit uploads and common prefixes together.
-func listedUploads(all []*s3Upload, prefix, delimiter, keyMarker, idMarker string, limit int) uploadListing {
-	var l uploadListing
-	for _, u := range all {
-		if u.Key < keyMarker || u.Key == keyMarker && keyMarker != "" && (idMarker == "" || u.ID <= idMarker) {
-			continue
-		}
-		common := ""
-		if delimiter != "" {
-			if at := strings.Index(u.Key[len(prefix):], delimiter); at >= 0 {
-				common = u.Key[:len(prefix)+at+len(delimiter)]
-			}
-		}
-		if common != "" && (slices.Contains(l.prefixes, common) || strings.HasPrefix(keyMarker, common)) {
-			continue
-		}
-		if len(l.uploads)+len(l.prefixes) == limit {
-			l.truncated = limit > 0
-			return l
-		}
-		if common != "" {
-			l.prefixes = append(l.prefixes, common)
-			l.nextKey, l.nextID = common, ""
-		} else {
-			l.uploads = append(l.uploads, u)
-			l.nextKey, l.nextID = u.Key, u.ID
-		}
-	}
-	return l
-}
-
-// listUploads lists multipart uploads under way, by key and then by time.
-func (q *s3Call) listUploads() (*s3Answer, *s3Error) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:ListBucketMultipartUploads", q.bucketARN(), q.listKeys); e != nil {
-		return nil, e
-	}
-	limit, e := q.number("max-uploads", maxList)
-	if e != nil {
-		return nil, e
-	}
-	encode, e := q.encoding()
-	if e != nil {
-		return nil, e
-	}
-	prefix, delimiter := q.query.Get("prefix"), q.query.Get("delimiter")
-	keyMarker, idMarker := q.query.Get("key-marker"), q.query.Get("upload-id-marker")
-
-	q.s3.mu.RLock()
-	all := slices.Collect(maps.Values(q.s3.uploads))
-	q.s3.mu.RUnlock()
-	all = slices.DeleteFunc(all, func(u *s3Upload) bool { return u.Bucket != q.bucket || !strings.HasPrefix(u.Key, prefix) })
-	// Ids begin with the time, so that their order is that of time.
-	slices.SortFunc(all, func(a, b *s3Upload) int {
-		if c := strings.Compare(a.Key, b.Key); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
-	l := listedUploads(all, prefix, delimiter, keyMarker, idMarker, limit)
-	return document("ListMultipartUploadsResult", func(x *wire.XML) {
-		x.Text("Bucket", q.bucket)
-		x.Text("KeyMarker", encode(keyMarker))
-		x.Text("UploadIdMarker", idMarker)
-		x.Text("NextKeyMarker", encode(l.nextKey)) // also of a list that is complete
-		x.Text("NextUploadIdMarker", l.nextID)
-		x.Optional("Prefix", encode(prefix))
-		x.Optional("Delimiter", encode(delimiter))
-		x.Optional("EncodingType", q.query.Get("encoding-type"))
-		x.Number("MaxUploads", limit)
-		x.Bool("IsTruncated", l.truncated)
-		for _, u := range l.uploads {
-			x.Open("Upload")
-			x.Text("Key", encode(u.Key))
-			x.Text("UploadId", u.ID)
-			x.Open("Initiator")
-			x.Text("ID", u.Initiator)
-			x.Close("Initiator")
-			q.writeOwner(x)
-			x.Text("StorageClass", storageClassOf(u.Headers))
-			x.Text("Initiated", s3Time(u.Initiated))
-			x.Text("ChecksumAlgorithm", string(u.Algorithm))
-			x.Text("ChecksumType", u.ChecksumType)
-			x.Close("Upload")
 		}
 		writePrefixes(x, l.prefixes, encode)
 	}), nil

@@ -1,4 +1,4 @@
-package emulator
+package s3
 
 import (
 	"crypto/md5"
@@ -28,15 +28,6 @@ const (
 	minPart  = 5 << 20 // of all parts but the last
 )
 
-func errNoSuchUpload(id string) *s3Error {
-	return notFound("NoSuchUpload", "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.").
-		with("UploadId", id)
-}
-
-func errPartNumber(value string) *s3Error {
-	return errInvalidArgument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", value)
-}
-
 // newUploadID makes an id that sorts by time.
 func newUploadID(now time.Time) string {
 	var b [24]byte
@@ -44,7 +35,7 @@ func newUploadID(now time.Time) string {
 	return fmt.Sprintf("%016x", uint64(now.UnixNano())) + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
+func (q *call) createUpload() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
@@ -63,7 +54,7 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	u := &s3Upload{
+	u := &upload{
 		ID:           newUploadID(q.At),
 		Bucket:       q.bucket,
 		Key:          q.key,
@@ -74,7 +65,7 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 		ACL:          list,
 		Algorithm:    checksum.CRC64NVME,
 		ChecksumType: fullObject,
-		parts:        make(map[int]*s3Part),
+		parts:        make(map[int]*part),
 	}
 	if v := q.Request.Header.Get("X-Amz-Checksum-Algorithm"); v != "" {
 		var known bool
@@ -97,12 +88,12 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 	default:
 		u.ChecksumType = v
 	}
-	if e := q.s3.edit(func(c *store.Change) *s3Error {
-		if q.s3.buckets[q.bucket] == nil {
+	if e := q.state.edit(func(c *store.Change) *failure {
+		if q.state.buckets[q.bucket] == nil {
 			return errNoSuchBucket(q.bucket)
 		}
-		q.s3.uploads[u.ID] = u
-		c.Put(bucketS3Upload, u.ID, u)
+		q.state.uploads[u.ID] = u
+		c.Put(storedUploads, u.ID, u)
 		return nil
 	}); e != nil {
 		return nil, e
@@ -121,11 +112,11 @@ func (q *s3Call) createUpload() (*s3Answer, *s3Error) {
 }
 
 // upload is the multipart upload that a request names.
-func (q *s3Call) upload() (*s3Upload, *s3Error) {
+func (q *call) upload() (*upload, *failure) {
 	id := q.query.Get("uploadId")
-	q.s3.mu.RLock()
-	u := q.s3.uploads[id]
-	q.s3.mu.RUnlock()
+	q.state.mu.RLock()
+	u := q.state.uploads[id]
+	q.state.mu.RUnlock()
 	if u == nil || u.Bucket != q.bucket || u.Key != q.key {
 		return nil, errNoSuchUpload(id)
 	}
@@ -133,7 +124,7 @@ func (q *s3Call) upload() (*s3Upload, *s3Error) {
 }
 
 // partNumber is the number of the part that a request is to store.
-func (q *s3Call) partNumber() (int, *s3Error) {
+func (q *call) partNumber() (int, *failure) {
 	v := q.query.Get("partNumber")
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 || n > maxParts {
@@ -143,25 +134,25 @@ func (q *s3Call) partNumber() (int, *s3Error) {
 }
 
 // storePart puts a part, whose body is in use already, in its place.
-func (q *s3Call) storePart(u *s3Upload, p *s3Part) *s3Error {
-	e := q.s3.edit(func(c *store.Change) *s3Error {
-		if q.s3.uploads[u.ID] != u {
+func (q *call) storePart(u *upload, p *part) *failure {
+	e := q.state.edit(func(c *store.Change) *failure {
+		if q.state.uploads[u.ID] != u {
 			return errNoSuchUpload(u.ID)
 		}
 		if old := u.parts[p.Number]; old != nil {
-			q.s3.drop(c, old.Blob)
+			q.state.drop(c, old.Blob)
 		}
 		u.parts[p.Number] = p
-		c.Put(bucketS3Part, partKey(u.ID, p.Number), p)
+		c.Put(storedParts, partKey(u.ID, p.Number), p)
 		return nil
 	})
 	if e != nil {
-		q.s3.release(p.Blob)
+		q.state.release(p.Blob)
 	}
 	return e
 }
 
-func (q *s3Call) uploadPart() (*s3Answer, *s3Error) {
+func (q *call) uploadPart() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
@@ -209,7 +200,7 @@ func (q *s3Call) uploadPart() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	p := &s3Part{
+	p := &part{
 		Number:   n,
 		Size:     ref.Size,
 		ETag:     d.etag(),
@@ -220,7 +211,7 @@ func (q *s3Call) uploadPart() (*s3Answer, *s3Error) {
 	if e := q.storePart(u, p); e != nil {
 		return nil, e
 	}
-	a := &s3Answer{}
+	a := &answer{}
 	a.set("Etag", `"`+p.ETag+`"`)
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
 	if d.value() != "" && d.algorithm != "" {
@@ -229,7 +220,7 @@ func (q *s3Call) uploadPart() (*s3Answer, *s3Error) {
 	return a, nil
 }
 
-func (q *s3Call) uploadPartCopy() (*s3Answer, *s3Error) {
+func (q *call) uploadPartCopy() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
@@ -237,7 +228,7 @@ func (q *s3Call) uploadPartCopy() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	a := &s3Answer{done: done}
+	a := &answer{done: done}
 	if e := q.may(q.config, "s3:PutObject", q.objectARN(), nil); e != nil {
 		return a, e
 	}
@@ -263,15 +254,15 @@ func (q *s3Call) uploadPartCopy() (*s3Answer, *s3Error) {
 		}
 		offset, length = first, last-first+1
 	}
-	if length > maxObject {
-		return a, errInvalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(maxObject))
+	if length > MaxObject {
+		return a, errInvalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(MaxObject))
 	}
 	d := &digests{md5: md5.New(), algorithm: u.Algorithm, sum: u.Algorithm.New()}
-	ref, err := q.s3.newBody(io.TeeReader(q.s3.reader(source.Blobs, offset, length), d))
+	ref, err := q.state.newBody(io.TeeReader(q.state.reader(source.Blobs, offset, length), d))
 	if err != nil {
-		return a, errS3Internal()
+		return a, errInternal()
 	}
-	p := &s3Part{
+	p := &part{
 		Number:   n,
 		Size:     ref.Size,
 		ETag:     d.etag(),
@@ -284,7 +275,7 @@ func (q *s3Call) uploadPartCopy() (*s3Answer, *s3Error) {
 	}
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
 	a.xml = document("CopyPartResult", func(x *wire.XML) {
-		x.Text("LastModified", s3Time(p.Modified))
+		x.Text("LastModified", timestamp(p.Modified))
 		x.Text("ETag", `"`+p.ETag+`"`)
 		if u.Asked {
 			x.Text("Checksum"+string(u.Algorithm), p.Checksum)
@@ -318,7 +309,7 @@ func (p *completedPart) checksum(a checksum.Algorithm) string {
 	return p.ChecksumSHA256
 }
 
-func (q *s3Call) completeUpload() (*s3Answer, *s3Error) {
+func (q *call) completeUpload() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
@@ -347,7 +338,7 @@ func (q *s3Call) completeUpload() (*s3Answer, *s3Error) {
 	if e != nil {
 		// A client that did not hear that its upload was completed asks again,
 		// and hears it now (API reference, CompleteMultipartUpload).
-		if o := q.s3.object(q.bucket, q.key); o != nil && o.Upload == q.query.Get("uploadId") && o.Upload != "" {
+		if o := q.state.object(q.bucket, q.key); o != nil && o.Upload == q.query.Get("uploadId") && o.Upload != "" {
 			return q.completed(o), nil
 		}
 		return nil, e
@@ -356,12 +347,12 @@ func (q *s3Call) completeUpload() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	e = q.s3.edit(func(c *store.Change) *s3Error {
-		b := q.s3.buckets[q.bucket]
+	e = q.state.edit(func(c *store.Change) *failure {
+		b := q.state.buckets[q.bucket]
 		if b == nil {
 			return errNoSuchBucket(q.bucket)
 		}
-		if q.s3.uploads[u.ID] != u {
+		if q.state.uploads[u.ID] != u {
 			return errNoSuchUpload(u.ID)
 		}
 		if e := q.checkWrite(b.object(o.Key)); e != nil {
@@ -372,9 +363,9 @@ func (q *s3Call) completeUpload() (*s3Answer, *s3Error) {
 				return errInvalidPart(u.ID, p.Number, "")
 			}
 		}
-		q.s3.use(o.Blobs...)
-		q.s3.placeObject(c, b, o)
-		q.s3.removeUpload(c, u)
+		q.state.use(o.Blobs...)
+		q.state.storeObject(c, b, o)
+		q.state.removeUpload(c, u)
 		return nil
 	})
 	if e != nil {
@@ -385,7 +376,7 @@ func (q *s3Call) completeUpload() (*s3Answer, *s3Error) {
 
 // readCompletion reads the document of CompleteMultipartUpload. The checksums
 // in its headers are not the document's but the object's.
-func (q *s3Call) readCompletion() ([]byte, *s3Error) {
+func (q *call) readCompletion() ([]byte, *failure) {
 	body, e := q.payload()
 	if e != nil {
 		return nil, e
@@ -393,18 +384,18 @@ func (q *s3Call) readCompletion() ([]byte, *s3Error) {
 	return q.readBounded(body)
 }
 
-func errInvalidPart(upload string, number int, etag string) *s3Error {
-	return s3Errorf(http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.  The part may not have been uploaded, "+
+func errInvalidPart(upload string, number int, etag string) *failure {
+	return failf(http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.  The part may not have been uploaded, "+
 		"or the specified entity tag may not match the part's entity tag.").
 		with("UploadId", upload).with("PartNumber", strconv.Itoa(number)).with("ETag", etag)
 }
 
 // assemble makes the object of an upload from the parts that the client lists.
-func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Error) {
-	q.s3.mu.RLock()
+func (q *call) assemble(u *upload, list []completedPart) (*object, *failure) {
+	q.state.mu.RLock()
 	parts := maps.Clone(u.parts)
-	q.s3.mu.RUnlock()
-	o := &s3Object{
+	q.state.mu.RUnlock()
+	o := &object{
 		Key:          u.Key,
 		Modified:     q.At.UTC().Truncate(time.Second),
 		Headers:      u.Headers,
@@ -418,7 +409,7 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 	ofParts := u.Algorithm.New()
 	for i := range list[1:] {
 		if list[i+1].PartNumber <= list[i].PartNumber {
-			return nil, s3Errorf(http.StatusBadRequest, "InvalidPartOrder",
+			return nil, failf(http.StatusBadRequest, "InvalidPartOrder",
 				"The list of parts was not in ascending order. Parts must be ordered by part number.").with("UploadId", u.ID)
 		}
 	}
@@ -429,7 +420,7 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 			return nil, errInvalidPart(u.ID, c.PartNumber, etag)
 		}
 		if i < len(list)-1 && p.Size < minPart {
-			return nil, s3Errorf(http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size").
+			return nil, failf(http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size").
 				with("ProposedSize", strconv.FormatInt(p.Size, 10)).with("MinSizeAllowed", strconv.Itoa(minPart)).
 				with("PartNumber", strconv.Itoa(p.Number)).with("ETag", p.ETag)
 		}
@@ -463,12 +454,12 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 		ofAll = checksum.Encode(ofParts)
 		o.Checksum = ofAll + "-" + strconv.Itoa(len(list))
 	} else {
-		q.s3.mu.Lock()
-		q.s3.use(o.Blobs...)
-		q.s3.mu.Unlock()
-		defer q.s3.release(o.Blobs...)
+		q.state.mu.Lock()
+		q.state.use(o.Blobs...)
+		q.state.mu.Unlock()
+		defer q.state.release(o.Blobs...)
 		whole := u.Algorithm.New()
-		if _, err := q.s3.reader(o.Blobs, 0, o.Size).WriteTo(whole); err != nil {
+		if _, err := q.state.reader(o.Blobs, 0, o.Size).WriteTo(whole); err != nil {
 			return nil, errInvalidPart(u.ID, list[0].PartNumber, "") // replaced while it was read
 		}
 		o.Checksum = checksum.Encode(whole)
@@ -487,14 +478,14 @@ func (q *s3Call) assemble(u *s3Upload, list []completedPart) (*s3Object, *s3Erro
 	return o, nil
 }
 
-func (q *s3Call) completed(o *s3Object) *s3Answer {
+func (q *call) completed(o *object) *answer {
 	a := document("CompleteMultipartUploadResult", func(x *wire.XML) {
 		scheme := "http"
 		if q.Request.TLS != nil {
 			scheme = "https"
 		}
 		location := scheme + "://" + q.Request.Host + "/"
-		if q.host.bucket == "" {
+		if q.host.Bucket == "" {
 			location += q.bucket + "/"
 		}
 		x.Text("Location", location+url.QueryEscape(q.key)) // also the slashes, and a blank is a plus
@@ -508,7 +499,7 @@ func (q *s3Call) completed(o *s3Object) *s3Answer {
 	return a
 }
 
-func (q *s3Call) abortUpload() (*s3Answer, *s3Error) {
+func (q *call) abortUpload() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
@@ -519,16 +510,16 @@ func (q *s3Call) abortUpload() (*s3Answer, *s3Error) {
 	if e != nil {
 		return nil, e
 	}
-	return noContent(), q.s3.edit(func(c *store.Change) *s3Error {
-		if q.s3.uploads[u.ID] != u {
+	return noContent(), q.state.edit(func(c *store.Change) *failure {
+		if q.state.uploads[u.ID] != u {
 			return errNoSuchUpload(u.ID)
 		}
-		q.s3.removeUpload(c, u)
+		q.state.removeUpload(c, u)
 		return nil
 	})
 }
 
-func (q *s3Call) listParts() (*s3Answer, *s3Error) {
+func (q *call) listParts() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
@@ -550,11 +541,11 @@ func (q *s3Call) listParts() (*s3Answer, *s3Error) {
 	if q.query.Get("part-number-marker") == "" {
 		marker = 0
 	}
-	q.s3.mu.RLock()
+	q.state.mu.RLock()
 	all := slices.Collect(maps.Values(u.parts))
-	q.s3.mu.RUnlock()
-	slices.SortFunc(all, func(a, b *s3Part) int { return a.Number - b.Number })
-	all = slices.DeleteFunc(all, func(p *s3Part) bool { return p.Number <= marker })
+	q.state.mu.RUnlock()
+	slices.SortFunc(all, func(a, b *part) int { return a.Number - b.Number })
+	all = slices.DeleteFunc(all, func(p *part) bool { return p.Number <= marker })
 	truncated := len(all) > limit
 	all = all[:min(len(all), limit)]
 	return document("ListPartsResult", func(x *wire.XML) {
@@ -579,7 +570,7 @@ func (q *s3Call) listParts() (*s3Answer, *s3Error) {
 		for _, p := range all {
 			x.Open("Part")
 			x.Number("PartNumber", p.Number)
-			x.Text("LastModified", s3Time(p.Modified))
+			x.Text("LastModified", timestamp(p.Modified))
 			x.Text("ETag", `"`+p.ETag+`"`)
 			x.Number("Size", int(p.Size))
 			if u.Asked {

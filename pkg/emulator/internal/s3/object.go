@@ -1,0 +1,129 @@
+package s3
+
+import (
+	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// existingTags sets the condition keys for the tags of an object, which may be
+// nil.
+func existingTags(o *object) func(*policy.Context) {
+	if o == nil {
+		return nil
+	}
+	return tagKeys("s3:ExistingObjectTag/", "", o.Tags)
+}
+
+// mayPut asks for the permissions to store an object with these tags.
+func (q *call) mayPut(tags []wire.Tag) *failure {
+	if e := q.may(q.config, "s3:PutObject", q.objectARN(), tagKeys("s3:RequestObjectTag/", "s3:RequestObjectTagKeys", tags)); e != nil {
+		return e
+	}
+	if len(tags) > 0 {
+		if e := q.may(q.config, "s3:PutObjectTagging", q.objectARN(), tagKeys("s3:RequestObjectTag/", "s3:RequestObjectTagKeys", tags)); e != nil {
+			return e
+		}
+	}
+	if q.Request.Header.Get("If-Match") != "" {
+		// It tells what is there ("Add preconditions to S3 operations").
+		return q.may(q.config, "s3:GetObject", q.objectARN(), nil)
+	}
+	return nil
+}
+
+// store puts an object, whose bodies are in use already, in its place if the
+// conditions of the request still hold.
+func (q *call) store(o *object) *failure {
+	e := q.state.edit(func(c *store.Change) *failure {
+		b := q.state.buckets[q.bucket]
+		if b == nil {
+			return errNoSuchBucket(q.bucket)
+		}
+		if e := q.checkWrite(b.object(o.Key)); e != nil {
+			return e
+		}
+		q.state.storeObject(c, b, o)
+		return nil
+	})
+	if e != nil {
+		q.state.release(o.Blobs...)
+	}
+	return e
+}
+
+func (o *object) setChecksum(a *answer) {
+	if o.Checksum != "" {
+		a.set(o.Algorithm.Header(), o.Checksum)
+		a.set("X-Amz-Checksum-Type", o.ChecksumType)
+	}
+}
+
+// missing is the answer to a request for a key that is not there: only those
+// who may list the bucket are told (API reference, GetObject).
+func (q *call) missing(config *bucketConfig, key string) *failure {
+	if e := q.may(config, "s3:ListBucket", q.service.bucketARN(config.Name), nil); e != nil {
+		q.deny("existence", "there is no object "+config.Name+"/"+key+", and S3 says so only to those who may s3:ListBucket", e)
+		return e
+	}
+	return errNoSuchKey(key)
+}
+
+// version refuses a version that is not the one that objects have in buckets
+// without versioning. It says whether the request names one.
+func (q *call) version() (bool, *failure) {
+	v, found := q.query["versionId"]
+	if !found {
+		return false, nil
+	}
+	if v[0] != "null" {
+		return false, errInvalidArgument("Invalid version id specified", "versionId", v[0])
+	}
+	return true, nil
+}
+
+// permitted is the object that a request addresses, once the caller may do
+// all of the actions.
+func (q *call) permitted(actions ...string) (*object, *failure) {
+	if e := q.exists(); e != nil {
+		return nil, e
+	}
+	if _, e := q.version(); e != nil {
+		return nil, e
+	}
+	o := q.state.object(q.bucket, q.key)
+	for _, action := range actions {
+		if e := q.may(q.config, action, q.objectARN(), existingTags(o)); e != nil {
+			return nil, e
+		}
+	}
+	if o == nil {
+		return nil, q.missing(q.config, q.key)
+	}
+	return o, nil
+}
+
+// changeObject changes what an object is beside its body: f gets a copy.
+func (q *call) changeObject(f func(*object)) *failure {
+	gone := false
+	e := q.state.edit(func(c *store.Change) *failure {
+		b := q.state.buckets[q.bucket]
+		if b == nil {
+			return errNoSuchBucket(q.bucket)
+		}
+		old := b.object(q.key)
+		if old == nil {
+			gone = true
+			return errNoSuchKey(q.key)
+		}
+		o := *old
+		f(&o)
+		q.state.use(o.Blobs...) // storeObject ends the use by the old one
+		q.state.storeObject(c, b, &o)
+		return nil
+	})
+	if gone {
+		return q.missing(q.config, q.key)
+	}
+	return e
+}

@@ -1,0 +1,55 @@
+package s3
+
+import (
+	"encoding/base64"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// number is a limit in the query: from 0 to the most that S3 gives at once.
+func (q *call) number(name string, most int) (int, *failure) {
+	v := q.query.Get(name)
+	if v == "" {
+		return most, nil
+	}
+	n, err := strconv.ParseInt(v, 10, 32)
+	if err != nil || n < 0 {
+		return 0, errInvalidArgument("Argument "+name+" must be an integer between 0 and 2147483647", name, v)
+	}
+	return min(int(n), most), nil
+}
+
+// continuation is the last name of the page before, from its token.
+func (q *call) continuation() (string, *failure) {
+	v, found := q.query["continuation-token"]
+	if !found {
+		return "", nil
+	}
+	name, ok := strings.CutPrefix(v[0], "1")
+	b, err := base64.RawURLEncoding.DecodeString(name)
+	if !ok || err != nil || len(b) == 0 || !utf8.Valid(b) {
+		return "", errInvalidArgument("The continuation token provided is incorrect", "continuation-token", v[0])
+	}
+	return string(b), nil
+}
+
+func continuationToken(name string) string {
+	return "1" + base64.RawURLEncoding.EncodeToString([]byte(name))
+}
+
+// encoding gives the function that encodes names in a listing.
+func (q *call) encoding() (func(string) string, *failure) {
+	switch v := q.query.Get("encoding-type"); v {
+	case "":
+		return func(s string) string { return s }, nil
+	case "url":
+		return func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "%2F", "/") }, nil
+	default:
+		return nil, errInvalidArgument("Invalid Encoding Method specified in Request", "encoding-type", v)
+	}
+}
+
+// maxList is how many keys S3 lists at once.
+const maxList = 1000
