@@ -16,8 +16,10 @@ package controlplane
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -49,3 +51,20 @@ func Of(c *cluster.Cluster) *ControlPlane {
 // DefaultWait is how long an API server may take to come up with new flags.
 // Kubelet stops the previous one first, which alone may take half a minute.
 const DefaultWait = 4 * time.Minute
+
+// readAPIServers reads the state of all control-plane nodes.
+func (c *ControlPlane) readAPIServers(ctx context.Context) ([]*podOnNode, error) {
+	nodes := node.ControlPlanes(c.nodes)
+	if len(nodes) == 0 {
+		return nil, fmt.Errorf("%w: cluster %s", cluster.ErrNoNodeAccess, c.name)
+	}
+	servers := make([]*podOnNode, len(nodes))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, n := range nodes {
+		g.Go(func() (err error) {
+			servers[i], err = readAPIServer(ctx, n)
+			return err
+		})
+	}
+	return servers, g.Wait()
+}

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
 )
 
@@ -88,51 +88,32 @@ func (c *ControlPlane) mirrorPods(ctx context.Context) ([]mirrorPod, error) {
 	return all, nil
 }
 
-// unreached are the API servers on nodes on which no commands can be run. Each
-// API server puts its address into the EndpointSlice of the Service kubernetes;
-// one that has no mirror pod is known by that address alone, and has no flags.
-func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
-	if c.whole {
-		return nil, nil // all its nodes can be reached
+// shown are the API servers as far as the cluster shows them: by their mirror
+// pods, or one, on an unknown node, by its discovery document.
+func (c *ControlPlane) shown(ctx context.Context) ([]NodeFlags, error) {
+	all, err := c.APIServerFlags(ctx)
+	if err != nil || len(all) > 0 {
+		return all, err
 	}
-	reached := make(map[string]bool)
-	for _, n := range c.nodes {
-		reached[n.Name] = true
+	iss, err := c.pods.Issuer(ctx)
+	if err != nil || iss == "" {
+		return []NodeFlags{{}}, err
 	}
-	mirrors, err := c.mirrorPods(ctx)
+	return []NodeFlags{{Flags: Flags{Issuers: []string{iss}}}}, nil
+}
+
+// NodesAccepting are the nodes whose API servers still accept tokens of iss, as far
+// as the cluster shows; "" where it does not say on which node.
+func (c *ControlPlane) NodesAccepting(ctx context.Context, iss issuer.URL) ([]string, error) {
+	servers, err := c.shown(ctx)
 	if err != nil {
 		return nil, err
 	}
-	known := make(map[string]bool) // addresses
-	for _, m := range mirrors {
-		known[m.address] = true
-	}
-	nodes, err := cluster.Retry(ctx, func() (*corev1.NodeList, error) { return c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}) })
-	if err != nil {
-		return nil, fmt.Errorf("listing the nodes of cluster %s: %w", c.name, err)
-	}
-	for _, n := range nodes.Items {
-		mirrored := slices.ContainsFunc(mirrors, func(m mirrorPod) bool { return m.Node == n.Name })
-		for _, a := range n.Status.Addresses {
-			known[a.Address] = known[a.Address] || mirrored || reached[n.Name]
+	var nodes []string
+	for _, s := range servers {
+		if slices.Contains(s.Issuers, iss.String()) {
+			nodes = append(nodes, s.Node)
 		}
 	}
-	endpoints, err := cluster.Retry(ctx, func() (*discoveryv1.EndpointSliceList, error) {
-		return c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listing the addresses of the API servers of cluster %s: %w", c.name, err)
-	}
-	others := slices.DeleteFunc(mirrors, func(m mirrorPod) bool { return reached[m.Node] })
-	for _, s := range endpoints.Items {
-		for _, e := range s.Endpoints {
-			for _, address := range e.Addresses {
-				if !known[address] {
-					known[address] = true
-					others = append(others, mirrorPod{NodeFlags: NodeFlags{Node: "at " + address}, address: address})
-				}
-			}
-		}
-	}
-	return others, nil
+	return nodes, nil
 }

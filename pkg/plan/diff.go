@@ -3,6 +3,7 @@ package plan
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -13,7 +14,31 @@ func Diff(before, after string) string {
 	if before == after {
 		return ""
 	}
-	a, b := lines(before), lines(after)
+	return DiffLines(lines(before), lines(after))
+}
+
+// DiffLines is [Diff] of two lists, a line for each item.
+func DiffLines(before, after []string) string {
+	if slices.Equal(before, after) {
+		return ""
+	}
+	var out strings.Builder
+	for _, e := range Edits(before, after) {
+		out.WriteString(string(e.Mark) + " " + e.Item + "\n")
+	}
+	return out.String()
+}
+
+// Edit is what becomes of one item of two lists: it is in both (the Mark is a
+// space), goes ('-') or comes ('+').
+type Edit struct {
+	Mark rune
+	Item string
+}
+
+// Edits make the second list of the first one, by their longest common
+// subsequence. What goes comes before what replaces it.
+func Edits(a, b []string) []Edit {
 	// common[i][j] is the length of what a[i:] and b[j:] have in common.
 	common := make([][]int, len(a)+1)
 	for i := range common {
@@ -28,22 +53,22 @@ func Diff(before, after string) string {
 			}
 		}
 	}
-	var out strings.Builder
+	var edits []Edit
 	i, j := 0, 0
 	for i < len(a) || j < len(b) {
 		switch {
 		case i < len(a) && j < len(b) && a[i] == b[j]:
-			out.WriteString("  " + a[i] + "\n")
+			edits = append(edits, Edit{' ', a[i]})
 			i, j = i+1, j+1
 		case j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1]:
-			out.WriteString("- " + a[i] + "\n")
+			edits = append(edits, Edit{'-', a[i]})
 			i++
 		default:
-			out.WriteString("+ " + b[j] + "\n")
+			edits = append(edits, Edit{'+', b[j]})
 			j++
 		}
 	}
-	return out.String()
+	return edits
 }
 
 // DiffJSON is [Diff] of two documents, each indented if it is JSON.

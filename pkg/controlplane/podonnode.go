@@ -1,0 +1,66 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/openirsa/openirsa/pkg/node"
+)
+
+// podOnNode is a static pod as it is on one control-plane node.
+type podOnNode struct {
+	node.Node
+	*manifest
+	former   *manifest // that of an API server whose issuer was changed by us, else nil
+	unproven bool      // there is a provenFile
+	running  bool      // one process runs, with the flags of the manifest
+}
+
+// readAPIServer reads the state of the API server on a node.
+func readAPIServer(ctx context.Context, n node.Node) (*podOnNode, error) {
+	return readPod(ctx, n, apiServerPod)
+}
+
+func readPod(ctx context.Context, n node.Node, pod staticPod) (*podOnNode, error) {
+	text, ok, err := n.ReadFile(ctx, pod.manifestFile())
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("node %s has no %s: its %s is not a static pod of kubeadm's", n.Name, pod.manifestFile(), pod)
+	}
+	s := &podOnNode{Node: n}
+	if s.manifest, err = pod.parse(text); err != nil {
+		return nil, fmt.Errorf("reading %s on node %s: %w", pod.manifestFile(), n.Name, err)
+	}
+	if pod == apiServerPod {
+		former, ok, err := n.ReadFile(ctx, formerFile)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			if s.former, err = parseManifest(former); err != nil {
+				return nil, fmt.Errorf("reading %s on node %s: %w", formerFile, n.Name, err)
+			}
+		}
+	}
+	there, err := n.Existing(ctx, pod.provenFile())
+	if err != nil {
+		return nil, err
+	}
+	s.unproven = len(there) > 0
+	commandLines, err := processes(ctx, n, pod)
+	if err != nil {
+		return nil, err
+	}
+	if len(commandLines) == 1 {
+		flags, err := parseFlags(commandLines[0])
+		s.running = err == nil && flags.equal(s.Flags)
+	}
+	return s, nil
+}
+
+// has reports whether nothing is left to do for these flags.
+func (s *podOnNode) has(want Flags) bool {
+	return s.running && !s.unproven && s.Flags.equal(want)
+}
