@@ -12,16 +12,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no roots of its own
 
-	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/internal/version"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -29,24 +26,13 @@ import (
 
 func main() {
 	ignoreFileLimit()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	stdout, stderr := plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr)
-	err := run(ctx, os.Args[1:], os.LookupEnv, stdout, stderr)
-	stop()
-	if err != nil {
-		plain.Error(stderr, "emulator", err)
-		if _, ok := errors.AsType[usageError](err); ok {
-			fmt.Fprintln(stderr, "See 'emulator --help'.")
-			os.Exit(2)
-		}
-		os.Exit(1)
-	}
+	cli.Main(func(ctx context.Context, stdout, stderr io.Writer) int {
+		return cli.Status(stderr, "emulator", run(ctx, os.Args[1:], os.LookupEnv, stdout, stderr))
+	})
 }
 
-// usageError is a mistake in the command line or the environment.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
+// prefix is that of the environment variables that stand for flags.
+const prefix = "EMULATOR"
 
 // options are the flags; their usage texts are the manual.
 type options struct {
@@ -90,26 +76,6 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.shutdownTimeout, "shutdown-timeout", 5*time.Second, "how long requests may take to end after SIGTERM")
 }
 
-// variable is the environment variable that stands for a flag.
-func variable(flag *pflag.Flag) string {
-	return "EMULATOR_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
-}
-
-// environment sets the flags that are not given from the environment.
-func environment(f *pflag.FlagSet, lookup func(string) (string, bool)) error {
-	var err error
-	f.VisitAll(func(flag *pflag.Flag) {
-		value, ok := lookup(variable(flag))
-		if !ok || flag.Changed || err != nil {
-			return
-		}
-		if e := flag.Value.Set(value); e != nil {
-			err = fmt.Errorf("reading %s: %w", variable(flag), e)
-		}
-	})
-	return err
-}
-
 func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) error {
 	var o options
 	cmd := &cobra.Command{
@@ -120,32 +86,24 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 			"Decisions are at /_openirsa/events, for people at /_openirsa/.\n\n" +
 			"Each flag can also be given as the environment variable in brackets; the flag wins.",
 		Version:       version.String(),
-		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := environment(cmd.Flags(), lookup); err != nil {
-				return usageError{err}
+			if err := cli.Environment(cmd.Flags(), prefix, lookup); err != nil {
+				return err
 			}
 			return o.serve(cmd.Context(), lookup, stderr)
 		},
 	}
 	o.flags(cmd.Flags())
-	cmd.Flags().VisitAll(func(flag *pflag.Flag) { flag.Usage += " [" + variable(flag) + "]" })
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) { flag.Usage += " [" + cli.Variable(prefix, flag.Name) + "]" })
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetVersionTemplate("{{.Version}}\n")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cli.OnlyFlags(cmd)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	return cmd.ExecuteContext(ctx)
-}
-
-func noArgs(cmd *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(cmd, args); err != nil {
-		return usageError{err}
-	}
-	return nil
 }
 
 // credentials is where kubelet puts those of a pod's service account.
@@ -156,7 +114,7 @@ func inCluster(issuer string, lookup func(string) (string, bool)) (*emulator.Clu
 	host, _ := lookup("KUBERNETES_SERVICE_HOST")
 	port, _ := lookup("KUBERNETES_SERVICE_PORT")
 	if host == "" || port == "" {
-		return nil, usageError{errors.New("--cluster-issuer is for a pod: there is no KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT")}
+		return nil, cli.Usagef("--cluster-issuer is for a pod: there is no KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT")
 	}
 	return &emulator.ClusterIssuer{Issuer: issuer, APIServer: "https://" + net.JoinHostPort(host, port), TokenFile: credentials + "token", CAFile: credentials + "ca.crt"}, nil
 }
@@ -165,21 +123,21 @@ func inCluster(issuer string, lookup func(string) (string, bool)) (*emulator.Clu
 func (o *options) complete(lookup func(string) (string, bool), stderr io.Writer) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.level)); err != nil {
-		return usageError{fmt.Errorf("--log-level %q is none of debug, info, warn and error", o.level)}
+		return cli.Usagef("--log-level %q is none of debug, info, warn and error", o.level)
 	}
 	o.config.Log = slog.New(redact.Handler(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})))
 	if o.maxConnections < 1 {
-		return usageError{fmt.Errorf("--max-connections %d is no number of connections", o.maxConnections)}
+		return cli.Usagef("--max-connections %d is no number of connections", o.maxConnections)
 	}
 	if (o.certFile == "") != (o.key == "") {
-		return usageError{errors.New("--tls-cert and --tls-key go together")}
+		return cli.Usagef("--tls-cert and --tls-key go together")
 	}
 	if o.config.MaxKeyAge == 0 {
 		o.config.MaxKeyAge = -1 // the zero Config has the default
 	}
 	switch {
 	case o.config.TokenLeeway < 0:
-		return usageError{fmt.Errorf("--token-leeway %s is negative", o.config.TokenLeeway)}
+		return cli.Usagef("--token-leeway %s is negative", o.config.TokenLeeway)
 	case o.config.TokenLeeway == 0:
 		o.config.TokenLeeway = -1
 	}

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openirsa/openirsa/internal/cli"
 )
 
 // environ is an environment for run.
@@ -178,7 +180,7 @@ func TestRefuses(t *testing.T) {
 		{[]string{"--listen=256.0.0.1:1"}, nil, false, "listening on --listen"},
 	} {
 		err := run(t.Context(), c.args, environ(c.env...), io.Discard, io.Discard)
-		_, usage := errors.AsType[usageError](err)
+		usage := cli.IsUsage(err)
 		if err == nil || !strings.Contains(err.Error(), c.want) || usage != c.usage {
 			t.Errorf("%v %v: %v (usage %t), want %q", c.args, c.env, err, usage, c.want)
 		}

@@ -10,39 +10,24 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no certificates of its own
 
-	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/internal/version"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	stdout, stderr := plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr)
-	err := run(ctx, os.Args[1:], os.Getenv, stdout, stderr)
-	if err == nil {
-		return
-	}
-	plain.Error(stderr, "issuer", err)
-	if _, ok := errors.AsType[*usageError](err); ok {
-		fmt.Fprintln(stderr, "See 'issuer --help'.")
-		os.Exit(2)
-	}
-	os.Exit(1)
+	cli.Main(func(ctx context.Context, stdout, stderr io.Writer) int {
+		cli.AtOnce(ctx)
+		return cli.Status(stderr, "issuer", run(ctx, os.Args[1:], os.Getenv, stdout, stderr))
+	})
 }
 
 // run is the program. It ends when ctx does, without error then.
@@ -64,7 +49,7 @@ ISSUER_ADMIN_LISTEN.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			if err := a.environment(c); err != nil {
+			if err := cli.Environment(c.Flags(), "ISSUER", a.environment); err != nil {
 				return err
 			}
 			return a.openLog()
@@ -73,7 +58,7 @@ ISSUER_ADMIN_LISTEN.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&a.logFormat, "log-format", "text", "text or json")
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usage(err) })
 	root.AddCommand(a.serveCommand(), a.publishCommand(), a.signCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
@@ -87,7 +72,7 @@ ISSUER_ADMIN_LISTEN.`,
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // it has no type
-		return &usageError{err}
+		return cli.Usage(err)
 	}
 	return err
 }
@@ -101,33 +86,17 @@ type app struct {
 	log                 *slog.Logger
 }
 
-// usageError is a command line that makes no sense.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
-
-// environment sets the flags that were not given from the environment.
-func (a *app) environment(c *cobra.Command) error {
-	var errs []error
-	c.Flags().VisitAll(func(f *pflag.Flag) {
-		name := "ISSUER_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if v := a.getenv(name); v != "" && !f.Changed {
-			if err := c.Flags().Set(f.Name, v); err != nil {
-				errs = append(errs, usagef("%s: %w", name, err))
-			}
-		}
-	})
-	return errors.Join(errs...)
+// environment is a variable that is set and not empty.
+func (a *app) environment(name string) (string, bool) {
+	value := a.getenv(name)
+	return value, value != ""
 }
 
 func (a *app) openLog() error {
 	options := &slog.HandlerOptions{}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
-		return usagef("--log-level %q is not debug, info, warn or error", a.logLevel)
+		return cli.Usagef("--log-level %q is not debug, info, warn or error", a.logLevel)
 	}
 	options.Level = level
 	switch a.logFormat {
@@ -136,7 +105,7 @@ func (a *app) openLog() error {
 	case "json":
 		a.log = slog.New(redact.Handler(slog.NewJSONHandler(a.stderr, options)))
 	default:
-		return usagef("--log-format %q is neither text nor json", a.logFormat)
+		return cli.Usagef("--log-format %q is neither text nor json", a.logFormat)
 	}
 	return nil
 }

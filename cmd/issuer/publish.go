@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
@@ -103,11 +104,11 @@ the IAM role of a service account.`,
 func (p *publisher) run(ctx context.Context) error {
 	switch {
 	case p.bucket == "":
-		return usagef("--bucket is needed")
+		return cli.Usagef("--bucket is needed")
 	case p.prefix != "" && p.issuerURL != "":
-		return usagef("--prefix and --issuer-url exclude each other: the documents are below the path of the issuer")
+		return cli.Usagef("--prefix and --issuer-url exclude each other: the documents are below the path of the issuer")
 	case p.interval < time.Second:
-		return usagef("--interval %s is less than a second", p.interval)
+		return cli.Usagef("--interval %s is less than a second", p.interval)
 	}
 	read := source.Files(p.keyFiles...)
 	if len(p.keyFiles) == 0 {
@@ -251,7 +252,7 @@ func (p *publisher) open(ctx context.Context) error {
 		return fmt.Errorf("loading the AWS configuration: %w", err)
 	}
 	if cfg.Region == "" {
-		return usagef("no region is set: give --region, or set AWS_REGION")
+		return cli.Usagef("no region is set: give --region, or set AWS_REGION")
 	}
 	// The SDK would try for minutes to reach an STS that is not there, and tell
 	// nobody.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/source"
@@ -109,18 +110,18 @@ func (s *server) run(ctx context.Context) error {
 	}
 	switch {
 	case (s.config == "") == (s.issuer == ""):
-		return usagef("either --config or --issuer is needed")
+		return cli.Usagef("either --config or --issuer is needed")
 	case s.config == "":
 		iss, err := issuer.Parse(s.issuer)
 		if err != nil {
-			return usagef("--issuer: %w", err)
+			return cli.Usagef("--issuer: %w", err)
 		}
 		keeper.Config = source.Config{Hosts: s.hosts, AllowPrivateIssuers: s.private, Clusters: []source.Cluster{s.source.of(iss)}}
 		if err := keeper.Config.Check(); err != nil {
-			return &usageError{err}
+			return cli.Usage(err)
 		}
 	case s.private || len(s.hosts) > 0 || len(s.source.keyFiles) > 0 || s.source.directory != "" || s.source.cluster.given():
-		return usagef("--host, --allow-private-issuers, --key-file, --directory, --kubeconfig and --context go with --issuer; with --config they are in the file")
+		return cli.Usagef("--host, --allow-private-issuers, --key-file, --directory, --kubeconfig and --context go with --issuer; with --config they are in the file")
 	}
 	config, challenges, err := s.tls.config(s.log, keeper.Handler.ServesHost)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/kubetest"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
@@ -247,7 +248,7 @@ func TestUsage(t *testing.T) {
 			t.Errorf("issuer %s: it waits", test.args)
 		}
 		cancel()
-		_, usage := errors.AsType[*usageError](err)
+		usage := cli.IsUsage(err)
 		if err == nil || !strings.Contains(err.Error(), test.want) || usage != test.usage {
 			t.Errorf("issuer %s: %v (usage: %v), want %q", test.args, err, usage, test.want)
 		}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 	externaljwt "k8s.io/externaljwt/apis/v1"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/signer"
 )
@@ -91,13 +92,13 @@ signed.`,
 func (s *sign) run(ctx context.Context) error {
 	switch {
 	case s.config == "" && (s.key == "") == (s.kms == ""):
-		return usagef("one of --config, --signing-key-file and --signing-kms-key is needed")
+		return cli.Usagef("one of --config, --signing-key-file and --signing-kms-key is needed")
 	case s.config != "" && (s.key != "" || s.kms != "" || len(s.trust) > 0):
-		return usagef("--signing-key-file, --signing-kms-key and --key-file exclude --config")
+		return cli.Usagef("--signing-key-file, --signing-kms-key and --key-file exclude --config")
 	case s.lifetime < signer.MinLifetime:
-		return usagef("--max-token-lifetime %s is less than the %s that kube-apiserver takes", s.lifetime, signer.MinLifetime)
+		return cli.Usagef("--max-token-lifetime %s is less than the %s that kube-apiserver takes", s.lifetime, signer.MinLifetime)
 	case s.refresh < time.Second:
-		return usagef("--refresh %s is less than a second", s.refresh)
+		return cli.Usagef("--refresh %s is less than a second", s.refresh)
 	}
 	s.signed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "openirsa_signer_signatures_total", Help: "Tokens that were to be signed, by gRPC code."}, []string{"code"})
 	s.seconds = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "openirsa_signer_signature_seconds_total", Help: "Time that signing took, by gRPC code."}, []string{"code"})

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/reload"
 )
 
@@ -44,11 +45,11 @@ func (t *tlsFlags) add(f *pflag.FlagSet) {
 func (t *tlsFlags) config(log *slog.Logger, serves func(host string) bool) (*tls.Config, http.Handler, error) {
 	switch {
 	case t.acme && t.cert != "":
-		return nil, nil, usagef("--acme and --tls-cert exclude each other")
+		return nil, nil, cli.Usagef("--acme and --tls-cert exclude each other")
 	case (t.cert == "") != (t.key == ""):
-		return nil, nil, usagef("--tls-cert and --tls-key go together")
+		return nil, nil, cli.Usagef("--tls-cert and --tls-key go together")
 	case t.acme && t.acmeCache == "":
-		return nil, nil, usagef("--acme needs --acme-cache: a CA gives only so many certificates a week")
+		return nil, nil, cli.Usagef("--acme needs --acme-cache: a CA gives only so many certificates a week")
 	case t.acme:
 		return t.autocert(log, serves)
 	case t.cert == "":

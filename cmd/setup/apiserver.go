@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -63,7 +64,7 @@ On kind, 'setup up' does it all.`,
   setup apiserver print k3s                               what to change on k3s`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.immediately && !o.undo {
-				return usagef("--immediately is for --undo")
+				return cli.Usagef("--immediately is for --undo")
 			}
 			return a.apiServer(c.Context(), o)
 		},

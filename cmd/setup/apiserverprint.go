@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -177,14 +178,14 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 	}
 	for _, word := range slices.Concat(have.Issuers, have.APIAudiences) {
 		if !plainWord.MatchString(word) {
-			return iss, have, usagef("--former-issuer: %q cannot be written into a file or a command", word)
+			return iss, have, cli.Usagef("--former-issuer: %q cannot be written into a file or a command", word)
 		}
 	}
 	if len(have.Issuers) > 0 {
 		return iss, have, nil
 	}
 	if p.former == "" {
-		return iss, have, usagef("which issuer does the cluster have now? Name the cluster with --context, or the issuer with --former-issuer: %s has no default", p.name())
+		return iss, have, cli.Usagef("which issuer does the cluster have now? Name the cluster with --context, or the issuer with --former-issuer: %s has no default", p.name())
 	}
 	have.Issuers = []string{p.former}
 	return iss, have, nil

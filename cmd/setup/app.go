@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	kind "sigs.k8s.io/kind/pkg/cluster"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/pkg/node"
 )
 
@@ -33,14 +33,6 @@ type app struct {
 	// AWS profile.
 	cluster, profile string
 }
-
-// usageError is a command line that makes no sense.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
 // clusterFlags are those of every command that reaches a cluster.
 func (a *app) clusterFlags(c *cobra.Command) {
@@ -99,7 +91,7 @@ func (a *app) outputFlag(c *cobra.Command, formats ...string) {
 				return nil
 			}
 		}
-		return usagef("output format %q is not one of %s", a.output, strings.Join(formats, ", "))
+		return cli.Usagef("output format %q is not one of %s", a.output, strings.Join(formats, ", "))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/config"
 )
@@ -30,7 +31,7 @@ func (a *app) readConfig(path string) (config.File, error) {
 	}
 	file, unread, err := config.Parse(body)
 	if err != nil {
-		return config.File{}, &usageError{fmt.Errorf("%s: %w", path, err)}
+		return config.File{}, cli.Usage(fmt.Errorf("%s: %w", path, err))
 	}
 	if len(unread) > 0 {
 		plain.Fprintf(a.err, "note: %s: ignored, since it has no meaning here: %s\n", path, strings.Join(unread, ", "))
@@ -79,7 +80,7 @@ func flagOf(field string) string {
 // with.
 func inFlags(err error) error {
 	if e, ok := errors.AsType[*config.FieldError](err); ok {
-		return &usageError{flagError{e}}
+		return cli.Usage(flagError{e})
 	}
 	return err
 }

@@ -34,6 +34,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/account"
@@ -123,7 +124,7 @@ func (a *app) finding(f doctor.Finding) finding {
 func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 	for flag, value := range map[string]string{"--service-account": o.serviceAccount, "--pod": o.pod} {
 		if namespace, name, ok := strings.Cut(value, "/"); value != "" && (!ok || namespace == "" || name == "" || strings.Contains(name, "/")) {
-			return usagef("%s %q is not NAMESPACE/NAME", flag, value)
+			return cli.Usagef("%s %q is not NAMESPACE/NAME", flag, value)
 		}
 	}
 	ch, err := a.connect(ctx)

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -217,7 +217,7 @@ func TestFaultsInTheWordsOfFlags(t *testing.T) {
 		`--failure-policy "x" is neither Fail nor Ignore`:        (&admission{failurePolicy: "x"}).check(),
 		"--ignore-namespaces and --exclude-namespaces both name": (&admission{ignore: []string{"a"}, exclude: []string{"a"}}).check(),
 	} {
-		if _, usage := errors.AsType[*usageError](err); !usage || !strings.HasPrefix(err.Error(), want) {
+		if !cli.IsUsage(err) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}

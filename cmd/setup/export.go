@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -197,11 +198,11 @@ inline in a user it is too long. 'iamserviceaccount get' needs no permission.`,
   setup export iam-policy --command iamserviceaccount --permissions-boundary arn:aws:iam::123456789012:policy/pods`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if len(o.permissions.Commands) == 0 {
-				return usagef("--command is empty: it is one of %s", strings.Join(export.Commands(), ", "))
+				return cli.Usagef("--command is empty: it is one of %s", strings.Join(export.Commands(), ", "))
 			}
 			for _, name := range o.permissions.Commands {
 				if !slices.Contains(export.Commands(), name) {
-					return usagef("--command %q is not one of %s", name, strings.Join(export.Commands(), ", "))
+					return cli.Usagef("--command %q is not one of %s", name, strings.Join(export.Commands(), ", "))
 				}
 			}
 			ch, err := a.exported(c.Context(), &o)
@@ -219,12 +220,12 @@ inline in a user it is too long. 'iamserviceaccount get' needs no permission.`,
 			}
 			if o.to != "" {
 				if o.permissions.To, err = e.At(c.Context(), o.to); err != nil {
-					return usagef("--to: %w", err)
+					return cli.Usagef("--to: %w", err)
 				}
 			}
 			body, err := e.Policy(o.permissions)
 			if err != nil {
-				return &usageError{err}
+				return cli.Usage(err)
 			}
 			return a.writeExport(o.outputDir, map[string][]byte{"openirsa-iam-policy.json": append(body, '\n')})
 		},
@@ -312,11 +313,11 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 	region := cmp.Or(a.region, cmp.Or(a.getenv("AWS_REGION"), a.getenv("AWS_DEFAULT_REGION")))
 	switch {
 	case o.name == "":
-		return nil, usagef("--name is needed beside --account: the name of the cluster in AWS")
+		return nil, cli.Usagef("--name is needed beside --account: the name of the cluster in AWS")
 	case region == "":
-		return nil, usagef("--region is needed beside --account")
+		return nil, cli.Usagef("--region is needed beside --account")
 	case len(o.account) != 12 || strings.Trim(o.account, "0123456789") != "":
-		return nil, usagef("--account %q is not 12 digits", o.account)
+		return nil, cli.Usagef("--account %q is not 12 digits", o.account)
 	}
 	partition, err := publish.Partition(region)
 	if err != nil {
@@ -494,10 +495,10 @@ func (ch *chain) rolesInAWS(ctx context.Context) ([]role.Role, error) {
 // manifests are the Kubernetes half, as a stream of YAML.
 func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error) {
 	if ch.iss.IsZero() {
-		return nil, usagef("--private-bucket needs the --issuer-url at which CloudFront serves its documents")
+		return nil, cli.Usagef("--private-bucket needs the --issuer-url at which CloudFront serves its documents")
 	}
 	if ch.state.Image == "" {
-		return nil, usagef("--image is needed: the container image with the webhook, in a registry (see setup image)")
+		return nil, cli.Usagef("--image is needed: the container image with the webhook, in a registry (see setup image)")
 	}
 	head := fmt.Sprintf("# The Kubernetes half of cluster %s; setup export terraform writes the AWS half.\n", ch.state.Cluster)
 	if ch.keeps() {
@@ -577,9 +578,9 @@ func (o *exportOptions) checkKeep() error {
 	case !o.keep:
 		return nil
 	case !o.emulator:
-		return usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
+		return cli.Usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
 	case o.issuerURL == "":
-		return usagef("--keep-issuer needs the --issuer-url that the cluster has: kubectl get --raw /.well-known/openid-configuration shows it")
+		return cli.Usagef("--keep-issuer needs the --issuer-url that the cluster has: kubectl get --raw /.well-known/openid-configuration shows it")
 	}
 	return nil
 }

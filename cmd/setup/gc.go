@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/account"
@@ -64,9 +65,9 @@ if something that was to go stays.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {
 			case o.olderThan < 0:
-				return usagef("--older-than %s is negative", o.olderThan)
+				return cli.Usagef("--older-than %s is negative", o.olderThan)
 			case slices.Contains(o.prefixes, ""):
-				return usagef("--name-prefix is empty: every cluster of the account would be removed")
+				return cli.Usagef("--name-prefix is empty: every cluster of the account would be removed")
 			}
 			return a.gc(c.Context(), o)
 		},
@@ -163,7 +164,7 @@ func (o gcOptions) due(c *remains) (remove bool, why string, err error) {
 	for _, pattern := range o.keep {
 		match, err := path.Match(pattern, c.Cluster)
 		if err != nil {
-			return false, "", usagef("--keep %q: %w", pattern, err)
+			return false, "", cli.Usagef("--keep %q: %w", pattern, err)
 		}
 		if match {
 			return false, "kept by --keep " + pattern, nil

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -35,9 +36,9 @@ func (u *upRun) wantsToKeep(ctx context.Context) (bool, error) {
 	recorded := u.state.KeepIssuer
 	switch {
 	case u.keepSet && u.keep && !u.emulator:
-		return false, usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
+		return false, cli.Usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
 	case u.keepSet && u.keep && (u.bucket != "" || u.issuerURL != ""):
-		return false, usagef("--keep-issuer excludes --bucket and --issuer-url: it keeps the issuer that the cluster has")
+		return false, cli.Usagef("--keep-issuer excludes --bucket and --issuer-url: it keeps the issuer that the cluster has")
 	case u.there && u.keepSet && u.keep != recorded:
 		return false, &lib.ExistingError{Option: "KeepIssuer", Is: strconv.FormatBool(recorded)}
 	case u.there:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -69,7 +70,7 @@ which makes the new ones itself, on the nodes.`,
 
 func (a *app) generateKey(o generateOptions) error {
 	if !slices.Contains(algorithms, o.algorithm) {
-		return usagef("--algorithm %q is not one of %s", o.algorithm, strings.Join(algorithms, ", "))
+		return cli.Usagef("--algorithm %q is not one of %s", o.algorithm, strings.Join(algorithms, ", "))
 	}
 	if o.publicFile == "" {
 		o.publicFile = strings.TrimSuffix(o.file, ".key") + ".pub"
@@ -344,7 +345,7 @@ after the other, and kubelet once. See docs/rotation.md.`,
   setup keys rotate --rollback`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if algorithm != "" && !slices.Contains(algorithms, algorithm) {
-				return usagef("--algorithm %q is not one of %s", algorithm, strings.Join(algorithms, ", "))
+				return cli.Usagef("--algorithm %q is not one of %s", algorithm, strings.Join(algorithms, ", "))
 			}
 			return a.rotateKeys(c.Context(), o, algorithm)
 		},
@@ -364,7 +365,7 @@ func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string)
 	if c.Rotation == nil {
 		c.Rotation = &record.Rotation{Algorithm: algorithm}
 	} else if algorithm != "" && algorithm != c.Rotation.Algorithm {
-		return usagef("--algorithm: the rotation that is under way was begun with %q", cmp.Or(c.Rotation.Algorithm, "the default"))
+		return cli.Usagef("--algorithm: the rotation that is under way was begun with %q", cmp.Or(c.Rotation.Algorithm, "the default"))
 	}
 	k := &keyChange{changeRun: ch.newChangeRun(c, o)}
 	return k.finish(ctx, works{

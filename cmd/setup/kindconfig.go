@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
 
@@ -66,7 +67,7 @@ func (a *app) mergeKindConfig(ctx context.Context, file string, where documentFl
 	case name == "" && named:
 		add = where.name
 	case name != "" && named && name != where.name:
-		return usagef("--name %s: the cluster in %s is called %s", where.name, file, name)
+		return cli.Usagef("--name %s: the cluster in %s is called %s", where.name, file, name)
 	case name != "":
 		where.name = name
 	}

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/yamlnode"
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
@@ -43,7 +44,7 @@ func readKindFile(path string) (*kindFile, error) {
 	}
 	f.body = bytes.TrimPrefix(f.body, []byte("\ufeff"))
 	if err := f.parse(); err != nil {
-		return nil, &usageError{fmt.Errorf("%s: %w", path, err)}
+		return nil, cli.Usage(fmt.Errorf("%s: %w", path, err))
 	}
 	return f, nil
 }
@@ -77,7 +78,7 @@ func (f *kindFile) merge(iss issuer.URL, name string) ([]byte, error) {
 		if list != nil && mentions(list, "service-account-issuer") == node && mentions(list, iss.String()+"\"}") != nil {
 			return f.body, nil // it is merged already
 		}
-		return nil, &usageError{fmt.Errorf("%s: %w", f.path, yamlnode.Fault(node, "", "it has a service-account-issuer already, and only one can sign"))}
+		return nil, cli.Usage(fmt.Errorf("%s: %w", f.path, yamlnode.Fault(node, "", "it has a service-account-issuer already, and only one can sign")))
 	}
 	key, value := f.section(kindPatches)
 	if inBraces := f.root.Style&yaml.FlowStyle != 0; inBraces || value != nil && value.Style&yaml.FlowStyle != 0 {
@@ -118,7 +119,7 @@ func (f *kindFile) splice(inBraces bool, list *yaml.Node, patches, name string) 
 	if name != "" && inBraces && list == nil {
 		text += fmt.Sprintf(", %q: %q", "name", name)
 	} else if name != "" {
-		return nil, usagef("%s: write name: %s into it", f.path, name)
+		return nil, cli.Usagef("%s: write name: %s into it", f.path, name)
 	}
 	for i := len(f.body) - 1; i >= 0; i-- {
 		if f.body[i] != closing {
@@ -132,7 +133,7 @@ func (f *kindFile) splice(inBraces bool, list *yaml.Node, patches, name string) 
 			return g.body, nil
 		}
 	}
-	return nil, &usageError{fmt.Errorf("%s: %w", f.path, yamlnode.Fault(f.root, kindPatches, "nothing can be added to it as it is written"))}
+	return nil, cli.Usage(fmt.Errorf("%s: %w", f.path, yamlnode.Fault(f.root, kindPatches, "nothing can be added to it as it is written")))
 }
 
 // yaml2json is a list in one line.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -63,7 +64,7 @@ func (a *app) checkPort(p documentFlags) error {
 		return err
 	}
 	if err := iss.CheckPort(); err != nil {
-		return usagef("--issuer-url: %w: serve it at port 443, or say --allow-private-issuers if AWS is an emulator that takes it", err)
+		return cli.Usagef("--issuer-url: %w: serve it at port 443, or say --allow-private-issuers if AWS is an emulator that takes it", err)
 	}
 	return nil
 }
@@ -71,7 +72,7 @@ func (a *app) checkPort(p documentFlags) error {
 func (p documentFlags) parseIssuer() (issuer.URL, error) {
 	iss, err := issuer.Parse(p.issuerURL)
 	if err != nil {
-		return issuer.URL{}, &usageError{fmt.Errorf("--issuer-url: %w", err)}
+		return issuer.URL{}, cli.Usage(fmt.Errorf("--issuer-url: %w", err))
 	}
 	return iss, nil
 }
@@ -123,9 +124,9 @@ func (a *app) plannedIssuer(ctx context.Context, where documentFlags) (issuer.UR
 	case where.emulator:
 		return where.issuer(ctx, emulatorAccount, cmp.Or(a.region, account.EmulatorRegion))
 	case where.account == "":
-		return issuer.URL{}, usagef("--account is needed to name the bucket (or --emulator, or --issuer-url)")
+		return issuer.URL{}, cli.Usagef("--account is needed to name the bucket (or --emulator, or --issuer-url)")
 	case a.region == "":
-		return issuer.URL{}, usagef("--region is needed to name the bucket")
+		return issuer.URL{}, cli.Usagef("--region is needed to name the bucket")
 	}
 	return where.issuer(ctx, where.account, a.region)
 }

@@ -14,22 +14,21 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"regexp"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/version"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(Main(ctx, os.Args, os.Getenv, plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr)))
+	cli.Main(func(ctx context.Context, stdout, stderr io.Writer) int {
+		return Main(ctx, os.Args, os.Getenv, stdout, stderr)
+	})
 }
 
 // Main runs the command line args, whose first is the program's name, and
@@ -52,8 +51,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	verb := strings.TrimPrefix(command.CommandPath(), command.Root().CommandPath()+" ")
 	err = permissionAdvice(command, advice(verb, err))
 	plain.Error(a.err, a.name, err)
-	_, usage := errors.AsType[*usageError](err)
-	usage = usage || !a.started
+	usage := cli.IsUsage(err) || !a.started
 	if e, ok := errors.AsType[*adviceError](err); ok && e.next != "" {
 		plain.Fprintf(a.err, "next: %s\n", strings.ReplaceAll(e.next, "SETUP", a.name))
 	} else if !ok && !usage {
@@ -174,5 +172,5 @@ func noSuchCommand(c *cobra.Command, args []string) error {
 	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
 		meant = "\n\nDid you mean this?\n\t" + strings.Join(names, "\n\t") + "\n"
 	}
-	return usagef("unknown command %q for %q%s", args[0], c.CommandPath(), meant)
+	return cli.Usagef("unknown command %q for %q%s", args[0], c.CommandPath(), meant)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -77,7 +78,7 @@ one trusts the old provider alone, the old one stays. See docs/rotation.md.`,
 func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPrivate bool) error {
 	if strings.Contains(to, "://") {
 		if _, err := issuer.Parse(to); err != nil {
-			return usagef("--to: %w", err)
+			return cli.Usagef("--to: %w", err)
 		}
 		if err := a.checkPort(documentFlags{issuerURL: to, allowPrivate: allowPrivate || o.rollback}); err != nil {
 			return err
@@ -92,7 +93,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 	}
 	if c.Migration == nil {
 		if to == "" {
-			return usagef(`required flag "to" not set: the bucket or the URL of the new issuer`)
+			return cli.Usagef(`required flag "to" not set: the bucket or the URL of the new issuer`)
 		}
 		c.Migration = &record.Migration{From: ch.state.Location}
 		if c.Migration.To, err = ch.migrationTarget(ctx, to); err != nil {
@@ -113,7 +114,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 func (ch *chain) migrationTarget(ctx context.Context, to string) (record.Location, error) {
 	iss, bucket, prefix, err := publish.At(ctx, to, ch.state.Region)
 	if err != nil {
-		return record.Location{}, usagef("--to: %w", err)
+		return record.Location{}, cli.Usagef("--to: %w", err)
 	}
 	if iss == ch.iss {
 		return record.Location{}, advise(fmt.Errorf("%s: %s is the cluster's issuer already", plan.Issuer, iss), "SETUP status")

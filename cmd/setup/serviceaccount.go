@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -136,9 +137,9 @@ func (o *createOptions) complete() error {
 	}
 	if err := o.Check(); err != nil {
 		if e, ok := errors.AsType[*config.FieldError](err); ok && e.Field == "shareRole" {
-			return usagef("%w: --role-name", err)
+			return cli.Usagef("%w: --role-name", err)
 		}
-		return &usageError{err}
+		return cli.Usage(err)
 	}
 	return nil
 }
@@ -548,7 +549,7 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 	for i, sa := range sharers {
 		for _, other := range sharers[:i] {
 			if field := sa.Differs(other); field != "" {
-				return role.Role{}, usagef("%s: %s and %s share role %s and ask for different %s", plan.Role, sa, other, name, field)
+				return role.Role{}, cli.Usagef("%s: %s and %s share role %s and ask for different %s", plan.Role, sa, other, name, field)
 			}
 		}
 		maps.Copy(want.Tags, sa.Tags)
@@ -560,7 +561,7 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 			arn, document, err := config.WellKnown(known, ch.surroundings())
 			switch {
 			case err != nil:
-				return role.Role{}, usagef("%s: %w", plan.Role, err)
+				return role.Role{}, cli.Usagef("%s: %w", plan.Role, err)
 			case arn != "":
 				want.PolicyARNs = append(want.PolicyARNs, arn)
 			default:
@@ -575,7 +576,7 @@ func (ch *chain) wantRole(name string, sharers []*iamServiceAccount, mark map[st
 		want.Inline = inline
 	}
 	if err := config.CheckInline(want.Inline); err != nil {
-		return role.Role{}, usagef("%s: %s: %w", plan.Role, name, err)
+		return role.Role{}, cli.Usagef("%s: %s: %w", plan.Role, name, err)
 	}
 	slices.Sort(want.PolicyARNs)
 	want.PolicyARNs = slices.Compact(want.PolicyARNs)

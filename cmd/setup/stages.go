@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -99,11 +100,11 @@ func (o *stagedOptions) flags(a *app, c *cobra.Command) {
 		o.cacheWaitSet, o.tokenLifetimeSet = c.Flags().Changed("cache-wait"), c.Flags().Changed("token-lifetime")
 		switch {
 		case !slices.Contains(record.Stages(), o.until):
-			return usagef("--until %q is not one of %s", o.until, stageNames())
+			return cli.Usagef("--until %q is not one of %s", o.until, stageNames())
 		case o.rollback && c.Flags().Changed("until"):
-			return usagef("--rollback and --until exclude each other")
+			return cli.Usagef("--rollback and --until exclude each other")
 		case o.cacheWait < 0 || o.tokenLifetime < 0:
-			return usagef("a time to wait is not negative")
+			return cli.Usagef("a time to wait is not negative")
 		}
 		if pre != nil {
 			return pre(c, args)

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/image"
 	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
@@ -91,7 +92,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 				applyFile(file, a, &o)
 				o.accounts = file.IAMServiceAccounts
 			} else if o.prune {
-				return usagef("--prune needs a --config, which lists what stays")
+				return cli.Usagef("--prune needs a --config, which lists what stays")
 			}
 			if o.expires != "" {
 				if _, err := expiry(o.expires, "", time.Now()); err != nil {
@@ -422,7 +423,7 @@ func expiry(flag, there string, now time.Time) (string, error) {
 	}
 	d, err := time.ParseDuration(flag)
 	if err != nil || d <= 0 {
-		return "", usagef("--expires %q is neither a duration, such as 6h, nor %q", flag, owner.Never)
+		return "", cli.Usagef("--expires %q is neither a duration, such as 6h, nor %q", flag, owner.Never)
 	}
 	if at, err := time.Parse(time.RFC3339, there); err == nil && at.After(now.Add(d/2)) && !at.After(now.Add(d)) {
 		return there, nil

@@ -13,10 +13,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,7 +28,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
-	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/internal/reload"
 	"github.com/openirsa/openirsa/internal/version"
@@ -39,24 +37,10 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	stdout, stderr := plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr)
-	err := run(ctx, os.Args[1:], stdout, stderr)
-	stop()
-	if err != nil {
-		plain.Error(stderr, "webhook", err)
-		if _, ok := errors.AsType[usageError](err); ok {
-			fmt.Fprintln(stderr, "See 'webhook --help'.")
-			os.Exit(2)
-		}
-		os.Exit(1)
-	}
+	cli.Main(func(ctx context.Context, stdout, stderr io.Writer) int {
+		return cli.Status(stderr, "webhook", run(ctx, os.Args[1:], stdout, stderr))
+	})
 }
-
-// usageError is a mistake in the command line.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
 
 // options are the flags; their usage texts are the manual.
 type options struct {
@@ -208,7 +192,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Use:           "webhook",
 		Short:         "Give pods their AWS identity at admission",
 		Version:       version.String(),
-		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -218,27 +201,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o.flags(cmd.Flags())
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetVersionTemplate("{{.Version}}\n")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cli.OnlyFlags(cmd)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	return cmd.ExecuteContext(ctx)
 }
 
-func noArgs(cmd *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(cmd, args); err != nil {
-		return usageError{err}
-	}
-	return nil
-}
-
 func (o *options) run(ctx context.Context, stderr io.Writer) error {
 	if err := o.check(); err != nil {
-		return usageError{err}
+		return cli.Usage(err)
 	}
 	tlsConfig, err := o.tlsConfig()
 	if err != nil {
-		return usageError{err}
+		return cli.Usage(err)
 	}
 	level := slog.LevelInfo
 	if o.verbosity >= 4 {

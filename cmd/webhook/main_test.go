@@ -2,13 +2,14 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/openirsa/openirsa/internal/cli"
 )
 
 // Every flag of amazon-eks-pod-identity-webhook, with the defaults that users
@@ -67,8 +68,8 @@ func TestUsage(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", args, err, want)
 		}
-		if _, ok := errors.AsType[usageError](err); ok != usage {
-			t.Errorf("%q: a mistake of usage: %v", args, ok)
+		if cli.IsUsage(err) != usage {
+			t.Errorf("%q: a mistake of usage: %v", args, !usage)
 		}
 	}
 	reject("--compose-role-arn: the account of a role's name would be that of the EC2 instance", true, "--compose-role-arn")

@@ -26,6 +26,7 @@ const module = "github.com/openirsa/openirsa/"
 var layers = []map[string][]string{
 	{ // Tools that know nothing of IRSA.
 		"internal/checksum":  {},
+		"internal/cli":       {"internal/plain"},
 		"internal/durable":   {},
 		"internal/exactjson": {},
 		"internal/gate":      {},
@@ -103,15 +104,15 @@ var layers = []map[string][]string{
 		"pkg/emulator/emulatortest":   {"pkg/account", "pkg/discovery", "pkg/emulator", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
 	},
 	{ // Programs: where everything meets.
-		"cmd/setup": {"deploy", "internal/image", "internal/plain", "internal/redact", "internal/version", "internal/wait",
+		"cmd/setup": {"internal/cli", "deploy", "internal/image", "internal/plain", "internal/redact", "internal/version", "internal/wait",
 			"internal/yamlnode",
 			"pkg/account", "pkg/chain", "pkg/cluster", "pkg/config", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
 			"pkg/emulator", "pkg/export", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
 			"pkg/plan", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token",
 			"pkg/trust"},
-		"cmd/webhook":  {"internal/gate", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
-		"cmd/emulator": {"internal/plain", "internal/redact", "internal/version", "pkg/emulator"},
-		"cmd/issuer":   {"internal/durable", "internal/plain", "internal/redact", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
+		"cmd/webhook":  {"internal/cli", "internal/gate", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
+		"cmd/emulator": {"internal/cli", "internal/redact", "internal/version", "pkg/emulator"},
+		"cmd/issuer":   {"internal/cli", "internal/durable", "internal/redact", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
 	},
 }
 
