@@ -426,7 +426,7 @@ func TestAPIServerPruneKeepsAttachedRole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names, err := role.Of(t.Context(), ch.acct.IAM, "dev")
+	names, err := role.NamesOf(t.Context(), ch.acct.IAM, "dev")
 	if err != nil || fmt.Sprint(names) != "[jobs legacy]" {
 		t.Errorf("roles %q, %v", names, err)
 	}

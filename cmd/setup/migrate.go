@@ -185,7 +185,7 @@ func (m *migration) check(ctx context.Context) error {
 	if err := m.checkTarget(ctx, mark); err != nil {
 		return err
 	}
-	_, others, err := role.Follow(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.Provider)
+	_, others, err := role.AlsoTrust(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.Provider)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
 	}
@@ -253,7 +253,7 @@ func (m *migration) prepare(ctx context.Context) error {
 		return err
 	}
 	err = m.run.Link(ctx, plan.Role, "trust policies let in tokens of both issuers", func(ctx context.Context) ([]plan.Step, error) {
-		steps, _, err := role.Follow(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.state.Provider)
+		steps, _, err := role.AlsoTrust(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.state.Provider)
 		return steps, err
 	})
 	if err != nil {
@@ -312,7 +312,7 @@ func (m *migration) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, others, err := role.Follow(ctx, m.acct.IAM, mark, goes.Provider, stays.Provider)
+	_, others, err := role.AlsoTrust(ctx, m.acct.IAM, mark, goes.Provider, stays.Provider)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
 	}
@@ -340,7 +340,7 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 		return err
 	}
 	err = m.run.Link(ctx, plan.Role, "trust policies let in tokens of "+stays.Issuer+" alone", func(ctx context.Context) ([]plan.Step, error) {
-		return role.Forget(ctx, m.acct.IAM, mark, goes.Provider)
+		return role.StopTrusting(ctx, m.acct.IAM, mark, goes.Provider)
 	})
 	if err != nil {
 		return err

@@ -356,7 +356,7 @@ func (ch *chain) keepSubjects(want *role.Role, there role.Role, others map[strin
 	if len(subjects) == n {
 		return nil
 	}
-	want.Joint = true
+	want.KeepAttached = true
 	delete(want.Tags, owner.ServiceAccountTag) // it is not one's alone
 	var err error
 	want.Trust, err = ch.trustPolicy(subjects, "")
@@ -452,7 +452,7 @@ func (ch *chain) deleteRoles(ctx context.Context, run *plan.Runner, gone func(na
 // roles are those that were made for the cluster of the mark, or that it shares
 // with others, as they are, sorted by name.
 func (ch *chain) roles(ctx context.Context, mark map[string]string) ([]role.Role, error) {
-	names, err := role.Of(ctx, ch.acct.IAM, ch.state.Cluster, ch.providers()...)
+	names, err := role.NamesOf(ctx, ch.acct.IAM, ch.state.Cluster, ch.providers()...)
 	if err != nil {
 		return nil, err
 	}
@@ -821,7 +821,7 @@ func (ch *chain) shutOut(ctx context.Context, mark map[string]string, roleName, 
 		return there.Delete(ch.acct.IAM, mark, ch.providers()...)
 	}
 	want := there
-	want.Joint, want.Shared = true, owner.Shared(there.Tags)
+	want.KeepAttached, want.Shared = true, owner.Shared(there.Tags)
 	want.Tags = maps.Clone(there.Tags)
 	want.Tags[owner.ClusterTag] = ch.state.Cluster
 	if want.Trust, err = ch.trustPolicy(others, ""); err != nil {

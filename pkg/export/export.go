@@ -99,7 +99,7 @@ func (c *Resources) At(ctx context.Context, place string) (*Resources, error) {
 // a cluster that has not been read.
 func tagsGrow(tags map[string]string) bool {
 	_, known := tags[owner.UIDTag]
-	return !known && tags[owner.Tag] == "true"
+	return !known && owner.Claimed(tags)
 }
 
 // labels are the labels of resources by their names. If two would have the same

@@ -125,7 +125,7 @@ func (c caller) up() error {
 
 func (c caller) removeRoles() error {
 	return c.converge(func() ([]plan.Step, error) {
-		names, err := role.Of(c.ctx, c.iam, c.chain.Cluster, c.chain.Provider.ARN)
+		names, err := role.NamesOf(c.ctx, c.iam, c.chain.Cluster, c.chain.Provider.ARN)
 		if err != nil {
 			return nil, err
 		}
@@ -165,7 +165,7 @@ func (c caller) checkRecord() error {
 }
 
 func (c caller) status() error {
-	_, err := role.Of(c.ctx, c.iam, c.chain.Cluster, c.chain.Provider.ARN)
+	_, err := role.NamesOf(c.ctx, c.iam, c.chain.Cluster, c.chain.Provider.ARN)
 	return errors.Join(err, c.read())
 }
 
@@ -384,13 +384,13 @@ var scenarios = map[string]func(*world) error{
 		there.chain, there.user.chain, there.root.chain = w.to, w.to, w.to
 		prepare := func() error {
 			return errors.Join(there.user.documents(), there.user.provider(), w.user.converge(func() ([]plan.Step, error) {
-				steps, _, err := role.Follow(w.ctx, w.user.iam, w.chain.Provider.Tags, w.chain.Provider.ARN, w.to.Provider.ARN)
+				steps, _, err := role.AlsoTrust(w.ctx, w.user.iam, w.chain.Provider.Tags, w.chain.Provider.ARN, w.to.Provider.ARN)
 				return steps, err
 			}))
 		}
 		leave := func(from caller) error {
 			return errors.Join(w.user.converge(func() ([]plan.Step, error) {
-				return role.Forget(w.ctx, w.user.iam, w.chain.Provider.Tags, from.chain.Provider.ARN)
+				return role.StopTrusting(w.ctx, w.user.iam, w.chain.Provider.Tags, from.chain.Provider.ARN)
 			}), from.leave())
 		}
 		if err := prepare(); err != nil {
@@ -408,7 +408,7 @@ var scenarios = map[string]func(*world) error{
 		}
 		_, err := w.root.iam.UpdateAssumeRolePolicy(w.ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &w.chain.Roles[0].Name, PolicyDocument: new(string(trustOf(w.t, w.to, 25)))})
 		check(w.t, err)
-		_, _, err = role.Follow(w.ctx, w.user.iam, w.chain.Provider.Tags, w.to.Provider.ARN, w.chain.Provider.ARN)
+		_, _, err = role.AlsoTrust(w.ctx, w.user.iam, w.chain.Provider.Tags, w.to.Provider.ARN, w.chain.Provider.ARN)
 		if _, ok := errors.AsType[*trust.SizeError](err); ok {
 			return nil
 		}

@@ -267,12 +267,12 @@ func TestJoint(t *testing.T) {
 	first.Boundary = iamReadOnly
 	converge(t, client, first)
 	second := one.want(false, s3ReadOnly)
-	second.Joint = true
+	second.KeepAttached = true
 	converge(t, client, second)
 	if there := mustGet(t, client); len(there.PolicyARNs) != 2 || len(there.Inline) != 1 || there.Boundary != iamReadOnly {
 		t.Errorf("role %+v", there)
 	}
-	second.Joint = false
+	second.KeepAttached = false
 	converge(t, client, second)
 	if there := mustGet(t, client); len(there.PolicyARNs) != 1 || len(there.Inline) != 0 || there.Boundary != "" {
 		t.Errorf("role %+v", there)
@@ -354,7 +354,7 @@ func TestNamesakes(t *testing.T) {
 	if steps := leave(t, client, one); len(steps) != 0 {
 		t.Errorf("steps %v", steps)
 	}
-	if steps, others, err := role.Follow(ctx, client, one.mark(), two.iss.ARN, one.iss.ARN); err != nil || len(steps) != 0 || !slices.Equal(others, []string{"shared"}) {
+	if steps, others, err := role.AlsoTrust(ctx, client, one.mark(), two.iss.ARN, one.iss.ARN); err != nil || len(steps) != 0 || !slices.Equal(others, []string{"shared"}) {
 		t.Errorf("%v, others %q, %v", steps, others, err)
 	}
 	if now := mustGet(t, client); !reflect.DeepEqual(now, before) {
@@ -425,7 +425,7 @@ func TestOf(t *testing.T) {
 	a.Role("unrelated", three.iss.Trust("default", "app"))
 	check := func(s sharer, want ...string) {
 		t.Helper()
-		names, err := role.Of(t.Context(), client, s.name, s.iss.ARN)
+		names, err := role.NamesOf(t.Context(), client, s.name, s.iss.ARN)
 		slices.Sort(names)
 		if err != nil || !slices.Equal(names, want) {
 			t.Errorf("%s: %q, %v, want %q", s.name, names, err, want)
@@ -489,7 +489,7 @@ func TestReadMany(t *testing.T) {
 	// Who has listed them already, to find them, does not list them again.
 	for name, find := range map[string]func() (int, error){
 		"Of": func() (int, error) {
-			names, err := role.Of(t.Context(), client, one.name, one.iss.ARN)
+			names, err := role.NamesOf(t.Context(), client, one.name, one.iss.ARN)
 			if err != nil {
 				return 0, err
 			}
@@ -497,7 +497,7 @@ func TestReadMany(t *testing.T) {
 			return len(there), err
 		},
 		"Follow": func() (int, error) {
-			steps, _, err := role.Follow(t.Context(), client, one.mark(), one.iss.ARN, two.iss.ARN)
+			steps, _, err := role.AlsoTrust(t.Context(), client, one.mark(), one.iss.ARN, two.iss.ARN)
 			return len(steps), err
 		},
 	} {

@@ -11,9 +11,9 @@ import (
 
 // TakeOver decides what must be done for the roles that another cluster of the
 // same name has left to be those of the cluster with the mark, see [owner.Tags].
-// They are found as [Of] finds them.
+// They are found as [NamesOf] finds them.
 func TakeOver(ctx context.Context, client IAM, mark map[string]string, providers ...string) ([]plan.Step, error) {
-	names, err := Of(ctx, client, mark[owner.ClusterTag], providers...)
+	names, err := NamesOf(ctx, client, mark[owner.ClusterTag], providers...)
 	if err != nil {
 		return nil, err
 	}
@@ -27,10 +27,14 @@ func TakeOver(ctx context.Context, client IAM, mark map[string]string, providers
 		if !ok || !owner.Named(r.Tags, mark[owner.ClusterTag]) || owner.Owns(r.Tags, mark) {
 			continue
 		}
-		steps = append(steps, plan.Step{Link: plan.Role, Action: plan.Update, Summary: "role " + name, Diff: "+ tag " + owner.UIDTag, Do: func(ctx context.Context) error {
-			_, err := client.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: tags(map[string]string{owner.UIDTag: mark[owner.UIDTag]})})
-			return err
-		}})
+		steps = append(steps, plan.Step{
+			Link: plan.Role, Action: plan.Update, Summary: "role " + name, Diff: "+ tag " + owner.UIDTag,
+			Do: func(ctx context.Context) error {
+				uid := map[string]string{owner.UIDTag: mark[owner.UIDTag]}
+				_, err := client.TagRole(ctx, &iam.TagRoleInput{RoleName: &name, Tags: tags(uid)})
+				return err
+			},
+		})
 	}
 	return steps, nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
-// TestFollow moves the roles of a cluster to another provider, and back.
-func TestFollow(t *testing.T) {
+// TestAlsoTrust moves the roles of a cluster to another provider, and back.
+func TestAlsoTrust(t *testing.T) {
 	a, client, one, two := clusters(t)
 	ctx := t.Context()
 	mine := one.want(false, iamReadOnly)
@@ -36,7 +36,7 @@ func TestFollow(t *testing.T) {
 	to := two.iss.ARN // any provider that is there
 	was := map[string][]string{"mine": trusted("mine"), "shared": trusted("shared"), "theirs": trusted("theirs"), "elsewhere": trusted("elsewhere")}
 
-	steps, others, err := role.Follow(ctx, client, one.mark(), one.iss.ARN, to)
+	steps, others, err := role.AlsoTrust(ctx, client, one.mark(), one.iss.ARN, to)
 	if err != nil || len(steps) != 2 || !slices.Equal(others, []string{"theirs"}) {
 		t.Fatalf("%v, others %q, %v", steps, others, err)
 	}
@@ -50,11 +50,11 @@ func TestFollow(t *testing.T) {
 			t.Errorf("%s trusts %q, want %q", name, got, want)
 		}
 	}
-	if steps, _, err := role.Follow(ctx, client, one.mark(), one.iss.ARN, to); err != nil || len(steps) > 0 {
+	if steps, _, err := role.AlsoTrust(ctx, client, one.mark(), one.iss.ARN, to); err != nil || len(steps) > 0 {
 		t.Errorf("again: %v, %v", steps, err)
 	}
 
-	steps, err = role.Forget(ctx, client, one.mark(), one.iss.ARN)
+	steps, err = role.StopTrusting(ctx, client, one.mark(), one.iss.ARN)
 	if err != nil || len(steps) != 2 {
 		t.Fatalf("%v, %v", steps, err)
 	}
@@ -67,7 +67,7 @@ func TestFollow(t *testing.T) {
 		}
 	}
 	// Nobody would be let in: that is for `delete`, not for this.
-	if steps, err := role.Forget(ctx, client, one.mark(), to); err != nil || len(steps) > 0 {
+	if steps, err := role.StopTrusting(ctx, client, one.mark(), to); err != nil || len(steps) > 0 {
 		t.Errorf("the last provider: %v, %v", steps, err)
 	}
 	if got := trusted("theirs"); !slices.Equal(got, was["theirs"]) {
@@ -75,8 +75,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// TestFollowTooLong: one role without room keeps all of them as they are.
-func TestFollowTooLong(t *testing.T) {
+// TestAlsoTrustTooLong: one role without room keeps all of them as they are.
+func TestAlsoTrustTooLong(t *testing.T) {
 	_, client, one, two := clusters(t)
 	ctx := t.Context()
 	small := one.want(false)
@@ -94,7 +94,7 @@ func TestFollowTooLong(t *testing.T) {
 	large.Trust = document
 	converge(t, client, small)
 	converge(t, client, large)
-	steps, _, err := role.Follow(ctx, client, one.mark(), one.iss.ARN, two.iss.ARN)
+	steps, _, err := role.AlsoTrust(ctx, client, one.mark(), one.iss.ARN, two.iss.ARN)
 	if e, ok := errors.AsType[*trust.SizeError](err); !ok || e.Limit != trust.MaxSize || !strings.Contains(err.Error(), "role large") || steps != nil {
 		t.Errorf("%v, %v", steps, err)
 	}

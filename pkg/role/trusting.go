@@ -9,7 +9,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
-// Follow decides what must be done for the roles of the cluster with the mark, see
+// AlsoTrust decides what must be done for the roles of the cluster with the mark, see
 // [owner.Tags], that let in tokens of one provider to let in those of another one
 // too, on the same conditions. The others are roles that let in tokens of the one
 // provider and not of the other, and were not made for the cluster: they are left
@@ -17,12 +17,13 @@ import (
 //
 // A trust policy that would be longer than IAM allows is a [*trust.SizeError];
 // all are looked at before the first is changed.
-func Follow(ctx context.Context, client IAM, mark map[string]string, one, another string) (steps []plan.Step, others []string, err error) {
+func AlsoTrust(ctx context.Context, client IAM, mark map[string]string, one, another string) (
+	steps []plan.Step, others []string, err error) {
 	roles, err := trusting(ctx, client, one)
 	if err != nil {
 		return nil, nil, err
 	}
-	room := room{client: client, limit: trust.MaxSize}
+	quota := trustQuota{client: client, limit: trust.MaxSize}
 	for _, r := range roles {
 		if !owner.Owns(r.Tags, mark) && !owner.Shared(r.Tags) {
 			if !trustsSome(r.Trust, []string{another}) {
@@ -37,7 +38,7 @@ func Follow(ctx context.Context, client IAM, mark map[string]string, one, anothe
 		if trust.Equal(both, r.Trust) {
 			continue
 		}
-		if err := room.check(ctx, r.Name, both); err != nil {
+		if err := quota.check(ctx, r.Name, both); err != nil {
 			return nil, nil, err
 		}
 		steps = append(steps, edit(client, r, both, func(now []byte) ([]byte, error) { return trust.Alike(now, one, another) }))
@@ -45,9 +46,9 @@ func Follow(ctx context.Context, client IAM, mark map[string]string, one, anothe
 	return steps, others, nil
 }
 
-// Forget decides what must be done for the roles of a cluster not to let in
+// StopTrusting decides what must be done for the roles of a cluster not to let in
 // tokens of a provider any more. One that lets in nobody else is left alone.
-func Forget(ctx context.Context, client IAM, mark map[string]string, provider string) ([]plan.Step, error) {
+func StopTrusting(ctx context.Context, client IAM, mark map[string]string, provider string) ([]plan.Step, error) {
 	roles, err := trusting(ctx, client, provider)
 	if err != nil {
 		return nil, err
