@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/image"
-	"github.com/openirsa/openirsa/internal/wait"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -23,7 +21,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
-	"github.com/openirsa/openirsa/pkg/publish"
 )
 
 // downOptions are the flags of `down`.
@@ -249,39 +246,8 @@ func (d *downRun) documents(ctx context.Context) error {
 	if err != nil || foreign || d.dryRun || !bucket.Owned || d.state.Emulator {
 		return err
 	}
-	d.stays, err = stays(ctx, bucket)
+	d.stays, err = bucket.Stays(ctx, discovery.Paths)
 	return err
-}
-
-// stays reports whether a bucket that was to go is still there, mostly for what
-// others have put into it.
-func stays(ctx context.Context, bucket publish.S3) (bool, error) {
-	err := untilGone(ctx, func(ctx context.Context) ([]plan.Step, error) { return bucket.Delete(ctx, discovery.Paths) })
-	if _, late := errors.AsType[*stillThereError](err); err != nil && !late {
-		return false, err
-	}
-	return bucket.Exists(ctx)
-}
-
-// stillThereError is what remains of something that was removed.
-type stillThereError struct{ thing string }
-
-func (e *stillThereError) Error() string { return e.thing + " is still there" }
-
-// untilGone asks until there is nothing left to remove: for a moment IAM and S3
-// may go on telling of what was removed.
-func untilGone(ctx context.Context, decide func(context.Context) ([]plan.Step, error)) error {
-	return wait.Retry(ctx, wait.ForIAM, func(err error) bool { _, late := errors.AsType[*stillThereError](err); return late }, func(ctx context.Context) error {
-		steps, err := decide(ctx)
-		api, answered := errors.AsType[smithy.APIError](err)
-		switch {
-		case answered && api.ErrorCode() == "NoSuchBucket":
-			return &stillThereError{"a bucket"} // for HeadBucket, and no more for others
-		case err == nil && len(steps) > 0:
-			return &stillThereError{steps[0].Summary}
-		}
-		return err
-	})
 }
 
 // rest removes everything of ours that is still in the cluster, and then what

@@ -4,28 +4,20 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
-	"path"
 	"slices"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/redact"
 	"github.com/openirsa/openirsa/pkg/account"
-	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
-	"github.com/openirsa/openirsa/pkg/provider"
-	"github.com/openirsa/openirsa/pkg/publish"
-	"github.com/openirsa/openirsa/pkg/role"
-	"github.com/openirsa/openirsa/pkg/trust"
+	"github.com/openirsa/openirsa/pkg/sweep"
 )
 
 // gcOptions are the flags of `gc`.
@@ -84,8 +76,8 @@ if something that was to go stays.`,
 	return c
 }
 
-// remains are what a cluster has made in the account.
-type remains struct {
+// gcCluster is what `gc -o json` prints of a cluster.
+type gcCluster struct {
 	Cluster string `json:"cluster"`
 	UID     string `json:"uid,omitempty"`
 	// Oldest and Newest are when the first and the last of it was made, or a
@@ -101,365 +93,108 @@ type remains struct {
 	Result string   `json:"result,omitempty"`
 	Error  string   `json:"error,omitempty"`
 
-	providers []provider.Provider
-	buckets   []publish.S3
-	roles     []role.Role
-	steps     []plan.Step
+	steps []plan.Step
 }
 
 // gcReport is what `gc -o json` prints.
 type gcReport struct {
-	Account  string     `json:"account"`
-	DryRun   bool       `json:"dryRun"`
-	Clusters []*remains `json:"clusters"`
+	Account  string       `json:"account"`
+	DryRun   bool         `json:"dryRun"`
+	Clusters []*gcCluster `json:"clusters"`
 }
 
 func (a *app) gc(ctx context.Context, o gcOptions) error {
-	connected, err := a.connectAWS(ctx, "", nil)
+	acct, err := a.connectAWS(ctx, "", nil)
 	if err != nil {
 		return err
 	}
-	acct := sweeper{connected}
-	all, err := acct.remains(ctx)
+	all, err := sweep.Find(ctx, acct)
 	if err != nil {
 		return fmt.Errorf("looking for what clusters have left: %w", account.Cause(err))
 	}
-	report := gcReport{Account: acct.ID, DryRun: !o.approve, Clusters: all}
-	due := 0
-	for _, c := range all {
-		if c.Remove, c.Why, err = o.due(c); err != nil {
-			return err
+	report := gcReport{Account: acct.ID, DryRun: !o.approve, Clusters: []*gcCluster{}}
+	var due []sweep.Removal
+	var going []*gcCluster // those that are due
+	for _, r := range all {
+		c := &gcCluster{Cluster: r.Cluster, UID: r.UID, Oldest: r.Oldest, Newest: r.Newest, Expires: r.Expires, Things: r.Things}
+		report.Clusters = append(report.Clusters, c)
+		verdict, err := o.rules().Judge(r, o.now())
+		if err != nil {
+			return cli.Usagef("--keep %w", err)
 		}
-		if !c.Remove {
+		if c.Remove, c.Why = verdict.Due, why(r, verdict); !c.Remove {
 			continue
 		}
-		due++
-		if c.steps, err = acct.removal(ctx, c); err != nil {
+		if c.steps, err = r.Plan(ctx, acct); err != nil {
 			return fmt.Errorf("planning to remove cluster %s: %w", c.Cluster, account.Cause(err))
 		}
 		if !o.approve {
 			c.Result = plan.Planned
 		}
+		due, going = append(due, sweep.Removal{Remains: r, Steps: c.steps}), append(going, c)
 	}
 	if o.approve {
-		a.removeAll(ctx, acct, all)
+		a.removeAll(ctx, acct, due, going)
 	}
 	if err := a.printGC(report); err != nil {
 		return err
 	}
 	var stays []string
-	for _, c := range all {
+	for _, c := range going {
 		if c.Error != "" {
 			stays = append(stays, c.Cluster+": "+c.Error)
 		}
 	}
 	if len(stays) > 0 {
-		return advise(fmt.Errorf("of %s that were to go, something stays: %s", plural(due, "cluster"), strings.Join(stays, "; ")), "the same command again")
+		return advise(fmt.Errorf("of %s that were to go, something stays: %s", plural(len(due), "cluster"), strings.Join(stays, "; ")), "the same command again")
 	}
 	return nil
 }
 
-// due decides whether a cluster is abandoned.
-func (o gcOptions) due(c *remains) (remove bool, why string, err error) {
-	for _, pattern := range o.keep {
-		match, err := path.Match(pattern, c.Cluster)
-		if err != nil {
-			return false, "", cli.Usagef("--keep %q: %w", pattern, err)
-		}
-		if match {
-			return false, "kept by --keep " + pattern, nil
-		}
-	}
-	now := o.now()
-	named := slices.ContainsFunc(o.prefixes, func(p string) bool { return strings.HasPrefix(c.Cluster, p) })
-	expires, parseErr := time.Parse(time.RFC3339, c.Expires)
-	switch age := now.Sub(c.Newest).Truncate(time.Second); {
-	case c.Cluster == "":
-		return false, "its tags name no cluster", nil
-	case c.Expires != "" && c.Expires != owner.Never && parseErr != nil:
-		return false, fmt.Sprintf("its tag %s is no time: %q", owner.ExpiresTag, c.Expires), nil
-	case parseErr == nil && now.Before(expires):
-		return false, "expires in " + expires.Sub(now).Truncate(time.Second).String(), nil
-	case parseErr == nil:
-		return true, "expired " + now.Sub(expires).Truncate(time.Second).String() + " ago", nil
-	case !named:
-		return false, "was not brought up with --expires, and no --name-prefix names it", nil
-	case age < o.olderThan:
-		return false, "wrote something " + age.String() + " ago", nil
-	default:
-		return true, "wrote nothing for " + age.String(), nil
-	}
+func (o gcOptions) rules() sweep.Rules {
+	return sweep.Rules{OlderThan: o.olderThan, Prefixes: o.prefixes, Keep: o.keep}
 }
 
-// sweeper removes what clusters left in an account.
-type sweeper struct{ *account.Account }
-
-// place is where an issuer's documents are.
-func (acct sweeper) place(region, bucket, prefix string) publish.S3 {
-	return publish.S3{Client: acct.Regional(region), Account: acct.ID, Partition: acct.Partition, Region: region, Bucket: bucket, Prefix: prefix}
+// why says why a cluster goes or stays.
+func why(r *sweep.Remains, v sweep.Verdict) string {
+	switch v.Reason {
+	case sweep.Kept:
+		return "kept by --keep " + v.Pattern
+	case sweep.Nameless:
+		return "its tags name no cluster"
+	case sweep.Unread:
+		return fmt.Sprintf("its tag %s is no time: %q", owner.ExpiresTag, r.Expires)
+	case sweep.Lives:
+		return "expires in " + v.Time.String()
+	case sweep.Expired:
+		return "expired " + v.Time.String() + " ago"
+	case sweep.Unnamed:
+		return "was not brought up with --expires, and no --name-prefix names it"
+	case sweep.Active:
+		return "wrote something " + v.Time.String() + " ago"
+	}
+	return "wrote nothing for " + v.Time.String()
 }
 
-// remains finds what clusters have made in the account, the oldest first.
-func (acct sweeper) remains(ctx context.Context) ([]*remains, error) {
-	providers, err := provider.List(ctx, acct.IAM)
-	if err != nil {
-		return nil, err
-	}
-	clusters := map[[2]string]*remains{} // by name and uid
-	of := func(tags map[string]string) *remains {
-		key := [2]string{tags[owner.ClusterTag], tags[owner.UIDTag]}
-		if clusters[key] == nil {
-			clusters[key] = &remains{Cluster: key[0], UID: key[1]}
-		}
-		// Of several, the one that is latest counts.
-		clusters[key].Expires = max(clusters[key].Expires, tags[owner.ExpiresTag])
-		return clusters[key]
-	}
-	names := map[string]bool{}
-	var arns []string
-	for _, p := range providers {
-		arns = append(arns, p.ARN)
-		c := of(p.Tags)
-		c.providers = append(c.providers, p)
-		c.add("provider "+p.ARN, p.Created)
-		if bucket, region, prefix, ok := publish.BucketOf(ctx, p.Issuer); ok {
-			names[bucket] = true
-			c.buckets = append(c.buckets, acct.place(region, bucket, prefix))
-		}
-	}
-
-	var buckets []publish.Bucket
-	var roles []role.Role
-	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		buckets, err = publish.Buckets(gctx, acct.S3, acct.ID, func(name string) bool { return names[name] || strings.HasPrefix(name, "openirsa-") }, acct.Regional)
-		return err
-	})
-	group.Go(func() (err error) { roles, err = acct.ownedRoles(gctx, arns); return err })
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	for _, r := range roles {
-		if owner.Shared(r.Tags) && len(trust.Providers(r.Trust)) > 0 {
-			// It is everybody's whose provider it trusts.
-			for _, c := range clusters {
-				if r.TrustsSome(c.providerARNs()) {
-					c.roles = append(c.roles, r)
-					c.Things = append(c.Things, "shared role "+r.Name)
-				}
-			}
-			continue
-		}
-		c := of(r.Tags)
-		c.roles = append(c.roles, r)
-		c.add("role "+r.Name, r.Created)
-	}
-	for _, b := range buckets {
-		if !owner.Claimed(b.Tags) {
-			continue
-		}
-		c := of(b.Tags)
-		c.add("bucket "+b.Name, b.Created)
-		if i := slices.IndexFunc(c.buckets, func(place publish.S3) bool { return place.Bucket == b.Name }); i >= 0 {
-			c.buckets[i].Owned = true
-		} else {
-			owned := acct.place(b.Region, b.Name, c.privatePrefix(ctx))
-			owned.Owned = true
-			c.buckets = append(c.buckets, owned)
-		}
-	}
-	all := slices.Collect(maps.Values(clusters))
-	group, gctx = errgroup.WithContext(ctx)
-	group.SetLimit(readAtOnce)
-	for _, c := range all {
-		group.Go(func() error {
-			for _, b := range c.buckets {
-				modified, err := b.Modified(gctx, discovery.Paths)
-				if err != nil {
-					return err
-				}
-				if !modified.IsZero() {
-					c.add("documents s3://"+strings.TrimSuffix(b.Bucket+"/"+b.Prefix, "/"), modified)
-				}
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(all, func(a, b *remains) int {
-		return cmp.Or(a.Oldest.Compare(b.Oldest), strings.Compare(a.Cluster, b.Cluster), strings.Compare(a.UID, b.UID))
-	})
-	return all, nil
-}
-
-func (c *remains) add(thing string, at time.Time) {
-	c.Things = append(c.Things, thing)
-	if c.Oldest.IsZero() || at.Before(c.Oldest) {
-		c.Oldest = at
-	}
-	if at.After(c.Newest) {
-		c.Newest = at
-	}
-}
-
-func (c *remains) providerARNs() []string {
-	var arns []string
-	for _, p := range c.providers {
-		arns = append(arns, p.ARN)
-	}
-	return arns
-}
-
-// privatePrefix is where the documents are in a bucket that is private: below the
-// path of the issuer that is not at S3.
-func (c *remains) privatePrefix(ctx context.Context) string {
-	for _, p := range c.providers {
-		if _, _, _, ok := publish.BucketOf(ctx, p.Issuer); !ok {
-			return p.Issuer.Prefix()
-		}
-	}
-	return ""
-}
-
-// ownedRoles reads the roles that were made here, with their tags: those whose
-// path or description says so, and those that trust one of the providers.
-func (acct sweeper) ownedRoles(ctx context.Context, providers []string) ([]role.Role, error) {
-	all, err := role.List(ctx, acct.IAM, "/")
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, r := range all {
-		if r.Claims("") || r.TrustsSome(providers) {
-			names = append(names, r.Name)
-		}
-	}
-	there, err := role.ReadListed(ctx, acct.IAM, names)
-	if err != nil {
-		return nil, err
-	}
-	var owned []role.Role
-	for _, name := range slices.Sorted(maps.Keys(there)) {
-		if owner.Claimed(there[name].Tags) {
-			owned = append(owned, there[name])
-		}
-	}
-	return owned, nil
-}
-
-// removal decides what must be done for what a cluster made to be gone: in the
-// reverse order of making it.
-func (acct sweeper) removal(ctx context.Context, c *remains) ([]plan.Step, error) {
-	arns := c.providerARNs()
-	mark := owner.Tags(c.Cluster, c.UID)
-	var steps []plan.Step
-	for _, r := range c.roles {
-		more, err := r.Delete(acct.IAM, mark, arns...)
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, more...)
-	}
-	for _, b := range c.buckets {
-		b.Tags = mark
-		more, err := b.Delete(ctx, discovery.Paths)
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, more...)
-	}
-	for _, arn := range arns { // last: they tell whose the documents are
-		// Another cluster may have taken it over since it was listed.
-		more, err := ours(func(*owner.ForeignError) {}, func(ctx context.Context) ([]plan.Step, error) {
-			return provider.Delete(ctx, acct.IAM, arn, mark)
-		})(ctx)
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, more...)
-	}
-	return steps, nil
-}
-
-// readAtOnce is how many clusters are looked at at the same time.
-const readAtOnce = 16
-
-// clustersAtOnce is how many clusters are removed at the same time, each one step
-// after the other.
-const clustersAtOnce = 8
-
-// removeAll removes what is to go. What fails is noted, and the rest goes on.
-func (a *app) removeAll(ctx context.Context, acct sweeper, all []*remains) {
+// removeAll removes the clusters that are due. What fails is noted, and the rest goes
+// on.
+func (a *app) removeAll(ctx context.Context, acct *account.Account, due []sweep.Removal, going []*gcCluster) {
 	progress := a.newReport("", false)
 	defer progress.clear()
-	var mu sync.Mutex // guards finished
 	finished := 0
-	var group errgroup.Group
-	group.SetLimit(clustersAtOnce)
-	for _, c := range all {
-		if !c.Remove {
-			continue
-		}
-		group.Go(func() error {
-			err := plan.Run(ctx, c.steps, nil)
-			if err == nil {
-				// Steps may have been planned on less than there was.
-				err = acct.nothingLeft(ctx, c)
-			}
-			c.Result = plan.Deleted
-			if err != nil {
-				c.Result, c.Error = "failed", redact.Text(account.Cause(err).Error())
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			finished++
-			progress.Start("gc", fmt.Sprintf("%s removed", plural(finished, "cluster")))
-			return nil
-		})
-	}
-	group.Wait()
-}
-
-// nothingLeft looks whether what was to go is gone.
-func (acct sweeper) nothingLeft(ctx context.Context, c *remains) error {
-	names := make([]string, len(c.roles))
-	for i, r := range c.roles {
-		names[i] = r.Name
-	}
-	err := untilGone(ctx, func(ctx context.Context) ([]plan.Step, error) {
-		there, err := role.Read(ctx, acct.IAM, names)
+	sweep.Remove(ctx, acct, due, func(i int, err error) {
+		c := going[i]
+		c.Result = plan.Deleted
 		if err != nil {
-			return nil, err
+			c.Result, c.Error = "failed", redact.Text(account.Cause(err).Error())
 		}
-		left := *c
-		left.roles = slices.Collect(maps.Values(there))
-		return acct.removal(ctx, &left)
+		finished++
+		progress.Start("gc", fmt.Sprintf("%s removed", plural(finished, "cluster")))
 	})
-	if err != nil {
-		return err
-	}
-	for _, b := range c.buckets {
-		if !b.Owned {
-			continue
-		}
-		exists, err := b.Exists(ctx)
-		if err != nil {
-			return err
-		}
-		if exists {
-			return fmt.Errorf("bucket %s holds what setup has not made, and stays", b.Bucket)
-		}
-	}
-	return nil
 }
 
 func (a *app) printGC(r gcReport) error {
 	if a.output == "json" {
-		if r.Clusters == nil {
-			r.Clusters = []*remains{}
-		}
 		return printJSON(a.out, r)
 	}
 	if len(r.Clusters) == 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -25,6 +26,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/publish"
 	"github.com/openirsa/openirsa/pkg/role"
+	"github.com/openirsa/openirsa/pkg/sweep"
 	"github.com/openirsa/openirsa/pkg/token"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
@@ -33,7 +35,7 @@ import (
 type yard struct {
 	t    *testing.T
 	aws  *emulatortest.AWS
-	acct sweeper
+	acct *account.Account
 	keys keys.Set
 }
 
@@ -42,7 +44,7 @@ func newYard(t *testing.T) *yard {
 	y := &yard{t: t, aws: emulatortest.Start(t)}
 	useEmulator(t, y.aws)
 	var err error
-	if y.acct.Account, err = (&app{getenv: os.Getenv}).connectAWS(t.Context(), "", nil); err != nil {
+	if y.acct, err = (&app{getenv: os.Getenv}).connectAWS(t.Context(), "", nil); err != nil {
 		t.Fatal(err)
 	}
 	key, err := keys.Generate(keys.ES256)
@@ -53,6 +55,13 @@ func newYard(t *testing.T) *yard {
 		t.Fatal(err)
 	}
 	return y
+}
+
+// documents are those of an issuer in a bucket.
+func (y *yard) documents(bucket, prefix string) publish.S3 {
+	return publish.S3{
+		Client: y.acct.S3, Account: y.acct.ID, Partition: y.acct.Partition, Region: emulatortest.Region, Bucket: bucket, Prefix: prefix,
+	}
 }
 
 func (y *yard) run(steps []plan.Step, err error) {
@@ -73,7 +82,7 @@ func (y *yard) cluster(name, expires, bucket, prefix string) issuer.URL {
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	place := y.acct.place(emulatortest.Region, bucket, prefix)
+	place := y.documents(bucket, prefix)
 	place.Owned = prefix == ""
 	y.clusterAt(name, expires, place, iss)
 	return iss
@@ -106,7 +115,7 @@ func (y *yard) role(iss issuer.URL, cluster, name string, share bool) {
 }
 
 // gc runs the command and returns what it says of each cluster.
-func (y *yard) gc(o gcOptions, after time.Duration) (map[string]*remains, error) {
+func (y *yard) gc(o gcOptions, after time.Duration) (map[string]*gcCluster, error) {
 	y.t.Helper()
 	var out bytes.Buffer
 	o.now = func() time.Time { return time.Now().Add(after) }
@@ -115,7 +124,7 @@ func (y *yard) gc(o gcOptions, after time.Duration) (map[string]*remains, error)
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		y.t.Fatalf("%v: %s", err, out.String())
 	}
-	clusters := map[string]*remains{}
+	clusters := map[string]*gcCluster{}
 	for _, c := range r.Clusters {
 		clusters[c.Cluster] = c
 	}
@@ -181,7 +190,7 @@ func TestGC(t *testing.T) {
 	all := y.there()
 
 	// Before the time nothing is due; without --approve nothing is done.
-	due := func(clusters map[string]*remains) []string {
+	due := func(clusters map[string]*gcCluster) []string {
 		return slices.Sorted(maps.Keys(maps.Collect(func(yield func(string, bool) bool) {
 			for name, c := range clusters {
 				if c.Remove && !yield(name, true) {
@@ -190,7 +199,7 @@ func TestGC(t *testing.T) {
 			}
 		})))
 	}
-	check := func(what string, clusters map[string]*remains, want ...string) {
+	check := func(what string, clusters map[string]*gcCluster, want ...string) {
 		t.Helper()
 		if got := due(clusters); !slices.Equal(got, want) {
 			t.Errorf("%s: due are %q, want %q", what, got, want)
@@ -305,7 +314,7 @@ func TestGCPrivateBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	place := y.acct.place(emulatortest.Region, "openirsa-private", "teams/ci")
+	place := y.documents("openirsa-private", "teams/ci")
 	place.Owned, place.Private = true, true
 	y.clusterAt("private", in(-time.Hour), place, iss)
 	got, err := y.gc(gcOptions{}, 0)
@@ -326,7 +335,7 @@ func TestLateAnswers(t *testing.T) {
 	y := newYard(t)
 	ctx := t.Context()
 	y.cluster("one", "", "openirsa-one", "")
-	all, err := y.acct.remains(ctx)
+	all, err := sweep.Find(ctx, y.acct)
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%d clusters, %v", len(all), err)
 	}
@@ -335,8 +344,8 @@ func TestLateAnswers(t *testing.T) {
 		time.AfterFunc(100*time.Millisecond, func() { done <- errors.Join(err, plan.Run(ctx, steps, nil)) })
 		return done
 	}
-	done := soon(y.acct.removal(ctx, all[0]))
-	if err := y.acct.nothingLeft(ctx, all[0]); err != nil {
+	done := soon(all[0].Plan(ctx, y.acct))
+	if err := all[0].Gone(ctx, y.acct); err != nil {
 		t.Error(err)
 	}
 	if err := <-done; err != nil {
@@ -344,11 +353,11 @@ func TestLateAnswers(t *testing.T) {
 	}
 
 	y.cluster("two", "", "openirsa-two", "")
-	b := y.acct.place(emulatortest.Region, "openirsa-two", "")
+	b := y.documents("openirsa-two", "")
 	b.Owned, b.Tags = true, owner.Tags("two", "uid-two")
 	done = soon(b.Delete(ctx, discovery.Paths))
 	y.aws.Inject(emulator.Fault{Action: "s3:ListObjectsV2", Code: "NoSuchBucket", Status: 404, Times: 1})
-	if stays, err := stays(ctx, b); stays || err != nil {
+	if stays, err := b.Stays(ctx, discovery.Paths); stays || err != nil {
 		t.Errorf("it stays: %v, %v", stays, err)
 	}
 	if err := <-done; err != nil {
@@ -363,7 +372,7 @@ func TestLateAnswers(t *testing.T) {
 	y.run(b.Delete(ctx, discovery.Paths))
 	asked := func() int { return len(y.aws.Events(emulator.EventFilter{Action: "s3:*"})) }
 	before := asked()
-	if stays, err := stays(ctx, b); !stays || err != nil {
+	if stays, err := b.Stays(ctx, discovery.Paths); !stays || err != nil {
 		t.Errorf("it does not stay: %v", err)
 	}
 	if n := asked() - before; n == 0 || n > 4 { // for the bucket, twice, what is in it, and its policy

@@ -81,6 +81,7 @@ var layers = []map[string][]string{
 		"pkg/account": {"pkg/publish"},
 	},
 	{ // Stories: what the effects are together.
+		"pkg/sweep": {"pkg/account", "pkg/discovery", "pkg/owner", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/trust"},
 		"pkg/chain": {"pkg/issuer", "pkg/owner", "pkg/plan"},
 	},
 	{ // What the effects would make, written down for other tools.
@@ -108,7 +109,7 @@ var layers = []map[string][]string{
 			"internal/yamlnode",
 			"pkg/account", "pkg/chain", "pkg/cluster", "pkg/config", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
 			"pkg/emulator", "pkg/export", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
-			"pkg/plan", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token",
+			"pkg/plan", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/sweep", "pkg/token",
 			"pkg/trust"},
 		"cmd/webhook":  {"internal/cli", "internal/gate", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
 		"cmd/emulator": {"internal/cli", "internal/redact", "internal/version", "pkg/emulator"},
@@ -135,6 +136,7 @@ var forbidden = map[string][]string{
 	"pkg/role":      {"k8s.io/", "sigs.k8s.io/"},
 	"pkg/node":      {"github.com/aws/", "k8s.io/"},
 	"pkg/cluster":   {"github.com/aws/"},
+	"pkg/sweep":     {"github.com/spf13/", "k8s.io/", "sigs.k8s.io/"},
 	"pkg/config":    {"github.com/aws/", "github.com/spf13/", "k8s.io/api/", "k8s.io/client-go", "sigs.k8s.io/"},
 	"pkg/account":   {"k8s.io/", "sigs.k8s.io/", "github.com/spf13/"},
 	"pkg/chain":     {"github.com/spf13/", "os"},
