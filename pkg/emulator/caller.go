@@ -165,7 +165,7 @@ func (s *Server) sessionCaller(session *session) (api.Caller, string) {
 
 // identifyQuery is identify for STS and IAM.
 func (s *Server) identifyQuery(c *api.Call) *wire.Failure {
-	if e := api.IdentifyBody(gate{s}, c); e != nil {
+	if e := api.IdentifyBody(s.account.Gate, c); e != nil {
 		return e
 	}
 	return s.refuseIAM(c)
@@ -182,4 +182,9 @@ func (s *Server) refuseIAM(c *api.Call) *wire.Failure {
 	e := c.Speaks().Refusal(&api.AuthFailure{Kind: api.BadToken})
 	s.logRefused(c, "signature", "IAM does not accept the credentials of GetSessionToken without MFA, nor those of GetFederationToken", e)
 	return e
+}
+
+// assumedARN is the ARN of a session of a role, which has no path.
+func (s *Server) assumedARN(r *role, session string) string {
+	return s.arn("sts", "assumed-role/"+r.Name+"/"+session)
 }

@@ -10,7 +10,11 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 )
+
+// fetchTimeout is for discovery document and keys of an issuer together.
+const fetchTimeout = 5 * time.Second
 
 // ClusterIssuer is an issuer whose documents nobody but an API server of
 // Kubernetes has: that of a cluster's tokens as it is by default. AWS could not
@@ -43,14 +47,6 @@ func (c *ClusterIssuer) check() error {
 	}
 	if u, _ := url.Parse(c.APIServer); u.Path != "" {
 		return fmt.Errorf("the API server's URL %q has a path", c.APIServer)
-	}
-	return nil
-}
-
-// clusterIssuer is that of a provider if its documents are the API server's.
-func (s *Server) clusterIssuer(p *provider) *ClusterIssuer {
-	if c := s.config.Cluster; c != nil && c.Issuer == "https://"+p.URL {
-		return c
 	}
 	return nil
 }

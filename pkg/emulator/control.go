@@ -54,25 +54,6 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 	s.control.ServeHTTP(w, r)
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	jsonHeader(w, status)
-	json.NewEncoder(w).Encode(v)
-}
-
-func jsonHeader(w http.ResponseWriter, status int) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	w.WriteHeader(status)
-}
-
-func writeProblem(w http.ResponseWriter, status int, format string, args ...any) {
-	writeJSON(w, status, map[string]string{"error": fmt.Sprintf(format, args...)})
-}
-
 // serveHealth says whether the emulator can do its work: 200, or 503 with a
 // reason if the state file does not take writes.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {

@@ -388,47 +388,6 @@ func (d *directory) provider(arn string) *provider {
 	return d.providers[arn]
 }
 
-// policies are the identity policies of an entity, with those of the groups it
-// is in, and its permissions boundary.
-func (d *directory) policies(e *entity, groups []string) ([]policy.Named, *policy.Named) {
-	// Load the generation first: a change during what follows makes the
-	// result stale, never the label newer than the result.
-	generation := d.generation.Load()
-	if p := e.derived.Load(); p != nil && p.generation == generation {
-		return p.identity, p.boundary
-	}
-	p := &derivedPolicies{generation: generation}
-	p.identity = d.appendPolicies(p.identity, e, "")
-	for _, id := range groups {
-		if g := d.groupByID(id); g != nil {
-			p.identity = d.appendPolicies(p.identity, &g.entity, "group "+g.Name+": ")
-		}
-	}
-	if e.Boundary != "" {
-		// A boundary that cannot be read allows nothing.
-		p.boundary = &policy.Named{Name: e.Boundary, Policy: d.managedDefault(e.Boundary)}
-		if p.boundary.Policy == nil {
-			p.boundary.Policy = &policy.Policy{}
-		}
-	}
-	e.derived.Store(p)
-	return p.identity, p.boundary
-}
-
-func (d *directory) appendPolicies(list []policy.Named, e *entity, prefix string) []policy.Named {
-	for _, arn := range e.Attached {
-		if p := d.managedDefault(arn); p != nil {
-			list = append(list, policy.Named{Name: prefix + arn, Policy: p})
-		}
-	}
-	for _, in := range e.Inline {
-		if p, err := d.parsed.get(in.Document); err == nil {
-			list = append(list, policy.Named{Name: prefix + in.Name, Policy: p})
-		}
-	}
-	return list
-}
-
 func (d *directory) groupByID(id string) *group {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -438,54 +397,6 @@ func (d *directory) groupByID(id string) *group {
 		}
 	}
 	return nil
-}
-
-// parsedPolicies remembers identity and session policies by their text, so
-// that a role that many sessions use is parsed once.
-type parsedPolicies struct {
-	mu       sync.Mutex
-	identity generations[*policy.Policy]
-}
-
-func (c *parsedPolicies) get(document string) (*policy.Policy, error) {
-	c.mu.Lock()
-	p, ok := c.identity.get(document)
-	c.mu.Unlock()
-	if ok {
-		return p, nil
-	}
-	p, err := policy.Parse(policy.Session, []byte(document))
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	c.identity.put(document, p)
-	c.mu.Unlock()
-	return p, nil
-}
-
-// generations is a cache of bounded size: what was not asked for while
-// maxGeneration others came is forgotten.
-type generations[V any] struct{ young, old map[string]V }
-
-const maxGeneration = 1024
-
-func (g *generations[V]) get(key string) (V, bool) {
-	if v, ok := g.young[key]; ok {
-		return v, true
-	}
-	v, ok := g.old[key]
-	if ok {
-		g.put(key, v)
-	}
-	return v, ok
-}
-
-func (g *generations[V]) put(key string, v V) {
-	if g.young == nil || len(g.young) >= maxGeneration {
-		g.old, g.young = g.young, make(map[string]V)
-	}
-	g.young[key] = v
 }
 
 // newPolicy parses a policy that a call brings, and refuses what AWS would.

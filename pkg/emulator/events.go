@@ -2,18 +2,12 @@ package emulator
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"net/http"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/openirsa/openirsa/internal/redact"
-	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
-	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -154,22 +148,6 @@ func (e *entry) read() Event {
 	return event
 }
 
-// large says whether a request is too large for an event to hold on to parts of
-// it.
-func large(c *api.Call) bool {
-	return len(c.Request.RequestURI)+len(c.Body) > maxHeld || c.Request.ContentLength > maxHeld && c.Service != "s3"
-}
-
-// logDecided records a decision of policies. It is worded at once if it would
-// otherwise hold on to much of the request.
-func (s *Server) logDecided(c *api.Call, event Event, d *policy.Decision) {
-	e := entry{Event: event, decision: d}
-	if d != nil && (large(c) || decisionSize(d) > maxHeld) {
-		e.Event, e.decision = e.read(), nil
-	}
-	s.keepEvent(e)
-}
-
 // decisionSize is about how many bytes a decision holds on to.
 func decisionSize(d *policy.Decision) int {
 	n := 256 + len(d.Action) + len(d.Resource)
@@ -269,16 +247,6 @@ func wildcard(pattern, s string) bool {
 	return ok && err == nil
 }
 
-// Events are the kept events that a filter wants, oldest first.
-func (s *Server) Events(f EventFilter) []Event {
-	found, _, _ := s.events.find(f)
-	var events []Event
-	for _, e := range found {
-		events = append(events, e.read())
-	}
-	return events
-}
-
 // find are the entries that a filter wants, oldest first, with the Seq of the
 // latest event and a channel that is closed at the next one.
 func (l *eventLog) find(f EventFilter) ([]*entry, uint64, <-chan struct{}) {
@@ -320,99 +288,6 @@ func (l *eventLog) wait(ctx context.Context, f EventFilter) ([]*entry, uint64) {
 		case <-news:
 		}
 	}
-}
-
-// eventOf is the event of a call, as far as the call itself tells.
-func eventOf(c *api.Call) Event {
-	return Event{
-		Time:        c.At,
-		RequestID:   c.ID,
-		Service:     c.Service,
-		Operation:   c.Operation,
-		Caller:      c.Caller.Name(),
-		AccessKeyID: c.Caller.KeyID,
-		SourceIP:    sourceIP(c.Request),
-		Action:      c.Service + ":" + c.Operation,
-	}
-}
-
-// sourceIP is the address of the client without its port.
-func sourceIP(r *http.Request) string {
-	host := r.RemoteAddr
-	if i := strings.LastIndexByte(host, ':'); i >= 0 {
-		host = host[:i]
-	}
-	return strings.Trim(host, "[]")
-}
-
-// Bounds, in bytes, of what an event holds: what clients send in may be longer
-// than anybody reads.
-const (
-	maxReason       = 4096    // of the reason, and of a warning or a hint
-	maxText         = 2048    // of any other text: an ARN has no more
-	maxFormless     = 64      // of a resource that has not the form of one
-	maxChecks       = 8 << 10 // of all that was expected and was there
-	maxHeld         = 8 << 10 // of a request that an event may hold on to until it is worded
-	maxShownFetches = 16      // of one event; a number
-)
-
-// shown is a text as events and the log have it: without what looks like a
-// token, a secret or a private key, and not too long. It is a copy, so that it
-// does not hold on to the request that it is from.
-func shown(text string, limit int) string {
-	if text == "" {
-		return ""
-	}
-	cut := len(text) > 2*limit
-	if cut {
-		text = text[:2*limit]
-	}
-	text = redact.Text(text)
-	if cut && len(text) < limit {
-		// Of a secret that was cut in two the first half is not known for one.
-		text = strings.TrimRightFunc(text, func(r rune) bool { return r > ' ' }) + "..."
-	}
-	return strings.Clone(clipText(text, limit))
-}
-
-// shownList is shown of a list, as far as what is left of a bound allows.
-func shownList(list []string, left *int) []string {
-	if list == nil {
-		return nil
-	}
-	texts := make([]string, 0, min(len(list), 16))
-	for i, text := range list {
-		if *left <= 0 || i >= 64 {
-			return append(texts, fmt.Sprintf("... (%d more)", len(list)-i))
-		}
-		text = shown(text, min(*left, maxText))
-		*left -= len(text) + 16
-		texts = append(texts, text)
-	}
-	return texts
-}
-
-// shownResource is the resource of an event: an ARN, or what AWS says in the
-// place of one. What is neither is some other text that a client sent, and is
-// cut short.
-func shownResource(text string) string {
-	if strings.HasPrefix(text, "arn:") && strings.Count(text, ":") >= 5 || len(text) <= maxFormless {
-		return shown(text, maxText)
-	}
-	return shown(text, maxFormless)
-}
-
-// shownKeyID is an access key id as events and the log have it. A client may
-// have sent something else in its place, such as the secret.
-func shownKeyID(id string) string {
-	word := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
-	}
-	isID := len(id) <= 32 && strings.TrimFunc(id, word) == ""
-	if !isID {
-		return fmt.Sprintf("[%d bytes that are no access key id]", len(id))
-	}
-	return shown(id, maxText)
 }
 
 // tidy brings an event into the bounds of what is kept and shown.
@@ -466,53 +341,4 @@ func (e *entry) measure() int {
 		n += decisionSize(e.decision) + maxHeld/8
 	}
 	return n
-}
-
-// keepEvent keeps an event and logs it.
-func (s *Server) keepEvent(e entry) {
-	e.tidy()
-	e.size = e.measure()
-	s.events.add(&e)
-	level := slog.LevelDebug
-	if e.Decision == Deny {
-		level = slog.LevelInfo
-	}
-	ctx := context.Background()
-	if !s.config.Log.Enabled(ctx, level) {
-		return
-	}
-	event := e.read()
-	attrs := []slog.Attr{
-		slog.String("decision", event.Decision),
-		slog.String("caller", event.Caller),
-		slog.String("action", event.Action),
-		slog.String("resource", event.Resource),
-		slog.String("step", event.Step),
-		slog.String("reason", event.Reason),
-		slog.String("request", event.RequestID),
-	}
-	if event.Subject != "" {
-		attrs = append(attrs, slog.String("issuer", event.Issuer), slog.String("subject", event.Subject), slog.String("audience", event.Audience))
-	}
-	if event.Code != "" {
-		attrs = append(attrs, slog.String("code", event.Code))
-	}
-	s.config.Log.LogAttrs(ctx, level, "decision", attrs...)
-}
-
-// logIssued records that a call which was allowed gave credentials out.
-func (s *Server) logIssued(c *api.Call, k *credentials, arn string) {
-	event := eventOf(c)
-	event.Resource, event.Decision, event.Step = arn, Allow, "issued"
-	event.Reason = "credentials of a session were given out"
-	event.Session = &IssuedSession{k.keyID, arn, k.expires.UTC()}
-	s.keepEvent(entry{Event: event})
-}
-
-// logRefused records that a call was denied at a step, why in words, and what the
-// caller is told.
-func (s *Server) logRefused(c *api.Call, step, why string, e *wire.Failure) {
-	event := eventOf(c)
-	event.Decision, event.Step, event.Reason, event.Code = Deny, step, why, e.Code
-	s.keepEvent(entry{Event: event})
 }

@@ -3,22 +3,10 @@ package emulator
 import (
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
-	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
-
-// permitAccount ends the reading of parameters of an operation on the account
-// as a whole, and asks whether the caller may.
-func (s *Server) permitAccount(c *call, resource string) *wire.Failure {
-	if e := c.Err(); e != nil {
-		return s.refusedParameters(c, e)
-	}
-	return s.permit(c, resource, "", policy.Context{})
-}
 
 func (s *Server) getAccountSummary(c *call) (func(*wire.XML), *wire.Failure) {
 	if e := s.permitAccount(c, "*"); e != nil {
@@ -231,57 +219,4 @@ func (s *Server) writePolicies(x *wire.XML, e *entity, title string) {
 		x.Text("PolicyName", e.Attached[i][strings.LastIndexByte(e.Attached[i], '/')+1:])
 		x.Text("PolicyArn", e.Attached[i])
 	})
-}
-
-// accessReports are the jobs of GenerateServiceLastAccessedDetails that can
-// still be asked for.
-type accessReports struct {
-	mu   sync.Mutex
-	jobs generations[time.Time] // when they were made, by id
-}
-
-func (s *Server) generateLastAccessed(c *call) (func(*wire.XML), *wire.Failure) {
-	arn := c.Text("Arn", ruleARN)
-	c.OneOf("Granularity", false, "SERVICE_LEVEL", "ACTION_LEVEL")
-	if e := s.permitAccount(c, arn); e != nil {
-		return nil, e
-	}
-	var known bool
-	s.iam.read(func() {
-		known = s.iam.lookupManaged(arn) != nil
-		for e := range s.iam.entities() {
-			known = known || e.ARN == arn
-		}
-	})
-	if !known {
-		return nil, noSuchEntity("ARN %s does not exist.", arn)
-	}
-	id := api.NewID()
-	s.reports.mu.Lock()
-	s.reports.jobs.put(id, c.At)
-	s.reports.mu.Unlock()
-	return func(x *wire.XML) { x.Text("JobId", id) }, nil
-}
-
-// getLastAccessed is always empty: which services an entity used is not kept.
-func (s *Server) getLastAccessed(c *call) (func(*wire.XML), *wire.Failure) {
-	id := c.Text("JobId", wire.Rule{Required: true, Min: 36, Max: 36})
-	c.readPage()
-	if e := s.permitAccount(c, "*"); e != nil {
-		return nil, e
-	}
-	s.reports.mu.Lock()
-	at, ok := s.reports.jobs.get(id)
-	s.reports.mu.Unlock()
-	if !ok {
-		return nil, noSuchEntity("Job with id %s cannot be found.", id)
-	}
-	return func(x *wire.XML) {
-		x.Text("JobStatus", "COMPLETED")
-		x.Text("JobType", "SERVICE_LEVEL")
-		x.Time("JobCreationDate", at)
-		x.Time("JobCompletionDate", at)
-		x.Texts("ServicesLastAccessed", nil)
-		x.Bool("IsTruncated", false)
-	}, nil
 }

@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -25,7 +24,6 @@ import (
 // seconds are AWS's (AWS re:Post, "Troubleshoot OIDC errors"); the rest is
 // unknown and ours.
 const (
-	fetchTimeout    = 5 * time.Second  // for discovery document and keys together
 	maxDocument     = 1 << 20          // bytes
 	maxHeader       = 64 << 10         // bytes
 	maxRedirects    = 5                // of each document
@@ -33,66 +31,6 @@ const (
 	failureAge      = time.Second      // how long a failure is not tried again
 	discoveryPath   = "/.well-known/openid-configuration"
 )
-
-// issuerCache keeps the keys of issuers, by provider.
-type issuerCache struct {
-	mu      sync.Mutex // guards entries
-	entries map[string]*issuerEntry
-}
-
-// issuerEntry is what is known of one provider's issuer.
-type issuerEntry struct {
-	serial uint64 // of the provider
-
-	mu      sync.Mutex // guards the fields below
-	latest  *fetched   // nil before the first fetch
-	flight  *flight    // the fetch under way; nil if none is
-	refetch time.Time  // of the latest refetch that a token caused
-}
-
-// flight is a fetch that others wait for.
-type flight struct {
-	over    chan struct{} // closed at the end
-	outcome *fetched      // set before that; nil if there is none
-}
-
-// fetched is the outcome of fetching an issuer's keys.
-type fetched struct {
-	keys    *keySet
-	fault   *tokenFault // why there are none
-	fetches []Fetch
-	// document is what is shown of the discovery document; nil if there is none
-	// of the issuer.
-	document []byte
-	at       time.Time
-	expires  time.Time
-	// s3Changes is the state of S3 that the documents were read from, if all
-	// of them are in the emulator's own S3: while that has not changed, neither
-	// have they.
-	s3Changes uint64
-	inside    bool
-}
-
-func (c *issuerCache) entry(p *provider) *issuerEntry {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.entries[p.ARN]
-	if e == nil || e.serial != p.serial {
-		if c.entries == nil {
-			c.entries = make(map[string]*issuerEntry)
-		}
-		e = &issuerEntry{serial: p.serial}
-		c.entries[p.ARN] = e
-	}
-	return e
-}
-
-// forget drops what is known of a provider that is no more.
-func (c *issuerCache) forget(arn string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.entries, arn)
-}
 
 // issuerKeys are the keys of a provider's issuer, fetched if need be. Of those
 // who need them at the same time one fetches for all. With refetch, keys from
@@ -248,25 +186,6 @@ func (r *reader) discover(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%s has no jwks_uri", address)
 	}
 	return jwksURI, nil
-}
-
-// members are those of a JSON object. Case tells their names apart, unlike the
-// fields of a struct.
-type members map[string]json.RawMessage
-
-// read decodes a member, if it is there, and says whether it can.
-func (m members) read(name string, to any) bool {
-	raw, ok := m[name]
-	return !ok || json.Unmarshal(raw, to) == nil
-}
-
-// text is a member that is a string; otherwise it is "".
-func (m members) text(name string) string {
-	var v string
-	if json.Unmarshal(m[name], &v) != nil {
-		return ""
-	}
-	return v
 }
 
 // get reads a document, from the emulator's S3 if it is there and over HTTPS
@@ -505,4 +424,12 @@ func (s *Server) topThumbprint(ctx context.Context, p *provider, now time.Time) 
 		return "", nil
 	}
 	return "", err
+}
+
+// clusterIssuer is that of a provider if its documents are the API server's.
+func (s *Server) clusterIssuer(p *provider) *ClusterIssuer {
+	if c := s.config.Cluster; c != nil && c.Issuer == "https://"+p.URL {
+		return c
+	}
+	return nil
 }

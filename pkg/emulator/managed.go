@@ -4,22 +4,7 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/managed"
-	"github.com/openirsa/openirsa/pkg/policy"
 )
-
-// managedDefault is the default version of a managed policy, parsed; nil if
-// there is no such policy.
-func (d *directory) managedDefault(arn string) *policy.Policy {
-	p := d.managedPolicy(arn)
-	if p == nil {
-		return nil
-	}
-	parsed, err := d.parsed.get(d.document(p, p.Default))
-	if err != nil {
-		return nil
-	}
-	return parsed
-}
 
 // managedPolicy is the managed policy with an ARN, the account's or AWS's.
 func (d *directory) managedPolicy(arn string) *managedPolicy {

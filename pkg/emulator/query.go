@@ -24,22 +24,6 @@ func isQueryHost(host string) bool {
 	return strings.HasPrefix(host, "sts.") || strings.HasPrefix(host, "iam.")
 }
 
-// An operation is one action of STS or IAM.
-type operation struct {
-	// run does it. The result writes the content of the result element; an
-	// operation without output returns none.
-	run func(*Server, *call) (func(*wire.XML), *wire.Failure)
-	// unsigned operations do not look at a signature.
-	unsigned bool
-}
-
-// call is a call of STS or IAM under way.
-type call struct {
-	*api.Call
-	wire.Input
-	namespace string // XML namespace of the answers of the service
-}
-
 // queryServices are STS and IAM, which speak the Query protocol.
 type queryServices struct{ *Server }
 

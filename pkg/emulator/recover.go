@@ -30,10 +30,3 @@ func (s *Server) reload() error {
 	s.issuers.clear()
 	return nil
 }
-
-// clear forgets the keys of all issuers.
-func (c *issuerCache) clear() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.entries = nil
-}

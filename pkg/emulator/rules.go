@@ -56,3 +56,36 @@ func escapeDocument(s string) string {
 	}
 	return string(b)
 }
+
+// Rules of IAM's service model.
+var (
+	ruleRoleName    = wire.Rule{Required: true, Min: 1, Max: 64, Pattern: patternName}
+	ruleUserName    = wire.Rule{Required: true, Min: 1, Max: 64, Pattern: patternName}
+	ruleOldUserName = wire.Rule{Required: true, Min: 1, Max: 128, Pattern: patternName}
+	ruleGroupName   = wire.Rule{Required: true, Min: 1, Max: 128, Pattern: patternName}
+	rulePolicyName  = wire.Rule{Required: true, Min: 1, Max: 128, Pattern: patternName}
+	rulePath        = wire.Rule{Min: 1, Max: 512, Pattern: patternPath}
+	rulePolicyPath  = wire.Rule{Min: 1, Max: 512, Pattern: patternPolicyPath}
+	rulePathPrefix  = wire.Rule{Min: 1, Max: 512, Pattern: wire.EveryRune(`\u002F[\u0021-\u007F]*`, func(r rune) bool { return r >= '!' && r <= 0x7f })}
+	ruleDescription = wire.Rule{Max: 1000, Pattern: patternDescription}
+	ruleVersion     = wire.Rule{Required: true, Pattern: patternVersion}
+	ruleMarker      = wire.Rule{Min: 1, Max: 320, Pattern: patternMarker}
+)
+
+// Quotas of an account (IAM User Guide, "IAM and AWS STS quotas").
+const (
+	maxRoles           = 1000
+	maxUsers           = 5000
+	maxGroups          = 300
+	maxCustomPolicies  = 1500
+	maxAttached        = 10 // managed policies of a role, user or group
+	maxPolicyVersions  = 5
+	maxTags            = 50
+	maxAccessKeys      = 2
+	maxGroupsPerUser   = 10
+	maxMaxSession      = 43200 // seconds
+	minMaxSession      = 3600  // seconds
+	defaultItems       = 100   // of a page
+	maxItems           = 1000  // of a page
+	maxTagKeysToRemove = 50
+)

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -21,46 +22,6 @@ const (
 	// maxShownList is how many values of a list are shown.
 	maxShownList = 64
 )
-
-// discoveryMembers are those of a discovery document (OpenID Connect Discovery
-// 1.0, section 3) that have a meaning to somebody who verifies tokens.
-var discoveryMembers = []string{
-	"issuer", "jwks_uri", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "scopes_supported",
-	"response_types_supported", "response_modes_supported", "grant_types_supported", "subject_types_supported",
-	"id_token_signing_alg_values_supported", "claim_types_supported", "claims_supported",
-}
-
-// discovery is a discovery document with nothing but what such a document
-// has: those of its members that are known, if they are texts or lists of
-// texts.
-func (m members) discovery() json.RawMessage {
-	shown := map[string]any{}
-	for _, name := range discoveryMembers {
-		raw, ok := m[name]
-		if !ok {
-			continue
-		}
-		var text string
-		var list []string
-		switch {
-		case json.Unmarshal(raw, &text) == nil && strings.HasPrefix(text, "urn:"):
-			shown[name] = clipText(text, maxShownValue)
-		case json.Unmarshal(raw, &text) == nil: // all the others are URLs
-			shown[name] = shownURL(text)
-		case json.Unmarshal(raw, &list) == nil:
-			list = list[:min(len(list), maxShownList)]
-			for i, text := range list {
-				list[i] = clipText(text, maxShownValue)
-			}
-			shown[name] = list
-		}
-	}
-	document, err := json.Marshal(shown)
-	if err != nil {
-		return nil // of texts it cannot be
-	}
-	return document
-}
 
 // shownURL is a URL without what may be secret in it: user, query and fragment.
 func shownURL(address string) string {
@@ -99,4 +60,74 @@ func shownDocument(document string) json.RawMessage {
 		return nil
 	}
 	return clean
+}
+
+// Bounds, in bytes, of what an event holds: what clients send in may be longer
+// than anybody reads.
+const (
+	maxReason       = 4096    // of the reason, and of a warning or a hint
+	maxText         = 2048    // of any other text: an ARN has no more
+	maxFormless     = 64      // of a resource that has not the form of one
+	maxChecks       = 8 << 10 // of all that was expected and was there
+	maxHeld         = 8 << 10 // of a request that an event may hold on to until it is worded
+	maxShownFetches = 16      // of one event; a number
+)
+
+// shown is a text as events and the log have it: without what looks like a
+// token, a secret or a private key, and not too long. It is a copy, so that it
+// does not hold on to the request that it is from.
+func shown(text string, limit int) string {
+	if text == "" {
+		return ""
+	}
+	cut := len(text) > 2*limit
+	if cut {
+		text = text[:2*limit]
+	}
+	text = redact.Text(text)
+	if cut && len(text) < limit {
+		// Of a secret that was cut in two the first half is not known for one.
+		text = strings.TrimRightFunc(text, func(r rune) bool { return r > ' ' }) + "..."
+	}
+	return strings.Clone(clipText(text, limit))
+}
+
+// shownList is shown of a list, as far as what is left of a bound allows.
+func shownList(list []string, left *int) []string {
+	if list == nil {
+		return nil
+	}
+	texts := make([]string, 0, min(len(list), 16))
+	for i, text := range list {
+		if *left <= 0 || i >= 64 {
+			return append(texts, fmt.Sprintf("... (%d more)", len(list)-i))
+		}
+		text = shown(text, min(*left, maxText))
+		*left -= len(text) + 16
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+// shownResource is the resource of an event: an ARN, or what AWS says in the
+// place of one. What is neither is some other text that a client sent, and is
+// cut short.
+func shownResource(text string) string {
+	if strings.HasPrefix(text, "arn:") && strings.Count(text, ":") >= 5 || len(text) <= maxFormless {
+		return shown(text, maxText)
+	}
+	return shown(text, maxFormless)
+}
+
+// shownKeyID is an access key id as events and the log have it. A client may
+// have sent something else in its place, such as the secret.
+func shownKeyID(id string) string {
+	word := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
+	}
+	isID := len(id) <= 32 && strings.TrimFunc(id, word) == ""
+	if !isID {
+		return fmt.Sprintf("[%d bytes that are no access key id]", len(id))
+	}
+	return shown(id, maxText)
 }

@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -12,16 +11,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
-// stsOperations are the operations of STS that the emulator has.
-var stsOperations = map[string]operation{
-	"AssumeRoleWithWebIdentity": {run: (*Server).assumeRoleWithWebIdentity, unsigned: true},
-	"AssumeRole":                {run: (*Server).assumeRole},
-	"GetCallerIdentity":         {run: (*Server).getCallerIdentity},
-	"GetSessionToken":           {run: (*Server).getSessionToken},
-	"GetFederationToken":        {run: (*Server).getFederationToken},
-	"GetAccessKeyInfo":          {run: (*Server).getAccessKeyInfo},
-}
-
 // getCallerIdentity needs no permission, and no policy can deny it.
 func (s *Server) getCallerIdentity(c *call) (func(*wire.XML), *wire.Failure) {
 	s.logAllowed(c.Call, "the signature is valid, and the operation needs no permission")
@@ -30,13 +19,6 @@ func (s *Server) getCallerIdentity(c *call) (func(*wire.XML), *wire.Failure) {
 		x.Text("UserId", c.Caller.UserID)
 		x.Text("Account", c.Caller.Account)
 	}, nil
-}
-
-// logAllowed records that a call was allowed without asking policies.
-func (s *Server) logAllowed(c *api.Call, why string) {
-	event := eventOf(c)
-	event.Decision, event.Step, event.Reason = Allow, "signature", why
-	s.keepEvent(entry{Event: event})
 }
 
 // getAccessKeyInfo says which account an access key id is of, which is written
@@ -169,11 +151,6 @@ func (s *Server) assumeRole(c *call) (func(*wire.XML), *wire.Failure) {
 	}, nil
 }
 
-// invalidParameter is the answer to a value that cannot be.
-func invalidParameter(format string, args ...any) *wire.Failure {
-	return wire.Errorf(http.StatusBadRequest, "InvalidParameterValue", format, args...)
-}
-
 // notAssumed is AssumeRole's AccessDenied, which does not say why.
 func (s *Server) notAssumed(c *api.Call, action, roleARN string) *wire.Failure {
 	return accessDenied("User: %s is not authorized to perform: %s on resource: %s", c.Caller.ARN, action, roleARN)
@@ -206,24 +183,6 @@ func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []wire.Tag,
 		}
 	}
 	return nil
-}
-
-// sessionTagKeys are the keys of session tags in lower case, as case does not
-// tell them apart, or what is wrong with them.
-func sessionTagKeys(tags []wire.Tag) (map[string]bool, *tokenFault) {
-	keys := make(map[string]bool, len(tags))
-	for _, t := range tags {
-		key := strings.ToLower(t.Key)
-		switch {
-		case keys[key]:
-			return nil, &tokenFault{"parameters", fmt.Sprintf("the session tag %q is there twice", t.Key), invalidParameter(duplicateTags)}
-		case strings.HasPrefix(key, "aws:"):
-			return nil, &tokenFault{"parameters", fmt.Sprintf("the session tag %q begins with aws:", t.Key),
-				invalidParameter("Tag keys that begin with aws: are reserved, and %s is one.", t.Key)}
-		}
-		keys[key] = true
-	}
-	return keys, nil
 }
 
 // refuseSessions is the answer to operations that only long-term credentials

@@ -195,3 +195,11 @@ func IsForm(r *http.Request) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded")
 }
+
+// Speaks is the dialect of a call.
+func (c *Call) Speaks() *Dialect {
+	if c.Dialect == nil {
+		return QueryDialect
+	}
+	return c.Dialect
+}

@@ -75,40 +75,6 @@ var (
 	}
 )
 
-// Speaks is the dialect of a call.
-func (c *Call) Speaks() *Dialect {
-	if c.Dialect == nil {
-		return QueryDialect
-	}
-	return c.Dialect
-}
-
-// IdentifyBody is Gate.Identify for services whose whole request is in the body,
-// which must have been read. The failure is in the dialect of the call, and has
-// its event.
-func IdentifyBody(gate Gate, c *Call) *wire.Failure {
-	dialect := c.Speaks()
-	sig, err := sigv4.Parse(c.Request)
-	if err == nil && sig.Service != c.Service {
-		c.Region = sig.Region
-		e := dialect.Mismatch.failure("Credential should be scoped to correct service: '%s'.", c.Service)
-		gate.Record(c, Decision{Step: "signature", Reason: "the signature is for service " + sig.Service, Code: e.Code})
-		return e
-	}
-	var failure *AuthFailure
-	if err != nil {
-		failure = SignatureFailure(err)
-	} else {
-		_, failure = gate.Identify(c, &sig, sigv4.HashPayload(c.Body))
-	}
-	if failure == nil {
-		return nil
-	}
-	e := dialect.Refusal(failure)
-	gate.Record(c, Decision{Step: "signature", Reason: failure.Why, Code: e.Code})
-	return e
-}
-
 func (c Code) failure(format string, args ...any) *wire.Failure {
 	return wire.Errorf(c.Status, c.Name, format, args...)
 }

@@ -70,11 +70,6 @@ func (q *call) newBucketACL(ownership string) (*acl, *failure) {
 	return l, q.may(nil, "s3:PutBucketAcl", q.bucketARN(), nil)
 }
 
-func errOwnedACL() *failure {
-	return failf(http.StatusBadRequest, "InvalidBucketAclWithObjectOwnership",
-		"Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting")
-}
-
 // aclAction is the action of reading ("Get") or setting ("Put") the list that a
 // request is about, and its resource.
 func (q *call) aclAction(verb string) (action, arn string, e *failure) {

@@ -10,10 +10,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 )
 
-// chunkSize is the size of the records in which bodies are kept. It is part
-// of the layout of the state file.
-const chunkSize = 1 << 20
-
 // release ends the use of bodies. Those that nobody uses any more go.
 func (s *state) release(refs ...blobRef) {
 	s.mu.Lock()
@@ -26,37 +22,6 @@ func (s *state) release(refs ...blobRef) {
 		s.store.Queue(c.Records...)
 	}
 }
-
-// use counts a use of each body. The caller holds mu, or is alone.
-func (s *state) use(refs ...blobRef) {
-	for _, r := range refs {
-		s.uses[r.ID]++
-	}
-}
-
-// drop is the inverse of use, and deletes what has no use left. The caller
-// holds mu.
-func (s *state) drop(c *store.Change, refs ...blobRef) {
-	for _, r := range refs {
-		if s.uses[r.ID]--; s.uses[r.ID] <= 0 {
-			delete(s.uses, r.ID)
-			for i := range r.chunks() {
-				c.Delete(store.Bodies, r.chunk(i))
-			}
-		}
-	}
-}
-
-// blobRef names a body in the state file.
-type blobRef struct {
-	ID   string
-	Size int64
-}
-
-// chunks is the number of records that a body takes.
-func (r blobRef) chunks() int { return int((r.Size + chunkSize - 1) / chunkSize) }
-
-func (r blobRef) chunk(i int) string { return fmt.Sprintf("%s/%06d", r.ID, i) }
 
 // commitEvery is the number of chunks after which those who write a large
 // body wait for the file, so that it does not pile up in memory.

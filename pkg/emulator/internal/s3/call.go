@@ -38,3 +38,9 @@ func (q *call) control() bool {
 func (q *call) bucketARN() string { return q.service.bucketARN(q.bucket) }
 
 func (q *call) objectARN() string { return q.service.bucketARN(q.bucket) + "/" + q.key }
+
+// operation is one operation of S3.
+type operation struct {
+	name string
+	run  func(*call) (*answer, *failure)
+}

@@ -117,3 +117,8 @@ func errNoSuchUpload(id string) *failure {
 func errPartNumber(value string) *failure {
 	return errInvalidArgument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", value)
 }
+
+func errOwnedACL() *failure {
+	return failf(http.StatusBadRequest, "InvalidBucketAclWithObjectOwnership",
+		"Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting")
+}

@@ -58,9 +58,3 @@ func (q *call) deleteOwnership() (*answer, *failure) {
 	}
 	return noContent(), q.state.configure(q.bucket, func(c *bucketConfig) { c.Ownership = "" })
 }
-
-// Rules of object ownership (S3 User Guide, "Controlling ownership of
-// objects").
-const ownerEnforced = "BucketOwnerEnforced"
-
-var ownershipRules = []string{ownerEnforced, "BucketOwnerPreferred", "ObjectWriter"}

@@ -8,12 +8,6 @@ import (
 	"unicode/utf8"
 )
 
-// operation is one operation of S3.
-type operation struct {
-	name string
-	run  func(*call) (*answer, *failure)
-}
-
 // route finds the operation that a request asks for and names it.
 func (q *call) route() (func(*call) (*answer, *failure), *failure) {
 	r := q.Request

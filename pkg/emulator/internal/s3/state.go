@@ -407,3 +407,44 @@ func (s *state) removeUpload(c *store.Change, u *upload) {
 }
 
 func partKey(upload string, number int) string { return fmt.Sprintf("%s/%05d", upload, number) }
+
+// Rules of object ownership (S3 User Guide, "Controlling ownership of
+// objects").
+const ownerEnforced = "BucketOwnerEnforced"
+
+var ownershipRules = []string{ownerEnforced, "BucketOwnerPreferred", "ObjectWriter"}
+
+// chunkSize is the size of the records in which bodies are kept. It is part
+// of the layout of the state file.
+const chunkSize = 1 << 20
+
+// blobRef names a body in the state file.
+type blobRef struct {
+	ID   string
+	Size int64
+}
+
+// chunks is the number of records that a body takes.
+func (r blobRef) chunks() int { return int((r.Size + chunkSize - 1) / chunkSize) }
+
+func (r blobRef) chunk(i int) string { return fmt.Sprintf("%s/%06d", r.ID, i) }
+
+// use counts a use of each body. The caller holds mu, or is alone.
+func (s *state) use(refs ...blobRef) {
+	for _, r := range refs {
+		s.uses[r.ID]++
+	}
+}
+
+// drop is the inverse of use, and deletes what has no use left. The caller
+// holds mu.
+func (s *state) drop(c *store.Change, refs ...blobRef) {
+	for _, r := range refs {
+		if s.uses[r.ID]--; s.uses[r.ID] <= 0 {
+			delete(s.uses, r.ID)
+			for i := range r.chunks() {
+				c.Delete(store.Bodies, r.chunk(i))
+			}
+		}
+	}
+}

@@ -71,7 +71,7 @@ type sessionView struct {
 	Subject   string    `json:"subject"`
 }
 
-// serveChain answers with the chain.
+// serveChain answers with the view of web identity.
 func (s *Server) serveChain(w http.ResponseWriter, r *http.Request) {
 	c := webIdentityView{
 		Account:   s.config.Account,
@@ -83,10 +83,10 @@ func (s *Server) serveChain(w http.ResponseWriter, r *http.Request) {
 	}
 	s.iam.read(func() {
 		for _, p := range s.iam.providers {
-			c.Providers = append(c.Providers, s.chainProvider(p))
+			c.Providers = append(c.Providers, s.viewProvider(p))
 		}
 		for _, r := range s.iam.roles {
-			c.Roles = append(c.Roles, r.chain())
+			c.Roles = append(c.Roles, r.view())
 		}
 	})
 	slices.SortFunc(c.Providers, func(a, b providerView) int { return strings.Compare(a.ARN, b.ARN) })
@@ -100,7 +100,7 @@ func (s *Server) serveChain(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, c)
 }
 
-func (s *Server) chainProvider(p *provider) providerView {
+func (s *Server) viewProvider(p *provider) providerView {
 	c := providerView{ARN: p.ARN, URL: p.URL, ClientIDs: p.ClientIDs, Thumbprints: p.Thumbprints, Tags: p.Tags}
 	e := s.issuers.entry(p)
 	e.mu.Lock()
@@ -131,7 +131,7 @@ func (k *issuerKey) describe() string {
 
 func curveName(k *ecdsa.PublicKey) string { return k.Curve.Params().Name }
 
-func (r *role) chain() roleView {
+func (r *role) view() roleView {
 	c := roleView{
 		ARN:      shown(r.ARN, maxText),
 		Trust:    shownDocument(r.Trust),

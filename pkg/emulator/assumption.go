@@ -1,0 +1,165 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// Rules of the AssumeRole operations (STS's service model).
+var (
+	ruleSessionName   = wire.Rule{Required: true, Min: 2, Max: 64, Pattern: patternSession}
+	ruleWebToken      = wire.Rule{Required: true, Min: 4, Max: 20000, Secret: true}
+	ruleProviderID    = wire.Rule{Min: 4, Max: 2048}
+	ruleSessionPolicy = wire.Rule{Min: 1, Max: 2048, Pattern: patternDocument}
+)
+
+const (
+	defaultDuration = 3600  // seconds
+	minDuration     = 900   // seconds
+	maxDuration     = 43200 // seconds
+	maxPolicyARNs   = 10    // managed session policies
+	maxPolicies     = 2048  // characters of all session policies together
+)
+
+// assumption is a call of one of the AssumeRole operations under way.
+type assumption struct {
+	*call
+	event   Event
+	role    *role
+	name    string // of the session
+	seconds int
+	policy  string
+	arns    []string
+}
+
+// readSession reads the parameters that all AssumeRole operations have.
+func (a *assumption) readSession() {
+	if a.Has("Policy") {
+		a.policy = a.Text("Policy", ruleSessionPolicy)
+	}
+	a.arns = a.policyARNs()
+	a.seconds = a.Number("DurationSeconds", defaultDuration, minDuration, maxDuration)
+}
+
+// policyARNs reads the list of managed session policies.
+func (c *call) policyARNs() []string {
+	n := c.Size("PolicyArns")
+	var arns []string
+	for i := range n {
+		arns = append(arns, c.TextAt(fmt.Sprintf("PolicyArns.member.%d.arn", i+1), fmt.Sprintf("policyArns.%d.member.arn", i+1), ruleARN))
+	}
+	c.TooLong("PolicyArns", n, maxPolicyARNs, strings.Join(arns, ", "))
+	return arns
+}
+
+// refuseToken records why an assumption was refused, and returns what AWS says.
+func (s *Server) refuseToken(a *assumption, f *tokenFault, d *policy.Decision) *wire.Failure {
+	a.event.Decision, a.event.Step, a.event.Reason, a.event.Code = Deny, f.step, f.why, f.answer.Code
+	s.logDecided(a.Call, a.event, d)
+	return f.answer
+}
+
+// furtherActions are what a trust policy must allow besides assuming the role,
+// if the session is to have tags or a source identity.
+func furtherActions(tags []wire.Tag, sourceIdentity string) []string {
+	var actions []string
+	if len(tags) > 0 {
+		actions = append(actions, "sts:TagSession")
+	}
+	if sourceIdentity != "" {
+		actions = append(actions, "sts:SetSourceIdentity")
+	}
+	return actions
+}
+
+// sessionKeys sets the condition keys of the session that is asked for.
+func (s *Server) sessionKeys(a *assumption, keys *policy.Context, tags []wire.Tag, transitive []string, sourceIdentity string) {
+	keys.Set("sts:RoleSessionName", a.name)
+	keys.Set("sts:DurationSeconds", strconv.Itoa(a.seconds))
+	if sourceIdentity != "" {
+		keys.Set("sts:SourceIdentity", sourceIdentity)
+	}
+	if len(tags) > 0 {
+		names := make([]string, len(tags))
+		for i, t := range tags {
+			names[i] = t.Key
+			keys.Set("aws:RequestTag/"+t.Key, t.Value)
+			if a.Caller.Kind == policy.Anonymous { // a web identity has no tags of its own
+				keys.Set("aws:PrincipalTag/"+t.Key, t.Value)
+			}
+		}
+		keys.SetMulti("aws:TagKeys", names...)
+	}
+	if len(transitive) > 0 {
+		keys.SetMulti("sts:TransitiveTagKeys", transitive...)
+	}
+	resourceTags(keys, a.role.Tags)
+}
+
+// checkSession checks what the trust policy has no say in: the duration, and
+// the session policies. identity is the size of what the session remembers of
+// its owner.
+func (s *Server) checkSession(a *assumption, identity int, tags []wire.Tag) *tokenFault {
+	if a.role != nil && a.seconds > a.role.MaxSession {
+		return &tokenFault{"duration",
+			fmt.Sprintf("%d s were asked for, and sessions of role %s last %d s at most", a.seconds, a.role.Name, a.role.MaxSession),
+			wire.ValidationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")}
+	}
+	if a.policy != "" {
+		if _, e := s.iam.newPolicy(policy.Session, a.policy); e != nil {
+			return &tokenFault{"session policy", "AWS does not take the session policy: " + e.Message, e}
+		}
+	}
+	for _, arn := range a.arns {
+		if s.iam.managedPolicy(arn) == nil {
+			return &tokenFault{"session policy", "there is no managed policy " + arn,
+				malformedPolicy("Policy " + arn + " does not exist or is not attachable.")}
+		}
+	}
+	if n := packedSize(a, identity, tags); n > 100 {
+		return &tokenFault{"session policy", fmt.Sprintf("session policies and tags take %d%% of the space there is", n),
+			wire.Errorf(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed policy consumes %d%% of allotted space, please use smaller policy.", n)}
+	}
+	return nil
+}
+
+// packedSize is the PackedPolicySize of a session, in percent. AWS compresses
+// policies and tags in a way of its own; this grows with them, is never zero,
+// and passes 100 where they pass AWS's limits in the clear.
+func packedSize(a *assumption, identity int, tags []wire.Tag) int {
+	policies := len([]rune(a.policy))
+	for _, arn := range a.arns {
+		policies += len(arn)
+	}
+	n := 20 + identity/25 + policies*60/maxPolicies
+	for _, t := range tags {
+		n += (len(t.Key) + len(t.Value)) / 32
+	}
+	if policies > maxPolicies {
+		n = max(n, policies*100/maxPolicies)
+	}
+	return max(n, 1)
+}
+
+// write writes the Credentials element.
+func (k *credentials) write(x *wire.XML) {
+	x.Open("Credentials")
+	x.Text("AccessKeyId", k.keyID)
+	x.Text("SecretAccessKey", k.secret)
+	x.Text("SessionToken", k.token)
+	x.Time("Expiration", k.expires)
+	x.Close("Credentials")
+}
+
+// writeAssumed writes the AssumedRoleUser element.
+func (s *Server) writeAssumed(x *wire.XML, r *role, session string) {
+	x.Open("AssumedRoleUser")
+	x.Text("AssumedRoleId", r.ID+":"+session)
+	x.Text("Arn", s.assumedARN(r, session))
+	x.Close("AssumedRoleUser")
+}
