@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/openirsa/openirsa/deploy"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/record"
 )
@@ -208,7 +209,7 @@ func (n *newcomer) accounts(t *testing.T) {
 		}
 	}
 	_, out, _ := run("status", "-o", "json")
-	var s status
+	var s lib.Status
 	if err := json.Unmarshal([]byte(out), &s); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -71,6 +71,13 @@ func chainNext(_ string, err error) string {
 		}
 		return "serve the cluster's documents there, for example with `issuer serve`, then run this again"
 	}
+	if e, ok := errors.AsType[*lib.UnderWayError](err); ok {
+		next := continueCommand(e.Change)
+		if !e.Change.Rollback && e.Change.Stage != record.Prune {
+			next += " to finish it, or with --rollback to undo it"
+		}
+		return next
+	}
 	if e, ok := errors.AsType[*lib.NamespaceError](err); ok {
 		return "name " + e.Namespace + " in one of --ignore-namespaces and --exclude-namespaces, and give the other without it"
 	}

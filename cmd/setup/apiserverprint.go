@@ -162,16 +162,16 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 			return iss, have, err
 		}
 		if !known {
-			if !ch.there {
-				return iss, have, advise(errors.New("which issuer? None is recorded in cluster "+ch.c.Name), "SETUP up first, or name it: --issuer-url URL, or --account ID --region REGION --name CLUSTER")
+			if !ch.Installed {
+				return iss, have, advise(errors.New("which issuer? None is recorded in cluster "+ch.Cluster.Name), "SETUP up first, or name it: --issuer-url URL, or --account ID --region REGION --name CLUSTER")
 			}
-			if ch.keeps() {
-				return iss, have, &lib.KeptError{Cluster: ch.state.Cluster, Issuer: ch.state.Issuer}
+			if ch.Keeps() {
+				return iss, have, &lib.KeptError{Cluster: ch.Record.Cluster, Issuer: ch.Record.Issuer}
 			}
-			iss = ch.iss
+			iss = ch.Issuer
 		}
 		if have.Issuers == nil {
-			if have, err = currentFlags(ctx, ch.c, iss); err != nil {
+			if have, err = currentFlags(ctx, ch.Cluster, iss); err != nil {
 				return iss, have, err
 			}
 		}

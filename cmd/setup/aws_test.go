@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -50,12 +52,12 @@ func TestPartitions(t *testing.T) {
 			if err != nil || iss.String() != "https://"+host {
 				t.Fatalf("issuer %s, %v", iss, err)
 			}
-			ch := &chain{app: a, acct: acct, iss: iss, state: record.Record{
+			ch := &chain{app: a, Chain: &lib.Chain{Account: acct, Issuer: iss, Record: record.Record{
 				Cluster: "dev", Account: acct.ID, Partition: acct.Partition, Region: acct.Region,
 				Location: record.Location{Bucket: "openirsa-dev-123456789012", BucketOwned: true, Provider: iss.ProviderARN(acct.Partition, acct.ID)},
-			}}
-			if want := "arn:" + c.partition + ":iam::123456789012:oidc-provider/" + host; ch.state.Provider != want {
-				t.Errorf("provider %s, want %s", ch.state.Provider, want)
+			}}}
+			if want := "arn:" + c.partition + ":iam::123456789012:oidc-provider/" + host; ch.Record.Provider != want {
+				t.Errorf("provider %s, want %s", ch.Record.Provider, want)
 			}
 			key, err := keys.Generate(keys.ES256)
 			if err != nil {
@@ -78,19 +80,19 @@ func TestPartitions(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			tags, err := ch.tags(t.Context())
+			tags, err := ch.Tags(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := ch.s3Bucket(tags)
+			b := ch.Bucket(tags)
 			run(b.Plan(t.Context(), docs))
-			if err := b.Check(t.Context(), ch.stranger(), iss, docs, 0); err != nil {
+			if err := b.Check(t.Context(), ch.Stranger(), iss, docs, 0); err != nil {
 				t.Fatal(err)
 			}
-			run(provider.Plan(t.Context(), acct.IAM, ch.wantProvider(tags)))
-			sa := iamServiceAccount{WellKnownPolicies: map[string]bool{"ebsCSIController": true}, AttachPolicyARNs: []string{"arn:" + c.partition + ":iam::aws:policy/IAMReadOnlyAccess"}}
+			run(provider.Plan(t.Context(), acct.IAM, ch.Provider(tags)))
+			sa := config.ServiceAccount{WellKnownPolicies: map[string]bool{"ebsCSIController": true}, AttachPolicyARNs: []string{"arn:" + c.partition + ":iam::aws:policy/IAMReadOnlyAccess"}}
 			sa.Metadata.Namespace, sa.Metadata.Name = "default", "app"
-			roles, err := ch.wantRoles(t.Context(), []iamServiceAccount{sa})
+			roles, err := ch.WantRoles(t.Context(), []config.ServiceAccount{sa})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +115,7 @@ func TestPartitions(t *testing.T) {
 
 			// An ARN that was copied from elsewhere.
 			sa.AttachPolicyARNs = []string{"arn:aws-iso:iam::aws:policy/ReadOnlyAccess"}
-			_, err = ch.wantRoles(t.Context(), []iamServiceAccount{sa})
+			_, err = ch.WantRoles(t.Context(), []config.ServiceAccount{sa})
 			if e, ok := errors.AsType[*adviceError](advice("iamserviceaccount create", err)); !ok || e.next != "name arn:"+c.partition+":iam::aws:policy/ReadOnlyAccess" {
 				t.Errorf("error %v", err)
 			}
@@ -140,9 +142,9 @@ func TestBucketsOfOthers(t *testing.T) {
 		"foreign": {"belongs to another AWS account", "SETUP up --bucket"},
 		"far":     {"ap-southeast-2, not eu-west-1", "SETUP up --region ap-southeast-2"},
 	} {
-		ch := &chain{app: a, acct: acct, state: record.Record{Account: acct.ID, Region: "eu-west-1", Location: record.Location{Bucket: bucket}}}
-		_, err := ch.s3Bucket(nil).Plan(t.Context(), nil)
-		e, ok := errors.AsType[*adviceError](advice("up", ch.bucketError(err)))
+		ch := &chain{app: a, Chain: &lib.Chain{Account: acct, Record: record.Record{Account: acct.ID, Region: "eu-west-1", Location: record.Location{Bucket: bucket}}}}
+		_, err := ch.Bucket(nil).Plan(t.Context(), nil)
+		e, ok := errors.AsType[*adviceError](advice("up", ch.BucketError(err)))
 		if !ok || !strings.Contains(e.Error(), words[0]) || !strings.Contains(e.next, words[1]) {
 			t.Errorf("%s: %v", bucket, err)
 		}

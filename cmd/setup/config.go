@@ -13,9 +13,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/config"
 )
 
-// iamServiceAccount is a service account and its role, as a file or flags ask for it.
-type iamServiceAccount = config.ServiceAccount
-
 // readConfig reads a configuration file, "-" being standard input, and says what
 // of it is ignored. An error names the line and the field.
 func (a *app) readConfig(path string) (config.File, error) {

@@ -139,8 +139,8 @@ func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 	if err != nil {
 		return err
 	}
-	report := doctorReport{Cluster: cmp.Or(ch.state.Cluster, ch.c.Name), Healthy: true, Accounts: make([]examinedReport, len(targets))}
-	report.Change = ch.state.Change
+	report := doctorReport{Cluster: cmp.Or(ch.Record.Cluster, ch.Cluster.Name), Healthy: true, Accounts: make([]examinedReport, len(targets))}
+	report.Change = ch.Record.Change
 	all := make([]doctor.Facts, len(targets))
 	var g errgroup.Group
 	g.SetLimit(examinedAtOnce)
@@ -219,36 +219,36 @@ type examination struct {
 // shared gathers what does not depend on a service account.
 func (e *examination) shared(ctx context.Context) error {
 	f := &e.facts
-	f.Now, f.Issuer, f.Endpoint = time.Now(), e.iss, e.state.Endpoint
-	f.Remote, f.Kept = len(e.c.Nodes()) == 0, e.keeps()
-	list, err := e.c.Client().CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	f.Now, f.Issuer, f.Endpoint = time.Now(), e.Issuer, e.Record.Endpoint
+	f.Remote, f.Kept = len(e.Cluster.Nodes()) == 0, e.Keeps()
+	list, err := e.Cluster.Client().CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return advise(fmt.Errorf("listing the service accounts: %w", err), "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME")
 	}
 	e.accounts = list.Items
-	f.Advertised, f.AdvertisedErr = e.c.Issuer(ctx)
-	if servers, err := controlplane.Of(e.c).APIServerFlags(ctx); err == nil {
+	f.Advertised, f.AdvertisedErr = e.Cluster.Issuer(ctx)
+	if servers, err := controlplane.Of(e.Cluster).APIServerFlags(ctx); err == nil {
 		for _, s := range servers {
 			f.Servers = append(f.Servers, doctor.Server{Node: s.Node, Issuers: s.Issuers, JWKSURI: s.JWKSURI, Audiences: s.APIAudiences})
 		}
 	}
-	if body, err := e.c.JWKS(ctx); err != nil {
+	if body, err := e.Cluster.JWKS(ctx); err != nil {
 		f.KeysErr = err
 	} else {
 		f.Keys, f.KeysErr = keys.ParseJWKS(body)
 	}
-	if version, err := e.c.Client().Discovery().ServerVersion(); err == nil {
+	if version, err := e.Cluster.Client().Discovery().ServerVersion(); err == nil {
 		fmt.Sscanf(version.Minor, "%d", &f.Minor)
 	}
 	e.webhook(ctx, &f.Webhook)
 
-	if e.there {
-		f.AWSErr = e.connectAWS(ctx)
+	if e.Installed {
+		f.AWSErr = e.Connect(ctx)
 	} else {
-		f.AWSErr = e.useAWS(ctx, "", nil)
+		f.AWSErr = e.Use(ctx, "", nil)
 	}
 	if f.AWSErr == nil {
-		f.Account, f.Partition = e.acct.ID, e.acct.Partition
+		f.Account, f.Partition = e.Account.ID, e.Account.Partition
 		e.clock(ctx, f)
 	}
 	e.issued(ctx, f)
@@ -264,7 +264,7 @@ func (e *examination) issued(ctx context.Context, f *doctor.Facts) {
 
 // clock reads the time of AWS, and of this machine at the same moment.
 func (e *examination) clock(ctx context.Context, f *doctor.Facts) {
-	out, err := sts.NewFromConfig(e.acct.Config).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	out, err := sts.NewFromConfig(e.Account.Config).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return
 	}
@@ -281,7 +281,7 @@ func (e *examination) targets(ctx context.Context, o doctorOptions) ([]string, e
 	}
 	if o.pod != "" {
 		namespace, name, _ := strings.Cut(o.pod, "/")
-		p, err := e.c.Client().CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		p, err := e.Cluster.Client().CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return nil, advise(fmt.Errorf("%s: %w", doctor.Pod, err), "kubectl --namespace "+namespace+" get pods")
 		}
@@ -318,7 +318,7 @@ func (e *examination) examine(ctx context.Context, target string) doctor.Facts {
 			f.Elsewhere = append(f.Elsewhere, sa.Namespace+"/"+sa.Name)
 		}
 	}
-	client := e.c.Client().CoreV1()
+	client := e.Cluster.Client().CoreV1()
 	var annotations map[string]string
 	if f.ServiceAccount != nil {
 		annotations = f.ServiceAccount.Annotations
@@ -352,7 +352,7 @@ func (e *examination) examine(ctx context.Context, target string) doctor.Facts {
 
 // webhook reads what asks for pods, and the certificate of what answers.
 func (e *examination) webhook(ctx context.Context, w *doctor.Webhook) {
-	configurations, err := e.c.Client().AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	configurations, err := e.Cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		w.Err = err
 		return
@@ -366,13 +366,13 @@ func (e *examination) webhook(ctx context.Context, w *doctor.Webhook) {
 	if w.Configuration == nil {
 		return
 	}
-	w.Ours, w.Excluded = e.there && w.Configuration.Name == deploy.WebhookConfiguration, e.state.ExcludeNamespaces
+	w.Ours, w.Excluded = e.Installed && w.Configuration.Name == deploy.WebhookConfiguration, e.Record.ExcludeNamespaces
 	i := slices.IndexFunc(w.Configuration.Webhooks, func(h admissionv1.MutatingWebhook) bool { return doctor.AsksForPods(&h) })
 	if i < 0 || w.Configuration.Webhooks[i].ClientConfig.Service == nil {
 		return
 	}
 	service := w.Configuration.Webhooks[i].ClientConfig.Service
-	slices, err := e.c.Client().DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name})
+	slices, err := e.Cluster.Client().DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name})
 	if err != nil {
 		w.EndpointsErr = err
 		return
@@ -393,7 +393,7 @@ func (e *examination) webhook(ctx context.Context, w *doctor.Webhook) {
 	if service.Port != nil {
 		port = int(*service.Port)
 	}
-	addr, stop, err := e.c.Forward(ctx, service.Namespace, service.Name, port)
+	addr, stop, err := e.Cluster.Forward(ctx, service.Namespace, service.Name, port)
 	if err != nil {
 		w.DialErr = err
 		return
@@ -432,7 +432,7 @@ func (e *examination) trial(ctx context.Context, f *doctor.Facts) *doctor.Trial 
 			}},
 		},
 	}
-	made, err := e.c.Client().CoreV1().Pods(f.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	made, err := e.Cluster.Client().CoreV1().Pods(f.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return &doctor.Trial{Err: err}
 	}
@@ -448,7 +448,7 @@ func (e *examination) trial(ctx context.Context, f *doctor.Facts) *doctor.Trial 
 // pods reads the pods of the service account that have not ended, and the names
 // of what they get by envFrom.
 func (e *examination) pods(ctx context.Context, f *doctor.Facts) {
-	client := e.c.Client().CoreV1()
+	client := e.Cluster.Client().CoreV1()
 	list, err := client.Pods(f.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "spec.serviceAccountName=" + f.Name})
 	if err != nil {
 		f.PodsErr = err
@@ -508,14 +508,14 @@ func (e *examination) documents(ctx context.Context, f *doctor.Facts) {
 func (e *examination) read(ctx context.Context, address string) *doctor.Document {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if e.keeps() && !e.iss.IsZero() {
+	if e.Keeps() && !e.Issuer.IsZero() {
 		return e.readKept(ctx, address)
 	}
-	if o, ok := publish.ObjectAt(ctx, address); ok && e.acct != nil {
+	if o, ok := publish.ObjectAt(ctx, address); ok && e.Account != nil {
 		if err := o.CheckCertificate(); err != nil {
 			return &doctor.Document{URL: address, Err: err}
 		}
-		client := s3.NewFromConfig(e.acct.Config, publish.PathStyle, func(so *s3.Options) {
+		client := s3.NewFromConfig(e.Account.Config, publish.PathStyle, func(so *s3.Options) {
 			so.Credentials, so.Region, so.Retryer = aws.AnonymousCredentials{}, o.Region, aws.NopRetryer{}
 		})
 		return readObject(ctx, client, o.Bucket, o.Key, address)
@@ -527,11 +527,11 @@ func (e *examination) read(ctx context.Context, address string) *doctor.Document
 // server, wherever its jwks_uri points.
 func (e *examination) readKept(ctx context.Context, address string) *doctor.Document {
 	path := issuer.JWKSPath
-	if address == e.iss.Discovery() {
+	if address == e.Issuer.Discovery() {
 		path = issuer.DiscoveryPath
 	}
 	doc := &doctor.Document{URL: address}
-	if doc.ContentType, doc.Body, doc.Err = e.kept(ctx, e.iss, path); doc.Err == nil {
+	if doc.ContentType, doc.Body, doc.Err = e.ReadKept(ctx, e.Issuer, path); doc.Err == nil {
 		doc.Status = http.StatusOK
 	}
 	return doc
@@ -596,11 +596,11 @@ func readURL(ctx context.Context, address string) *doctor.Document {
 // provider reads the issuer's provider, and the names of all others.
 func (e *examination) provider(ctx context.Context, f *doctor.Facts) {
 	iss := f.ChainIssuer()
-	if e.acct == nil || iss.IsZero() {
+	if e.Account == nil || iss.IsZero() {
 		return
 	}
-	arn := iss.ProviderARN(e.acct.Partition, e.acct.ID)
-	out, err := e.acct.IAM.GetOpenIDConnectProvider(ctx, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: &arn})
+	arn := iss.ProviderARN(e.Account.Partition, e.Account.ID)
+	out, err := e.Account.IAM.GetOpenIDConnectProvider(ctx, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: &arn})
 	if err == nil {
 		f.Provider = &doctor.Provider{ARN: arn, ClientIDs: out.ClientIDList, Thumbprints: out.ThumbprintList}
 		return
@@ -609,7 +609,7 @@ func (e *examination) provider(ctx context.Context, f *doctor.Facts) {
 		f.ProviderErr = account.Cause(err)
 		return
 	}
-	if list, err := e.acct.IAM.ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{}); err == nil {
+	if list, err := e.Account.IAM.ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{}); err == nil {
 		for _, p := range list.OpenIDConnectProviderList {
 			f.Providers = append(f.Providers, aws.ToString(p.Arn))
 		}
@@ -618,14 +618,14 @@ func (e *examination) provider(ctx context.Context, f *doctor.Facts) {
 
 // role reads the role that the service account is annotated with.
 func (e *examination) role(ctx context.Context, f *doctor.Facts) {
-	if e.acct == nil || f.ServiceAccount == nil {
+	if e.Account == nil || f.ServiceAccount == nil {
 		return
 	}
 	parsed, err := role.ParseARN(f.ServiceAccount.Annotations[irsa.DefaultPrefix.RoleARN()])
-	if err != nil || parsed.AccountID != e.acct.ID {
+	if err != nil || parsed.AccountID != e.Account.ID {
 		return
 	}
-	there, ok, err := role.Get(ctx, e.acct.IAM, path.Base(parsed.Resource))
+	there, ok, err := role.Get(ctx, e.Account.IAM, path.Base(parsed.Resource))
 	if err != nil {
 		f.RoleErr = account.Cause(err)
 		return
@@ -637,7 +637,7 @@ func (e *examination) role(ctx context.Context, f *doctor.Facts) {
 
 // call does what a pod's SDK does: it exchanges the token, and asks who it is.
 func (e *examination) call(ctx context.Context, f *doctor.Facts) {
-	if e.acct == nil || f.Raw == "" {
+	if e.Account == nil || f.Raw == "" {
 		return
 	}
 	arn := f.ServiceAccount.Annotations[irsa.DefaultPrefix.RoleARN()]
@@ -645,7 +645,7 @@ func (e *examination) call(ctx context.Context, f *doctor.Facts) {
 		return
 	}
 	f.Call = &doctor.Call{}
-	unsigned := sts.NewFromConfig(e.acct.Config, func(o *sts.Options) { o.Credentials, o.Retryer = aws.AnonymousCredentials{}, aws.NopRetryer{} })
+	unsigned := sts.NewFromConfig(e.Account.Config, func(o *sts.Options) { o.Credentials, o.Retryer = aws.AnonymousCredentials{}, aws.NopRetryer{} })
 	out, err := unsigned.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
 		RoleArn: &arn, RoleSessionName: new("openirsa-doctor"), WebIdentityToken: new(string(f.Raw)), DurationSeconds: new(int32(900)),
 	})
@@ -660,7 +660,7 @@ func (e *examination) call(ctx context.Context, f *doctor.Facts) {
 		f.Call.Err = err
 		return
 	}
-	session := e.acct.Config.Copy()
+	session := e.Account.Config.Copy()
 	session.Credentials = credentials.NewStaticCredentialsProvider(*out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
 	who, err := sts.NewFromConfig(session).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
@@ -673,12 +673,12 @@ func (e *examination) call(ctx context.Context, f *doctor.Facts) {
 // explained asks the endpoint for the reason of a refusal. One that does not
 // tell, as AWS does not, has no part in the diagnosis.
 func (e *examination) explained(ctx context.Context, requestID string) string {
-	if e.acct.Config.BaseEndpoint == nil || requestID == "" {
+	if e.Account.Config.BaseEndpoint == nil || requestID == "" {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(*e.acct.Config.BaseEndpoint, "/")+"/_openirsa/events?requestId="+url.QueryEscape(requestID), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(*e.Account.Config.BaseEndpoint, "/")+"/_openirsa/events?requestId="+url.QueryEscape(requestID), nil)
 	if err != nil {
 		return ""
 	}

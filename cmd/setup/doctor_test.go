@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -48,7 +49,7 @@ func newPatient(t *testing.T) *patient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.e = &examination{chain: &chain{app: a, acct: acct}}
+	p.e = &examination{chain: &chain{app: a, Chain: &lib.Chain{Account: acct}}}
 	set, err := keys.NewSet(p.iss.Key.Public())
 	if err != nil {
 		t.Fatal(err)

@@ -67,22 +67,22 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := ch.c.Check(ctx, cluster.InstallRights()...); err != nil {
+	if err := ch.Cluster.Check(ctx, cluster.InstallRights()...); err != nil {
 		return err
 	}
-	if err := ch.noChange(); err != nil {
+	if err := ch.NoChange(); err != nil {
 		return err
 	}
-	r := a.newReport(cmp.Or(ch.state.Cluster, ch.c.Name), o.dryRun)
+	r := a.newReport(cmp.Or(ch.Record.Cluster, ch.Cluster.Name), o.dryRun)
 	defer r.clear()
 	d := &downRun{downOptions: o, chain: ch, run: r.run}
 	links := []func(context.Context) error{d.rest} // what a run that was stopped may have left
-	if d.mark, err = ch.tags(ctx); err != nil {
+	if d.mark, err = ch.Tags(ctx); err != nil {
 		return err
 	}
-	if ch.there {
-		r.Issuer = ch.iss.String()
-		d.run.Say("cluster %s, issuer %s", ch.state.Cluster, ch.iss)
+	if ch.Installed {
+		r.Issuer = ch.Issuer.String()
+		d.run.Say("cluster %s, issuer %s", ch.Record.Cluster, ch.Issuer)
 		if err := d.connectAWS(ctx); err != nil {
 			return err
 		}
@@ -101,11 +101,11 @@ func (a *app) down(ctx context.Context, o downOptions) error {
 		return nil
 	}
 	if !r.run.Changed() {
-		r.say("cluster %s has no chain; nothing was removed", ch.c.Name)
+		r.say("cluster %s has no chain; nothing was removed", ch.Cluster.Name)
 		return nil
 	}
 	if d.stays {
-		return &lib.BucketStaysError{Bucket: d.state.Bucket}
+		return &lib.BucketStaysError{Bucket: d.Record.Bucket}
 	}
 	r.say("\nNothing is left (%.1fs).", r.Seconds)
 	return nil
@@ -123,56 +123,56 @@ type downRun struct {
 
 // connectAWS finds the account, unless that was an emulator which is gone.
 func (d *downRun) connectAWS(ctx context.Context) error {
-	if d.state.Emulator {
-		_, err := d.c.Client().AppsV1().Deployments(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
+	if d.Record.Emulator {
+		_, err := d.Cluster.Client().AppsV1().Deployments(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 	}
-	if err := d.chain.connectAWS(ctx); err != nil {
+	if err := d.chain.Connect(ctx); err != nil {
 		return err
 	}
-	d.run.Calls = d.acct.Calls
+	d.run.Calls = d.Account.Calls
 	return nil
 }
 
 // webhook is removed first, so that no pod is made with a role that is about to
 // go.
 func (d *downRun) webhook(ctx context.Context) error {
-	objects, err := d.webhookObjects(ctx)
+	objects, err := d.WebhookObjects(ctx)
 	if err != nil {
 		return err
 	}
 	return d.run.Link(ctx, plan.Webhook, deploy.Namespace+"/"+deploy.WebhookName, func(ctx context.Context) ([]plan.Step, error) {
 		// The namespace, the first of them, holds the record: it goes last.
 		d.gone = objects[1:]
-		return d.c.Delete(ctx, d.gone, plan.Webhook)
+		return d.Cluster.Delete(ctx, d.gone, plan.Webhook)
 	})
 }
 
 func (d *downRun) serviceAccounts(ctx context.Context) error {
-	accounts, err := d.c.ServiceAccounts(ctx)
+	accounts, err := d.Cluster.ServiceAccounts(ctx)
 	if err != nil {
 		return err
 	}
 	var items []plan.Item
 	for _, sa := range accounts {
 		items = append(items, plan.Item{Object: sa.Namespace + "/" + sa.Name, Decide: func(ctx context.Context) ([]plan.Step, error) {
-			return d.c.Unannotate(ctx, sa.Namespace, sa.Name)
+			return d.Cluster.Unannotate(ctx, sa.Namespace, sa.Name)
 		}})
 	}
 	return d.run.All(ctx, plan.ServiceAccount, items)
 }
 
 func (d *downRun) apiServer(ctx context.Context) error {
-	if d.keeps() {
+	if d.Keeps() {
 		return nil // it was never changed
 	}
-	options := d.issuerOptions()
+	options := d.IssuerOptions()
 	options.Wait, options.Immediately = d.wait, d.immediately
-	object := "without --service-account-issuer=" + d.iss.String()
+	object := "without --service-account-issuer=" + d.Issuer.String()
 	decide := func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := controlplane.Of(d.c).RemoveIssuer(ctx, options)
+		steps, err := controlplane.Of(d.Cluster).RemoveIssuer(ctx, options)
 		if errors.Is(err, cluster.ErrNoNodeAccess) {
 			return nil, d.issuerGone(ctx)
 		}
@@ -181,7 +181,7 @@ func (d *downRun) apiServer(ctx context.Context) error {
 	if d.immediately {
 		return d.run.Link(ctx, plan.APIServer, object, decide)
 	}
-	return d.restart(ctx, d.run, d.wait, object, decide)
+	return d.Restart(ctx, d.run, d.wait, object, decide)
 }
 
 // issuerGone refuses to go on while API servers that cannot be changed from
@@ -191,11 +191,11 @@ func (d *downRun) issuerGone(ctx context.Context) error {
 	if d.immediately {
 		return nil
 	}
-	nodes, err := controlplane.Of(d.c).NodesAccepting(ctx, d.iss)
+	nodes, err := controlplane.Of(d.Cluster).NodesAccepting(ctx, d.Issuer)
 	if err != nil || len(nodes) == 0 {
 		return err
 	}
-	accepted := &lib.AcceptedError{Issuer: d.iss, Nodes: nodes, Documents: d.state.Bucket != ""}
+	accepted := &lib.AcceptedError{Issuer: d.Issuer, Nodes: nodes, Documents: d.Record.Bucket != ""}
 	if accepted.Documents {
 		return accepted
 	}
@@ -204,31 +204,31 @@ func (d *downRun) issuerGone(ctx context.Context) error {
 }
 
 func (d *downRun) roles(ctx context.Context) error {
-	if d.acct == nil {
+	if d.Account == nil {
 		return nil
 	}
-	return d.deleteRoles(ctx, d.run, func(string) bool { return true })
+	return d.DeleteRoles(ctx, d.run, func(string) bool { return true })
 }
 
 // provider goes after the documents: it tells whose they are.
 func (d *downRun) provider(ctx context.Context) error {
-	if d.acct == nil {
+	if d.Account == nil {
 		return nil
 	}
-	return d.run.Link(ctx, plan.Provider, d.state.Provider, ours(leaves(d.run), func(ctx context.Context) ([]plan.Step, error) {
-		return provider.Delete(ctx, d.acct.IAM, d.state.Provider, d.mark)
+	return d.run.Link(ctx, plan.Provider, d.Record.Provider, lib.Ours(lib.Leaves(d.run), func(ctx context.Context) ([]plan.Step, error) {
+		return provider.Delete(ctx, d.Account.IAM, d.Record.Provider, d.mark)
 	}))
 }
 
 func (d *downRun) documents(ctx context.Context) error {
-	if d.acct == nil || d.state.Bucket == "" {
+	if d.Account == nil || d.Record.Bucket == "" {
 		return nil
 	}
-	bucket := d.s3Bucket(d.mark)
+	bucket := d.Bucket(d.mark)
 	foreign := false
-	named := func(e *owner.ForeignError) { foreign = true; leaves(d.run)(e) }
-	err := d.run.Link(ctx, plan.Documents, "s3://"+d.state.Bucket, ours(named, func(ctx context.Context) ([]plan.Step, error) {
-		if err := d.documentsOwner(ctx, d.mark); err != nil {
+	named := func(e *owner.ForeignError) { foreign = true; lib.Leaves(d.run)(e) }
+	err := d.run.Link(ctx, plan.Documents, "s3://"+d.Record.Bucket, lib.Ours(named, func(ctx context.Context) ([]plan.Step, error) {
+		if err := d.DocumentsOwner(ctx, d.mark); err != nil {
 			return nil, err
 		}
 		if bucket.Owned { // so the record says
@@ -238,12 +238,12 @@ func (d *downRun) documents(ctx context.Context) error {
 				return nil, err
 			}
 			if bucket.Owned = !other; other {
-				leaves(d.run)(e)
+				lib.Leaves(d.run)(e)
 			}
 		}
 		return bucket.Delete(ctx, discovery.Paths)
 	}))
-	if err != nil || foreign || d.dryRun || !bucket.Owned || d.state.Emulator {
+	if err != nil || foreign || d.dryRun || !bucket.Owned || d.Record.Emulator {
 		return err
 	}
 	d.stays, err = bucket.Stays(ctx, discovery.Paths)
@@ -255,11 +255,11 @@ func (d *downRun) documents(ctx context.Context) error {
 // needs no record, since a run that is stopped here has removed it.
 func (d *downRun) rest(ctx context.Context) error {
 	link := plan.Cluster
-	if d.state.Emulator {
+	if d.Record.Emulator {
 		link = plan.Emulator
 	}
 	return d.run.Link(ctx, link, "namespace "+cluster.Namespace+", images and files on nodes", func(ctx context.Context) ([]plan.Step, error) {
-		owned, err := d.c.Owned(ctx)
+		owned, err := d.Cluster.Owned(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -269,15 +269,15 @@ func (d *downRun) rest(ctx context.Context) error {
 				return g.GetKind() == o.GetKind() && g.GetNamespace() == o.GetNamespace() && g.GetName() == o.GetName()
 			})
 		})
-		steps, err := d.c.Delete(ctx, owned, link)
+		steps, err := d.Cluster.Delete(ctx, owned, link)
 		if err != nil {
 			return nil, err
 		}
-		state, err := d.c.RemoveNodeState(ctx)
+		state, err := d.Cluster.RemoveNodeState(ctx)
 		if err != nil {
 			return nil, err
 		}
-		images, err := d.c.RemoveImages(ctx, image.Repository)
+		images, err := d.Cluster.RemoveImages(ctx, image.Repository)
 		return slices.Concat(steps, state, images), err
 	})
 }

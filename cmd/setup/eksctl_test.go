@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/openirsa/openirsa/internal/cli"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -49,12 +50,12 @@ func TestConfigNamesWhatIsIgnored(t *testing.T) {
 
 // A role that somebody names has the ARN that others wrote down.
 func TestNamedRolesAreAtTheRoot(t *testing.T) {
-	ch := &chain{}
-	ch.state.Cluster = "dev"
+	ch := &chain{Chain: &lib.Chain{}}
+	ch.Record.Cluster = "dev"
 	for _, c := range []struct{ name, path, want string }{
 		{"", "", "/openirsa/dev/"}, {"reader", "", "/"}, {"reader", "/jobs/", "/jobs/"}, {"", "/jobs/", "/jobs/"},
 	} {
-		if got := ch.rolePath(&iamServiceAccount{RoleName: c.name, RolePath: c.path}); got != c.want {
+		if got := ch.RolePath(&config.ServiceAccount{RoleName: c.name, RolePath: c.path}); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
 	}

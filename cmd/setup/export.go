@@ -19,6 +19,7 @@ import (
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/account"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/export"
@@ -158,7 +159,7 @@ your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
 			if err != nil {
 				return err
 			}
-			if err := o.admission.record(&ch.state); err != nil {
+			if err := o.admission.record(&ch.Record); err != nil {
 				return err
 			}
 			body, err := ch.manifests(c.Context(), &o)
@@ -299,11 +300,11 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !ch.there {
-		return nil, advise(fmt.Errorf("cluster %s has no chain yet", ch.c.Name), "SETUP up, or export what it would be: --name NAME --account ID --region REGION")
+	if !ch.Installed {
+		return nil, advise(fmt.Errorf("cluster %s has no chain yet", ch.Cluster.Name), "SETUP up, or export what it would be: --name NAME --account ID --region REGION")
 	}
-	ch.acct = &account.Account{ID: ch.state.Account, Partition: ch.state.Partition, Region: ch.state.Region}
-	ch.state.Image, ch.state.Endpoint = cmp.Or(o.image, ch.state.Image), cmp.Or(o.endpoint, ch.state.Endpoint)
+	ch.Account = &account.Account{ID: ch.Record.Account, Partition: ch.Record.Partition, Region: ch.Record.Region}
+	ch.Record.Image, ch.Record.Endpoint = cmp.Or(o.image, ch.Record.Image), cmp.Or(o.endpoint, ch.Record.Endpoint)
 	return ch, nil
 }
 
@@ -323,46 +324,46 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	ch := &chain{app: a, acct: &account.Account{ID: o.account, Partition: partition, Region: region}}
-	ch.state = record.Record{Cluster: o.name, Account: o.account, Partition: partition, Region: region, Image: o.image, Endpoint: o.endpoint, Emulator: o.emulator, KeepIssuer: o.keep,
+	ch := &chain{app: a, Chain: &lib.Chain{Account: &account.Account{ID: o.account, Partition: partition, Region: region}}}
+	ch.Record = record.Record{Cluster: o.name, Account: o.account, Partition: partition, Region: region, Image: o.image, Endpoint: o.endpoint, Emulator: o.emulator, KeepIssuer: o.keep,
 		Location: record.Location{PrivateBucket: o.private, Distribution: o.distribution}}
 	switch {
 	case o.private && o.issuerURL == "":
-		if ch.state.Bucket, _, _ = strings.Cut(o.bucket, "/"); ch.state.Bucket == "" {
-			ch.state.Bucket, _, err = bucketFor(o.name, o.account)
+		if ch.Record.Bucket, _, _ = strings.Cut(o.bucket, "/"); ch.Record.Bucket == "" {
+			ch.Record.Bucket, _, err = bucketFor(o.name, o.account)
 		}
 		if err != nil {
 			return nil, err
 		}
 	case o.issuerURL != "":
-		if ch.iss, err = o.parseIssuer(); err != nil {
+		if ch.Issuer, err = o.parseIssuer(); err != nil {
 			return nil, err
 		}
 		if o.private {
-			if ch.state.Bucket, ch.state.Prefix, err = o.bucketAndPrefix(o.account); err != nil {
+			if ch.Record.Bucket, ch.Record.Prefix, err = o.bucketAndPrefix(o.account); err != nil {
 				return nil, err
 			}
 		}
 	default:
-		if ch.iss, err = o.issuer(ctx, o.account, region); err != nil {
+		if ch.Issuer, err = o.issuer(ctx, o.account, region); err != nil {
 			return nil, fmt.Errorf("%s: %w", plan.Issuer, err)
 		}
-		if ch.state.Bucket, ch.state.Prefix, err = o.bucketAndPrefix(o.account); err != nil {
+		if ch.Record.Bucket, ch.Record.Prefix, err = o.bucketAndPrefix(o.account); err != nil {
 			return nil, err
 		}
 	}
-	if ch.state.Bucket != "" && !o.existingBucket {
-		ch.state.BucketOwned = true
+	if ch.Record.Bucket != "" && !o.existingBucket {
+		ch.Record.BucketOwned = true
 	}
-	if !ch.iss.IsZero() {
-		ch.state.Issuer, ch.state.Provider = ch.iss.String(), ch.iss.ProviderARN(partition, o.account)
+	if !ch.Issuer.IsZero() {
+		ch.Record.Issuer, ch.Record.Provider = ch.Issuer.String(), ch.Issuer.ProviderARN(partition, o.account)
 	}
 	return ch, nil
 }
 
 // exportChain is the chain without its documents and its roles.
 func (ch *chain) exportChain(ctx context.Context, o *exportOptions) (*export.Resources, error) {
-	tags, err := ch.tags(ctx)
+	tags, err := ch.Tags(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -370,15 +371,15 @@ func (ch *chain) exportChain(ctx context.Context, o *exportOptions) (*export.Res
 		delete(tags, owner.Tag)
 	}
 	e := &export.Resources{
-		Cluster: ch.state.Cluster, Account: ch.state.Account, Partition: ch.state.Partition, Region: ch.state.Region,
-		Issuer: ch.iss, Bucket: ch.s3Bucket(tags),
-		Import: ch.there,
+		Cluster: ch.Record.Cluster, Account: ch.Record.Account, Partition: ch.Record.Partition, Region: ch.Record.Region,
+		Issuer: ch.Issuer, Bucket: ch.Bucket(tags),
+		Import: ch.Installed,
 	}
 	if o.adoptSet {
 		e.Import = o.adopt
 	}
-	if !ch.iss.IsZero() {
-		e.Provider = ch.wantProvider(tags)
+	if !ch.Issuer.IsZero() {
+		e.Provider = ch.Provider(tags)
 	}
 	return e, nil
 }
@@ -386,16 +387,16 @@ func (ch *chain) exportChain(ctx context.Context, o *exportOptions) (*export.Res
 // export is the whole of the AWS half.
 func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Resources, error) {
 	e, err := ch.exportChain(ctx, o)
-	if err != nil || ch.iss.IsZero() {
+	if err != nil || ch.Issuer.IsZero() {
 		return e, err
 	}
-	if ch.there {
+	if ch.Installed {
 		if e.Import {
 			if err := ch.checkAdoption(ctx); err != nil {
 				return nil, err
 			}
 		}
-		if err := ch.readKeys(ctx); err != nil {
+		if err := ch.ReadKeys(ctx); err != nil {
 			return nil, err
 		}
 	} else if o.jwksFile != "" {
@@ -403,16 +404,16 @@ func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Resource
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", plan.SigningKey, err)
 		}
-		if ch.set, err = keys.ParseJWKS(body); err != nil {
+		if ch.Keys, err = keys.ParseJWKS(body); err != nil {
 			return nil, fmt.Errorf("%s: reading %s: %w", plan.SigningKey, o.jwksFile, err)
 		}
 	}
-	if ch.set.Len() > 0 {
-		if e.Documents, err = discovery.Documents(ch.iss, ch.set); err != nil {
+	if ch.Keys.Len() > 0 {
+		if e.Documents, err = discovery.Documents(ch.Issuer, ch.Keys); err != nil {
 			return nil, err
 		}
 	}
-	if ch.there && o.config == "" {
+	if ch.Installed && o.config == "" {
 		e.Roles, err = ch.rolesInAWS(ctx)
 	} else {
 		e.Roles, err = ch.exportRoles(ctx, o)
@@ -438,17 +439,17 @@ func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Resource
 // checkAdoption refuses to have another tool adopt, and one day delete, what is
 // another cluster's.
 func (ch *chain) checkAdoption(ctx context.Context) error {
-	if err := ch.connectAWS(ctx); err != nil {
+	if err := ch.Connect(ctx); err != nil {
 		return err
 	}
-	if err := ch.checkRecord(ctx); err != nil || !ch.state.BucketOwned {
+	if err := ch.CheckRecord(ctx); err != nil || !ch.Record.BucketOwned {
 		return err
 	}
-	mark, err := ch.tags(ctx)
+	mark, err := ch.Tags(ctx)
 	if err != nil {
 		return err
 	}
-	err = ch.s3Bucket(mark).Whose(ctx)
+	err = ch.Bucket(mark).Whose(ctx)
 	if errors.Is(err, publish.ErrOwnerUnknown) {
 		return nil // Terraform will read them, or not
 	}
@@ -463,7 +464,7 @@ func (ch *chain) checkAdoption(ctx context.Context) error {
 
 // exportRoles are the roles of the configuration file.
 func (ch *chain) exportRoles(ctx context.Context, o *exportOptions) ([]role.Role, error) {
-	roles, err := ch.wantRoles(ctx, o.accounts)
+	roles, err := ch.WantRoles(ctx, o.accounts)
 	if err != nil {
 		return nil, err
 	}
@@ -476,16 +477,16 @@ func (ch *chain) exportRoles(ctx context.Context, o *exportOptions) ([]role.Role
 
 // rolesInAWS are the roles that were made for the cluster, as they are.
 func (ch *chain) rolesInAWS(ctx context.Context) ([]role.Role, error) {
-	if ch.acct.IAM == nil {
-		if err := ch.connectAWS(ctx); err != nil {
+	if ch.Account.IAM == nil {
+		if err := ch.Connect(ctx); err != nil {
 			return nil, err
 		}
 	}
-	mark, err := ch.tags(ctx)
+	mark, err := ch.Tags(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list, err := ch.roles(ctx, mark)
+	list, err := ch.Roles(ctx, mark)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
 	}
@@ -494,37 +495,37 @@ func (ch *chain) rolesInAWS(ctx context.Context) ([]role.Role, error) {
 
 // manifests are the Kubernetes half, as a stream of YAML.
 func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error) {
-	if ch.iss.IsZero() {
+	if ch.Issuer.IsZero() {
 		return nil, cli.Usagef("--private-bucket needs the --issuer-url at which CloudFront serves its documents")
 	}
-	if ch.state.Image == "" {
+	if ch.Record.Image == "" {
 		return nil, cli.Usagef("--image is needed: the container image with the webhook, in a registry (see setup image)")
 	}
-	head := fmt.Sprintf("# The Kubernetes half of cluster %s; setup export terraform writes the AWS half.\n", ch.state.Cluster)
-	if ch.keeps() {
-		head += fmt.Sprintf("# The API server keeps its flags, and with them its issuer %s.\n", ch.iss)
+	head := fmt.Sprintf("# The Kubernetes half of cluster %s; setup export terraform writes the AWS half.\n", ch.Record.Cluster)
+	if ch.Keeps() {
+		head += fmt.Sprintf("# The API server keeps its flags, and with them its issuer %s.\n", ch.Issuer)
 	} else {
-		head += fmt.Sprintf("# The API server needs these flags (see setup apiserver):\n#   --service-account-issuer=%s\n#   --service-account-jwks-uri=%s\n", ch.iss, ch.iss.JWKS())
+		head += fmt.Sprintf("# The API server needs these flags (see setup apiserver):\n#   --service-account-issuer=%s\n#   --service-account-jwks-uri=%s\n", ch.Issuer, ch.Issuer.JWKS())
 	}
 	var objects []*unstructured.Unstructured
-	if ch.state.Emulator {
-		if ch.state.Endpoint == "" {
-			ch.state.Endpoint = fmt.Sprintf("http://%s.%s.svc:%d", deploy.EmulatorName, deploy.Namespace, deploy.EmulatorPort)
+	if ch.Record.Emulator {
+		if ch.Record.Endpoint == "" {
+			ch.Record.Endpoint = fmt.Sprintf("http://%s.%s.svc:%d", deploy.EmulatorName, deploy.Namespace, deploy.EmulatorPort)
 			head += "# Pods reach the emulator by its name. SDKs find its S3 only with path-style addresses then; where that\n" +
 				"# matters, give its Service's cluster IP: --pod-endpoint-url http://IP:" + fmt.Sprint(deploy.EmulatorPort) + "\n"
 		}
-		emulator, err := deploy.Emulator(ch.emulatorParams())
+		emulator, err := deploy.Emulator(ch.EmulatorParams())
 		if err != nil {
 			return nil, err
 		}
 		objects = emulator
 	}
-	webhook, err := ch.webhookObjects(ctx)
+	webhook, err := ch.WebhookObjects(ctx)
 	if err != nil {
 		return nil, err
 	}
 	last := len(webhook) - 1
-	objects = slices.Concat(webhook[:1], []*unstructured.Unstructured{cluster.RecordObject(ch.state)}, objects[min(1, len(objects)):], webhook[1:last])
+	objects = slices.Concat(webhook[:1], []*unstructured.Unstructured{cluster.RecordObject(ch.Record)}, objects[min(1, len(objects)):], webhook[1:last])
 	accounts, err := ch.serviceAccountObjects(ctx, o)
 	if err != nil {
 		return nil, err
@@ -549,7 +550,7 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 // serviceAccountObjects are the annotated service accounts of the configuration
 // file.
 func (ch *chain) serviceAccountObjects(ctx context.Context, o *exportOptions) ([]*unstructured.Unstructured, error) {
-	roles, err := ch.wantRoles(ctx, o.accounts)
+	roles, err := ch.WantRoles(ctx, o.accounts)
 	if err != nil {
 		return nil, err
 	}
@@ -565,7 +566,7 @@ func (ch *chain) serviceAccountObjects(ctx context.Context, o *exportOptions) ([
 		object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ServiceAccount"}}
 		object.SetNamespace(sa.Metadata.Namespace)
 		object.SetName(sa.Metadata.Name)
-		object.SetAnnotations(ch.annotations(&sa, roles))
+		object.SetAnnotations(ch.Annotations(&sa, roles))
 		object.SetLabels(labels)
 		objects = append(objects, object)
 	}

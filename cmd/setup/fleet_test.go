@@ -22,6 +22,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/kubetest"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -354,10 +355,10 @@ func TestAPIServerPrune(t *testing.T) {
 		t.Helper()
 		accounts := accountsOf("reader", names...)
 		r := ch.app.newReport("dev", false)
-		r.run.Calls = ch.acct.Calls
-		err := ch.makeServiceAccounts(t.Context(), r.run, accounts, false, prune)
+		r.run.Calls = ch.Account.Calls
+		err := ch.GrantAll(t.Context(), r.run, accounts, false, prune)
 		if err == nil && prune {
-			err = ch.pruneServiceAccounts(t.Context(), r.run, accounts)
+			err = ch.Prune(t.Context(), r.run, accounts)
 		}
 		if err == nil {
 			err = r.finish()
@@ -369,7 +370,7 @@ func TestAPIServerPrune(t *testing.T) {
 	}
 	check := func(want ...string) {
 		t.Helper()
-		there, _, err := role.Get(t.Context(), ch.acct.IAM, "reader")
+		there, _, err := role.Get(t.Context(), ch.Account.IAM, "reader")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -387,15 +388,15 @@ func TestAPIServerPrune(t *testing.T) {
 	check("a", "b", "c")
 	make(true, "b")
 	check("b")
-	_, before := ch.acct.Calls()
+	_, before := ch.Account.Calls()
 	if r := make(true, "b"); r.run.Changed() {
 		t.Errorf("a second time: %+v", r.Links)
 	}
-	if _, after := ch.acct.Calls(); after != before {
+	if _, after := ch.Account.Calls(); after != before {
 		t.Errorf("the second time writes %d times", after-before)
 	}
 	make(true)
-	if _, ok, err := role.Get(t.Context(), ch.acct.IAM, "reader"); ok || err != nil {
+	if _, ok, err := role.Get(t.Context(), ch.Account.IAM, "reader"); ok || err != nil {
 		t.Errorf("it is still there: %v", err)
 	}
 }
@@ -419,14 +420,14 @@ func TestAPIServerPruneKeepsAttachedRole(t *testing.T) {
 		accounts[i].AttachPolicyARNs, accounts[i].AttachRoleARN = nil, "arn:aws:iam::000000000000:role/openirsa/dev/"+role
 	}
 	r := ch.app.newReport("dev", false)
-	err = ch.makeServiceAccounts(t.Context(), r.run, accounts, true, true)
+	err = ch.GrantAll(t.Context(), r.run, accounts, true, true)
 	if err == nil {
-		err = ch.pruneServiceAccounts(t.Context(), r.run, accounts)
+		err = ch.Prune(t.Context(), r.run, accounts)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	names, err := role.NamesOf(t.Context(), ch.acct.IAM, "dev")
+	names, err := role.NamesOf(t.Context(), ch.Account.IAM, "dev")
 	if err != nil || fmt.Sprint(names) != "[jobs legacy]" {
 		t.Errorf("roles %q, %v", names, err)
 	}
@@ -434,8 +435,8 @@ func TestAPIServerPruneKeepsAttachedRole(t *testing.T) {
 
 // accountsOf are service accounts of the namespace default; with a role name
 // they share it.
-func accountsOf(roleName string, names ...string) []iamServiceAccount {
-	accounts := make([]iamServiceAccount, len(names))
+func accountsOf(roleName string, names ...string) []config.ServiceAccount {
+	accounts := make([]config.ServiceAccount, len(names))
 	for i, name := range names {
 		accounts[i].Metadata.Namespace, accounts[i].Metadata.Name = "default", name
 		accounts[i].AttachPolicyARNs, accounts[i].RoleName = []string{readOnly}, roleName
@@ -511,33 +512,33 @@ func numbered(n int) []string {
 	return names
 }
 
-func (m *member) makeAll(accounts []iamServiceAccount) run {
+func (m *member) makeAll(accounts []config.ServiceAccount) run {
 	m.t.Helper()
 	a := &app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: m.kubeconfig}
 	ch, err := a.connectInstalled(m.t.Context())
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	calls, writes := ch.acct.Calls()
+	calls, writes := ch.Account.Calls()
 	r := a.newReport("bench", false)
-	r.run.Calls = ch.acct.Calls
+	r.run.Calls = ch.Account.Calls
 	start := time.Now()
-	if err := ch.makeServiceAccounts(m.t.Context(), r.run, accounts, false, false); err != nil {
+	if err := ch.GrantAll(m.t.Context(), r.run, accounts, false, false); err != nil {
 		m.t.Fatal(err)
 	}
 	took := time.Since(start).Seconds()
-	c, w := ch.acct.Calls()
+	c, w := ch.Account.Calls()
 	return run{times: 1, calls: c - calls, writes: w - writes, seconds: took}
 }
 
 // unmake removes what makeAll made.
-func (m *member) unmake(accounts []iamServiceAccount) {
+func (m *member) unmake(accounts []config.ServiceAccount) {
 	m.t.Helper()
 	m.aws.ClearFaults()
 	a := &app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: m.kubeconfig}
 	ch, err := a.connectInstalled(m.t.Context())
 	if err == nil {
-		err = ch.pruneServiceAccounts(m.t.Context(), &plan.Runner{}, nil)
+		err = ch.Prune(m.t.Context(), &plan.Runner{}, nil)
 	}
 	if err != nil {
 		m.t.Fatal(err)

@@ -179,9 +179,9 @@ func (a *app) listKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list := keyList{Cluster: ch.c.Name, Keys: []listKey{}}
-	list.Change = ch.state.Change
-	if err := ch.readKeys(ctx); err != nil {
+	list := keyList{Cluster: ch.Cluster.Name, Keys: []listKey{}}
+	list.Change = ch.Record.Change
+	if err := ch.ReadKeys(ctx); err != nil {
 		return err
 	}
 	row := func(key keys.Public) *listKey {
@@ -192,12 +192,12 @@ func (a *app) listKeys(ctx context.Context) error {
 		}
 		return &list.Keys[i]
 	}
-	nodes, err := controlplane.Of(ch.c).NodeKeys(ctx)
+	nodes, err := controlplane.Of(ch.Cluster).NodeKeys(ctx)
 	if err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
 		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
 	servers := len(nodes)
-	for _, key := range ch.set.All() {
+	for _, key := range ch.Keys.All() {
 		k := row(key)
 		if servers == 0 {
 			k.Accepted = append(k.Accepted, plan.APIServer)
@@ -214,12 +214,12 @@ func (a *app) listKeys(ctx context.Context) error {
 			k.Files = append(k.Files, n.Node+":"+n.Files.SigningKeyFile)
 		}
 	}
-	if ch.there {
-		list.Issuer = ch.iss.String()
-		if err := ch.connectAWS(ctx); err != nil {
+	if ch.Installed {
+		list.Issuer = ch.Issuer.String()
+		if err := ch.Connect(ctx); err != nil {
 			return err
 		}
-		_, published, err := discovery.Read(ctx, ch.stranger(), ch.iss)
+		_, published, err := discovery.Read(ctx, ch.Stranger(), ch.Issuer)
 		for _, key := range published.All() {
 			row(key)
 		}
@@ -250,11 +250,11 @@ func (a *app) listKeys(ctx context.Context) error {
 
 // countTokens counts the live tokens of each key, as far as they can be seen.
 func (ch *chain) countTokens(ctx context.Context, list []listKey) error {
-	secrets, err := ch.c.SecretTokens(ctx)
+	secrets, err := ch.Cluster.SecretTokens(ctx)
 	if err != nil {
 		return err
 	}
-	pods, err := ch.c.ProjectedTokens(ctx)
+	pods, err := ch.Cluster.ProjectedTokens(ctx)
 	if err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func (ch *chain) countTokens(ctx context.Context, list []listKey) error {
 	}
 	for i := range list {
 		list[i].Secrets = count(secrets, list[i].KID)
-		if len(ch.c.Nodes()) > 0 {
+		if len(ch.Cluster.Nodes()) > 0 {
 			list[i].Tokens = count(pods, list[i].KID)
 		}
 	}
@@ -389,7 +389,7 @@ func (k *keyChange) rotation() controlplane.Rotation {
 // before anything is done on them. A node may join at any stage, and while a
 // run waits.
 func (k *keyChange) check(ctx context.Context) error {
-	r, old, err := controlplane.Of(k.chain.c).PlanRotation(ctx, k.rotation())
+	r, old, err := controlplane.Of(k.chain.Cluster).PlanRotation(ctx, k.rotation())
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
@@ -414,7 +414,7 @@ func kids(list []keys.Public) []string {
 }
 
 func (k *keyChange) prepare(ctx context.Context) error {
-	c, run := controlplane.Of(k.chain.c), k.run
+	c, run := controlplane.Of(k.chain.Cluster), k.run
 	names := plural(len(k.c.Rotation.Nodes), "new key") + ", made on the nodes"
 	err := run.Link(ctx, plan.SigningKey, names, func(ctx context.Context) ([]plan.Step, error) { return c.MakeKeys(ctx, k.rotation()) })
 	if err != nil {
@@ -430,14 +430,14 @@ func (k *keyChange) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	err = k.restart(ctx, run, k.o.wait, "accepts old and new keys", func(ctx context.Context) ([]plan.Step, error) {
+	err = k.Restart(ctx, run, k.o.wait, "accepts old and new keys", func(ctx context.Context) ([]plan.Step, error) {
 		return c.AcceptKeys(ctx, k.rotation())
 	})
 	if err != nil {
 		return err
 	}
 	if run.DryRun && len(made) < len(k.c.Rotation.Nodes) {
-		run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.iss.JWKS() + " with the new keys beside the old ones"})
+		run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.Issuer.JWKS() + " with the new keys beside the old ones"})
 		return nil
 	}
 	return k.publish(ctx)
@@ -445,7 +445,7 @@ func (k *keyChange) prepare(ctx context.Context) error {
 
 // publish puts those keys into the documents that the API servers accept.
 func (k *keyChange) publish(ctx context.Context) error {
-	nodes, err := controlplane.Of(k.chain.c).NodeKeys(ctx)
+	nodes, err := controlplane.Of(k.chain.Cluster).NodeKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
@@ -461,19 +461,19 @@ func (k *keyChange) publish(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
 	// What a stranger cannot read is published anew.
-	_, published, _ := discovery.Read(ctx, k.stranger(), k.iss)
-	transition, err := discovery.Transition(k.iss, published, wanted)
+	_, published, _ := discovery.Read(ctx, k.Stranger(), k.Issuer)
+	transition, err := discovery.Transition(k.Issuer, published, wanted)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Documents, err)
 	}
-	mark, err := k.tags(ctx)
+	mark, err := k.Tags(ctx)
 	if err != nil {
 		return err
 	}
 	for _, docs := range transition {
-		if err := k.publishDocuments(ctx, k.run, mark, docs, k.o.wait); err != nil {
-			if k.state.Bucket == "" {
-				return advise(err, "serve at "+k.iss.JWKS()+" what `kubectl get --raw /openid/v1/jwks` prints, and run the same command again")
+		if err := k.Publish(ctx, k.run, mark, docs, k.o.wait); err != nil {
+			if k.Record.Bucket == "" {
+				return advise(err, "serve at "+k.Issuer.JWKS()+" what `kubectl get --raw /openid/v1/jwks` prints, and run the same command again")
 			}
 			return err
 		}
@@ -485,11 +485,11 @@ func (k *keyChange) sign(ctx context.Context, back bool) error {
 	if err := k.check(ctx); err != nil {
 		return err
 	}
-	what, steps := "signs with the new keys", controlplane.Of(k.chain.c).SignWithNewKeys
+	what, steps := "signs with the new keys", controlplane.Of(k.chain.Cluster).SignWithNewKeys
 	if back {
-		what, steps = "signs with the old keys", controlplane.Of(k.chain.c).SignWithFormerKeys
+		what, steps = "signs with the old keys", controlplane.Of(k.chain.Cluster).SignWithFormerKeys
 	}
-	err := k.restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
+	err := k.Restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	return err
 }
 
@@ -497,16 +497,16 @@ func (k *keyChange) prune(ctx context.Context, back bool) error {
 	if err := k.check(ctx); err != nil {
 		return err
 	}
-	what, steps := "accepts the new keys alone", controlplane.Of(k.chain.c).SettleKeys
+	what, steps := "accepts the new keys alone", controlplane.Of(k.chain.Cluster).SettleKeys
 	if back {
-		what, steps = "accepts the old keys alone", controlplane.Of(k.chain.c).DropNewKeys
+		what, steps = "accepts the old keys alone", controlplane.Of(k.chain.Cluster).DropNewKeys
 	}
-	err := k.restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
+	err := k.Restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	if err != nil {
 		return err
 	}
 	if k.run.DryRun {
-		k.run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.iss.JWKS() + " without the keys that go"})
+		k.run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.Issuer.JWKS() + " without the keys that go"})
 		return nil
 	}
 	return k.publish(ctx)

@@ -88,14 +88,14 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 	if err != nil {
 		return err
 	}
-	if ch.keeps() {
-		return &lib.KeptError{Cluster: ch.state.Cluster, Issuer: ch.state.Issuer}
+	if ch.Keeps() {
+		return &lib.KeptError{Cluster: ch.Record.Cluster, Issuer: ch.Record.Issuer}
 	}
 	if c.Migration == nil {
 		if to == "" {
 			return cli.Usagef(`required flag "to" not set: the bucket or the URL of the new issuer`)
 		}
-		c.Migration = &record.Migration{From: ch.state.Location}
+		c.Migration = &record.Migration{From: ch.Record.Location}
 		if c.Migration.To, err = ch.migrationTarget(ctx, to); err != nil {
 			return err
 		}
@@ -112,27 +112,27 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 
 // migrationTarget is the place that --to names.
 func (ch *chain) migrationTarget(ctx context.Context, to string) (record.Location, error) {
-	iss, bucket, prefix, err := publish.At(ctx, to, ch.state.Region)
+	iss, bucket, prefix, err := publish.At(ctx, to, ch.Record.Region)
 	if err != nil {
 		return record.Location{}, cli.Usagef("--to: %w", err)
 	}
-	if iss == ch.iss {
+	if iss == ch.Issuer {
 		return record.Location{}, advise(fmt.Errorf("%s: %s is the cluster's issuer already", plan.Issuer, iss), "SETUP status")
 	}
-	p := record.Location{Issuer: iss.String(), Provider: iss.ProviderARN(ch.acct.Partition, ch.acct.ID), Bucket: bucket, Prefix: prefix}
+	p := record.Location{Issuer: iss.String(), Provider: iss.ProviderARN(ch.Account.Partition, ch.Account.ID), Bucket: bucket, Prefix: prefix}
 	switch {
 	case p.Bucket == "":
-	case p.Bucket == ch.state.Bucket:
-		p.BucketOwned = ch.state.BucketOwned
-	case ch.state.Emulator:
+	case p.Bucket == ch.Record.Bucket:
+		p.BucketOwned = ch.Record.BucketOwned
+	case ch.Record.Emulator:
 		p.BucketOwned = true // whatever is in the emulator is ours
 	default:
-		target := *ch
-		target.state = ch.state
-		target.state.Location = p
-		exists, err := target.s3Bucket(nil).Exists(ctx)
+		target := *ch.Chain
+		target.Record = ch.Record
+		target.Record.Location = p
+		exists, err := target.Bucket(nil).Exists(ctx)
 		if err != nil {
-			return record.Location{}, target.bucketError(fmt.Errorf("%s: %w", plan.Documents, err))
+			return record.Location{}, target.BucketError(fmt.Errorf("%s: %w", plan.Documents, err))
 		}
 		if !exists {
 			p.BucketOwned = true
@@ -150,10 +150,10 @@ func (m *migration) at(p record.Location) (*chain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the change in ConfigMap %s/openirsa: %w", cluster.Namespace, err)
 	}
-	ch := *m.chain
-	ch.state, ch.iss = m.state, iss
-	ch.state.Location = p
-	return &ch, nil
+	ch := *m.Chain
+	ch.Record, ch.Issuer = m.Record, iss
+	ch.Record.Location = p
+	return &chain{&ch, m.app}, nil
 }
 
 // ways are the place that tokens are of when the change is done, and the one
@@ -168,45 +168,45 @@ func (m *migration) ways(back bool) (stays, goes record.Location) {
 // options are those with which the API servers get another issuer: both are
 // ours.
 func (m *migration) options(iss issuer.URL) controlplane.IssuerOptions {
-	own := append(slices.Clone(m.state.FormerIssuers), m.c.Migration.From.Issuer, m.c.Migration.To.Issuer)
+	own := append(slices.Clone(m.Record.FormerIssuers), m.c.Migration.From.Issuer, m.c.Migration.To.Issuer)
 	return controlplane.IssuerOptions{URL: iss, Own: own, Wait: m.o.wait}
 }
 
 // check refuses what cannot work. The record comes before the first write.
 func (m *migration) check(ctx context.Context) error {
-	if err := controlplane.Of(m.chain.c).AllReached(ctx); err != nil {
+	if err := controlplane.Of(m.chain.Cluster).AllReached(ctx); err != nil {
 		return fmt.Errorf("%s: %w", plan.Issuer, err)
 	}
 	to := m.c.Migration.To
-	mark, err := m.tags(ctx)
+	mark, err := m.Tags(ctx)
 	if err != nil {
 		return err
 	}
 	if err := m.checkTarget(ctx, mark); err != nil {
 		return err
 	}
-	_, others, err := role.AlsoTrust(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.Provider)
+	_, others, err := role.AlsoTrust(ctx, m.Account.IAM, mark, m.c.Migration.From.Provider, to.Provider)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
 	}
 	for _, name := range others {
 		m.run.Note(fmt.Errorf("%s %s was not made for this cluster and trusts %s: let it trust %s too, on the same conditions; until then the old issuer stays", plan.Role, name, m.c.Migration.From.Provider, to.Provider))
 	}
-	if err := m.readKeys(ctx); err != nil {
+	if err := m.ReadKeys(ctx); err != nil {
 		return err
 	}
-	if m.state.Change != nil {
+	if m.Record.Change != nil {
 		return nil
 	}
 	// Nothing is recorded before the new issuer has answered.
 	if target, err := m.at(to); err != nil {
 		return err
 	} else if to.Bucket == "" {
-		docs, err := discovery.Documents(target.iss, m.set)
+		docs, err := discovery.Documents(target.Issuer, m.Keys)
 		if err != nil {
 			return fmt.Errorf("%s: %w", plan.Documents, err)
 		}
-		if err := target.checkServed(ctx, docs, 0); err != nil {
+		if err := target.CheckServed(ctx, docs, 0); err != nil {
 			return err
 		}
 	}
@@ -220,9 +220,9 @@ func (m *migration) checkTarget(ctx context.Context, mark map[string]string) err
 		return err
 	}
 	link := plan.Provider
-	err = m.providerOwner(ctx, to.state.Provider, mark)
-	if err == nil && to.state.Bucket != "" {
-		link, err = plan.Documents, to.documentsOwner(ctx, mark)
+	err = m.ProviderOwner(ctx, to.Record.Provider, mark)
+	if err == nil && to.Record.Bucket != "" {
+		link, err = plan.Documents, to.DocumentsOwner(ctx, mark)
 	}
 	if _, ok := errors.AsType[*owner.ForeignError](err); ok {
 		return advise(fmt.Errorf("%s: %w", link, err), "choose another --to")
@@ -238,31 +238,31 @@ func (m *migration) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mark, err := m.tags(ctx)
+	mark, err := m.Tags(ctx)
 	if err != nil {
 		return err
 	}
-	docs, err := discovery.Documents(to.iss, m.set)
+	docs, err := discovery.Documents(to.Issuer, m.Keys)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Documents, err)
 	}
-	if err := to.publishDocuments(ctx, m.run, mark, docs, 0); err != nil {
+	if err := to.Publish(ctx, m.run, mark, docs, 0); err != nil {
 		return err
 	}
 	if err := m.makeProvider(ctx, to, mark); err != nil {
 		return err
 	}
 	err = m.run.Link(ctx, plan.Role, "trust policies let in tokens of both issuers", func(ctx context.Context) ([]plan.Step, error) {
-		steps, _, err := role.AlsoTrust(ctx, m.acct.IAM, mark, m.c.Migration.From.Provider, to.state.Provider)
+		steps, _, err := role.AlsoTrust(ctx, m.Account.IAM, mark, m.c.Migration.From.Provider, to.Record.Provider)
 		return steps, err
 	})
 	if err != nil {
 		return err
 	}
-	options := m.options(to.iss)
+	options := m.options(to.Issuer)
 	options.AcceptOnly = true
-	err = m.restart(ctx, m.run, m.o.wait, "accepts both issuers", func(ctx context.Context) ([]plan.Step, error) {
-		return controlplane.Of(m.chain.c).SetIssuer(ctx, options)
+	err = m.Restart(ctx, m.run, m.o.wait, "accepts both issuers", func(ctx context.Context) ([]plan.Step, error) {
+		return controlplane.Of(m.chain.Cluster).SetIssuer(ctx, options)
 	})
 	return err
 }
@@ -270,14 +270,14 @@ func (m *migration) prepare(ctx context.Context) error {
 // makeProvider makes the provider of the new place, for the audiences of the
 // former one.
 func (m *migration) makeProvider(ctx context.Context, to *chain, mark map[string]string) error {
-	former, _, err := provider.Get(ctx, m.acct.IAM, m.c.Migration.From.Provider)
+	former, _, err := provider.Get(ctx, m.Account.IAM, m.c.Migration.From.Provider)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Provider, account.Cause(err))
 	}
-	want := to.wantProvider(mark)
+	want := to.Provider(mark)
 	want.ClientIDs = union(want.ClientIDs, former.ClientIDs)
 	return m.run.Link(ctx, plan.Provider, want.ARN, func(ctx context.Context) ([]plan.Step, error) {
-		return provider.Plan(ctx, m.acct.IAM, want)
+		return provider.Plan(ctx, m.Account.IAM, want)
 	})
 }
 
@@ -289,13 +289,13 @@ func (m *migration) sign(ctx context.Context, back bool) error {
 	if err != nil {
 		return err
 	}
-	m.chain.state, m.chain.iss = now.state, now.iss
-	m.state.FormerIssuers = union(m.state.FormerIssuers, []string{goes.Issuer})
+	m.chain.Record, m.chain.Issuer = now.Record, now.Issuer
+	m.Record.FormerIssuers = union(m.Record.FormerIssuers, []string{goes.Issuer})
 	if err := m.save(ctx, m.c); err != nil {
 		return err
 	}
-	err = m.restart(ctx, m.run, m.o.wait, "--service-account-issuer="+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
-		return controlplane.Of(m.chain.c).SetIssuer(ctx, m.options(now.iss))
+	err = m.Restart(ctx, m.run, m.o.wait, "--service-account-issuer="+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
+		return controlplane.Of(m.chain.Cluster).SetIssuer(ctx, m.options(now.Issuer))
 	})
 	return err
 }
@@ -308,11 +308,11 @@ func (m *migration) stale(ctx context.Context, back bool) (secrets, pods []clust
 // ready refuses while roles of others trust the old provider alone.
 func (m *migration) ready(ctx context.Context) error {
 	stays, goes := m.ways(false)
-	mark, err := m.tags(ctx)
+	mark, err := m.Tags(ctx)
 	if err != nil {
 		return err
 	}
-	_, others, err := role.AlsoTrust(ctx, m.acct.IAM, mark, goes.Provider, stays.Provider)
+	_, others, err := role.AlsoTrust(ctx, m.Account.IAM, mark, goes.Provider, stays.Provider)
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
 	}
@@ -329,18 +329,18 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	if err != nil {
 		return err
 	}
-	mark, err := m.tags(ctx)
+	mark, err := m.Tags(ctx)
 	if err != nil {
 		return err
 	}
-	err = m.restart(ctx, m.run, m.o.wait, "refuses "+goes.Issuer, func(ctx context.Context) ([]plan.Step, error) {
-		return controlplane.Of(m.chain.c).DropIssuer(ctx, m.options(gone.iss))
+	err = m.Restart(ctx, m.run, m.o.wait, "refuses "+goes.Issuer, func(ctx context.Context) ([]plan.Step, error) {
+		return controlplane.Of(m.chain.Cluster).DropIssuer(ctx, m.options(gone.Issuer))
 	})
 	if err != nil {
 		return err
 	}
 	err = m.run.Link(ctx, plan.Role, "trust policies let in tokens of "+stays.Issuer+" alone", func(ctx context.Context) ([]plan.Step, error) {
-		return role.StopTrusting(ctx, m.acct.IAM, mark, goes.Provider)
+		return role.StopTrusting(ctx, m.Account.IAM, mark, goes.Provider)
 	})
 	if err != nil {
 		return err
@@ -348,35 +348,22 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	// The provider goes last: it tells whose the documents are.
 	if goes.Bucket != "" {
 		object := "s3://" + strings.TrimSuffix(goes.Bucket+"/"+goes.Prefix, "/")
-		err = m.run.Link(ctx, plan.Documents, object, ours(leaves(m.run), func(ctx context.Context) ([]plan.Step, error) {
-			if err := gone.documentsOwner(ctx, mark); err != nil {
+		err = m.run.Link(ctx, plan.Documents, object, lib.Ours(lib.Leaves(m.run), func(ctx context.Context) ([]plan.Step, error) {
+			if err := gone.DocumentsOwner(ctx, mark); err != nil {
 				return nil, err
 			}
-			return gone.s3Bucket(mark).Delete(ctx, discovery.Paths)
+			return gone.Bucket(mark).Delete(ctx, discovery.Paths)
 		}))
 		if err != nil {
 			return err
 		}
 	}
-	err = m.run.Link(ctx, plan.Provider, goes.Provider, ours(leaves(m.run), func(ctx context.Context) ([]plan.Step, error) {
-		return provider.Delete(ctx, m.acct.IAM, goes.Provider, mark)
+	err = m.run.Link(ctx, plan.Provider, goes.Provider, lib.Ours(lib.Leaves(m.run), func(ctx context.Context) ([]plan.Step, error) {
+		return provider.Delete(ctx, m.Account.IAM, goes.Provider, mark)
 	}))
 	if err != nil {
 		return err
 	}
-	m.state.FormerIssuers = slices.DeleteFunc(slices.Clone(m.state.FormerIssuers), func(iss string) bool { return iss == goes.Issuer || iss == stays.Issuer })
+	m.Record.FormerIssuers = slices.DeleteFunc(slices.Clone(m.Record.FormerIssuers), func(iss string) bool { return iss == goes.Issuer || iss == stays.Issuer })
 	return nil
-}
-
-// migrating is the other location of a migration that is under way, and its
-// stage; nil for none.
-func (ch *chain) migrating() (other *record.Location, stage record.Stage) {
-	c := ch.state.Change
-	if c == nil || c.Migration == nil {
-		return nil, ""
-	}
-	if c.Migration.From.Issuer == ch.state.Issuer {
-		return &c.Migration.To, c.Stage
-	}
-	return &c.Migration.From, c.Stage
 }

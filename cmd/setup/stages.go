@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
-	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/token"
@@ -41,20 +39,6 @@ var backPromises = map[record.Stage]string{
 	record.Prune:      "the new is gone",
 }
 
-// noChange refuses while a change is under way, which the given command would
-// disturb.
-func (ch *chain) noChange() error {
-	c := ch.state.Change
-	if c == nil {
-		return nil
-	}
-	next := continueCommand(c)
-	if !c.Rollback && c.Stage != record.Prune {
-		next += " to finish it, or with --rollback to undo it"
-	}
-	return advise(fmt.Errorf("a change of the cluster is under way (%s)", c), next)
-}
-
 // stageNames are the stages for people to choose from.
 func stageNames() string {
 	var names []string
@@ -76,10 +60,6 @@ type stagedOptions struct {
 
 	cacheWaitSet, tokenLifetimeSet bool
 }
-
-// defaultTokenLifetime is that of the tokens that the webhook asks for: the
-// longest of those that pods get for AWS.
-const defaultTokenLifetime = 24 * time.Hour
 
 func (o *stagedOptions) flags(a *app, c *cobra.Command) {
 	a.clusterFlags(c)
@@ -436,25 +416,25 @@ func (a *app) beginChange(ctx context.Context, kind record.Kind, o stagedOptions
 		return nil, nil, err
 	}
 	rights := append(cluster.InstallRights(), cluster.Right{Verb: "list", Resource: "secrets"}, cluster.Right{Verb: "list", Resource: "serviceaccounts"})
-	if err := ch.c.Check(ctx, rights...); err != nil {
+	if err := ch.Cluster.Check(ctx, rights...); err != nil {
 		return nil, nil, err
 	}
-	if kind == record.IssuerMigration || ch.state.Bucket != "" { // otherwise nothing is written to AWS
-		if err := ch.checkRecord(ctx); err != nil {
+	if kind == record.IssuerMigration || ch.Record.Bucket != "" { // otherwise nothing is written to AWS
+		if err := ch.CheckRecord(ctx); err != nil {
 			return nil, nil, err
 		}
 	}
-	c := ch.state.Change
+	c := ch.Record.Change
 	if c != nil && c.Kind != kind {
-		return nil, nil, ch.noChange()
+		return nil, nil, ch.NoChange()
 	}
 	if c == nil {
 		if o.rollback {
-			return nil, nil, advise(fmt.Errorf("no %s is under way in cluster %s", kind, ch.state.Cluster), "SETUP status")
+			return nil, nil, advise(fmt.Errorf("no %s is under way in cluster %s", kind, ch.Record.Cluster), "SETUP status")
 		}
-		c = &record.Change{Kind: kind, ID: time.Now().UTC().Format("20060102t150405"), Stage: record.Prepare, CacheWait: record.Duration(ch.defaultCacheWait())}
+		c = &record.Change{Kind: kind, ID: time.Now().UTC().Format("20060102t150405"), Stage: record.Prepare, CacheWait: record.Duration(ch.CacheWait())}
 		if !o.tokenLifetimeSet {
-			lifetime, err := ch.defaultLifetime(ctx)
+			lifetime, err := ch.TokenLifetime(ctx)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -470,20 +450,11 @@ func (a *app) beginChange(ctx context.Context, kind record.Kind, o stagedOptions
 	return ch, c, nil
 }
 
-// defaultCacheWait is the documents' max-age for every cache that they may pass
-// one after the other: two, and CloudFront before a private bucket.
-func (ch *chain) defaultCacheWait() time.Duration {
-	if ch.state.PrivateBucket {
-		return 3 * discovery.MaxAge
-	}
-	return 2 * discovery.MaxAge
-}
-
 func (ch *chain) newChangeRun(c *record.Change, o stagedOptions) changeRun {
-	r := changeRun{chain: ch, o: o, c: c, report: ch.app.newReport(ch.state.Cluster, o.dryRun), restarted: make(map[string]bool)}
-	r.run, r.report.Issuer = r.report.run, ch.iss.String()
-	r.run.Calls = ch.acct.Calls
-	r.run.Say("cluster %s, %s %s", ch.state.Cluster, c.Kind, c.ID)
+	r := changeRun{chain: ch, o: o, c: c, report: ch.app.newReport(ch.Record.Cluster, o.dryRun), restarted: make(map[string]bool)}
+	r.run, r.report.Issuer = r.report.run, ch.Issuer.String()
+	r.run.Calls = ch.Account.Calls
+	r.run.Say("cluster %s, %s %s", ch.Record.Cluster, c.Kind, c.ID)
 	return r
 }
 
@@ -491,7 +462,7 @@ func (ch *chain) newChangeRun(c *record.Change, o stagedOptions) changeRun {
 func (r *changeRun) staged(w works) *stagedRun {
 	w.save = r.save
 	w.renew = func(ctx context.Context, pods []cluster.Token) error {
-		return r.chain.c.RenewTokens(ctx, pods, r.restarted)
+		return r.chain.Cluster.RenewTokens(ctx, pods, r.restarted)
 	}
 	return &stagedRun{stagedOptions: r.o, works: w, c: r.c, run: r.run}
 }
@@ -502,8 +473,8 @@ func (r *changeRun) save(ctx context.Context, c *record.Change) error {
 	if r.run.DryRun {
 		return nil
 	}
-	r.state.Change = c
-	steps, err := r.chain.c.SetState(ctx, r.state)
+	r.Record.Change = c
+	steps, err := r.chain.Cluster.SetState(ctx, r.Record)
 	if err == nil {
 		err = plan.Run(ctx, steps, nil)
 	}
@@ -515,10 +486,10 @@ func (r *changeRun) save(ctx context.Context, c *record.Change) error {
 
 // tokens are the live tokens for which goes holds.
 func (r *changeRun) tokens(ctx context.Context, goes func(cluster.Token) bool) (secrets, pods []cluster.Token, err error) {
-	if secrets, err = r.chain.c.SecretTokens(ctx); err != nil {
+	if secrets, err = r.chain.Cluster.SecretTokens(ctx); err != nil {
 		return nil, nil, err
 	}
-	if pods, err = r.chain.c.ProjectedTokens(ctx); err != nil {
+	if pods, err = r.chain.Cluster.ProjectedTokens(ctx); err != nil {
 		return nil, nil, err
 	}
 	stays := func(t cluster.Token) bool { return !goes(t) }
@@ -554,26 +525,6 @@ func (r *changeRun) finish(ctx context.Context, w works) error {
 		r.report.say("\nStage %s is next. To go on, run:\n  %s", r.c.Stage, again)
 	}
 	return nil
-}
-
-// defaultLifetime is how long tokens live that nobody sees: as long as those
-// for AWS, unless the API servers give none that live so long.
-func (ch *chain) defaultLifetime(ctx context.Context) (time.Duration, error) {
-	nodes, err := controlplane.Of(ch.c).NodeKeys(ctx)
-	if errors.Is(err, cluster.ErrNoNodeAccess) {
-		return defaultTokenLifetime, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", plan.SigningKey, err)
-	}
-	var longest time.Duration
-	for _, n := range nodes {
-		if n.MaxTokenLifetime == 0 {
-			return defaultTokenLifetime, nil
-		}
-		longest = max(longest, n.MaxTokenLifetime)
-	}
-	return min(longest, defaultTokenLifetime), nil
 }
 
 // union is both lists, sorted, each string once.

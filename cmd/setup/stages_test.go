@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -427,12 +428,12 @@ func TestStagesBlocked(t *testing.T) {
 
 // A change that is under way is named to whoever would disturb it.
 func TestNoChange(t *testing.T) {
-	ch := &chain{}
-	if err := ch.noChange(); err != nil {
+	ch := &chain{Chain: &lib.Chain{}}
+	if err := ch.NoChange(); err != nil {
 		t.Errorf("error = %v", err)
 	}
-	ch.state.Change = &record.Change{Kind: record.KeyRotation, ID: "1", Stage: record.Sign, Rotation: &record.Rotation{}}
-	if err := ch.noChange(); err == nil || !strings.Contains(err.Error(), "key rotation 1: stage sign") {
+	ch.Record.Change = &record.Change{Kind: record.KeyRotation, ID: "1", Stage: record.Sign, Rotation: &record.Rotation{}}
+	if err := ch.NoChange(); err == nil || !strings.Contains(err.Error(), "key rotation 1: stage sign") {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -440,8 +441,8 @@ func TestNoChange(t *testing.T) {
 // CloudFront is one cache more.
 func TestDefaultCacheWait(t *testing.T) {
 	for private, want := range map[bool]time.Duration{false: 10 * time.Minute, true: 15 * time.Minute} {
-		ch := &chain{state: record.Record{Location: record.Location{PrivateBucket: private}}}
-		if got := ch.defaultCacheWait(); got != want {
+		ch := &chain{Chain: &lib.Chain{Record: record.Record{Location: record.Location{PrivateBucket: private}}}}
+		if got := ch.CacheWait(); got != want {
 			t.Errorf("private bucket %v: %v, want %v", private, got, want)
 		}
 	}
@@ -463,7 +464,7 @@ func TestMigrationKeepsAudiences(t *testing.T) {
 		}
 		return record.Location{Issuer: url, Provider: iss.ProviderARN(acct.Partition, acct.ID)}
 	}
-	ch := &chain{app: a, acct: acct}
+	ch := &chain{app: a, Chain: &lib.Chain{Account: acct}}
 	m := &migration{ch.newChangeRun(&record.Change{Migration: &record.Migration{From: at("https://a.example"), To: at("https://b.example")}}, stagedOptions{})}
 	from, err := m.at(m.c.Migration.From)
 	if err != nil {
@@ -473,7 +474,7 @@ func TestMigrationKeepsAudiences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	former := from.wantProvider(nil)
+	former := from.Provider(nil)
 	for _, audience := range []string{"my-aud", "another"} {
 		former.ClientIDs = append(former.ClientIDs, audience)
 		steps, err := provider.Plan(t.Context(), acct.IAM, former)
@@ -486,7 +487,7 @@ func TestMigrationKeepsAudiences(t *testing.T) {
 		if err := m.makeProvider(t.Context(), to, nil); err != nil {
 			t.Fatal(err)
 		}
-		got, _, err := provider.Get(t.Context(), acct.IAM, to.state.Provider)
+		got, _, err := provider.Get(t.Context(), acct.IAM, to.Record.Provider)
 		if slices.Sort(got.ClientIDs); err != nil || !slices.Equal(got.ClientIDs, union(former.ClientIDs, nil)) {
 			t.Errorf("client ids %q, %v, expected those of the former one, %q", got.ClientIDs, err, former.ClientIDs)
 		}
@@ -501,11 +502,11 @@ func TestTrustDuringAMigration(t *testing.T) {
 		t.Fatal(err)
 	}
 	const arn = "arn:aws:iam::000000000000:oidc-provider/"
-	ch := &chain{iss: iss, state: record.Record{Location: record.Location{Issuer: iss.String(), Provider: arn + "b.example"}}}
+	ch := &chain{Chain: &lib.Chain{Issuer: iss, Record: record.Record{Location: record.Location{Issuer: iss.String(), Provider: arn + "b.example"}}}}
 	check := func(change *record.Change, want ...string) {
 		t.Helper()
-		ch.state.Change = change
-		document, err := ch.trustPolicy([]string{"system:serviceaccount:default:app"}, "")
+		ch.Record.Change = change
+		document, err := ch.TrustPolicy([]string{"system:serviceaccount:default:app"}, "")
 		if got := trust.Providers(document); !slices.Equal(got, want) || (err == nil) != (want != nil) {
 			t.Errorf("%v: it trusts %q, %v", change, got, err)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -41,7 +42,7 @@ type upOptions struct {
 	config   string
 	prune    bool
 	override bool
-	accounts []iamServiceAccount // of the configuration file
+	accounts []config.ServiceAccount // of the configuration file
 	dryRun   bool
 	image    string
 	endpoint string
@@ -145,22 +146,22 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if err := u.prepare(ctx); err != nil {
 		return err
 	}
-	r := a.newReport(u.state.Cluster, o.dryRun)
+	r := a.newReport(u.Record.Cluster, o.dryRun)
 	defer r.clear()
 	u.run = r.run
-	u.run.Say("cluster %s, issuer %s", u.state.Cluster, u.iss)
+	u.run.Say("cluster %s, issuer %s", u.Record.Cluster, u.Issuer)
 	// The API server restarts last but one: until kube-controller-manager has its lease again, nothing is rolled out.
 	for _, link := range []func(context.Context) error{u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.formerRoles, u.provider, u.webhook, u.apiServer, u.serviceAccounts} {
 		if err := link(ctx); err != nil {
 			return err
 		}
 	}
-	r.Issuer, r.Target = u.iss.String(), u.target()
+	r.Issuer, r.Target = u.Issuer.String(), u.target()
 	if err := r.finish(); err != nil {
 		return err
 	}
 	if !u.dryRun {
-		if _, err := u.noteUnasked(ctx, u.run, u.accounts); err != nil {
+		if _, err := u.NoteNotAsked(ctx, u.run, u.accounts); err != nil {
 			return err
 		}
 	}
@@ -179,7 +180,7 @@ type upRun struct {
 	mark    map[string]string // tags
 	docs    []discovery.Document
 	wanted  map[string]role.Role // of the service accounts
-	planned accountPlan          // for the service accounts, once AWS has been read
+	planned lib.Grants           // for the service accounts, once AWS has been read
 	img     *image.Image         // nil: in a registry
 	// pending are API servers that somebody else has to give the issuer.
 	pending *controlplane.PendingError
@@ -187,41 +188,38 @@ type upRun struct {
 
 // prepare finds out everything that can stop the run, before the first write.
 func (u *upRun) prepare(ctx context.Context) error {
-	if err := u.c.Check(ctx, cluster.InstallRights()...); err != nil {
+	if err := u.Cluster.Check(ctx, cluster.InstallRights()...); err != nil {
 		return err
 	}
-	if u.there && u.state.Emulator {
+	if u.Installed && u.Record.Emulator {
 		u.emulator = true // it stays where it is
-	} else if u.there && u.emulator {
+	} else if u.Installed && u.emulator {
 		return &lib.ExistingError{Option: "Emulator"}
 	}
-	u.name = cmp.Or(u.name, cmp.Or(u.state.Cluster, u.c.Name))
-	if u.there && u.state.Cluster != u.name {
-		return &lib.ExistingError{Option: "Name", Is: u.state.Cluster, Want: u.name}
+	u.name = cmp.Or(u.name, cmp.Or(u.Record.Cluster, u.Cluster.Name))
+	if u.Installed && u.Record.Cluster != u.name {
+		return &lib.ExistingError{Option: "Name", Is: u.Record.Cluster, Want: u.name}
 	}
 	// Where the issuer cannot be kept, the keys mostly cannot be read either.
 	keep, kept, err := u.keepsIssuer(ctx)
 	if err != nil {
 		return err
 	}
-	if err := u.readKeys(ctx); err != nil {
+	if err := u.ReadKeys(ctx); err != nil {
 		return err
 	}
 
 	// Who the account is: the emulator's is known before it runs.
 	id, partition := emulatorAccount, "aws"
-	region := cmp.Or(u.app.region, u.state.Region, account.EmulatorRegion)
+	region := cmp.Or(u.app.region, u.Record.Region, account.EmulatorRegion)
 	if !u.emulator {
-		if u.app.region == "" {
-			u.app.region = u.state.Region
-		}
-		if err := u.useAWS(ctx, "", nil); err != nil {
+		if err := u.Use(ctx, "", nil); err != nil {
 			return err
 		}
-		id, region, partition = u.acct.ID, u.acct.Region, u.acct.Partition
+		id, region, partition = u.Account.ID, u.Account.Region, u.Account.Partition
 	}
 
-	want := u.state
+	want := u.Record
 	if keep {
 		want.KeepIssuer = true
 	}
@@ -231,13 +229,13 @@ func (u *upRun) prepare(ctx context.Context) error {
 	} else if want.Issuer, want.Bucket, want.Prefix, err = u.whereTo(ctx, id, region); err != nil {
 		return err
 	}
-	if u.there && u.state.Issuer != want.Issuer {
-		return &lib.ExistingError{Option: "IssuerURL", Is: u.state.Issuer, Want: want.Issuer}
+	if u.Installed && u.Record.Issuer != want.Issuer {
+		return &lib.ExistingError{Option: "IssuerURL", Is: u.Record.Issuer, Want: want.Issuer}
 	}
-	if u.iss, err = issuer.Parse(want.Issuer); err != nil {
+	if u.Issuer, err = issuer.Parse(want.Issuer); err != nil {
 		return err
 	}
-	want.Provider = u.iss.ProviderARN(partition, id)
+	want.Provider = u.Issuer.ProviderARN(partition, id)
 	if u.emulator {
 		want.Emulator = true
 	}
@@ -252,7 +250,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 	if err := u.admission.record(&want); err != nil {
 		return err
 	}
-	u.state = want
+	u.Record = want
 	if err := u.findImage(ctx); err != nil {
 		return err
 	}
@@ -260,25 +258,25 @@ func (u *upRun) prepare(ctx context.Context) error {
 	// The API servers must be willing; planning is reading. Where somebody else
 	// has to change them, it is after the documents are there.
 	if !keep {
-		if _, err := controlplane.Of(u.c).SetIssuer(ctx, u.issuerOptions()); err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
+		if _, err := controlplane.Of(u.Cluster).SetIssuer(ctx, u.IssuerOptions()); err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
 			return fmt.Errorf("%s: %w", plan.Issuer, err)
 		}
 	}
-	if u.mark, err = u.tags(ctx); err != nil {
+	if u.mark, err = u.Tags(ctx); err != nil {
 		return err
 	}
-	if u.docs, err = discovery.Documents(u.iss, u.set); err != nil {
+	if u.docs, err = discovery.Documents(u.Issuer, u.Keys); err != nil {
 		return err
 	}
-	if u.wanted, err = u.wantServiceAccounts(ctx, u.accounts); err != nil {
+	if u.wanted, err = u.WantGrants(ctx, u.accounts); err != nil {
 		return err
 	}
-	if u.acct != nil {
+	if u.Account != nil {
 		err = u.checkAWS(ctx)
 	} else {
 		err = u.checkAccounts(ctx)
 	}
-	if err != nil || u.there {
+	if err != nil || u.Installed {
 		return err
 	}
 	return u.answered(ctx)
@@ -289,27 +287,27 @@ func (u *upRun) prepare(ctx context.Context) error {
 // that of the cluster itself the API server's.
 func (u *upRun) answered(ctx context.Context) error {
 	switch {
-	case u.keeps() || u.state.Bucket != "" && !u.private:
+	case u.Keeps() || u.Record.Bucket != "" && !u.private:
 		return nil
 	case u.private: // its documents come with this run
-		if err := discovery.Answers(ctx, outsider, u.iss); err != nil {
-			return &lib.IssuerError{Issuer: u.iss, Bucket: u.state.Bucket, Silent: true, Err: err}
+		if err := discovery.Answers(ctx, lib.Outsider, u.Issuer); err != nil {
+			return &lib.IssuerError{Issuer: u.Issuer, Bucket: u.Record.Bucket, Silent: true, Err: err}
 		}
 		return nil
 	}
-	if _, inS3 := publish.ObjectAt(ctx, u.iss.Discovery()); inS3 && u.acct == nil {
+	if _, inS3 := publish.ObjectAt(ctx, u.Issuer.Discovery()); inS3 && u.Account == nil {
 		address, err := u.emulatorAddress(ctx)
 		if err != nil {
 			return err
 		}
 		if address == "" {
-			return &lib.NotInEmulatorError{Issuer: u.iss}
+			return &lib.NotInEmulatorError{Issuer: u.Issuer}
 		}
-		if err := u.connectAWS(ctx); err != nil {
+		if err := u.Connect(ctx); err != nil {
 			return err
 		}
 	}
-	return u.checkServed(ctx, u.docs, 0)
+	return u.CheckServed(ctx, u.docs, 0)
 }
 
 // checkAccounts refuses what can be told of the service accounts without the
@@ -320,17 +318,17 @@ func (u *upRun) checkAccounts(ctx context.Context) error {
 			return fmt.Errorf("%s: role %s: %w", plan.Role, name, err)
 		}
 	}
-	if u.there {
+	if u.Installed {
 		return nil // with roles of which it must be asked
 	}
-	_, err := u.planAnnotations(ctx, u.accounts, u.wanted, u.override)
+	_, err := u.PlanAnnotations(ctx, u.accounts, u.wanted, u.override)
 	return err
 }
 
 // whereTo is the issuer, and its bucket unless it is served elsewhere.
 func (u *upRun) whereTo(ctx context.Context, account, region string) (iss, bucket, prefix string, err error) {
-	if u.there && u.bucket == "" && (u.issuerURL == "" || u.issuerURL == u.state.Issuer) {
-		return u.state.Issuer, u.state.Bucket, u.state.Prefix, nil
+	if u.Installed && u.bucket == "" && (u.issuerURL == "" || u.issuerURL == u.Record.Issuer) {
+		return u.Record.Issuer, u.Record.Bucket, u.Record.Prefix, nil
 	}
 	if u.issuerURL != "" {
 		parsed, err := u.parseIssuer()
@@ -350,7 +348,7 @@ func (u *upRun) whereTo(ctx context.Context, account, region string) (iss, bucke
 // checkAWS refuses to touch what belongs to others, and decides about the service
 // accounts.
 func (u *upRun) checkAWS(ctx context.Context) error {
-	there, ok, err := provider.Get(ctx, u.acct.IAM, u.iss.ProviderARN(u.acct.Partition, u.acct.ID))
+	there, ok, err := provider.Get(ctx, u.Account.IAM, u.Issuer.ProviderARN(u.Account.Partition, u.Account.ID))
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Provider, account.Cause(err))
 	}
@@ -363,22 +361,22 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 			return err
 		}
 	}
-	if u.state.Bucket != "" {
-		exists, err := u.s3Bucket(u.mark).Exists(ctx)
+	if u.Record.Bucket != "" {
+		exists, err := u.Bucket(u.mark).Exists(ctx)
 		if err != nil {
-			return fmt.Errorf("%s: %w", plan.Documents, u.bucketError(err))
+			return fmt.Errorf("%s: %w", plan.Documents, u.BucketError(err))
 		}
 		if !exists || ok && owner.Named(there.Tags, u.name) && u.documentFlags.bucket == "" {
-			u.state.BucketOwned = true // made by us, now or by a cluster that we take over from
+			u.Record.BucketOwned = true // made by us, now or by a cluster that we take over from
 		}
 		if err := u.checkBucket(ctx, exists); err != nil {
 			return err
 		}
 	}
 	if u.takeOver {
-		u.heir = u.mark[owner.UIDTag]
+		u.Heir = u.mark[owner.UIDTag]
 	}
-	u.planned, err = u.planServiceAccounts(ctx, u.accounts, u.wanted, u.override, u.prune)
+	u.planned, err = u.PlanGrants(ctx, u.accounts, u.wanted, u.override, u.prune)
 	return err
 }
 
@@ -388,12 +386,12 @@ func (u *upRun) checkBucket(ctx context.Context, exists bool) error {
 	if !exists {
 		return nil
 	}
-	known, err := u.placeOwner(ctx, u.mark)
+	known, err := u.PlaceOwner(ctx, u.mark)
 	if err == nil {
-		bucket := u.s3Bucket(u.mark)
+		bucket := u.Bucket(u.mark)
 		err = bucket.Whose(ctx)
 		if e, foreign := errors.AsType[*owner.ForeignError](err); foreign && !bucket.Owned && !known && owner.Claimed(e.Tags) {
-			err = u.documentsOwner(ctx, u.mark)
+			err = u.DocumentsOwner(ctx, u.mark)
 		} else if foreign && !(bucket.Owned && owner.Claimed(e.Tags)) || errors.Is(err, publish.ErrOwnerUnknown) {
 			err = nil // a bucket of others may hold our documents, and one of ours may have lost its tags
 		}
@@ -433,23 +431,23 @@ func expiry(flag, there string, now time.Time) (string, error) {
 
 // signingKey is link 1.
 func (u *upRun) signingKey(context.Context) error {
-	u.run.Done(plan.Result{Link: plan.SigningKey, Outcome: plan.Unchanged, Object: u.describeKeys()})
+	u.run.Done(plan.Result{Link: plan.SigningKey, Outcome: plan.Unchanged, Object: u.DescribeKeys()})
 	return nil
 }
 
 // record writes down what is about to be made, before it is made, so that
 // `down` finds it whatever happens.
 func (u *upRun) record(ctx context.Context) error {
-	objects, err := u.webhookObjects(ctx)
+	objects, err := u.WebhookObjects(ctx)
 	if err != nil {
 		return err
 	}
 	return u.run.Link(ctx, plan.Record, "ConfigMap "+cluster.Namespace+"/openirsa", func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := u.c.Apply(ctx, objects[:1], plan.Issuer) // the namespace, for all that follows
+		steps, err := u.Cluster.Apply(ctx, objects[:1], plan.Issuer) // the namespace, for all that follows
 		if err != nil {
 			return nil, err
 		}
-		record, err := u.c.SetState(ctx, u.state)
+		record, err := u.Cluster.SetState(ctx, u.Record)
 		return append(steps, record...), err
 	})
 }
@@ -459,8 +457,8 @@ func (u *upRun) loadImage(ctx context.Context) error {
 	if u.img == nil {
 		return nil // pulled from a registry
 	}
-	return u.run.Link(ctx, plan.Image, u.state.Image, func(ctx context.Context) ([]plan.Step, error) {
-		return u.c.LoadImage(ctx, u.state.Image, u.img.Archive)
+	return u.run.Link(ctx, plan.Image, u.Record.Image, func(ctx context.Context) ([]plan.Step, error) {
+		return u.Cluster.LoadImage(ctx, u.Record.Image, u.img.Archive)
 	})
 }
 
@@ -468,20 +466,20 @@ func (u *upRun) loadImage(ctx context.Context) error {
 // unless it is in a registry.
 func (u *upRun) findImage(ctx context.Context) error {
 	if u.image != "" {
-		u.state.Image = u.image
+		u.Record.Image = u.image
 		return nil
 	}
-	if !u.c.Kind {
-		return &lib.ImageError{Cluster: u.c.Name}
+	if !u.Cluster.Kind {
+		return &lib.ImageError{Cluster: u.Cluster.Name}
 	}
-	arch, err := u.c.Architecture(ctx)
+	arch, err := u.Cluster.Architecture(ctx)
 	if err != nil {
 		return err
 	}
 	if u.img, err = findImage(arch); err != nil {
 		return advise(fmt.Errorf("image: %w", err), "make build, then run the setup that it puts into bin/")
 	}
-	u.state.Image = u.img.Tag
+	u.Record.Image = u.img.Tag
 	return nil
 }
 
@@ -492,7 +490,7 @@ func (u *upRun) installEmulator(ctx context.Context) error {
 	if !u.emulator {
 		return nil
 	}
-	objects, err := deploy.Emulator(u.emulatorParams())
+	objects, err := deploy.Emulator(u.EmulatorParams())
 	if err != nil {
 		return err
 	}
@@ -502,13 +500,13 @@ func (u *upRun) installEmulator(ctx context.Context) error {
 	}
 	err = u.run.Link(ctx, plan.Emulator, deploy.Namespace+"/"+deploy.EmulatorName+": AWS STS, IAM and S3",
 		func(ctx context.Context) ([]plan.Step, error) {
-			steps, err := u.c.MakeNodeState(ctx)
+			steps, err := u.Cluster.MakeNodeState(ctx)
 			if err != nil {
 				return nil, err
 			}
 			more, err := u.rollout(ctx, plan.Emulator, deploy.EmulatorName, objects[1:]) // the namespace is there
 			steps = append(steps, more...)
-			if address == "" || address != u.state.Endpoint {
+			if address == "" || address != u.Record.Endpoint {
 				steps = append(steps, plan.Step{Link: plan.Emulator, Action: plan.Update, Summary: "its address in the record", Do: u.recordAddress})
 			}
 			return steps, err
@@ -517,16 +515,16 @@ func (u *upRun) installEmulator(ctx context.Context) error {
 		return err
 	}
 	if u.dryRun && address == "" {
-		server, err := emulator.New(emulator.Config{Account: u.state.Account})
+		server, err := emulator.New(emulator.Config{Account: u.Record.Account})
 		if err != nil {
 			return err
 		}
-		if err := u.useAWS(ctx, "http://127.0.0.1", &http.Client{Transport: inProcess{server}}); err != nil {
+		if err := u.Use(ctx, "http://127.0.0.1", &http.Client{Transport: inProcess{server}}); err != nil {
 			return err
 		}
 		return u.checkAWS(ctx)
 	}
-	if err := u.connectAWS(ctx); err != nil {
+	if err := u.Connect(ctx); err != nil {
 		return err
 	}
 	return u.checkAWS(ctx)
@@ -536,7 +534,7 @@ func (u *upRun) installEmulator(ctx context.Context) error {
 // address, not a name: SDKs then put the bucket into the path, where they would
 // otherwise look up BUCKET.emulator.openirsa-system.svc.
 func (u *upRun) emulatorAddress(ctx context.Context) (string, error) {
-	service, err := u.c.Client().CoreV1().Services(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
+	service, err := u.Cluster.Client().CoreV1().Services(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && service.DeletionTimestamp != nil {
 		return "", nil
 	}
@@ -549,10 +547,10 @@ func (u *upRun) emulatorAddress(ctx context.Context) (string, error) {
 // recordAddress writes down the address that the emulator was given.
 func (u *upRun) recordAddress(ctx context.Context) error {
 	var err error
-	if u.state.Endpoint, err = u.emulatorAddress(ctx); err != nil {
+	if u.Record.Endpoint, err = u.emulatorAddress(ctx); err != nil {
 		return err
 	}
-	steps, err := u.c.SetState(ctx, u.state)
+	steps, err := u.Cluster.SetState(ctx, u.Record)
 	if err != nil {
 		return err
 	}
@@ -580,23 +578,23 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 // rollout applies objects with a Deployment and waits for it, also if an earlier
 // run has not: nothing after it works without it.
 func (u *upRun) rollout(ctx context.Context, link, name string, objects []*unstructured.Unstructured) ([]plan.Step, error) {
-	steps, err := u.c.Apply(ctx, objects, link)
+	steps, err := u.Cluster.Apply(ctx, objects, link)
 	if err != nil {
 		return nil, err
 	}
-	done, err := u.c.RolledOut(ctx, objects)
+	done, err := u.Cluster.RolledOut(ctx, objects)
 	if err != nil || done && len(steps) == 0 {
 		return steps, err
 	}
 	return append(steps, plan.Step{Link: link, Action: plan.Update, Summary: "rollout of " + name, Do: func(ctx context.Context) error {
-		return u.c.Rollout(ctx, objects, u.wait)
+		return u.Cluster.Rollout(ctx, objects, u.wait)
 	}}), nil
 }
 
 // documents are links 2 and 3.
 func (u *upRun) documents(ctx context.Context) error {
-	u.run.Calls = u.acct.Calls
-	return u.publishDocuments(ctx, u.run, u.mark, u.docs, 0)
+	u.run.Calls = u.Account.Calls
+	return u.Publish(ctx, u.run, u.mark, u.docs, 0)
 }
 
 // formerRoles are those of an earlier cluster of the same name. They come before
@@ -607,29 +605,29 @@ func (u *upRun) formerRoles(ctx context.Context) error {
 		return nil
 	}
 	return u.run.Link(ctx, plan.Role, "those of an earlier cluster "+u.name, func(ctx context.Context) ([]plan.Step, error) {
-		return role.TakeOver(ctx, u.acct.IAM, u.mark, u.providers()...)
+		return role.TakeOver(ctx, u.Account.IAM, u.mark, u.Providers()...)
 	})
 }
 
 // provider is link 4.
 func (u *upRun) provider(ctx context.Context) error {
-	want := u.wantProvider(u.mark)
+	want := u.Provider(u.mark)
 	return u.run.Link(ctx, plan.Provider, want.ARN, func(ctx context.Context) ([]plan.Step, error) {
-		return provider.Plan(ctx, u.acct.IAM, want)
+		return provider.Plan(ctx, u.Account.IAM, want)
 	})
 }
 
 // apiServer makes the API servers issue tokens with the issuer.
 func (u *upRun) apiServer(ctx context.Context) error {
-	if u.keeps() {
-		u.run.Done(plan.Result{Link: plan.APIServer, Outcome: plan.Unchanged, Object: "keeps --service-account-issuer=" + u.iss.String()})
+	if u.Keeps() {
+		u.run.Done(plan.Result{Link: plan.APIServer, Outcome: plan.Unchanged, Object: "keeps --service-account-issuer=" + u.Issuer.String()})
 		return nil
 	}
-	options := u.issuerOptions()
+	options := u.IssuerOptions()
 	options.Wait = u.wait
-	object := "--service-account-issuer=" + u.iss.String()
-	err := u.restart(ctx, u.run, u.wait, object, func(ctx context.Context) ([]plan.Step, error) {
-		return controlplane.Of(u.c).SetIssuer(ctx, options)
+	object := "--service-account-issuer=" + u.Issuer.String()
+	err := u.Restart(ctx, u.run, u.wait, object, func(ctx context.Context) ([]plan.Step, error) {
+		return controlplane.Of(u.Cluster).SetIssuer(ctx, options)
 	})
 	if e, ok := errors.AsType[*controlplane.PendingError](err); ok {
 		u.pending = e
@@ -642,7 +640,7 @@ func (u *upRun) apiServer(ctx context.Context) error {
 // webhook is link 7. The configuration that makes the API server ask it comes
 // last, when it is there to answer.
 func (u *upRun) webhook(ctx context.Context) error {
-	objects, err := u.webhookObjects(ctx)
+	objects, err := u.WebhookObjects(ctx)
 	if err != nil {
 		return err
 	}
@@ -652,18 +650,18 @@ func (u *upRun) webhook(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		register, err := u.c.Apply(ctx, objects[last:], plan.Webhook)
+		register, err := u.Cluster.Apply(ctx, objects[last:], plan.Webhook)
 		if err != nil {
 			return nil, err
 		}
 		if len(register) == 0 {
-			missing, err := u.c.FirstWithoutCABundle(ctx, deploy.WebhookConfiguration)
+			missing, err := u.Cluster.FirstWithoutCABundle(ctx, deploy.WebhookConfiguration)
 			if err != nil || missing == "" {
 				return steps, err
 			}
 		}
 		trusted := plan.Step{Link: plan.Webhook, Action: plan.Update, Summary: "wait for the webhook's certificate in its configuration", Do: func(ctx context.Context) error {
-			return u.c.WaitForCABundle(ctx, deploy.WebhookConfiguration, u.wait)
+			return u.Cluster.WaitForCABundle(ctx, deploy.WebhookConfiguration, u.wait)
 		}}
 		return slices.Concat(steps, register, []plan.Step{trusted}), nil
 	})
@@ -671,25 +669,25 @@ func (u *upRun) webhook(ctx context.Context) error {
 
 // serviceAccounts are links 5 and 6, of those in the configuration file.
 func (u *upRun) serviceAccounts(ctx context.Context) error {
-	changes, err := u.planned.changes(ctx)
+	changes, err := u.planned.Changes(ctx)
 	switch {
 	case err != nil:
 	case changes && !u.dryRun: // decided once more: since then API servers have restarted, and others may have changed the roles
-		err = u.makeServiceAccounts(ctx, u.run, u.accounts, u.override, u.prune)
+		err = u.GrantAll(ctx, u.run, u.accounts, u.override, u.prune)
 	default:
-		err = u.planned.run(ctx, u.run)
+		err = u.planned.Run(ctx, u.run)
 	}
 	if err != nil || !u.prune {
 		return err
 	}
-	return u.pruneServiceAccounts(ctx, u.run, u.accounts)
+	return u.Prune(ctx, u.run, u.accounts)
 }
 
 func (u *upRun) target() string {
 	if u.emulator {
-		return "emulator in the cluster, account " + u.state.Account
+		return "emulator in the cluster, account " + u.Record.Account
 	}
-	return "AWS account " + u.state.Account
+	return "AWS account " + u.Record.Account
 }
 
 // epilogue says what was done in sum, and what to do next.
@@ -704,5 +702,5 @@ func (u *upRun) epilogue(r *report) {
 		return
 	}
 	r.say("Done in %.1fs, with %s to AWS (%s). Give a service account a role:", r.Seconds, plural(r.Calls, "call"), plural(r.Writes, "write"))
-	r.say("  %s iamserviceaccount create --namespace default --name app --attach-policy-arn arn:%s:iam::aws:policy/IAMReadOnlyAccess --approve", u.app.name, u.state.Partition)
+	r.say("  %s iamserviceaccount create --namespace default --name app --attach-policy-arn arn:%s:iam::aws:policy/IAMReadOnlyAccess --approve", u.app.name, u.Record.Partition)
 }

@@ -80,10 +80,6 @@ var layers = []map[string][]string{
 	{ // AWS as the caller.
 		"pkg/account": {"pkg/publish"},
 	},
-	{ // Stories: what the effects are together.
-		"pkg/sweep": {"pkg/account", "pkg/discovery", "pkg/owner", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/trust"},
-		"pkg/chain": {"pkg/issuer", "pkg/owner", "pkg/plan"},
-	},
 	{ // What the effects would make, written down for other tools.
 		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
 	},
@@ -104,11 +100,18 @@ var layers = []map[string][]string{
 		"pkg/emulator/managed/gen":    {},
 		"pkg/emulator/emulatortest":   {"pkg/account", "pkg/discovery", "pkg/emulator", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
 	},
+	{ // Stories: what the effects are together.
+		"pkg/chain": {"deploy", "internal/redact", "internal/wait", "pkg/account", "pkg/cluster", "pkg/config",
+			"pkg/controlplane", "pkg/discovery", "pkg/doctor", "pkg/federation", "pkg/irsa", "pkg/issuer",
+			"pkg/keys", "pkg/node", "pkg/owner", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/record",
+			"pkg/role", "pkg/token", "pkg/trust"},
+		"pkg/sweep": {"pkg/account", "pkg/discovery", "pkg/owner", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/trust"},
+	},
 	{ // Programs: where everything meets.
-		"cmd/setup": {"internal/cli", "deploy", "internal/image", "internal/plain", "internal/redact", "internal/version", "internal/wait",
-			"internal/yamlnode",
-			"pkg/account", "pkg/chain", "pkg/cluster", "pkg/config", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
-			"pkg/emulator", "pkg/export", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
+		"cmd/setup": {"deploy", "internal/cli", "internal/image", "internal/plain", "internal/redact",
+			"internal/version", "internal/wait", "internal/yamlnode", "pkg/account", "pkg/chain",
+			"pkg/cluster", "pkg/config", "pkg/controlplane", "pkg/discovery", "pkg/doctor", "pkg/emulator",
+			"pkg/export", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
 			"pkg/plan", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/sweep", "pkg/token",
 			"pkg/trust"},
 		"cmd/webhook":  {"internal/cli", "internal/gate", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},

@@ -7,6 +7,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // OptionError is an option that makes no sense, alone or beside the others.
@@ -67,6 +68,14 @@ func (e *ExistingError) Error() string {
 		return plan.Issuer + ": the chain of this cluster gave the API servers its own issuer"
 	}
 	return fmt.Sprintf("%s: the chain of this cluster has the issuer %s, not %s", plan.Issuer, e.Is, e.Want)
+}
+
+// UnderWayError is a change in stages that is under way in the cluster, and that
+// what was asked for would disturb: it must be finished or undone first.
+type UnderWayError struct{ Change *record.Change }
+
+func (e *UnderWayError) Error() string {
+	return fmt.Sprintf("a change of the cluster is under way (%s)", e.Change)
 }
 
 // ForeignError is something that was made for another cluster, as its tags say,

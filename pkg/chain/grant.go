@@ -1,0 +1,194 @@
+package chain
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/config"
+	"github.com/openirsa/openirsa/pkg/doctor"
+	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/role"
+)
+
+// NotAsked are those of the namespaces of whose pods the webhook is not asked,
+// whatever roles their service accounts have. Without a configuration of ours,
+// or the right to read it, there are none: another webhook may do its work, and
+// who may only give service accounts roles learns no more.
+func (ch *Chain) NotAsked(ctx context.Context, namespaces ...string) (map[string]bool, error) {
+	c, err := ch.Cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, deploy.WebhookConfiguration, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plan.Webhook, err)
+	}
+	unasked := map[string]bool{}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(namespaces))) {
+		labels := map[string]string{corev1.LabelMetadataName: name}
+		ns, err := ch.Cluster.Client().CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case err == nil:
+			labels = ns.Labels
+		case !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err):
+			return nil, fmt.Errorf("%s: reading namespace %s: %w", plan.Webhook, name, err)
+		}
+		if !doctor.AsksForNamespace(c, labels) {
+			unasked[name] = true
+		}
+	}
+	return unasked, nil
+}
+
+// NoteNotAsked says of which service accounts pods do not get the role that they
+// were just given. It reports whether there are any.
+func (ch *Chain) NoteNotAsked(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount) (any bool, err error) {
+	var namespaces []string
+	for _, sa := range accounts {
+		if !sa.RoleOnly {
+			namespaces = append(namespaces, sa.Metadata.Namespace)
+		}
+	}
+	unasked, err := ch.NotAsked(ctx, namespaces...)
+	if err != nil {
+		return false, err
+	}
+	for _, sa := range accounts {
+		if !sa.RoleOnly && unasked[sa.Metadata.Namespace] {
+			any = true
+			run.Note(&NotAskedError{Namespace: sa.Metadata.Namespace, Account: sa.String()})
+		}
+	}
+	return any, nil
+}
+
+// GrantAll makes links 5 and 6 of all the accounts. Unless they are
+// the only ones, other service accounts of the cluster go on sharing the roles
+// that they share.
+func (ch *Chain) GrantAll(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount, override, only bool) error {
+	roles, err := ch.WantGrants(ctx, accounts)
+	if err != nil {
+		return err
+	}
+	run.Start(plan.Role, "looking")
+	p, err := ch.PlanGrants(ctx, accounts, roles, override, only)
+	if err != nil {
+		return err
+	}
+	return p.Run(ctx, run)
+}
+
+// WantGrants are the roles of the accounts, by name, if we have the
+// rights to make what they ask for.
+func (ch *Chain) WantGrants(ctx context.Context, accounts []config.ServiceAccount) (map[string]role.Role, error) {
+	namespaces := map[string]bool{}
+	for _, sa := range accounts {
+		namespaces[sa.Metadata.Namespace] = true
+	}
+	for _, ns := range slices.Sorted(maps.Keys(namespaces)) {
+		if err := ch.Cluster.Check(ctx, cluster.ServiceAccountRights(ns)...); err != nil {
+			return nil, err
+		}
+	}
+	return ch.WantRoles(ctx, accounts)
+}
+
+// Grants is what must be done for links 5 and 6 of some service accounts.
+type Grants struct{ roles, accounts []plan.Item }
+
+// Changes reports whether anything must be done.
+func (p Grants) Changes(ctx context.Context) (bool, error) {
+	for _, i := range slices.Concat(p.roles, p.accounts) {
+		if steps, err := i.Decide(ctx); err != nil || len(steps) > 0 {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// Run makes first every role, then every service account, so that no pod finds
+// an annotation without a role.
+func (p Grants) Run(ctx context.Context, run *plan.Runner) error {
+	if err := run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return p.roles, nil }); err != nil {
+		return err
+	}
+	return run.Many(ctx, plan.ServiceAccount, func(context.Context) ([]plan.Item, error) { return p.accounts, nil })
+}
+
+// PlanGrants reads all that links 5 and 6 of the accounts depend on, and
+// decides about them.
+func (ch *Chain) PlanGrants(ctx context.Context, accounts []config.ServiceAccount, roles map[string]role.Role, override, only bool) (p Grants, err error) {
+	if p.roles, err = ch.planRoles(ctx, roles, accounts, only); err != nil {
+		return Grants{}, fmt.Errorf("%s: %w", plan.Role, err)
+	}
+	if p.accounts, err = ch.PlanAnnotations(ctx, accounts, roles, override); err != nil {
+		return Grants{}, err
+	}
+	return p, nil
+}
+
+// PlanAnnotations decides about the service accounts that are not of their roles
+// only.
+func (ch *Chain) PlanAnnotations(ctx context.Context, accounts []config.ServiceAccount, roles map[string]role.Role, override bool) ([]plan.Item, error) {
+	var wants []cluster.ServiceAccount
+	for _, sa := range accounts {
+		if sa.RoleOnly {
+			continue
+		}
+		wants = append(wants, cluster.ServiceAccount{Namespace: sa.Metadata.Namespace, Name: sa.Metadata.Name, Labels: sa.Metadata.Labels, Annotations: ch.Annotations(&sa, roles), Override: override})
+	}
+	steps, err := ch.Cluster.AnnotateAll(ctx, wants)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plan.ServiceAccount, err)
+	}
+	var items []plan.Item
+	for i, want := range wants {
+		items = append(items, plan.Item{Object: want.Namespace + "/" + want.Name, Decide: func(context.Context) ([]plan.Step, error) { return steps[i], nil }})
+	}
+	return items, nil
+}
+
+// Annotations are those that a service account is to have. Its role is one of
+// roles, by name, unless it is attached as it is.
+func (ch *Chain) Annotations(sa *config.ServiceAccount, roles map[string]role.Role) map[string]string {
+	annotations := map[string]string{}
+	maps.Copy(annotations, sa.Metadata.Annotations)
+	annotations[irsa.DefaultPrefix.RoleARN()] = cmp.Or(sa.AttachRoleARN, roles[ch.roleName(sa)].ARN)
+	return annotations
+}
+
+// Prune removes the roles and the annotations that were made for service
+// accounts which are no longer listed.
+func (ch *Chain) Prune(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount) error {
+	keepRoles, keep := map[string]bool{}, map[string]bool{}
+	for _, sa := range accounts {
+		keepRoles[strings.ToLower(ch.roleName(&sa))] = true // IAM tells no names apart by case
+		keep[sa.String()] = !sa.RoleOnly
+	}
+	annotated, err := ch.Cluster.ServiceAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	var items []plan.Item
+	for _, sa := range annotated {
+		if name := sa.Namespace + "/" + sa.Name; !keep[name] {
+			items = append(items, plan.Item{Object: name, Decide: func(ctx context.Context) ([]plan.Step, error) {
+				return ch.Cluster.Unannotate(ctx, sa.Namespace, sa.Name)
+			}})
+		}
+	}
+	if err := run.All(ctx, plan.ServiceAccount, items); err != nil {
+		return err
+	}
+	return ch.DeleteRoles(ctx, run, func(name string) bool { return !keepRoles[strings.ToLower(name)] })
+}

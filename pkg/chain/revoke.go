@@ -1,0 +1,79 @@
+package chain
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/role"
+	"github.com/openirsa/openirsa/pkg/token"
+	"github.com/openirsa/openirsa/pkg/trust"
+)
+
+func (ch *Chain) RevokeOne(ctx context.Context, run *plan.Runner, namespace, name string) error {
+	err := run.Link(ctx, plan.ServiceAccount, namespace+"/"+name, func(ctx context.Context) ([]plan.Step, error) {
+		return ch.Cluster.Unannotate(ctx, namespace, name)
+	})
+	if err != nil {
+		return err
+	}
+	return run.Many(ctx, plan.Role, func(ctx context.Context) ([]plan.Item, error) { return ch.rolesOf(ctx, namespace, name) })
+}
+
+// rolesOf decides what becomes of the roles that let in a service account, and
+// of the one of its default name. They are found by their trust policies, so
+// that a run which was stopped leaves none behind. A role that was made for the
+// service account is deleted; one that others use too lets it in no more.
+func (ch *Chain) rolesOf(ctx context.Context, namespace, name string) ([]plan.Item, error) {
+	mark, err := ch.Tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := role.List(ctx, ch.Account.IAM, "/")
+	if err != nil {
+		return nil, err
+	}
+	subject := token.Subject(namespace, name)
+	var items []plan.Item
+	for _, r := range all {
+		subjects := trust.Subjects(r.Trust, ch.Record.Provider)
+		broken := len(subjects) == 0 && r.Claims(ch.Record.Cluster)
+		if slices.Contains(subjects, subject) || broken || r.Name == role.NameFor(ch.Record.Cluster, namespace, name) {
+			items = append(items, plan.Item{Object: r.Name, Decide: func(ctx context.Context) ([]plan.Step, error) { return ch.shutOut(ctx, mark, r.Name, namespace, name) }})
+		}
+	}
+	return items, nil
+}
+
+// shutOut decides what must be done for a role not to let a service account in.
+func (ch *Chain) shutOut(ctx context.Context, mark map[string]string, roleName, namespace, name string) ([]plan.Step, error) {
+	there, ok, err := role.Get(ctx, ch.Account.IAM, roleName)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if !owner.Owns(there.Tags, mark) && !owner.Shared(there.Tags) {
+		return nil, nil
+	}
+	subject := token.Subject(namespace, name)
+	subjects := trust.Subjects(there.Trust, ch.Record.Provider)
+	others := slices.DeleteFunc(slices.Clone(subjects), func(s string) bool { return s == subject })
+	switch {
+	case len(subjects) == 0 && there.Tags[owner.ServiceAccountTag] != namespace+"/"+name:
+		return nil, nil // one of a pattern, or of another service account
+	case len(others) == len(subjects) && len(others) > 0:
+		return nil, nil
+	case len(others) == 0:
+		return there.Delete(ch.Account.IAM, mark, ch.Providers()...)
+	}
+	want := there
+	want.KeepAttached, want.Shared = true, owner.Shared(there.Tags)
+	want.Tags = maps.Clone(there.Tags)
+	want.Tags[owner.ClusterTag] = ch.Record.Cluster
+	if want.Trust, err = ch.TrustPolicy(others, ""); err != nil {
+		return nil, err
+	}
+	steps, err := role.PlanAll(ctx, ch.Account.IAM, map[string]role.Role{roleName: there}, []role.Role{want})
+	return steps[roleName], err
+}

@@ -1,0 +1,208 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/internal/redact"
+	"github.com/openirsa/openirsa/pkg/account"
+	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/record"
+	"github.com/openirsa/openirsa/pkg/role"
+)
+
+// ServiceAccount is a service account and its role.
+type ServiceAccount struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	RoleARN   string `json:"roleARN"`
+}
+
+// Status is each link of a chain as it is. Its JSON form is what `setup status -o
+// json` prints.
+type Status struct {
+	Cluster  string `json:"cluster"`
+	Issuer   string `json:"issuer"`
+	Account  string `json:"account"`
+	Emulator bool   `json:"emulator"`
+	// KeepsIssuer says that the API servers keep the issuer that they had.
+	KeepsIssuer bool            `json:"keepsIssuer,omitempty"`
+	Healthy     bool            `json:"healthy"`
+	Change      *record.Change  `json:"change,omitempty"` // under way
+	Links       []LinkStatus    `json:"links"`
+	Accounts    []AccountStatus `json:"iamServiceAccounts"`
+	// Roles are all that were made for the cluster, or that it shares, by their
+	// tags: also those whose service account is gone.
+	Roles []string `json:"roles"`
+}
+
+// LinkStatus is one link as it is.
+type LinkStatus struct {
+	// Link is a name of package plan, such as [plan.Provider].
+	Link   string `json:"link"`
+	OK     bool   `json:"ok"`
+	Object string `json:"object,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// AccountStatus is a service account that has a role, and what is wrong with that.
+type AccountStatus struct {
+	ServiceAccount
+	OK    bool   `json:"ok"`
+	Error string `json:"error,omitempty"`
+}
+
+// Status reads every link of the chain where it really is: the API server, S3 as
+// a stranger, IAM, the cluster. Nothing is changed. A link that is missing or
+// wrong is no error, but in the Status; without a chain the error is a
+// [*MissingError].
+func (ch *Chain) Status(ctx context.Context) (*Status, error) {
+	if err := ch.ConnectInstalled(ctx); err != nil {
+		return nil, err
+	}
+	s := &Status{
+		Cluster: ch.Record.Cluster, Issuer: ch.Issuer.String(), Account: ch.Record.Account, Emulator: ch.Record.Emulator,
+		KeepsIssuer: ch.Keeps(), Change: ch.Record.Change, Healthy: true, Accounts: []AccountStatus{}, Roles: []string{},
+	}
+	err := ch.ReadKeys(ctx)
+	keys := ""
+	if err == nil {
+		keys = ch.DescribeKeys()
+	}
+	s.add(plan.SigningKey, keys, err)
+	docs, err := discovery.Documents(ch.Issuer, ch.Keys)
+	if err == nil {
+		check := discovery.Check
+		if ch.Record.Bucket == "" {
+			check = discovery.CheckServed // not our documents
+		}
+		err = check(ctx, ch.Stranger(), ch.Issuer, docs)
+	}
+	s.add(plan.Documents, ch.Issuer.Discovery(), err)
+	current, err := ch.Cluster.Issuer(ctx)
+	if err == nil && current != ch.Issuer.String() {
+		err = fmt.Errorf("the API server issues tokens as %q, expected %q", current, ch.Issuer)
+	}
+	s.add(plan.Issuer, current, err)
+	s.add(plan.Provider, ch.Record.Provider, ch.providerStatus(ctx))
+	s.add(plan.Webhook, deploy.Namespace+"/"+deploy.WebhookName, ch.webhookStatus(ctx))
+	return s, ch.accountStatus(ctx, s)
+}
+
+func (s *Status) add(link, object string, err error) {
+	l := LinkStatus{Link: link, OK: err == nil, Object: object}
+	if err != nil {
+		l.Error, s.Healthy = redact.Text(account.Cause(err).Error()), false
+	}
+	s.Links = append(s.Links, l)
+}
+
+// accountStatus adds the service accounts that have roles, and the roles.
+func (ch *Chain) accountStatus(ctx context.Context, s *Status) error {
+	accounts, err := ch.Cluster.ServiceAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	mark, err := ch.Tags(ctx)
+	if err != nil {
+		return err
+	}
+	var namespaces []string
+	for _, sa := range accounts {
+		namespaces = append(namespaces, sa.Namespace)
+	}
+	unasked, err := ch.NotAsked(ctx, namespaces...)
+	if err != nil {
+		return err
+	}
+	for _, sa := range accounts {
+		r := AccountStatus{ServiceAccount: ServiceAccount{sa.Namespace, sa.Name, sa.Role(irsa.DefaultPrefix)}, OK: true}
+		if err := ch.RoleStatus(ctx, r.RoleARN, mark); err != nil {
+			r.OK, r.Error, s.Healthy = false, redact.Text(account.Cause(err).Error()), false
+		} else if unasked[sa.Namespace] {
+			r.OK, r.Error, s.Healthy = false, (&NotAskedError{Namespace: sa.Namespace}).Error(), false
+		}
+		s.Accounts = append(s.Accounts, r)
+	}
+	roles, err := ch.Roles(ctx, mark)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
+	}
+	for _, r := range roles {
+		s.Roles = append(s.Roles, r.ARN)
+	}
+	slices.Sort(s.Roles)
+	return nil
+}
+
+func (ch *Chain) providerStatus(ctx context.Context) error {
+	there, ok, err := provider.Get(ctx, ch.Account.IAM, ch.Record.Provider)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errors.New("it does not exist")
+	}
+	mark, err := ch.Tags(ctx)
+	if err != nil {
+		return err
+	}
+	if owner.Foreign(there.Tags, mark) {
+		return owner.Check("it", there.Tags, mark)
+	}
+	if slices.Contains(there.ClientIDs, irsa.Audience) {
+		return nil
+	}
+	return fmt.Errorf("its client ids %q lack %q", there.ClientIDs, irsa.Audience)
+}
+
+func (ch *Chain) webhookStatus(ctx context.Context) error {
+	d, err := ch.Cluster.Client().AppsV1().Deployments(deploy.Namespace).Get(ctx, deploy.WebhookName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return errors.New("it is not installed")
+	}
+	if err != nil {
+		return err
+	}
+	if d.Status.AvailableReplicas == 0 {
+		return fmt.Errorf("0 of %d replicas are available", d.Status.Replicas)
+	}
+	missing, err := ch.Cluster.FirstWithoutCABundle(ctx, deploy.WebhookConfiguration)
+	if err == nil && missing != "" {
+		err = fmt.Errorf("the API server cannot verify it for %s, which has no caBundle in MutatingWebhookConfiguration %s", missing, deploy.WebhookConfiguration)
+	}
+	return err
+}
+
+// RoleStatus reports whether a role exists; whether it trusts the right service
+// account is the doctor's question.
+func (ch *Chain) RoleStatus(ctx context.Context, roleArn string, mark map[string]string) error {
+	parsed, err := role.ParseARN(roleArn)
+	if err != nil {
+		return fmt.Errorf("annotation %s: %q is not the ARN of a role", irsa.DefaultPrefix.RoleARN(), roleArn)
+	}
+	name := path.Base(parsed.Resource)
+	there, ok, err := role.Get(ctx, ch.Account.IAM, name)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return fmt.Errorf("role %s does not exist", name)
+	case there.ARN != roleArn:
+		return fmt.Errorf("annotation says %s, the role is %s", roleArn, there.ARN)
+	case owner.Foreign(there.Tags, mark) && !owner.Shared(there.Tags):
+		return owner.Check("role "+name, there.Tags, mark)
+	}
+	return nil
+}
