@@ -1,8 +1,8 @@
 // Package deploy holds what runs in a cluster as Kubernetes objects.
 //
-// There is one source, the Helm chart in chart/. Its templates keep to what
-// text/template can do by itself, so that this package renders them without
-// Helm; the kustomize base in base/ is such a rendering, kept equal by a test.
+// There is one source, the Helm chart in chart/. Its templates use only what
+// text/template has, so that this package can render them without Helm; the kustomize
+// base in base/ is such a rendering, which a test keeps equal.
 //
 //	objects, err := deploy.Webhook(deploy.WebhookParams{Image: image, Region: "eu-west-1"})
 package deploy
@@ -40,8 +40,7 @@ const (
 	EmulatorPort = 4566
 )
 
-// WebhookParams are what may differ from cluster to cluster. Empty fields take
-// the chart's values.
+// WebhookParams are the settings of a cluster. Empty fields take the chart's values.
 type WebhookParams struct {
 	Namespace string // [Namespace]
 	Image     string // required: the image with the program /webhook
@@ -57,25 +56,24 @@ type WebhookParams struct {
 	ForeignRoleARNs  bool   // take role ARNs of other STS than AWS's too
 	WatchConfigMap   bool   // read roles from the ConfigMap pod-identity-webhook too
 
-	// FailurePolicy is what becomes of pods of workloads while the webhook does
-	// not answer: Fail or Ignore; Fail. Pods of the chart's systemNamespaces,
-	// of IgnoreNamespaces, and pods on their node's network never wait for it.
-	// Of those of Namespace and ExcludeNamespaces it is not asked at all.
+	// FailurePolicy is what happens to pods of workloads while the webhook does not
+	// answer: Fail or Ignore; default Fail. Pods of the chart's systemNamespaces, of
+	// IgnoreNamespaces, and pods on their node's network never wait for it. It is not
+	// called for those of Namespace and ExcludeNamespaces.
 	FailurePolicy     string
 	IgnoreNamespaces  []string
 	ExcludeNamespaces []string
-	// NoMatchConditions is for API servers before Kubernetes 1.28, which know
-	// pods by their namespaces and labels alone.
+	// NoMatchConditions is for API servers before Kubernetes 1.28, which select pods
+	// only by namespaces and labels.
 	NoMatchConditions bool
 
 	APIServers []string // CIDRs that alone may reach the webhook; none: everybody may
 	ExtraArgs  []string // further flags of the program
 }
 
-// Webhook is the webhook in the order in which to apply it: the namespace
-// first, the MutatingWebhookConfiguration last. Pods of workloads are refused
-// from the moment that the last one is there until the webhook answers, so
-// whoever can waits for the Deployment before.
+// Webhook is the webhook in the order in which to apply it: the namespace first, the
+// MutatingWebhookConfiguration last. Once that exists, pods of workloads are refused
+// until the webhook answers, so wait for the Deployment first if possible.
 func Webhook(p WebhookParams) ([]*unstructured.Unstructured, error) {
 	if p.Image == "" {
 		return nil, errors.New("rendering the webhook: no image given")
@@ -115,21 +113,20 @@ func Webhook(p WebhookParams) ([]*unstructured.Unstructured, error) {
 	return objects(values, p.Namespace, "namespace.yaml", "webhook.yaml")
 }
 
-// EmulatorParams are what may differ from cluster to cluster. Empty fields take
-// the chart's values.
+// EmulatorParams are the settings of a cluster. Empty fields take the chart's values.
 type EmulatorParams struct {
 	Namespace string // [Namespace]
 	Image     string // required: the image with the program /emulator
 
-	// Path is a directory on the node for the state file. It must exist;
-	// kubelet gives it to the emulator's group. "" asks the cluster's default
-	// storage class for a volume.
+	// Path is a directory on the node for the state file. It must exist; kubelet gives
+	// it to the emulator's group. "" uses a volume of the cluster's default storage
+	// class.
 	Path string
 	// Node is the label kubernetes.io/hostname of the node that the emulator
 	// is pinned to; required with a Path.
 	Node string
-	// ClusterIssuer is the cluster's own issuer, if the emulator is to read its
-	// documents from the API server; "" gives it no way to do so.
+	// ClusterIssuer is the cluster's own issuer, if the emulator should read its
+	// documents from the API server; with "" it cannot.
 	ClusterIssuer string
 	ExtraArgs     []string // further flags of the program
 }
@@ -158,8 +155,8 @@ func Emulator(p EmulatorParams) ([]*unstructured.Unstructured, error) {
 	return objects(values, p.Namespace, "namespace.yaml", "emulator.yaml")
 }
 
-// defaults are the chart's own values, fresh at each call, and the namespace,
-// which nobody makes in Helm's stead.
+// defaults are the chart's own values, fresh at each call, and the namespace, which
+// Helm would create.
 func defaults() (map[string]any, error) {
 	raw, err := chart.ReadFile("chart/values.yaml")
 	if err != nil {

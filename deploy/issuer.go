@@ -14,8 +14,7 @@ const (
 	PublisherName = "issuer-publish"
 )
 
-// IssuerParams are what may differ from cluster to cluster. Empty fields take
-// the chart's values.
+// IssuerParams are the settings of a cluster. Empty fields take the chart's values.
 type IssuerParams struct {
 	Namespace string // [Namespace]
 	Image     string // required: the image with the program /issuer
@@ -53,8 +52,7 @@ func Issuer(p IssuerParams) ([]*unstructured.Unstructured, error) {
 	return objects(values, p.Namespace, "namespace.yaml", "issuer.yaml")
 }
 
-// PublisherParams are what may differ from cluster to cluster. Empty fields take
-// the chart's values.
+// PublisherParams are the settings of a cluster. Empty fields take the chart's values.
 type PublisherParams struct {
 	Namespace string // [Namespace]
 	Image     string // required: the image with the program /issuer

@@ -23,8 +23,8 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// limitListener accepts at most so many connections at a time; what comes then
-// waits in the kernel's queue until one ends.
+// limitListener accepts at most so many connections at a time; others wait in the
+// kernel's queue until one ends.
 type limitListener struct {
 	net.Listener
 	slots chan struct{}
@@ -55,7 +55,7 @@ func (l *limitListener) Close() error {
 	return l.Listener.Close()
 }
 
-// limitedConn gives its place back when it is closed.
+// limitedConn frees its slot when it is closed.
 type limitedConn struct {
 	net.Conn
 	once sync.Once

@@ -1,5 +1,5 @@
 // Command emulator serves AWS's STS, IAM, S3 and KMS on one port, and says why it
-// refuses what it refuses.
+// refuses a call.
 package main
 
 import (
@@ -48,31 +48,31 @@ type options struct {
 func (o *options) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	c := &o.config
-	f.StringVar(&o.listen, "listen", "127.0.0.1:4566", "address to listen on; port 0 is any free one, which the log tells")
-	f.StringVar(&o.certFile, "tls-cert", "", "certificate to serve HTTPS with, PEM; without it HTTP is served")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:4566", "address to listen on; port 0 picks a free one, which the log shows")
+	f.StringVar(&o.certFile, "tls-cert", "", "certificate for HTTPS, PEM; without it HTTP is served")
 	f.StringVar(&o.key, "tls-key", "", "its key, PEM")
-	f.StringVar(&c.State, "state", "", "file that keeps the state, and survives kill -9; without it the state is in memory")
+	f.StringVar(&c.State, "state", "", "file for the state, which then survives kill -9; without it the state is in memory")
 	f.StringVar(&c.Account, "account", emulator.DefaultAccount, "account id, twelve digits")
 	f.StringVar(&c.Partition, "partition", "aws", "partition of all ARNs: aws, aws-cn, aws-us-gov, aws-eusc, ...")
 	f.StringVar(&c.RootAccessKeyID, "root-access-key-id", "test", "access key id of the account's root user, who may do everything")
-	f.StringVar(&c.RootSecret, "root-secret-access-key", "test", "its secret; better given in the environment")
+	f.StringVar(&c.RootSecret, "root-secret-access-key", "test", "its secret; preferably set in the environment")
 	f.StringSliceVar(&c.Hosts, "host", nil, "name by which browsers may reach the emulator, and at which it serves /_openirsa/, beside addresses and localhost (repeatable)")
 	f.StringSliceVar(&c.S3Hosts, "s3-host", nil, "host below which buckets are virtual hosts (repeatable): with s3.test, b.s3.test is the bucket b")
 	f.Int64Var(&c.MaxObject, "max-object", 5<<30, "size in bytes up to which S3 takes an object, or a part of one, in one request")
 
-	f.StringVar(&o.caFile, "ca-file", "", "certificates, PEM, that issuers may be certified by, beside those of public CAs")
+	f.StringVar(&o.caFile, "ca-file", "", "CA certificates, PEM, to trust for issuers, beside the public CAs")
 	f.StringVar(&o.clusterIssuer, "cluster-issuer", "", "issuer of the cluster in which this runs as a pod, such as https://kubernetes.default.svc.cluster.local: its documents are read from the API server, with the pod's service account")
-	f.BoolVar(&c.AllowPrivateIssuers, "allow-private-issuers", false, "admit issuers that AWS could not reach: at ports other than 443, at private and loopback addresses")
+	f.BoolVar(&c.AllowPrivateIssuers, "allow-private-issuers", false, "allow issuers that AWS could not reach: at ports other than 443, at private and loopback addresses")
 	f.BoolVar(&c.Strict, "strict", false, "refuse what AWS could not reach or would not trust: no --ca-file, and issuers must answer when a provider is created without thumbprints")
-	f.DurationVar(&c.MaxKeyAge, "max-key-age", 5*time.Minute, "how long keys of an issuer are used before they are fetched again, if its Cache-Control does not make that shorter; 0: fetch them for each call")
-	f.DurationVar(&c.TokenLeeway, "token-leeway", time.Minute, "how far an issuer's clock may be off: so long after exp, and before iat and nbf, a token is taken")
+	f.DurationVar(&c.MaxKeyAge, "max-key-age", 5*time.Minute, "how long an issuer's keys are used before they are fetched again, unless its Cache-Control says less; 0: fetch them for each call")
+	f.DurationVar(&c.TokenLeeway, "token-leeway", time.Minute, "how far an issuer's clock may be off: a token is accepted this long after exp, and before iat and nbf")
 	f.BoolVar(&c.LegacyMessages, "legacy-messages", false, "answer with the texts that STS used until 2026 for an unknown provider and a wrong audience")
 
-	f.BoolVar(&c.Control, "control", false, "open /_openirsa/control, with which anyone who can connect can move the clock and inject faults")
-	f.IntVar(&c.MaxEvents, "max-events", 4096, "how many decisions are kept for /_openirsa/events")
-	f.IntVar(&c.MaxEventBytes, "max-event-bytes", 16<<20, "about how many bytes of decisions are kept; older ones are dropped")
-	f.IntVar(&o.maxConnections, "max-connections", 1024, "how many connections there may be at a time; others wait")
-	f.StringVar(&o.level, "log-level", "info", "what is logged: debug (every decision), info (denials), warn, error")
+	f.BoolVar(&c.Control, "control", false, "open /_openirsa/control, where anyone who can connect can move the clock and inject faults")
+	f.IntVar(&c.MaxEvents, "max-events", 4096, "how many decisions to keep for /_openirsa/events")
+	f.IntVar(&c.MaxEventBytes, "max-event-bytes", 16<<20, "about how many bytes of decisions to keep; older ones are dropped")
+	f.IntVar(&o.maxConnections, "max-connections", 1024, "how many connections to serve at a time; others wait")
+	f.StringVar(&o.level, "log-level", "info", "what to log: debug (every decision), info (denials), warn, error")
 	f.DurationVar(&o.shutdownTimeout, "shutdown-timeout", 5*time.Second, "how long requests may take to end after SIGTERM")
 }
 
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 		Long: "Serve AWS's STS, IAM, S3 and the signing keys of KMS on one port, as AWS does, and say why a call was denied.\n\n" +
 			"Clients need AWS_ENDPOINT_URL=http://127.0.0.1:4566, a region, and credentials; the root user's are test and test.\n" +
 			"Decisions are at /_openirsa/events, for people at /_openirsa/.\n\n" +
-			"Each flag can also be given as the environment variable in brackets; the flag wins.",
+			"Each flag can also be set as the environment variable in brackets; the flag takes precedence.",
 		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	return cmd.ExecuteContext(ctx)
 }
 
-// credentials is where kubelet puts those of a pod's service account.
+// credentials is where kubelet puts the credentials of a pod's service account.
 const credentials = "/var/run/secrets/kubernetes.io/serviceaccount/"
 
 // inCluster is the API server of the cluster in which this runs as a pod.
@@ -123,11 +123,11 @@ func inCluster(issuer string, lookup func(string) (string, bool)) (*emulator.Clu
 func (o *options) complete(lookup func(string) (string, bool), stderr io.Writer) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.level)); err != nil {
-		return cli.Usagef("--log-level %q is none of debug, info, warn and error", o.level)
+		return cli.Usagef("--log-level %q is not debug, info, warn or error", o.level)
 	}
 	o.config.Log = slog.New(redact.Handler(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})))
 	if o.maxConnections < 1 {
-		return cli.Usagef("--max-connections %d is no number of connections", o.maxConnections)
+		return cli.Usagef("--max-connections %d is not a number of connections", o.maxConnections)
 	}
 	if (o.certFile == "") != (o.key == "") {
 		return cli.Usagef("--tls-cert and --tls-key go together")
@@ -185,7 +185,7 @@ func (o *options) serve(ctx context.Context, lookup func(string) (string, bool),
 		return errors.Join(fmt.Errorf("listening on --listen: %w", err), server.Close())
 	}
 	listener = limitConnections(listener, o.maxConnections)
-	// Requests that wait for events end when the program is to end.
+	// Requests that wait for events end with the program.
 	waiting, endWaiting := context.WithCancel(context.Background())
 	defer endWaiting()
 	web.BaseContext = func(net.Listener) context.Context { return waiting }
@@ -208,7 +208,7 @@ func (o *options) serve(ctx context.Context, lookup func(string) (string, bool),
 		timeout, cancel := context.WithTimeout(context.Background(), o.shutdownTimeout)
 		defer cancel()
 		if err = web.Shutdown(timeout); errors.Is(err, context.DeadlineExceeded) {
-			log.Warn("requests were still under way", "after", o.shutdownTimeout)
+			log.Warn("requests were still in progress", "after", o.shutdownTimeout)
 			err = web.Close()
 		}
 	}

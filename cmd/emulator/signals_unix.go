@@ -7,6 +7,6 @@ import (
 	"syscall"
 )
 
-// ignoreFileLimit has a write beyond the limit on the size of files (ulimit -f)
-// be an error, which is answered to the client, and not the end of the program.
+// ignoreFileLimit makes a write beyond the limit on the size of files (ulimit -f) an
+// error, which the client gets, instead of ending the program.
 func ignoreFileLimit() { signal.Ignore(syscall.SIGXFSZ) }

@@ -23,7 +23,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/source"
 )
 
-// adminFlags are the addresses for those who run the program.
+// adminFlags are the addresses for the program's operators.
 type adminFlags struct{ address, pprof string }
 
 func (a *adminFlags) add(f *pflag.FlagSet, address string) {
@@ -31,9 +31,9 @@ func (a *adminFlags) add(f *pflag.FlagSet, address string) {
 	f.StringVar(&a.pprof, "pprof-listen", "", "`address` for Go's profiles at /debug/pprof/, such as 127.0.0.1:6060; empty for none")
 }
 
-// admin answers those who run the program.
+// admin answers the program's operators.
 type admin struct {
-	// ready is the status, and whether requests should come.
+	// ready returns the status, and whether the program should get requests.
 	ready func() (status any, ok bool)
 	// cluster is the age and the fault of one cluster; may be nil.
 	cluster func(issuer.URL) (time.Duration, error, error)
@@ -56,9 +56,9 @@ func (a *admin) handler() http.Handler {
 	return mux
 }
 
-// readyz answers 200 if requests should come, and 503 if not, with the status
-// as JSON; with ?issuer=URL the same for one cluster, which has to be without
-// fault, and with &max-age=DURATION not older than that.
+// readyz answers 200 if the program should get requests, and 503 if not, with the
+// status as JSON; with ?issuer=URL the same for one cluster, which must have no fault,
+// and with &max-age=DURATION must have been read no longer ago than that.
 func (a *admin) readyz(w http.ResponseWriter, r *http.Request) {
 	if s := r.FormValue("issuer"); s != "" && a.cluster != nil {
 		a.readyCluster(w, s, r.FormValue("max-age"))
@@ -112,8 +112,7 @@ func answer(w http.ResponseWriter, ok bool, body any) {
 	}
 }
 
-// withoutSecrets is a document of JSON without them. Faults quote what others
-// wrote.
+// withoutSecrets is a JSON document without secrets. Faults quote what others wrote.
 func withoutSecrets(document []byte) []byte {
 	if text := string(document); redact.Text(text) == text {
 		return document
@@ -161,8 +160,8 @@ type listening struct {
 	listener net.Listener
 }
 
-// listen opens an address. Nobody may hold a connection for long, with a body
-// that does not come or an answer that is not read.
+// listen opens an address. Nobody may hold a connection for long with a body that does
+// not arrive or an answer that is not read.
 func listen(what, address string, server *http.Server) (*listening, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -172,9 +171,9 @@ func listen(what, address string, server *http.Server) (*listening, error) {
 	return &listening{what, server, l}, nil
 }
 
-// serveUntil serves, with TLS where a server has a configuration of it, until
-// ctx ends; then it stops the servers one after the other, each after the
-// requests that are under way, which have 15 seconds.
+// serveUntil serves, with TLS if a server is configured for it, until ctx ends; then it
+// stops the servers one after the other, each after its requests in progress, which have
+// 15 seconds.
 func serveUntil(ctx context.Context, group *errgroup.Group, log *slog.Logger, servers ...*listening) {
 	for _, s := range servers {
 		run, scheme := s.server.Serve, "http"
@@ -197,7 +196,7 @@ func serveUntil(ctx context.Context, group *errgroup.Group, log *slog.Logger, se
 		for _, s := range servers {
 			err := s.server.Shutdown(last)
 			if errors.Is(err, context.DeadlineExceeded) {
-				log.Warn("closed with requests under way", "serving", s.what)
+				log.Warn("closed with requests in progress", "serving", s.what)
 				err = s.server.Close()
 			}
 			if err != nil {

@@ -141,7 +141,7 @@ func TestStopWithRequestsUnderWay(t *testing.T) {
 		if took := time.Since(told); took != 15*time.Second {
 			t.Errorf("it stopped after %s", took)
 		}
-		if !strings.Contains(log.String(), "closed with requests under way") {
+		if !strings.Contains(log.String(), "closed with requests in progress") {
 			t.Errorf("the log does not say so:\n%s", log.String())
 		}
 		if n, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {

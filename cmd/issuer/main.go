@@ -2,10 +2,9 @@
 // them, keeps an S3 bucket in step with a cluster's keys, or signs the tokens.
 // `issuer --help` is the manual.
 //
-// How it speaks: what it does is logged to standard error, a line each; nothing
-// goes to standard output but what was asked for. The exit status is 0 when it
-// was told to stop or all is done, 1 when something failed, 2 when the command
-// line is wrong.
+// What it does is logged to standard error, a line each; only what was asked for goes
+// to standard output. The exit status is 0 after a signal to stop or when all is done,
+// 1 when something failed, 2 when the command line is wrong.
 package main
 
 import (
@@ -16,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no certificates of its own
+	_ "golang.org/x/crypto/x509roots/fallback" // the container image has no certificates
 
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/redact"
@@ -40,8 +39,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Long: `The issuer of a cluster's service-account tokens is a URL below which AWS reads
 two documents: the discovery document and the set of public keys.
 
-  issuer serve --config issuer.yaml      serves those of many clusters over HTTP(S)
-  issuer publish --bucket B              keeps those of one cluster in an S3 bucket
+  issuer serve --config issuer.yaml      serves the documents of many clusters over HTTP(S)
+  issuer publish --bucket B              keeps the documents of one cluster in an S3 bucket
   issuer sign --signing-kms-key K        signs the tokens for kube-apiserver
 
 A flag that is not given is taken from the environment: --admin-listen from

@@ -45,7 +45,7 @@ type publisher struct {
 	to        publish.S3
 	iss       issuer.URL
 	anonymous *s3.Client
-	omitted   []string // of the keys, as was said
+	omitted   []string // the keys left out, as last logged
 	written   prometheus.Counter
 	failed    prometheus.Counter
 
@@ -53,7 +53,7 @@ type publisher struct {
 	status publishStatus
 }
 
-// publishStatus is how the publisher fares.
+// publishStatus is the state of the publisher.
 type publishStatus struct {
 	Issuer issuer.URL `json:"issuer"`
 	// Leader says that this replica is the one that publishes.
@@ -71,13 +71,13 @@ func (a *app) publishCommand() *cobra.Command {
 		Short: "Keep the documents of a cluster in an S3 bucket",
 		Long: `Keep the documents in an S3 bucket in step with the keys of a cluster. Only what
 differs is written: a new key into the key set first and then into the discovery
-document, a removed one the other way round. What anybody changes in the
-documents, the bucket's policy or its public access block is put right. Every
-write is proved by reading it back as an anonymous stranger.
+document, a removed one the other way round. Changes that others make in the
+documents, the bucket's policy or its public access block are repaired. Every write
+is verified by reading it back as an anonymous stranger.
 
-Without --once it runs until it is told to stop. Of several replicas one
-publishes, elected by a Lease. AWS is reached as by the AWS CLI, and so also with
-the IAM role of a service account.`,
+Without --once it runs until a signal to stop. With several replicas one publishes,
+elected by a Lease. AWS is configured as for the AWS CLI, so the IAM role of a
+service account works too.`,
 		Example: `  issuer publish --bucket openirsa-dev --once --kubeconfig ~/.kube/config
   issuer publish --bucket issuers --prefix dev --documents-only`,
 		RunE: func(c *cobra.Command, _ []string) error { return p.run(c.Context()) },
@@ -89,13 +89,13 @@ the IAM role of a service account.`,
 	f.StringVar(&p.prefix, "prefix", "", "prefix of this cluster's documents in the bucket")
 	f.StringVar(&p.region, "region", "", "region of the bucket. Without: AWS's configuration")
 	f.StringVar(&p.issuerURL, "issuer-url", "", "issuer whose documents CloudFront serves from the bucket, which stays private: they are written below its path, and read back there. Implies --documents-only")
-	f.BoolVar(&p.documentsOnly, "documents-only", false, "leave the bucket, its policy and its public access block to others; needs no more than s3:GetObject and s3:PutObject")
+	f.BoolVar(&p.documentsOnly, "documents-only", false, "leave the bucket, its policy and its public access block to others; needs only s3:GetObject and s3:PutObject")
 	f.BoolVar(&p.once, "once", false, "publish once and exit, with status 1 if that failed")
 	f.BoolVar(&p.dryRun, "dry-run", false, "print what would be written, and write nothing")
-	f.DurationVar(&p.interval, "interval", 10*time.Second, "how often to look at the keys")
-	f.DurationVar(&p.repair, "repair-interval", 5*time.Minute, "how often to look at what is published")
-	f.DurationVar(&p.keep, "keep", time.Minute, "how long a key stays published that the API server does not give any more; several behind one address differ while they are restarted")
-	f.DurationVar(&p.patience, "patience", time.Minute, "how long AWS may take to answer, and a change until a stranger sees it")
+	f.DurationVar(&p.interval, "interval", 10*time.Second, "how often to check the keys")
+	f.DurationVar(&p.repair, "repair-interval", 5*time.Minute, "how often to check the published documents")
+	f.DurationVar(&p.keep, "keep", time.Minute, "how long a key stays published that the API server no longer returns; several API servers behind one address differ while they restart")
+	f.DurationVar(&p.patience, "patience", time.Minute, "how long AWS may take to answer, and a stranger to see a change")
 	p.lease.add(f)
 	p.admin.add(f, ":9090")
 	return c
@@ -178,7 +178,7 @@ func (p *publisher) update(change func(*publishStatus)) {
 	change(&p.status)
 }
 
-// loop publishes until ctx ends. What fails is tried again.
+// loop publishes until ctx ends. Failures are retried.
 func (p *publisher) loop(ctx context.Context, read source.Read) error {
 	var published keys.Set
 	var checked time.Time
@@ -203,7 +203,7 @@ func (p *publisher) loop(ctx context.Context, read source.Read) error {
 			if set.Equal(published) && time.Since(checked) < p.repair {
 				return nil
 			}
-			published = keys.Set{} // whatever is there while this goes on
+			published = keys.Set{} // unknown while publishing
 			if err := p.publish(ctx, set); err != nil {
 				return err
 			}
@@ -219,7 +219,7 @@ func (p *publisher) loop(ctx context.Context, read source.Read) error {
 			}
 			p.failed.Inc()
 			if text = err.Error(); text != said {
-				p.log.Error("publishing goes wrong; the documents stay as they are", "issuer", p.iss, "error", err)
+				p.log.Error("publishing fails; the documents stay as they are", "issuer", p.iss, "error", err)
 			}
 		} else if said != "" {
 			p.log.Info("publishing works again", "issuer", p.iss)
@@ -254,8 +254,7 @@ func (p *publisher) open(ctx context.Context) error {
 	if cfg.Region == "" {
 		return cli.Usagef("no region is set: give --region, or set AWS_REGION")
 	}
-	// The SDK would try for minutes to reach an STS that is not there, and tell
-	// nobody.
+	// The SDK would silently try for minutes to reach an STS that does not answer.
 	ctx, cancel := context.WithTimeoutCause(ctx, p.patience, fmt.Errorf("no answer within %s", p.patience))
 	defer cancel()
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
@@ -291,10 +290,10 @@ func (p *publisher) open(ctx context.Context) error {
 	return nil
 }
 
-// publish makes the published documents those of the keys.
+// publish publishes the documents of the keys.
 func (p *publisher) publish(ctx context.Context, set keys.Set) error {
-	// What is published now decides the order of what is written. If it is not
-	// there, or not to be read, or wrong, all is added.
+	// The order of writing depends on what is published now. If that is missing,
+	// unreadable or wrong, everything is written.
 	_, published, err := discovery.Read(ctx, p.to.Stranger(p.to.Client), p.iss)
 	if err != nil {
 		published = keys.Set{}
@@ -323,7 +322,7 @@ func (p *publisher) publish(ctx context.Context, set keys.Set) error {
 		if p.to.Private {
 			get = discovery.HTTP(&http.Client{Timeout: 10 * time.Second})
 			if len(steps) > 0 {
-				patience += discovery.MaxAge // for which CloudFront may keep the former ones
+				patience += discovery.MaxAge // CloudFront may keep the previous ones that long
 			}
 		}
 		if err := p.to.Check(ctx, get, p.iss, docs, patience); err != nil {

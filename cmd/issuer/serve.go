@@ -40,7 +40,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Serve the documents of one or many clusters over HTTP(S)",
 		Long: `Serve the documents of clusters from memory. A configuration file lists the
-clusters, and is read again when it changes, as are the sources of their keys:
+clusters. It is reread when it changes, and so are the sources of their keys:
 
   apiVersion: openirsa.dev/v1alpha1
   kind: Issuer
@@ -54,8 +54,8 @@ clusters, and is read again when it changes, as are the sources of their keys:
     - issuer: https://oidc.example.com/far
       s3: {bucket: issuers, prefix: far, region: eu-west-1}
 
-A cluster whose keys cannot be read, or that has a private or malformed key among
-them, keeps the documents that it had; /readyz, the metrics and the log say why.
+A cluster whose keys cannot be read, or include a private or malformed key, keeps
+its previous documents; /readyz, the metrics and the log say why.
 
 AWS reads issuers over TLS only. Give a certificate (--tls-cert, --tls-key), get
 one by ACME (--acme), or serve plain HTTP behind a proxy that has one. Only the
@@ -68,11 +68,11 @@ hosts of the configured issuers are answered.`,
 	f.StringVar(&s.config, "config", "", "configuration `file` with the clusters")
 	f.StringVar(&s.issuer, "issuer", "", "issuer `URL` of the one cluster, instead of --config")
 	s.source.add(f)
-	f.StringSliceVar(&s.hosts, "host", nil, "a host that the issuer of --issuer may have; may be repeated. Without: any (hosts: in the configuration says it for --config)")
+	f.StringSliceVar(&s.hosts, "host", nil, "a host that the issuer of --issuer may have; may be repeated. Without: any (with --config: hosts in the file)")
 	f.BoolVar(&s.forward, "forwarded-host", false, "take the host from X-Forwarded-Host; only where nobody but a proxy can connect")
-	f.BoolVar(&s.private, "allow-private-issuers", false, "serve the issuer of --issuer though it has a port, which AWS never takes and an emulator may (allowPrivateIssuers: in the configuration says it for --config)")
+	f.BoolVar(&s.private, "allow-private-issuers", false, "serve the issuer of --issuer though it has a port, which AWS never accepts and an emulator may (with --config: allowPrivateIssuers in the file)")
 	f.StringVar(&s.listen, "listen", ":8080", "`address` to serve the documents at")
-	f.DurationVar(&s.drain, "drain", 0, "how long to go on serving, not ready any more, when told to stop")
+	f.DurationVar(&s.drain, "drain", 0, "how long to continue serving, unready, after a signal to stop")
 	s.tls.add(f)
 	s.admin.add(f, ":9090")
 	return c
@@ -91,8 +91,7 @@ func (s *sourceFlags) add(f *pflag.FlagSet) {
 	s.cluster.add(f)
 }
 
-// of is the cluster with that issuer. Where no source is named it is the API
-// server.
+// of is the cluster with that issuer. Without a source it is the API server.
 func (s *sourceFlags) of(iss issuer.URL) source.Cluster {
 	c := source.Cluster{Issuer: iss, KeyFiles: s.keyFiles, Directory: s.directory}
 	if len(s.keyFiles) == 0 && s.directory == "" || s.cluster.given() {
@@ -133,7 +132,7 @@ func (s *server) run(ctx context.Context) error {
 		cluster: keeper.Cluster,
 		metrics: []prometheus.Collector{serveMetrics{keeper}},
 	}
-	// The private servers stop last: they tell to the end that the program is
+	// The private servers stop last: until the end they report that the program is
 	// not ready.
 	servers, err := s.admin.listen(admin)
 	if err != nil {
@@ -214,5 +213,5 @@ func (m serveMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// maxSeries bounds the metrics that are there for each cluster.
+// maxSeries bounds the metrics per cluster.
 const maxSeries = 1000

@@ -50,18 +50,18 @@ Kubernetes' ExternalJWTSigner API. Start kube-apiserver with
   --service-account-signing-endpoint=/var/run/openirsa/signer.sock
 
 and without --service-account-signing-key-file and --service-account-key-file.
-The key is in a file of mode 0600, or in AWS KMS, which never gives it out.
+The key is in a file of mode 0600, or in AWS KMS, which never releases it.
 
-Keys are read again when their files or the configuration change, so that a new
-key needs no restart of anything. To change keys without one refused token:
+Keys are reread when their files or the configuration change, so a new key needs no
+restart. To change keys without one refused token:
 
   1. trust the new key, and wait until everybody has read the new key set:
-     --refresh, the interval of what publishes it, twice the five minutes for
-     which it may be kept, and the time to live of a CDN before it
+     --refresh, the publisher's interval, twice the five minutes for which it may
+     be cached, and the time to live of a CDN in front of it
      (11 minutes by default, 16 with a CDN);
   2. sign with the new key and trust the old one, and wait until the last token
-     of the old one has run out (--max-token-lifetime);
-  3. do not trust the old one any more.
+     of the old one has expired (--max-token-lifetime);
+  3. stop trusting the old one.
 
   apiVersion: openirsa.dev/v1alpha1
   kind: Signer
@@ -82,8 +82,8 @@ signed.`,
 	f.StringVar(&s.kms, "signing-kms-key", "", "id, ARN or alias of the `key` in AWS KMS that signs, instead of --config")
 	f.StringSliceVar(&s.trust, "key-file", nil, "`file` of further trusted keys, PEM; may be repeated")
 	f.StringSliceVar(&s.issuers, "issuer", nil, "sign for this issuer only; may be repeated. Without: any")
-	f.DurationVar(&s.lifetime, "max-token-lifetime", 24*time.Hour, "how long tokens may live; the API server is told when it starts")
-	f.DurationVar(&s.refresh, "refresh", 10*time.Second, "how often the API server is to ask for the keys")
+	f.DurationVar(&s.lifetime, "max-token-lifetime", 24*time.Hour, "how long tokens may live; the API server learns it when it starts")
+	f.DurationVar(&s.refresh, "refresh", 10*time.Second, "how often the API server should ask for the keys")
 	f.StringVar(&s.region, "region", "", "region of the keys in KMS. Without: AWS's configuration")
 	s.admin.add(f, "")
 	return c
@@ -96,11 +96,11 @@ func (s *sign) run(ctx context.Context) error {
 	case s.config != "" && (s.key != "" || s.kms != "" || len(s.trust) > 0):
 		return cli.Usagef("--signing-key-file, --signing-kms-key and --key-file exclude --config")
 	case s.lifetime < signer.MinLifetime:
-		return cli.Usagef("--max-token-lifetime %s is less than the %s that kube-apiserver takes", s.lifetime, signer.MinLifetime)
+		return cli.Usagef("--max-token-lifetime %s is less than the minimum of kube-apiserver, %s", s.lifetime, signer.MinLifetime)
 	case s.refresh < time.Second:
 		return cli.Usagef("--refresh %s is less than a second", s.refresh)
 	}
-	s.signed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "openirsa_signer_signatures_total", Help: "Tokens that were to be signed, by gRPC code."}, []string{"code"})
+	s.signed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "openirsa_signer_signatures_total", Help: "Requests to sign a token, by gRPC code."}, []string{"code"})
 	s.seconds = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "openirsa_signer_signature_seconds_total", Help: "Time that signing took, by gRPC code."}, []string{"code"})
 	server := &signer.Signer{
 		Read: s.read, Issuers: s.issuers, MaxLifetime: s.lifetime, Refresh: s.refresh, Log: s.log,
@@ -125,7 +125,7 @@ func (s *sign) run(ctx context.Context) error {
 			}{server.KID(), text}, true
 		},
 		metrics: []prometheus.Collector{s.signed, s.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "openirsa_signer_fault", Help: "1 if the keys cannot be read as they are now.",
+			Name: "openirsa_signer_fault", Help: "1 if the keys cannot be read now.",
 		}, func() float64 {
 			if server.Fault() != nil {
 				return 1
@@ -168,8 +168,8 @@ func (s *sign) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// errorsWithoutSecrets takes secrets out of errors, which quote claims and files;
-// the API server passes them on.
+// errorsWithoutSecrets removes secrets from errors, which quote claims and files; the
+// API server passes them on.
 func errorsWithoutSecrets(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	resp, err := handle(ctx, req)
 	if s, ok := status.FromError(err); err != nil && ok {

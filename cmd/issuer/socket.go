@@ -13,8 +13,8 @@ import (
 	"github.com/openirsa/openirsa/internal/durable"
 )
 
-// listenSocket opens the socket of --socket. It says which of the directories
-// above its own others may write, who could then put another one there.
+// listenSocket opens the socket of --socket. It logs which directories above the
+// socket's own others may write: they could replace it.
 func (s *sign) listenSocket(ctx context.Context) (net.Listener, error) {
 	listener, err := listenUnix(ctx, s.socket)
 	if err != nil {
@@ -38,10 +38,10 @@ func (s *sign) listenSocket(ctx context.Context) (net.Listener, error) {
 	}
 }
 
-// listenUnix listens at a Unix socket that only this user can connect to, from
-// its first moment on and whatever the umask is. One that is there is replaced in
-// one step: of two programs, the later serves. A directory that others can write
-// is refused: they could put a socket of their own there.
+// listenUnix listens at a Unix socket that only this user can connect to, from the
+// moment it exists and whatever the umask is. An existing socket is replaced in one
+// step: of two programs, the later serves. A directory that others can write is
+// refused: they could put their own socket there.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(makePrivate)
@@ -76,9 +76,9 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// checkDirectory refuses a directory that others than this user and root can
-// write, unless it has the given mode, such as [os.ModeSticky], in which they can
-// only add to it.
+// checkDirectory refuses a directory that anyone except this user and root can write,
+// unless it has the given mode, such as [os.ModeSticky], with which they can only add
+// to it.
 func checkDirectory(dir string, unless os.FileMode) error {
 	info, err := os.Stat(dir)
 	if err != nil {

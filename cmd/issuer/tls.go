@@ -30,18 +30,18 @@ type tlsFlags struct {
 }
 
 func (t *tlsFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&t.cert, "tls-cert", "", "`file` of the certificate chain, PEM; read again when it changes")
+	f.StringVar(&t.cert, "tls-cert", "", "`file` of the certificate chain, PEM; reread when it changes")
 	f.StringVar(&t.key, "tls-key", "", "`file` of the certificate's key, PEM")
 	f.BoolVar(&t.acme, "acme", false, "get certificates for the hosts of the issuers by ACME, and agree to the CA's terms of service")
 	f.StringVar(&t.acmeCache, "acme-cache", "", "`directory` for ACME's account key and certificates; replicas must share it")
 	f.StringVar(&t.acmeEmail, "acme-email", "", "`address` to which the CA writes")
 	f.StringVar(&t.acmeURL, "acme-url", acme.LetsEncryptURL, "ACME directory `URL` of the CA")
-	f.StringVar(&t.acmeRoot, "acme-ca-file", "", "`file` of the CA certificates that the ACME directory is trusted by. Without: the public ones")
+	f.StringVar(&t.acmeRoot, "acme-ca-file", "", "`file` of the CA certificates to trust for the ACME directory. Without: the public ones")
 	f.StringVar(&t.acmeHTTP, "acme-http-listen", "", "`address` for HTTP-01 challenges, reachable as port 80, such as :8080. Without: TLS-ALPN-01 at port 443 only")
 }
 
-// config is how to serve TLS, nil for plain HTTP, and for ACME what answers its
-// HTTP challenges. Certificates are asked for only for hosts that serves allows.
+// config is how to serve TLS, nil for plain HTTP, and the handler of ACME's HTTP
+// challenges. Certificates are requested only for hosts that serves allows.
 func (t *tlsFlags) config(log *slog.Logger, serves func(host string) bool) (*tls.Config, http.Handler, error) {
 	switch {
 	case t.acme && t.cert != "":

@@ -57,7 +57,7 @@ func chainNext(_ string, err error) string {
 		case "Name":
 			return "SETUP up --name " + e.Is + ", or SETUP down first"
 		case "IssuerURL":
-			return "SETUP down first, or run SETUP up with the flags of the first time"
+			return "SETUP down first, or run SETUP up with the same flags as the first time"
 		}
 		return "SETUP down first"
 	}
@@ -66,7 +66,7 @@ func chainNext(_ string, err error) string {
 		case e.Silent:
 			return "make the CloudFront distribution first, or correct --issuer-url"
 		case e.Bucket != "":
-			return "look at the distribution: its origin is bucket " + e.Bucket + " with origin access control, and the bucket's policy lets it in" +
+			return "check the distribution: its origin is bucket " + e.Bucket + " with origin access control, and the bucket's policy lets it in" +
 				" (SETUP up --private-bucket --distribution-arn ARN); SETUP export terraform --private-bucket writes both"
 		}
 		return "serve the cluster's documents there, for example with `issuer serve`, then run this again"
@@ -113,7 +113,7 @@ func ownerNext(_ string, err error) string {
 	case !ok:
 		return ""
 	case e.Recorded:
-		return "SETUP down, which leaves that alone and removes the record; then SETUP up. If that other cluster is gone and this one takes its place: SETUP up --take-over"
+		return "SETUP down, which leaves that alone and removes the record; then SETUP up. If that other cluster is gone and this one replaces it: SETUP up --take-over"
 	case e.Link == plan.Documents:
 		return "SETUP up --bucket BUCKET/PREFIX with another bucket or prefix, or, if that cluster is gone, SETUP up --take-over"
 	case e.SameName:
@@ -157,16 +157,16 @@ func serviceAccountNext(_ string, err error) string {
 		return "the same command with --override-existing-serviceaccounts"
 	}
 	if errors.Is(err, role.ErrNoPolicy) {
-		return "aws iam list-policies shows the policies that there are"
+		return "aws iam list-policies shows the existing policies"
 	}
 	e, ok := errors.AsType[*role.ForeignError](err)
 	switch {
 	case !ok:
 		return ""
 	case e.Namesake():
-		return "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role, or, if that cluster is gone, SETUP up --take-over"
+		return "choose another --role-name, or, if pods of both clusters should have this role, add --share-role, or, if that cluster is gone, SETUP up --take-over"
 	case e.Sharable():
-		return "choose another --role-name, or, if pods of both clusters are meant to have this role, add --share-role (shareRole: true in a file)"
+		return "choose another --role-name, or, if pods of both clusters should have this role, add --share-role (shareRole: true in a file)"
 	}
 	return "choose another --role-name, or use the role as it is with --attach-role-arn " + e.Role.ARN
 }
@@ -219,7 +219,7 @@ func otherIssuerAdvice(err error) error {
 	}
 	if bad != nil {
 		return advise(fmt.Errorf("%w, which AWS never takes: %w", err, bad),
-			"give the API servers an issuer that AWS takes, after whoever relies on this one has agreed: SETUP apiserver print --help")
+			"give the API servers an issuer that AWS accepts, once whoever relies on this one has agreed: SETUP apiserver print --help")
 	}
 	return advise(err, "SETUP up --issuer-url "+e.Issuer+" keeps that issuer and publishes nothing")
 }
@@ -231,7 +231,7 @@ func noted(err error) string {
 		return "note: " + e.Error() + ". If setup gave it that issuer: " + undoIssuer
 	}
 	if e, ok := errors.AsType[*lib.NotAskedError](err); ok {
-		return "warning: " + e.Error() + ". `SETUP doctor --service-account " + e.Account + "` tells how they would"
+		return "warning: " + e.Error() + ". `SETUP doctor --service-account " + e.Account + "` says how they would"
 	}
 	return err.Error()
 }
@@ -251,7 +251,7 @@ func credentialsNext(_ string, err error) string {
 	case account.NoRegion:
 		return "SETUP up --region REGION, or set AWS_REGION"
 	case account.NoProfile:
-		return "aws configure list-profiles shows those that there are; set AWS_PROFILE to one"
+		return "aws configure list-profiles shows the existing profiles; set AWS_PROFILE to one"
 	case account.NobodyToAsk:
 		return `eval "$(aws configure export-credentials --profile ` + profile + ` --format env)" on a terminal, then the same command again`
 	case account.NoLogin:
@@ -263,7 +263,7 @@ func credentialsNext(_ string, err error) string {
 	case account.NoRole:
 		return "aws sts get-caller-identity" + from + "; the role's trust policy must let in the source of profile " + profile
 	case account.Expired:
-		return "get new ones as you got these, for example with aws sso login" + from + "; aws configure list" + from + " shows where they come from"
+		return "renew them the way you got them, for example with aws sso login" + from + "; aws configure list" + from + " shows where they come from"
 	case account.Unknown:
 		return "aws configure list" + from + " shows where they come from; a clock that is wrong by minutes has the same effect"
 	case account.Refused:
@@ -297,7 +297,7 @@ func permissionAdvice(command *cobra.Command, err error) error {
 }
 
 // undoIssuer is what to do about API servers that cannot be changed from here.
-const undoIssuer = "sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, take back what SETUP apiserver print showed"
+const undoIssuer = "sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, undo what SETUP apiserver print showed"
 
 // continueCommand is what continues a change.
 func continueCommand(c *record.Change) string {
@@ -321,7 +321,7 @@ func stagedNext(err error) string {
 	case is[*controlplane.OthersError](err) || errors.Is(err, cluster.ErrNoNodeAccess):
 		return namesNodes
 	case is[*controlplane.APIServerError](err):
-		return "look at the log lines above; the same command tries again, with --rollback it goes back"
+		return "look at the log lines above; the same command tries again, with --rollback it undoes the change"
 	}
 	return ""
 }
@@ -335,7 +335,7 @@ func secretsError(secrets []cluster.Token) error {
 		names = append(names, t.Secret)
 	}
 	return advise(fmt.Errorf("%s: tokens in Secrets, which never expire, would fail: %s", record.WaitTokens, strings.Join(names, ", ")),
-		"have each made anew, and whoever has a copy take the new one: "+newSecretToken(secrets[0]))
+		"recreate each, and give the new token to whoever uses a copy: "+newSecretToken(secrets[0]))
 }
 
 // newSecretToken is the command that has the controller manager make a token

@@ -45,22 +45,22 @@ func (a *app) apiServerCommand() *cobra.Command {
 static-pod manifests: on this machine, as root, or on the nodes that --ssh names.
 
 What needs no change is not touched; everything else in a manifest stays byte for
-byte. The manifest as it was is kept on the node. When the API server is not
-healthy with its new flags within --wait, it gets the former ones back. Tokens of
-the former issuer go on being accepted, so running pods notice nothing.
+byte. The original manifest is kept on the node. If the API server is not healthy
+with its new flags within --wait, it gets the previous ones back. Tokens of the
+previous issuer are still accepted, so running pods notice nothing.
 
 Several control-plane nodes never disagree about tokens: all accept the issuer
 before the first one signs with it. With --ssh for each of them one command does
-both. On the nodes one by one, run the command on each, and then on each again:
-the first time an API server only accepts the issuer, as long as another one does
-not (--accept says that this is enough). --undo works in the same two rounds.
+both. Without it, run the command on each node, and then on each again: the first
+time an API server only accepts the issuer, as long as another one does not yet
+(--accept says that this is enough). --undo takes the same two rounds.
 
 Clusters of other kinds are configured elsewhere: see 'setup apiserver print'.
 On kind, 'setup up' does it all.`,
 		Example: `  sudo setup apiserver                                    on a control-plane node, after 'setup up'
   sudo setup apiserver --issuer-url https://oidc.example.com/prod --dry-run
   setup apiserver --ssh admin@10.0.0.1 --ssh admin@10.0.0.2 --ssh admin@10.0.0.3
-  sudo setup apiserver --undo                             the former flags
+  sudo setup apiserver --undo                             restore the previous flags
   setup apiserver print k3s                               what to change on k3s`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.immediately && !o.undo {
@@ -75,7 +75,7 @@ On kind, 'setup up' does it all.`,
 	allowPrivateFlag(c, &o.allowPrivate)
 	f.StringArrayVar(&a.ssh, "ssh", nil, "node to work on, as the ssh client takes it; repeat for several, and with --undo for workers too (default: this machine)")
 	f.BoolVar(&o.accept, "accept", false, "only accept tokens of the issuer, and sign as before")
-	f.BoolVar(&o.undo, "undo", false, "go back to the former flags")
+	f.BoolVar(&o.undo, "undo", false, "restore the previous flags")
 	f.BoolVar(&o.immediately, "immediately", false, "with --undo: do not wait for pods' tokens to be renewed")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
 	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long an API server may take to come up, and tokens to be renewed")
@@ -93,7 +93,7 @@ func (a *app) machines(o apiServerOptions) ([]node.Node, error) {
 		_, err := os.Stat(apiServerManifest)
 		switch {
 		case errors.Is(err, os.ErrNotExist):
-			return nil, advise(fmt.Errorf("API server: this machine is no control-plane node of kubeadm's: there is no %s", apiServerManifest),
+			return nil, advise(fmt.Errorf("API server: this machine is not a control-plane node of kubeadm: there is no %s", apiServerManifest),
 				"run it on a control-plane node, or name the nodes: SETUP apiserver --ssh USER@NODE; or SETUP apiserver print for clusters of other kinds")
 		case os.Geteuid() != 0: // who may not even look
 			return nil, a.apiServerAdvice(fmt.Errorf("API server: %w: this runs as uid %d", node.ErrNotRoot, os.Geteuid()), o)
@@ -181,7 +181,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 			}
 		}
 	case o.undo:
-		r.say("\nThe API server has its former flags. A configuration that kubeadm has stored is not changed: see %s apiserver print kubeadm.", a.name)
+		r.say("\nThe API server has its previous flags. A configuration that kubeadm has stored is not changed: see %s apiserver print kubeadm.", a.name)
 	case o.accept:
 		r.say("\nWhen the API servers on all control-plane nodes accept the issuer: %s apiserver", a.name)
 	case r.run.Changed():
@@ -196,10 +196,10 @@ func restoreAPIServers(ctx context.Context, machines []node.Node, unreachable er
 	for _, n := range machines {
 		was, err := controlplane.Restore(ctx, n)
 		if err != nil {
-			return fmt.Errorf("API server: %w; going back to the manifest before the last change: %w", unreachable, err)
+			return fmt.Errorf("API server: %w; restoring the manifest before the last change: %w", unreachable, err)
 		}
 		if was {
-			return advise(fmt.Errorf("API server: it did not come up with the flags of a run that was stopped; it has the former ones again (%s)", n.Name), "the same command again")
+			return advise(fmt.Errorf("API server: it did not come up with the flags of a run that was stopped; it has the previous ones again (%s)", n.Name), "the same command again")
 		}
 	}
 	return fmt.Errorf("API server: %w", unreachable)

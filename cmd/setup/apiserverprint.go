@@ -97,10 +97,10 @@ func (a *app) printCommand() *cobra.Command {
 		Long: `Print the exact change of the control plane's configuration, for kubeadm's own
 configuration and for clusters that are not kubeadm's. Nothing is changed.
 
-The issuer is the one of --issuer-url, that which 'setup up' has recorded in the
-cluster, or, before there is a cluster, that of the bucket which 'setup up' will
-make in an account. The former issuer, whose tokens must go on being accepted, is
-read from the cluster, or given with --former-issuer.
+The issuer is that of --issuer-url, the one that 'setup up' recorded in the cluster,
+or, before there is a cluster, that of the bucket that 'setup up' will make in an
+account. The previous issuer, whose tokens must still be accepted, is read from the
+cluster, or given with --former-issuer.
 
 kind has 'setup kind-config'.`,
 	}

@@ -59,16 +59,16 @@ func (a *app) doctorCommand() *cobra.Command {
 	var o doctorOptions
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Find the first broken link of the chain and the command that mends it",
-		Long: `Walk the chain from the API server's flags to a pod's credentials, and hold each
-link against its neighbours: flags, signing key, a fresh token, the documents as
+		Short: "Find the first broken link of the chain and the command that fixes it",
+		Long: `Walk the chain from the API server's flags to a pod's credentials, and compare each
+link with its neighbours: flags, signing key, a fresh token, the documents as
 a stranger reads them, provider, role and trust policy, annotation, webhook, the
 running pods, and AssumeRoleWithWebIdentity itself. It names the first broken
-link, the two values that differ, and the command that mends it.
+link, the two values that differ, and the command that fixes it.
 
 Nothing is changed, and no token is printed. Without --service-account or --pod
-all service accounts with a role are looked at. The exit status is 1 if a link
-is broken.`,
+all service accounts with a role are checked. The exit status is 1 if a link is
+broken.`,
 		Example: `  setup doctor
   setup doctor --service-account default/app
   setup doctor --pod default/app-5d9c7b7f6-x2x9z -o json`,
@@ -78,8 +78,8 @@ is broken.`,
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.StringVar(&o.serviceAccount, "service-account", "", "NAMESPACE/NAME of the service account (default: all that have a role)")
-	f.StringVar(&o.pod, "pod", "", "NAMESPACE/NAME of a pod whose service account is looked at, and no other pod")
-	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
+	f.StringVar(&o.pod, "pod", "", "NAMESPACE/NAME of a pod: check its service account, and no other pod")
+	f.StringVar(&a.region, "region", "", "AWS region (default: the chain's)")
 	c.MarkFlagsMutuallyExclusive("service-account", "pod")
 	return c
 }

@@ -39,18 +39,18 @@ func (a *app) downCommand() *cobra.Command {
 and roles, the issuer from the API servers, the documents and their bucket, the
 provider, the emulator. What others have made stays.
 
-Whose something is, its tags say, not the cluster's record, which may be another
-cluster's: what was made for another one stays too, and is named.
+Tags say who owns a resource, not the cluster's record, which may be another
+cluster's: what was made for another cluster stays too, and is named.
 
-The API servers get exactly their former flags. Pods carry tokens of the issuer
-for their own calls to the API server; before it is removed, kubelet renews
-them, which takes a minute or two. --immediately does not wait: such pods' calls,
-kube-proxy's among them, then fail for that minute or two, and on nodes that
+The API servers get back exactly their previous flags. Pods carry tokens of the
+issuer for their own calls to the API server; before it is removed, kubelet renews
+them, which takes a minute or two. --immediately does not wait: the calls of such
+pods, including kube-proxy, then fail for that minute or two, and on nodes that
 cannot be reached from here until kubelet renews the tokens by itself.
 
 The nodes of clusters other than kind's cannot be reached from here: there, the
-API servers must have lost the issuer (see 'setup apiserver --undo') before the
-provider and the documents go. --immediately does not wait for that either.`,
+issuer must be gone from the API servers (see 'setup apiserver --undo') before the
+provider and the documents are removed. --immediately does not wait for that either.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.down(c.Context(), o) },
 	}
 	a.clusterFlags(c)

@@ -172,8 +172,8 @@ your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
 	o.flags(a, c)
 	o.admission.flags(c)
 	f := c.Flags()
-	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket is others', and 'setup down' does not delete it (with --account)")
-	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: that of the chain)")
+	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket belongs to others, and 'setup down' does not delete it (with --account)")
+	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: the chain's)")
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator")
 	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
 	return c
@@ -186,14 +186,14 @@ func (a *app) exportPolicyCommand() *cobra.Command {
 		Short: "The least IAM policy that commands need",
 		Long: `Write the IAM policy with which the given commands can be run on this cluster,
 and nothing else: for an operator's role, or a CI job's. Resources are those of
-this cluster; of roles, those below /openirsa/CLUSTER/ may be changed, those that
-the configuration file names elsewhere, and those of --role-arn.
+this cluster; the roles that may be changed are those below /openirsa/CLUSTER/,
+those that the configuration file puts elsewhere, and those of --role-arn.
 
-Who may make roles for pods can give them any permission, and so take it. With
+Whoever may make roles for pods can give them any permission, and so get it. With
 --permissions-boundary they can only make roles that have this boundary.
 
-The policy fits a managed policy ('aws iam create-policy'); for one that is
-inline in a user it is too long. 'iamserviceaccount get' needs no permission.`,
+Use the policy as a managed policy ('aws iam create-policy'): it is too long for a
+user's inline policies. 'iamserviceaccount get' needs no permission.`,
 		Example: `  setup export iam-policy > policy.json
   setup export iam-policy --command up --command down --name ci --account 123456789012 --region eu-west-1
   setup export iam-policy --command iamserviceaccount --permissions-boundary arn:aws:iam::123456789012:policy/pods`,
@@ -237,7 +237,7 @@ inline in a user it is too long. 'iamserviceaccount get' needs no permission.`,
 	f.StringVar(&o.permissions.Boundary, "permissions-boundary", "", "ARN of the permissions boundary that every role must have")
 	f.StringVar(&o.to, "to", "", "for issuer-migrate: its --to, BUCKET[/PREFIX] or the https URL of the new issuer")
 	f.StringArrayVar(&o.permissions.RoleARNs, "role-arn", nil, "ARN of a further role that may be changed, such as one that clusters share (repeatable)")
-	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket is there, and is neither made nor deleted (with --account)")
+	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket exists, and is neither created nor deleted (with --account)")
 	c.RegisterFlagCompletionFunc("command", cobra.FixedCompletions(export.Commands(), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

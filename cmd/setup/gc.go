@@ -37,20 +37,20 @@ func (a *app) gcCommand() *cobra.Command {
 		Short: "Remove what abandoned short-lived clusters left in the AWS account",
 		Long: `Remove the roles, providers and documents of clusters that are gone without a
 down, such as those of CI jobs that were stopped. An account has 100 OIDC
-providers. No cluster is reached: everything is found in the account by its tags.
+providers. No cluster is called: everything is found in the account by its tags.
 
-Age alone makes no cluster abandoned, since production is old too. Removed is only
-what was made by a cluster
+Age alone does not make a cluster abandoned, since production is old too. gc only
+removes what was made by a cluster
 
   that was brought up with --expires and has expired, or
-  whose name begins with a --name-prefix, if all that it made and its documents
+  whose name begins with a --name-prefix, if everything it made and its documents
   were last written before --older-than.
 
---keep spares a cluster whatever else is said. What is shared with a cluster that
-lives, such as a role or a bucket, loses only the part of the one that goes.
+--keep always spares a cluster. What is shared with a living cluster, such as a role
+or a bucket, loses only the part of the abandoned one.
 
 Without --approve the plan is printed and nothing is changed. The exit status is 1
-if something that was to go stays.`,
+if something that was to be removed is left.`,
 		Example: `  setup up --expires 6h                                    # in the CI job
   setup gc --approve                                       # every night
   setup gc --older-than 24h --name-prefix ci- --keep ci-base --approve`,
@@ -66,9 +66,9 @@ if something that was to go stays.`,
 	}
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
-	f.DurationVar(&o.olderThan, "older-than", 24*time.Hour, "how long a cluster of a --name-prefix must have written nothing, and how old all of it must be")
-	f.StringSliceVar(&o.prefixes, "name-prefix", nil, "also clusters with such a name, though they were not brought up with --expires (repeatable)")
-	f.StringSliceVar(&o.keep, "keep", nil, `names of clusters to be spared, with "*" and "?" (repeatable)`)
+	f.DurationVar(&o.olderThan, "older-than", 24*time.Hour, "how long a cluster of a --name-prefix must have written nothing, and how old everything of it must be")
+	f.StringSliceVar(&o.prefixes, "name-prefix", nil, "also remove clusters with such a name that were not brought up with --expires (repeatable)")
+	f.StringSliceVar(&o.keep, "keep", nil, `names of clusters to spare, with "*" and "?" (repeatable)`)
 	f.BoolVar(&o.approve, "approve", false, "make the changes; without it they are only printed")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing, which is the default")
 	f.StringVar(&a.region, "region", "", "AWS region to ask (default: $AWS_REGION, ~/.aws/config); buckets are found in all regions")
@@ -146,7 +146,7 @@ func (a *app) gc(ctx context.Context, o gcOptions) error {
 		}
 	}
 	if len(stays) > 0 {
-		return advise(fmt.Errorf("of %s that were to go, something stays: %s", plural(len(due), "cluster"), strings.Join(stays, "; ")), "the same command again")
+		return advise(fmt.Errorf("%s to be removed, but something is left: %s", plural(len(due), "cluster"), strings.Join(stays, "; ")), "the same command again")
 	}
 	return nil
 }
@@ -161,9 +161,9 @@ func why(r *sweep.Remains, v sweep.Verdict) string {
 	case sweep.Kept:
 		return "kept by --keep " + v.Pattern
 	case sweep.Nameless:
-		return "its tags name no cluster"
+		return "its tags do not name a cluster"
 	case sweep.Unread:
-		return fmt.Sprintf("its tag %s is no time: %q", owner.ExpiresTag, r.Expires)
+		return fmt.Sprintf("its tag %s is not a time: %q", owner.ExpiresTag, r.Expires)
 	case sweep.Lives:
 		return "expires in " + v.Time.String()
 	case sweep.Expired:

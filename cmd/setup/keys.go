@@ -45,14 +45,14 @@ func (a *app) generateKeyCommand() *cobra.Command {
 	var o generateOptions
 	c := &cobra.Command{
 		Use:   "generate",
-		Short: "Make a key pair in files, for a cluster that is made with a key of its own",
+		Short: "Make a key pair in files, for a cluster that is created with its own key",
 		Long: `Make a signing key in a file that only its owner can read, its public half in
-another, and, if asked for, a key set to be published. Nothing is overwritten.
+another, and, if asked for, a key set to publish. Nothing is overwritten.
 
-The files are those of a cluster that is to be made with them (kubeadm takes
-sa.key and sa.pub in its certificates directory), of 'issuer sign', and of
-'issuer serve'. The keys of a cluster that runs are replaced by 'keys rotate',
-which makes the new ones itself, on the nodes.`,
+The files are for a cluster that is yet to be created (kubeadm takes sa.key and
+sa.pub in its certificates directory), for 'issuer sign', and for 'issuer serve'.
+To replace the keys of a running cluster use 'keys rotate', which makes the new
+ones itself, on the nodes.`,
 		Example: `  setup keys generate --file sa.key
   setup keys generate --file signer.key --algorithm ES256 --jwks-file jwks.json`,
 		RunE: func(*cobra.Command, []string) error { return a.generateKey(o) },
@@ -135,9 +135,9 @@ func (a *app) listKeysCommand() *cobra.Command {
 		Short: "Show each signing key: what signs with it, accepts it and still needs it",
 		Long: `Show every key of the cluster: which nodes sign with it, how many API servers
 accept it, whether it is published, and how many live tokens it has signed: those
-that kubelet keeps for pods, and those in Secrets. Nodes are looked at where they
-can be reached. A rotation that is under way is shown with its stage. Nothing is
-changed, and no token is printed.`,
+that kubelet keeps for pods, and those in Secrets. Nodes are read if they can be
+reached. A rotation in progress is shown with its stage. Nothing is changed, and no
+token is printed.`,
 		Example: `  setup keys list
   setup keys list -o json`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.listKeys(c.Context()) },
@@ -145,7 +145,7 @@ changed, and no token is printed.`,
 	a.clusterFlags(c)
 	a.nodeFlags(c)
 	a.outputFlag(c, "text", "json", "yaml")
-	c.Flags().StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
+	c.Flags().StringVar(&a.region, "region", "", "AWS region (default: the chain's)")
 	return c
 }
 
@@ -317,31 +317,31 @@ func (a *app) rotateKeysCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace the signing keys, without one failed token",
-		Long: `Replace the keys with which the cluster signs the tokens of service accounts.
-At no moment does a valid token fail, at the API servers or at AWS:
+		Long: `Replace the keys that sign the tokens of the cluster's service accounts. No valid
+token fails at any moment, at the API servers or at AWS:
 
   prepare      a new key is made on every control-plane node, accepted by every
                API server, and published beside the old ones
-  wait-caches  until nobody has the former key set any more (--cache-wait)
+  wait-caches  until no cache has the previous key set (--cache-wait)
   sign         every API server signs with its new key, and the controller
                managers too, for tokens in Secrets
-  wait-tokens  until no live token is of an old key: kubelet renews those of
-               pods; for tokens that nobody can see, --token-lifetime
-  prune        the API servers drop the old keys, then the key set; the nodes'
-               files and manifests have their former names, with the new keys
+  wait-tokens  until no live token is signed with an old key: kubelet renews those
+               of pods; for tokens that cannot be seen, --token-lifetime
+  prune        the API servers drop the old keys, then the key set does; the nodes'
+               files and manifests have their previous names, with the new keys
 
-Private keys never leave the node on which they are made. The command goes on by
-itself and waits where it must; stopped at any point, run it again. The stage is
+Private keys never leave the node on which they are made. The command continues by
+itself and waits where it must; if it is stopped, run it again. The stage is
 recorded in the cluster: 'keys list' and 'status' show it. Until the stage prune
---rollback goes back, as carefully.
+--rollback undoes the rotation, as carefully.
 
-The API servers of kubeadm and kind clusters are restarted three times, one
-after the other, and kubelet once. See docs/rotation.md.`,
+The API servers of kubeadm and kind clusters restart three times, one after the
+other, and kubelet once. See docs/rotation.md.`,
 		Example: `  setup keys rotate --dry-run
   setup keys rotate
   setup keys rotate --ssh admin@10.0.0.1 --ssh admin@10.0.0.2 --ssh admin@10.0.0.3
   setup keys rotate --no-wait         from a job that runs every hour
-  setup keys rotate --until sign      and look at it before going on
+  setup keys rotate --until sign      and check it before continuing
   setup keys rotate --rollback`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if algorithm != "" && !slices.Contains(algorithms, algorithm) {
@@ -352,7 +352,7 @@ after the other, and kubelet once. See docs/rotation.md.`,
 	}
 	o.flags(a, c)
 	f := c.Flags()
-	f.StringVar(&algorithm, "algorithm", "", "what the new keys sign with: "+strings.Join(algorithms, ", ")+" (default: as the present key, of its size)")
+	f.StringVar(&algorithm, "algorithm", "", "what the new keys sign with: "+strings.Join(algorithms, ", ")+" (default: as the current key, with its size)")
 	c.RegisterFlagCompletionFunc("algorithm", cobra.FixedCompletions(algorithms, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -497,16 +497,16 @@ func (k *keyChange) prune(ctx context.Context, back bool) error {
 	if err := k.check(ctx); err != nil {
 		return err
 	}
-	what, steps := "accepts the new keys alone", controlplane.Of(k.chain.Cluster).SettleKeys
+	what, steps := "accepts only the new keys", controlplane.Of(k.chain.Cluster).SettleKeys
 	if back {
-		what, steps = "accepts the old keys alone", controlplane.Of(k.chain.Cluster).DropNewKeys
+		what, steps = "accepts only the old keys", controlplane.Of(k.chain.Cluster).DropNewKeys
 	}
 	err := k.Restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	if err != nil {
 		return err
 	}
 	if k.run.DryRun {
-		k.run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.Issuer.JWKS() + " without the keys that go"})
+		k.run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.Issuer.JWKS() + " without the removed keys"})
 		return nil
 	}
 	return k.publish(ctx)

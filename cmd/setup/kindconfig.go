@@ -19,11 +19,11 @@ func (a *app) kindConfigCommand() *cobra.Command {
 		Long: `Print a configuration for 'kind create cluster --config', in which the API server
 has the issuer from the start, so that 'setup up' need not restart it.
 
-The issuer must be known before the cluster is there: with --issuer-url, or with
-the account and the region in which 'setup up' will make the bucket.
+The issuer must be known before the cluster exists: give --issuer-url, or the account
+and the region in which 'setup up' will make the bucket.
 
-With --merge the issuer is added to a configuration of your own, of which all else
-stays as it is, comments too.`,
+With --merge the issuer is added to your own configuration; everything else in it
+stays as it is, including comments.`,
 		Example: `  setup kind-config --emulator | kind create cluster --config -
   setup kind-config --name dev --account 123456789012 --region eu-west-1 > kind.yaml
   setup kind-config --emulator --merge kind.yaml | kind create cluster --config -`,

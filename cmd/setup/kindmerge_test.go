@@ -88,7 +88,7 @@ func TestKindConfigMerge(t *testing.T) {
 	}
 	for body, want := range map[string]string{
 		"": "the file is empty", head + "---\n" + head: "more than one document", "kind: Pod\napiVersion: v1\n": "it is v1 Pod, not kind.x-k8s.io/v1alpha4 Cluster",
-		"a: [\n": "line ", head + "kubeadmConfigPatches:\n- |\n  apiServer: {extraArgs: {service-account-issuer: x}}\n": "line 5: it has a service-account-issuer already",
+		"a: [\n": "line ", head + "kubeadmConfigPatches:\n- |\n  apiServer: {extraArgs: {service-account-issuer: x}}\n": "line 5: it already has a service-account-issuer",
 	} {
 		if out, errs, code := merge(body); code != 2 || out != "" || !strings.Contains(errs, want) {
 			t.Errorf("%q: %d, %s%s, want %q", body, code, out, errs, want)

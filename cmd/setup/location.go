@@ -43,7 +43,7 @@ func (p *documentFlags) flags(c *cobra.Command) {
 }
 
 func allowPrivateFlag(c *cobra.Command, to *bool) {
-	c.Flags().BoolVar(to, "allow-private-issuers", false, "take an issuer with a port, which AWS never does, because AWS is an emulator that was told the same (default where AWS_ENDPOINT_URL is set)")
+	c.Flags().BoolVar(to, "allow-private-issuers", false, "accept an issuer with a port, which AWS never does, because AWS is an emulator with the same flag (default where AWS_ENDPOINT_URL is set)")
 }
 
 // check refuses flags that do not go together.
@@ -64,7 +64,7 @@ func (a *app) checkPort(p documentFlags) error {
 		return err
 	}
 	if err := iss.CheckPort(); err != nil {
-		return cli.Usagef("--issuer-url: %w: serve it at port 443, or say --allow-private-issuers if AWS is an emulator that takes it", err)
+		return cli.Usagef("--issuer-url: %w: serve it at port 443, or give --allow-private-issuers if AWS is an emulator that accepts it", err)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 		return 0
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		err = advise(fmt.Errorf("stopped by a signal: %w", err), "run the same command again: it goes on where it stopped")
+		err = advise(fmt.Errorf("stopped by a signal: %w", err), "run the same command again: it continues where it stopped")
 	}
 	verb := strings.TrimPrefix(command.CommandPath(), command.Root().CommandPath()+" ")
 	err = permissionAdvice(command, advice(verb, err))
@@ -56,7 +56,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	if e, ok := errors.AsType[*adviceError](err); ok && e.next != "" {
 		plain.Fprintf(a.err, "next: %s\n", strings.ReplaceAll(e.next, "SETUP", a.name))
 	} else if !ok && !usage {
-		fmt.Fprintln(a.err, "next: the same command again, when that is mended: it goes on where it stopped")
+		fmt.Fprintln(a.err, "next: fix this, then run the same command again; it continues where it stopped")
 	}
 	if usage {
 		plain.Fprintf(a.err, "See '%s --help'.\n", command.CommandPath())
@@ -85,15 +85,15 @@ role's trust policy decide.
   setup iamserviceaccount create --namespace default --name app \
       --attach-policy-arn arn:aws:iam::aws:policy/IAMReadOnlyAccess --approve
   setup status                              each link: what is there
-  setup doctor                              the first broken link, and the command that mends it
+  setup doctor                              the first broken link, and the command that fixes it
   setup keys rotate                         replace the signing keys, without one failed token
   setup issuer migrate --to BUCKET          move to another issuer, without one failed token
   setup apiserver                           on a kubeadm control-plane node: its API server gets the issuer
   setup down                                remove it all
   setup demo                                see it work, with no cluster and no AWS account
 
-AWS is reached as by the AWS CLI: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL and
-~/.aws are read. Kubernetes is reached as by kubectl: KUBECONFIG is read.`
+AWS is configured as for the AWS CLI: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL and
+~/.aws are read. Kubernetes is configured as for kubectl: KUBECONFIG is read.`
 
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{

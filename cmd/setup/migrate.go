@@ -42,26 +42,25 @@ func (a *app) migrateCommand() *cobra.Command {
 		Use:   "migrate",
 		Short: "Give the cluster another issuer, without one failed token",
 		Long: `Move the documents to another bucket or URL, which is then the issuer of the
-cluster's tokens. At no moment does a valid token fail, at the API servers or at
-AWS:
+cluster's tokens. No valid token fails at any moment, at the API servers or at AWS:
 
   prepare      the documents are published at the new issuer and read back, the
                new provider is made, the trust policies of the cluster's roles
                let in tokens of both, and every API server accepts both
-  wait-caches  until AWS knows of it everywhere (--cache-wait)
+  wait-caches  until AWS knows it everywhere (--cache-wait)
   sign         every API server issues tokens as the new issuer
-  wait-tokens  until no live token is of the old one: kubelet renews those of
-               pods; for tokens that nobody can see, --token-lifetime
+  wait-tokens  until no live token is of the old issuer: kubelet renews those of
+               pods; for tokens that cannot be seen, --token-lifetime
   prune        the API servers refuse the old issuer, the trust policies let in
-               the new one alone, the old provider and documents are removed
+               only the new one, the old provider and documents are removed
 
-The command goes on by itself and waits where it must; stopped at any point, run
-it again. The stage is recorded in the cluster: 'status' shows it. Until the
-stage prune --rollback goes back, as carefully.
+The command continues by itself and waits where it must; if it is stopped, run it
+again. The stage is recorded in the cluster: 'status' shows it. Until the stage
+prune --rollback undoes the migration, as carefully.
 
-Whether the trust policy of every role has room for both is looked at before the
-first write. Roles that were not made for this cluster are not changed; as long as
-one trusts the old provider alone, the old one stays. See docs/rotation.md.`,
+Before the first write it is checked that the trust policy of every role has room
+for both. Roles that were not made for this cluster are not changed; as long as one
+trusts only the old provider, the old one stays. See docs/rotation.md.`,
 		Example: `  setup issuer migrate --to my-bucket/clusters/prod --dry-run
   setup issuer migrate --to my-bucket/clusters/prod
   setup issuer migrate --to https://oidc.example.com/prod
@@ -70,7 +69,7 @@ one trusts the old provider alone, the old one stays. See docs/rotation.md.`,
 	}
 	o.flags(a, c)
 	f := c.Flags()
-	f.StringVar(&to, "to", "", "the new place: BUCKET or BUCKET/PREFIX in S3, or the https URL at which you serve the documents yourself (required to begin)")
+	f.StringVar(&to, "to", "", "the new issuer: BUCKET or BUCKET/PREFIX in S3, or the https URL at which you serve the documents yourself (required at the start)")
 	allowPrivateFlag(c, &allowPrivate)
 	return c
 }
@@ -319,7 +318,7 @@ func (m *migration) ready(ctx context.Context) error {
 	if len(others) == 0 {
 		return nil
 	}
-	return advise(fmt.Errorf("%s: %s would not be assumed any more: not made for this cluster, and trusting %s alone", plan.Role, strings.Join(others, ", "), goes.Provider),
+	return advise(fmt.Errorf("%s: %s could no longer be assumed: not made for this cluster, and trusting only %s", plan.Role, strings.Join(others, ", "), goes.Provider),
 		"let each trust "+stays.Provider+" too, on the same conditions, or no longer the old one; then run the same command again")
 }
 
@@ -339,7 +338,7 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	if err != nil {
 		return err
 	}
-	err = m.run.Link(ctx, plan.Role, "trust policies let in tokens of "+stays.Issuer+" alone", func(ctx context.Context) ([]plan.Step, error) {
+	err = m.run.Link(ctx, plan.Role, "trust policies let in only tokens of "+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
 		return role.StopTrusting(ctx, m.Account.IAM, mark, goes.Provider)
 	})
 	if err != nil {

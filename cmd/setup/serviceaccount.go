@@ -35,13 +35,13 @@ func (a *app) serviceAccountCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "iamserviceaccount",
 		Aliases: []string{"iamserviceaccounts", "sa"},
-		Short:   "Give service accounts roles, show them, take them away",
+		Short:   "Give service accounts roles, show them, remove them",
 		Long:    "Links 5 and 6 of the chain: the IAM role of a service account, and its annotation. The flags are those of eksctl.",
 	}
 	c.AddCommand(a.createServiceAccountCommand(), a.getServiceAccountCommand(), a.deleteServiceAccountCommand())
 	for _, verb := range c.Commands() {
 		f := verb.Flags()
-		f.StringVarP(&a.cluster, "cluster", "c", "", "name of the cluster, as setup recorded it: it must be that one, and a context or kind cluster of this name is chosen")
+		f.StringVarP(&a.cluster, "cluster", "c", "", "name of the cluster as setup recorded it: it is checked, and chooses the context or kind cluster of this name")
 		f.StringVarP(&a.profile, "profile", "p", "", "AWS profile (default: $AWS_PROFILE)")
 	}
 	return c
@@ -53,17 +53,16 @@ func (a *app) createServiceAccountCommand() *cobra.Command {
 		Use:   "create",
 		Short: "Make a role for a service account, or bring it up to date",
 		Long: `Make an IAM role that only the service account can assume, attach policies, and
-annotate the service account, which is made if it is not there. New pods of it get
-the role, in kube-system too; pods that run already must be recreated.
+annotate the service account, which is created if necessary. New pods of it get the
+role, in kube-system too; running pods must be recreated.
 
 Without --approve the plan is printed and nothing is changed. Run it again to
 change the policies: the role gets exactly those that are named.
 
-Service accounts that are given the same --role-name share the role. Service
-accounts of several clusters may share one too: --share-role joins the role that
-another cluster of the account made. Each cluster has a statement of its own in
-the trust policy and touches no other. What is attached to a role that others use
-as well is added to, never taken away.`,
+Service accounts with the same --role-name share the role. Service accounts of
+several clusters may share one too: --share-role joins the role that another cluster
+of the account made. Each cluster has its own statement in the trust policy and
+touches no other. Policies are added to a role that others use, never removed.`,
 		Example: `  setup iamserviceaccount create --namespace default --name app \
       --attach-policy-arn arn:aws:iam::aws:policy/IAMReadOnlyAccess --approve
   setup iamserviceaccount create --namespace jobs --name reports --inline-policy-file s3.json --approve
@@ -91,9 +90,9 @@ as well is added to, never taken away.`,
 	f.StringToStringVar(&o.Tags, "tags", nil, "tags of the role, which are added and never removed: KEY=VALUE,...")
 	f.StringToStringVar(&o.Metadata.Labels, "labels", nil, "labels of the service account: KEY=VALUE,...")
 	f.StringVar(&o.SubjectPattern, "subject-pattern", "", `let in every service account whose subject matches, such as "system:serviceaccount:team-*:app"`)
-	f.BoolVar(&o.override, "override-existing-serviceaccounts", false, "replace the role of a service account that has another one")
+	f.BoolVar(&o.override, "override-existing-serviceaccounts", false, "replace the role of a service account that already has another one")
 	f.StringVar(&o.PermissionsBoundary, "permissions-boundary", "", "ARN of the role's permissions boundary")
-	f.StringVarP(&a.region, "region", "r", "", "AWS region (default: that of the chain)")
+	f.StringVarP(&a.region, "region", "r", "", "AWS region (default: the chain's)")
 	f.BoolVar(&o.approve, "approve", false, "make the changes; without it they are only printed")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long it may take")
 	f.StringVarP(&o.config, "config-file", "f", "", "configuration file with the service accounts, eksctl's too, instead of flags; - is standard input (see docs/configuration.md)")
@@ -178,7 +177,7 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	case !r.run.Changed():
 		r.say("\nEverything is unchanged.")
 	case !o.RoleOnly && !unasked:
-		r.say("\nNew pods get the role. Make those that run anew, for example: kubectl --namespace %s rollout restart deployment", accounts[0].Metadata.Namespace)
+		r.say("\nNew pods get the role. Restart the ones already running, for example: kubectl --namespace %s rollout restart deployment", accounts[0].Metadata.Namespace)
 	}
 	return nil
 }
@@ -198,7 +197,7 @@ func (a *app) getServiceAccountCommand() *cobra.Command {
 	f.StringVar(&namespace, "namespace", "", "only of this namespace")
 	f.StringVar(&name, "name", "", "only of this name")
 	f.StringVarP(&config, "config-file", "f", "", "only those of this configuration file; - is standard input")
-	f.StringVarP(&a.region, "region", "r", "", "not needed: AWS is not asked")
+	f.StringVarP(&a.region, "region", "r", "", "not needed: AWS is not called")
 	c.MarkFlagsMutuallyExclusive("config-file", "name")
 	c.MarkFlagsMutuallyExclusive("config-file", "namespace")
 	return c
@@ -269,10 +268,10 @@ func (a *app) deleteServiceAccountCommand() *cobra.Command {
 	var approve bool
 	c := &cobra.Command{
 		Use:   "delete",
-		Short: "Take a service account's role away and delete what was made for it",
+		Short: "Remove a service account's role and delete what was made for it",
 		Long: `Delete the role that was made for a service account, with its policies, and the
-service account itself if it was made here; one that was there before loses only
-its annotation.`,
+service account itself if setup made it; one that already existed loses only its
+annotation.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			accounts := make([]config.ServiceAccount, 1)
 			accounts[0].Metadata.Namespace, accounts[0].Metadata.Name = namespace, name
@@ -292,8 +291,8 @@ its annotation.`,
 	f := c.Flags()
 	f.StringVar(&namespace, "namespace", "default", "namespace of the service account")
 	f.StringVar(&name, "name", "", "name of the service account (required, unless there is a --config-file)")
-	f.StringVarP(&a.region, "region", "r", "", "AWS region (default: that of the chain)")
-	f.StringVarP(&configFile, "config-file", "f", "", "configuration file whose service accounts are meant, instead of --name; - is standard input")
+	f.StringVarP(&a.region, "region", "r", "", "AWS region (default: the chain's)")
+	f.StringVarP(&configFile, "config-file", "f", "", "configuration file that lists the service accounts, instead of --name; - is standard input")
 	f.BoolVar(&approve, "approve", true, "make the changes; with --approve=false they are only printed")
 	c.MarkFlagsOneRequired("name", "config-file")
 	c.MarkFlagsMutuallyExclusive("name", "config-file")

@@ -18,25 +18,33 @@ import (
 	"github.com/openirsa/openirsa/pkg/token"
 )
 
-// A key rotation and an issuer migration are the same thing: what signs tokens
-// is replaced by something else, and no valid token may fail meanwhile. So they
-// go through the same stages. A stage is work, which may be done again, or a
-// wait. Work is looked at again on every run, whatever the stage: what has
-// come undone is done again, and the waits after it begin anew.
-// promises say what holds when a stage is done.
+// A key rotation and an issuer migration are the same thing: what signs tokens is
+// replaced, and no valid token may fail meanwhile. So they go through the same
+// stages. A stage is work, which may be repeated, or a wait. Every run checks the
+// work of all stages again: what was undone is redone, and the waits after it restart.
+
+// promises say what holds when a stage is done, of the key or the issuer.
 var promises = map[record.Stage]string{
-	record.Prepare:    "the new is published and accepted everywhere, and signs nothing",
-	record.WaitCaches: "no cache is without the new",
-	record.Sign:       "new tokens are of the new, and those of the old are good",
-	record.WaitTokens: "no live token is of the old",
-	record.Prune:      "the old is gone",
+	record.Prepare:    "the new %s is published and accepted everywhere, and does not sign yet",
+	record.WaitCaches: "every cache has the new %s",
+	record.Sign:       "new tokens use the new %s, old tokens still work",
+	record.WaitTokens: "no live token uses the old %s",
+	record.Prune:      "the old %s is gone",
 }
 
-// backPromises are those of the stages of the way back.
+// backPromises are those of the stages of a rollback.
 var backPromises = map[record.Stage]string{
-	record.Sign:       "new tokens are of the old, and those of the new are good",
-	record.WaitTokens: "no live token is of the new",
-	record.Prune:      "the new is gone",
+	record.Sign:       "new tokens use the old %s again, tokens of the new one still work",
+	record.WaitTokens: "no live token uses the new %s",
+	record.Prune:      "the new %s is gone",
+}
+
+// replaced is what a kind of change replaces.
+func replaced(kind record.Kind) string {
+	if kind == record.IssuerMigration {
+		return "issuer"
+	}
+	return "key"
 }
 
 // stageNames are the stages for people to choose from.
@@ -66,12 +74,12 @@ func (o *stagedOptions) flags(a *app, c *cobra.Command) {
 	a.nodeFlags(c)
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
-	f.StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
-	f.DurationVar(&o.cacheWait, "cache-wait", 0, "how long to wait before the new signs; longer than anybody caches the documents (default 10m, or 15m with a private bucket, whose documents CloudFront caches too)")
-	f.DurationVar(&o.tokenLifetime, "token-lifetime", 0, "how long to wait before the old is dropped; longer than any token lives that is not renewed by kubelet (default 24h, or less where the API server gives none of that lifetime)")
-	f.BoolVar(&o.noWait, "no-wait", false, "return where there is something to wait for, and say until when; run again then")
+	f.StringVar(&a.region, "region", "", "AWS region (default: the chain's)")
+	f.DurationVar(&o.cacheWait, "cache-wait", 0, "how long to wait before the new key or issuer signs; must exceed how long any cache keeps the documents (default 10m, or 15m with a private bucket, whose documents CloudFront caches too)")
+	f.DurationVar(&o.tokenLifetime, "token-lifetime", 0, "how long to wait before the old key or issuer is dropped; must exceed the life of any token that kubelet does not renew (default 24h, or less where the API server issues no token that long)")
+	f.BoolVar(&o.noWait, "no-wait", false, "do not wait: return where there is something to wait for, and say when to run again")
 	f.StringVar((*string)(&o.until), "until", string(record.Prune), "return after this stage: "+stageNames())
-	f.BoolVar(&o.rollback, "rollback", false, "go back to how it was; possible until the stage prune")
+	f.BoolVar(&o.rollback, "rollback", false, "undo the change; possible until the stage prune")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what the next stage would do and change nothing")
 	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long an API server may take to come up with new flags")
 	c.RegisterFlagCompletionFunc("until", cobra.FixedCompletions(strings.Split(stageNames(), ", "), cobra.ShellCompDirectiveNoFileComp))
@@ -84,7 +92,7 @@ func (o *stagedOptions) flags(a *app, c *cobra.Command) {
 		case o.rollback && c.Flags().Changed("until"):
 			return cli.Usagef("--rollback and --until exclude each other")
 		case o.cacheWait < 0 || o.tokenLifetime < 0:
-			return cli.Usagef("a time to wait is not negative")
+			return cli.Usagef("--cache-wait and --token-lifetime must not be negative")
 		}
 		if pre != nil {
 			return pre(c, args)
@@ -160,9 +168,9 @@ func (s *stagedRun) turn(ctx context.Context) error {
 	case s.rollback == s.c.Rollback:
 		return nil
 	case !s.rollback:
-		return advise(fmt.Errorf("the %s is being rolled back", s.c.Kind), continueCommand(s.c)+", and then begin anew")
+		return advise(fmt.Errorf("the %s is being rolled back", s.c.Kind), continueCommand(s.c)+", and then start again")
 	case s.c.Stage == record.Prune:
-		return advise(fmt.Errorf("the %s cannot be rolled back any more: stage %s has begun to remove the old", s.c.Kind, record.Prune), continueCommand(s.c))
+		return advise(fmt.Errorf("the %s can no longer be rolled back: stage %s has begun to remove the old %s", s.c.Kind, record.Prune, replaced(s.c.Kind)), continueCommand(s.c))
 	}
 	s.c.Rollback, s.c.Stage, s.c.Signed, s.c.Clear = true, record.Sign, time.Time{}, time.Time{}
 	if s.dryRun {
@@ -279,7 +287,7 @@ func (s *stagedRun) say(stage record.Stage) {
 	if s.c.Rollback {
 		what, back = backPromises[stage], " (rollback)"
 	}
-	s.run.Say("stage %s%s: %s", stage, back, what)
+	s.run.Say("stage %s%s: "+what, stage, back, replaced(s.c.Kind))
 }
 
 // waitCaches waits until nobody has documents without the new any more. It
@@ -354,7 +362,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 			s.say(record.WaitTokens)
 			s.run.Say("  at least until %s", until.Local().Format(time.DateTime))
 			for _, t := range secrets {
-				s.run.Note(fmt.Errorf("%s holds a token of what is to be removed: %s", t, newSecretToken(t)))
+				s.run.Note(fmt.Errorf("%s holds a token of the old key or issuer: %s", t, newSecretToken(t)))
 			}
 		}
 		next := 2 * time.Second
@@ -384,7 +392,7 @@ func describeStale(secrets, pods []cluster.Token) string {
 		parts = append(parts, fmt.Sprintf("%s in Secrets, such as %s", plural(len(secrets), "token"), secrets[0]))
 	}
 	if parts == nil {
-		return "tokens that nobody can see to expire"
+		return "tokens that cannot be seen to expire"
 	}
 	return strings.Join(parts, ", ")
 }
@@ -522,7 +530,7 @@ func (r *changeRun) finish(ctx context.Context, w works) error {
 	case w != nil:
 		r.report.say("\nIn stage %s until %s at least, for %s. Then run:\n  %s", r.c.Stage, w.Until.Local().Format(time.DateTime), w.For, again)
 	default:
-		r.report.say("\nStage %s is next. To go on, run:\n  %s", r.c.Stage, again)
+		r.report.say("\nStage %s is next. To continue, run:\n  %s", r.c.Stage, again)
 	}
 	return nil
 }

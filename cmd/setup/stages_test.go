@@ -200,7 +200,7 @@ func TestStages(t *testing.T) {
 			t.Fatalf("done=%t, %v, %+v\n%s", done, err, f, out)
 		}
 		for _, stage := range record.Stages() {
-			if !strings.Contains(out, "stage "+string(stage)+": "+promises[stage]) {
+			if !strings.Contains(out, "stage "+string(stage)+": "+fmt.Sprintf(promises[stage], "key")) {
 				t.Errorf("stage %s is not announced:\n%s", stage, out)
 			}
 		}
@@ -392,7 +392,7 @@ func TestStagesUntil(t *testing.T) {
 		f := newFakeChange(t)
 		f.saved.Stage = record.Prune
 		_, _, err := f.run(stagedOptions{rollback: true})
-		if err == nil || !strings.Contains(err.Error(), "cannot be rolled back any more") || len(f.calls) > 0 {
+		if err == nil || !strings.Contains(err.Error(), "can no longer be rolled back") || len(f.calls) > 0 {
 			t.Errorf("error = %v after %q", err, f.calls)
 		}
 	})

@@ -24,7 +24,7 @@ is missing or wrong.`,
 	}
 	a.clusterFlags(c)
 	a.outputFlag(c, "text", "json", "yaml")
-	c.Flags().StringVar(&a.region, "region", "", "AWS region (default: that of the chain)")
+	c.Flags().StringVar(&a.region, "region", "", "AWS region (default: the chain's)")
 	return c
 }
 
@@ -43,7 +43,7 @@ func (a *app) status(ctx context.Context) error {
 		return err
 	}
 	if !s.Healthy {
-		return advise(errUnhealthy, "SETUP up mends what it made")
+		return advise(errUnhealthy, "SETUP up repairs what it made")
 	}
 	return nil
 }

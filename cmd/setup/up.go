@@ -65,16 +65,16 @@ func (a *app) upCommand() *cobra.Command {
   issuer        read back as a stranger reads it
   provider      the IAM OIDC provider for it
   webhook       gives pods of annotated service accounts their token and role
-  API server    issues tokens with this issuer; the former one stays accepted
+  API server    issues tokens with this issuer; the previous one stays accepted
 
 With --emulator all of AWS is an emulator in the cluster: no AWS account is
 needed, and pods find it by themselves.
 
 The nodes of clusters other than kind's cannot be reached from here. With
---emulator the API servers there keep the issuer that they have (--keep-issuer): no
-node is changed and nothing restarts. Without, everything else is made first, and
-then somebody gives the API servers the issuer (see 'setup apiserver'). The exit
-status is 1 until that is done.
+--emulator the API servers there keep their issuer (--keep-issuer): no node is
+changed and nothing restarts. Without it, everything else is made first, and then
+somebody gives the API servers the issuer (see 'setup apiserver'). The exit status
+is 1 until that is done.
 
 Run it again at any time: what is right stays unchanged, what is missing is made.`,
 		Example: `  setup up --emulator
@@ -109,7 +109,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.StringVar(&a.region, "region", "", "AWS region of the bucket, and the default region of pods (default: $AWS_REGION, ~/.aws/config)")
-	f.StringVar(&o.config, "config", "", "configuration file: what these flags say, and service accounts with their roles")
+	f.StringVar(&o.config, "config", "", "configuration file with the settings of these flags, and service accounts with their roles")
 	f.BoolVar(&o.prune, "prune", false, "remove the roles of service accounts that the configuration file does not list")
 	f.BoolVar(&o.override, "override-existing-serviceaccounts", false, "replace the role of service accounts that have another one")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
@@ -117,7 +117,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator outside of the cluster")
 	o.keepFlag(c)
 	f.BoolVar(&o.takeOver, "take-over", false, "use the documents, the provider and the roles of an earlier cluster of the same name")
-	f.StringVar(&o.expires, "expires", "", `after how long, such as 6h, "gc" may take this cluster for abandoned; "never" takes it back (default: never)`)
+	f.StringVar(&o.expires, "expires", "", `how long until "gc" may treat this cluster as abandoned, for example 6h; "never" removes the limit (default: never)`)
 	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long an API server or a Deployment may take to come up")
 	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
 	return c

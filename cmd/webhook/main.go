@@ -73,16 +73,16 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.IntVar(&o.port, "port", 443, "port to listen on (https): /mutate, /healthz, /readyz")
 	f.IntVar(&o.metricsPort, "metrics-port", 9999, "port to listen on (http): /metrics, /healthz, /readyz")
-	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "how long to go on answering after SIGTERM, while the cluster takes the replica out of the service")
+	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "how long to continue answering after SIGTERM, while the cluster removes the replica from the Service")
 	f.BoolVar(&o.debugHandlers, "enable-debugging-handlers", false, "serve /debug/alpha/cache, the annotations of the service accounts known, on the metrics port")
 	f.IntVarP(&o.verbosity, "v", "v", 0, "verbosity of the log: 4 logs each pod, more what the Kubernetes client does")
 
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; without it and --kube-api the pod's own service account is used")
 	f.StringVar(&o.kubeAPI, "kube-api", "", "URL of the API server")
-	f.DurationVar(&o.resync, "resync-period", time.Minute, "how often to look again at every service account known; malformed ones are reported anew. 0: never")
+	f.DurationVar(&o.resync, "resync-period", time.Minute, "how often to check every known service account again; malformed ones are reported again. 0: never")
 	f.DurationVar(&o.grace, "service-account-lookup-grace-period", 2*time.Second, "how long a pod may wait for the API server's word on a service account that is unknown, or known to have no role, and for one that is still to come, or its annotation. 0: do not ask or wait")
 
-	f.BoolVar(&o.inCluster, "in-cluster", true, "be one's own CA: keep CA and serving certificate in --tls-secret and the caBundle in --webhook-configuration. false: serve --tls-cert")
+	f.BoolVar(&o.inCluster, "in-cluster", true, "run our own CA: keep CA and serving certificate in --tls-secret and the caBundle in --webhook-configuration. false: serve --tls-cert")
 	f.StringVar(&o.namespace, "namespace", "eks", "namespace of the service, of the Secret and of the ConfigMap")
 	f.StringVar(&o.service, "service-name", "pod-identity-webhook", "Service by which API servers reach the webhook")
 	f.StringVar(&o.secret, "tls-secret", "pod-identity-webhook", "Secret for CA and serving certificate (in-cluster)")
@@ -90,9 +90,9 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.caLife, "ca-life", webhook.CALife, "life of the CA; it is replaced after two thirds (in-cluster)")
 	f.DurationVar(&o.certLife, "cert-life", webhook.ServingLife, "life of the serving certificate; it is renewed after two thirds (in-cluster)")
 	f.DurationVar(&o.wait, "ca-settle", webhook.Settle, "how long a new CA is published before it is used (in-cluster)")
-	f.StringVar(&o.certFile, "tls-cert", "/etc/webhook/certs/tls.crt", "serving certificate, PEM, read again when it changes (with --in-cluster=false)")
+	f.StringVar(&o.certFile, "tls-cert", "/etc/webhook/certs/tls.crt", "serving certificate, PEM, reread when it changes (with --in-cluster=false)")
 	f.StringVar(&o.keyFile, "tls-key", "/etc/webhook/certs/tls.key", "its key, PEM (with --in-cluster=false)")
-	f.StringVar(&o.minVersion, "tls-min-version", "VersionTLS12", "least version of TLS: 1.2 or 1.3, or VersionTLS12 or VersionTLS13")
+	f.StringVar(&o.minVersion, "tls-min-version", "VersionTLS12", "minimum version of TLS: 1.2 or 1.3, or VersionTLS12 or VersionTLS13")
 	f.StringSliceVar(&o.cipherSuites, "tls-cipher-suites", nil, "cipher suites for TLS 1.2, by the names of Go's crypto/tls; empty: Go's choice")
 
 	f.StringVar(&o.prefix, "annotation-prefix", string(irsa.DefaultPrefix), "domain of the annotations")
@@ -103,13 +103,13 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.settings.EndpointURL, "aws-endpoint-url", "", "AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_STS of containers that have neither")
 	f.BoolVar(&o.defaults.RegionalSTS, "sts-regional-endpoint", false, "set AWS_STS_REGIONAL_ENDPOINTS=regional, unless the service account is annotated otherwise")
 	f.BoolVar(&o.defaults.PodSession, "role-session-name", false, "set AWS_ROLE_SESSION_NAME to the pod's name, unless pod or service account are annotated otherwise")
-	f.BoolVar(&o.defaults.ForeignRoles, "foreign-role-arns", false, "take role ARNs of other STS than AWS's too, such as arn:aws:iam:::role/NAME of Ceph RGW")
+	f.BoolVar(&o.defaults.ForeignRoles, "foreign-role-arns", false, "also accept role ARNs of STS implementations other than AWS's, such as arn:aws:iam:::role/NAME of Ceph RGW")
 	f.StringVar(&o.onMalformed, "on-malformed", "admit", "pods whose service account has a malformed role, audience or expiration: admit them, with a warning (without an identity if it is the role, else with defaults); or refuse them")
-	f.BoolVar(&o.watchConfigMap, "watch-config-map", false, "grant the roles of the ConfigMap "+webhook.ConfigMap+" to service accounts that have none of their own")
+	f.BoolVar(&o.watchConfigMap, "watch-config-map", false, "grant the roles of the ConfigMap "+webhook.ConfigMap+" to service accounts without an annotated role")
 
 	f.StringSliceVar(&o.missedIn, "report-missed-pods", nil, "namespaces in which to look for pods that were admitted without the identity of their service account, every five minutes; each gets an Event, and a metric counts them (repeatable)")
 
-	f.StringVar(&o.credentialsFile, "watch-container-credentials-config", "", "file that lists the service accounts with container credentials (EKS Pod Identity), read again when it changes")
+	f.StringVar(&o.credentialsFile, "watch-container-credentials-config", "", "file that lists the service accounts with container credentials (EKS Pod Identity), reread when it changes")
 	c := &o.settings.Credentials
 	f.StringVar(&c.Audience, "container-credentials-audience", irsa.CredentialsAudience, "audience of their tokens")
 	f.StringVar(&c.MountPath, "container-credentials-token-mount-path", irsa.CredentialsMountPath, "where their containers find the token")
@@ -117,9 +117,9 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.TokenFile, "container-credentials-token-path", irsa.CredentialsTokenFile, "file of their token in its volume")
 	f.StringVar(&c.URI, "container-credentials-full-uri", irsa.CredentialsURI, "AWS_CONTAINER_CREDENTIALS_FULL_URI of their containers")
 
-	// The original takes klog's flags, and manifests give them. The log goes
-	// to stderr, whatever they say.
-	f.BoolVar(&o.composeRoleARN, "compose-role-arn", false, "taken, so that manifests of the original go on working; but only false, since the account of role names is EC2's to tell")
+	// The original has klog's flags, and manifests use them. The log always goes to
+	// stderr.
+	f.BoolVar(&o.composeRoleARN, "compose-role-arn", false, "accepted so that manifests of the original still work, but only as false, since only EC2 can say the account of role names")
 	f.MarkHidden("compose-role-arn")
 	ignored := func(name string, isBool bool) {
 		f.String(name, "", "")
@@ -136,8 +136,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 	}
 }
 
-// check refuses what no pod or client could make sense of, and puts together
-// what several flags say.
+// check refuses values that no pod or client could use, and combines the values of
+// several flags.
 func (o *options) check() error {
 	o.settings.Prefix = irsa.Prefix(o.prefix)
 	switch {
@@ -148,7 +148,7 @@ func (o *options) check() error {
 	case o.defaults.ExpirationSeconds > irsa.MaxExpirationSeconds:
 		return fmt.Errorf("--token-expiration %d is more than %d", o.defaults.ExpirationSeconds, int64(irsa.MaxExpirationSeconds))
 	case o.composeRoleARN:
-		return errors.New("--compose-role-arn: the account of a role's name would be that of the EC2 instance, which there is none of elsewhere: " +
+		return errors.New("--compose-role-arn: the account of a role's name would be that of the EC2 instance, which does not exist elsewhere: " +
 			"leave the flag out, and write whole ARNs on service accounts")
 	case !strings.HasPrefix(o.settings.MountPath, "/"):
 		return fmt.Errorf("--token-mount-path %q is not absolute", o.settings.MountPath)
@@ -232,8 +232,7 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("reading the Kubernetes configuration: %w", err)
 	}
-	// The API server has its own way to keep clients from asking too much; a
-	// pod must not wait for ours.
+	// The API server limits its clients itself; a pod must not wait for our limit.
 	config.QPS = -1
 	config.UserAgent = "openirsa-webhook"
 	config.Wrap(webhook.LimitBodies)

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// limitMemory has the garbage collector keep below the memory limit of the
-// program's control group, by a sixth, which is for what it does not count. The
-// environment's GOMEMLIMIT wins.
+// limitMemory sets the garbage collector's limit a sixth below the memory limit of the
+// program's control group, to leave room for what it does not count. GOMEMLIMIT in the
+// environment takes precedence.
 func limitMemory(log *slog.Logger, getenv func(string) string) {
 	if getenv("GOMEMLIMIT") != "" {
 		return
@@ -24,7 +24,7 @@ func limitMemory(log *slog.Logger, getenv func(string) string) {
 
 // memoryLimit is the limit of the program's control group, of version 1 or 2, in
 // bytes; 0 if there is none. A container sees its own group as the root of all,
-// whatever it is called outside.
+// whatever its name is outside.
 func memoryLimit(root string) int64 {
 	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
 	if err != nil {

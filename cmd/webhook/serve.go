@@ -15,8 +15,8 @@ import (
 	"github.com/openirsa/openirsa/internal/gate"
 )
 
-// What each listener lets its clients hold; nobody knows who they are. API servers
-// and Prometheus are far from it.
+// The limits of each listener's unknown clients. API servers and Prometheus stay far
+// below them.
 const (
 	maxConnections        = 256
 	maxMetricsConnections = 32
@@ -25,7 +25,7 @@ const (
 	headerTime            = 3 * time.Second // for the handshake, and for a header
 	requestTime           = 6 * time.Second // for a header and its body
 	idleTime              = 2 * time.Minute
-	// answerTime is for an answer, but for what it waits for.
+	// answerTime is for an answer, without its waits.
 	answerTime = 10 * time.Second
 )
 

@@ -164,7 +164,7 @@ func (ch *Chain) providerStatus(ctx context.Context) error {
 	if slices.Contains(there.ClientIDs, irsa.Audience) {
 		return nil
 	}
-	return fmt.Errorf("its client ids %q lack %q", there.ClientIDs, irsa.Audience)
+	return fmt.Errorf("its client ids %q do not include %q", there.ClientIDs, irsa.Audience)
 }
 
 func (ch *Chain) webhookStatus(ctx context.Context) error {

@@ -136,13 +136,13 @@ func TestConfigRejects(t *testing.T) {
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicyArn: x\n", "line 5: field attachPolicyArn not found")
 	reject(header+"iam:\n  serviceAccounts:\n  - metadata: {name: a, namspace: b}\n", "line 5: field namspace not found")
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n- metadata: {name: B}\n", `line 5: service account: name "B"`)
-	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n- metadata: {name: a, namespace: default}\n", "line 5: service account default/a is on line 4 already")
+	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n- metadata: {name: a, namespace: default}\n", "line 5: service account default/a is already on line 4")
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicyARNs: [ReadOnly]\n", `line 4: role: policy "ReadOnly" is not the ARN`)
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  wellKnownPolicies: {nope: true}\n", `line 4: role: well-known policy "nope"`)
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicy: {Version: \"2012-10-17\", Statement: []}\n", "line 4: role: the inline policy: MalformedPolicyDocument: Syntax errors in policy.")
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachPolicy: &p {Version: 2012-10-17, Statement: *p}\n", "contains itself")
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachRoleARN: arn:aws:iam::123456789012:role/r\n  roleName: r\n", "line 4: role: a role that is attached")
-	reject(header+"iam:\n  serviceAccounts: &list\n  - metadata: {name: a}\niamServiceAccounts: *list\n", "line 5: service account default/a is on line 5 already")
+	reject(header+"iam:\n  serviceAccounts: &list\n  - metadata: {name: a}\niamServiceAccounts: *list\n", "line 5: service account default/a is already on line 5")
 	reject(header+"<<: {iamServiceAccounts: [{metadata: {name: B}}]}\n", `line 3: service account: name "B"`)
 	reject(header+"iamServiceAccounts:\n- ~\n- metadata: {name: B}\n", `line 5: service account: name "B"`)
 	for _, field := range []string{
@@ -150,7 +150,7 @@ func TestConfigRejects(t *testing.T) {
 		"attachPolicyARNs: [arn:aws:iam::aws:policy/ReadOnlyAccess]", "attachPolicy: {}", "roleName: r", "roleOnly: true", "subjectPattern: x", "shareRole: true",
 	} {
 		name, _, _ := strings.Cut(field, ":")
-		reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachRoleARN: arn:aws:iam::123456789012:role/r\n  "+field+"\n", "line 4: role: a role that is attached as it is has no "+name)
+		reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  attachRoleARN: arn:aws:iam::123456789012:role/r\n  "+field+"\n", "line 4: role: a role that is attached as it is takes no "+name)
 	}
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  tags: {OpenIRSA.dev/Service-Account: b/c}\n", "line 4: role: tag OpenIRSA.dev/Service-Account")
 	reject(header+"iamServiceAccounts:\n- metadata: {name: a}\n  subjectPattern: 'team-*'\n", `line 4: role: subject pattern "team-*" does not begin`)

@@ -36,7 +36,7 @@ const maxNodes = 1 << 17
 func (d *decoder) follow(node *yaml.Node, path string) (target *yaml.Node, done func(), err error) {
 	done = func() {}
 	if d.nodes++; d.nodes > maxNodes {
-		return nil, done, yamlnode.Fault(node, path, "its aliases make more of it than can be read")
+		return nil, done, yamlnode.Fault(node, path, "its aliases expand to more than can be read")
 	}
 	if node.Kind != yaml.AliasNode {
 		return node, done, nil
@@ -77,12 +77,12 @@ func (d *decoder) value(node *yaml.Node, v reflect.Value, path string) error {
 	case reflect.Bool:
 		on, ok := truth(node)
 		if !ok {
-			return yamlnode.Fault(node, path, "true or false is wanted, and this is %s", yamlnode.What(node))
+			return yamlnode.Fault(node, path, "expected true or false, found %s", yamlnode.What(node))
 		}
 		v.SetBool(on)
 	case reflect.String:
 		if node.Kind != yaml.ScalarNode {
-			return yamlnode.Fault(node, path, "a text is wanted, and this is %s", yamlnode.What(node))
+			return yamlnode.Fault(node, path, "expected a text, found %s", yamlnode.What(node))
 		}
 		v.SetString(node.Value)
 	default:
@@ -112,7 +112,7 @@ type entry struct{ key, value *yaml.Node }
 // (<<) after its own.
 func (d *decoder) entries(node *yaml.Node, path string) ([]entry, error) {
 	if node.Kind != yaml.MappingNode {
-		return nil, yamlnode.Fault(node, path, "fields are wanted, and this is %s", yamlnode.What(node))
+		return nil, yamlnode.Fault(node, path, "expected fields, found %s", yamlnode.What(node))
 	}
 	var own, merged []entry
 	lines := map[string]int{}
@@ -130,10 +130,10 @@ func (d *decoder) entries(node *yaml.Node, path string) ([]entry, error) {
 			key = key.Alias
 		}
 		if key.Kind != yaml.ScalarNode {
-			return nil, yamlnode.Fault(key, path, "the name of a field is wanted, and this is %s", yamlnode.What(key))
+			return nil, yamlnode.Fault(key, path, "expected the name of a field, found %s", yamlnode.What(key))
 		}
 		if first := lines[key.Value]; first != 0 {
-			return nil, yamlnode.Fault(key, join(path, key.Value), "it is on line %d already", first)
+			return nil, yamlnode.Fault(key, join(path, key.Value), "it is already on line %d", first)
 		}
 		lines[key.Value] = key.Line
 		own = append(own, entry{key, value})
@@ -260,7 +260,7 @@ func distance(a, b string) int {
 // list reads a list. What is empty is no item of it.
 func (d *decoder) list(node *yaml.Node, v reflect.Value, path string) error {
 	if node.Kind != yaml.SequenceNode {
-		return yamlnode.Fault(node, path, "a list is wanted, and this is %s", yamlnode.What(node))
+		return yamlnode.Fault(node, path, "expected a list, found %s", yamlnode.What(node))
 	}
 	v.Set(reflect.MakeSlice(v.Type(), 0, len(node.Content)))
 	for _, item := range node.Content {

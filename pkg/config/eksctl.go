@@ -92,7 +92,7 @@ func chooseDocument(roots []*yaml.Node) (chosen *yaml.Node, others []string, err
 
 func unknownDocument(root *yaml.Node, version, kind string) error {
 	if root.Kind != yaml.MappingNode {
-		return yamlnode.Fault(root, "", "fields are wanted, such as apiVersion and kind, and this is %s", yamlnode.What(root))
+		return yamlnode.Fault(root, "", "expected fields such as apiVersion and kind, found %s", yamlnode.What(root))
 	}
 	return yamlnode.Fault(root, "", "apiVersion and kind: it is %s %s, not %s %s, nor eksctl's %s %s",
 		version, kind, Version, Kind, eksctlVersion, eksctlKind)

@@ -116,20 +116,20 @@ func TestConfigErrorsNameLineAndField(t *testing.T) {
 		}
 	}
 	account := header + "iamServiceAccounts:\n- metadata: {name: a}\n  "
-	reject(header+"emulator: maybe\n", "line 3: emulator: true or false is wanted, and this is a text")
-	reject(header+"emulator: 'true'\n", "line 3: emulator: true or false is wanted")
-	reject(header+"emulator: [true]\n", "line 3: emulator: true or false is wanted, and this is a list")
-	reject(header+"bucket: {a: b}\n", "line 3: bucket: a text is wanted, and this is a set of fields")
-	reject(header+"metadata: dev\n", "line 3: metadata: fields are wanted, and this is a text")
-	reject(header+"iamServiceAccounts: {metadata: {name: a}}\n", "line 3: iamServiceAccounts: a list is wanted, and this is a set of fields")
-	reject(header+"iamServiceAccounts:\n- a\n", "line 4: iamServiceAccounts[0]: fields are wanted, and this is a text")
-	reject(header+"ignoreNamespaces: kube-system\n", "line 3: ignoreNamespaces: a list is wanted, and this is a text")
-	reject(account+"attachPolicyARNs: arn:aws:iam::aws:policy/ReadOnlyAccess\n", "line 5: iamServiceAccounts[0].attachPolicyARNs: a list is wanted")
-	reject(account+"attachPolicyARNs:\n  - [a]\n", "line 6: iamServiceAccounts[0].attachPolicyARNs[0]: a text is wanted, and this is a list")
-	reject(account+"wellKnownPolicies: {certManager: 1}\n", "line 5: iamServiceAccounts[0].wellKnownPolicies.certManager: true or false is wanted, and this is a number")
-	reject(account+"wellKnownPolicies: [certManager]\n", "line 5: iamServiceAccounts[0].wellKnownPolicies: fields are wanted, and this is a list")
-	reject(account+"tags:\n    a: {b: c}\n", "line 6: iamServiceAccounts[0].tags.a: a text is wanted")
-	reject(account+"? [a]\n  : b\n", "line 5: iamServiceAccounts[0]: the name of a field is wanted, and this is a list")
+	reject(header+"emulator: maybe\n", "line 3: emulator: expected true or false, found a text")
+	reject(header+"emulator: 'true'\n", "line 3: emulator: expected true or false")
+	reject(header+"emulator: [true]\n", "line 3: emulator: expected true or false, found a list")
+	reject(header+"bucket: {a: b}\n", "line 3: bucket: expected a text, found a set of fields")
+	reject(header+"metadata: dev\n", "line 3: metadata: expected fields, found a text")
+	reject(header+"iamServiceAccounts: {metadata: {name: a}}\n", "line 3: iamServiceAccounts: expected a list, found a set of fields")
+	reject(header+"iamServiceAccounts:\n- a\n", "line 4: iamServiceAccounts[0]: expected fields, found a text")
+	reject(header+"ignoreNamespaces: kube-system\n", "line 3: ignoreNamespaces: expected a list, found a text")
+	reject(account+"attachPolicyARNs: arn:aws:iam::aws:policy/ReadOnlyAccess\n", "line 5: iamServiceAccounts[0].attachPolicyARNs: expected a list")
+	reject(account+"attachPolicyARNs:\n  - [a]\n", "line 6: iamServiceAccounts[0].attachPolicyARNs[0]: expected a text, found a list")
+	reject(account+"wellKnownPolicies: {certManager: 1}\n", "line 5: iamServiceAccounts[0].wellKnownPolicies.certManager: expected true or false, found a number")
+	reject(account+"wellKnownPolicies: [certManager]\n", "line 5: iamServiceAccounts[0].wellKnownPolicies: expected fields, found a list")
+	reject(account+"tags:\n    a: {b: c}\n", "line 6: iamServiceAccounts[0].tags.a: expected a text")
+	reject(account+"? [a]\n  : b\n", "line 5: iamServiceAccounts[0]: expected the name of a field, found a list")
 	reject(account+"attachPolicyArn: x\n", "line 5: field attachPolicyArn not found in iamServiceAccounts[0]; did you mean attachPolicyARNs?")
 	reject(account+"attachPolicyARNs:\n  - ReadOnly\n", `line 4: role: policy "ReadOnly" is not the ARN`)
 	reject(account+"attachPolicyARNs:\n  - ReadOnly\n", "(iamServiceAccounts[0].attachPolicyARNs, line 5)")
@@ -137,14 +137,14 @@ func TestConfigErrorsNameLineAndField(t *testing.T) {
 	reject(account+"permissionsBoundary: b\n", "(iamServiceAccounts[0].permissionsBoundary, line 5)")
 	reject(account+"tags: {openirsa.dev/x: y}\n", "(iamServiceAccounts[0].tags.openirsa.dev/x, line 5)")
 	reject(account+"attachPolicy: {Version: 2012-10-17, Statement: [{Effect: Perhaps}]}\n", "(iamServiceAccounts[0].attachPolicy, line 5)")
-	reject(account+"attachPolicy:\n    Version: 2012-10-17\n    Version: 2012-10-17\n", "line 7: iamServiceAccounts[0].attachPolicy.Version: it is on line 6 already")
-	reject(header+"bucket: a\nbucket: b\n", "line 4: bucket: it is on line 3 already")
+	reject(account+"attachPolicy:\n    Version: 2012-10-17\n    Version: 2012-10-17\n", "line 7: iamServiceAccounts[0].attachPolicy.Version: it is already on line 6")
+	reject(header+"bucket: a\nbucket: b\n", "line 4: bucket: it is already on line 3")
 	reject(`{"apiVersion": "openirsa.dev/v1alpha1", "kind": "Cluster",
-"bucket": "a", "bucket": "b"}`, "line 2: bucket: it is on line 2 already")
+"bucket": "a", "bucket": "b"}`, "line 2: bucket: it is already on line 2")
 	reject(header+"iam:\n  serviceAccounts:\n  - metadata: {name: B}\n", "(iam.serviceAccounts[0].metadata.name, line 5)")
 	reject("", "the file is empty")
 	reject("# only words\n---\n", "the file is empty")
-	reject("words\n", "line 1: fields are wanted")
+	reject("words\n", "line 1: expected fields")
 	reject("a: [\n", "line ")
 	reject(header+"bucket: *b\n", "line 3: alias *b stands for nothing")
 	reject(header+"bucket: \"a\x07\"\n", "line 3: control character U+0007")
@@ -156,7 +156,7 @@ func TestConfigErrorsNameLineAndField(t *testing.T) {
 	// What is used of eksctl's files is not guessed at.
 	reject(eksctlHeader+"iam:\n  serviceAccounts:\n  - metadata: {name: a, namspace: b}\n", "line 6: field namspace not found in iam.serviceAccounts[0].metadata; did you mean namespace?")
 	reject(eksctlHeader+"iam:\n  serviceAccount: []\n", "line 5: field serviceAccount not found in iam; did you mean serviceAccounts?")
-	reject(eksctlHeader+"iam:\n  serviceAccounts: {metadata: {name: a}}\n", "line 5: iam.serviceAccounts: a list is wanted")
+	reject(eksctlHeader+"iam:\n  serviceAccounts: {metadata: {name: a}}\n", "line 5: iam.serviceAccounts: expected a list")
 	reject("- metadata: {name: A}\n", "([0].metadata.name, line 1)")
 	reject("- metadata: {name: a}\n  attachPolicyArns: []\n", "line 2: field attachPolicyArns not found in [0]; did you mean attachPolicyARNs?")
 	// Aliases that stand for ever more of themselves.
@@ -165,7 +165,7 @@ func TestConfigErrorsNameLineAndField(t *testing.T) {
 	for i := range 9 {
 		bomb.WriteString(fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 10)))
 	}
-	reject(account+"attachPolicy:\n    "+strings.ReplaceAll(bomb.String(), "\n", "\n    ")+"\n", "its aliases make more of it than can be read")
+	reject(account+"attachPolicy:\n    "+strings.ReplaceAll(bomb.String(), "\n", "\n    ")+"\n", "its aliases expand to more than can be read")
 }
 
 // One file may keep manifests too, which are named.

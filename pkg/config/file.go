@@ -178,7 +178,7 @@ func checkAccounts(accounts []ServiceAccount, paths []string, lines map[string]i
 			return fmt.Errorf("line %d: %w%s", line, err, at)
 		}
 		if first := seen[sa.String()]; first != 0 {
-			return fmt.Errorf("line %d: service account %s is on line %d already %s", line, sa, first, where(i, "metadata.name"))
+			return fmt.Errorf("line %d: service account %s is already on line %d %s", line, sa, first, where(i, "metadata.name"))
 		}
 		seen[sa.String()] = line
 		if sa.RoleName == "" {

@@ -121,7 +121,7 @@ func (sa *ServiceAccount) checkAttached() error {
 		{"roleOnly", sa.RoleOnly}, {"subjectPattern", sa.SubjectPattern != ""}, {"tags", len(sa.Tags) > 0},
 	} {
 		if f.set {
-			return inField(f.field, "%s: a role that is attached as it is has no %s here", plan.Role, f.field)
+			return inField(f.field, "%s: a role that is attached as it is takes no %s here", plan.Role, f.field)
 		}
 	}
 	return nil

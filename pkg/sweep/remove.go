@@ -82,7 +82,7 @@ func (r *Remains) Gone(ctx context.Context, acct *account.Account) error {
 			return err
 		}
 		if exists {
-			return fmt.Errorf("bucket %s holds what setup has not made, and stays", b.Bucket)
+			return fmt.Errorf("bucket %s holds objects that setup did not make, and stays", b.Bucket)
 		}
 	}
 	return nil
