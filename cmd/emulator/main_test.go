@@ -168,7 +168,7 @@ func TestRefuses(t *testing.T) {
 		{[]string{"--no-such-flag"}, nil, true, "unknown flag"},
 		{[]string{"extra"}, nil, true, "unknown command"},
 		{[]string{"completion", "nope"}, nil, true, "unknown command"},
-		{[]string{"--log-level=loud"}, nil, true, `--log-level "loud" is none of`},
+		{[]string{"--log-level=loud"}, nil, true, `--log-level "loud" is not debug, info, warn or error`},
 		{[]string{"--tls-cert=x"}, nil, true, "--tls-cert and --tls-key go together"},
 		{nil, []string{"EMULATOR_MAX_EVENTS", "many"}, true, "reading EMULATOR_MAX_EVENTS"},
 		{[]string{"--token-leeway=-1s"}, nil, true, "--token-leeway -1s is negative"},

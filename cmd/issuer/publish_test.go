@@ -327,7 +327,7 @@ func TestPublishLoop(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("it was told to stop: %v", err)
 	}
-	for _, want := range []string{"publishing goes wrong", "publishing works again", "a stranger reads what was published"} {
+	for _, want := range []string{"publishing fails", "publishing works again", "a stranger reads what was published"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %q:\n%s", want, log.String())
 		}

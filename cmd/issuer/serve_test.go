@@ -238,7 +238,7 @@ func TestUsage(t *testing.T) {
 		{"sign", "is needed", true},
 		{"sign --signing-key-file a --signing-kms-key b", "is needed", true},
 		{"sign --config a --key-file b", "exclude --config", true},
-		{"sign --signing-key-file a --max-token-lifetime 5m", "less than the 10m0s", true},
+		{"sign --signing-key-file a --max-token-lifetime 5m", "less than the minimum of kube-apiserver, 10m0s", true},
 		{"sign --signing-key-file " + missing, "no such file", false},
 		{"serve --log-level loud", "is not debug", true},
 	} {
