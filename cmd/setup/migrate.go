@@ -111,14 +111,17 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 
 // migrationTarget is the place that --to names.
 func (ch *chain) migrationTarget(ctx context.Context, to string) (record.Location, error) {
-	iss, bucket, prefix, err := publish.At(ctx, to, ch.Record.Region)
+	at, err := publish.ParseLocation(ctx, to, ch.Record.Region)
 	if err != nil {
 		return record.Location{}, cli.Usagef("--to: %w", err)
 	}
-	if iss == ch.Issuer {
-		return record.Location{}, advise(fmt.Errorf("%s: %s is the cluster's issuer already", plan.Issuer, iss), "SETUP status")
+	if at.Issuer == ch.Issuer {
+		return record.Location{}, advise(fmt.Errorf("%s: %s is the cluster's issuer already", plan.Issuer, at.Issuer), "SETUP status")
 	}
-	p := record.Location{Issuer: iss.String(), Provider: iss.ProviderARN(ch.Account.Partition, ch.Account.ID), Bucket: bucket, Prefix: prefix}
+	p := record.Location{
+		Issuer: at.Issuer.String(), Provider: at.Issuer.ProviderARN(ch.Account.Partition, ch.Account.ID),
+		Bucket: at.Bucket, Prefix: at.Prefix,
+	}
 	switch {
 	case p.Bucket == "":
 	case p.Bucket == ch.Record.Bucket:

@@ -82,14 +82,14 @@ func (c *Resources) alias() string {
 func (c *Resources) At(ctx context.Context, place string) (*Resources, error) {
 	to := *c
 	to.Documents, to.Roles, to.Bucket = nil, nil, publish.S3{}
-	iss, bucket, prefix, err := publish.At(ctx, place, c.Region)
+	at, err := publish.ParseLocation(ctx, place, c.Region)
 	if err != nil {
 		return nil, err
 	}
-	to.Issuer = iss
-	if bucket != "" {
+	to.Issuer = at.Issuer
+	if at.Bucket != "" {
 		to.Bucket = publish.S3{Account: c.Account, Partition: c.Partition, Region: c.Region, Tags: c.Bucket.Tags,
-			Bucket: bucket, Prefix: prefix, Owned: c.Bucket.Owned || bucket != c.Bucket.Bucket}
+			Bucket: at.Bucket, Prefix: at.Prefix, Owned: c.Bucket.Owned || at.Bucket != c.Bucket.Bucket}
 	}
 	to.Provider.Issuer, to.Provider.ARN = to.Issuer, to.Issuer.ProviderARN(c.Partition, c.Account)
 	return &to, nil

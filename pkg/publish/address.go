@@ -61,7 +61,8 @@ func ObjectAt(ctx context.Context, address string) (Object, bool) {
 // certificate does not cover a bucket with a dot in its name as part of the host's.
 func (o Object) CheckCertificate() error {
 	if o.Host && strings.Contains(o.Bucket, ".") {
-		return fmt.Errorf("bucket %s has a dot in its name, which S3's TLS certificate does not cover: AWS reads it only by path, as in https://s3.%s.amazonaws.com/%s", o.Bucket, o.Region, o.Bucket)
+		return fmt.Errorf("bucket %s has a dot in its name, which S3's TLS certificate does not cover: "+
+			"AWS reads it only by path, as in https://s3.%s.amazonaws.com/%[1]s", o.Bucket, o.Region)
 	}
 	return nil
 }

@@ -138,7 +138,7 @@ func TestIssuersInS3AsOthersMadeThem(t *testing.T) {
 }
 
 // Only issuers of the form that is made here have a bucket of ours.
-func TestBucketOf(t *testing.T) {
+func TestLocationOf(t *testing.T) {
 	for s, want := range map[string]bool{
 		"https://b-1.s3.eu-west-1.amazonaws.com":           true,
 		"https://b-1.s3.eu-west-1.amazonaws.com/a/b":       true,
@@ -151,9 +151,9 @@ func TestBucketOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bucket, region, prefix, ok := publish.BucketOf(t.Context(), iss)
-		if ok != want || ok && (bucket != "b-1" || region != "eu-west-1" || prefix != iss.Prefix()) {
-			t.Errorf("%s: %q %q %q %v", s, bucket, region, prefix, ok)
+		at, ok := publish.LocationOf(t.Context(), iss)
+		if ok != want || ok && at != (publish.Location{Issuer: iss, Bucket: "b-1", Region: "eu-west-1", Prefix: iss.Prefix()}) {
+			t.Errorf("%s: %+v %v", s, at, ok)
 		}
 	}
 }

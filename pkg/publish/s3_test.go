@@ -377,15 +377,15 @@ func TestIssuerInEachPartition(t *testing.T) {
 func TestAt(t *testing.T) {
 	accept := func(place, iss, bucket, prefix string) {
 		t.Helper()
-		gotIss, gotBucket, gotPrefix, err := publish.At(t.Context(), place, "eu-west-1")
-		if err != nil || gotIss.String() != iss || gotBucket != bucket || gotPrefix != prefix {
-			t.Errorf("%s: %s %q %q, %v", place, gotIss, gotBucket, gotPrefix, err)
+		at, err := publish.ParseLocation(t.Context(), place, "eu-west-1")
+		if err != nil || at.Issuer.String() != iss || at.Bucket != bucket || at.Prefix != prefix {
+			t.Errorf("%s: %+v, %v", place, at, err)
 		}
 	}
 	reject := func(place string) {
 		t.Helper()
-		if iss, bucket, prefix, err := publish.At(t.Context(), place, "eu-west-1"); err == nil || !iss.IsZero() || bucket != "" || prefix != "" {
-			t.Errorf("%s: %s %q %q, %v", place, iss, bucket, prefix, err)
+		if at, err := publish.ParseLocation(t.Context(), place, "eu-west-1"); err == nil || at != (publish.Location{}) {
+			t.Errorf("%s: %+v, %v", place, at, err)
 		}
 	}
 	accept("docs", "https://docs.s3.eu-west-1.amazonaws.com", "docs", "")

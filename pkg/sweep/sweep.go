@@ -112,9 +112,9 @@ func (c *census) addProviders(ctx context.Context) error {
 		r := c.of(p.Tags)
 		r.providers = append(r.providers, p)
 		r.add("provider "+p.ARN, p.Created)
-		if bucket, region, prefix, ok := publish.BucketOf(ctx, p.Issuer); ok {
-			c.named[bucket] = true
-			r.buckets = append(r.buckets, c.documents(region, bucket, prefix))
+		if at, ok := publish.LocationOf(ctx, p.Issuer); ok {
+			c.named[at.Bucket] = true
+			r.buckets = append(r.buckets, c.documents(at.Region, at.Bucket, at.Prefix))
 		}
 	}
 	return nil
@@ -224,7 +224,7 @@ func (r *Remains) providerARNs() []string {
 // path of the issuer that is not at S3.
 func (r *Remains) privatePrefix(ctx context.Context) string {
 	for _, p := range r.providers {
-		if _, _, _, ok := publish.BucketOf(ctx, p.Issuer); !ok {
+		if _, ok := publish.LocationOf(ctx, p.Issuer); !ok {
 			return p.Issuer.Prefix()
 		}
 	}
