@@ -15,6 +15,7 @@ import (
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
+	"github.com/openirsa/openirsa/pkg/doctor/gather"
 	"github.com/openirsa/openirsa/pkg/export"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
@@ -185,7 +186,12 @@ func apiServerNext(command string, err error) string {
 // clusterNext is what to do about a cluster that is not found or not as it must
 // be.
 func clusterNext(_ string, err error) string {
+	if e, ok := errors.AsType[*gather.PodError](err); ok {
+		return "kubectl --namespace " + e.Namespace + " get pods"
+	}
 	switch {
+	case is[*gather.ListError](err):
+		return "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME"
 	case is[*lib.ConnectError](err):
 		return "name a cluster with --kubeconfig FILE --context NAME, or start what kind runs in"
 	case errors.Is(err, keys.ErrUnsupported):
