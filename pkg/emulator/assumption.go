@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -26,15 +27,21 @@ const (
 	maxPolicies     = 2048  // characters of all session policies together
 )
 
-// assumption is a call of one of the AssumeRole operations under way.
+// assumption is a call under way that is to begin a session.
 type assumption struct {
 	*call
 	event   Event
+	roleARN string // as it was asked for
 	role    *role
 	name    string // of the session
 	seconds int
 	policy  string
 	arns    []string
+
+	tags           []wire.Tag
+	transitive     []string // keys of tags
+	sourceIdentity string
+	owner          int // bytes that the session remembers of its owner
 }
 
 // readSession reads the parameters that all AssumeRole operations have.
@@ -44,6 +51,37 @@ func (a *assumption) readSession() {
 	}
 	a.arns = a.policyARNs()
 	a.seconds = a.Number("DurationSeconds", defaultDuration, minDuration, maxDuration)
+}
+
+// session is the session of the role.
+func (a *assumption) session() *session {
+	return &session{
+		kind:           roleSession,
+		entity:         a.role.ID,
+		name:           a.name,
+		issued:         a.At,
+		expires:        a.At.Add(time.Duration(a.seconds) * time.Second),
+		tags:           a.tags,
+		transitive:     a.transitive,
+		sourceIdentity: a.sourceIdentity,
+		policy:         a.policy,
+		policyARNs:     a.arns,
+	}
+}
+
+// parseRoleARN reads the ARN of a role as far as STS does before it looks for
+// the role.
+func parseRoleARN(arn string) (partition, account string, ok bool) {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "role/") {
+		return "", "", false
+	}
+	return parts[1], parts[4], true
+}
+
+// notRoleARN is what is wrong with an ARN that is no role's.
+func notRoleARN(arn string, answer *wire.Failure) *tokenFault {
+	return &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", arn), answer}
 }
 
 // policyARNs reads the list of managed session policies.
@@ -64,6 +102,12 @@ func (s *Server) refuseToken(a *assumption, f *tokenFault, d *policy.Decision) *
 	return f.answer
 }
 
+// assumedRole is the role of an ARN, or the one that has its name.
+func (s *Server) assumedRole(a *assumption) (r *role, found bool) {
+	r = s.iam.roleByName(a.roleARN[strings.LastIndexByte(a.roleARN, '/')+1:])
+	return r, r != nil && r.ARN == a.roleARN
+}
+
 // furtherActions are what a trust policy must allow besides assuming the role,
 // if the session is to have tags or a source identity.
 func furtherActions(tags []wire.Tag, sourceIdentity string) []string {
@@ -78,15 +122,15 @@ func furtherActions(tags []wire.Tag, sourceIdentity string) []string {
 }
 
 // sessionKeys sets the condition keys of the session that is asked for.
-func (s *Server) sessionKeys(a *assumption, keys *policy.Context, tags []wire.Tag, transitive []string, sourceIdentity string) {
+func (s *Server) sessionKeys(a *assumption, keys *policy.Context) {
 	keys.Set("sts:RoleSessionName", a.name)
 	keys.Set("sts:DurationSeconds", strconv.Itoa(a.seconds))
-	if sourceIdentity != "" {
-		keys.Set("sts:SourceIdentity", sourceIdentity)
+	if a.sourceIdentity != "" {
+		keys.Set("sts:SourceIdentity", a.sourceIdentity)
 	}
-	if len(tags) > 0 {
-		names := make([]string, len(tags))
-		for i, t := range tags {
+	if len(a.tags) > 0 {
+		names := make([]string, len(a.tags))
+		for i, t := range a.tags {
 			names[i] = t.Key
 			keys.Set("aws:RequestTag/"+t.Key, t.Value)
 			if a.Caller.Kind == policy.Anonymous { // a web identity has no tags of its own
@@ -95,16 +139,15 @@ func (s *Server) sessionKeys(a *assumption, keys *policy.Context, tags []wire.Ta
 		}
 		keys.SetMulti("aws:TagKeys", names...)
 	}
-	if len(transitive) > 0 {
-		keys.SetMulti("sts:TransitiveTagKeys", transitive...)
+	if len(a.transitive) > 0 {
+		keys.SetMulti("sts:TransitiveTagKeys", a.transitive...)
 	}
 	resourceTags(keys, a.role.Tags)
 }
 
 // checkSession checks what the trust policy has no say in: the duration, and
-// the session policies. identity is the size of what the session remembers of
-// its owner.
-func (s *Server) checkSession(a *assumption, identity int, tags []wire.Tag) *tokenFault {
+// the session policies.
+func (s *Server) checkSession(a *assumption) *tokenFault {
 	if a.role != nil && a.seconds > a.role.MaxSession {
 		return &tokenFault{"duration",
 			fmt.Sprintf("%d s were asked for, and sessions of role %s last %d s at most", a.seconds, a.role.Name, a.role.MaxSession),
@@ -121,9 +164,10 @@ func (s *Server) checkSession(a *assumption, identity int, tags []wire.Tag) *tok
 				malformedPolicy("Policy " + arn + " does not exist or is not attachable.")}
 		}
 	}
-	if n := packedSize(a, identity, tags); n > 100 {
+	if n := packedSize(a); n > 100 {
 		return &tokenFault{"session policy", fmt.Sprintf("session policies and tags take %d%% of the space there is", n),
-			wire.Errorf(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed policy consumes %d%% of allotted space, please use smaller policy.", n)}
+			wire.Errorf(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed policy consumes %d%% of allotted space, please use "+
+				"smaller policy.", n)}
 	}
 	return nil
 }
@@ -131,13 +175,13 @@ func (s *Server) checkSession(a *assumption, identity int, tags []wire.Tag) *tok
 // packedSize is the PackedPolicySize of a session, in percent. AWS compresses
 // policies and tags in a way of its own; this grows with them, is never zero,
 // and passes 100 where they pass AWS's limits in the clear.
-func packedSize(a *assumption, identity int, tags []wire.Tag) int {
+func packedSize(a *assumption) int {
 	policies := len([]rune(a.policy))
 	for _, arn := range a.arns {
 		policies += len(arn)
 	}
-	n := 20 + identity/25 + policies*60/maxPolicies
-	for _, t := range tags {
+	n := 20 + a.owner/25 + policies*60/maxPolicies
+	for _, t := range a.tags {
 		n += (len(t.Key) + len(t.Value)) / 32
 	}
 	if policies > maxPolicies {

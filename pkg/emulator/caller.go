@@ -56,6 +56,9 @@ func (s *Server) identify(c *api.Call, sig *sigv4.Signature, payloadHash string)
 
 // lookup is the caller that owns an access key, and the key's secret.
 func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (api.Caller, string, *api.AuthFailure) {
+	refused := func(kind api.AuthKind, format string, args ...any) (api.Caller, string, *api.AuthFailure) {
+		return api.Caller{}, "", &api.AuthFailure{Kind: kind, Why: fmt.Sprintf(format, args...)}
+	}
 	id := sig.AccessKeyID
 	isRoot := id == s.config.RootAccessKeyID
 	var owner *user
@@ -63,23 +66,23 @@ func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (api.Caller, string
 	if !isRoot && !strings.HasPrefix(id, prefixSession) {
 		switch owner, key = s.iam.key(id); {
 		case key == nil:
-			return api.Caller{}, "", &api.AuthFailure{Kind: api.UnknownKey, Why: "there is no access key " + shownKeyID(id)}
+			return refused(api.UnknownKey, "there is no access key %s", shownKeyID(id))
 		case !key.Active:
-			return api.Caller{}, "", &api.AuthFailure{Kind: api.UnknownKey, Why: "access key " + shownKeyID(id) + " of user " + owner.Name + " is inactive"}
+			return refused(api.UnknownKey, "access key %s of user %s is inactive", shownKeyID(id), owner.Name)
 		}
 	}
 	if sig.SessionToken != "" {
 		session, err := s.seal.open(id, sig.SessionToken)
 		if err != nil {
-			return api.Caller{}, "", &api.AuthFailure{Kind: api.BadToken, Why: "the session token is not one that was issued with access key " + shownKeyID(id)}
+			return refused(api.BadToken, "the session token is not one that was issued with access key %s", shownKeyID(id))
 		}
 		if !now.Before(session.expires) {
-			return api.Caller{}, "", &api.AuthFailure{Kind: api.ExpiredSession, Why: fmt.Sprintf("the session expired at %s, now is %s",
-				session.expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))}
+			return refused(api.ExpiredSession, "the session expired at %s, now is %s",
+				session.expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 		}
 		who, why := s.sessionCaller(session)
 		if why != "" {
-			return api.Caller{}, "", &api.AuthFailure{Kind: api.BadToken, Why: why}
+			return refused(api.BadToken, "%s", why)
 		}
 		return who, s.seal.secretOf(id), nil
 	}
@@ -87,7 +90,7 @@ func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (api.Caller, string
 	case isRoot:
 		return s.rootCaller(), s.config.RootSecret, nil
 	case key == nil:
-		return api.Caller{}, "", &api.AuthFailure{Kind: api.UnknownKey, Why: "access key " + shownKeyID(id) + " is a temporary one, but the request has no session token"}
+		return refused(api.UnknownKey, "access key %s is a temporary one, but the request has no session token", shownKeyID(id))
 	}
 	return s.userCaller(owner), key.Secret, nil
 }

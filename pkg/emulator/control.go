@@ -39,7 +39,8 @@ func (s *Server) controlHandler() http.Handler {
 func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/_openirsa/health" && !s.ownHost(r.Host) {
 		writeProblem(w, http.StatusMisdirectedRequest,
-			"this is served at addresses, localhost, and the hosts that --host and --s3-host name, and %q is none of them", clipText(splitHost(r.Host), maxShownWord))
+			"this is served at addresses, localhost, and the hosts that --host and --s3-host name, and %q is none of them",
+			clipText(splitHost(r.Host), maxShownWord))
 		return
 	}
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead

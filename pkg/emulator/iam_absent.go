@@ -1,8 +1,6 @@
 package emulator
 
 import (
-	"strings"
-
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -103,8 +101,8 @@ func (s *Server) passwordPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 }
 
 var (
-	ruleWordID     = wire.Rule{Required: true, Min: 20, Max: 128, Pattern: wire.EveryRune(`[\w]+`, func(r rune) bool { return isName(r) && !strings.ContainsRune("+=,.@-", r) })}
-	ruleSerial     = wire.Rule{Required: true, Min: 9, Max: 256, Pattern: wire.EveryRune(`[\w+=/:,.@-]+`, func(r rune) bool { return isName(r) || r == '/' || r == ':' })}
+	ruleWordID     = wire.Rule{Required: true, Min: 20, Max: 128, Pattern: wire.EveryRune(`[\w]+`, isWord)}
+	ruleSerial     = wire.Rule{Required: true, Min: 9, Max: 256, Pattern: wire.EveryRune(`[\w+=/:,.@-]+`, isSerial)}
 	ruleResourceID = wire.Rule{Required: true, Min: 1, Max: 128, Pattern: patternName}
 )
 

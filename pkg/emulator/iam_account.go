@@ -116,7 +116,8 @@ func (s *Server) getAccountAuthorizationDetails(c *call) (func(*wire.XML), *wire
 	wanted := c.Texts("Filter", false, len(filters), wire.Rule{})
 	for _, f := range wanted {
 		if !slices.Contains(filters, f) {
-			c.Fault("'["+strings.Join(wanted, ", ")+"]'", "filter", "Member must satisfy constraint: [Member must satisfy enum value set: ["+strings.Join(filters, ", ")+"]]")
+			c.Fault("'["+strings.Join(wanted, ", ")+"]'", "filter",
+				"Member must satisfy constraint: [Member must satisfy enum value set: ["+strings.Join(filters, ", ")+"]]")
 			break
 		}
 	}

@@ -263,7 +263,8 @@ func (s *Server) deletePolicy(c *call) (func(*wire.XML), *wire.Failure) {
 		case e.uses()[arn] != uses{}:
 			return deleteConflict("Cannot delete a policy attached to entities.")
 		case len(p.Versions) > 1:
-			return deleteConflict("This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.")
+			return deleteConflict("This policy has more than one version. Before you delete a policy, you must delete the policy's " +
+				"versions. The default version is deleted with the policy.")
 		}
 		e.deleteManaged(p)
 		return nil
@@ -286,7 +287,8 @@ func (s *Server) createPolicyVersion(c *call) (func(*wire.XML), *wire.Failure) {
 			return err
 		}
 		if len(p.Versions) >= maxPolicyVersions {
-			return limitExceeded("A managed policy can have up to %d versions. Before you create a new version, you must delete an existing version.", maxPolicyVersions)
+			return limitExceeded("A managed policy can have up to %d versions. Before you create a new version, you must delete an "+
+				"existing version.", maxPolicyVersions)
 		}
 		version.ID = fmt.Sprintf("v%d", p.Next)
 		p.Next++

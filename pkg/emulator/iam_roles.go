@@ -153,7 +153,8 @@ func (s *Server) warnTrust(c *call, r *role) {
 	warnings := r.warnings
 	for _, arn := range r.trust.FederatedPrincipals() {
 		if strings.Contains(arn, ":oidc-provider/") && s.iam.provider(arn) == nil {
-			warnings = append(warnings[:len(warnings):len(warnings)], "The trust policy names the OIDC provider "+arn+", which does not exist: nobody can assume the role by it.")
+			warnings = append(warnings[:len(warnings):len(warnings)],
+				"The trust policy names the OIDC provider "+arn+", which does not exist: nobody can assume the role by it.")
 		}
 	}
 	if len(warnings) == 0 {

@@ -42,8 +42,8 @@ var contextTypes = []string{"string", "stringList", "numeric", "numericList", "b
 // readSimulation reads what both operations have. Policies are checked only
 // when the caller may simulate at all.
 func (c *call) readSimulation(m *simulation) (documents, boundaries []string, resourcePolicy string) {
-	documents = c.Texts("PolicyInputList", c.Operation == "SimulateCustomPolicy", maxItems, wire.Rule{Min: 1, Max: policy.MaxDocument, Pattern: patternDocument})
-	boundaries = c.Texts("PermissionsBoundaryPolicyInputList", false, maxItems, wire.Rule{Min: 1, Max: policy.MaxDocument, Pattern: patternDocument})
+	documents = c.Texts("PolicyInputList", c.Operation == "SimulateCustomPolicy", maxItems, ruleDocument)
+	boundaries = c.Texts("PermissionsBoundaryPolicyInputList", false, maxItems, ruleDocument)
 	m.actions = c.Texts("ActionNames", true, maxItems, ruleActionName)
 	m.resources = c.Texts("ResourceArns", false, maxItems, ruleResourceName)
 	resourcePolicy = c.Text("ResourcePolicy", wire.Rule{Min: 1, Max: policy.MaxDocument, Pattern: patternDocument})

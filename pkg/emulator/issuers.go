@@ -100,7 +100,8 @@ func (s *Server) fresh(f *fetched, now time.Time) bool {
 }
 
 // errKeys is what STS answers if it cannot get the key of a token.
-var errKeys = invalidToken("Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements")
+var errKeys = invalidToken("Couldn't retrieve verification key from your identity provider,  please reference " +
+	"AssumeRoleWithWebIdentity documentation for requirements")
 
 // errThumbprint is what STS answers if the issuer's certificate is not to be
 // trusted.
@@ -223,7 +224,8 @@ func (r *reader) get(ctx context.Context, address string) ([]byte, error) {
 			}
 			address = next.String()
 		case r.cluster != nil && (status == http.StatusUnauthorized || status == http.StatusForbidden):
-			return nil, fmt.Errorf("fetching %s: the answer is %d %s: the emulator's service account may not read the cluster's documents (ClusterRole system:service-account-issuer-discovery)",
+			return nil, fmt.Errorf("fetching %s: the answer is %d %s: the emulator's service account may not read the cluster's "+
+				"documents (ClusterRole system:service-account-issuer-discovery)",
 				address, status, http.StatusText(status))
 		default:
 			return nil, fmt.Errorf("fetching %s: the answer is %d %s%s", fetch.URL, status, http.StatusText(status), excerpt(header, body))

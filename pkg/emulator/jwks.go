@@ -84,7 +84,8 @@ func parseKeySet(body []byte) (*keySet, error) {
 		}
 	}
 	if rsaKeys > maxIssuerKeys || ecKeys > maxIssuerKeys {
-		s.left = append(s.left, fmt.Sprintf("the key set has %d RSA and %d EC keys, and of a kind with more than %d none is used", rsaKeys, ecKeys, maxIssuerKeys))
+		s.left = append(s.left, fmt.Sprintf("the key set has %d RSA and %d EC keys, and of a kind with more than %d none is used",
+			rsaKeys, ecKeys, maxIssuerKeys))
 	}
 	return s, nil
 }

@@ -84,7 +84,8 @@ func (s *Server) keepEvent(e entry) {
 		slog.String("request", event.RequestID),
 	}
 	if event.Subject != "" {
-		attrs = append(attrs, slog.String("issuer", event.Issuer), slog.String("subject", event.Subject), slog.String("audience", event.Audience))
+		attrs = append(attrs,
+			slog.String("issuer", event.Issuer), slog.String("subject", event.Subject), slog.String("audience", event.Audience))
 	}
 	if event.Code != "" {
 		attrs = append(attrs, slog.String("code", event.Code))

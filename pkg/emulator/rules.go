@@ -12,6 +12,12 @@ func isName(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_+=,.@-", r)
 }
 
+// isWord is \w.
+func isWord(r rune) bool { return isName(r) && !strings.ContainsRune("+=,.@-", r) }
+
+// isSerial is [\w+=/:,.@-], of serial numbers of MFA devices.
+func isSerial(r rune) bool { return isName(r) || r == '/' || r == ':' }
+
 // Patterns of the service models of IAM and STS.
 var (
 	patternName     = wire.EveryRune(`[\w+=,.@-]+`, isName)
@@ -26,11 +32,12 @@ var (
 	patternDescription = wire.EveryRune(`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`, func(r rune) bool {
 		return r == '\t' || r == '\n' || r == '\r' || r >= ' ' && r <= 0x7e || r >= 0xa1 && r <= 0xff
 	})
+	patternPathPrefix = wire.EveryRune(`\u002F[\u0021-\u007F]*`, func(r rune) bool { return r >= '!' && r <= 0x7f })
 	patternPath       = wire.ByRegexp(`(\u002F)|(\u002F[\u0021-\u007E]+\u002F)`, `/|/[!-~]+/`)
 	patternPolicyPath = wire.ByRegexp(`((/[A-Za-z0-9\.,\+@=_-]+)*)/`, `((/[A-Za-z0-9.,+@=_-]+)*)/`)
 	patternVersion    = wire.ByRegexp(`v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`, `v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`)
 	patternMarker     = wire.EveryRune(`[\u0020-\u00FF]+`, func(r rune) bool { return r >= ' ' && r <= 0xff })
-	patternKeyID      = wire.EveryRune(`[\w]*`, func(r rune) bool { return isName(r) && !strings.ContainsRune("+=,.@-", r) })
+	patternKeyID      = wire.EveryRune(`[\w]*`, isWord)
 	patternExternalID = wire.EveryRune(`[\w+=,.@:\/-]*`, func(r rune) bool { return isName(r) || r == ':' || r == '/' })
 )
 
@@ -66,7 +73,7 @@ var (
 	rulePolicyName  = wire.Rule{Required: true, Min: 1, Max: 128, Pattern: patternName}
 	rulePath        = wire.Rule{Min: 1, Max: 512, Pattern: patternPath}
 	rulePolicyPath  = wire.Rule{Min: 1, Max: 512, Pattern: patternPolicyPath}
-	rulePathPrefix  = wire.Rule{Min: 1, Max: 512, Pattern: wire.EveryRune(`\u002F[\u0021-\u007F]*`, func(r rune) bool { return r >= '!' && r <= 0x7f })}
+	rulePathPrefix  = wire.Rule{Min: 1, Max: 512, Pattern: patternPathPrefix}
 	ruleDescription = wire.Rule{Max: 1000, Pattern: patternDescription}
 	ruleVersion     = wire.Rule{Required: true, Pattern: patternVersion}
 	ruleMarker      = wire.Rule{Min: 1, Max: 320, Pattern: patternMarker}

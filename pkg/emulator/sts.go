@@ -50,7 +50,7 @@ const maxChained = 3600
 var (
 	ruleExternalID     = wire.Rule{Min: 2, Max: 1224, Pattern: patternExternalID}
 	ruleSourceIdentity = wire.Rule{Min: 2, Max: 64, Pattern: patternSession}
-	ruleSerialNumber   = wire.Rule{Min: 9, Max: 256, Pattern: wire.EveryRune(`[\w+=/:,.@-]*`, func(r rune) bool { return isName(r) || r == '/' || r == ':' })}
+	ruleSerialNumber   = wire.Rule{Min: 9, Max: 256, Pattern: wire.EveryRune(`[\w+=/:,.@-]*`, isSerial)}
 	ruleTokenCode      = wire.Rule{Min: 6, Max: 6, Pattern: wire.EveryRune(`[\d]*`, func(r rune) bool { return '0' <= r && r <= '9' })}
 )
 
@@ -59,57 +59,26 @@ var (
 // role, the caller's own policies must allow it too.
 func (s *Server) assumeRole(c *call) (func(*wire.XML), *wire.Failure) {
 	a := &assumption{call: c, event: eventOf(c.Call)}
-	roleARN := c.Text("RoleArn", ruleARN)
+	a.roleARN = c.Text("RoleArn", ruleARN)
 	a.name = c.Text("RoleSessionName", ruleSessionName)
 	externalID := c.Text("ExternalId", ruleExternalID)
-	sourceIdentity := c.Text("SourceIdentity", ruleSourceIdentity)
-	tags := c.Tags("Tags", maxSessionTags)
-	transitive := c.Texts("TransitiveTagKeys", false, maxSessionTags, wire.RuleTagKey)
+	a.sourceIdentity = c.Text("SourceIdentity", ruleSourceIdentity)
+	a.tags = c.Tags("Tags", maxSessionTags)
+	a.transitive = c.Texts("TransitiveTagKeys", false, maxSessionTags, wire.RuleTagKey)
 	c.Text("SerialNumber", ruleSerialNumber)
 	c.Text("TokenCode", ruleTokenCode)
 	a.readSession()
-	a.event.Resource = roleARN
+	a.event.Resource = a.roleARN
 	if e := c.Err(); e != nil {
 		return nil, s.refuseToken(a, &tokenFault{"parameters", e.Message, e}, nil)
 	}
-	chained := identityOf(&c.Caller).session
-	fault := s.checkAssumeRole(a, roleARN, tags, transitive)
-	if fault != nil {
-		return nil, s.refuseToken(a, fault, nil)
-	}
-
-	// A chained session keeps the source identity, and the transitive tags.
-	asked := sourceIdentity
-	if chained != nil {
-		if chained.sourceIdentity != "" {
-			if sourceIdentity != "" && sourceIdentity != chained.sourceIdentity {
-				return nil, s.refuseToken(a, &tokenFault{"parameters",
-					fmt.Sprintf("the source identity %q was set by an earlier role, and cannot become %q", chained.sourceIdentity, sourceIdentity),
-					s.notAssumed(c.Call, "sts:SetSourceIdentity", roleARN)}, nil)
-			}
-			sourceIdentity = chained.sourceIdentity
-		}
-		for _, key := range chained.transitive {
-			i := slices.IndexFunc(chained.tags, func(t wire.Tag) bool { return strings.EqualFold(t.Key, key) })
-			if i < 0 {
-				continue
-			}
-			if slices.ContainsFunc(tags, func(t wire.Tag) bool { return strings.EqualFold(t.Key, key) }) {
-				return nil, s.refuseToken(a, &tokenFault{"parameters",
-					fmt.Sprintf("the tag %q is transitive and was set by an earlier role", key),
-					invalidParameter("One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")}, nil)
-			}
-			tags, transitive = append(tags, chained.tags[i]), append(transitive, key)
+	asked := a.sourceIdentity
+	for _, check := range []func(*assumption) *tokenFault{s.checkAssumeRole, s.chain, s.findRole} {
+		if fault := check(a); fault != nil {
+			return nil, s.refuseToken(a, fault, nil)
 		}
 	}
-
-	name := roleARN[strings.LastIndexByte(roleARN, '/')+1:]
-	a.role = s.iam.roleByName(name)
-	if a.role == nil || a.role.ARN != roleARN {
-		e := s.notAssumed(c.Call, "sts:AssumeRole", roleARN)
-		return nil, s.refuseToken(a, &tokenFault{"trust", "there is no role " + roleARN, e}, nil)
-	}
-	for _, action := range append([]string{"sts:AssumeRole"}, furtherActions(tags, asked)...) {
+	for _, action := range append([]string{"sts:AssumeRole"}, furtherActions(a.tags, asked)...) {
 		q := &api.Question{
 			Action:   action,
 			Resource: a.role.ARN,
@@ -119,64 +88,93 @@ func (s *Server) assumeRole(c *call) (func(*wire.XML), *wire.Failure) {
 		if c.Has("ExternalId") {
 			q.Keys.Set("sts:ExternalId", externalID)
 		}
-		s.sessionKeys(a, &q.Keys, tags, transitive, sourceIdentity)
+		s.sessionKeys(a, &q.Keys)
 		if e := s.authorize(c.Call, q); e != nil {
 			return nil, e
 		}
 	}
-	identity := len(sourceIdentity)
-	if fault := s.checkSession(a, identity, tags); fault != nil {
+	a.owner = len(a.sourceIdentity)
+	if fault := s.checkSession(a); fault != nil {
 		return nil, s.refuseToken(a, fault, nil)
 	}
-
-	creds := s.seal.issue(s.config.Account, &session{
-		kind:           roleSession,
-		entity:         a.role.ID,
-		name:           a.name,
-		issued:         c.At,
-		expires:        c.At.Add(time.Duration(a.seconds) * time.Second),
-		tags:           tags,
-		transitive:     transitive,
-		sourceIdentity: sourceIdentity,
-		policy:         a.policy,
-		policyARNs:     a.arns,
-	})
+	creds := s.seal.issue(s.config.Account, a.session())
 	a.role.used.Store(&roleUse{c.At, c.Region})
 	s.logIssued(c.Call, &creds, s.assumedARN(a.role, a.name))
 	return func(x *wire.XML) {
-		x.Optional("SourceIdentity", sourceIdentity)
+		x.Optional("SourceIdentity", a.sourceIdentity)
 		s.writeAssumed(x, a.role, a.name)
 		creds.write(x)
-		x.Number("PackedPolicySize", packedSize(a, identity, tags))
+		x.Number("PackedPolicySize", packedSize(a))
 	}, nil
 }
 
+// chain gives a chained session what it keeps of the one before: the source
+// identity, and the transitive tags.
+func (s *Server) chain(a *assumption) *tokenFault {
+	chained := identityOf(&a.Caller).session
+	if chained == nil {
+		return nil
+	}
+	if chained.sourceIdentity != "" {
+		if a.sourceIdentity != "" && a.sourceIdentity != chained.sourceIdentity {
+			return &tokenFault{"parameters",
+				fmt.Sprintf("the source identity %q was set by an earlier role, and cannot become %q", chained.sourceIdentity, a.sourceIdentity),
+				s.notAssumed(a, "sts:SetSourceIdentity")}
+		}
+		a.sourceIdentity = chained.sourceIdentity
+	}
+	for _, key := range chained.transitive {
+		same := func(t wire.Tag) bool { return strings.EqualFold(t.Key, key) }
+		i := slices.IndexFunc(chained.tags, same)
+		if i < 0 {
+			continue
+		}
+		if slices.ContainsFunc(a.tags, same) {
+			return &tokenFault{"parameters", fmt.Sprintf("the tag %q is transitive and was set by an earlier role", key),
+				invalidParameter("One of the specified transitive tag keys can't be set because " +
+					"it conflicts with a transitive tag key from the calling session.")}
+		}
+		a.tags, a.transitive = append(a.tags, chained.tags[i]), append(a.transitive, key)
+	}
+	return nil
+}
+
+func (s *Server) findRole(a *assumption) *tokenFault {
+	r, found := s.assumedRole(a)
+	if !found {
+		return &tokenFault{"trust", "there is no role " + a.roleARN, s.notAssumed(a, "sts:AssumeRole")}
+	}
+	a.role = r
+	return nil
+}
+
 // notAssumed is AssumeRole's AccessDenied, which does not say why.
-func (s *Server) notAssumed(c *api.Call, action, roleARN string) *wire.Failure {
-	return accessDenied("User: %s is not authorized to perform: %s on resource: %s", c.Caller.ARN, action, roleARN)
+func (s *Server) notAssumed(a *assumption, action string) *wire.Failure {
+	return accessDenied("User: %s is not authorized to perform: %s on resource: %s", a.Caller.ARN, action, a.roleARN)
 }
 
 // checkAssumeRole refuses what AssumeRole refuses whatever the trust policy
 // says.
-func (s *Server) checkAssumeRole(a *assumption, roleARN string, tags []wire.Tag, transitive []string) *tokenFault {
+func (s *Server) checkAssumeRole(a *assumption) *tokenFault {
 	c := a.Call
-	parts := strings.SplitN(roleARN, ":", 6)
+	_, _, ok := parseRoleARN(a.roleARN)
 	switch {
-	case len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "role/"):
-		return &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), wire.ValidationError("%s is invalid", roleARN)}
+	case !ok:
+		return notRoleARN(a.roleARN, wire.ValidationError("%s is invalid", a.roleARN))
 	case c.Caller.Kind == policy.Root:
 		return &tokenFault{"permission", rootAssumes, accessDenied("Roles may not be assumed by root accounts.")}
 	case c.Caller.Kind == policy.FederatedUser:
-		return &tokenFault{"permission", "a federated user cannot assume roles", s.notAssumed(c, "sts:AssumeRole", roleARN)}
+		return &tokenFault{"permission", "a federated user cannot assume roles", s.notAssumed(a, "sts:AssumeRole")}
 	case identityOf(&c.Caller).session != nil && a.seconds > maxChained:
-		return &tokenFault{"duration", fmt.Sprintf("%d s were asked for with temporary credentials, and with these sessions last %d s at most", a.seconds, maxChained),
+		return &tokenFault{"duration",
+			fmt.Sprintf("%d s were asked for with temporary credentials, and with these sessions last %d s at most", a.seconds, maxChained),
 			wire.ValidationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")}
 	}
-	keys, fault := sessionTagKeys(tags)
+	keys, fault := sessionTagKeys(a.tags)
 	if fault != nil {
 		return fault
 	}
-	for _, key := range transitive {
+	for _, key := range a.transitive {
 		if !keys[strings.ToLower(key)] {
 			return &tokenFault{"parameters", fmt.Sprintf("the transitive tag key %q is not among the tags", key),
 				invalidParameter("The specified transitive tag key must be included in the requested tags.")}
@@ -239,7 +237,7 @@ func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
 	}
 	a.arns = c.policyARNs()
 	a.seconds = c.readDuration()
-	tags := c.Tags("Tags", maxSessionTags)
+	a.tags = c.Tags("Tags", maxSessionTags)
 	if e := c.Err(); e != nil {
 		return nil, s.refusedParameters(c, e)
 	}
@@ -248,13 +246,14 @@ func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
 	}
 	user := s.arn("sts", "federated-user/"+a.name)
 	var keys policy.Context
-	requestTags(&keys, tags)
+	requestTags(&keys, a.tags)
 	q := &api.Question{Action: "sts:GetFederationToken", Resource: user, Keys: keys}
 	if e := s.authorize(c.Call, q); e != nil {
 		return nil, e
 	}
-	fault := s.checkSession(a, len(a.name), tags)
-	if _, refused := sessionTagKeys(tags); refused != nil {
+	a.owner = len(a.name)
+	fault := s.checkSession(a)
+	if _, refused := sessionTagKeys(a.tags); refused != nil {
 		fault = refused
 	}
 	if fault != nil {
@@ -266,7 +265,7 @@ func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
 		name:       a.name,
 		issued:     c.At,
 		expires:    c.At.Add(time.Duration(a.seconds) * time.Second),
-		tags:       tags,
+		tags:       a.tags,
 		policy:     a.policy,
 		policyARNs: a.arns,
 		limited:    true,
@@ -278,6 +277,6 @@ func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
 		x.Text("FederatedUserId", s.config.Account+":"+a.name)
 		x.Text("Arn", user)
 		x.Close("FederatedUser")
-		x.Number("PackedPolicySize", packedSize(a, len(a.name), tags))
+		x.Number("PackedPolicySize", packedSize(a))
 	}, nil
 }

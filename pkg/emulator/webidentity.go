@@ -18,75 +18,43 @@ import (
 func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Failure) {
 	a := &assumption{call: c, event: eventOf(c.Call)}
 	a.event.Caller = "anonymous"
-	roleARN := c.Text("RoleArn", ruleARN)
+	a.roleARN = c.Text("RoleArn", ruleARN)
 	a.name = c.Text("RoleSessionName", ruleSessionName)
 	raw := c.Text("WebIdentityToken", ruleWebToken)
 	providerID := c.Text("ProviderId", ruleProviderID)
 	a.readSession()
-	a.event.Resource = roleARN
+	a.event.Resource = a.roleARN
 	if e := c.Err(); e != nil {
 		return nil, s.refuseToken(a, &tokenFault{"parameters", e.Message, e}, nil)
 	}
 	if c.Has("ProviderId") {
 		return nil, s.refuseToken(a, unknownProvider(providerID), nil)
 	}
-	token, fault := s.headers.parseToken(raw, c.At, s.config.TokenLeeway)
-	if token != nil {
-		a.event.Issuer, a.event.Subject, a.event.Audience = token.issuer, token.subject, strings.Join(token.audience, ", ")
-	}
+	token, provider, fault := s.authenticate(a, raw)
 	if fault != nil {
 		return nil, s.refuseToken(a, fault, nil)
 	}
-	provider, fault := s.providerOf(token, roleARN)
-	if fault != nil {
-		return nil, s.refuseToken(a, fault, nil)
-	}
-	fetches, fault := s.verifyToken(token, provider, c.At)
+	a.tags, a.transitive, a.sourceIdentity = token.tags, token.transitive, token.sourceIdentity
+	a.owner = len(provider.ARN) + len(token.subject) + len(token.clientID())
+	decision, fault := s.trusts(a, token, provider)
 	if fault == nil {
-		a.event.Caller = provider.ARN + ":" + token.subject
-		fault = token.special
-	}
-	if fault == nil && token.hasRoles && !slices.Contains(token.roles, roleARN) {
-		fault = &tokenFault{"roles claim", fmt.Sprintf("the claim %s lists %s, not the role %q", claimRoles, quotedList(token.roles), roleARN), errRolesClaim}
-	}
-	a.event.Fetches = fetches
-	if fault != nil {
-		return nil, s.refuseToken(a, fault, nil)
-	}
-
-	decision, fault := s.trusts(a, token, provider, roleARN)
-	if fault == nil {
-		fault = s.checkSession(a, len(provider.ARN)+len(token.subject)+len(token.clientID()), token.tags)
+		fault = s.checkSession(a)
 	}
 	if fault != nil {
 		return nil, s.refuseToken(a, fault, decision)
 	}
 	a.event.Warnings = a.role.warnings
 
-	session := &session{
-		kind:           roleSession,
-		entity:         a.role.ID,
-		name:           a.name,
-		issued:         c.At,
-		expires:        c.At.Add(time.Duration(a.seconds) * time.Second),
-		tags:           token.tags,
-		transitive:     token.transitive,
-		sourceIdentity: token.sourceIdentity,
-		policy:         a.policy,
-		policyARNs:     a.arns,
-		provider:       provider.ARN,
-		issuer:         provider.URL,
-		subject:        token.subject,
-		audience:       token.clientID(),
-		amr:            token.amr,
-	}
+	session := a.session()
+	session.provider, session.issuer = provider.ARN, provider.URL
+	session.subject, session.audience, session.amr = token.subject, token.clientID(), token.amr
 	creds := s.seal.issue(s.config.Account, session)
 	a.role.used.Store(&roleUse{c.At, c.Region})
 	a.event.Decision, a.event.Step, a.event.AccessKeyID = Allow, "trust", creds.keyID
 	a.event.Session = &IssuedSession{creds.keyID, s.assumedARN(a.role, a.name), creds.expires.UTC()}
 	s.logDecided(c.Call, a.event, decision)
 
-	packed := packedSize(a, len(provider.ARN)+len(token.subject)+len(token.clientID()), token.tags)
+	packed := packedSize(a)
 	return func(x *wire.XML) {
 		x.Text("Audience", token.clientID())
 		s.writeAssumed(x, a.role, a.name)
@@ -96,6 +64,35 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Fail
 		x.Optional("SourceIdentity", token.sourceIdentity)
 		x.Number("PackedPolicySize", packed)
 	}, nil
+}
+
+// authenticate finds out who has a token: what it says is so, its issuer has a
+// provider, and the issuer's keys verify it.
+func (s *Server) authenticate(a *assumption, raw string) (*webToken, *provider, *tokenFault) {
+	token, fault := s.headers.parseToken(raw, a.At, s.config.TokenLeeway)
+	if token != nil {
+		a.event.Issuer, a.event.Subject, a.event.Audience = token.issuer, token.subject, strings.Join(token.audience, ", ")
+	}
+	if fault != nil {
+		return nil, nil, fault
+	}
+	provider, fault := s.providerOf(token, a.roleARN)
+	if fault != nil {
+		return nil, nil, fault
+	}
+	a.event.Fetches, fault = s.verifyToken(token, provider, a.At)
+	if fault != nil {
+		return nil, nil, fault
+	}
+	a.event.Caller = provider.ARN + ":" + token.subject
+	if token.special != nil {
+		return nil, nil, token.special
+	}
+	if token.hasRoles && !slices.Contains(token.roles, a.roleARN) {
+		return nil, nil, &tokenFault{"roles claim",
+			fmt.Sprintf("the claim %s lists %s, not the role %q", claimRoles, quotedList(token.roles), a.roleARN), errRolesClaim}
+	}
+	return token, provider, nil
 }
 
 // unknownProvider is the answer to a ProviderId, which OAuth 2.0 access tokens
@@ -120,9 +117,9 @@ const google = "accounts.google.com"
 // providerOf is the provider that vouches for a token, in the account of the
 // role that is to be assumed.
 func (s *Server) providerOf(t *webToken, roleARN string) (*provider, *tokenFault) {
-	parts := strings.SplitN(roleARN, ":", 6)
-	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !strings.HasPrefix(parts[5], "role/") {
-		return nil, &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", roleARN), wire.ValidationError("Request ARN is invalid")}
+	partition, account, ok := parseRoleARN(roleARN)
+	if !ok {
+		return nil, notRoleARN(roleARN, wire.ValidationError("Request ARN is invalid"))
 	}
 	missing := func(format string, args ...any) *tokenFault {
 		answer := errNotValidated
@@ -131,8 +128,9 @@ func (s *Server) providerOf(t *webToken, roleARN string) (*provider, *tokenFault
 		}
 		return &tokenFault{"provider", fmt.Sprintf(format, args...), answer}
 	}
-	if parts[1] != s.config.Partition || parts[4] != s.config.Account {
-		return nil, missing("the role %q is of account %s in partition %q, and this is %s in %q", roleARN, parts[4], parts[1], s.config.Account, s.config.Partition)
+	if partition != s.config.Partition || account != s.config.Account {
+		return nil, missing("the role %q is of account %s in partition %q, and this is %s in %q",
+			roleARN, account, partition, s.config.Account, s.config.Partition)
 	}
 	url, ok := strings.CutPrefix(t.issuer, "https://")
 	if !ok && t.issuer != google {
@@ -148,7 +146,8 @@ func (s *Server) providerOf(t *webToken, roleARN string) (*provider, *tokenFault
 		if s.config.LegacyMessages {
 			answer = invalidToken("Incorrect token audience")
 		}
-		return nil, &tokenFault{"audience", fmt.Sprintf("the token is for %q, and the client ids of the provider are %s", id, quotedList(p.ClientIDs)), answer}
+		return nil, &tokenFault{"audience",
+			fmt.Sprintf("the token is for %q, and the client ids of the provider are %s", id, quotedList(p.ClientIDs)), answer}
 	}
 	return p, nil
 }
@@ -201,11 +200,10 @@ func (t *webToken) verifyWith(keys *keySet, p *provider) *tokenFault {
 var errNotAuthorized = accessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity")
 
 // trusts finds the role and asks its trust policy.
-func (s *Server) trusts(a *assumption, t *webToken, p *provider, roleARN string) (*policy.Decision, *tokenFault) {
-	name := roleARN[strings.LastIndexByte(roleARN, '/')+1:]
-	a.role = s.iam.roleByName(name)
-	if a.role == nil || a.role.ARN != roleARN {
-		why := fmt.Sprintf("there is no role %s", roleARN)
+func (s *Server) trusts(a *assumption, t *webToken, p *provider) (*policy.Decision, *tokenFault) {
+	var found bool
+	if a.role, found = s.assumedRole(a); !found {
+		why := fmt.Sprintf("there is no role %s", a.roleARN)
 		if a.role != nil {
 			why += ": the role of that name is " + a.role.ARN
 		}
@@ -235,7 +233,7 @@ func (s *Server) trusts(a *assumption, t *webToken, p *provider, roleARN string)
 	keys.Set("aws:PrincipalType", "User")
 	keys.Set("aws:userid", p.ARN)
 	keys.Set("sts:RoleAuthorizedByIdp", strconv.FormatBool(t.hasRoles))
-	s.sessionKeys(a, &keys, t.tags, t.transitive, t.sourceIdentity)
+	s.sessionKeys(a, &keys)
 
 	request := policy.Request{
 		Principal:       policy.Principal{Kind: policy.WebIdentity, Account: s.config.Account, ARN: p.ARN},

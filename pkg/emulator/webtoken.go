@@ -75,7 +75,8 @@ var (
 	errNotJWT = invalidToken("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
 	// errNotValidated is the answer to many faults, which it does not tell
 	// apart.
-	errNotValidated = invalidToken("The web identity token provided could not be validated. See the AssumeRoleWithWebIdentity documentation for requirements.")
+	errNotValidated = invalidToken("The web identity token provided could not be validated. See the AssumeRoleWithWebIdentity " +
+		"documentation for requirements.")
 	errManyAudience = invalidToken("Token audience contains more than one audience while authorized party is not present")
 	errTimestamp    = invalidToken("Invalid timestamp in token claims.")
 	errTags         = invalidToken("principal_tags passed in claim is not in correct format.")
@@ -144,7 +145,7 @@ func parseTokenHeader(encoded string) (tokenHeader, *tokenFault) {
 	return h, nil
 }
 
-// parse takes a token apart and checks what can be checked without keys: its
+// parseToken takes a token apart and checks what can be checked without keys: its
 // form, its claims and its times. Nothing in the result is true until verify
 // has said so.
 func (c *tokenHeaders) parseToken(raw string, now time.Time, leeway time.Duration) (*webToken, *tokenFault) {
@@ -260,7 +261,8 @@ func (t *webToken) checkTimes(now time.Time, leeway time.Duration) *tokenFault {
 	case t.expiry < early:
 		return &tokenFault{"claims",
 			fmt.Sprintf("the token expired at %s, now is %s, and %d s are tolerated", clock(t.expiry), clock(now.Unix()), int(leeway.Seconds())),
-			wire.Errorf(400, "ExpiredTokenException", "Token expired: current date/time %d must be before the expiration date/time %d", early, t.expiry)}
+			wire.Errorf(400, "ExpiredTokenException", "Token expired: current date/time %d must be before the expiration "+
+				"date/time %d", early, t.expiry)}
 	case t.issued > late:
 		return &tokenFault{"claims",
 			fmt.Sprintf("the token's iat is %s, now is %s, and %d s are tolerated", clock(t.issued), clock(now.Unix()), int(leeway.Seconds())),
@@ -268,7 +270,8 @@ func (t *webToken) checkTimes(now time.Time, leeway time.Duration) *tokenFault {
 	case t.hasNBF && t.before > late:
 		return &tokenFault{"claims",
 			fmt.Sprintf("the token's nbf is %s, now is %s, and %d s are tolerated", clock(t.before), clock(now.Unix()), int(leeway.Seconds())),
-			invalidToken(fmt.Sprintf("Token not yet valid: current date/time %d must be after or equal to the not-before date/time %d", late, t.before))}
+			invalidToken(fmt.Sprintf("Token not yet valid: current date/time %d must be after or equal to the not-before "+
+				"date/time %d", late, t.before))}
 	}
 	return nil
 }
@@ -286,7 +289,8 @@ func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
 	if raw := all[claimTags]; raw != nil && string(raw) != "null" {
 		var nested members
 		var principal map[string][]string
-		if json.Unmarshal(raw, &nested) != nil || !nested.read("principal_tags", &principal) || !nested.read("transitive_tag_keys", &t.transitive) {
+		if json.Unmarshal(raw, &nested) != nil || !nested.read("principal_tags", &principal) ||
+			!nested.read("transitive_tag_keys", &t.transitive) {
 			return badTags("the claim %s is not of the form {principal_tags: {key: [value]}, transitive_tag_keys: [key]}", claimTags)
 		}
 		for k, v := range principal {
@@ -310,7 +314,8 @@ func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
 	}
 	for k, v := range tags {
 		if len(wire.RuleTagKey.Faults(k)) > 0 || len(wire.RuleTagValue.Faults(v)) > 0 || len(tags) > maxSessionTags {
-			return badTags("the token has more than %d tags, or one with a key over 128 or a value over 256 characters, or with characters that tags may not have", maxSessionTags)
+			return badTags("the token has more than %d tags, or one with a key over 128 or a value over 256 characters, or with "+
+				"characters that tags may not have", maxSessionTags)
 		}
 		t.tags = append(t.tags, wire.Tag{Key: k, Value: v})
 	}

@@ -97,11 +97,13 @@ func (d *Dialect) Refusal(f *AuthFailure) *wire.Failure {
 	case sigv4.MissingFields:
 		return d.Incomplete.failure("%s", missingFields(e))
 	case sigv4.BadCredential:
-		return d.Incomplete.failure("Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '%s'", e.Value)
+		return d.Incomplete.failure("Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "+
+			"got '%s'", e.Value)
 	case sigv4.BadDate:
 		return d.Incomplete.failure("Date must be in ISO-8601 'basic format'. Got '%s'. See http://en.wikipedia.org/wiki/ISO_8601", e.Value)
 	case sigv4.ScopeDate:
-		return d.Mismatch.failure("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s', from '%s'.",
+		return d.Mismatch.failure("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' "+
+			"!= '%s', from '%s'.",
 			e.Value, e.Time.Format("20060102"), e.Time.Format(iso))
 	case sigv4.BadExpires:
 		return d.Incomplete.failure("X-Amz-Expires must be a number of seconds, got '%s'", e.Value)

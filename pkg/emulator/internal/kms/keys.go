@@ -132,7 +132,8 @@ func (r *keyRing) find(c *api.Call, id string, conditions func(*policy.Context))
 		name = strings.TrimPrefix(id, prefix)
 	}
 	if name == "" {
-		return nil, invalid("1 validation error detected: Value '%s' at 'keyId' failed to satisfy constraint: Member must have length greater than or equal to 1", id)
+		return nil, invalid("1 validation error detected: Value '%s' at 'keyId' failed to satisfy constraint: Member must have "+
+			"length greater than or equal to 1", id)
 	}
 	r.mu.RLock()
 	key := r.keys[name]

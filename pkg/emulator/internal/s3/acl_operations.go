@@ -171,7 +171,8 @@ func (q *call) putACL() (*answer, *failure) {
 	case len(data) > 0:
 		l, e = documentACL(data, owner, bucket)
 	default:
-		e = failf(http.StatusBadRequest, "MissingSecurityHeader", "Your request was missing a required header").with("MissingHeaderName", "x-amz-acl")
+		e = failf(http.StatusBadRequest, "MissingSecurityHeader", "Your request was missing a required header").
+			with("MissingHeaderName", "x-amz-acl")
 	}
 	if e == nil {
 		e = q.blockACL(l, action, arn)

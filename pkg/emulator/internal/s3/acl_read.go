@@ -57,7 +57,9 @@ func cannedACL(name, owner string, bucket bool) (*acl, *failure) {
 func headerACL(h http.Header, owner string, bucket bool) (*acl, *failure) {
 	canned := h.Get("X-Amz-Acl")
 	l := new(acl)
-	for _, name := range []string{"x-amz-grant-full-control", "x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp", "x-amz-grant-write-acp"} {
+	for _, name := range []string{
+		"x-amz-grant-full-control", "x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp", "x-amz-grant-write-acp",
+	} {
 		for part := range strings.SplitSeq(strings.Join(h.Values(name), ","), ",") {
 			if part = strings.TrimSpace(part); part == "" {
 				continue
@@ -109,7 +111,8 @@ func newGrant(kind, value, idName, uriName string) (grant, *failure) {
 }
 
 func errMalformedACL() *failure {
-	return failf(http.StatusBadRequest, "MalformedACLError", "The XML you provided was not well-formed or did not validate against our published schema")
+	return failf(http.StatusBadRequest, "MalformedACLError",
+		"The XML you provided was not well-formed or did not validate against our published schema")
 }
 
 // check refuses a list that is too long, and buckets that everyone may write

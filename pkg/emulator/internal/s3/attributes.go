@@ -45,42 +45,8 @@ func (q *call) getAttributes() (*answer, *failure) {
 			x.Text("ChecksumType", o.ChecksumType)
 			x.Close("Checksum")
 		}
-		switch {
-		case !wants("ObjectParts") || len(o.Parts) == 0:
-		case o.Parts[0].Checksum == "": // parts are told only with their checksums
-			x.Open("ObjectParts")
-			x.Number("PartsCount", len(o.Parts))
-			x.Close("ObjectParts")
-		default:
-			var parts []objectPart
-			truncated := false
-			for _, p := range o.Parts {
-				if p.Number > marker {
-					if len(parts) == limit {
-						truncated = true
-						break
-					}
-					parts = append(parts, p)
-				}
-			}
-			x.Open("ObjectParts")
-			x.Number("PartsCount", len(o.Parts)) // the name on the wire
-			x.Number("PartNumberMarker", marker)
-			if len(parts) > 0 {
-				x.Number("NextPartNumberMarker", parts[len(parts)-1].Number)
-			}
-			x.Number("MaxParts", limit)
-			x.Bool("IsTruncated", truncated)
-			for _, p := range parts {
-				x.Open("Part")
-				x.Number("PartNumber", p.Number)
-				x.Number("Size", int(p.Size))
-				if p.Checksum != "" {
-					x.Text("Checksum"+string(o.Algorithm), p.Checksum)
-				}
-				x.Close("Part")
-			}
-			x.Close("ObjectParts")
+		if wants("ObjectParts") {
+			o.writeParts(x, marker, limit)
 		}
 		if wants("StorageClass") {
 			x.Text("StorageClass", o.storageClass())
@@ -91,4 +57,40 @@ func (q *call) getAttributes() (*answer, *failure) {
 	})
 	a.set("Last-Modified", o.Modified.Format(http.TimeFormat))
 	return a, nil
+}
+
+// writeParts writes ObjectParts: those parts after the marker, at most limit of
+// them. Parts are told only with their checksums.
+func (o *object) writeParts(x *wire.XML, marker, limit int) {
+	if len(o.Parts) == 0 {
+		return
+	}
+	x.Open("ObjectParts")
+	defer x.Close("ObjectParts")
+	x.Number("PartsCount", len(o.Parts)) // the name on the wire
+	if o.Parts[0].Checksum == "" {
+		return
+	}
+	first := slices.IndexFunc(o.Parts, func(p objectPart) bool { return p.Number > marker })
+	var parts []objectPart
+	if first >= 0 {
+		parts = o.Parts[first:]
+	}
+	truncated := len(parts) > limit
+	parts = parts[:min(len(parts), limit)]
+	x.Number("PartNumberMarker", marker)
+	if len(parts) > 0 {
+		x.Number("NextPartNumberMarker", parts[len(parts)-1].Number)
+	}
+	x.Number("MaxParts", limit)
+	x.Bool("IsTruncated", truncated)
+	for _, p := range parts {
+		x.Open("Part")
+		x.Number("PartNumber", p.Number)
+		x.Number("Size", int(p.Size))
+		if p.Checksum != "" {
+			x.Text("Checksum"+string(o.Algorithm), p.Checksum)
+		}
+		x.Close("Part")
+	}
 }

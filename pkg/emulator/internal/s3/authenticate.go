@@ -186,7 +186,8 @@ func (q *call) checkRegion() *failure {
 	switch {
 	case endpoint != "" && endpoint != q.config.Region:
 		e = failf(http.StatusMovedPermanently, "PermanentRedirect",
-			"The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.").
+			"The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests "+
+				"to this endpoint.").
 			with("Endpoint", q.bucket+".s3."+q.config.Region+"."+q.service.account.DNSSuffix).with("Bucket", q.bucket)
 	case q.sig != nil && q.Region != q.config.Region:
 		e = authHeaderError(q.sig.Presigned, "the region '%s' is wrong; expecting '%s'", q.Region, q.config.Region).

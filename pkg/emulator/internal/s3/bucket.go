@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"net/http"
@@ -41,14 +42,16 @@ func validBucketName(name string) bool {
 	return !strings.Contains(name, "..")
 }
 
+// bucketRequest is what CreateBucket is asked for.
+type bucketRequest struct {
+	constraint string // LocationConstraint, as it was sent
+	region     string
+	ownership  string
+	list       *acl
+	tags       []wire.Tag
+}
+
 func (q *call) createBucket() (*answer, *failure) {
-	type configuration struct {
-		XMLName            xml.Name `xml:"CreateBucketConfiguration"`
-		LocationConstraint string
-		Bucket             *struct{ Type string }
-		Location           *struct{ Type string }
-		Tags               *struct{ Tag []wire.Tag }
-	}
 	if !validBucketName(q.bucket) {
 		return nil, failf(http.StatusBadRequest, "InvalidBucketName", "The specified bucket is not valid.").with("BucketName", q.bucket)
 	}
@@ -58,11 +61,39 @@ func (q *call) createBucket() (*answer, *failure) {
 		}
 		return nil, errAccessDenied()
 	}
+	r, e := q.readBucketRequest()
+	if e != nil {
+		return nil, e
+	}
+	if e := q.mayCreate(r); e != nil {
+		return nil, e
+	}
+	if e := q.state.edit(func(c *store.Change) *failure { return q.storeBucket(c, r) }); e != nil {
+		return nil, e
+	}
+	a := &answer{}
+	a.set("Location", "/"+q.bucket)
+	if r.region != "us-east-1" {
+		a.set("Location", "http://"+q.bucket+".s3."+q.service.account.DNSSuffix+"/")
+	}
+	a.set("X-Amz-Bucket-Arn", q.bucketARN())
+	return a, nil
+}
+
+// readBucketRequest reads document and headers, in the order in which S3 refuses
+// them.
+func (q *call) readBucketRequest() (*bucketRequest, *failure) {
+	var body struct {
+		XMLName            xml.Name `xml:"CreateBucketConfiguration"`
+		LocationConstraint string
+		Bucket             *struct{ Type string }
+		Location           *struct{ Type string }
+		Tags               *struct{ Tag []wire.Tag }
+	}
 	data, e := q.readDocument()
 	if e != nil {
 		return nil, e
 	}
-	var body configuration
 	if len(data) > 0 {
 		if e := parseXML(data, &body); e != nil {
 			return nil, e
@@ -71,89 +102,75 @@ func (q *call) createBucket() (*answer, *failure) {
 	if body.Bucket != nil || body.Location != nil {
 		return nil, errNotImplemented("directory buckets")
 	}
-	var tags []wire.Tag
+	r := &bucketRequest{constraint: body.LocationConstraint}
 	if body.Tags != nil {
-		if tags, e = checkTags(body.Tags.Tag, maxBucketTags); e != nil {
+		if r.tags, e = checkTags(body.Tags.Tag, maxBucketTags); e != nil {
 			return nil, e
 		}
 	}
-	ownership := q.Request.Header.Get("X-Amz-Object-Ownership")
-	switch {
-	case ownership == "":
-		ownership = ownerEnforced
-	case !slices.Contains(ownershipRules, ownership):
-		return nil, errInvalidArgument("Invalid x-amz-object-ownership header: "+ownership, "x-amz-object-ownership", ownership)
+	r.ownership = cmp.Or(q.Request.Header.Get("X-Amz-Object-Ownership"), ownerEnforced)
+	if !slices.Contains(ownershipRules, r.ownership) {
+		return nil, errInvalidArgument("Invalid x-amz-object-ownership header: "+r.ownership, "x-amz-object-ownership", r.ownership)
 	}
 	if q.Request.Header.Get("X-Amz-Bucket-Object-Lock-Enabled") == "true" {
 		return nil, errNotImplemented("Object Lock")
 	}
-	list, e := q.newBucketACL(ownership)
-	if e != nil {
+	if r.list, e = q.newBucketACL(r.ownership); e != nil {
 		return nil, e
 	}
-	region, e := q.createIn(body.LocationConstraint)
-	if e != nil {
+	if r.region, e = q.createIn(r.constraint); e != nil {
 		return nil, e
 	}
+	return r, nil
+}
 
-	if e := q.may(nil, "s3:CreateBucket", q.bucketARN(), func(keys *policy.Context) {
-		if body.LocationConstraint != "" {
-			keys.Set("s3:LocationConstraint", body.LocationConstraint)
+// mayCreate asks for the permissions to create a bucket so.
+func (q *call) mayCreate(r *bucketRequest) *failure {
+	e := q.may(nil, "s3:CreateBucket", q.bucketARN(), func(keys *policy.Context) {
+		if r.constraint != "" {
+			keys.Set("s3:LocationConstraint", r.constraint)
 		}
-	}); e != nil {
-		return nil, e
-	}
-	if q.Request.Header.Get("X-Amz-Object-Ownership") != "" {
-		if e := q.may(nil, "s3:PutBucketOwnershipControls", q.bucketARN(), nil); e != nil {
-			return nil, e
-		}
-	}
-	if len(tags) > 0 {
-		if e := q.may(nil, "s3:TagResource", q.bucketARN(), tagKeys("aws:RequestTag/", "aws:TagKeys", tags)); e != nil {
-			return nil, e
-		}
-	}
-
-	e = q.state.edit(func(c *store.Change) *failure {
-		if b := q.state.buckets[q.bucket]; b != nil {
-			switch {
-			case b.Account != q.Caller.Account:
-				return failf(http.StatusConflict, "BucketAlreadyExists", "The requested bucket name is not available. "+
-					"The bucket namespace is shared by all users of the system. Please select a different name and try again.").with("BucketName", q.bucket)
-			case region == "us-east-1" && b.Region == region:
-				return nil // "for legacy compatibility", says the API reference
-			}
-			return failf(http.StatusConflict, "BucketAlreadyOwnedByYou",
-				"Your previous request to create the named bucket succeeded and you already own it.").with("BucketName", q.bucket)
-		}
-		config := &bucketConfig{
-			Name:      q.bucket,
-			Account:   q.Caller.Account,
-			Region:    region,
-			Created:   q.At.UTC(),
-			Ownership: ownership,
-			ACL:       list,
-			Tags:      tags,
-			// On by default for buckets made since April 2023.
-			Block: &publicAccessBlock{true, true, true, true},
-		}
-		if body.LocationConstraint == "EU" {
-			config.Constraint = "EU"
-		}
-		q.state.buckets[q.bucket] = &bucket{bucketConfig: config}
-		c.Put(storedBuckets, q.bucket, config)
-		return nil
 	})
-	if e != nil {
-		return nil, e
+	if e == nil && q.Request.Header.Get("X-Amz-Object-Ownership") != "" {
+		e = q.may(nil, "s3:PutBucketOwnershipControls", q.bucketARN(), nil)
 	}
-	a := &answer{}
-	a.set("Location", "/"+q.bucket)
-	if region != "us-east-1" {
-		a.set("Location", "http://"+q.bucket+".s3."+q.service.account.DNSSuffix+"/")
+	if e == nil && len(r.tags) > 0 {
+		e = q.may(nil, "s3:TagResource", q.bucketARN(), tagKeys("aws:RequestTag/", "aws:TagKeys", r.tags))
 	}
-	a.set("X-Amz-Bucket-Arn", q.bucketARN())
-	return a, nil
+	return e
+}
+
+// storeBucket makes the bucket, unless there is one of that name.
+func (q *call) storeBucket(c *store.Change, r *bucketRequest) *failure {
+	if b := q.state.buckets[q.bucket]; b != nil {
+		switch {
+		case b.Account != q.Caller.Account:
+			return failf(http.StatusConflict, "BucketAlreadyExists", "The requested bucket name is not available. "+
+				"The bucket namespace is shared by all users of the system. Please select a different name and try again.").
+				with("BucketName", q.bucket)
+		case r.region == "us-east-1" && b.Region == r.region:
+			return nil // "for legacy compatibility", says the API reference
+		}
+		return failf(http.StatusConflict, "BucketAlreadyOwnedByYou",
+			"Your previous request to create the named bucket succeeded and you already own it.").with("BucketName", q.bucket)
+	}
+	config := &bucketConfig{
+		Name:      q.bucket,
+		Account:   q.Caller.Account,
+		Region:    r.region,
+		Created:   q.At.UTC(),
+		Ownership: r.ownership,
+		ACL:       r.list,
+		Tags:      r.tags,
+		// On by default for buckets made since April 2023.
+		Block: &publicAccessBlock{true, true, true, true},
+	}
+	if r.constraint == "EU" {
+		config.Constraint = "EU"
+	}
+	q.state.buckets[q.bucket] = &bucket{bucketConfig: config}
+	c.Put(storedBuckets, q.bucket, config)
+	return nil
 }
 
 // createIn is the region in which a bucket is to be: that of the endpoint,

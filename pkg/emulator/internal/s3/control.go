@@ -159,7 +159,8 @@ func (q *call) untagResource() (*answer, *failure) {
 		return nil, e
 	}
 	names := q.query["tagKeys"]
-	if e := q.may(q.config, "s3:UntagResource", q.bucketARN(), func(keys *policy.Context) { keys.SetMulti("aws:TagKeys", names...) }); e != nil {
+	named := func(keys *policy.Context) { keys.SetMulti("aws:TagKeys", names...) }
+	if e := q.may(q.config, "s3:UntagResource", q.bucketARN(), named); e != nil {
 		return nil, e
 	}
 	return noContent(), q.state.configure(q.bucket, func(c *bucketConfig) {

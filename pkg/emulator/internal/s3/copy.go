@@ -69,107 +69,51 @@ func (q *call) directive(header string) (replace bool, e *failure) {
 	}
 }
 
+// copying is a call of CopyObject under way.
+type copying struct {
+	*call
+	source *object
+	from   *bucketConfig // of the source
+
+	replaceHeaders, replaceTags bool
+
+	// What the copy is to have.
+	headers   map[string]string
+	tags      []wire.Tag
+	list      *acl
+	algorithm checksum.Algorithm
+}
+
 func (q *call) copyObject() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
-	source, config, done, e := q.copySource()
+	source, from, done, e := q.copySource()
 	if e != nil {
 		return nil, e
 	}
 	a := &answer{done: done}
-	fail := func(e *failure) (*answer, *failure) { return a, e }
-
-	replaceHeaders, e := q.directive("X-Amz-Metadata-Directive")
-	if e != nil {
-		return fail(e)
-	}
-	replaceTags, e := q.directive("X-Amz-Tagging-Directive")
-	if e != nil {
-		return fail(e)
-	}
-	headers, e := q.objectHeaders()
-	if e != nil {
-		return fail(e)
-	}
-	class := headers["x-amz-storage-class"]
-	if !replaceHeaders {
-		headers = maps.Clone(source.Headers)
-		delete(headers, "x-amz-website-redirect-location")
-		delete(headers, "x-amz-storage-class")
-		if class != "" {
-			headers["x-amz-storage-class"] = class
+	k := &copying{call: q, source: source, from: from}
+	for _, step := range []func() *failure{ // in the order in which S3 refuses
+		k.readDirectives, k.readHeaders, k.readTags,
+		func() *failure { return q.mayPut(k.tags) },
+		k.readACL,
+		func() *failure { return q.checkWrite(q.state.object(q.bucket, q.key)) },
+		k.checkChange, k.checkSize, k.readAlgorithm,
+	} {
+		if e := step(); e != nil {
+			return a, e
 		}
 	}
-	if v := q.Request.Header.Get("X-Amz-Website-Redirect-Location"); v != "" {
-		headers["x-amz-website-redirect-location"] = v
-	}
-	tags, e := q.headerTags()
+	o, e := k.copied()
 	if e != nil {
-		return fail(e)
-	}
-	if !replaceTags {
-		if tags = source.Tags; len(tags) > 0 {
-			if e := q.may(config, "s3:GetObjectTagging", q.service.bucketARN(config.Name)+"/"+source.Key, existingTags(source)); e != nil {
-				return fail(e)
-			}
-		}
-	}
-	if e := q.mayPut(tags); e != nil {
-		return fail(e)
-	}
-	list, e := q.uploadACL()
-	if e != nil {
-		return fail(e)
-	}
-	if e := q.checkWrite(q.state.object(q.bucket, q.key)); e != nil {
-		return fail(e)
-	}
-	if config.Name == q.bucket && source.Key == q.key && !replaceHeaders && q.Request.Header.Get("X-Amz-Storage-Class") == "" &&
-		q.Request.Header.Get("X-Amz-Website-Redirect-Location") == "" && q.Request.Header.Get("X-Amz-Server-Side-Encryption") == "" {
-		return fail(errInvalidRequest("This copy request is illegal because it is trying to copy an object to itself without changing the " +
-			"object's metadata, storage class, website redirect location or encryption attributes."))
-	}
-	if source.Size > MaxObject {
-		return fail(errInvalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(MaxObject)))
-	}
-	algorithm := source.Algorithm
-	if v := q.Request.Header.Get("X-Amz-Checksum-Algorithm"); v != "" {
-		var known bool
-		if algorithm, known = checksum.Parse(v); !known {
-			return fail(errNotImplemented("checksum algorithm " + v))
-		}
-	}
-	if algorithm == "" {
-		algorithm = checksum.CRC64NVME
-	}
-
-	o := &object{
-		Key:          q.key,
-		Size:         source.Size,
-		ETag:         source.ETag,
-		Modified:     q.At.UTC().Truncate(time.Second),
-		Headers:      headers,
-		Tags:         tags,
-		ACL:          list,
-		Algorithm:    algorithm,
-		Checksum:     source.Checksum,
-		ChecksumType: fullObject,
-		Blobs:        source.Blobs,
-	}
-	// The copy of an object that came in parts is one that did not.
-	if len(source.Parts) > 0 || algorithm != source.Algorithm || source.ChecksumType != fullObject {
-		d := &digests{md5: md5.New(), algorithm: algorithm, sum: algorithm.New()}
-		if _, err := q.state.reader(source.Blobs, 0, source.Size).WriteTo(d); err != nil {
-			return fail(errInternal())
-		}
-		o.ETag, o.Checksum = d.etag(), checksum.Encode(d.sum)
+		return a, e
 	}
 	q.state.mu.Lock()
 	q.state.use(o.Blobs...) // by both from now on
 	q.state.mu.Unlock()
 	if e := q.store(o); e != nil {
-		return fail(e)
+		return a, e
 	}
 	a.xml = document("CopyObjectResult", func(x *wire.XML) {
 		x.Text("LastModified", timestamp(o.Modified))
@@ -179,4 +123,113 @@ func (q *call) copyObject() (*answer, *failure) {
 	}).xml
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
 	return a, nil
+}
+
+func (k *copying) readDirectives() (e *failure) {
+	if k.replaceHeaders, e = k.directive("X-Amz-Metadata-Directive"); e != nil {
+		return e
+	}
+	k.replaceTags, e = k.directive("X-Amz-Tagging-Directive")
+	return e
+}
+
+// readHeaders are the headers of the source or of the request; storage class and
+// redirect are always the request's.
+func (k *copying) readHeaders() *failure {
+	headers, e := k.objectHeaders()
+	if e != nil {
+		return e
+	}
+	class := headers["x-amz-storage-class"]
+	if !k.replaceHeaders {
+		headers = maps.Clone(k.source.Headers)
+		delete(headers, "x-amz-website-redirect-location")
+		delete(headers, "x-amz-storage-class")
+		if class != "" {
+			headers["x-amz-storage-class"] = class
+		}
+	}
+	if v := k.Request.Header.Get("X-Amz-Website-Redirect-Location"); v != "" {
+		headers["x-amz-website-redirect-location"] = v
+	}
+	k.headers = headers
+	return nil
+}
+
+// readTags are the tags of the request, or those of the source, which take a
+// permission.
+func (k *copying) readTags() (e *failure) {
+	if k.tags, e = k.headerTags(); e != nil || k.replaceTags {
+		return e
+	}
+	if k.tags = k.source.Tags; len(k.tags) == 0 {
+		return nil
+	}
+	return k.may(k.from, "s3:GetObjectTagging", k.service.bucketARN(k.from.Name)+"/"+k.source.Key, existingTags(k.source))
+}
+
+func (k *copying) readACL() (e *failure) {
+	k.list, e = k.uploadACL()
+	return e
+}
+
+// checkChange refuses a copy to itself that changes nothing.
+func (k *copying) checkChange() *failure {
+	h := k.Request.Header
+	if k.from.Name != k.bucket || k.source.Key != k.key || k.replaceHeaders || h.Get("X-Amz-Storage-Class") != "" ||
+		h.Get("X-Amz-Website-Redirect-Location") != "" || h.Get("X-Amz-Server-Side-Encryption") != "" {
+		return nil
+	}
+	return errInvalidRequest("This copy request is illegal because it is trying to copy an object to itself without changing the " +
+		"object's metadata, storage class, website redirect location or encryption attributes.")
+}
+
+func (k *copying) checkSize() *failure { return checkCopySize(k.source.Size) }
+
+// checkCopySize refuses what is larger than one copy may be.
+func checkCopySize(size int64) *failure {
+	if size <= MaxObject {
+		return nil
+	}
+	return errInvalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(MaxObject))
+}
+
+func (k *copying) readAlgorithm() *failure {
+	k.algorithm = k.source.Algorithm
+	if v := k.Request.Header.Get("X-Amz-Checksum-Algorithm"); v != "" {
+		var known bool
+		if k.algorithm, known = checksum.Parse(v); !known {
+			return errNotImplemented("checksum algorithm " + v)
+		}
+	}
+	if k.algorithm == "" {
+		k.algorithm = checksum.CRC64NVME
+	}
+	return nil
+}
+
+// copied is the copy. That of an object which came in parts is one that did not.
+func (k *copying) copied() (*object, *failure) {
+	source := k.source
+	o := &object{
+		Key:          k.key,
+		Size:         source.Size,
+		ETag:         source.ETag,
+		Modified:     k.At.UTC().Truncate(time.Second),
+		Headers:      k.headers,
+		Tags:         k.tags,
+		ACL:          k.list,
+		Algorithm:    k.algorithm,
+		Checksum:     source.Checksum,
+		ChecksumType: fullObject,
+		Blobs:        source.Blobs,
+	}
+	if len(source.Parts) > 0 || k.algorithm != source.Algorithm || source.ChecksumType != fullObject {
+		d := &digests{md5: md5.New(), algorithm: k.algorithm, sum: k.algorithm.New()}
+		if _, err := k.state.reader(source.Blobs, 0, source.Size).WriteTo(d); err != nil {
+			return nil, errInternal()
+		}
+		o.ETag, o.Checksum = d.etag(), checksum.Encode(d.sum)
+	}
+	return o, nil
 }

@@ -58,9 +58,8 @@ func (q *call) deleteObjects() (*answer, *failure) {
 		return nil, e
 	}
 	h := q.Request.Header
-	checked := h.Get("Content-Md5") != "" || h.Get("X-Amz-Trailer") != "" || slices.ContainsFunc(checksum.All, func(a checksum.Algorithm) bool {
-		return h.Get(a.Header()) != ""
-	})
+	hasSum := slices.ContainsFunc(checksum.All, func(a checksum.Algorithm) bool { return h.Get(a.Header()) != "" })
+	checked := hasSum || h.Get("Content-Md5") != "" || h.Get("X-Amz-Trailer") != ""
 	if !checked {
 		return nil, errInvalidRequest("Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
 	}

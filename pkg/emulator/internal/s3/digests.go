@@ -33,6 +33,9 @@ type digests struct {
 	want      string // in base64; "" if the client left it out
 }
 
+// aboutChecksums are headers that begin like those of checksums and have none.
+var aboutChecksums = []string{"X-Amz-Checksum-Mode", "X-Amz-Checksum-Type", "X-Amz-Checksum-Algorithm"}
+
 // newDigests reads from the headers what a body is to be. Without any checksum
 // from the client it is CRC64NVME, which S3 then computes.
 func (q *call) newDigests(body *sigv4.Body) (*digests, *failure) {
@@ -46,7 +49,7 @@ func (q *call) newDigests(body *sigv4.Body) (*digests, *failure) {
 		d.wantMD5 = sum
 	}
 	for name, values := range h {
-		if !strings.HasPrefix(name, "X-Amz-Checksum-") || slices.Contains([]string{"X-Amz-Checksum-Mode", "X-Amz-Checksum-Type", "X-Amz-Checksum-Algorithm"}, name) {
+		if !strings.HasPrefix(name, "X-Amz-Checksum-") || slices.Contains(aboutChecksums, name) {
 			continue
 		}
 		a, known := checksum.ParseHeader(name)
@@ -65,7 +68,8 @@ func (q *call) newDigests(body *sigv4.Body) (*digests, *failure) {
 		switch a, known := checksum.Parse(v); {
 		case d.want == "" && d.wantMD5 != nil: // an older client that sends both
 		case d.want == "":
-			return nil, errInvalidRequest("x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.")
+			return nil, errInvalidRequest("x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or " +
+				"x-amz-trailer headers were found.")
 		case !known, a != d.algorithm:
 			return nil, errInvalidRequest("Value for x-amz-sdk-checksum-algorithm header is invalid.")
 		}

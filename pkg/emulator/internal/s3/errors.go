@@ -110,7 +110,8 @@ func notFound(code, message string) *failure {
 }
 
 func errNoSuchUpload(id string) *failure {
-	return notFound("NoSuchUpload", "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.").
+	return notFound("NoSuchUpload", "The specified upload does not exist. The upload ID may be invalid, or the upload may have "+
+		"been aborted or completed.").
 		with("UploadId", id)
 }
 

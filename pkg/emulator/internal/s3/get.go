@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -71,7 +72,7 @@ func (q *call) getObject() (*answer, *failure) {
 	ranged := part != nil || length != o.Size || q.Request.Header.Get("Range") != "" && offset == 0 && q.isRange(o)
 	if ranged && length > 0 { // of nothing there is no range
 		a.status = http.StatusPartialContent
-		a.set("Content-Range", "bytes "+strconv.FormatInt(offset, 10)+"-"+strconv.FormatInt(offset+length-1, 10)+"/"+strconv.FormatInt(o.Size, 10))
+		a.set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", offset, offset+length-1, o.Size))
 	}
 	if q.Request.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" {
 		switch {

@@ -32,7 +32,8 @@ func (q *call) objectHeaders() (map[string]string, *failure) {
 	h := q.Request.Header
 	sse := h.Get("X-Amz-Server-Side-Encryption")
 	if h.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id") != "" && !strings.HasPrefix(sse, "aws:") {
-		return nil, errInvalidArgument("Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
+		return nil, errInvalidArgument("Server Side Encryption with AWS KMS managed key requires HTTP header "+
+			"x-amz-server-side-encryption : aws:kms",
 			"x-amz-server-side-encryption", sse)
 	}
 	if v := sse; v != "" && v != "AES256" {
@@ -50,7 +51,9 @@ func (q *call) objectHeaders() (map[string]string, *failure) {
 		}
 	}
 	headers := make(map[string]string)
-	for _, name := range []string{"cache-control", "content-disposition", "content-language", "content-type", "expires", "x-amz-website-redirect-location"} {
+	for _, name := range []string{
+		"cache-control", "content-disposition", "content-language", "content-type", "expires", "x-amz-website-redirect-location",
+	} {
 		if v := h.Get(name); v != "" {
 			headers[name] = v
 		}
@@ -75,7 +78,8 @@ func (q *call) objectHeaders() (map[string]string, *failure) {
 	case class == "GLACIER" || class == "DEEP_ARCHIVE":
 		return nil, errNotImplemented("storage class " + class)
 	default:
-		return nil, failf(http.StatusBadRequest, "InvalidStorageClass", "The storage class you specified is not valid").with("StorageClassRequested", class)
+		return nil, failf(http.StatusBadRequest, "InvalidStorageClass", "The storage class you specified is not valid").
+			with("StorageClassRequested", class)
 	}
 	size := 0
 	for name, values := range h {
@@ -108,7 +112,8 @@ func (q *call) headerTags() ([]wire.Tag, *failure) {
 		key, err1 := url.QueryUnescape(name)
 		value, err2 := url.QueryUnescape(text)
 		if err1 != nil || err2 != nil || !validTagText(key) || !validTagText(value) || seen[key] {
-			return nil, errInvalidArgument("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.",
+			return nil, errInvalidArgument("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters "+
+				"without tag name duplicates.",
 				"x-amz-tagging", v)
 		}
 		seen[key] = true

@@ -194,7 +194,8 @@ func (q *call) listVersions() (*answer, *failure) {
 	}
 	prefix, delimiter, after := q.query.Get("prefix"), q.query.Get("delimiter"), q.query.Get("key-marker")
 	if q.query.Get("version-id-marker") != "" && after == "" {
-		return nil, errInvalidArgument("A version-id marker cannot be specified without a key marker.", "version-id-marker", q.query.Get("version-id-marker"))
+		return nil, errInvalidArgument("A version-id marker cannot be specified without a key marker.",
+			"version-id-marker", q.query.Get("version-id-marker"))
 	}
 	l := q.state.list(q.bucket, prefix, delimiter, after, false, limit)
 	return document("ListVersionsResult", func(x *wire.XML) {

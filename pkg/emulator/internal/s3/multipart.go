@@ -36,21 +36,7 @@ func newUploadID(now time.Time) string {
 }
 
 func (q *call) createUpload() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	tags, e := q.headerTags()
-	if e != nil {
-		return nil, e
-	}
-	if e := q.mayPut(tags); e != nil {
-		return nil, e
-	}
-	list, e := q.uploadACL()
-	if e != nil {
-		return nil, e
-	}
-	headers, e := q.objectHeaders()
+	with, e := q.readAttributes()
 	if e != nil {
 		return nil, e
 	}
@@ -60,9 +46,9 @@ func (q *call) createUpload() (*answer, *failure) {
 		Key:          q.key,
 		Initiated:    q.At.UTC(),
 		Initiator:    q.Caller.Name(),
-		Headers:      headers,
-		Tags:         tags,
-		ACL:          list,
+		Headers:      with.headers,
+		Tags:         with.tags,
+		ACL:          with.list,
 		Algorithm:    checksum.CRC64NVME,
 		ChecksumType: fullObject,
 		parts:        make(map[int]*part),
@@ -84,7 +70,8 @@ func (q *call) createUpload() (*answer, *failure) {
 	case !u.Asked:
 		return nil, errInvalidRequest("The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.")
 	case v == composite && u.Algorithm == checksum.CRC64NVME, v == fullObject && !u.Algorithm.IsCRC():
-		return nil, errInvalidRequest("The %s checksum type cannot be used with the %s checksum algorithm.", v, strings.ToLower(string(u.Algorithm)))
+		return nil, errInvalidRequest("The %s checksum type cannot be used with the %s checksum algorithm.",
+			v, strings.ToLower(string(u.Algorithm)))
 	default:
 		u.ChecksumType = v
 	}
@@ -245,17 +232,19 @@ func (q *call) uploadPartCopy() (*answer, *failure) {
 		first, last, ok := byteRange(v)
 		switch {
 		case !ok || first < 0 || last < 0:
-			return a, errInvalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy",
+			return a, errInvalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and last "+
+				"are the zero-based offsets of the first and last bytes to copy",
 				"x-amz-copy-source-range", v)
 		case first >= source.Size:
 			return a, errInvalidRequest("The specified copy range is invalid for the source object size")
 		case last >= source.Size:
-			return a, errInvalidArgument(fmt.Sprintf("Range specified is not valid for source object of size: %d", source.Size), "x-amz-copy-source-range", v)
+			return a, errInvalidArgument(fmt.Sprintf("Range specified is not valid for source object of size: %d", source.Size),
+				"x-amz-copy-source-range", v)
 		}
 		offset, length = first, last-first+1
 	}
-	if length > MaxObject {
-		return a, errInvalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(MaxObject))
+	if e := checkCopySize(length); e != nil {
+		return a, e
 	}
 	d := &digests{md5: md5.New(), algorithm: u.Algorithm, sum: u.Algorithm.New()}
 	ref, err := q.state.newBody(io.TeeReader(q.state.reader(source.Blobs, offset, length), d))
@@ -385,7 +374,8 @@ func (q *call) readCompletion() ([]byte, *failure) {
 }
 
 func errInvalidPart(upload string, number int, etag string) *failure {
-	return failf(http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.  The part may not have been uploaded, "+
+	return failf(http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.  The part may not "+
+		"have been uploaded, "+
 		"or the specified entity tag may not match the part's entity tag.").
 		with("UploadId", upload).with("PartNumber", strconv.Itoa(number)).with("ETag", etag)
 }
@@ -415,22 +405,8 @@ func (q *call) assemble(u *upload, list []completedPart) (*object, *failure) {
 	}
 	for i, c := range list {
 		p := parts[c.PartNumber]
-		etag := strings.Trim(c.ETag, `"`)
-		if p == nil || etag != p.ETag {
-			return nil, errInvalidPart(u.ID, c.PartNumber, etag)
-		}
-		if i < len(list)-1 && p.Size < minPart {
-			return nil, failf(http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size").
-				with("ProposedSize", strconv.FormatInt(p.Size, 10)).with("MinSizeAllowed", strconv.Itoa(minPart)).
-				with("PartNumber", strconv.Itoa(p.Number)).with("ETag", p.ETag)
-		}
-		switch given := c.checksum(u.Algorithm); {
-		case given == "" && u.Asked && u.ChecksumType == composite:
-			name := strings.ToLower(string(u.Algorithm))
-			return nil, errInvalidRequest("The upload was created using a %s checksum. The complete request must include the checksum for each part. "+
-				"It was missing for part %d in the request.", name, p.Number)
-		case given != "" && given != p.Checksum:
-			return nil, errInvalidPart(u.ID, c.PartNumber, etag)
+		if e := u.checkPart(&c, p, i == len(list)-1); e != nil {
+			return nil, e
 		}
 		sum, _ := hex.DecodeString(p.ETag)
 		tags.Write(sum)
@@ -454,28 +430,64 @@ func (q *call) assemble(u *upload, list []completedPart) (*object, *failure) {
 		ofAll = checksum.Encode(ofParts)
 		o.Checksum = ofAll + "-" + strconv.Itoa(len(list))
 	} else {
-		q.state.mu.Lock()
-		q.state.use(o.Blobs...)
-		q.state.mu.Unlock()
-		defer q.state.release(o.Blobs...)
-		whole := u.Algorithm.New()
-		if _, err := q.state.reader(o.Blobs, 0, o.Size).WriteTo(whole); err != nil {
+		var err error
+		if o.Checksum, err = q.state.checksumOf(o); err != nil {
 			return nil, errInvalidPart(u.ID, list[0].PartNumber, "") // replaced while it was read
 		}
-		o.Checksum = checksum.Encode(whole)
 	}
+	return o, q.checkAssembled(o, ofAll)
+}
+
+// checkPart refuses a part of the list that is not the part p which was uploaded.
+func (u *upload) checkPart(c *completedPart, p *part, last bool) *failure {
+	etag := strings.Trim(c.ETag, `"`)
+	if p == nil || etag != p.ETag {
+		return errInvalidPart(u.ID, c.PartNumber, etag)
+	}
+	if !last && p.Size < minPart {
+		return failf(http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size").
+			with("ProposedSize", strconv.FormatInt(p.Size, 10)).with("MinSizeAllowed", strconv.Itoa(minPart)).
+			with("PartNumber", strconv.Itoa(p.Number)).with("ETag", p.ETag)
+	}
+	switch given := c.checksum(u.Algorithm); {
+	case given == "" && u.Asked && u.ChecksumType == composite:
+		return errInvalidRequest("The upload was created using a %s checksum. The complete request must include the checksum for each part. "+
+			"It was missing for part %d in the request.", strings.ToLower(string(u.Algorithm)), p.Number)
+	case given != "" && given != p.Checksum:
+		return errInvalidPart(u.ID, c.PartNumber, etag)
+	}
+	return nil
+}
+
+// checksumOf computes the checksum of a whole body. Somebody may replace it
+// meanwhile, which is an error.
+func (s *state) checksumOf(o *object) (string, error) {
+	s.mu.Lock()
+	s.use(o.Blobs...)
+	s.mu.Unlock()
+	defer s.release(o.Blobs...)
+	whole := o.Algorithm.New()
+	if _, err := s.reader(o.Blobs, 0, o.Size).WriteTo(whole); err != nil {
+		return "", err
+	}
+	return checksum.Encode(whole), nil
+}
+
+// checkAssembled holds the checksum in the headers of the request against that of
+// the object. OfAll is it in another spelling.
+func (q *call) checkAssembled(o *object, ofAll string) *failure {
 	for _, a := range checksum.All {
 		v := q.Request.Header.Get(a.Header())
 		switch {
 		case v == "":
-		case a != u.Algorithm:
-			return nil, errInvalidRequest("Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
-				strings.ToLower(string(u.Algorithm)), strings.ToLower(string(a)))
+		case a != o.Algorithm:
+			return errInvalidRequest("Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
+				strings.ToLower(string(o.Algorithm)), strings.ToLower(string(a)))
 		case v != o.Checksum && v != ofAll:
-			return nil, errBadDigest(string(u.Algorithm))
+			return errBadDigest(string(o.Algorithm))
 		}
 	}
-	return o, nil
+	return nil
 }
 
 func (q *call) completed(o *object) *answer {

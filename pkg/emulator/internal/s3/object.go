@@ -17,11 +17,12 @@ func existingTags(o *object) func(*policy.Context) {
 
 // mayPut asks for the permissions to store an object with these tags.
 func (q *call) mayPut(tags []wire.Tag) *failure {
-	if e := q.may(q.config, "s3:PutObject", q.objectARN(), tagKeys("s3:RequestObjectTag/", "s3:RequestObjectTagKeys", tags)); e != nil {
+	requested := tagKeys("s3:RequestObjectTag/", "s3:RequestObjectTagKeys", tags)
+	if e := q.may(q.config, "s3:PutObject", q.objectARN(), requested); e != nil {
 		return e
 	}
 	if len(tags) > 0 {
-		if e := q.may(q.config, "s3:PutObjectTagging", q.objectARN(), tagKeys("s3:RequestObjectTag/", "s3:RequestObjectTagKeys", tags)); e != nil {
+		if e := q.may(q.config, "s3:PutObjectTagging", q.objectARN(), requested); e != nil {
 			return e
 		}
 	}

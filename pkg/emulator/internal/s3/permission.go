@@ -29,7 +29,8 @@ func (q *call) checkOwner(config *bucketConfig, header string) *failure {
 		return e
 	}
 	e := errAccessDenied()
-	q.deny("permission", fmt.Sprintf("bucket %s is account %s's, but %s says %s", config.Name, config.Account, strings.ToLower(header), want), e)
+	why := fmt.Sprintf("bucket %s is account %s's, but %s says %s", config.Name, config.Account, strings.ToLower(header), want)
+	q.deny("permission", why, e)
 	return e
 }
 

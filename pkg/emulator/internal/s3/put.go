@@ -2,24 +2,12 @@ package s3
 
 import (
 	"time"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
 func (q *call) putObject() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	tags, e := q.headerTags()
-	if e != nil {
-		return nil, e
-	}
-	if e := q.mayPut(tags); e != nil {
-		return nil, e
-	}
-	list, e := q.uploadACL()
-	if e != nil {
-		return nil, e
-	}
-	headers, e := q.objectHeaders()
+	with, e := q.readAttributes()
 	if e != nil {
 		return nil, e
 	}
@@ -43,9 +31,9 @@ func (q *call) putObject() (*answer, *failure) {
 		Size:         ref.Size,
 		ETag:         d.etag(),
 		Modified:     q.At.UTC().Truncate(time.Second),
-		Headers:      headers,
-		Tags:         tags,
-		ACL:          list,
+		Headers:      with.headers,
+		Tags:         with.tags,
+		ACL:          with.list,
 		Algorithm:    d.algorithm,
 		Checksum:     d.value(),
 		ChecksumType: fullObject,
@@ -62,4 +50,30 @@ func (q *call) putObject() (*answer, *failure) {
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
 	o.setChecksum(a)
 	return a, nil
+}
+
+// attributes are what an object is to have beside its body.
+type attributes struct {
+	headers map[string]string
+	tags    []wire.Tag
+	list    *acl
+}
+
+// readAttributes begins the operations that upload: the bucket exists, the caller
+// may store the object, and its headers make sense.
+func (q *call) readAttributes() (a attributes, e *failure) {
+	if e := q.exists(); e != nil {
+		return a, e
+	}
+	if a.tags, e = q.headerTags(); e != nil {
+		return a, e
+	}
+	if e := q.mayPut(a.tags); e != nil {
+		return a, e
+	}
+	if a.list, e = q.uploadACL(); e != nil {
+		return a, e
+	}
+	a.headers, e = q.objectHeaders()
+	return a, e
 }

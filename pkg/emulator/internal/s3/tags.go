@@ -33,7 +33,8 @@ func checkTags(tags []wire.Tag, most int) ([]wire.Tag, *failure) {
 		case t.Key == "" || utf8.RuneCountInString(t.Key) > maxTagKey || !validTagText(t.Key):
 			return nil, failf(http.StatusBadRequest, "InvalidTag", "The TagKey you have provided is invalid").with("TagKey", t.Key)
 		case utf8.RuneCountInString(t.Value) > maxTagValue || !validTagText(t.Value):
-			return nil, failf(http.StatusBadRequest, "InvalidTag", "The TagValue you have provided is invalid").with("TagKey", t.Key).with("TagValue", t.Value)
+			return nil, failf(http.StatusBadRequest, "InvalidTag", "The TagValue you have provided is invalid").
+				with("TagKey", t.Key).with("TagValue", t.Value)
 		case strings.HasPrefix(strings.ToLower(t.Key), "aws:"):
 			return nil, failf(http.StatusBadRequest, "InvalidTag", "System tags cannot be added/updated by requester").with("TagKey", t.Key)
 		case seen[t.Key]:

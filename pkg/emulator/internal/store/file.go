@@ -33,7 +33,8 @@ func checkStateFile(f *os.File) error {
 		return fmt.Errorf("it is no regular file but %s", info.Mode().Type())
 	}
 	if owner, ok := ownerOf(info); ok && owner != os.Geteuid() {
-		return fmt.Errorf("it is of the user %d, and this program runs as %d: whoever owns the file can read its keys and change them", owner, os.Geteuid())
+		return fmt.Errorf("it is of the user %d, and this program runs as %d: whoever owns the file can read its keys and "+
+			"change them", owner, os.Geteuid())
 	}
 	if info.Mode().Perm() != stateMode {
 		if err := f.Chmod(stateMode); err != nil {
@@ -50,7 +51,8 @@ type damagedError struct {
 }
 
 func (e *damagedError) Error() string {
-	return fmt.Sprintf("the state file %q is damaged (%v): stop the emulator and put a copy of the file, or no file, in its place", e.path, e.fault)
+	return fmt.Sprintf("the state file %q is damaged (%v): stop the emulator and put a copy of the file, or no file, in "+
+		"its place", e.path, e.fault)
 }
 
 // guarded runs what reads or writes the file. bbolt takes the file for what it
