@@ -56,17 +56,25 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Partition, "partition", "aws", "partition of all ARNs: aws, aws-cn, aws-us-gov, aws-eusc, ...")
 	f.StringVar(&c.RootAccessKeyID, "root-access-key-id", "test", "access key id of the account's root user, who may do everything")
 	f.StringVar(&c.RootSecret, "root-secret-access-key", "test", "its secret; preferably set in the environment")
-	f.StringSliceVar(&c.Hosts, "host", nil, "name by which browsers may reach the emulator, and at which it serves /_openirsa/, beside addresses and localhost (repeatable)")
-	f.StringSliceVar(&c.S3Hosts, "s3-host", nil, "host below which buckets are virtual hosts (repeatable): with s3.test, b.s3.test is the bucket b")
+	f.StringSliceVar(&c.Hosts, "host", nil, "name by which browsers may reach the emulator, and at which it serves /_openirsa/, "+
+		"beside addresses and localhost (repeatable)")
+	f.StringSliceVar(&c.S3Hosts, "s3-host", nil, "host below which buckets are virtual hosts (repeatable): with s3.test, "+
+		"b.s3.test is the bucket b")
 	f.Int64Var(&c.MaxObject, "max-object", 5<<30, "size in bytes up to which S3 takes an object, or a part of one, in one request")
 
 	f.StringVar(&o.caFile, "ca-file", "", "CA certificates, PEM, to trust for issuers, beside the public CAs")
-	f.StringVar(&o.clusterIssuer, "cluster-issuer", "", "issuer of the cluster in which this runs as a pod, such as https://kubernetes.default.svc.cluster.local: its documents are read from the API server, with the pod's service account")
-	f.BoolVar(&c.AllowPrivateIssuers, "allow-private-issuers", false, "allow issuers that AWS could not reach: at ports other than 443, at private and loopback addresses")
-	f.BoolVar(&c.Strict, "strict", false, "refuse what AWS could not reach or would not trust: no --ca-file, and issuers must answer when a provider is created without thumbprints")
-	f.DurationVar(&c.MaxKeyAge, "max-key-age", 5*time.Minute, "how long an issuer's keys are used before they are fetched again, unless its Cache-Control says less; 0: fetch them for each call")
-	f.DurationVar(&c.TokenLeeway, "token-leeway", time.Minute, "how far an issuer's clock may be off: a token is accepted this long after exp, and before iat and nbf")
-	f.BoolVar(&c.LegacyMessages, "legacy-messages", false, "answer with the texts that STS used until 2026 for an unknown provider and a wrong audience")
+	f.StringVar(&o.clusterIssuer, "cluster-issuer", "", "issuer of the cluster in which this runs as a pod, such as "+
+		"https://kubernetes.default.svc.cluster.local: its documents are read from the API server, with the pod's service account")
+	f.BoolVar(&c.AllowPrivateIssuers, "allow-private-issuers", false,
+		"allow issuers that AWS could not reach: at ports other than 443, at private and loopback addresses")
+	f.BoolVar(&c.Strict, "strict", false, "refuse what AWS could not reach or would not trust: no --ca-file, and issuers must "+
+		"answer when a provider is created without thumbprints")
+	f.DurationVar(&c.MaxKeyAge, "max-key-age", 5*time.Minute, "how long an issuer's keys are used before they are fetched "+
+		"again, unless its Cache-Control says less; 0: fetch them for each call")
+	f.DurationVar(&c.TokenLeeway, "token-leeway", time.Minute, "how far an issuer's clock may be off: a token is accepted this "+
+		"long after exp, and before iat and nbf")
+	f.BoolVar(&c.LegacyMessages, "legacy-messages", false, "answer with the texts that STS used until 2026 for an unknown "+
+		"provider and a wrong audience")
 
 	f.BoolVar(&c.Control, "control", false, "open /_openirsa/control, where anyone who can connect can move the clock and inject faults")
 	f.IntVar(&c.MaxEvents, "max-events", 4096, "how many decisions to keep for /_openirsa/events")
@@ -116,7 +124,8 @@ func inCluster(issuer string, lookup func(string) (string, bool)) (*emulator.Clu
 	if host == "" || port == "" {
 		return nil, cli.Usagef("--cluster-issuer is for a pod: there is no KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT")
 	}
-	return &emulator.ClusterIssuer{Issuer: issuer, APIServer: "https://" + net.JoinHostPort(host, port), TokenFile: credentials + "token", CAFile: credentials + "ca.crt"}, nil
+	return &emulator.ClusterIssuer{Issuer: issuer, APIServer: "https://" + net.JoinHostPort(host, port), TokenFile: credentials +
+		"token", CAFile: credentials + "ca.crt"}, nil
 }
 
 // complete reads the files that flags name.
@@ -191,7 +200,8 @@ func (o *options) serve(ctx context.Context, lookup func(string) (string, bool),
 	web.BaseContext = func(net.Listener) context.Context { return waiting }
 	web.RegisterOnShutdown(endWaiting)
 
-	log.Info("serving", "url", scheme+"://"+listener.Addr().String(), "account", o.config.Account, "partition", o.config.Partition, "state", o.config.State)
+	log.Info("serving", "url", scheme+"://"+listener.Addr().String(), "account", o.config.Account, "partition", o.config.Partition,
+		"state", o.config.State)
 	done := make(chan error, 1)
 	go func() {
 		if o.certFile != "" {

@@ -12,7 +12,8 @@ import (
 type clusterFlags struct{ kubeconfig, context string }
 
 func (c *clusterFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster. Without: the cluster that this runs in, or else $KUBECONFIG")
+	f.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster. Without: the cluster that this runs in, or "+
+		"else $KUBECONFIG")
 	f.StringVar(&c.context, "context", "", "context in the kubeconfig")
 }
 
@@ -28,7 +29,8 @@ func (c *clusterFlags) config() (*rest.Config, error) {
 			return config, nil
 		}
 	}
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context}).ClientConfig()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
+		&clientcmd.ConfigOverrides{CurrentContext: c.context}).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}

@@ -40,10 +40,18 @@ const (
 // podNamespace is where a pod finds the name of its namespace.
 const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// lead calls work whenever this replica is elected, with a context that ends
-// when it is not any more or when ctx ends, and gives the lease up after work has
-// returned. It returns with ctx, or with work's error.
-func (l *leaseFlags) lead(ctx context.Context, log *slog.Logger, connect func() (*rest.Config, error), work func(context.Context) error) error {
+// election elects one of several replicas.
+type election struct {
+	lease *resourcelock.LeaseLock
+	log   *slog.Logger
+	me    string // the name of this replica
+}
+
+// lead calls work whenever this replica is elected, with a context that ends when it
+// no longer is or when ctx ends, and releases the lease after work has returned. It
+// returns with ctx, or with work's error.
+func (l *leaseFlags) lead(ctx context.Context, log *slog.Logger, connect func() (*rest.Config, error),
+	work func(context.Context) error) error {
 	if !l.elect {
 		return work(ctx)
 	}
@@ -51,9 +59,22 @@ func (l *leaseFlags) lead(ctx context.Context, log *slog.Logger, connect func() 
 	if err != nil {
 		return err
 	}
+	e, err := l.election(log, config)
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		if err := e.term(ctx, work); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *leaseFlags) election(log *slog.Logger, config *rest.Config) (*election, error) {
 	client, err := coordination.NewForConfig(config)
 	if err != nil {
-		return fmt.Errorf("connecting to the API server: %w", err)
+		return nil, fmt.Errorf("connecting to the API server: %w", err)
 	}
 	namespace := l.namespace
 	if namespace == "" {
@@ -64,66 +85,66 @@ func (l *leaseFlags) lead(ctx context.Context, log *slog.Logger, connect func() 
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return fmt.Errorf("naming this replica: %w", err)
+		return nil, fmt.Errorf("naming this replica: %w", err)
 	}
-	me := host + "_" + string(uuid.NewUUID())
-	log = log.With("lease", namespace+"/"+l.name)
-	klog.SetSlogLogger(log) // of client-go
+	e := &election{me: host + "_" + string(uuid.NewUUID()), log: log.With("lease", namespace+"/"+l.name)}
+	e.lease = &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: l.name},
+		Client:     client,
+		LockConfig: resourcelock.ResourceLockConfig{Identity: e.me},
+	}
+	klog.SetSlogLogger(e.log) // of client-go
+	return e, nil
+}
 
-	for ctx.Err() == nil {
-		// The election outlives ctx by as long as work takes to end.
-		election, stop := context.WithCancel(context.WithoutCancel(ctx))
-		ended := make(chan error, 1)
-		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-			Lock: &resourcelock.LeaseLock{
-				LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: l.name},
-				Client:     client,
-				LockConfig: resourcelock.ResourceLockConfig{Identity: me},
-			},
-			LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
-			ReleaseOnCancel: true,
-			Callbacks: leaderelection.LeaderCallbacks{
-				OnStartedLeading: func(leading context.Context) {
-					log.Info("this replica is elected")
-					working, cancel := context.WithCancel(ctx)
-					defer cancel()
-					context.AfterFunc(leading, cancel)
-					ended <- work(working)
-					stop()
-				},
-				OnStoppedLeading: func() {},
-				OnNewLeader: func(identity string) {
-					if identity != me {
-						log.Info("another replica is elected", "replica", identity)
-					}
-				},
-			},
-		})
-		if err != nil {
-			stop()
-			return fmt.Errorf("electing a replica: %w", err)
-		}
-		undo := context.AfterFunc(ctx, func() {
-			if !elector.IsLeader() {
+// term waits until this replica is elected, works, and returns when it no longer leads
+// or ctx ends.
+func (e *election) term(ctx context.Context, work func(context.Context) error) error {
+	// The election outlives ctx by as long as work takes to end.
+	election, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ended := make(chan error, 1)
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock:          e.lease,
+		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+		ReleaseOnCancel: true,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(leading context.Context) {
+				e.log.Info("this replica is elected")
+				working, cancel := context.WithCancel(ctx)
+				defer cancel()
+				context.AfterFunc(leading, cancel)
+				ended <- work(working)
 				stop()
-			}
-		})
-		elector.Run(election)
-		lost := election.Err() == nil // and not given up
-		undo()
-		stop()
-		if lost {
-			log.Warn("the election is lost")
-			err = <-ended
-		} else {
-			select {
-			case err = <-ended:
-			default: // it was never won
-			}
-		}
-		if err != nil {
-			return err
-		}
+			},
+			OnStoppedLeading: func() {},
+			OnNewLeader: func(identity string) {
+				if identity != e.me {
+					e.log.Info("another replica is elected", "replica", identity)
+				}
+			},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("electing a replica: %w", err)
 	}
-	return nil
+	undo := context.AfterFunc(ctx, func() {
+		if !elector.IsLeader() {
+			stop()
+		}
+	})
+	elector.Run(election)
+	lost := election.Err() == nil // and not given up
+	undo()
+	stop()
+	if lost {
+		e.log.Warn("the election is lost")
+		return <-ended
+	}
+	select {
+	case err := <-ended:
+		return err
+	default: // it was never won
+		return nil
+	}
 }

@@ -84,17 +84,21 @@ service account works too.`,
 	}
 	f := c.Flags()
 	p.cluster.add(f)
-	f.StringSliceVar(&p.keyFiles, "key-file", nil, "`file` or pattern of public keys, PEM or JSON; may be repeated. Without: the API server's")
+	f.StringSliceVar(&p.keyFiles, "key-file", nil, "`file` or pattern of public keys, PEM or JSON; may be repeated. Without: "+
+		"the API server's")
 	f.StringVar(&p.bucket, "bucket", "", "S3 bucket (required)")
 	f.StringVar(&p.prefix, "prefix", "", "prefix of this cluster's documents in the bucket")
 	f.StringVar(&p.region, "region", "", "region of the bucket. Without: AWS's configuration")
-	f.StringVar(&p.issuerURL, "issuer-url", "", "issuer whose documents CloudFront serves from the bucket, which stays private: they are written below its path, and read back there. Implies --documents-only")
-	f.BoolVar(&p.documentsOnly, "documents-only", false, "leave the bucket, its policy and its public access block to others; needs only s3:GetObject and s3:PutObject")
+	f.StringVar(&p.issuerURL, "issuer-url", "", "issuer whose documents CloudFront serves from the bucket, which stays private: "+
+		"they are written below its path, and read back there. Implies --documents-only")
+	f.BoolVar(&p.documentsOnly, "documents-only", false, "leave the bucket, its policy and its public access block to others; "+
+		"needs only s3:GetObject and s3:PutObject")
 	f.BoolVar(&p.once, "once", false, "publish once and exit, with status 1 if that failed")
 	f.BoolVar(&p.dryRun, "dry-run", false, "print what would be written, and write nothing")
 	f.DurationVar(&p.interval, "interval", 10*time.Second, "how often to check the keys")
 	f.DurationVar(&p.repair, "repair-interval", 5*time.Minute, "how often to check the published documents")
-	f.DurationVar(&p.keep, "keep", time.Minute, "how long a key stays published that the API server no longer returns; several API servers behind one address differ while they restart")
+	f.DurationVar(&p.keep, "keep", time.Minute, "how long a key stays published that the API server no longer returns; several "+
+		"API servers behind one address differ while they restart")
 	f.DurationVar(&p.patience, "patience", time.Minute, "how long AWS may take to answer, and a stranger to see a change")
 	p.lease.add(f)
 	p.admin.add(f, ":9090")
@@ -116,7 +120,8 @@ func (p *publisher) run(ctx context.Context) error {
 	}
 	read = source.Within(read, source.ReadTimeout) // whatever it hangs on
 	p.written = prometheus.NewCounter(prometheus.CounterOpts{Name: "openirsa_publish_writes_total", Help: "Changes made in the bucket."})
-	p.failed = prometheus.NewCounter(prometheus.CounterOpts{Name: "openirsa_publish_failures_total", Help: "Attempts to publish that failed."})
+	p.failed = prometheus.NewCounter(prometheus.CounterOpts{Name: "openirsa_publish_failures_total",
+		Help: "Attempts to publish that failed."})
 	if p.once || p.dryRun {
 		if err := p.open(ctx); err != nil {
 			return err
@@ -142,7 +147,8 @@ func (p *publisher) run(ctx context.Context) error {
 				}
 				return 0
 			}),
-			gauge("openirsa_publish_checked_timestamp_seconds", "When the documents were last found to be right by a stranger; 0 for never.", func(s publishStatus) float64 {
+			gauge("openirsa_publish_checked_timestamp_seconds", "When the documents were last found to be right by a stranger; 0 for "+
+				"never.", func(s publishStatus) float64 {
 				if s.Checked.IsZero() {
 					return 0
 				}

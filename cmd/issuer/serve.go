@@ -68,9 +68,11 @@ hosts of the configured issuers are answered.`,
 	f.StringVar(&s.config, "config", "", "configuration `file` with the clusters")
 	f.StringVar(&s.issuer, "issuer", "", "issuer `URL` of the one cluster, instead of --config")
 	s.source.add(f)
-	f.StringSliceVar(&s.hosts, "host", nil, "a host that the issuer of --issuer may have; may be repeated. Without: any (with --config: hosts in the file)")
+	f.StringSliceVar(&s.hosts, "host", nil, "a host that the issuer of --issuer may have; may be repeated. Without: any (with "+
+		"--config: hosts in the file)")
 	f.BoolVar(&s.forward, "forwarded-host", false, "take the host from X-Forwarded-Host; only where nobody but a proxy can connect")
-	f.BoolVar(&s.private, "allow-private-issuers", false, "serve the issuer of --issuer though it has a port, which AWS never accepts and an emulator may (with --config: allowPrivateIssuers in the file)")
+	f.BoolVar(&s.private, "allow-private-issuers", false, "serve the issuer of --issuer though it has a port, which AWS never "+
+		"accepts and an emulator may (with --config: allowPrivateIssuers in the file)")
 	f.StringVar(&s.listen, "listen", ":8080", "`address` to serve the documents at")
 	f.DurationVar(&s.drain, "drain", 0, "how long to continue serving, unready, after a signal to stop")
 	s.tls.add(f)
@@ -120,7 +122,8 @@ func (s *server) run(ctx context.Context) error {
 			return cli.Usage(err)
 		}
 	case s.private || len(s.hosts) > 0 || len(s.source.keyFiles) > 0 || s.source.directory != "" || s.source.cluster.given():
-		return cli.Usagef("--host, --allow-private-issuers, --key-file, --directory, --kubeconfig and --context go with --issuer; with --config they are in the file")
+		return cli.Usagef("--host, --allow-private-issuers, --key-file, --directory, --kubeconfig and --context go with --issuer; " +
+			"with --config they are in the file")
 	}
 	config, challenges, err := s.tls.config(s.log, keeper.Handler.ServesHost)
 	if err != nil {
@@ -174,10 +177,14 @@ func (s *server) run(ctx context.Context) error {
 type serveMetrics struct{ keeper *source.Keeper }
 
 var (
-	requestsDesc = prometheus.NewDesc("openirsa_issuer_requests_total", "Requests by document and response code.", []string{"document", "code"}, nil)
-	clustersDesc = prometheus.NewDesc("openirsa_issuer_clusters", "Clusters by state: configured, served, or faulty (their keys cannot be read now).", []string{"state"}, nil)
-	faultDesc    = prometheus.NewDesc("openirsa_issuer_cluster_fault", "1 for a cluster whose keys cannot be read now.", []string{"issuer"}, nil)
-	ageDesc      = prometheus.NewDesc("openirsa_issuer_cluster_age_seconds", "How long ago the cluster's keys were last read. Of the 1000 oldest at most.", []string{"issuer"}, nil)
+	requestsDesc = prometheus.NewDesc("openirsa_issuer_requests_total", "Requests by document and response code.",
+		[]string{"document", "code"}, nil)
+	clustersDesc = prometheus.NewDesc("openirsa_issuer_clusters",
+		"Clusters by state: configured, served, or faulty (their keys cannot be read now).", []string{"state"}, nil)
+	faultDesc = prometheus.NewDesc("openirsa_issuer_cluster_fault", "1 for a cluster whose keys cannot be read now.",
+		[]string{"issuer"}, nil)
+	ageDesc = prometheus.NewDesc("openirsa_issuer_cluster_age_seconds",
+		"How long ago the cluster's keys were last read. Of the 1000 oldest at most.", []string{"issuer"}, nil)
 	configDesc   = prometheus.NewDesc("openirsa_issuer_config_valid", "1 if the configuration file can be used as it is now.", nil, nil)
 	configAtDesc = prometheus.NewDesc("openirsa_issuer_config_read_timestamp_seconds", "When the configuration in use was read.", nil, nil)
 )

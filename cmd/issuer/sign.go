@@ -90,50 +90,14 @@ signed.`,
 }
 
 func (s *sign) run(ctx context.Context) error {
-	switch {
-	case s.config == "" && (s.key == "") == (s.kms == ""):
-		return cli.Usagef("one of --config, --signing-key-file and --signing-kms-key is needed")
-	case s.config != "" && (s.key != "" || s.kms != "" || len(s.trust) > 0):
-		return cli.Usagef("--signing-key-file, --signing-kms-key and --key-file exclude --config")
-	case s.lifetime < signer.MinLifetime:
-		return cli.Usagef("--max-token-lifetime %s is less than the minimum of kube-apiserver, %s", s.lifetime, signer.MinLifetime)
-	case s.refresh < time.Second:
-		return cli.Usagef("--refresh %s is less than a second", s.refresh)
+	if err := s.check(); err != nil {
+		return err
 	}
-	s.signed = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "openirsa_signer_signatures_total", Help: "Requests to sign a token, by gRPC code."}, []string{"code"})
-	s.seconds = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "openirsa_signer_signature_seconds_total", Help: "Time that signing took, by gRPC code."}, []string{"code"})
-	server := &signer.Signer{
-		Read: s.read, Issuers: s.issuers, MaxLifetime: s.lifetime, Refresh: s.refresh, Log: s.log,
-		Signed: func(took time.Duration, err error) {
-			code := status.Code(err).String()
-			s.signed.WithLabelValues(code).Inc()
-			s.seconds.WithLabelValues(code).Add(took.Seconds())
-		},
-	}
+	server := s.signer()
 	if err := server.Load(ctx); err != nil {
 		return err
 	}
-	admin := &admin{
-		ready: func() (any, bool) {
-			fault, text := server.Fault(), ""
-			if fault != nil {
-				text = fault.Error()
-			}
-			return struct {
-				KID   string `json:"kid"`
-				Error string `json:"error,omitempty"`
-			}{server.KID(), text}, true
-		},
-		metrics: []prometheus.Collector{s.signed, s.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "openirsa_signer_fault", Help: "1 if the keys cannot be read now.",
-		}, func() float64 {
-			if server.Fault() != nil {
-				return 1
-			}
-			return 0
-		})},
-	}
-	private, err := s.admin.listen(admin)
+	private, err := s.admin.listen(s.status(server))
 	if err != nil {
 		return err
 	}
@@ -166,6 +130,63 @@ func (s *sign) run(ctx context.Context) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+func (s *sign) check() error {
+	switch {
+	case s.config == "" && (s.key == "") == (s.kms == ""):
+		return cli.Usagef("one of --config, --signing-key-file and --signing-kms-key is needed")
+	case s.config != "" && (s.key != "" || s.kms != "" || len(s.trust) > 0):
+		return cli.Usagef("--signing-key-file, --signing-kms-key and --key-file exclude --config")
+	case s.lifetime < signer.MinLifetime:
+		return cli.Usagef("--max-token-lifetime %s is less than the minimum of kube-apiserver, %s", s.lifetime, signer.MinLifetime)
+	case s.refresh < time.Second:
+		return cli.Usagef("--refresh %s is less than a second", s.refresh)
+	}
+	return nil
+}
+
+// signer makes the signer, which counts its signatures.
+func (s *sign) signer() *signer.Signer {
+	s.signed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "openirsa_signer_signatures_total", Help: "Requests to sign a token, by gRPC code.",
+	}, []string{"code"})
+	s.seconds = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "openirsa_signer_signature_seconds_total", Help: "Time that signing took, by gRPC code.",
+	}, []string{"code"})
+	return &signer.Signer{
+		Read: s.read, Issuers: s.issuers, MaxLifetime: s.lifetime, Refresh: s.refresh, Log: s.log,
+		Signed: func(took time.Duration, err error) {
+			code := status.Code(err).String()
+			s.signed.WithLabelValues(code).Inc()
+			s.seconds.WithLabelValues(code).Add(took.Seconds())
+		},
+	}
+}
+
+// status is what the program's operators get to know.
+func (s *sign) status(server *signer.Signer) *admin {
+	fault := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "openirsa_signer_fault", Help: "1 if the keys cannot be read now.",
+	}, func() float64 {
+		if server.Fault() != nil {
+			return 1
+		}
+		return 0
+	})
+	return &admin{
+		ready: func() (any, bool) {
+			fault, text := server.Fault(), ""
+			if fault != nil {
+				text = fault.Error()
+			}
+			return struct {
+				KID   string `json:"kid"`
+				Error string `json:"error,omitempty"`
+			}{server.KID(), text}, true
+		},
+		metrics: []prometheus.Collector{s.signed, s.seconds, fault},
+	}
 }
 
 // errorsWithoutSecrets removes secrets from errors, which quote claims and files; the

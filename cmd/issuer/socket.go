@@ -85,7 +85,8 @@ func checkDirectory(dir string, unless os.FileMode) error {
 		return err
 	}
 	if mode := info.Mode(); mode.Perm()&0o022 != 0 && mode&unless == 0 {
-		return fmt.Errorf("the mode of directory %s is %#o and others can write it; run chmod go-w %s, or name a directory that only this user can write", dir, mode.Perm(), dir)
+		return fmt.Errorf("the mode of directory %s is %#o and others can write it; run chmod go-w %s, or name a directory that "+
+			"only this user can write", dir, mode.Perm(), dir)
 	}
 	if err := durable.CheckOwner(info); err != nil {
 		return fmt.Errorf("directory %s: %w", dir, err)

@@ -37,7 +37,8 @@ func (t *tlsFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&t.acmeEmail, "acme-email", "", "`address` to which the CA writes")
 	f.StringVar(&t.acmeURL, "acme-url", acme.LetsEncryptURL, "ACME directory `URL` of the CA")
 	f.StringVar(&t.acmeRoot, "acme-ca-file", "", "`file` of the CA certificates to trust for the ACME directory. Without: the public ones")
-	f.StringVar(&t.acmeHTTP, "acme-http-listen", "", "`address` for HTTP-01 challenges, reachable as port 80, such as :8080. Without: TLS-ALPN-01 at port 443 only")
+	f.StringVar(&t.acmeHTTP, "acme-http-listen", "", "`address` for HTTP-01 challenges, reachable as port 80, such as :8080. "+
+		"Without: TLS-ALPN-01 at port 443 only")
 }
 
 // config is how to serve TLS, nil for plain HTTP, and the handler of ACME's HTTP

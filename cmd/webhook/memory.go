@@ -39,7 +39,8 @@ func memoryLimit(root string) int64 {
 		case part[0] == "0" && part[1] == "":
 			files = append(files, filepath.Join(mounts, part[2], "memory.max"), filepath.Join(mounts, "memory.max"))
 		case part[1] == "memory":
-			files = append(files, filepath.Join(mounts, "memory", part[2], "memory.limit_in_bytes"), filepath.Join(mounts, "memory/memory.limit_in_bytes"))
+			files = append(files, filepath.Join(mounts, "memory", part[2], "memory.limit_in_bytes"),
+				filepath.Join(mounts, "memory/memory.limit_in_bytes"))
 		}
 	}
 	const none = 1 << 60 // version 1 says it with a number near 1<<63

@@ -77,15 +77,25 @@ func oneAtATime(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// serve runs everything until ctx ends or something fails. Then it closes
-// stopping, goes on answering for a while, and only when no request is left
-// ends what runs in the background.
-func serve(ctx context.Context, log *slog.Logger, delay time.Duration, stopping chan<- struct{}, background []func(context.Context) error, listeners ...listener) error {
+// server is the webhook: its listeners, and what runs beside them.
+type server struct {
+	log        *slog.Logger
+	delay      time.Duration // how long to continue answering after the end of run's context
+	stopping   chan struct{} // closed when that delay begins
+	ready      []func() error
+	background []func(context.Context) error
+	listeners  []listener
+}
+
+// run runs everything until ctx ends or something fails. Then it closes stopping,
+// continues answering for the delay, and ends the background work only when no request
+// is left.
+func (s *server) run(ctx context.Context) error {
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	g, failed := errgroup.WithContext(work)
-	sockets := make([]net.Listener, len(listeners))
-	for i, l := range listeners {
+	sockets := make([]net.Listener, len(s.listeners))
+	for i, l := range s.listeners {
 		var err error
 		if sockets[i], err = net.Listen("tcp", fmt.Sprintf(":%d", l.port)); err != nil {
 			return fmt.Errorf("listening: %w", err)
@@ -93,17 +103,17 @@ func serve(ctx context.Context, log *slog.Logger, delay time.Duration, stopping 
 		defer sockets[i].Close()
 	}
 	var servers []*http.Server
-	for i, l := range listeners {
-		ln, s := gate.NewListener(sockets[i], l.most), l.server(log)
-		ln.Guard(s)
-		servers = append(servers, s)
+	for i, l := range s.listeners {
+		ln, web := gate.NewListener(sockets[i], l.most), l.server(s.log)
+		ln.Guard(web)
+		servers = append(servers, web)
 		g.Go(func() error {
-			log.Info("listening", "address", ln.Addr().String(), "tls", l.tls != nil)
+			s.log.Info("listening", "address", ln.Addr().String(), "tls", l.tls != nil)
 			var err error
 			if l.tls != nil {
-				err = s.ServeTLS(ln, "", "")
+				err = web.ServeTLS(ln, "", "")
 			} else {
-				err = s.Serve(ln)
+				err = web.Serve(ln)
 			}
 			if errors.Is(err, http.ErrServerClosed) {
 				return nil
@@ -111,7 +121,7 @@ func serve(ctx context.Context, log *slog.Logger, delay time.Duration, stopping 
 			return fmt.Errorf("serving: %w", err)
 		})
 	}
-	for _, f := range background {
+	for _, f := range s.background {
 		g.Go(func() error {
 			if err := f(failed); err != nil && failed.Err() == nil {
 				return err
@@ -122,10 +132,10 @@ func serve(ctx context.Context, log *slog.Logger, delay time.Duration, stopping 
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
-			log.Info("shutting down", "delay", delay)
-			close(stopping)
+			s.log.Info("shutting down", "delay", s.delay)
+			close(s.stopping)
 			select {
-			case <-time.After(delay):
+			case <-time.After(s.delay):
 			case <-failed.Done():
 			}
 		case <-failed.Done():
@@ -133,8 +143,8 @@ func serve(ctx context.Context, log *slog.Logger, delay time.Duration, stopping 
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		var errs []error
-		for _, s := range servers {
-			errs = append(errs, s.Shutdown(grace))
+		for _, web := range servers {
+			errs = append(errs, web.Shutdown(grace))
 		}
 		end()
 		return errors.Join(errs...)
