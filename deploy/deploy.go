@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 //go:embed chart/values.yaml chart/templates/*.yaml
@@ -26,7 +28,7 @@ var chart embed.FS
 // Where things are, unless parameters say otherwise.
 const (
 	// Namespace is where the objects live.
-	Namespace = "openirsa-system"
+	Namespace = record.Namespace
 	// ManagedBy is the value of the label app.kubernetes.io/managed-by.
 	ManagedBy = "openirsa"
 	// WebhookName is the name of the webhook's Deployment, Service and service

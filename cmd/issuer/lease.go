@@ -16,6 +16,8 @@ import (
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
+
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // leaseFlags name the Lease by which replicas elect one of them.
@@ -78,7 +80,7 @@ func (l *leaseFlags) election(log *slog.Logger, config *rest.Config) (*election,
 	}
 	namespace := l.namespace
 	if namespace == "" {
-		namespace = "openirsa-system"
+		namespace = record.Namespace
 		if b, err := os.ReadFile(podNamespace); err == nil {
 			namespace = strings.TrimSpace(string(b))
 		}

@@ -196,6 +196,11 @@ func clusterNext(_ string, err error) string {
 		return "name a cluster with --kubeconfig FILE --context NAME, or start what kind runs in"
 	case errors.Is(err, keys.ErrUnsupported):
 		return "give the API server an RSA or EC key: --service-account-signing-key-file"
+	case is[*cluster.UnnamedContextError](err):
+		e, _ := errors.AsType[*cluster.UnnamedContextError](err)
+		return "the same command with --context " + e.Context + ", if that cluster is meant, or kind create cluster"
+	case errors.Is(err, cluster.ErrNoState):
+		return "SETUP up, or SETUP up --emulator"
 	case errors.Is(err, cluster.ErrNoCluster):
 		return "kind create cluster, or name one with --kubeconfig and --context"
 	case errors.Is(err, cluster.ErrSeveralClusters):

@@ -41,7 +41,6 @@ var layers = []map[string][]string{
 		"internal/version":   {},
 		"internal/wait":      {},
 		"internal/yamlnode":  {},
-		"deploy":             {},
 		"internal/plain":     {"internal/redact"},
 		"internal/redact":    {},
 	},
@@ -53,6 +52,7 @@ var layers = []map[string][]string{
 		"pkg/policy":     {},
 		"pkg/policy/gen": {},
 		"pkg/record":     {},
+		"deploy":         {"pkg/record"},
 		"pkg/keys":       {"internal/durable", "internal/exactjson"},
 		"pkg/token":      {"internal/exactjson", "pkg/irsa", "pkg/issuer", "pkg/keys"},
 	},
@@ -120,7 +120,7 @@ var layers = []map[string][]string{
 			"pkg/trust"},
 		"cmd/webhook":  {"internal/cli", "internal/gate", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
 		"cmd/emulator": {"internal/cli", "internal/redact", "internal/version", "pkg/emulator"},
-		"cmd/issuer":   {"internal/cli", "internal/durable", "internal/redact", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/signer", "pkg/source"},
+		"cmd/issuer":   {"internal/cli", "internal/durable", "internal/redact", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/record", "pkg/signer", "pkg/source"},
 	},
 }
 

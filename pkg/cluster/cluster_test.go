@@ -105,11 +105,11 @@ func TestFind(t *testing.T) {
 	}
 
 	docker(t)
-	refuses(Options{}, ErrNoCluster, "kind create cluster", "--kubeconfig")
+	refuses(Options{}, ErrNoCluster, "no kind cluster", "no current context")
 	refuses(Options{KindName: "dev"}, ErrNoCluster, `no kind cluster "dev" (there is none at all)`, "kind create cluster --name dev")
 	refuses(Options{Context: "x"}, ErrNoCluster, `no context "x"`)
 	t.Setenv("KUBECONFIG", kubeconfig(t, "prod", elsewhere))
-	refuses(Options{}, ErrNoCluster, `"prod" is not used unless you say so`, "--context prod")
+	refuses(Options{}, ErrNoCluster, `"prod" is not used unless it is named`)
 	finds(Options{Context: "prod"}, "c", false)
 	finds(Options{Kubeconfig: kubeconfig(t, "kind-dev", elsewhere)}, "c", false) // kind on another machine
 	if _, err := find(Options{Kubeconfig: "/none"}); err == nil || !strings.Contains(err.Error(), "reading the kubeconfig") {
@@ -134,7 +134,7 @@ func TestFind(t *testing.T) {
 	}
 
 	docker(t, "dev", "stage")
-	refuses(Options{}, ErrSeveralClusters, "dev, stage", "--kind-name")
+	refuses(Options{}, ErrSeveralClusters, "dev, stage")
 	finds(Options{KindName: "stage"}, "stage", true)
 	t.Setenv("KUBECONFIG", kubeconfig(t, "kind-stage", here))
 	finds(Options{}, "stage", true)

@@ -106,23 +106,3 @@ func (c *Cluster) RemoveImages(ctx context.Context, repository string) ([]plan.S
 	}
 	return steps, nil
 }
-
-// RemoveNodeState removes what programs of ours have kept on nodes, which is
-// the emulator's state. It must have ended before.
-func (c *Cluster) RemoveNodeState(ctx context.Context) ([]plan.Step, error) {
-	var steps []plan.Step
-	for _, n := range c.nodes {
-		there, err := n.Existing(ctx, StateDir)
-		if err != nil {
-			return nil, err
-		}
-		if len(there) == 0 {
-			continue
-		}
-		steps = append(steps, plan.Step{
-			Link: plan.Emulator, Action: plan.Delete, Summary: "directory " + StateDir + " on node " + n.Name,
-			Do: func(ctx context.Context) error { return n.Remove(ctx, StateDir) },
-		})
-	}
-	return steps, nil
-}

@@ -28,8 +28,6 @@ import (
 )
 
 const (
-	// Namespace holds everything that is installed in a cluster.
-	Namespace = "openirsa-system"
 	// Manager is the field manager of server-side apply.
 	Manager = "openirsa"
 	// OwnedSelector selects the objects that were installed.
@@ -293,7 +291,10 @@ func (c *Cluster) Delete(ctx context.Context, objs []*unstructured.Unstructured,
 			if err != nil {
 				return fmt.Errorf("reading %s of cluster %s: %w", name(o), c.Name, err)
 			}
-			steps[len(objs)-1-i] = plan.Step{Link: link, Action: plan.Delete, Summary: name(o), Do: func(ctx context.Context) error { return c.delete(ctx, o) }}
+			steps[len(objs)-1-i] = plan.Step{
+				Link: link, Action: plan.Delete, Summary: name(o),
+				Do: func(ctx context.Context) error { return c.delete(ctx, o) },
+			}
 			return nil
 		})
 	}
@@ -469,7 +470,8 @@ func (c *Cluster) rollout(ctx context.Context, namespace, deployment string, pat
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the Deployment %s/%s has %d of %d replicas available after %s: %s", namespace, deployment, d.Status.AvailableReplicas, replicas(d), patience, c.whyNot(ctx, d))
+			return fmt.Errorf("the Deployment %s/%s has %d of %d replicas available after %s: %s",
+				namespace, deployment, d.Status.AvailableReplicas, replicas(d), patience, c.whyNot(ctx, d))
 		}
 		if err := between.Wait(ctx); err != nil {
 			return err
@@ -542,9 +544,11 @@ func waitsFor(p *corev1.Pod) (why []string) {
 		case s.State.Waiting != nil:
 			why = append(why, fmt.Sprintf("pod %s, container %s: %s %s", p.Name, s.Name, s.State.Waiting.Reason, s.State.Waiting.Message))
 		case s.State.Terminated != nil:
-			why = append(why, fmt.Sprintf("pod %s, container %s ended with %d: %s", p.Name, s.Name, s.State.Terminated.ExitCode, s.State.Terminated.Message))
+			ended := s.State.Terminated
+			why = append(why, fmt.Sprintf("pod %s, container %s ended with %d: %s", p.Name, s.Name, ended.ExitCode, ended.Message))
 		case !s.Ready:
-			why = append(why, fmt.Sprintf("pod %s, container %s is not ready: `kubectl --namespace %s logs %s`", p.Name, s.Name, p.Namespace, p.Name))
+			why = append(why, fmt.Sprintf("pod %s, container %s is not ready: `kubectl --namespace %s logs %[1]s`",
+				p.Name, s.Name, p.Namespace))
 		}
 	}
 	for _, condition := range p.Status.Conditions {

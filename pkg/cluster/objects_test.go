@@ -270,7 +270,7 @@ func TestFailAnywhere(t *testing.T) {
 
 func TestState(t *testing.T) {
 	f, c := newAPI(t)
-	if _, err := c.State(t.Context()); !errors.Is(err, ErrNoState) || !strings.Contains(err.Error(), "setup up") {
+	if _, err := c.State(t.Context()); !errors.Is(err, ErrNoState) || !strings.Contains(err.Error(), "has no ConfigMap openirsa-system/openirsa") {
 		t.Errorf("error = %v", err)
 	}
 	want := record.Record{Cluster: "dev", Location: record.Location{Issuer: testIssuer, Bucket: "openirsa-dev"}, Region: "eu-west-1", Emulator: true}
@@ -437,7 +437,7 @@ func TestServiceAccount(t *testing.T) {
 		sa := ServiceAccount{Namespace: "default", Name: "theirs", Annotations: map[string]string{role: "ours"}}
 		_, err := c.Annotate(t.Context(), sa)
 		conflict, ok := errors.AsType[*ConflictError](err)
-		if !ok || conflict.Key != role || conflict.Have != "theirs" || !strings.Contains(err.Error(), "--override-existing-serviceaccounts") {
+		if !ok || conflict.Key != role || conflict.Have != "theirs" || !strings.Contains(err.Error(), `not "ours"`) {
 			t.Fatalf("error = %v", err)
 		}
 		equal(run(c.Unannotate(t.Context(), "default", "theirs")), []string(nil))

@@ -41,12 +41,14 @@ func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) er
 		group.Go(func() error {
 			deadline := time.Now().Add(patience)
 			for {
-				_, err := n.Output(ctx, "kubectl", "--kubeconfig="+kubeletConf, "--server="+server, "--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", "/readyz")
+				_, err := n.Output(ctx, "kubectl", "--kubeconfig="+kubeletConf, "--server="+server,
+					"--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", "/readyz")
 				if err == nil || context.Cause(ctx) != nil {
 					return context.Cause(ctx)
 				}
 				if time.Now().After(deadline) {
-					return fmt.Errorf("after %s, pods on node %s do not reach the API server at %s%s: %w", patience, n.Name, server, c.whyNoService(ctx, n.Name), err)
+					return fmt.Errorf("after %s, pods on node %s do not reach the API server at %s%s: %w",
+						patience, n.Name, server, c.whyNoService(ctx, n.Name), err)
 				}
 				if err := wait.Sleep(ctx, time.Second); err != nil {
 					return err
@@ -60,14 +62,16 @@ func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) er
 // whyNoService says, in brackets, who keeps pods on a node from the API server,
 // as far as that can be told: the API server itself, or kube-proxy.
 func (c *Cluster) whyNoService(ctx context.Context, node string) string {
-	list, err := c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
+	list, err := c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx,
+		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
 	if err != nil {
 		return ""
 	}
 	if !slices.ContainsFunc(list.Items, func(s discoveryv1.EndpointSlice) bool { return len(s.Endpoints) > 0 }) {
 		return " (no API server has added itself to the Service: `kubectl --namespace default get endpointslices`)"
 	}
-	proxies, err := c.client.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-proxy", FieldSelector: "spec.nodeName=" + node})
+	proxies, err := c.client.CoreV1().Pods(metav1.NamespaceSystem).List(ctx,
+		metav1.ListOptions{LabelSelector: "k8s-app=kube-proxy", FieldSelector: "spec.nodeName=" + node})
 	if err != nil || len(proxies.Items) == 0 {
 		return ""
 	}
@@ -75,5 +79,6 @@ func (c *Cluster) whyNoService(ctx context.Context, node string) string {
 	if why := waitsFor(proxy); len(why) > 0 {
 		return " (" + strings.Join(why, "; ") + ")"
 	}
-	return fmt.Sprintf(" (its kube-proxy knows of none: `kubectl --namespace %s logs %s`; `kubectl --namespace %[1]s delete pod %[2]s` starts it anew)", proxy.Namespace, proxy.Name)
+	return fmt.Sprintf(" (its kube-proxy knows of none: `kubectl --namespace %s logs %s`; `kubectl --namespace %[1]s delete pod %[2]s` restarts it)",
+		proxy.Namespace, proxy.Name)
 }

@@ -45,7 +45,7 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("service account %s/%s already has %s %q, not %q: add --override-existing-serviceaccounts to replace it", e.Namespace, e.Name, e.Key, e.Have, e.Want)
+	return fmt.Sprintf("service account %s/%s already has %s %q, not %q", e.Namespace, e.Name, e.Key, e.Have, e.Want)
 }
 
 // Annotate makes a service account, and its namespace, or adds the annotations
@@ -173,7 +173,8 @@ func (c *Cluster) serviceAccounts(ctx context.Context, namespace string, names [
 // service account goes: others may have put things into it.
 func (c *Cluster) createNamespace(ctx context.Context, namespace string) error {
 	_, err := Retry(ctx, func() (*corev1.Namespace, error) {
-		return c.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{FieldManager: Manager})
+		return c.client.CoreV1().Namespaces().Create(ctx,
+			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{FieldManager: Manager})
 	})
 	if apierrors.IsAlreadyExists(err) {
 		return nil

@@ -150,7 +150,9 @@ func mayWrite(s corev1.VolumeProjection, at string) bool {
 	case s.Secret != nil:
 		return len(s.Secret.Items) == 0 || slices.ContainsFunc(s.Secret.Items, item)
 	case s.DownwardAPI != nil:
-		return slices.ContainsFunc(s.DownwardAPI.Items, func(f corev1.DownwardAPIVolumeFile) bool { return path.Clean(f.Path) == path.Clean(at) })
+		return slices.ContainsFunc(s.DownwardAPI.Items, func(f corev1.DownwardAPIVolumeFile) bool {
+			return path.Clean(f.Path) == path.Clean(at)
+		})
 	case s.ServiceAccountToken != nil:
 		return false // a token too
 	}
@@ -163,7 +165,8 @@ func mayWrite(s corev1.VolumeProjection, at string) bool {
 // make a Secret can put anything there.
 func (c *Cluster) SecretTokens(ctx context.Context) ([]Token, error) {
 	list, err := Retry(ctx, func() (*corev1.SecretList, error) {
-		return c.client.CoreV1().Secrets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)})
+		return c.client.CoreV1().Secrets(metav1.NamespaceAll).List(ctx,
+			metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the Secrets of cluster %s that hold tokens: %w", c.Name, err)

@@ -7,26 +7,9 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilversion "k8s.io/apimachinery/pkg/util/version"
-	"k8s.io/apimachinery/pkg/version"
 
 	"github.com/openirsa/openirsa/internal/wait"
 )
-
-// SupportsMatchConditions reports whether the API server honours the matchConditions
-// of webhooks, as it does by default since Kubernetes 1.28 (KEP 3716). Before,
-// it drops them, or refuses what has them.
-func (c *Cluster) SupportsMatchConditions(ctx context.Context) (bool, error) {
-	v, err := Retry(ctx, func() (*version.Info, error) { return c.client.Discovery().ServerVersion() })
-	if err != nil {
-		return false, fmt.Errorf("asking cluster %s for its version: %w", c.Name, err)
-	}
-	at, err := utilversion.ParseGeneric(v.GitVersion)
-	if err != nil {
-		return false, fmt.Errorf("reading the version of cluster %s: %w", c.Name, err)
-	}
-	return at.AtLeast(utilversion.MajorMinor(1, 28)), nil
-}
 
 // WaitForCABundle waits until every webhook of a configuration has the
 // certificate by which the API server knows it, which the webhook itself puts

@@ -73,6 +73,9 @@ type Location struct {
 }
 
 // yes is how a true bool is written; a false one is left out.
+// Namespace holds everything that is installed in a cluster, the record too.
+const Namespace = "openirsa-system"
+
 const yes = "true"
 
 func truth(b bool) string {

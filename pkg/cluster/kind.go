@@ -1,0 +1,115 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/tools/clientcmd"
+	kind "sigs.k8s.io/kind/pkg/cluster"
+	"sigs.k8s.io/kind/pkg/cluster/constants"
+	kindexec "sigs.k8s.io/kind/pkg/exec"
+
+	"github.com/openirsa/openirsa/pkg/node"
+)
+
+// kindProvider is the container runtime that kind would use, and the
+// environment variable with which kind's users choose another.
+func kindProvider() (*kind.Provider, error) {
+	switch p := os.Getenv("KIND_EXPERIMENTAL_PROVIDER"); p {
+	case "podman":
+		return kind.NewProvider(kind.ProviderWithPodman()), nil
+	case "docker":
+		return kind.NewProvider(kind.ProviderWithDocker()), nil
+	case "nerdctl", "finch", "nerdctl.lima":
+		return kind.NewProvider(kind.ProviderWithNerdctl(p)), nil
+	}
+	detected, err := kind.DetectNodeProvider()
+	if err != nil {
+		return nil, fmt.Errorf("%w: kind needs docker, podman or nerdctl, and none of them answers here", ErrNoCluster)
+	}
+	return kind.NewProvider(detected), nil
+}
+
+// kindNames are the names of the kind clusters of this machine.
+func kindNames() ([]string, error) {
+	provider, err := kindProvider()
+	if err != nil {
+		return nil, err
+	}
+	names, err := provider.List()
+	if err != nil {
+		return nil, fmt.Errorf("listing the kind clusters: %w", kindError(err))
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// kindError is what the command said, instead of kind's error, which has the
+// command line.
+func kindError(err error) error {
+	if run := kindexec.RunErrorForError(err); run != nil {
+		if said := bytes.TrimSpace(run.Output); len(said) > 0 {
+			return errors.New(string(said))
+		}
+	}
+	return err
+}
+
+// findKind is the kind cluster of that name.
+func findKind(name string) (*Cluster, error) {
+	names, err := kindNames()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(names, name) {
+		have := "there is none at all"
+		if len(names) > 0 {
+			have = "there are: " + strings.Join(names, ", ")
+		}
+		return nil, fmt.Errorf("%w: no kind cluster %q (%s): make it with `kind create cluster --name %s`", ErrNoCluster, name, have, name)
+	}
+	provider, err := kindProvider()
+	if err != nil {
+		return nil, err
+	}
+	kubeconfig, err := provider.KubeConfig(name, false)
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig of kind cluster %q (do its containers run?): %w", name, kindError(err))
+	}
+	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig))
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig of kind cluster %q: %w", name, err)
+	}
+	all, err := provider.ListNodes(name)
+	if err != nil {
+		return nil, fmt.Errorf("listing the nodes of kind cluster %q: %w", name, kindError(err))
+	}
+	c := &Cluster{Name: name, Kind: true, config: config}
+	var mu sync.Mutex
+	var g errgroup.Group
+	for _, n := range all {
+		g.Go(func() error {
+			role, err := n.Role()
+			if err != nil {
+				return fmt.Errorf("asking for the role of node %s: %w", n, kindError(err))
+			}
+			if role == constants.ControlPlaneNodeRoleValue || role == constants.WorkerNodeRoleValue {
+				mu.Lock()
+				defer mu.Unlock()
+				c.nodes = append(c.nodes, node.OfKind(n, role == constants.ControlPlaneNodeRoleValue))
+			}
+			return nil // the load balancer in front of several control planes is no node
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(c.nodes, func(a, b node.Node) int { return strings.Compare(a.Name, b.Name) })
+	return c, nil
+}
