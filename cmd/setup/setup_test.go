@@ -16,12 +16,13 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/klog/v2"
 
+	"github.com/openirsa/openirsa/internal/kubetest"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(kubetest.Keep(m), map[string]func(){
 		"setup": func() { os.Exit(Main(context.Background(), os.Args, os.Getenv, os.Stdout, os.Stderr)) },
 		// noisy has client-go tell of an error in its own way.
 		"noisy": func() {

@@ -46,7 +46,7 @@ type world struct {
 	t   testing.TB
 	dir string
 
-	etcd   etcd
+	etcd   kubetest.Etcd
 	kube   *kubernetes.Clientset
 	server http.Handler // passes requests on to the API server
 	others *standIn
@@ -69,7 +69,7 @@ func newWorld(t testing.TB, key string) *world {
 	api := kubetest.Start(t, "--service-account-issuer", issuerURL, "--service-account-signing-key-file", key, "--service-account-key-file", key,
 		"--storage-media-type", "application/json", // so that its objects can be read in etcd
 		"--endpoint-reconciler-type", "none")
-	w.etcd, w.kube = etcd(api.Etcd), api.Client
+	w.etcd, w.kube = api.Etcd, api.Client
 	server, err := url.Parse(api.Config.Host)
 	must(err)
 	w.port = server.Port()
@@ -97,7 +97,7 @@ func newWorld(t testing.TB, key string) *world {
 	})
 	var before map[string][]byte
 	w.eventually("the API server has made its own objects", func() error {
-		now, err := w.etcd.dump(t.Context())
+		now, err := w.etcd.Dump(t.Context())
 		if err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ type moment struct {
 func (w *world) save() moment {
 	w.t.Helper()
 	w.others.settle()
-	kubernetes, err := w.etcd.dump(w.t.Context())
+	kubernetes, err := w.etcd.Dump(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func (w *world) restore(m moment) {
 	w.t.Helper()
 	w.others.mu.Lock()
 	defer w.others.mu.Unlock()
-	if err := w.etcd.restore(w.t.Context(), m.kubernetes); err != nil {
+	if err := w.etcd.Restore(w.t.Context(), m.kubernetes); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := w.aws.Close(); err != nil {
@@ -185,7 +185,7 @@ func (w *world) state(m moment) state {
 	s := state{}
 keys:
 	for key, value := range m.kubernetes {
-		name := strings.TrimPrefix(key, registry)
+		name := strings.TrimPrefix(key, kubetest.Registry)
 		for _, prefix := range notCompared {
 			if strings.HasPrefix(name, prefix) {
 				continue keys

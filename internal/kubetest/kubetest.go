@@ -52,11 +52,12 @@ type Server struct {
 	// Config is that of an administrator.
 	Config *rest.Config
 	Client *kubernetes.Clientset
-	// Etcd is the URL of its etcd.
-	Etcd string
+	Etcd   Etcd
 
-	t   testing.TB
-	dir string
+	t        testing.TB
+	dir      string
+	programs []*program
+	empty    map[string][]byte // its etcd's keys when it was new, of one that is kept
 }
 
 // Start runs a kube-apiserver with additional flags, and waits until it is ready.
@@ -68,12 +69,28 @@ func Start(t testing.TB, flags ...string) *Server {
 	if testing.Short() {
 		t.Skip("a real kube-apiserver is not short")
 	}
+	if k := kept.Load(); k != nil {
+		return k.server(t, bin, flags)
+	}
 	s := &Server{t: t, dir: t.TempDir()}
+	t.Cleanup(func() {
+		s.kill()
+		s.explain()
+	})
+	s.start(bin, flags)
+	return s
+}
+
+// start runs etcd and the API server.
+func (s *Server) start(bin string, flags []string) {
+	t := s.t
+	t.Helper()
 	peer, client, secure := FreePort(t), FreePort(t), FreePort(t)
-	s.Etcd = fmt.Sprintf("http://127.0.0.1:%d", client)
+	url := fmt.Sprintf("http://127.0.0.1:%d", client)
+	s.Etcd = Etcd(url)
 	s.run(filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(s.dir, "etcd"), "--unsafe-no-fsync", "--log-level", "error",
 		"--max-txn-ops", "4096",
-		"--listen-client-urls", s.Etcd, "--advertise-client-urls", s.Etcd, "--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", peer))
+		"--listen-client-urls", url, "--advertise-client-urls", url, "--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", peer))
 	tokens := filepath.Join(s.dir, "tokens.csv")
 	if err := os.WriteFile(tokens, []byte("admin,admin,admin,system:masters\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -89,7 +106,7 @@ func Start(t testing.TB, flags ...string) *Server {
 		flags = append([]string{"--service-account-signing-key-file", key, "--service-account-key-file", key}, flags...)
 	}
 	s.run(filepath.Join(bin, "kube-apiserver"), append([]string{
-		"--etcd-servers", s.Etcd, "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure),
+		"--etcd-servers", url, "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure),
 		"--cert-dir", filepath.Join(s.dir, "certs"),
 		"--service-cluster-ip-range", "10.0.0.0/24", "--authorization-mode", "RBAC", "--token-auth-file", tokens,
 	}, flags...)...)
@@ -100,7 +117,6 @@ func Start(t testing.TB, flags ...string) *Server {
 		t.Fatal(err)
 	}
 	s.ready()
-	return s
 }
 
 // ready waits for the API server.
@@ -149,8 +165,13 @@ func FreePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// run runs a program until the test ends. Its last words are shown if the test
-// fails.
+// program is one that runs for a server.
+type program struct {
+	cmd *exec.Cmd
+	log *os.File
+}
+
+// run runs a program until it is killed.
 func (s *Server) run(name string, args ...string) {
 	s.t.Helper()
 	log, err := os.Create(filepath.Join(s.dir, filepath.Base(name)+".log"))
@@ -163,16 +184,29 @@ func (s *Server) run(name string, args ...string) {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		log.Close()
-		if s.t.Failed() {
-			out, _ := os.ReadFile(log.Name())
-			lines := strings.Split(string(out), "\n")
-			s.t.Logf("%s:\n%s", filepath.Base(name), strings.Join(lines[max(0, len(lines)-15):], "\n"))
-		}
-	})
+	s.programs = append(s.programs, &program{cmd, log})
+}
+
+// kill ends the programs, the API server first: without etcd it would take its
+// time.
+func (s *Server) kill() {
+	for _, p := range slices.Backward(s.programs) {
+		p.cmd.Process.Kill()
+		p.cmd.Wait()
+		p.log.Close()
+	}
+}
+
+// explain shows the last words of the programs if the test has failed.
+func (s *Server) explain() {
+	if !s.t.Failed() {
+		return
+	}
+	for _, p := range s.programs {
+		out, _ := os.ReadFile(p.log.Name())
+		lines := strings.Split(string(out), "\n")
+		s.t.Logf("%s:\n%s", filepath.Base(p.cmd.Path), strings.Join(lines[max(0, len(lines)-15):], "\n"))
+	}
 }
 
 // Log is what the API server has written so far.

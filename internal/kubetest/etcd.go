@@ -1,4 +1,4 @@
-package crash
+package kubetest
 
 import (
 	"bytes"
@@ -10,19 +10,19 @@ import (
 	"strings"
 )
 
-// etcd is the URL of an etcd, whose JSON gateway is all that is needed here: the keys of Kubernetes are read, and
-// written back, all at once.
-type etcd string
+// Etcd is the URL of a cluster's etcd, whose JSON gateway is all that is needed here: the keys of Kubernetes are read,
+// and written back, all at once.
+type Etcd string
 
-// registry is the prefix of all keys of a Kubernetes cluster.
-const registry = "/registry/"
+// Registry is the prefix of all keys of a Kubernetes cluster.
+const Registry = "/registry/"
 
 // fleeting are keys that change by themselves.
 var fleeting = []string{"events/", "leases/", "masterleases/"}
 
 func isFleeting(key string) bool {
 	for _, prefix := range fleeting {
-		if strings.HasPrefix(key, registry+prefix) {
+		if strings.HasPrefix(key, Registry+prefix) {
 			return true
 		}
 	}
@@ -35,13 +35,13 @@ type keyValue struct {
 	Value []byte `json:"value,omitempty"`
 }
 
-// dump reads all keys at one revision.
-func (e etcd) dump(ctx context.Context) (map[string][]byte, error) {
+// Dump reads all keys at one revision.
+func (e Etcd) Dump(ctx context.Context) (map[string][]byte, error) {
 	var answer struct {
 		KVs []keyValue `json:"kvs"`
 	}
-	end := strings.TrimSuffix(registry, "/") + "0" // the key after all those with the prefix
-	if err := e.post(ctx, "/v3/kv/range", map[string]any{"key": []byte(registry), "range_end": []byte(end)}, &answer); err != nil {
+	end := strings.TrimSuffix(Registry, "/") + "0" // the key after all those with the prefix
+	if err := e.post(ctx, "/v3/kv/range", map[string]any{"key": []byte(Registry), "range_end": []byte(end)}, &answer); err != nil {
 		return nil, err
 	}
 	all := make(map[string][]byte, len(answer.KVs))
@@ -53,9 +53,9 @@ func (e etcd) dump(ctx context.Context) (map[string][]byte, error) {
 	return all, nil
 }
 
-// restore makes the keys what they were, in one transaction: whoever watches them sees objects change and go.
-func (e etcd) restore(ctx context.Context, want map[string][]byte) error {
-	have, err := e.dump(ctx)
+// Restore makes the keys what they were, in one transaction: whoever watches them sees objects change and go.
+func (e Etcd) Restore(ctx context.Context, want map[string][]byte) error {
+	have, err := e.Dump(ctx)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (e etcd) restore(ctx context.Context, want map[string][]byte) error {
 	return e.post(ctx, "/v3/kv/txn", map[string]any{"success": ops}, &struct{}{})
 }
 
-func (e etcd) post(ctx context.Context, path string, body, answer any) error {
+func (e Etcd) post(ctx context.Context, path string, body, answer any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return err
