@@ -97,3 +97,17 @@ func innermost(err error) error {
 		err = inner
 	}
 }
+
+// Cause is what AWS answered, without the SDK's account of how it got there.
+func Cause(err error) error {
+	if e, ok := errors.AsType[smithy.APIError](err); ok {
+		return causeError{e}
+	}
+	return err
+}
+
+// causeError is an answer of AWS in few words.
+type causeError struct{ smithy.APIError }
+
+func (e causeError) Error() string { return e.ErrorCode() + ": " + e.ErrorMessage() }
+func (e causeError) Unwrap() error { return e.APIError }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -360,3 +361,6 @@ func (d *decoder) any(node *yaml.Node, path string) (any, error) {
 	}
 	return node.Value, nil
 }
+
+// inList is the number of an item.
+var inList = regexp.MustCompile(`\[[0-9]+\]`)

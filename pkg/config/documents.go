@@ -30,7 +30,8 @@ func (e *FieldError) Say(name func(field string) string) string {
 	if e.format == "" {
 		return e.Err.Error()
 	}
-	return fmt.Sprintf(strings.ReplaceAll(inBraces.ReplaceAllStringFunc(e.format, func(s string) string { return name(strings.Trim(s, "{}")) }), "%w", "%v"), e.args...)
+	format := inBraces.ReplaceAllStringFunc(e.format, func(s string) string { return name(strings.Trim(s, "{}")) })
+	return fmt.Sprintf(strings.ReplaceAll(format, "%w", "%v"), e.args...)
 }
 
 var inBraces = regexp.MustCompile(`\{[a-zA-Z]+\}`)
@@ -72,9 +73,11 @@ func (d Documents) Check() error {
 	case d.DistributionARN != "" && !d.PrivateBucket:
 		return together("distributionARN", "{distributionARN} is for a {privateBucket}")
 	case d.DistributionARN != "" && !distributionForm.MatchString(d.DistributionARN):
-		return together("distributionARN", "{distributionARN} %q is not the ARN of a distribution, such as arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE", d.DistributionARN)
+		return together("distributionARN", "{distributionARN} %q is not the ARN of a distribution, "+
+			"such as arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE", d.DistributionARN)
 	case d.PrivateBucket && d.IssuerURL == "":
-		return together("privateBucket", "{privateBucket} needs the {issuerURL} at which CloudFront serves its documents, such as https://d111111abcdef8.cloudfront.net")
+		return together("privateBucket", "{privateBucket} needs the {issuerURL} at which CloudFront serves its documents, "+
+			"such as https://d111111abcdef8.cloudfront.net")
 	case d.PrivateBucket && d.Emulator:
 		return together("privateBucket", "{privateBucket} and {emulator} exclude each other: the emulator has no CloudFront")
 	}

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"io"
-	"regexp"
 
 	"go.yaml.in/yaml/v3"
 
@@ -97,6 +96,3 @@ func unknownDocument(root *yaml.Node, version, kind string) error {
 	return yamlnode.Fault(root, "", "apiVersion and kind: it is %s %s, not %s %s, nor eksctl's %s %s",
 		version, kind, Version, Kind, eksctlVersion, eksctlKind)
 }
-
-// inList is the number of an item.
-var inList = regexp.MustCompile(`\[[0-9]+\]`)

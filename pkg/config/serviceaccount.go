@@ -78,7 +78,8 @@ func (sa *ServiceAccount) Check() error {
 	}
 	for name := range sa.WellKnownPolicies {
 		if !slices.Contains(WellKnownNames(), name) {
-			return inField("wellKnownPolicies."+name, "%s: well-known policy %q is not one of %s", plan.Role, name, strings.Join(WellKnownNames(), ", "))
+			return inField("wellKnownPolicies."+name, "%s: well-known policy %q is not one of %s",
+				plan.Role, name, strings.Join(WellKnownNames(), ", "))
 		}
 	}
 	if sa.AttachPolicy != nil {
@@ -116,8 +117,10 @@ func (sa *ServiceAccount) checkAttached() error {
 		field string
 		set   bool
 	}{
-		{"attachPolicyARNs", len(sa.AttachPolicyARNs) > 0}, {"attachPolicy", sa.AttachPolicy != nil}, {"wellKnownPolicies", len(sa.WellKnownPolicies) > 0},
-		{"permissionsBoundary", sa.PermissionsBoundary != ""}, {"roleName", sa.RoleName != ""}, {"shareRole", sa.ShareRole}, {"rolePath", sa.RolePath != ""},
+		{"attachPolicyARNs", len(sa.AttachPolicyARNs) > 0}, {"attachPolicy", sa.AttachPolicy != nil},
+		{"wellKnownPolicies", len(sa.WellKnownPolicies) > 0},
+		{"permissionsBoundary", sa.PermissionsBoundary != ""}, {"roleName", sa.RoleName != ""},
+		{"shareRole", sa.ShareRole}, {"rolePath", sa.RolePath != ""},
 		{"roleOnly", sa.RoleOnly}, {"subjectPattern", sa.SubjectPattern != ""}, {"tags", len(sa.Tags) > 0},
 	} {
 		if f.set {

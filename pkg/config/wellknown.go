@@ -65,7 +65,8 @@ func WellKnown(name string, s Surroundings) (arn string, document []byte, err er
 		"${AWS::Partition}": s.Partition, "${AWS::AccountId}": s.Account, "${AWS::Region}": s.Region, "${ClusterName}": s.Cluster,
 	} {
 		if value == "" && strings.Contains(text, place) {
-			return "", nil, fmt.Errorf("well-known policy %s names the %s, which is not known", name, strings.Trim(strings.TrimPrefix(place, "${AWS::"), "${}"))
+			what := strings.Trim(strings.TrimPrefix(place, "${AWS::"), "${}")
+			return "", nil, fmt.Errorf("well-known policy %s names the %s, which is not known", name, what)
 		}
 		text = strings.ReplaceAll(text, place, value)
 	}
@@ -83,7 +84,8 @@ func CheckInline(inline map[string][]byte) error {
 		size += trust.Size(document)
 	}
 	if size > maxInline {
-		return fmt.Errorf("its inline policies %s have %d characters together, and IAM takes %d: give the service accounts roles of their own, or make one a managed policy",
+		return fmt.Errorf("its inline policies %s have %d characters together, and IAM takes %d: "+
+			"give the service accounts roles of their own, or make one a managed policy",
 			strings.Join(slices.Sorted(maps.Keys(inline)), ", "), size, maxInline)
 	}
 	return nil

@@ -52,38 +52,9 @@ type Record struct {
 	Change *Change
 }
 
-// Location is where an issuer's documents are, and who trusts them: the part of a
-// [Record] that a migration replaces.
-type Location struct {
-	// Issuer is the issuer URL of the tokens, and Provider the ARN of the IAM
-	// OIDC provider for it.
-	Issuer   string
-	Provider string
-	// Bucket and Prefix say where the documents are in S3. The Bucket is empty
-	// where another server has them.
-	Bucket, Prefix string
-	// BucketOwned says that the Bucket was made by this project, which then
-	// deletes it with its last document.
-	BucketOwned bool
-	// PrivateBucket says that the Bucket is closed to the public and that a
-	// CloudFront distribution serves the documents at the Issuer; Distribution
-	// is its ARN if the Bucket's policy is ours to write.
-	PrivateBucket bool
-	Distribution  string
-}
-
 // yes is how a true bool is written; a false one is left out.
 // Namespace holds everything that is installed in a cluster, the record too.
 const Namespace = "openirsa-system"
-
-const yes = "true"
-
-func truth(b bool) string {
-	if b {
-		return yes
-	}
-	return ""
-}
 
 // Encode is the record as the data of a ConfigMap. What is empty is left out, but
 // for "cluster" and "issuer". Records with the same data are the same record.
@@ -142,12 +113,4 @@ func Parse(data map[string]string) (Record, error) {
 	}
 	r.Change = change
 	return r, nil
-}
-
-// list is a list of words as it is written in one string; nil for none.
-func list(words string) []string {
-	if fields := strings.Fields(words); len(fields) > 0 {
-		return fields
-	}
-	return nil
 }

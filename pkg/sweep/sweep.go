@@ -99,7 +99,10 @@ func (c *census) of(tags map[string]string) *Remains {
 
 // documents are those of an issuer in a bucket.
 func (c *census) documents(region, bucket, prefix string) publish.S3 {
-	return publish.S3{Client: c.acct.Regional(region), Account: c.acct.ID, Partition: c.acct.Partition, Region: region, Bucket: bucket, Prefix: prefix}
+	return publish.S3{
+		Client: c.acct.Regional(region), Account: c.acct.ID, Partition: c.acct.Partition,
+		Region: region, Bucket: bucket, Prefix: prefix,
+	}
 }
 
 func (c *census) addProviders(ctx context.Context) error {

@@ -63,7 +63,10 @@ func (e *Examination) role(ctx context.Context, f *doctor.Facts) {
 		return
 	}
 	if ok {
-		f.Role = &doctor.Role{Name: there.Name, ARN: there.ARN, Trust: there.Trust, PolicyARNs: there.PolicyARNs, Inline: len(there.Inline), Boundary: there.Boundary, Tags: there.Tags}
+		f.Role = &doctor.Role{
+			Name: there.Name, ARN: there.ARN, Trust: there.Trust, PolicyARNs: there.PolicyARNs, Inline: len(there.Inline),
+			Boundary: there.Boundary, Tags: there.Tags,
+		}
 	}
 }
 
@@ -77,7 +80,9 @@ func (e *Examination) call(ctx context.Context, f *doctor.Facts) {
 		return
 	}
 	f.Call = &doctor.Call{}
-	unsigned := sts.NewFromConfig(e.chain.Account.Config, func(o *sts.Options) { o.Credentials, o.Retryer = aws.AnonymousCredentials{}, aws.NopRetryer{} })
+	unsigned := sts.NewFromConfig(e.chain.Account.Config, func(o *sts.Options) {
+		o.Credentials, o.Retryer = aws.AnonymousCredentials{}, aws.NopRetryer{}
+	})
 	out, err := unsigned.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
 		RoleArn: &arn, RoleSessionName: new("openirsa-doctor"), WebIdentityToken: new(string(f.Raw)), DurationSeconds: new(int32(900)),
 	})
@@ -93,7 +98,8 @@ func (e *Examination) call(ctx context.Context, f *doctor.Facts) {
 		return
 	}
 	session := e.chain.Account.Config.Copy()
-	session.Credentials = credentials.NewStaticCredentialsProvider(*out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
+	c := out.Credentials
+	session.Credentials = credentials.NewStaticCredentialsProvider(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)
 	who, err := sts.NewFromConfig(session).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		f.Call.IdentityErr = account.Cause(err)
@@ -110,7 +116,8 @@ func (e *Examination) explained(ctx context.Context, requestID string) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(*e.chain.Account.Config.BaseEndpoint, "/")+"/_openirsa/events?requestId="+url.QueryEscape(requestID), nil)
+	address := strings.TrimSuffix(*e.chain.Account.Config.BaseEndpoint, "/") + "/_openirsa/events?requestId=" + url.QueryEscape(requestID)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return ""
 	}
@@ -120,7 +127,10 @@ func (e *Examination) explained(ctx context.Context, requestID string) string {
 	}
 	defer resp.Body.Close()
 	var said struct{ Events []struct{ Reason string } }
-	if resp.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, maxDocument)).Decode(&said) != nil || len(said.Events) == 0 {
+	if resp.StatusCode != http.StatusOK {
+		return ""
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxDocument)).Decode(&said); err != nil || len(said.Events) == 0 {
 		return ""
 	}
 	return said.Events[len(said.Events)-1].Reason

@@ -40,7 +40,8 @@ func (e *Examination) webhook(ctx context.Context, w *doctor.Webhook) {
 		return
 	}
 	service := w.Configuration.Webhooks[i].ClientConfig.Service
-	slices, err := e.chain.Cluster.Client().DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name})
+	of := metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name}
+	slices, err := e.chain.Cluster.Client().DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, of)
 	if err != nil {
 		w.EndpointsErr = err
 		return
@@ -93,10 +94,15 @@ func (e *Examination) trial(ctx context.Context, f *doctor.Facts) *doctor.Trial 
 		Spec: corev1.PodSpec{
 			ServiceAccountName: f.Name,
 			// As the strictest of the pod security standards wants it.
-			SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: new(true), RunAsUser: new(int64(65532)), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot: new(true), RunAsUser: new(int64(65532)),
+				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
 			Containers: []corev1.Container{{
 				Name: "trial", Image: "openirsa.dev/never-run",
-				SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
+				SecurityContext: &corev1.SecurityContext{
+					AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				},
 			}},
 		},
 	}

@@ -20,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"golang.org/x/sync/errgroup"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/pkg/chain"
@@ -32,29 +31,6 @@ import (
 
 // atOnce bounds how many service accounts are asked about at a time.
 const atOnce = 8
-
-// Examination is of one chain. What all service accounts share is read once.
-type Examination struct {
-	chain    *chain.Chain
-	facts    doctor.Facts // those that all service accounts share
-	accounts []corev1.ServiceAccount
-}
-
-// ListError is a cluster whose service accounts cannot be listed, mostly because the
-// kubeconfig is not an administrator's.
-type ListError struct{ Err error }
-
-func (e *ListError) Error() string { return fmt.Sprintf("listing the service accounts: %v", e.Err) }
-func (e *ListError) Unwrap() error { return e.Err }
-
-// PodError is a pod that was asked about and cannot be read.
-type PodError struct {
-	Namespace string
-	Err       error
-}
-
-func (e *PodError) Error() string { return fmt.Sprintf("%s: %v", doctor.Pod, e.Err) }
-func (e *PodError) Unwrap() error { return e.Err }
 
 // New reads what does not depend on a service account. The account of a chain that is
 // there is connected to; without one, that of the credentials at hand. The error is a
