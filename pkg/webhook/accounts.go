@@ -98,7 +98,9 @@ func (s *accounts) trim(o any) (any, error) {
 	if !ok || sa.Annotations[metav1.InitialEventsAnnotationKey] != "" { // a bookmark
 		return o, nil
 	}
-	t := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: sa.Namespace, Name: sa.Name, ResourceVersion: sa.ResourceVersion}}
+	t := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Namespace: sa.Namespace, Name: sa.Name, ResourceVersion: sa.ResourceVersion,
+	}}
 	if t.Annotations = ours(s.prefix, sa.Annotations); t.Annotations != nil {
 		t.UID = sa.UID
 	}
@@ -211,7 +213,8 @@ func (s *accounts) Replace(list []any, _ string) error {
 }
 
 func (s *accounts) full() {
-	s.log.Warn("there are more service accounts than are kept: the API server is asked for the others whenever a pod is made with one", "bytes", s.most)
+	s.log.Warn("there are more service accounts than are kept: "+
+		"the API server is asked for the others whenever a pod is made with one", "bytes", s.most)
 }
 
 // Resync is that of [cache.ReflectorStore].
@@ -273,7 +276,9 @@ func (s *accounts) remove(t *table, key string) {
 // object is the account as a trimmed object again.
 func (a account) object(p irsa.Prefix, key string) *metav1.PartialObjectMetadata {
 	namespace, name, _ := strings.Cut(key, "/")
-	sa := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: a.uid, Annotations: map[string]string{}}}
+	sa := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Namespace: namespace, Name: name, UID: a.uid, Annotations: map[string]string{},
+	}}
 	if a.role != "" {
 		sa.Annotations[p.RoleARN()] = a.role
 	}

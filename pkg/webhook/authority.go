@@ -140,7 +140,8 @@ func (a *Authority) names() []string {
 // due, when either of the two changes, and again soon after an error.
 func (a *Authority) Run(ctx context.Context) error {
 	if a.servingLife()+a.settle() >= a.caLife()/3 {
-		return fmt.Errorf("a CA that lives %v cannot be replaced in time: a third of it must be more than %v and %v", a.caLife(), a.servingLife(), a.settle())
+		return fmt.Errorf("a CA that lives %v cannot be replaced in time: a third of it must be more than %v and %v",
+			a.caLife(), a.servingLife(), a.settle())
 	}
 	poke := make(chan struct{}, 1)
 	done := make(chan struct{})
@@ -181,7 +182,9 @@ func (a *Authority) Run(ctx context.Context) error {
 }
 
 // follow pokes whenever the object of the given name changes, or may have.
-func (a *Authority) follow(ctx context.Context, name string, start func(context.Context, metav1.ListOptions) (watch.Interface, error), poke chan<- struct{}) {
+func (a *Authority) follow(ctx context.Context, name string,
+	start func(context.Context, metav1.ListOptions) (watch.Interface, error), poke chan<- struct{},
+) {
 	only := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()}
 	for ctx.Err() == nil {
 		w, err := start(ctx, only)
@@ -194,7 +197,7 @@ func (a *Authority) follow(ctx context.Context, name string, start func(context.
 			continue
 		}
 		for ok := true; ok; {
-			select { // what happened matters little: step reads it all anew
+			select { // what happened matters little: step reads all of it again
 			case poke <- struct{}{}:
 			default:
 			}
@@ -254,7 +257,8 @@ func (a *Authority) step(ctx context.Context) (due time.Time, err error) {
 		if err != nil {
 			return due, fmt.Errorf("writing Secret %s: %w", a.Secret, err)
 		}
-		a.log().Info("certificates were made", "secret", a.Secret, "servingUntil", chain.serving.Leaf.NotAfter, "caUntil", chain.ca.cert.NotAfter, "nextCA", chain.next != nil)
+		a.log().Info("certificates were made", "secret", a.Secret,
+			"servingUntil", chain.serving.Leaf.NotAfter, "caUntil", chain.ca.cert.NotAfter, "nextCA", chain.next != nil)
 	}
 	// The caBundle comes before the certificate: a certificate that nobody
 	// can verify helps nobody.
@@ -273,7 +277,9 @@ func (a *Authority) step(ctx context.Context) (due time.Time, err error) {
 
 // inStep reports whether the configuration has the given caBundle, and since
 // when it has been seen to.
-func (a *Authority) inStep(c *admissionregistrationv1.MutatingWebhookConfiguration, bundle []byte, now time.Time) (since time.Time, ok bool) {
+func (a *Authority) inStep(c *admissionregistrationv1.MutatingWebhookConfiguration, bundle []byte, now time.Time) (
+	since time.Time, ok bool,
+) {
 	if c == nil {
 		return time.Time{}, true
 	}

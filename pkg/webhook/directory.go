@@ -13,33 +13,21 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
-
-	corev1 "k8s.io/api/core/v1"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/openirsa/openirsa/pkg/irsa"
 )
 
-// ConfigMap is the ConfigMap that may grant roles besides the service
-// accounts' own annotations; they are under its key ConfigMapKey.
-const (
-	ConfigMap    = "pod-identity-webhook"
-	ConfigMapKey = "config"
-)
-
-var (
-	errNotReady     = errors.New("service accounts are not known yet")
-	serviceAccounts = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
-)
+var errNotReady = errors.New("service accounts are not known yet")
 
 // Directory knows what each service account grants. It follows the service
 // accounts of the cluster, and asks the API server where what it has seen so
@@ -108,7 +96,7 @@ func (d *Directory) prefix() irsa.Prefix {
 // Run follows the cluster until ctx ends. It is called once.
 func (d *Directory) Run(ctx context.Context) error {
 	d.init()
-	follow := cache.NewReflectorWithOptions(d.listWatch(), &metav1.PartialObjectMetadata{}, d.known,
+	follow := cache.NewReflectorWithOptions(listWatch(d.Metadata, d.known), &metav1.PartialObjectMetadata{}, d.known,
 		cache.ReflectorOptions{Name: "service accounts", ResyncPeriod: d.Resync})
 	running := []func(context.Context){follow.RunWithContext}
 	ready := func() bool { return true }
@@ -157,7 +145,8 @@ func (d *Directory) inspect(sa *metav1.PartialObjectMetadata) {
 		APIVersion: "v1", Kind: "ServiceAccount", Namespace: sa.Namespace, Name: sa.Name, UID: sa.UID, ResourceVersion: sa.ResourceVersion,
 	}
 	report := func(reason, message string) {
-		d.log().Warn("service account has a mistake", "namespace", sa.Namespace, "serviceAccount", sa.Name, "reason", reason, "message", message)
+		d.log().Warn("service account has a mistake",
+			"namespace", sa.Namespace, "serviceAccount", sa.Name, "reason", reason, "message", message)
 		d.Events.report(about, reason, message)
 	}
 	if err != nil {
@@ -195,13 +184,17 @@ func (d *Directory) Lookup(ctx context.Context, namespace, name string) (Grant, 
 	id, warnings, err := d.prefix().Identity(sa.annotations, d.Defaults)
 	ignored := d.prefix().Ignored(sa.annotations)
 	if err != nil || !id.IsZero() {
-		return Grant{Identity: id, Warnings: slices.Concat(warnings, ignored), Malformed: d.prefix().Malformed(sa.annotations), UID: sa.uid}, err
+		return Grant{
+			Identity: id, UID: sa.uid, Warnings: slices.Concat(warnings, ignored), Malformed: d.prefix().Malformed(sa.annotations),
+		}, err
 	}
 	if d.ConfigMaps != nil && !d.synced.Load() {
 		return Grant{}, errNotReady // nor is the ConfigMap
 	}
 	if isMapped {
-		return Grant{Identity: mapped.id, Warnings: slices.Concat(mapped.warnings, ignored), Malformed: mapped.malformed, UID: sa.uid}, mapped.err
+		return Grant{
+			Identity: mapped.id, UID: sa.uid, Warnings: slices.Concat(mapped.warnings, ignored), Malformed: mapped.malformed,
+		}, mapped.err
 	}
 	if !sa.known {
 		d.Metrics.missing()
@@ -216,7 +209,7 @@ func (d *Directory) listed(namespace, name string) bool {
 }
 
 // credentials is the grant of a service account with container credentials.
-// They need nothing of the service account itself, but heed its annotations.
+// They need nothing of the service account itself, but follow its annotations.
 func (d *Directory) credentials(ctx context.Context, namespace, name string) (Grant, error) {
 	sa, err := d.account(ctx, namespace, name, false, func(map[string]string) bool { return true })
 	if err != nil {
@@ -224,9 +217,10 @@ func (d *Directory) credentials(ctx context.Context, namespace, name string) (Gr
 		return Grant{}, err
 	}
 	settings, warnings := d.prefix().Token(sa.annotations, d.Defaults)
-	g := Grant{Credentials: true, Warnings: slices.Concat(warnings, d.prefix().Ignored(sa.annotations)), UID: sa.uid, Identity: irsa.Identity{
-		ExpirationSeconds: settings.ExpirationSeconds, RegionalSTS: settings.RegionalSTS,
-	}}
+	g := Grant{
+		Credentials: true, UID: sa.uid, Warnings: slices.Concat(warnings, d.prefix().Ignored(sa.annotations)),
+		Identity: irsa.Identity{ExpirationSeconds: settings.ExpirationSeconds, RegionalSTS: settings.RegionalSTS},
+	}
 	g.Malformed = d.prefix().Malformed(map[string]string{d.prefix().TokenExpiration(): sa.annotations[d.prefix().TokenExpiration()]})
 	if !sa.known {
 		if m := d.configMap.Load(); m != nil {

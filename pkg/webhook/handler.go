@@ -48,9 +48,6 @@ const (
 	// atWork is how many reviews are read or answered at a time. (Waiting for
 	// the API server's word is not work.)
 	atWork = 4
-	// maxUID is the longest uid of a review that is answered, in bytes; API
-	// servers make UUIDs.
-	maxUID = 256
 )
 
 // Handler answers AdmissionReviews, sent by POST. It answers
@@ -68,7 +65,7 @@ type Handler struct {
 	// RefuseMalformed refuses pods whose service account is malformed. By
 	// default they are admitted without an identity, with a warning.
 	RefuseMalformed bool
-	// Events tells of pods' mistakes; nil tells nobody.
+	// Events reports pods' mistakes; nil reports nothing.
 	Events  *Events
 	Metrics *Metrics     // nil counts nothing
 	Log     *slog.Logger // nil logs nothing
@@ -244,18 +241,16 @@ func (h *Handler) answer(ctx context.Context, share *gate.Share, body []byte) (o
 	if !rev.isPodCreation() {
 		return rev.answer(response{Allowed: true})
 	}
-	log := h.log().With("namespace", rev.Namespace, "serviceAccount", account)
-	var grant Grant
-	var unknown error
+	who := identity{account: account}
 	if account != "" { // a mirror pod has none, for one
 		if err := checkNames(rev.Namespace, account); err != nil {
 			return rev.answer(refuse(http.StatusBadRequest, "BadRequest", err.Error()))
 		}
-		grant, unknown = h.Lookup(ctx, rev.Namespace, account)
+		who.grant, who.unknown = h.Lookup(ctx, rev.Namespace, account)
 	}
 	err = h.working(ctx, func() error {
 		var resp response
-		if resp, err = h.admit(ctx, log, share, &rev, account, grant, unknown); err != nil {
+		if resp, err = h.admit(ctx, share, &rev, who); err != nil {
 			return err
 		}
 		out, err = rev.answer(resp)
@@ -267,10 +262,18 @@ func (h *Handler) answer(ctx context.Context, share *gate.Share, body []byte) (o
 	return out, share.Resize(ctx, int64(len(out)))
 }
 
-// admit decides. It is told what the lookup of the pod's service account has
-// brought.
-func (h *Handler) admit(ctx context.Context, log *slog.Logger, share *gate.Share, r *review, account string, grant Grant, unknown error) (response, error) {
-	prefix := or(h.Settings.Prefix, irsa.DefaultPrefix)
+// identity is what the lookup of a pod's service account has brought.
+type identity struct {
+	account string // empty if the pod has none
+	grant   Grant
+	unknown error
+}
+
+// admit decides about the pod of a review.
+func (h *Handler) admit(ctx context.Context, share *gate.Share, r *review, who identity) (response, error) {
+	account, grant, unknown := who.account, who.grant, who.unknown
+	log := h.log().With("namespace", r.Namespace, "serviceAccount", account)
+	prefix := cmp.Or(h.Settings.Prefix, irsa.DefaultPrefix)
 	pod, err := ParsePod(r.Object, prefix)
 	if err != nil {
 		return refuse(http.StatusBadRequest, "BadRequest", "reading the pod: "+err.Error()), nil
@@ -315,8 +318,8 @@ func (h *Handler) admit(ctx context.Context, log *slog.Logger, share *gate.Share
 		}
 		resp.PatchType = "JSONPatch"
 	}
-	log.Debug("pod is admitted", "pod", clip(or(pod.Name, pod.GenerateName)), "role", grant.RoleARN, "containerCredentials", grant.Credentials,
-		"added", len(ops), "warnings", warnings)
+	log.Debug("pod is admitted", "pod", clip(cmp.Or(pod.Name, pod.GenerateName)), "role", grant.RoleARN,
+		"containerCredentials", grant.Credentials, "added", len(ops), "warnings", warnings)
 	return resp, nil
 }
 

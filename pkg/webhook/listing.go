@@ -8,7 +8,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -20,12 +22,14 @@ const (
 	pageSize = 500
 )
 
+var serviceAccounts = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+
 // listWatch follows the service accounts. Current API servers send all of them one
 // by one, by watch. Of others they are listed page by page, and only what is kept
 // of a page is there when the next one comes: a tenant's service accounts may
 // have a quarter of a megabyte of annotations each.
-func (d *Directory) listWatch() cache.ListerWatcher {
-	all := d.Metadata.Resource(serviceAccounts)
+func listWatch(client metadata.Interface, known *accounts) cache.ListerWatcher {
+	all := client.Resource(serviceAccounts)
 	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			whole := &metav1.PartialObjectMetadataList{}
@@ -40,7 +44,7 @@ func (d *Directory) listWatch() cache.ListerWatcher {
 					return nil, err
 				}
 				for i := range page.Items {
-					sa, err := d.known.trim(&page.Items[i])
+					sa, err := known.trim(&page.Items[i])
 					if err != nil {
 						return nil, err
 					}
@@ -56,7 +60,7 @@ func (d *Directory) listWatch() cache.ListerWatcher {
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			return all.Watch(ctx, o)
 		},
-	}, d.Metadata)
+	}, client)
 }
 
 var errTooLarge = errors.New("the answer is larger than there is memory for")

@@ -109,8 +109,10 @@ func (m *Missed) look(ctx context.Context, namespace string) (n int, err error) 
 					continue
 				}
 				if n++; n <= missedEvents {
-					m.Events.report(corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: p.Name, UID: p.UID}, "MissedIdentity",
-						fmt.Sprintf("the pod runs without the AWS identity of service account %s: it was made while the webhook did not answer, or before the service account had its role; recreate the pod", account))
+					about := corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: p.Name, UID: p.UID}
+					m.Events.report(about, "MissedIdentity",
+						fmt.Sprintf("the pod runs without the AWS identity of service account %s: it was made while the webhook did not answer, "+
+							"or before the service account had its role; recreate the pod", account))
 				}
 			}
 			if only.Continue = page.Continue; only.Continue == "" {
@@ -124,7 +126,9 @@ func (m *Missed) look(ctx context.Context, namespace string) (n int, err error) 
 // missed reports whether a pod, whose service account grants an identity, has
 // none in any container, though it does not decline it and has not ended.
 func (m *Missed) missed(p *corev1.Pod) bool {
-	if _, declines := p.Labels[irsa.SkipLabel]; declines || p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+	_, declines := p.Labels[irsa.SkipLabel]
+	ended := p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+	if declines || ended {
 		return false
 	}
 	skip, err := irsa.ParseSkip(p.Annotations[m.Directory.prefix().SkipContainers()])

@@ -80,8 +80,6 @@ type Credentials struct {
 	TokenFile string // [irsa.CredentialsTokenFile]
 }
 
-func or[S ~string](s, otherwise S) S { return cmp.Or(s, otherwise) }
-
 // injection is everything that a pod gets, decided.
 type injection struct {
 	// env are groups of variables: if a container has one variable of a
@@ -145,7 +143,8 @@ func Mutate(p *Pod, g Grant, s Settings) (patch []Operation, warnings []string) 
 	if at >= 0 && !slices.Contains(p.Volumes[at].Tokens, in.token) {
 		// Its containers would find something else than a token, and the
 		// volume is not ours to change.
-		return nil, append(warnings, fmt.Sprintf("the pod gets no AWS identity: its volume %q is not the token for audience %q", in.volume.Name, in.token.Audience))
+		return nil, append(warnings, fmt.Sprintf("the pod gets no AWS identity: its volume %q is not the token for audience %q",
+			in.volume.Name, in.token.Audience))
 	}
 	if in.label != "" && !p.Labels[in.label] {
 		switch {
@@ -181,7 +180,8 @@ func (in *injection) hindrances(p *Pod, skip []string) (warnings []string) {
 			break
 		}
 		if m := c.mountAt(in.mountPath); m != nil && m.Volume != in.volume.Name && !in.isToken(p, m.Volume) {
-			warnings = append(warnings, fmt.Sprintf("container %s gets no token: its own volume %s is mounted at %s", name(c.Name), name(m.Volume), in.mountPath))
+			warnings = append(warnings, fmt.Sprintf("container %s gets no token: its own volume %s is mounted at %s",
+				name(c.Name), name(m.Volume), in.mountPath))
 		} else if m := c.mountAt(path.Join(in.mountPath, in.token.Path)); m != nil {
 			warnings = append(warnings, fmt.Sprintf("container %s gets no token: its own volume %s is mounted at %s/%s",
 				name(c.Name), name(m.Volume), in.mountPath, in.token.Path))
@@ -197,7 +197,8 @@ func (in *injection) hindrances(p *Pod, skip []string) (warnings []string) {
 		if len(has) > 0 && len(lacks) > 0 {
 			warnings = append(warnings, fmt.Sprintf("container %s gets no %s, because it sets %s itself", name(c.Name), lacks[0], has[0]))
 		} else if c.StaticKeys {
-			warnings = append(warnings, fmt.Sprintf("container %s does not use the AWS identity: it sets %s, which AWS SDKs prefer", name(c.Name), irsa.EnvAccessKey))
+			warnings = append(warnings, fmt.Sprintf("container %s does not use the AWS identity: it sets %s, which AWS SDKs prefer",
+				name(c.Name), irsa.EnvAccessKey))
 		}
 	}
 	return warnings
@@ -252,10 +253,11 @@ func decide(p *Pod, g Grant, s Settings, expiration int64) (in injection) {
 	name := irsa.Volume
 	if g.Credentials {
 		c := s.Credentials
-		name, in.mountPath, in.label = or(c.Volume, irsa.CredentialsVolume), or(c.MountPath, irsa.CredentialsMountPath), irsa.PodIdentityLabel
-		in.token = Token{Audience: or(c.Audience, irsa.CredentialsAudience), Path: or(c.TokenFile, irsa.CredentialsTokenFile)}
+		name, in.label = cmp.Or(c.Volume, irsa.CredentialsVolume), irsa.PodIdentityLabel
+		in.mountPath = cmp.Or(c.MountPath, irsa.CredentialsMountPath)
+		in.token = Token{Audience: cmp.Or(c.Audience, irsa.CredentialsAudience), Path: cmp.Or(c.TokenFile, irsa.CredentialsTokenFile)}
 	} else {
-		in.mountPath = or(s.MountPath, irsa.MountPath)
+		in.mountPath = cmp.Or(s.MountPath, irsa.MountPath)
 		in.token = Token{Audience: g.Audience, Path: irsa.TokenFile}
 	}
 	in.volume = corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
@@ -281,7 +283,7 @@ func decide(p *Pod, g Grant, s Settings, expiration int64) (in injection) {
 	if g.Credentials {
 		in.identity = []string{irsa.EnvCredentialsURI, irsa.EnvCredentialsTokenFile}
 		in.env = append(in.env, []corev1.EnvVar{
-			variable(irsa.EnvCredentialsURI, or(s.Credentials.URI, irsa.CredentialsURI)), variable(irsa.EnvCredentialsTokenFile, file),
+			variable(irsa.EnvCredentialsURI, cmp.Or(s.Credentials.URI, irsa.CredentialsURI)), variable(irsa.EnvCredentialsTokenFile, file),
 		})
 	} else {
 		in.env = append(in.env, []corev1.EnvVar{variable(irsa.EnvRoleARN, g.RoleARN), variable(irsa.EnvTokenFile, file)})

@@ -8,6 +8,10 @@ import (
 	"github.com/openirsa/openirsa/internal/redact"
 )
 
+// maxUID is the longest uid of a review that is answered, in bytes; API servers
+// make UUIDs.
+const maxUID = 256
+
 // review is what the webhook has to know of an AdmissionReview.
 type review struct {
 	APIVersion, Kind string
@@ -86,7 +90,8 @@ func (r *review) isPodCreation() bool {
 	return r.Group == "" && r.ObjectKind == "Pod" && r.SubResource == "" && r.Operation == "CREATE"
 }
 
-// answer is an AdmissionReview with a response; the names are Kubernetes'.
+// answer is an AdmissionReview with a response, in the words of
+// k8s.io/api/admission.
 type answer struct {
 	APIVersion string   `json:"apiVersion"`
 	Kind       string   `json:"kind"`

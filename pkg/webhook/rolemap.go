@@ -12,6 +12,13 @@ import (
 	"github.com/openirsa/openirsa/pkg/irsa"
 )
 
+// ConfigMap is the ConfigMap that may grant roles besides the service
+// accounts' own annotations; they are under its key ConfigMapKey.
+const (
+	ConfigMap    = "pod-identity-webhook"
+	ConfigMapKey = "config"
+)
+
 // maxRoles is how many entries [ConfigMap] may have. A ConfigMap has a megabyte at
 // most, which does for half of them.
 const maxRoles = 20_000
