@@ -1,13 +1,9 @@
 package main
 
 import (
-	"slices"
-
 	"github.com/spf13/cobra"
 
-	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/config"
-	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // admission says which pods wait for the webhook and of which it is not asked.
@@ -30,28 +26,10 @@ func (o *admission) flags(c *cobra.Command) {
 
 // check refuses flags that do not go together.
 func (o *admission) check() error {
-	return inFlags(config.Admission{FailurePolicy: o.failurePolicy, IgnoreNamespaces: o.ignore, ExcludeNamespaces: o.exclude}.Check())
+	return inFlags(o.values().Check())
 }
 
-// record writes what was said into the record.
-func (o *admission) record(s *record.Record) error {
-	switch o.failurePolicy {
-	case "Fail":
-		s.FailurePolicy = "" // the default
-	case "Ignore":
-		s.FailurePolicy = o.failurePolicy
-	}
-	list := func(namespaces []string) []string { return slices.Compact(slices.Sorted(slices.Values(namespaces))) }
-	if o.ignore != nil {
-		s.IgnoreNamespaces = list(o.ignore)
-	}
-	if o.exclude != nil {
-		s.ExcludeNamespaces = list(o.exclude)
-	}
-	for _, ns := range s.IgnoreNamespaces {
-		if slices.Contains(s.ExcludeNamespaces, ns) {
-			return &lib.NamespaceError{Namespace: ns}
-		}
-	}
-	return nil
+// values are those of the flags.
+func (o *admission) values() config.Admission {
+	return config.Admission{FailurePolicy: o.failurePolicy, IgnoreNamespaces: o.ignore, ExcludeNamespaces: o.exclude}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/openirsa/openirsa/deploy"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/record"
 )
 
@@ -35,14 +36,14 @@ func TestAdmissionRecord(t *testing.T) {
 		{admission{exclude: []string{"c"}}, record.Record{IgnoreNamespaces: []string{"a"}}, record.Record{IgnoreNamespaces: []string{"a"}, ExcludeNamespaces: []string{"c"}}},
 	} {
 		got := test.was
-		if err := test.say.record(&got); err != nil {
+		if err := lib.Admit(&got, test.say.values()); err != nil {
 			t.Errorf("%+v: %v", test.say, err)
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%+v: %s", test.say, diff)
 		}
 	}
-	if err := (&admission{ignore: []string{"a"}}).record(&record.Record{ExcludeNamespaces: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "namespace a is both") {
+	if err := lib.Admit(&record.Record{ExcludeNamespaces: []string{"a"}}, config.Admission{IgnoreNamespaces: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "namespace a is both") {
 		t.Errorf("served and excluded: %v", err)
 	}
 }

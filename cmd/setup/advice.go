@@ -14,6 +14,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/doctor/gather"
 	"github.com/openirsa/openirsa/pkg/export"
@@ -93,6 +94,8 @@ func chainNext(_ string, err error) string {
 		return "SETUP up --emulator --keep-issuer=false, and what SETUP apiserver print shows; or give the API servers an https --service-account-issuer"
 	case is[*lib.KeptError](err):
 		return "SETUP down, then SETUP up --emulator --keep-issuer=false"
+	case is[imageError](err):
+		return "make build, then run the setup that it puts into bin/"
 	case is[*lib.ImageError](err):
 		return "push the image to a registry and name it: SETUP up --image REF"
 	case is[*lib.AcceptedError](err):
@@ -128,8 +131,8 @@ func awsNext(_ string, err error) string {
 	if e, ok := errors.AsType[*lib.AccountError](err); ok {
 		return "set AWS_PROFILE to a profile of account " + e.Account
 	}
-	if e, ok := errors.AsType[*lib.BucketStaysError](err); ok {
-		return "aws s3 ls --recursive s3://" + e.Bucket + " shows it; aws s3 rb --force s3://" + e.Bucket + " deletes it all"
+	if e, ok := errors.AsType[*bucketStaysError](err); ok {
+		return "aws s3 ls --recursive s3://" + e.bucket + " shows it; aws s3 rb --force s3://" + e.bucket + " deletes it all"
 	}
 	switch {
 	case errors.Is(err, publish.ErrForeignBucket):
@@ -194,6 +197,8 @@ func clusterNext(_ string, err error) string {
 		return "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME"
 	case is[*lib.ConnectError](err):
 		return "name a cluster with --kubeconfig FILE --context NAME, or start what kind runs in"
+	case errors.Is(err, config.ErrLongName):
+		return "give a name with --name or a bucket with --bucket"
 	case errors.Is(err, keys.ErrUnsupported):
 		return "give the API server an RSA or EC key: --service-account-signing-key-file"
 	case is[*cluster.UnnamedContextError](err):

@@ -1,11 +1,7 @@
 package main
 
 import (
-	"encoding/pem"
 	"errors"
-	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -148,32 +144,5 @@ func TestBucketsOfOthers(t *testing.T) {
 		if !ok || !strings.Contains(e.Error(), words[0]) || !strings.Contains(e.next, words[1]) {
 			t.Errorf("%s: %v", bucket, err)
 		}
-	}
-}
-
-// The account of a dry run is an emulator in this process, also for users whose
-// AWS is behind a CA of their own.
-func TestInProcess(t *testing.T) {
-	server, err := emulator.New(emulator.Config{Account: "123456789012"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("AWS_CA_BUNDLE", "testdata/no-such-file.pem")
-	a := &app{getenv: os.Getenv}
-	if _, err := a.connectAWS(t.Context(), "http://127.0.0.1", &http.Client{Transport: inProcess{server}}); err == nil {
-		t.Error("a CA bundle that is not there is nothing to be silent about")
-	}
-	bundle := filepath.Join(t.TempDir(), "ca.pem")
-	secure := emulatortest.StartTLS(t)
-	if err := os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.CA.Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("AWS_CA_BUNDLE", bundle)
-	acct, err := a.connectAWS(t.Context(), "http://127.0.0.1", &http.Client{Transport: inProcess{server}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if acct.ID != "123456789012" {
-		t.Errorf("account %s", acct.ID)
 	}
 }

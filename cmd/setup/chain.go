@@ -19,12 +19,15 @@ type chain struct {
 }
 
 // connect finds the cluster and what is recorded in it.
-func (a *app) connect(ctx context.Context) (*chain, error) {
+func (a *app) connect(ctx context.Context) (*chain, error) { return a.open(ctx, false) }
+
+// open is [app.connect] for a chain that may have to be made, with an emulator.
+func (a *app) open(ctx context.Context, emulator bool) (*chain, error) {
 	nodes := a.nodes()
 	if a.cluster != "" && a.kindName == "" && a.context == "" {
 		a.context = contextOf(a.cluster, a.kubeconfig)
 	}
-	ch, err := lib.Open(ctx, lib.Options{Kubeconfig: a.kubeconfig, Context: a.context, KindName: a.kindName, Nodes: nodes,
+	ch, err := lib.Open(ctx, lib.Options{Kubeconfig: a.kubeconfig, Context: a.context, KindName: a.kindName, Nodes: nodes, Emulator: emulator,
 		Account: account.Options{Region: a.region, Profile: a.profile, Ask: a.ask}})
 	if err != nil {
 		return nil, err

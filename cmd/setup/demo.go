@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/account"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/federation"
@@ -121,7 +122,7 @@ func (d *demo) chain(ctx context.Context) (err error) {
 	}
 	d.line("signing key", "%s, kid %s", d.key.Public().Algorithm, d.key.Public().KID)
 
-	bucket, _, err := bucketFor(demoCluster, d.acct.ID)
+	bucket, err := config.BucketFor(demoCluster, d.acct.ID)
 	if err != nil {
 		return err
 	}
@@ -239,7 +240,7 @@ func (d *demo) listGroups(ctx context.Context, serviceAccount string) (groups []
 		irsa.EnvRegion: d.acct.Region, irsa.EnvDefaultRegion: d.acct.Region, irsa.EnvEndpointURL: d.endpoint, irsa.EnvEndpointURLSTS: d.endpoint,
 	})
 	defer restore()
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRetryMaxAttempts(1))
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRetryMaxAttempts(1))
 	if err != nil {
 		return nil, "", err
 	}

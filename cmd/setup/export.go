@@ -21,6 +21,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/export"
 	"github.com/openirsa/openirsa/pkg/keys"
@@ -159,7 +160,7 @@ your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
 			if err != nil {
 				return err
 			}
-			if err := o.admission.record(&ch.Record); err != nil {
+			if err := lib.Admit(&ch.Record, o.admission.values()); err != nil {
 				return err
 			}
 			body, err := ch.manifests(c.Context(), &o)
@@ -330,7 +331,7 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 	switch {
 	case o.private && o.issuerURL == "":
 		if ch.Record.Bucket, _, _ = strings.Cut(o.bucket, "/"); ch.Record.Bucket == "" {
-			ch.Record.Bucket, _, err = bucketFor(o.name, o.account)
+			ch.Record.Bucket, err = config.BucketFor(o.name, o.account)
 		}
 		if err != nil {
 			return nil, err
@@ -340,7 +341,7 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 			return nil, err
 		}
 		if o.private {
-			if ch.Record.Bucket, ch.Record.Prefix, err = o.bucketAndPrefix(o.account); err != nil {
+			if ch.Record.Bucket, ch.Record.Prefix, err = o.documents().InS3(o.name, o.account); err != nil {
 				return nil, err
 			}
 		}
@@ -348,7 +349,7 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 		if ch.Issuer, err = o.issuer(ctx, o.account, region); err != nil {
 			return nil, fmt.Errorf("%s: %w", plan.Issuer, err)
 		}
-		if ch.Record.Bucket, ch.Record.Prefix, err = o.bucketAndPrefix(o.account); err != nil {
+		if ch.Record.Bucket, ch.Record.Prefix, err = o.documents().InS3(o.name, o.account); err != nil {
 			return nil, err
 		}
 	}

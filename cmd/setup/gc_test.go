@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/openirsa/openirsa/pkg/account"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -402,9 +403,9 @@ func TestExpiry(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	check := func(flag, there, want string) {
 		t.Helper()
-		got, err := expiry(flag, there, now)
+		got, err := lib.Expiry(flag, there, now)
 		if err != nil || got != want {
-			t.Errorf("expiry(%q, %q) = %q, %v, want %q", flag, there, got, err, want)
+			t.Errorf("lib.Expiry(%q, %q) = %q, %v, want %q", flag, there, got, err, want)
 		}
 	}
 	check("6h", "", "2026-11-23T18:00:00Z")
@@ -414,8 +415,8 @@ func TestExpiry(t *testing.T) {
 	check("6h", "never", "2026-11-23T18:00:00Z")
 	check("never", "2026-11-23T17:00:00Z", "never")
 	for _, bad := range []string{"soon", "-1h", "0", "0s"} {
-		if got, err := expiry(bad, "", now); err == nil {
-			t.Errorf("expiry(%q) = %q", bad, got)
+		if got, err := lib.Expiry(bad, "", now); err == nil {
+			t.Errorf("lib.Expiry(%q) = %q", bad, got)
 		}
 	}
 }

@@ -8,20 +8,29 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/openirsa/openirsa/internal/image"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 )
 
-// findImage builds the image from the Linux programs that `make build` puts
-// beside this one, in linux-ARCH/.
-func findImage(arch string) (*image.Image, error) {
+// imageError is that the image could not be built.
+type imageError struct{ error }
+
+func (e imageError) Unwrap() error { return e.error }
+
+// programs builds the image from the Linux programs that `make build` puts beside
+// this one, in linux-ARCH/.
+func programs(arch string) (lib.Image, error) {
 	self, err := os.Executable()
+	if err == nil {
+		self, err = filepath.EvalSymlinks(self)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
+		return lib.Image{}, imageError{fmt.Errorf("finding this program: %w", err)}
 	}
-	if self, err = filepath.EvalSymlinks(self); err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
+	img, err := lib.Programs(filepath.Dir(self))(arch)
+	if err != nil {
+		return lib.Image{}, imageError{err}
 	}
-	return image.Build(filepath.Join(filepath.Dir(self), "linux-"+arch), arch)
+	return img, nil
 }
 
 func (a *app) imageCommand() *cobra.Command {
@@ -34,9 +43,9 @@ runtime, and write it as 'docker save' does. 'setup up' loads it into kind nodes
 itself; for other clusters, push it to a registry and pass its name to --image.`,
 		Example: "  setup image --file openirsa.tar && docker load --input openirsa.tar",
 		RunE: func(c *cobra.Command, _ []string) error {
-			img, err := findImage(arch)
+			img, err := programs(arch)
 			if err != nil {
-				return advise(fmt.Errorf("image: %w", err), "make build, then run the setup that it puts into bin/")
+				return fmt.Errorf("image: %w", err)
 			}
 			f, err := os.Create(file)
 			if err != nil {
@@ -49,7 +58,7 @@ itself; for other clusters, push it to a registry and pass its name to --image.`
 			if err := f.Close(); err != nil {
 				return fmt.Errorf("writing the image: %w", err)
 			}
-			fmt.Fprintln(a.out, img.Tag)
+			fmt.Fprintln(a.out, img.Ref)
 			return nil
 		},
 	}

@@ -3,9 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -48,9 +46,7 @@ func allowPrivateFlag(c *cobra.Command, to *bool) {
 
 // check refuses flags that do not go together.
 func (p *documentFlags) check() error {
-	return inFlags(config.Documents{
-		Bucket: p.bucket, IssuerURL: p.issuerURL, Emulator: p.emulator, PrivateBucket: p.private, DistributionARN: p.distribution,
-	}.Check())
+	return inFlags(p.documents().Check())
 }
 
 // checkPort refuses an --issuer-url with a port, of which IAM makes no provider,
@@ -77,39 +73,16 @@ func (p documentFlags) parseIssuer() (issuer.URL, error) {
 	return iss, nil
 }
 
-// bucketAndPrefix are those of --bucket, or the default for a cluster.
-func (p documentFlags) bucketAndPrefix(account string) (bucket, prefix string, err error) {
-	if p.private {
-		iss, err := p.parseIssuer()
-		if err != nil {
-			return "", "", err
-		}
-		prefix = iss.Prefix() // CloudFront asks for what it is asked for
-		if bucket, _, _ = strings.Cut(p.bucket, "/"); bucket == "" {
-			bucket, _, err = bucketFor(p.name, account)
-		}
-		return bucket, prefix, err
+// documents are the values of the flags.
+func (p documentFlags) documents() config.Documents {
+	return config.Documents{
+		Bucket: p.bucket, IssuerURL: p.issuerURL, Emulator: p.emulator, PrivateBucket: p.private, DistributionARN: p.distribution,
 	}
-	if p.bucket != "" {
-		bucket, prefix, _ = strings.Cut(p.bucket, "/")
-		return bucket, strings.Trim(prefix, "/"), nil
-	}
-	return bucketFor(p.name, account)
-}
-
-// bucketFor is the bucket of a cluster unless one is given. Bucket names are
-// global, so the account is part of it.
-func bucketFor(cluster, account string) (string, string, error) {
-	bucket := "openirsa-" + strings.ToLower(strings.ReplaceAll(cluster, ".", "-")) + "-" + account
-	if len(bucket) > 63 {
-		return "", "", advise(errors.New("the cluster's name is too long to name a bucket after it"), "give a name with --name or a bucket with --bucket")
-	}
-	return bucket, "", nil
 }
 
 // issuer is that of the place's bucket in an account.
 func (p documentFlags) issuer(ctx context.Context, account, region string) (issuer.URL, error) {
-	bucket, prefix, err := p.bucketAndPrefix(account)
+	bucket, prefix, err := p.documents().InS3(p.name, account)
 	if err != nil {
 		return issuer.URL{}, err
 	}

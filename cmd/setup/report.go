@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openirsa/openirsa/internal/plain"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
 )
@@ -143,10 +144,16 @@ func elapsed(seconds float64) string {
 	return fmt.Sprintf("  (%.1fs)", seconds)
 }
 
-// finish writes the JSON, or a last line.
+// finishRun is [report.finish] of a run of a chain.
+func (r *report) finishRun(out lib.Outcome) error {
+	r.run.Calls = func() (total, writes int) { return out.Calls, out.Writes }
+	return r.finish()
+}
+
+// finish writes the JSON.
 func (r *report) finish() error {
-	r.Seconds = time.Since(r.started).Seconds()
 	r.Calls, r.Writes = r.run.Counts()
+	r.Seconds = time.Since(r.started).Seconds()
 	if r.json {
 		return printJSON(r.out, r)
 	}

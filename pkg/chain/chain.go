@@ -58,6 +58,9 @@ type Options struct {
 	// Nodes are the machines of a cluster that is not kind's, on which commands
 	// can be run. Without them its API servers and nodes are not changed.
 	Nodes []node.Node
+	// Emulator says that AWS is to be an emulator in the cluster, if the chain has
+	// to be made. One that is there stays where it is.
+	Emulator bool
 	// Account says which AWS account is meant, where it is not the emulator.
 	Account account.Options
 }

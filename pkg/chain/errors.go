@@ -220,14 +220,6 @@ func (e *AcceptedError) Error() string {
 	return s
 }
 
-// BucketStaysError is a bucket that was made for the chain and stays when all
-// else is gone: it holds what the cluster has not put there.
-type BucketStaysError struct{ Bucket string }
-
-func (e *BucketStaysError) Error() string {
-	return fmt.Sprintf("%s: bucket %s was made by setup and stays: it holds what this cluster has not put there", plan.Documents, e.Bucket)
-}
-
 // StaysError is noted of something that was made for another cluster and is
 // therefore not removed.
 type StaysError struct{ Err *owner.ForeignError }

@@ -136,3 +136,35 @@ func (a Admission) Check() error {
 	}
 	return nil
 }
+
+// ErrLongName is a cluster whose name is too long to name a bucket after it.
+var ErrLongName = errors.New("the cluster's name is too long to name a bucket after it")
+
+// BucketFor is the bucket of a cluster unless one is given. Bucket names are
+// global, so the account is part of it. Names of more than 63 characters are
+// [ErrLongName].
+func BucketFor(cluster, account string) (string, error) {
+	bucket := "openirsa-" + strings.ToLower(strings.ReplaceAll(cluster, ".", "-")) + "-" + account
+	if len(bucket) > 63 {
+		return "", ErrLongName
+	}
+	return bucket, nil
+}
+
+// InS3 is where the documents of a cluster are in S3: the bucket that is given, or
+// the one that is named after it.
+func (d Documents) InS3(cluster, account string) (bucket, prefix string, err error) {
+	bucket, prefix, _ = strings.Cut(d.Bucket, "/")
+	prefix = strings.Trim(prefix, "/")
+	if d.PrivateBucket {
+		iss, err := issuer.Parse(d.IssuerURL)
+		if err != nil {
+			return "", "", err
+		}
+		prefix = iss.Prefix() // CloudFront asks for what it is asked for
+	}
+	if bucket == "" {
+		bucket, err = BucketFor(cluster, account)
+	}
+	return bucket, prefix, err
+}

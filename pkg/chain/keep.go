@@ -1,14 +1,15 @@
-package main
+package chain
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strconv"
 
-	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/pkg/account"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/publish"
 )
 
 // Where the API servers keep the issuer that they have, nothing of a cluster's
@@ -29,22 +30,28 @@ func (u *upRun) keepsIssuer(ctx context.Context) (keep bool, kept issuer.URL, er
 }
 
 func (u *upRun) wantsToKeep(ctx context.Context) (bool, error) {
-	recorded := u.Record.KeepIssuer
+	recorded, wanted := u.Record.KeepIssuer, u.o.KeepIssuer != nil && *u.o.KeepIssuer
 	switch {
-	case u.keepSet && u.keep && !u.emulator:
-		return false, cli.Usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
-	case u.keepSet && u.keep && (u.bucket != "" || u.issuerURL != ""):
-		return false, cli.Usagef("--keep-issuer excludes --bucket and --issuer-url: it keeps the issuer that the cluster has")
-	case u.Installed && u.keepSet && u.keep != recorded:
-		return false, &lib.ExistingError{Option: "KeepIssuer", Is: strconv.FormatBool(recorded)}
+	case wanted && !u.emulator:
+		return false, &OptionError{Option: "KeepIssuer",
+			Err: errors.New("keeping the issuer needs the emulator: AWS cannot read the documents of an issuer in a cluster")}
+	case wanted && (u.o.Bucket != "" || u.o.IssuerURL != ""):
+		return false, &OptionError{Option: "KeepIssuer",
+			Err: errors.New("keeping the issuer excludes another bucket or issuer: the cluster keeps the one that it has")}
+	case u.Installed && u.o.KeepIssuer != nil && wanted != recorded:
+		return false, &ExistingError{Option: "KeepIssuer", Is: strconv.FormatBool(recorded)}
 	case u.Installed:
 		return recorded, nil
-	case u.keepSet || !u.emulator:
-		return u.keep, nil
-	case u.bucket != "" || u.issuerURL != "" || len(u.Cluster.Nodes()) > 0:
+	case u.o.KeepIssuer != nil || !u.emulator:
+		return wanted, nil
+	case u.o.Bucket != "" || u.o.IssuerURL != "" || len(u.Cluster.Nodes()) > 0:
 		return false, nil
 	}
-	public, err := u.documentFlags.issuer(ctx, emulatorAccount, cmp.Or(u.app.region, account.EmulatorRegion))
+	bucket, prefix, err := u.o.InS3(u.o.Name, emulator.DefaultAccount)
+	if err != nil {
+		return false, err
+	}
+	public, err := publish.Issuer(ctx, bucket, prefix, cmp.Or(u.options.Account.Region, account.EmulatorRegion))
 	if err != nil {
 		return false, err
 	}
