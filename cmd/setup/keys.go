@@ -378,11 +378,8 @@ type keyChange struct{ changeRun }
 
 // rotation is the cluster's part of the record.
 func (k *keyChange) rotation() controlplane.Rotation {
-	r, nodes := k.c.Rotation, map[string]controlplane.KeyFlags{}
-	for name, files := range r.Nodes {
-		nodes[name] = controlplane.KeyFlags(files)
-	}
-	return controlplane.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: nodes, New: r.New, Wait: k.o.wait}
+	r := k.c.Rotation
+	return controlplane.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: r.Nodes, New: r.New, Wait: k.o.wait}
 }
 
 // check adds the nodes that the rotation does not know yet. That is recorded
@@ -397,10 +394,7 @@ func (k *keyChange) check(ctx context.Context) error {
 		return nil
 	}
 	recorded := k.c.Rotation
-	recorded.Nodes = make(map[string]record.KeyFiles, len(r.Nodes))
-	for name, files := range r.Nodes {
-		recorded.Nodes[name] = record.KeyFiles(files)
-	}
+	recorded.Nodes = r.Nodes
 	recorded.Old = union(recorded.Old, kids(old))
 	return k.save(ctx, k.c)
 }

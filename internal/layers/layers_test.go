@@ -71,7 +71,7 @@ var layers = []map[string][]string{
 		"pkg/source":   {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/keys"},
 		"pkg/signer":   {"internal/durable", "internal/exactjson", "pkg/keys", "pkg/token"},
 
-		"pkg/controlplane": {"internal/wait", "pkg/cluster", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/token"},
+		"pkg/controlplane": {"internal/wait", "pkg/cluster", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/record", "pkg/token"},
 	},
 	{ // What is asked for, in a file.
 		"pkg/config":               {"internal/yamlnode", "pkg/irsa", "pkg/issuer", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/role", "pkg/trust"},

@@ -16,25 +16,8 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/node"
+	"github.com/openirsa/openirsa/pkg/record"
 )
-
-// KeyFlags are the files of keys that the programs on a control-plane node are
-// given. All are paths on the node, which the programs' containers see under
-// the same names.
-type KeyFlags struct {
-	// KeyFiles are the files of public keys that the API server accepts.
-	KeyFiles []string `json:"keyFiles"`
-	// PublicKeyFile is the one of KeyFiles that holds the public half of the
-	// signing key: kubeadm's sa.pub.
-	PublicKeyFile string `json:"publicKeyFile"`
-	// SigningKeyFile is the private key with which the API server signs:
-	// kubeadm's sa.key.
-	SigningKeyFile string `json:"signingKeyFile"`
-	// PrivateKeyFile is the private key with which the controller manager
-	// signs the tokens in Secrets. Empty where it signs none, or with a key
-	// that is not to be replaced.
-	PrivateKeyFile string `json:"privateKeyFile,omitempty"`
-}
 
 // NodeKeys are the keys of one control-plane node, as its files and the
 // running API server have them.
@@ -42,7 +25,7 @@ type NodeKeys struct {
 	Node string
 	// Files are the files that the manifests name. Their PublicKeyFile is
 	// empty if no file holds the public half of the signing key.
-	Files KeyFlags
+	Files record.KeyFiles
 	// Signs is the public half of the key in the SigningKeyFile.
 	Signs keys.Public
 	// Controller is that of the controller manager's key, zero for none.
@@ -132,7 +115,7 @@ func readNodeKeys(ctx context.Context, n node.Node) (NodeKeys, error) {
 	if server.Flags.SigningKeyFile == "" || len(server.Flags.KeyFiles) == 0 {
 		return NodeKeys{}, fmt.Errorf("the API server on node %s has no --%s or no --%s", n.Name, signingKeyFlag, keyFilesFlag)
 	}
-	k.Files = KeyFlags{KeyFiles: server.Flags.KeyFiles, SigningKeyFile: server.Flags.SigningKeyFile}
+	k.Files = record.KeyFiles{KeyFiles: server.Flags.KeyFiles, SigningKeyFile: server.Flags.SigningKeyFile}
 	if k.Signs, err = onePublicKey(ctx, n, k.Files.SigningKeyFile); err != nil {
 		return NodeKeys{}, err
 	}

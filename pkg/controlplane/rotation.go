@@ -16,6 +16,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // Rotation is the replacement of the keys on all control-plane nodes: what its
@@ -35,7 +36,7 @@ type Rotation struct {
 	// the node's present key, and for RSA its size.
 	Algorithm string
 	// Nodes are the control-plane nodes with their previous files.
-	Nodes map[string]KeyFlags
+	Nodes map[string]record.KeyFiles
 	// New are the ids of the new keys, as far as they are made, also those of
 	// nodes that have left: a node that joins late has them in its previous
 	// files, copied from another node.
@@ -48,17 +49,17 @@ type Rotation struct {
 func (r Rotation) wait() time.Duration { return cmp.Or(r.Wait, DefaultWait) }
 
 // rotationDir is the directory of a rotation's files on a node.
-func (f KeyFlags) rotationDir() string { return path.Join(path.Dir(f.SigningKeyFile), "openirsa") }
+func rotationDir(f record.KeyFiles) string { return path.Join(path.Dir(f.SigningKeyFile), "openirsa") }
 
 // nodeRotation is the part of a rotation that happens on one node.
 type nodeRotation struct {
 	Rotation
 	node node.Node
-	was  KeyFlags // the files that the flags named before
+	was  record.KeyFiles // the files that the flags named before
 }
 
 // file is the path of a file of the rotation on the node.
-func (r nodeRotation) file(name string) string { return path.Join(r.was.rotationDir(), name) }
+func (r nodeRotation) file(name string) string { return path.Join(rotationDir(r.was), name) }
 
 // newKeyFile is the path of the node's new private key.
 func (r nodeRotation) newKeyFile() string { return r.file(r.ID + ".key") }
@@ -101,7 +102,7 @@ func (c *ControlPlane) PlanRotation(ctx context.Context, r Rotation) (_ Rotation
 	}
 	known := maps.Clone(r.Nodes)
 	if known == nil {
-		known = make(map[string]KeyFlags)
+		known = make(map[string]record.KeyFiles)
 	}
 	for i, n := range node.ControlPlanes(c.nodes) {
 		if _, ok := known[n.Name]; ok {
@@ -122,25 +123,25 @@ func (c *ControlPlane) PlanRotation(ctx context.Context, r Rotation) (_ Rotation
 
 // rotatable checks that a rotation can replace the node's keys, and returns
 // the files to be kept in [Rotation.Nodes]. It changes nothing.
-func (k NodeKeys) rotatable(ctx context.Context, n node.Node) (KeyFlags, error) {
+func (k NodeKeys) rotatable(ctx context.Context, n node.Node) (record.KeyFiles, error) {
 	f := k.Files
 	switch {
 	case k.SigningEndpoint != "":
-		return KeyFlags{}, fmt.Errorf("%w: the API server on node %s has --service-account-signing-endpoint=%s",
+		return record.KeyFiles{}, fmt.Errorf("%w: the API server on node %s has --service-account-signing-endpoint=%s",
 			ErrExternalSigner, n.Name, k.SigningEndpoint)
 	case strings.Contains(f.SigningKeyFile, "/openirsa/"):
-		return KeyFlags{}, fmt.Errorf("the API server on node %s signs with %s, the file of a rotation that is not recorded",
+		return record.KeyFiles{}, fmt.Errorf("the API server on node %s signs with %s, the file of a rotation that is not recorded",
 			n.Name, f.SigningKeyFile)
 	case f.PublicKeyFile == "":
-		return KeyFlags{}, fmt.Errorf("the API server on node %s does not accept its own tokens: none of %s holds the public half of %s",
+		return record.KeyFiles{}, fmt.Errorf("the API server on node %s does not accept its own tokens: none of %s holds the public half of %s",
 			n.Name, strings.Join(f.KeyFiles, ", "), f.SigningKeyFile)
 	case slices.Contains(f.KeyFiles, f.SigningKeyFile):
-		return KeyFlags{}, fmt.Errorf("the API server on node %s reads the keys that it accepts from its private key %s, "+
+		return record.KeyFiles{}, fmt.Errorf("the API server on node %s reads the keys that it accepts from its private key %s, "+
 			"which has room for one; give it a file of public keys with --%s, as kubeadm does", n.Name, f.SigningKeyFile, keyFilesFlag)
 	}
 	server, err := readAPIServer(ctx, n)
 	if err != nil {
-		return KeyFlags{}, err
+		return record.KeyFiles{}, err
 	}
 	pods := []*podOnNode{server}
 	// A controller manager with a key of its own, or none, is none of this
@@ -150,14 +151,14 @@ func (k NodeKeys) rotatable(ctx context.Context, n node.Node) (KeyFlags, error) 
 	} else {
 		controller, err := readPod(ctx, n, controllerPod)
 		if err != nil {
-			return KeyFlags{}, err
+			return record.KeyFiles{}, err
 		}
 		pods = append(pods, controller)
 	}
 	for _, p := range pods {
-		if !p.sees(f.rotationDir()) {
-			return KeyFlags{}, fmt.Errorf("the %s on node %s does not see directory %s, where the new key would be: "+
-				"its manifest mounts the files of keys one by one or under other names", p.pod, n.Name, path.Dir(f.rotationDir()))
+		if !p.sees(rotationDir(f)) {
+			return record.KeyFiles{}, fmt.Errorf("the %s on node %s does not see directory %s, where the new key would be: "+
+				"its manifest mounts the files of keys one by one or under other names", p.pod, n.Name, path.Dir(rotationDir(f)))
 		}
 	}
 	return f, nil
@@ -181,8 +182,8 @@ func (c *ControlPlane) eachNode(r Rotation, do func(nodeRotation) ([]plan.Step, 
 	return steps, nil
 }
 
-// in are the flags of a program with these files in place of those that it has.
-func (f KeyFlags) in(pod staticPod, have Flags) Flags {
+// withFiles are the flags of a program with these files instead of its own.
+func withFiles(f record.KeyFiles, pod staticPod, have Flags) Flags {
 	if pod == controllerPod {
 		have.PrivateKeyFile = f.PrivateKeyFile
 		return have

@@ -28,7 +28,7 @@ func (c *ControlPlane) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step,
 		return nil, err
 	}
 	rest, err := c.eachNode(r, func(r nodeRotation) ([]plan.Step, error) {
-		there, err := r.node.Existing(ctx, r.was.rotationDir())
+		there, err := r.node.Existing(ctx, rotationDir(r.was))
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +83,7 @@ func (r nodeRotation) settle(ctx context.Context) error {
 			}
 		}
 	}
-	rest := []string{r.file(newPublicFile), r.newKeyFile(), r.was.rotationDir(), controllerTempFile} // removed in this order
+	rest := []string{r.file(newPublicFile), r.newKeyFile(), rotationDir(r.was), controllerTempFile} // removed in this order
 	if there, err := r.node.Existing(ctx, rest[0]); err != nil {
 		return err
 	} else if len(there) == 0 {
@@ -99,7 +99,7 @@ func (r nodeRotation) settle(ctx context.Context) error {
 // keys and no others, and the new ones are gone. Nothing may sign with them.
 func (c *ControlPlane) DropNewKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
 	return c.eachNode(r, func(r nodeRotation) ([]plan.Step, error) {
-		there, err := r.node.Existing(ctx, r.was.rotationDir())
+		there, err := r.node.Existing(ctx, rotationDir(r.was))
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +128,7 @@ func (r nodeRotation) drop(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.node.Remove(ctx, r.was.rotationDir(), controllerTempFile)
+	return r.node.Remove(ctx, rotationDir(r.was), controllerTempFile)
 }
 
 // inFile are the keys in the node's PublicKeyFile, by generation.
@@ -147,7 +147,7 @@ func (r nodeRotation) alone(ctx context.Context, what string, do func(context.Co
 	}
 	return []plan.Step{{
 		Link: plan.SigningKey, Action: plan.Update, Summary: "API server on node " + r.node.Name + ": " + what,
-		Diff: plan.DiffLines(server.Flags.lines(), r.was.in(apiServerPod, server.Flags).lines()),
+		Diff: plan.DiffLines(server.Flags.lines(), withFiles(r.was, apiServerPod, server.Flags).lines()),
 		Do:   do,
 	}}, nil
 }
@@ -182,7 +182,7 @@ func (r nodeRotation) reread(ctx context.Context, signingKeyFile string, want []
 	if err != nil {
 		return err
 	}
-	if !r.was.in(apiServerPod, server.Flags).equal(server.Flags) || accepts(ctx, r.node, want, len(r.was.KeyFiles) == 1, 0) == nil {
+	if !withFiles(r.was, apiServerPod, server.Flags).equal(server.Flags) || accepts(ctx, r.node, want, len(r.was.KeyFiles) == 1, 0) == nil {
 		return nil
 	}
 	added, err := publicKeys(ctx, r.node, r.file(newPublicFile))
@@ -206,7 +206,7 @@ func (r nodeRotation) restoreFlags(ctx context.Context) error {
 		if pod == controllerPod && r.was.PrivateKeyFile == "" {
 			continue
 		}
-		change := func(now *podOnNode) ([]byte, error) { return now.With(r.was.in(pod, now.Flags)) }
+		change := func(now *podOnNode) ([]byte, error) { return now.With(withFiles(r.was, pod, now.Flags)) }
 		if err := replaceManifest(ctx, r.node, pod, r.wait(), change); err != nil {
 			return err
 		}

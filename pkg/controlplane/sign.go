@@ -8,12 +8,13 @@ import (
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // SignWithNewKeys has every API server, and then every controller manager,
 // sign with its node's new key. All API servers must accept all of them.
 func (c *ControlPlane) SignWithNewKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
-	return c.sign(ctx, r, "sign with the new key", func(r nodeRotation) KeyFlags {
+	return c.sign(ctx, r, "sign with the new key", func(r nodeRotation) record.KeyFiles {
 		files := r.was
 		files.SigningKeyFile = r.newKeyFile()
 		if files.PrivateKeyFile != "" {
@@ -26,11 +27,11 @@ func (c *ControlPlane) SignWithNewKeys(ctx context.Context, r Rotation) ([]plan.
 // SignWithFormerKeys has everything sign with the previous keys again. The new
 // ones are still accepted.
 func (c *ControlPlane) SignWithFormerKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
-	return c.sign(ctx, r, "sign with the former key", func(r nodeRotation) KeyFlags { return r.was })
+	return c.sign(ctx, r, "sign with the former key", func(r nodeRotation) record.KeyFiles { return r.was })
 }
 
 // sign has everything sign with the keys in these files: first all API servers.
-func (c *ControlPlane) sign(ctx context.Context, r Rotation, what string, with func(nodeRotation) KeyFlags) ([]plan.Step, error) {
+func (c *ControlPlane) sign(ctx context.Context, r Rotation, what string, with func(nodeRotation) record.KeyFiles) ([]plan.Step, error) {
 	added, err := c.NewKeys(ctx, r)
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func (c *ControlPlane) sign(ctx context.Context, r Rotation, what string, with f
 
 // signing has one program sign with the key in one of the files. The step has no
 // Do if it does.
-func (s *podOnNode) signing(what string, files KeyFlags, patience time.Duration) plan.Step {
+func (s *podOnNode) signing(what string, files record.KeyFiles, patience time.Duration) plan.Step {
 	flags := func(have Flags) Flags {
 		if s.pod == controllerPod {
 			have.PrivateKeyFile = files.PrivateKeyFile

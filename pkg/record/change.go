@@ -92,15 +92,16 @@ type Rotation struct {
 	New []string `json:"new,omitempty"`
 }
 
-// KeyFiles are the files of keys that the programs on a control-plane node are
-// given: paths on the node.
+// KeyFiles are the files of keys that the programs on a control-plane node are given.
+// All are paths on the node, which the programs' containers see under the same names.
 type KeyFiles struct {
 	// KeyFiles are the files of public keys that the API server accepts.
 	KeyFiles []string `json:"keyFiles"`
 	// PublicKeyFile is the one of KeyFiles that holds the public half of the
-	// signing key.
+	// signing key: kubeadm's sa.pub.
 	PublicKeyFile string `json:"publicKeyFile"`
-	// SigningKeyFile is the private key with which the API server signs.
+	// SigningKeyFile is the private key with which the API server signs: kubeadm's
+	// sa.key.
 	SigningKeyFile string `json:"signingKeyFile"`
 	// PrivateKeyFile is the private key with which the controller manager signs
 	// the tokens in Secrets. Empty where it signs none, or with a key that is
