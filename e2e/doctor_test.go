@@ -37,14 +37,19 @@ func doctor(t testing.TB, account string) diagnosis {
 	return d
 }
 
+// fault is what the doctor is to find: a link, a check, and words of what it says of them.
+type fault struct{ link, check, expected, found, next string }
+
 // finds fails t unless this is the first broken link.
-func (d diagnosis) finds(t testing.TB, link, check, expected, found, next string) {
+func (d diagnosis) finds(t testing.TB, want fault) {
 	t.Helper()
 	if d.Broken == nil {
 		t.Fatal("nothing is broken")
 	}
-	if b := d.Broken; b.Link != link || b.Check != check || !strings.Contains(b.Expected, expected) || !strings.Contains(b.Found, found) || !strings.Contains(b.Next, next) {
-		t.Errorf("broken: %+v\nwant link %q, check %q, expected %q, found %q, next %q", *b, link, check, expected, found, next)
+	b := d.Broken
+	if b.Link != want.link || b.Check != want.check || !strings.Contains(b.Expected, want.expected) ||
+		!strings.Contains(b.Found, want.found) || !strings.Contains(b.Next, want.next) {
+		t.Errorf("broken: %+v\nwant %+v", *b, want)
 	}
 }
 
@@ -101,7 +106,7 @@ func testDoctor(t *testing.T) {
 		r := setup(t, "doctor", "--service-account", ns+"/"+sa)
 		r.fails(t, "role", "trust policy")
 		d := doctor(t, ns+"/"+sa)
-		d.finds(t, "role", "trust policy", token.Subject(ns, sa), token.Subject(sa, ns), "setup iamserviceaccount create")
+		d.finds(t, fault{"role", "trust policy", token.Subject(ns, sa), token.Subject(sa, ns), "setup iamserviceaccount create"})
 		d.mend(t)
 		doctor(t, ns+"/"+sa).well(t)
 	})
@@ -110,7 +115,7 @@ func testDoctor(t *testing.T) {
 		rootCLI(t, "s3api", "put-public-access-block", "--bucket", bucket, "--public-access-block-configuration",
 			"BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true")
 		d := doctor(t, ns+"/"+sa)
-		d.finds(t, "documents", "discovery document", "200 for anybody", "403", "setup up")
+		d.finds(t, fault{"documents", "discovery document", "200 for anybody", "403", "setup up"})
 		d.mend(t)
 		doctor(t, ns+"/"+sa).well(t)
 	})
@@ -118,31 +123,31 @@ func testDoctor(t *testing.T) {
 		arn := "arn:aws:iam::" + account + ":oidc-provider/" + strings.TrimPrefix(primary.issuer(t), "https://")
 		rootCLI(t, "iam", "remove-client-id-from-open-id-connect-provider", "--open-id-connect-provider-arn", arn, "--client-id", "sts.amazonaws.com")
 		d := doctor(t, ns+"/"+sa)
-		d.finds(t, "provider", "provider", "client id sts.amazonaws.com", "none", "aws iam add-client-id-to-open-id-connect-provider")
+		d.finds(t, fault{"provider", "provider", "client id sts.amazonaws.com", "none", "aws iam add-client-id-to-open-id-connect-provider"})
 		rootCLI(t, strings.Fields(d.Broken.Next)[1:]...)
 		doctor(t, ns+"/"+sa).well(t)
 	})
 	t.Run("AnnotationTypo", func(t *testing.T) {
 		primary.serviceAccount(t, ns, "typo", map[string]string{"eks.amazonaws.com/role-arm": role})
-		doctor(t, ns+"/typo").finds(t, "service account", "annotation", roleAnnotation, "eks.amazonaws.com/role-arm", "annotate")
+		doctor(t, ns+"/typo").finds(t, fault{"service account", "annotation", roleAnnotation, "eks.amazonaws.com/role-arm", "annotate"})
 	})
 	t.Run("NamespaceSwapped", func(t *testing.T) {
 		primary.namespace(t, "e2e-doctor-other")
-		doctor(t, "e2e-doctor-other/"+sa).finds(t, "service account", "service account", "e2e-doctor-other/"+sa, ns+"/"+sa, "setup doctor")
+		doctor(t, "e2e-doctor-other/"+sa).finds(t, fault{"service account", "service account", "e2e-doctor-other/" + sa, ns + "/" + sa, "setup doctor"})
 	})
 	t.Run("PodOlderThanAnnotation", func(t *testing.T) {
 		primary.serviceAccount(t, ns, "late", nil)
 		p := sleeper(t, "late", "late")
 		time.Sleep(time.Second) // the API server's times are whole seconds
 		setup(t, "iamserviceaccount", "create", "--namespace", ns, "--name", "late", "--attach-policy-arn", readOnly, "--approve").ok(t)
-		doctor(t, ns+"/late").finds(t, "pod", "missed", "made after", "made at", "kubectl --namespace "+ns)
+		doctor(t, ns+"/late").finds(t, fault{"pod", "missed", "made after", "made at", "kubectl --namespace " + ns})
 		p.remove(t)
 		doctor(t, ns+"/late").well(t)
 	})
 	t.Run("StaticKeys", func(t *testing.T) {
 		p := primary.pod(t, podSpec{namespace: ns, name: "static", serviceAccount: sa, image: client, args: []string{"/client", "sleep"},
 			env: map[string]string{"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE"}}).running(t)
-		doctor(t, ns+"/"+sa).finds(t, "pod", "static keys", "no AWS_ACCESS_KEY_ID", "in env", "kubectl")
+		doctor(t, ns+"/"+sa).finds(t, fault{"pod", "static keys", "no AWS_ACCESS_KEY_ID", "in env", "kubectl"})
 		p.remove(t)
 	})
 	t.Run("WebhookDown", func(t *testing.T) {
@@ -153,7 +158,7 @@ func testDoctor(t *testing.T) {
 		t.Cleanup(func() { setup(t, "up", "--emulator") })
 		poll(t, patience, "waiting for the webhook to be gone", gone("app.kubernetes.io/name=webhook"))
 		d := doctor(t, ns+"/"+sa)
-		d.finds(t, "webhook", "webhook", "a ready pod behind Service "+system+"/webhook", "0 ready pods", "setup up")
+		d.finds(t, fault{"webhook", "webhook", "a ready pod behind Service " + system + "/webhook", "0 ready pods", "setup up"})
 		d.mend(t)
 		doctor(t, ns+"/"+sa).well(t)
 	})
@@ -163,11 +168,11 @@ func testDoctor(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := doctor(t, ns+"/"+sa)
-		d.finds(t, "webhook", "webhook", "MutatingWebhookConfiguration", "none", "setup up")
+		d.finds(t, fault{"webhook", "webhook", "MutatingWebhookConfiguration", "none", "setup up"})
 		p := sleeper(t, "early", sa)
 		time.Sleep(time.Second)
 		d.mend(t)
-		doctor(t, ns+"/"+sa).finds(t, "pod", "missed", "made after", "made at", "kubectl --namespace "+ns)
+		doctor(t, ns+"/"+sa).finds(t, fault{"pod", "missed", "made after", "made at", "kubectl --namespace " + ns})
 		p.remove(t)
 		doctor(t, ns+"/"+sa).well(t)
 	})

@@ -300,7 +300,7 @@ func (l *load) mint(ctx context.Context, server, audience string) error {
 		}
 		namespace, name, _ := strings.Cut(l.account, "/")
 		var answer struct{ Status struct{ Token string } }
-		err = post(ctx, l.http, server+"/api/v1/namespaces/"+namespace+"/serviceaccounts/"+name+"/token", own.raw,
+		err = (bearer{l.http, own.raw}).post(ctx, server+"/api/v1/namespaces/"+namespace+"/serviceaccounts/"+name+"/token",
 			map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}, &answer)
 		if err != nil {
 			return err
@@ -519,7 +519,7 @@ func review(ctx context.Context, c *http.Client, server, token string) (string, 
 	var answer struct {
 		Status struct{ UserInfo struct{ Username string } }
 	}
-	err := post(ctx, c, server+"/apis/authentication.k8s.io/v1/selfsubjectreviews", token,
+	err := (bearer{c, token}).post(ctx, server+"/apis/authentication.k8s.io/v1/selfsubjectreviews",
 		map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}, &answer)
 	return answer.Status.UserInfo.Username, err
 }
@@ -532,23 +532,29 @@ type statusError struct {
 
 func (e *statusError) Error() string { return e.text }
 
-func post(ctx context.Context, c *http.Client, url, token string, body, into any) error {
-	b, err := json.Marshal(body)
+// bearer asks an API server with a token.
+type bearer struct {
+	client *http.Client
+	token  string
+}
+
+func (b bearer) post(ctx context.Context, url string, body, into any) error {
+	text, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, "POST", url, bytes.NewReader(b))
+	req, err := http.NewRequestWithContext(ctx, "POST", url, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := c.Do(req)
+	req.Header.Set("Authorization", "Bearer "+b.token)
+	resp, err := b.client.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	text, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return err
 	}

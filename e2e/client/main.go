@@ -28,6 +28,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -91,44 +92,57 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 		fmt.Fprintln(stdout, *out.Arn)
 		return nil
 	case "groups":
-		pages := iam.NewListGroupsPaginator(iam.NewFromConfig(cfg), nil)
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return err
-			}
-			for _, g := range page.Groups {
-				fmt.Fprintln(stdout, *g.GroupName)
-			}
-		}
-		return nil
+		return groups(ctx, cfg, stdout)
 	case "get":
-		bucket, key, ok := strings.Cut(strings.TrimPrefix(arg, "s3://"), "/")
-		if !ok {
-			return fmt.Errorf("get %q: not s3://BUCKET/KEY", arg)
-		}
-		out, err := s3.NewFromConfig(cfg).GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
-		if err != nil {
-			return err
-		}
-		defer out.Body.Close()
-		_, err = io.Copy(stdout, out.Body)
-		return err
+		return get(ctx, cfg, arg, stdout)
 	case "assume":
-		b, err := io.ReadAll(io.LimitReader(stdin, 64<<10))
-		if err != nil {
-			return fmt.Errorf("reading the token: %w", err)
-		}
-		out, err := sts.NewFromConfig(cfg).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
-			RoleArn: &arg, RoleSessionName: new("client"), WebIdentityToken: new(strings.TrimSpace(string(b))),
-		})
+		return assume(ctx, cfg, arg, stdin, stdout)
+	}
+	return errors.New("usage: client identity|groups|get s3://BUCKET/KEY|assume ROLE_ARN|claims [FILE]|whoami|environ|" +
+		"load ROLE_ARN|fetch HOST URL|watch|sleep")
+}
+
+func groups(ctx context.Context, cfg aws.Config, stdout io.Writer) error {
+	pages := iam.NewListGroupsPaginator(iam.NewFromConfig(cfg), nil)
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(stdout, *out.AssumedRoleUser.Arn)
-		return nil
+		for _, g := range page.Groups {
+			fmt.Fprintln(stdout, *g.GroupName)
+		}
 	}
-	return errors.New("usage: client identity|groups|get s3://BUCKET/KEY|assume ROLE_ARN|claims [FILE]|whoami|environ|load ROLE_ARN|fetch HOST URL|watch|sleep")
+	return nil
+}
+
+func get(ctx context.Context, cfg aws.Config, object string, stdout io.Writer) error {
+	bucket, key, ok := strings.Cut(strings.TrimPrefix(object, "s3://"), "/")
+	if !ok {
+		return fmt.Errorf("get %q: not s3://BUCKET/KEY", object)
+	}
+	out, err := s3.NewFromConfig(cfg).GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return err
+	}
+	defer out.Body.Close()
+	_, err = io.Copy(stdout, out.Body)
+	return err
+}
+
+func assume(ctx context.Context, cfg aws.Config, role string, stdin io.Reader, stdout io.Writer) error {
+	b, err := io.ReadAll(io.LimitReader(stdin, 64<<10))
+	if err != nil {
+		return fmt.Errorf("reading the token: %w", err)
+	}
+	out, err := sts.NewFromConfig(cfg).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
+		RoleArn: &role, RoleSessionName: new("client"), WebIdentityToken: new(strings.TrimSpace(string(b))),
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, *out.AssumedRoleUser.Arn)
+	return nil
 }
 
 // claims prints the first two parts of a token. The third one makes it a credential and stays where it is.

@@ -45,7 +45,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetErr(stderr)
 	flags := root.PersistentFlags()
 	flags.IntVar(&o.Instance, "instance", 1, "keeps environments on one machine apart (1 to 99)")
-	flags.StringVar((*string)(&o.Route), "route", "", `"kind" (kind's own node image) or "built" (everything built here); empty: the first that works`)
+	flags.StringVar((*string)(&o.Route), "route", "",
+		`"kind" (kind's own node image) or "built" (everything built here); empty: the first that works`)
 	flags.StringSliceVar(&o.Clusters, "cluster", o.Clusters, "names of the clusters")
 
 	up := &cobra.Command{

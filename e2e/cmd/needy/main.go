@@ -106,6 +106,9 @@ func needyTests(files []string) ([]string, error) {
 	return tests, nil
 }
 
+// needed are the functions that ask for more than Go.
+var needed = []string{"needs.Lacking", "kubetest.Start", "kubetest.Bin"}
+
 // reaches reports whether a function's body names what is needed, or one of these functions.
 func reaches(d *ast.FuncDecl, needy map[string]bool) bool {
 	reached := false
@@ -113,9 +116,7 @@ func reaches(d *ast.FuncDecl, needy map[string]bool) bool {
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
 			of, _ := n.X.(*ast.Ident)
-			if of != nil && (of.Name == "needs" && n.Sel.Name == "Lacking" || of.Name == "kubetest" && (n.Sel.Name == "Start" || n.Sel.Name == "Bin")) {
-				reached = true
-			}
+			reached = reached || of != nil && slices.Contains(needed, of.Name+"."+n.Sel.Name)
 		case *ast.BasicLit:
 			reached = reached || strings.Contains(n.Value, "OPENIRSA_TOOLS")
 		case *ast.Ident:

@@ -42,7 +42,8 @@ func (d *daemon) makeBalancer(ctx context.Context, node string) error {
 	const label = "openirsa.dev/e2e/balancer"
 	const entrypoint = `ENTRYPOINT ["/usr/bin/env"]` // an empty one would be the node image's, which is not for this
 	key := keyOf(mustScript("balancer/main.go"), node, entrypoint)
-	have, err := d.docker(ctx, "image", "ls", "-q", "--filter", "reference="+strings.TrimPrefix(ref, "docker.io/"), "--filter", "label="+label+"="+key)
+	have, err := d.docker(ctx, "image", "ls", "-q",
+		"--filter", "reference="+strings.TrimPrefix(ref, "docker.io/"), "--filter", "label="+label+"="+key)
 	if err != nil || have != "" {
 		return err
 	}

@@ -214,7 +214,8 @@ func libraries(ldd string) []string {
 // moduleDir is the folder of a module in the module cache; it is downloaded if it is not there.
 func moduleDir(ctx context.Context, module, version string) (string, error) {
 	// Outside every module, so that no go.mod has a say.
-	out, err := (command{dir: "/", env: []string{"GOWORK=off", "GOFLAGS=-mod=mod"}}).run(ctx, "go", "mod", "download", "-json", module+"@"+version)
+	outside := command{dir: "/", env: []string{"GOWORK=off", "GOFLAGS=-mod=mod"}}
+	out, err := outside.run(ctx, "go", "mod", "download", "-json", module+"@"+version)
 	if err != nil {
 		return "", err
 	}

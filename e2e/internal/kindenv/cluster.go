@@ -129,8 +129,10 @@ func joinPodNetworks(ctx context.Context, list []nodes.Node) error {
 	type node struct{ name, address, pods string }
 	var all []node
 	var out bytes.Buffer
-	const fields = `{range .items[*]}{.metadata.name} {.status.addresses[?(@.type=="InternalIP")].address} {.spec.podCIDR}{"\n"}{end}`
-	err := list[0].CommandContext(ctx, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "nodes", "-o", "jsonpath="+fields).SetStdout(&out).Run()
+	const fields = `jsonpath={range .items[*]}{.metadata.name} ` +
+		`{.status.addresses[?(@.type=="InternalIP")].address} {.spec.podCIDR}{"\n"}{end}`
+	get := list[0].CommandContext(ctx, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "nodes", "-o", fields)
+	err := get.SetStdout(&out).Run()
 	if err != nil {
 		return err
 	}
@@ -167,7 +169,9 @@ func (c *Cluster) healthy() bool {
 	if err != nil {
 		return false
 	}
-	return n.Command("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "wait", "--for=condition=Ready", "node", "--all", "--timeout=20s").Run() == nil
+	wait := n.Command("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf",
+		"wait", "--for=condition=Ready", "node", "--all", "--timeout=20s")
+	return wait.Run() == nil
 }
 
 // exportKubeconfig adds this cluster to the kubeconfig, whose current context is always the first cluster's. Kind's own

@@ -56,7 +56,8 @@ func install(ctx context.Context, log *logger, programs ...string) error {
 	if _, err := apt.run(ctx, "apt-get", "update", "-qq"); err != nil {
 		return fmt.Errorf("updating package lists: %w", err)
 	}
-	if _, err := apt.run(ctx, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"}, names...)...); err != nil {
+	args := append([]string{"install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"}, names...)
+	if _, err := apt.run(ctx, "apt-get", args...); err != nil {
 		return fmt.Errorf("installing packages: %w", err)
 	}
 	if left := missing(programs...); len(left) > 0 {
