@@ -105,7 +105,8 @@ func (f *API) Config() *rest.Config { return &rest.Config{Host: f.server.URL, QP
 func (f *API) Kubeconfig(t *testing.T, context string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "config")
-	text := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":%q,"contexts":[{"name":%[1]q,"context":{"cluster":"c-%[1]s","user":"u"}}],
+	text := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":%q,
+"contexts":[{"name":%[1]q,"context":{"cluster":"c-%[1]s","user":"u"}}],
 "clusters":[{"name":"c-%[1]s","cluster":{"server":%q}}],"users":[{"name":"u","user":{}}]}`, context, f.server.URL)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -257,6 +258,12 @@ func (f *API) serve(r *http.Request) (any, error) {
 		review.Status.Allowed = !f.Denied[key]
 		return typed(review, authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview")), nil
 	}
+	return f.serveObjects(r)
+}
+
+// serveObjects answers about objects of the kinds that are [served].
+func (f *API) serveObjects(r *http.Request) (any, error) {
+	path := r.URL.Path
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	var gv schema.GroupVersion
 	var base string
@@ -375,7 +382,9 @@ func (f *API) list(r *http.Request, gvk schema.GroupVersionKind, base, namespace
 			items = append(items, typed(o, gvk))
 		}
 	}
-	return map[string]any{"apiVersion": gvk.GroupVersion().String(), "kind": gvk.Kind + "List", "metadata": map[string]any{}, "items": items}, nil
+	return map[string]any{
+		"apiVersion": gvk.GroupVersion().String(), "kind": gvk.Kind + "List", "metadata": map[string]any{}, "items": items,
+	}, nil
 }
 
 // canWrite refuses writes to a namespace that is not there or about to go.
@@ -460,7 +469,8 @@ func (f *API) apply(r *http.Request, gvk schema.GroupVersionKind, path, namespac
 	}
 	m.SetNamespace(namespace)
 	m.SetName(name)
-	manager, err := managedfields.NewDefaultFieldManager(applyconfigurations.NewTypeConverter(scheme.Scheme), scheme.Scheme, scheme.Scheme, scheme.Scheme, gvk, gvk.GroupVersion(), "", nil)
+	manager, err := managedfields.NewDefaultFieldManager(applyconfigurations.NewTypeConverter(scheme.Scheme),
+		scheme.Scheme, scheme.Scheme, scheme.Scheme, gvk, gvk.GroupVersion(), "", nil)
 	if err != nil {
 		return nil, err
 	}

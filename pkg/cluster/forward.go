@@ -123,7 +123,7 @@ func (f *forwarder) serve(ctx context.Context, local net.Conn) {
 }
 
 // open makes the two streams of one forwarded connection (Kubernetes'
-// "portforward.k8s.io" protocol), dialling anew for as long as ctx allows.
+// "portforward.k8s.io" protocol), dialling again for as long as ctx allows.
 func (f *forwarder) open(ctx context.Context) (httpstream.Connection, httpstream.Stream, httpstream.Stream, error) {
 	for {
 		connection, podPort, err := f.connect(ctx)

@@ -142,7 +142,7 @@ func (c *Cluster) apply(ctx context.Context, o *unstructured.Unstructured, link 
 	})
 	switch {
 	case immutable(err):
-		step.Diff = "the object is made anew: a field that cannot change differs\n"
+		step.Diff = "the object is recreated: a field that cannot change differs\n"
 	case err != nil:
 		return plan.Step{}, err
 	default:

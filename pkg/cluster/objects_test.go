@@ -304,7 +304,7 @@ func TestState(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 
-	// Another run goes on with a change; this one must not take it back.
+	// Another run continues a change; this one must not take it back.
 	mine, theirs := want, want
 	mine.Region, theirs.Change = "eu-west-2", &record.Change{Stage: record.Sign, Rotation: &record.Rotation{}}
 	steps, err := c.SetState(t.Context(), mine)

@@ -79,6 +79,6 @@ func (c *Cluster) whyNoService(ctx context.Context, node string) string {
 	if why := waitsFor(proxy); len(why) > 0 {
 		return " (" + strings.Join(why, "; ") + ")"
 	}
-	return fmt.Sprintf(" (its kube-proxy knows of none: `kubectl --namespace %s logs %s`; `kubectl --namespace %[1]s delete pod %[2]s` restarts it)",
-		proxy.Namespace, proxy.Name)
+	return fmt.Sprintf(" (its kube-proxy knows of none: `kubectl --namespace %s logs %s`; "+
+		"`kubectl --namespace %[1]s delete pod %[2]s` restarts it)", proxy.Namespace, proxy.Name)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/token"
 )
 
-// What of a pod's volumes is a token is told by the pod, as the API server has it:
+// Which of a pod's volumes hold tokens is known from the pod, as the API server has it:
 // nothing that a tenant can put into a volume counts.
 func TestTokenFiles(t *testing.T) {
 	own := func(path string) corev1.VolumeProjection {

@@ -2,7 +2,8 @@ package cluster
 
 import "testing"
 
-// matchConditions are heeded by default since Kubernetes 1.28, whatever a distribution appends to its version.
+// matchConditions are supported since Kubernetes 1.28, whatever a distribution appends to its
+// version.
 func TestSupportsMatchConditions(t *testing.T) {
 	f, c := newAPI(t)
 	for version, want := range map[string]bool{

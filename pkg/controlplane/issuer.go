@@ -11,13 +11,13 @@ import (
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
-// SetIssuer has the API servers issue tokens as opts.URL and goes on accepting
-// tokens of every former issuer. With several control-plane nodes all learn to
-// accept the new issuer before the first one uses it. One node is changed at a
-// time; one that does not come up with the new flags gets its former manifest
-// back (an [*APIServerError]). As long as an API server on a node that cannot be
-// reached does not accept the issuer, none is told to use it (an
-// [*OthersError], from a step).
+// SetIssuer has the API servers issue tokens as opts.URL, and still accept tokens
+// of every previous issuer. With several control-plane nodes all learn to accept
+// the new issuer before the first one uses it. One node is changed at a time; one
+// that does not come up with the new flags gets its previous manifest back (an
+// [*APIServerError]). As long as an API server on a node that cannot be reached
+// does not accept the issuer, none begins to use it (an [*OthersError], from a
+// step).
 //
 // An API server that issues under another public URL is an
 // [*OtherIssuerError]; no node changes. Where no node can be reached, somebody

@@ -405,7 +405,7 @@ func TestRemoveIssuerNotSetByUs(t *testing.T) {
 }
 
 // What others change in the manifest meanwhile stays; what an upgrade writes
-// anew becomes what to go back to.
+// again becomes what to go back to.
 func TestManifestChangedByOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := newFake(t, 1)
@@ -498,7 +498,7 @@ func TestTokenOfADeletedServiceAccount(t *testing.T) {
 	})
 }
 
-// A removal that ends when the tokens are renewed, and one that goes on later,
+// A removal that ends when the tokens are renewed, and one that continues later,
 // give the same end as the whole, with less to wait for.
 func TestRemoveIssuerInTwoHalves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

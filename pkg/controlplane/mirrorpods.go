@@ -51,7 +51,7 @@ func (c *ControlPlane) APIServerFlags(ctx context.Context) ([]NodeFlags, error) 
 }
 
 // mirrorPod is an API server as kubelet shows it through the API. Kubelet makes
-// the mirror pod anew when the manifest changes, before it starts the container.
+// the mirror pod again when the manifest changes, before it starts the container.
 type mirrorPod struct {
 	NodeFlags
 	address string    // --advertise-address

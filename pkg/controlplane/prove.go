@@ -51,7 +51,9 @@ func (e *APIServerError) Unwrap() []error { return []error{e.Err, e.Restore} }
 //   - after it, the provenFile holds the manifest to go back to, and change
 //     finds nothing to do but the waiting;
 //   - when the new manifest is proven, the provenFile goes.
-func replaceManifest(ctx context.Context, n node.Node, pod staticPod, patience time.Duration, change func(*podOnNode) ([]byte, error)) error {
+func replaceManifest(ctx context.Context, n node.Node, pod staticPod, patience time.Duration,
+	change func(*podOnNode) ([]byte, error),
+) error {
 	now, err := readPod(ctx, n, pod)
 	if err != nil {
 		return err
@@ -89,7 +91,7 @@ func replaceManifest(ctx context.Context, n node.Node, pod staticPod, patience t
 		return n.Remove(ctx, pod.provenFile())
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		return cause // interrupted: the next run goes on waiting
+		return cause // interrupted: the next run continues to wait
 	}
 	failure := &APIServerError{Program: pod.String(), Node: n.Name, Err: unhealthy, Duration: patience, Log: podLog(ctx, n, pod)}
 	failure.Restore = restore(ctx, n, pod, max(patience, DefaultWait))
@@ -120,7 +122,7 @@ func restore(ctx context.Context, n node.Node, pod staticPod, patience time.Dura
 
 // newIssuer reports whether flags have an issuer that the former ones lack. If
 // not, and yet there is a former manifest, something else, such as a kubeadm
-// upgrade, has written the manifest anew, and it is itself the one to go back to.
+// upgrade, has written the manifest again, and it is itself the one to go back to.
 func newIssuer(now, former Flags) bool {
 	return slices.ContainsFunc(now.Issuers, func(iss string) bool { return !slices.Contains(former.Issuers, iss) })
 }

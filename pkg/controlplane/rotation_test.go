@@ -158,7 +158,7 @@ func newKey(t *testing.T) string {
 
 // keyInvariants must hold at any moment: whatever signs now, or would sign if
 // it were restarted now, with the present manifest or with one that kubeadm
-// writes anew, signs with a key that is published, and that every API server
+// writes again, signs with a key that is published, and that every API server
 // accepts, or would accept if that one were restarted now.
 func (f *fakeCluster) keyInvariants() {
 	if f.published == nil {
@@ -603,7 +603,7 @@ func TestRotationAndJoin(t *testing.T) {
 }
 
 // A node joins while the old keys are being removed: with a new key it is
-// settled too; one with an old key is refused until it has joined anew.
+// settled too; one with an old key is refused until it has joined again.
 func TestRotationPruneAndJoin(t *testing.T) {
 	joined := make(map[string]bool)
 	one := func(t *testing.T, k, again int) (ran []string) {
@@ -699,7 +699,7 @@ func TestRotationRefused(t *testing.T) {
 	})
 }
 
-// Kubeadm writes the manifests anew in the middle of a rotation, after every
+// Kubeadm writes the manifests again in the middle of a rotation, after every
 // stage: the next run does what has come undone, or goes all the way back.
 func TestRotationAndUpgrade(t *testing.T) {
 	for _, back := range []bool{false, true} {
@@ -843,7 +843,7 @@ func TestKeyScripts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if second, err := os.ReadFile(file); err != nil || string(second) != string(first) {
-			t.Errorf("the key was made anew, %v", err)
+			t.Errorf("the key was made again, %v", err)
 		}
 		public, err := publicKeys(ctx, n, file, filepath.Join(dir, "none"))
 		if err != nil || len(public) != 1 || public[0].KID != private.Public().KID {

@@ -121,8 +121,8 @@ func (b S3) planDocuments(ctx context.Context, docs []discovery.Document) ([]pla
 	var steps []plan.Step
 	for _, doc := range docs {
 		there, err := b.has(ctx, doc)
-		// Who may not list the bucket is told 403 of an object that is not
-		// there (GetObject, Permissions).
+		// Who may not list the bucket gets 403 for an object that is not there
+		// (GetObject, Permissions).
 		if err != nil && status(err) != http.StatusForbidden {
 			return nil, err
 		}

@@ -412,7 +412,7 @@ func TestS3HasNotHeardYet(t *testing.T) {
 	p.up()
 }
 
-// S3 makes one change of a bucket at a time, and goes on refusing public policies
+// S3 makes one change of a bucket at a time, and still refuses public policies
 // for a while after the bucket was opened.
 func TestS3IsNotReadyYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -439,7 +439,7 @@ func TestS3IsNotReadyYet(t *testing.T) {
 const publicPolicies = "User: x is not authorized to perform: s3:PutBucketPolicy on resource: \"arn:aws:s3:::docs\" because public policies are prevented by " +
 	"the BlockPublicPolicy setting in S3 Block Public Access."
 
-// Who may not write the policy is told so at once.
+// Who may not write the policy gets an error at once.
 func TestPolicyRefusedForGood(t *testing.T) {
 	p := newPlace(t, "docs", "", nil)
 	steps := p.plan()

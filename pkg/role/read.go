@@ -115,7 +115,7 @@ func List(ctx context.Context, client IAM, path string) ([]Role, error) {
 
 // NamesOf lists the names of the roles that have to do with a cluster: those below its path, and
 // those anywhere that trust one of its providers or are described as the
-// cluster's. Whether they were made for it is told by their tags, which a list has
+// cluster's. Whether they were made for it is known from their tags, which a list has
 // not, and which would take a call for each role of the account: one of which
 // neither path nor trust policy nor description tells is not found.
 func NamesOf(ctx context.Context, client IAM, cluster string, providers ...string) ([]string, error) {

@@ -91,7 +91,7 @@ func TestShared(t *testing.T) {
 		}
 	}
 
-	// Each goes on with its own part, now without having to say it, and leaves
+	// Each continues with its own part, now without having to say it, and leaves
 	// that of the other as it is.
 	before := there.Trust
 	changed := one.want(false, iamReadOnly)
