@@ -365,3 +365,10 @@ func podsError(pods []cluster.Token) error {
 	return advise(fmt.Errorf("%s: kubelet has not renewed %s of pods, such as that of %s", record.WaitTokens, plural(len(pods), "token"), pods[0]),
 		"delete these pods, or find out what keeps kubelet on node "+pods[0].Node+", then run the same command again")
 }
+
+// bucketStaysError is a bucket that was made for the chain and stays.
+type bucketStaysError struct{ bucket string }
+
+func (e *bucketStaysError) Error() string {
+	return fmt.Sprintf("%s: bucket %s was made by setup and stays: it holds what this cluster has not put there", plan.Documents, e.bucket)
+}

@@ -3,13 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/controlplane"
-	"github.com/openirsa/openirsa/pkg/plan"
 )
 
 func (a *app) downCommand() *cobra.Command {
@@ -72,11 +70,4 @@ func (a *app) down(ctx context.Context, o lib.DownOptions) error {
 		r.say("\nNothing is left (%.1fs).", r.Seconds)
 	}
 	return nil
-}
-
-// bucketStaysError is a bucket that was made for the chain and stays.
-type bucketStaysError struct{ bucket string }
-
-func (e *bucketStaysError) Error() string {
-	return fmt.Sprintf("%s: bucket %s was made by setup and stays: it holds what this cluster has not put there", plan.Documents, e.bucket)
 }

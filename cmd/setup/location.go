@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -106,3 +107,26 @@ func (a *app) plannedIssuer(ctx context.Context, where documentFlags) (issuer.UR
 
 // emulatorAccount is the account of the emulator in the cluster.
 const emulatorAccount = emulator.DefaultAccount
+
+// flagOf is the flag that stands for a field of a configuration file.
+func flagOf(field string) string {
+	return "--" + map[string]string{
+		"bucket": "bucket", "issuerURL": "issuer-url", "emulator": "emulator", "privateBucket": "private-bucket", "distributionARN": "distribution-arn",
+		"failurePolicy": "failure-policy", "ignoreNamespaces": "ignore-namespaces", "excludeNamespaces": "exclude-namespaces",
+	}[field]
+}
+
+// inFlags is an error about values in the words of the flags that they were given
+// with.
+func inFlags(err error) error {
+	if e, ok := errors.AsType[*config.FieldError](err); ok {
+		return cli.Usage(flagError{e})
+	}
+	return err
+}
+
+// flagError is a [config.FieldError] about flags.
+type flagError struct{ *config.FieldError }
+
+func (e flagError) Error() string { return e.Say(flagOf) }
+func (e flagError) Unwrap() error { return e.FieldError }

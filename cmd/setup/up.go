@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -172,4 +173,33 @@ func (a *app) epilogue(r *report, out lib.Outcome) {
 	}
 	r.say("Done in %.1fs, with %s to AWS (%s). Give a service account a role:", r.Seconds, plural(r.Calls, "call"), plural(r.Writes, "write"))
 	r.say("  %s iamserviceaccount create --namespace default --name app --attach-policy-arn arn:%s:iam::aws:policy/IAMReadOnlyAccess --approve", a.name, out.Record.Partition)
+}
+
+// applyFile sets what flags have not set.
+func applyFile(file config.File, a *app, o *upOptions) {
+	for _, p := range []struct {
+		flag *string
+		file string
+	}{
+		{&o.name, file.Metadata.Name}, {&a.region, file.Metadata.Region}, {&o.bucket, file.Bucket}, {&o.issuerURL, file.IssuerURL},
+		{&o.image, file.Image}, {&o.distribution, file.DistributionARN}, {&o.failurePolicy, file.FailurePolicy},
+	} {
+		*p.flag = cmp.Or(*p.flag, p.file)
+	}
+	if a.kindName == "" && a.context == "" && a.kubeconfig == "" {
+		a.kindName, a.context, a.kubeconfig = file.KindName, file.Context, file.Kubeconfig
+	}
+	if !o.emulator && o.endpoint == "" {
+		o.emulator, o.endpoint = file.Emulator, file.PodEndpointURL
+	}
+	o.private = o.private || file.PrivateBucket
+	if o.ignore == nil {
+		o.ignore = file.IgnoreNamespaces
+	}
+	if o.exclude == nil {
+		o.exclude = file.ExcludeNamespaces
+	}
+	if file.KeepIssuer != nil && !o.keepSet && !o.keep {
+		o.keep, o.keepSet = *file.KeepIssuer, true
+	}
 }
