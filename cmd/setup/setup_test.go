@@ -84,6 +84,10 @@ func TestClusterAdvice(t *testing.T) {
 	for next, err := range map[string]error{
 		"kubectl cluster-info":       cluster.ErrUnreachable,
 		"--kind-name NAME":           cluster.ErrSeveralClusters,
+		"--context prod":             &cluster.UnnamedContextError{Context: "prod"},
+		"name one with --kubeconfig": cluster.ErrNoCluster,
+		"SETUP up":                   cluster.ErrNoState,
+		"--override-existing":        &cluster.ConflictError{Namespace: "default", Name: "app"},
 		"kubeconfig of a cluster":    cluster.ErrForbidden,
 		"wait until the other run":   cluster.ErrStateChanged,
 		"--issuer-url https://x.org": &controlplane.OtherIssuerError{Issuer: "https://x.org"},

@@ -186,8 +186,9 @@ func TestQuestionsAreFresh(t *testing.T) {
 
 // What finds no room is asked for.
 func TestDirectoryIsBounded(t *testing.T) {
+	const many = 45 // twice as many events are what the fake watch can hold (watch.DefaultChanSize)
 	c := newCluster(t)
-	for i := range 90 {
+	for i := range many {
 		c.serviceAccount(t, "ns", fmt.Sprint("sa-", i), annotated(roleA, "audience", strings.Repeat("x", 100_000)))
 	}
 	const most = 10_000
@@ -201,12 +202,12 @@ func TestDirectoryIsBounded(t *testing.T) {
 		}
 	}
 	check()
-	for i := range 90 {
+	for i := range many {
 		if g, err := d.Lookup(t.Context(), "ns", fmt.Sprint("sa-", i)); err != nil || g.Identity != identity(roleA) || len(g.Warnings) != 1 {
 			t.Fatalf("%d: %+v, %v", i, g, err)
 		}
 	}
-	for i := range 90 { // changes and removals are counted well
+	for i := range many { // changes and removals are counted well
 		c.serviceAccount(t, "ns", fmt.Sprint("sa-", i), annotated(roleB))
 	}
 	eventually(t, "all have changed", func() bool {
@@ -218,7 +219,7 @@ func TestDirectoryIsBounded(t *testing.T) {
 		return true
 	})
 	check()
-	for i := range 90 {
+	for i := range many {
 		if err := c.meta.Tracker().Delete(serviceAccounts, "ns", fmt.Sprint("sa-", i)); err != nil {
 			t.Fatal(err)
 		}
