@@ -70,8 +70,8 @@ func TestKubeadm(t *testing.T) {
 		t.Errorf("up says:\n%s", r.stdout)
 	}
 
-	// An API server that is not there in time gets its former manifest back.
-	local(1, "--accept", "--wait", "1s").fails(t, "API server", nodes[1], "its former manifest is back")
+	// An API server that is not there in time gets its previous manifest back.
+	local(1, "--accept", "--wait", "1s").fails(t, "API server", nodes[1], "its previous manifest is back")
 	if now := manifests(); strings.ReplaceAll(now, "openirsa\n", "") != was {
 		t.Errorf("after going back:\n%s\nbefore:\n%s", now, was)
 	}
@@ -110,7 +110,7 @@ func TestKubeadm(t *testing.T) {
 	}
 	checkPodToken(t, old)
 
-	// Back: the provider stays until the API servers have their former flags.
+	// Back: the provider stays until the API servers have their previous flags.
 	remote("down").fails(t, "API server", nodes[0], nodes[1], "setup apiserver --undo")
 	local(0, "--undo").fails(t, "issuer", "still sign", nodes[1])
 	local(1, "--undo").fails(t, "issuer", "may still have tokens", "--ssh")
@@ -120,7 +120,7 @@ func TestKubeadm(t *testing.T) {
 	if now := manifests(); now != was {
 		t.Errorf("after --undo:\n%s\nbefore:\n%s", now, was)
 	}
-	poll(t, patience, "waiting for kubelet to show the former flags", func(context.Context) error {
+	poll(t, patience, "waiting for kubelet to show the previous flags", func(context.Context) error {
 		if r := remote("down"); r.code != 0 {
 			return errText(r.stderr)
 		}

@@ -322,7 +322,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 const manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 
 // setManifest edits the API server's manifest as an administrator does, and waits until an API server that signs with
-// that issuer answers. It returns what puts the former manifest back, which the end of the test does in any case.
+// that issuer answers. It returns what puts the previous manifest back, which the end of the test does in any case.
 func (k *kube) setManifest(t testing.TB, sed, issuer string) (restore func()) {
 	t.Helper()
 	const former = "/root/e2e-kube-apiserver.yaml"

@@ -155,7 +155,7 @@ func testUp(t *testing.T) {
 	}
 }
 
-// testOldPods: what was there before `up` goes on working: the token at hand, and the pod with the token that its
+// testOldPods: what was there before `up` keeps working: the token at hand, and the pod with the token that its
 // kubelet got it.
 func testOldPods(t *testing.T) {
 	needChain(t)

@@ -62,7 +62,7 @@ func testEmulatorKilled(t *testing.T) {
 
 	killEmulator(t)
 
-	// A program that had credentials goes on with them: the session's name is the same.
+	// A program that had credentials continues with them: the session's name is the same.
 	n := len(lines())
 	poll(t, patience, "waiting for the watcher to go on", func(context.Context) error {
 		l := lines()

@@ -405,7 +405,7 @@ func (k *kube) remove(t testing.TB, objects ...*unstructured.Unstructured) {
 }
 
 // available waits until a Deployment runs as it is specified now, and no pod of a former specification is left: a
-// webhook that is being ended goes on answering for some seconds.
+// webhook that is being ended keeps answering for some seconds.
 func (k *kube) available(t testing.TB, namespace, name string, within time.Duration) {
 	t.Helper()
 	poll(t, within, "waiting for Deployment "+namespace+"/"+name, func(ctx context.Context) error {

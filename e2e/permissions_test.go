@@ -48,7 +48,7 @@ func (e emulatorProcess) newUser(t testing.TB, name string) *cloudUser {
 	return u
 }
 
-// may gives the user a policy, and takes the former one.
+// may gives the user a policy, and takes the previous one.
 func (u *cloudUser) may(t testing.TB, name, document string) {
 	t.Helper()
 	user, arn := new("operator"), "arn:aws:iam::"+account+":policy/"+name

@@ -693,7 +693,7 @@ func (w *webhookStory) recreate(t testing.TB, p *corev1.Pod) (next *corev1.Pod) 
 	}
 	poll(t, patience, "waiting for another pod of "+p.Labels["app"], func(ctx context.Context) (err error) {
 		if next, err = w.podOf(ctx, p.Namespace, p.Labels["app"]); err == nil && next.UID == p.UID {
-			err = errors.New("it is the former one")
+			err = errors.New("it is the previous one")
 		}
 		return err
 	})

@@ -132,7 +132,7 @@ func TestAPIServerAdmission(t *testing.T) {
 	pods("with Fail again", map[string]string{"default": workloads, "team": workloads, "policies": ""})
 }
 
-// former leaves the webhook's configuration as a former version has made it.
+// former leaves the webhook's configuration as a previous version has made it.
 func (n *newcomer) former() {
 	n.Helper()
 	objects, err := deploy.Webhook(deploy.WebhookParams{Image: "x", NoMatchConditions: true})

@@ -223,7 +223,7 @@ func clusterNext(_ string, err error) string {
 }
 
 // otherIssuerAdvice adds the next command to an issuer that somebody else gave
-// the API servers, and says whether AWS takes it.
+// the API servers, and reports whether AWS takes it.
 func otherIssuerAdvice(err error) error {
 	e, ok := errors.AsType[*controlplane.OtherIssuerError](err)
 	if !ok {
@@ -327,7 +327,7 @@ func continueCommand(c *record.Change) string {
 	return command
 }
 
-// stagedNext is what to do when a staged change could not go on.
+// stagedNext is what to do when a staged change could not continue.
 func stagedNext(err error) string {
 	switch {
 	case errors.Is(err, controlplane.ErrExternalSigner):

@@ -158,7 +158,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	}
 	what := "issuer " + r.Issuer
 	if o.undo {
-		what = "former issuer"
+		what = "previous issuer"
 	}
 	err = r.run.Link(ctx, plan.APIServer, what+", node "+strings.Join(names, ", "), func(ctx context.Context) ([]plan.Step, error) {
 		if o.undo {

@@ -261,7 +261,7 @@ func TestPrintedPatches(t *testing.T) {
 }
 
 // A node that a killed run has left with a manifest that does not come up gets
-// the former one back, though there is no API to ask.
+// the previous one back, though there is no API to ask.
 func TestRestoreAPIServers(t *testing.T) {
 	unreachable := errors.New("connection refused")
 	cp1 := node.Node{Name: "cp1", Exec: func(context.Context, io.Reader, io.Writer, string, ...string) error { return nil }}

@@ -46,7 +46,7 @@ var controlPlaneFiles embed.FS
 // controlPlane is a kind of cluster for which the change can be printed.
 type controlPlane struct {
 	file, short string
-	// former is the issuer that such a cluster has unless told otherwise; "" if
+	// former is the issuer that such a cluster has by default; "" if
 	// that differs from cluster to cluster.
 	former string
 	// single says that it takes one issuer at a time, or changes all API servers
@@ -238,7 +238,7 @@ func (c *controlPlaneChange) fill(iss issuer.URL, have controlplane.Flags) {
 	if c.Audiences == nil {
 		c.Audiences = have.Issuers
 	}
-	// kubeadm writes the former issuer itself.
+	// kubeadm writes the previous issuer itself.
 	if c.Sign {
 		c.Front = []string{"--service-account-jwks-uri=" + c.JWKS, "--service-account-issuer=" + iss.String()}
 	} else {

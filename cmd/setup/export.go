@@ -39,7 +39,7 @@ type exportOptions struct {
 	jwksFile       string
 	disown         bool
 	outputDir      string
-	adopt          bool // write what adopts the resources that are there
+	adopt          bool // write what adopts existing resources
 	adoptSet       bool
 
 	permissions export.Permissions

@@ -157,7 +157,7 @@ func (s *strangers) context() string { return "dev/" + s.word }
 var silent = map[string]bool{"apiserver": true, "apiserver print managed": true, "demo": true, "image": true, "kind-config": true}
 
 // try runs every verb where strangers say the word. Looked gets what each writes,
-// and says whether there is something of the word in it.
+// and reports whether there is something of the word in it.
 func (s *strangers) try(look func(call, stdout, stderr string) bool) {
 	t := s.t
 	aws := httptest.NewServer(http.HandlerFunc(s.serveAWS))

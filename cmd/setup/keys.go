@@ -454,7 +454,7 @@ func (k *keyChange) publish(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.SigningKey, err)
 	}
-	// What a stranger cannot read is published anew.
+	// What a stranger cannot read is published again.
 	_, published, _ := discovery.Read(ctx, k.Stranger(), k.Issuer)
 	transition, err := discovery.Transition(k.Issuer, published, wanted)
 	if err != nil {

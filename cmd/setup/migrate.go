@@ -270,7 +270,7 @@ func (m *migration) prepare(ctx context.Context) error {
 }
 
 // makeProvider makes the provider of the new place, for the audiences of the
-// former one.
+// previous one.
 func (m *migration) makeProvider(ctx context.Context, to *chain, mark map[string]string) error {
 	former, _, err := provider.Get(ctx, m.Account.IAM, m.c.Migration.From.Provider)
 	if err != nil {

@@ -86,7 +86,7 @@ func (r *report) Note(err error) {
 	plain.Fprintf(r.progress, "%s\n", strings.ReplaceAll(noted(err), "SETUP", r.name))
 }
 
-// Start shows what is going on, on a terminal only.
+// Start shows what happens, on a terminal only.
 func (r *report) Start(link, what string) {
 	if r.live {
 		fmt.Fprintf(terminal(r.progress), "\r\033[K%-16s %s ...", plain.Line(link), plain.Line(what))

@@ -203,7 +203,7 @@ func (a *app) getServiceAccountCommand() *cobra.Command {
 	return c
 }
 
-// listedServiceAccount is what `iamserviceaccount get` tells of one. Metadata and
+// listedServiceAccount is what `iamserviceaccount get` says about one. Metadata and
 // Status say the same once more, where scripts for eksctl look for it.
 type listedServiceAccount struct {
 	lib.ServiceAccount

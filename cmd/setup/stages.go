@@ -201,7 +201,7 @@ func (s *stagedRun) rehearse(ctx context.Context) error {
 	return s.prune(ctx, s.c.Rollback)
 }
 
-// towardsPrune is all the stages before the last. It reports whether to go on.
+// towardsPrune is all the stages before the last. It reports whether to continue.
 func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) {
 	if !s.c.Rollback {
 		if err := s.check(ctx); err != nil {
@@ -247,7 +247,7 @@ func (s *stagedRun) towardsPrune(ctx context.Context) (proceed bool, err error) 
 
 // work does the work of a stage. Done is when that last changed something. The
 // record is without it from before the first change until all is done: whenever
-// the run ends, the next one waits anew.
+// the run ends, the next one waits again.
 func (s *stagedRun) work(ctx context.Context, stage record.Stage, done *time.Time, do func(context.Context) error) error {
 	if !stage.Before(s.c.Stage) {
 		s.say(stage)
@@ -270,7 +270,7 @@ func (s *stagedRun) work(ctx context.Context, stage record.Stage, done *time.Tim
 }
 
 // after records that a stage is done, and so to which one the change has come.
-// It reports whether to go on with that one.
+// It reports whether to continue with that one.
 func (s *stagedRun) after(ctx context.Context, stage record.Stage) (proceed bool, err error) {
 	if next := stage.Next(); s.c.Stage.Before(next) {
 		s.c.Stage = next
@@ -290,7 +290,7 @@ func (s *stagedRun) say(stage record.Stage) {
 	s.run.Say("stage %s%s: "+what, stage, back, replaced(s.c.Kind))
 }
 
-// waitCaches waits until nobody has documents without the new any more. It
+// waitCaches waits until every cache has the new documents. It
 // reports false where it shall not wait.
 func (s *stagedRun) waitCaches(ctx context.Context) (waited bool, err error) {
 	until := s.c.Prepared.Add(time.Duration(s.c.CacheWait))
@@ -350,7 +350,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 		}
 		s.waiting = &waitReport{Until: until, For: describeStale(secrets, pods)}
 		// Kubelet renews the tokens of running pods when it starts. Where it
-		// cannot be told to it does so in the course of time.
+		// cannot be restarted from here does so in the course of time.
 		if err := s.renew(ctx, pods); err != nil {
 			return false, err
 		}
@@ -378,7 +378,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 	}
 }
 
-// lookAgain is how often tokens are looked at while none is in the way: one may
+// lookAgain is how often tokens are checked while none is in the way: one may
 // be made of the old again by a program that was put back by somebody else.
 const lookAgain = 30 * time.Second
 
@@ -475,7 +475,7 @@ func (r *changeRun) staged(w works) *stagedRun {
 	return &stagedRun{stagedOptions: r.o, works: w, c: r.c, run: r.run}
 }
 
-// save records the change, or that there is none any more, together with the
+// save records the change, or that there is none, together with the
 // state of the chain as it is now.
 func (r *changeRun) save(ctx context.Context, c *record.Change) error {
 	if r.run.DryRun {

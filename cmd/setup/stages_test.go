@@ -153,7 +153,7 @@ func (f *fakeChange) works(run *plan.Runner) works {
 			}
 			for i := range f.tokens {
 				if f.tokens[i].pod && f.tokens[i].of != f.signs {
-					// Its client goes on with the former one for a minute.
+					// Its client continues with the previous one for a minute.
 					f.tokens[i].of = f.signs
 					f.tokens = append(f.tokens, fakeToken{of: map[string]string{"new": "old", "old": "new"}[f.signs], expires: time.Now().Add(time.Minute)})
 				}
@@ -448,7 +448,7 @@ func TestDefaultCacheWait(t *testing.T) {
 	}
 }
 
-// The new provider takes the audiences of the former one, also those that this
+// The new provider takes the audiences of the previous one, also those that this
 // gets while both are there.
 func TestMigrationKeepsAudiences(t *testing.T) {
 	aws := emulatortest.Start(t)
@@ -489,13 +489,13 @@ func TestMigrationKeepsAudiences(t *testing.T) {
 		}
 		got, _, err := provider.Get(t.Context(), acct.IAM, to.Record.Provider)
 		if slices.Sort(got.ClientIDs); err != nil || !slices.Equal(got.ClientIDs, union(former.ClientIDs, nil)) {
-			t.Errorf("client ids %q, %v, expected those of the former one, %q", got.ClientIDs, err, former.ClientIDs)
+			t.Errorf("client ids %q, %v, expected those of the previous one, %q", got.ClientIDs, err, former.ClientIDs)
 		}
 	}
 }
 
 // Roles that are made during a migration let in tokens of both issuers, and when
-// the former one is being removed those of the other alone.
+// the previous one is being removed those of the other alone.
 func TestTrustDuringAMigration(t *testing.T) {
 	iss, err := issuer.Parse("https://b.example")
 	if err != nil {

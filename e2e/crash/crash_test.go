@@ -10,7 +10,7 @@
 // nodes are out of reach: the commands that setup runs on nodes have a test of this kind in pkg/controlplane
 // (TestKilledAnywhere), and TestChain stops it on a real kind cluster.
 //
-// A state that an accident leaves is mended once: where another accident leaves the same, as they mostly do, there is
+// A state that an accident leaves is fixed once: where another accident leaves the same, as they mostly do, there is
 // nothing new to see.
 //
 // The environment:

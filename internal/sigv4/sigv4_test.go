@@ -251,7 +251,7 @@ func TestEveryByteCounts(t *testing.T) {
 	}
 }
 
-// same says whether two requests are the same in all that is signed.
+// same reports whether two requests are the same in all that is signed.
 func same(a, b *http.Request) bool {
 	header := func(r *http.Request) http.Header {
 		h := r.Header.Clone()

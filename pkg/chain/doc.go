@@ -5,7 +5,7 @@
 //	ch, err := chain.Open(ctx, chain.Options{KindName: "dev"})
 //	status, err := ch.Status(ctx)
 //
-// Nothing is printed. What happens is told to a [plan.Observer]; what goes wrong
+// Nothing is printed. A [plan.Observer] learns what happens; what goes wrong
 // is an error of this package or of one below it that says what was found, and not
 // which flag to set.
 package chain

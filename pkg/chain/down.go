@@ -153,7 +153,7 @@ func (d *downRun) apiServer(ctx context.Context) error {
 	return d.Restart(ctx, d.run, d.o.Wait, object, decide)
 }
 
-// issuerGone refuses to go on while API servers that cannot be changed from
+// issuerGone refuses to continue while API servers that cannot be changed from
 // here accept the issuer. Where somebody else serves its documents they stay,
 // and it is enough to say so.
 func (d *downRun) issuerGone(ctx context.Context) error {
@@ -220,7 +220,7 @@ func (d *downRun) documents(ctx context.Context) error {
 }
 
 // rest removes everything of ours that is still in the cluster, and then what
-// nothing uses any more: the emulator's state and the images on the nodes. It
+// nothing uses: the emulator's state and the images on the nodes. It
 // needs no record, since a run that is stopped here has removed it.
 func (d *downRun) rest(ctx context.Context) error {
 	link := plan.Cluster

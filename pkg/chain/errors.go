@@ -45,7 +45,7 @@ func (e *AccountError) Error() string {
 	return fmt.Sprintf("the chain of cluster %s is in AWS account %s, but these credentials are of %s", e.Cluster, e.Account, e.Credentials)
 }
 
-// ExistingError is a chain that is there and is not as it was asked for, in
+// ExistingError is an existing chain that is not as requested, in
 // something that cannot be changed: it must be removed first.
 type ExistingError struct {
 	// Option is the field of [UpOptions] that differs: "Emulator", "Name",

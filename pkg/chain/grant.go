@@ -73,7 +73,7 @@ func (ch *Chain) NoteNotAsked(ctx context.Context, run *plan.Runner, accounts []
 }
 
 // GrantAll makes links 5 and 6 of all the accounts. Unless they are
-// the only ones, other service accounts of the cluster go on sharing the roles
+// the only ones, other service accounts of the cluster keep sharing the roles
 // that they share.
 func (ch *Chain) GrantAll(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount, override, only bool) error {
 	roles, err := ch.WantGrants(ctx, accounts)

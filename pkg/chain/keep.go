@@ -21,7 +21,7 @@ import (
 // flag says, or else as it was decided the first time; on clusters whose nodes
 // cannot be reached, unless somebody has given the API servers an issuer for this.
 //
-// The issuer that is kept is told too.
+// The kept issuer is named too.
 func (u *upRun) keepsIssuer(ctx context.Context) (keep bool, kept issuer.URL, err error) {
 	if keep, err = u.wantsToKeep(ctx); keep && err == nil {
 		kept, err = u.KeptIssuer(ctx)

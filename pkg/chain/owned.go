@@ -30,7 +30,7 @@ func (ch *Chain) ProviderOwner(ctx context.Context, arn string, mark map[string]
 // DocumentsOwner is nil if the documents at the chain's place are those of the
 // cluster with the mark, or if there are none; otherwise an [*owner.ForeignError].
 // S3 keeps no tags of a part of a bucket, which may hold the documents of several
-// clusters. So it is told by the provider that trusts them; without one, by the
+// clusters. So the provider that trusts them decides; without one, the
 // bucket; and where neither was made by this project, by the keys in them.
 func (ch *Chain) DocumentsOwner(ctx context.Context, mark map[string]string) error {
 	if known, err := ch.PlaceOwner(ctx, mark); known || err != nil {

@@ -35,7 +35,7 @@ func (ch *Chain) migrating() (other *record.Location, stage record.Stage) {
 }
 
 // planRoles decides about the wanted roles. It writes into roles what is known
-// only of those that are there: the ARN of one that is shared has the path that
+// only of existing ones: the ARN of one that is shared has the path that
 // another cluster gave it.
 func (ch *Chain) planRoles(ctx context.Context, roles map[string]role.Role, accounts []config.ServiceAccount, only bool) ([]plan.Item, error) {
 	if len(roles) == 0 {
@@ -84,7 +84,7 @@ func (ch *Chain) planRoles(ctx context.Context, roles map[string]role.Role, acco
 	return items, nil
 }
 
-// keepSubjects has a role go on letting in the service accounts that are not
+// keepSubjects has a role keep letting in the service accounts that are not
 // spoken of: those that its trust policy lets in and that are annotated with it.
 // A subject that nobody bears is a mistake, and goes, unless nobody could be
 // asked who bears it (others is nil).

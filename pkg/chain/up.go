@@ -301,7 +301,7 @@ func (u *upRun) answered(ctx context.Context) error {
 	return u.CheckServed(ctx, u.docs, 0)
 }
 
-// checkAccounts refuses what can be told of the service accounts without the
+// checkAccounts refuses what is known of the service accounts without the
 // emulator, which does not run yet.
 func (u *upRun) checkAccounts(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(u.wanted)) {
@@ -406,7 +406,7 @@ func (u *upRun) inherits(err error) bool {
 }
 
 // Expiry is the tag that tells `gc` when the cluster may be taken for abandoned:
-// that long from now on. The one that is there stays for half of that time, so
+// that long from now on. An existing one stays for half of that time, so
 // that a second run writes nothing.
 func Expiry(flag, there string, now time.Time) (string, error) {
 	if flag == owner.Never {

@@ -79,7 +79,7 @@ func Connect(ctx context.Context, opts Options) (*Cluster, error) {
 }
 
 // answers waits for the API server to be ready: not for long, unless it runs on
-// a node that does, where a former run may have been killed while the API
+// a node that does, where a previous run may have been killed while the API
 // server restarted. One that has just started knows no roles yet and forbids
 // everything; one that says that it is not ready but answers must do.
 func (c *Cluster) answers(ctx context.Context) error {

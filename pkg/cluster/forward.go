@@ -177,7 +177,7 @@ func createStream(connection httpstream.Connection, header http.Header) (httpstr
 	}
 }
 
-// drop closes a connection that is of no use any more; nil: whichever it is.
+// drop closes a connection that is no longer of use; nil: whichever it is.
 func (f *forwarder) drop(connection httpstream.Connection) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

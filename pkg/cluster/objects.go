@@ -161,7 +161,7 @@ func immutable(err error) bool {
 	return apierrors.IsInvalid(err) && strings.Contains(err.Error(), "immutable")
 }
 
-// applyNow applies one object, if need be after the former one of its name, or
+// applyNow applies one object, if need be after the previous one of its name, or
 // its namespace, is gone.
 func (c *Cluster) applyNow(ctx context.Context, o *unstructured.Unstructured) error {
 	r, err := c.resource(o)
@@ -272,7 +272,7 @@ func fields(o *unstructured.Unstructured) map[string]string {
 	return flat
 }
 
-// Delete removes those of the objects that are there, the last first, and
+// Delete removes those of the objects that exist, the last first, and
 // waits until each is gone, a namespace with all it holds.
 func (c *Cluster) Delete(ctx context.Context, objs []*unstructured.Unstructured, link string) ([]plan.Step, error) {
 	steps := make([]plan.Step, len(objs))

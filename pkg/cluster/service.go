@@ -60,7 +60,7 @@ func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) er
 }
 
 // whyNoService says, in brackets, who keeps pods on a node from the API server,
-// as far as that can be told: the API server itself, or kube-proxy.
+// as far as that is known: the API server itself, or kube-proxy.
 func (c *Cluster) whyNoService(ctx context.Context, node string) string {
 	list, err := c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx,
 		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})

@@ -101,7 +101,7 @@ func (c *Cluster) AnnotateAll(ctx context.Context, all []ServiceAccount) ([][]pl
 	return steps, nil
 }
 
-// planAnnotate decides about a service account, given the one that is there, or
+// planAnnotate decides about a service account, given the existing one, or
 // nil.
 func (c *Cluster) planAnnotate(sa ServiceAccount, live *corev1.ServiceAccount, namespace bool) ([]plan.Step, error) {
 	if !sa.Override {
@@ -250,7 +250,7 @@ func (c *Cluster) applyServiceAccount(ctx context.Context, namespace, name strin
 }
 
 // stale are the keys of the labels and annotations that we have applied earlier and that
-// are wanted no more, such as "annotations.eks.amazonaws.com/audience".
+// are no longer wanted, such as "annotations.eks.amazonaws.com/audience".
 func stale(live *corev1.ServiceAccount, labels, annotations map[string]string) []string {
 	var keys []string
 	for _, entry := range live.ManagedFields {

@@ -161,7 +161,7 @@ func mayWrite(s corev1.VolumeProjection, at string) bool {
 
 // SecretTokens are the tokens in Secrets of type
 // kubernetes.io/service-account-token, which never expire. What is in such a
-// Secret and was not signed with a key of the cluster's is no token: whoever may
+// Secret and was not signed with a key of the cluster's is not a token: whoever may
 // make a Secret can put anything there.
 func (c *Cluster) SecretTokens(ctx context.Context) ([]Token, error) {
 	list, err := Retry(ctx, func() (*corev1.SecretList, error) {
@@ -198,7 +198,7 @@ func (c *Cluster) SecretTokens(ctx context.Context) ([]Token, error) {
 }
 
 // RenewTokens has kubelet renew tokens, by a restart on their nodes: it keeps
-// tokens for running pods in memory alone. The pods' containers go on running.
+// tokens for running pods only in memory. The pods' containers keep running.
 // Nodes in restarted are left alone, and those that were restarted are added
 // to it.
 func (c *Cluster) RenewTokens(ctx context.Context, tokens []Token, restarted map[string]bool) error {

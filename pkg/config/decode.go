@@ -27,7 +27,7 @@ type decoder struct {
 	lines map[string]int
 
 	open  map[*yaml.Node]bool // the aliases that are being followed
-	nodes int                 // looked at so far, aliases each time
+	nodes int                 // read so far, aliases each time
 }
 
 // maxNodes bounds what aliases of aliases can make of a file.
@@ -258,7 +258,7 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// list reads a list. What is empty is no item of it.
+// list reads a list, without empty items.
 func (d *decoder) list(node *yaml.Node, v reflect.Value, path string) error {
 	if node.Kind != yaml.SequenceNode {
 		return yamlnode.Fault(node, path, "expected a list, found %s", yamlnode.What(node))

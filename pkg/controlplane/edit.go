@@ -242,7 +242,7 @@ func (m *manifest) revaluations(have []flag, want []string) ([]edit, error) {
 	return edits, nil
 }
 
-// revaluation gives a flag another value, written as the former one was.
+// revaluation gives a flag another value, written as the previous one was.
 func (m *manifest) revaluation(f flag, value string) (edit, error) {
 	last := f.at + f.n - 1
 	from, to, err := m.span(last)

@@ -197,7 +197,7 @@ func (n *fakeNode) pass() {
 		since := time.Since(n.changed)
 		n.serving = false
 		switch {
-		case since < 30*time.Second && !n.hastened: // the former one drains
+		case since < 30*time.Second && !n.hastened: // the previous one drains
 		case since < 35*time.Second && !n.hastened, since < 8*time.Second:
 			n.process = nil
 		default:

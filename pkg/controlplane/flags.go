@@ -176,7 +176,7 @@ func (have Flags) AlsoAccepting(iss issuer.URL) Flags {
 }
 
 // SignedBy are the flags with which tokens are issued by iss, and those of
-// every former issuer are still accepted.
+// every previous issuer are still accepted.
 func (have Flags) SignedBy(iss issuer.URL) Flags {
 	want := have.AlsoAccepting(iss)
 	others := slices.DeleteFunc(slices.Clone(want.Issuers), func(s string) bool { return s == iss.String() })

@@ -68,7 +68,7 @@ func (c *ControlPlane) SetIssuer(ctx context.Context, opts IssuerOptions) ([]pla
 }
 
 // DropIssuer has the API servers refuse tokens of opts.URL, which must sign
-// none any more. Whatever audience a token has is accepted as before.
+// none. Tokens of any audience are accepted as before.
 func (c *ControlPlane) DropIssuer(ctx context.Context, opts IssuerOptions) ([]plan.Step, error) {
 	servers, err := c.readAPIServers(ctx)
 	if err != nil {

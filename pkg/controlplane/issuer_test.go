@@ -212,7 +212,7 @@ func TestKilledAnywhere(t *testing.T) {
 								t.Errorf("killed at %d: %s still has %s", k, node.name, provenFile)
 							}
 							if what == "set" && node.files[formerFile] != former {
-								t.Errorf("killed at %d: %s has lost the former manifest", k, node.name)
+								t.Errorf("killed at %d: %s has lost the previous manifest", k, node.name)
 							}
 						}
 						return ran
@@ -250,13 +250,13 @@ func TestRollback(t *testing.T) {
 		if failure.Node != "control-plane1" || failure.Restore != nil || !strings.Contains(failure.Log, "something is wrong") {
 			t.Errorf("failure %+v", failure)
 		}
-		for _, want := range []string{"control-plane1 was not healthy within 1m0s", "connection refused", "its former manifest is back and it is healthy again", "something is wrong"} {
+		for _, want := range []string{"control-plane1 was not healthy within 1m0s", "connection refused", "its previous manifest is back and it is healthy again", "something is wrong"} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("error %q lacks %q", err, want)
 			}
 		}
 		if f.nodes[1].files[manifestFile] != former || !f.nodes[1].serving {
-			t.Error("the former manifest is not back")
+			t.Error("the previous manifest is not back")
 		}
 		if strings.Contains(f.nodes[2].files[manifestFile], testIssuer) || f.nodes[0].flags().Issuers[0] != oldIssuer {
 			t.Error("it went on with other nodes")
@@ -270,7 +270,7 @@ func TestRollback(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f.nodes[1].files[manifestFile] != former {
-			t.Error("the removal did not bring the former manifest back")
+			t.Error("the removal did not bring the previous manifest back")
 		}
 	})
 }
@@ -294,7 +294,7 @@ func TestRollbackAfterKill(t *testing.T) {
 			t.Fatalf("error = %v", err)
 		}
 		if f.nodes[0].files[manifestFile] != former {
-			t.Error("the former manifest is not back")
+			t.Error("the previous manifest is not back")
 		}
 	})
 }

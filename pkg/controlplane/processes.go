@@ -27,7 +27,7 @@ const processesScript = `for p in /proc/[0-9]*; do
 done; true`
 
 // apiServers are the command lines of the API servers that run on the node:
-// one, none while it restarts, two for the moment that the former one needs
+// one, none while it restarts, two for the moment that the previous one needs
 // to end.
 func apiServers(ctx context.Context, n node.Node) ([][]string, error) {
 	return processes(ctx, n, apiServerPod)

@@ -31,9 +31,9 @@ func (e *APIServerError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "the %s on node %s was not healthy within %s: %v", e.Program, e.Node, e.Duration, e.Err)
 	if e.Restore == nil {
-		b.WriteString("; its former manifest is back and it is healthy again")
+		b.WriteString("; its previous manifest is back and it is healthy again")
 	} else {
-		fmt.Fprintf(&b, "; its former manifest was put back, but it is not healthy with that either: %v", e.Restore)
+		fmt.Fprintf(&b, "; its previous manifest was put back, but it is not healthy with that either: %v", e.Restore)
 	}
 	if e.Log != "" {
 		fmt.Fprintf(&b, "\nits last log lines:\n%s", e.Log)
@@ -105,7 +105,7 @@ func restore(ctx context.Context, n node.Node, pod staticPod, patience time.Dura
 		return err
 	}
 	if !ok {
-		return errors.New("there is no former manifest: it was not changed by this program")
+		return errors.New("there is no previous manifest: it was not changed by this program")
 	}
 	m, err := pod.parse(text)
 	if err != nil {
@@ -120,8 +120,8 @@ func restore(ctx context.Context, n node.Node, pod staticPod, patience time.Dura
 	return n.Remove(ctx, pod.provenFile())
 }
 
-// newIssuer reports whether flags have an issuer that the former ones lack. If
-// not, and yet there is a former manifest, something else, such as a kubeadm
+// newIssuer reports whether flags have an issuer that the previous ones lack. If
+// not, and yet there is a previous manifest, something else, such as a kubeadm
 // upgrade, has written the manifest again, and it is itself the one to go back to.
 func newIssuer(now, former Flags) bool {
 	return slices.ContainsFunc(now.Issuers, func(iss string) bool { return !slices.Contains(former.Issuers, iss) })
@@ -138,7 +138,7 @@ const pollInterval = time.Second
 // at once.
 func healthy(ctx context.Context, n node.Node, pod staticPod, want Flags, patience time.Duration) error {
 	deadline := time.Now().Add(patience)
-	var leaving time.Time // since when the former API server does not serve any more
+	var leaving time.Time // since when the previous API server no longer serves
 	steady := 0
 	for {
 		former, err := check(ctx, n, pod, want)

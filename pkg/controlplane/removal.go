@@ -8,12 +8,12 @@ import (
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
-// RemoveIssuer gives the API servers their former flags, and removes every
+// RemoveIssuer gives the API servers their previous flags, and removes every
 // file that this package left on the nodes. Nothing is done to an API server
 // that SetIssuer has not changed, such as that of a kind cluster which was
 // created with the issuer.
 //
-// Running pods notice nothing: first the former issuer signs again while
+// Running pods notice nothing: first the previous issuer signs again while
 // tokens of opts.URL are still accepted; then kubelet is restarted on the
 // nodes whose pods carry such tokens, which renews them; only when none is
 // left, and clients had the minute that client-go takes to read its token
@@ -27,7 +27,7 @@ import (
 // step then waits for it, or is a [*TokensError] if that takes longer than
 // opts.Wait. If an API server that cannot be reached still signs with opts.URL,
 // it is an [*OthersError]. In both cases the API servers that can be reached sign
-// with the former issuer by then, and RemoveIssuer can continue later.
+// with the previous issuer by then, and RemoveIssuer can continue later.
 //
 // A zero opts.URL means every issuer that an API server has more than before it
 // was first changed.
@@ -40,7 +40,7 @@ func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]
 	if err != nil {
 		return nil, err
 	}
-	if opts.URL.IsZero() { // nobody knows any more: what was not there before
+	if opts.URL.IsZero() { // nobody knows it: what was not there before
 		for _, s := range servers {
 			if s.former != nil {
 				opts.Own = append(opts.Own, without(s.Flags.Issuers, s.former.Flags.Issuers)...)
@@ -87,7 +87,7 @@ func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]
 	return slices.Concat(steps, remove, files), nil
 }
 
-// demotion has the former issuer sign again. The step has no Do if it does.
+// demotion has the previous issuer sign again. The step has no Do if it does.
 func (s *podOnNode) demotion(opts IssuerOptions) plan.Step {
 	want := demoted(s, opts)
 	if want.equal(s.Flags) {
@@ -95,7 +95,7 @@ func (s *podOnNode) demotion(opts IssuerOptions) plan.Step {
 	}
 	return plan.Step{
 		Link: plan.Issuer, Action: plan.Update,
-		Summary: "API server on node " + s.Name + ": sign with the former issuer",
+		Summary: "API server on node " + s.Name + ": sign with the previous issuer",
 		Diff:    plan.DiffLines(s.Flags.lines(), want.lines()),
 		Do: func(ctx context.Context) error {
 			return replaceManifest(ctx, s.Node, apiServerPod, opts.wait(), func(now *podOnNode) ([]byte, error) {
@@ -105,7 +105,7 @@ func (s *podOnNode) demotion(opts IssuerOptions) plan.Step {
 	}
 }
 
-// demoted are the flags with which the former issuer signs and ours is still
+// demoted are the flags with which the previous issuer signs and ours is still
 // accepted.
 func demoted(s *podOnNode, opts IssuerOptions) Flags {
 	want := s.Flags
@@ -153,7 +153,7 @@ func (s *podOnNode) formerFlags(opts IssuerOptions) Flags {
 	return want
 }
 
-// formerText is the manifest with the former flags: byte for byte the one
+// formerText is the manifest with the previous flags: byte for byte the one
 // before our first change, unless something else in it has changed since.
 func (s *podOnNode) formerText(opts IssuerOptions) ([]byte, error) {
 	want := s.formerFlags(opts)

@@ -17,7 +17,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/token"
 )
 
-// renewal waits until pods have tokens of the former issuer, and their clients
+// renewal waits until pods have tokens of the previous issuer, and their clients
 // have had time to notice.
 func (c *ControlPlane) renewal(opts IssuerOptions, audiences []string) plan.Step {
 	return plan.Step{
@@ -52,7 +52,7 @@ func (c *ControlPlane) lateRenewal(opts IssuerOptions, audiences []string) plan.
 }
 
 // renewTokens returns when no pod has a token for the API server from one of
-// our issuers any more, and the newest token is as old as token.ClientReload.
+// our issuers, and the newest token is as old as token.ClientReload.
 func (c *ControlPlane) renewTokens(ctx context.Context, opts IssuerOptions, audiences []string) error {
 	deadline := time.Now().Add(opts.wait())
 	restarted := make(map[string]bool)
@@ -70,7 +70,7 @@ func (c *ControlPlane) renewTokens(ctx context.Context, opts IssuerOptions, audi
 		if time.Now().After(deadline) {
 			slices.SortFunc(ours, func(a, b cluster.Token) int { return cmp.Compare(a.String(), b.String()) })
 			return fmt.Errorf("after %s, %d pods still have tokens of the issuer to be removed, such as %s; "+
-				"the former issuer signs again and both are accepted: remove the issuer again later, or delete these pods",
+				"the previous issuer signs again and both are accepted: remove the issuer again later, or delete these pods",
 				opts.wait(), len(ours), ours[0])
 		}
 		if err := wait.Sleep(ctx, 2*time.Second); err != nil {
@@ -110,7 +110,7 @@ type TokensError struct {
 
 func (e *TokensError) Error() string {
 	return fmt.Sprintf("pods on nodes that cannot be reached (%d, such as %s) may still have tokens of the issuer to be removed, "+
-		"until kubelet has renewed the last at %s; the former issuer signs again and both are accepted",
+		"until kubelet has renewed the last at %s; the previous issuer signs again and both are accepted",
 		e.Pods, e.Pod, e.Until.UTC().Format(time.RFC3339))
 }
 
@@ -125,7 +125,7 @@ func (c *ControlPlane) renewedElsewhere(ctx context.Context, opts IssuerOptions,
 	if err != nil {
 		return err
 	}
-	var since time.Time // when the last API server began to sign with the former issuer
+	var since time.Time // when the last API server began to sign with the previous issuer
 	for _, m := range mirrors {
 		if m.since.IsZero() || len(m.Issuers) > 0 && opts.owns(m.Issuers[0]) { // kubelet has yet to say that it was restarted
 			m.since = time.Now()

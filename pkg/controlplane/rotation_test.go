@@ -688,7 +688,7 @@ func TestRotationRefused(t *testing.T) {
 			t.Fatalf("error = %v", err)
 		}
 		if f.nodes[1].signs != f.nodes[1].kid(saKey) || !f.nodes[1].serving {
-			t.Error("the former key does not sign again")
+			t.Error("the previous key does not sign again")
 		}
 		if err := r.back(t); err != nil {
 			t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 var ErrJoinedWithOldKey = errors.New("a node joined with a key that is being removed")
 
 // SettleKeys ends a rotation: the new keys replace the old ones in the previous
-// files, whose flags come back, and every old key is gone. There is no way back.
+// files, whose flags come back, and every old key is gone. This cannot be undone.
 // Everything must sign with the new keys. The error wraps [ErrJoinedWithOldKey]
 // where something does not.
 func (c *ControlPlane) SettleKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
@@ -106,7 +106,7 @@ func (c *ControlPlane) DropNewKeys(ctx context.Context, r Rotation) ([]plan.Step
 		if _, added, err := r.inFile(ctx); err != nil || len(there)+len(added) == 0 {
 			return nil, err
 		}
-		return r.alone(ctx, "the former key alone", r.drop)
+		return r.alone(ctx, "the previous key alone", r.drop)
 	})
 }
 

@@ -27,7 +27,7 @@ func (c *ControlPlane) SignWithNewKeys(ctx context.Context, r Rotation) ([]plan.
 // SignWithFormerKeys has everything sign with the previous keys again. The new
 // ones are still accepted.
 func (c *ControlPlane) SignWithFormerKeys(ctx context.Context, r Rotation) ([]plan.Step, error) {
-	return c.sign(ctx, r, "sign with the former key", func(r nodeRotation) record.KeyFiles { return r.was })
+	return c.sign(ctx, r, "sign with the previous key", func(r nodeRotation) record.KeyFiles { return r.was })
 }
 
 // sign has everything sign with the keys in these files: first all API servers.

@@ -44,7 +44,7 @@ const (
 type Finding struct {
 	// Link of the chain, in the words of package plan where it has one.
 	Link string
-	// Check names what was looked at, the same in every run.
+	// Check names what was checked, the same in every run.
 	Check string
 	// Result is [OK], [Broken], [Warning] or [Unknown].
 	Result string

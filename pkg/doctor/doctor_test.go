@@ -327,7 +327,7 @@ func TestSystem(t *testing.T) {
 
 // TestBroken breaks each link in each way that users have reported, and looks
 // at the first broken link: where it is, the two values that differ, and the
-// command that mends it.
+// command that fixes it.
 func TestBroken(t *testing.T) {
 	for _, test := range []struct {
 		name                               string
@@ -515,12 +515,12 @@ func TestBroken(t *testing.T) {
 		{"webhook's certificate expired", func(c *chain) {
 			c.f.Webhook.Chain = c.webhook.server(c.t, now.AddDate(0, 0, -1), "webhook.openirsa-system.svc")
 		}, "webhook", "certificate", "valid at 2026-11-22", "to 2026-11-21", "delete secret webhook-tls"},
-		{"caBundle of a former CA", func(c *chain) { c.hook().ClientConfig.CABundle = newAuthority(c.t, "former CA").pem() }, "webhook", "certificate", "caBundle has signed", "webhook CA", "rollout restart deployment webhook"},
+		{"caBundle of a previous CA", func(c *chain) { c.hook().ClientConfig.CABundle = newAuthority(c.t, "previous CA").pem() }, "webhook", "certificate", "caBundle has signed", "webhook CA", "rollout restart deployment webhook"},
 		{"empty caBundle", func(c *chain) { c.hook().ClientConfig.CABundle = nil }, "webhook", "certificate", "caBundle", "no certificate", "delete secret"},
 		{"webhook's certificate of another name", func(c *chain) {
 			c.f.Webhook.Chain = c.webhook.server(c.t, now.AddDate(0, 1, 0), "pod-identity-webhook.default.svc")
 		}, "webhook", "certificate", "webhook.openirsa-system.svc", "pod-identity-webhook.default.svc", "delete secret"},
-		{"kube-system left out by a former version", func(c *chain) { c.in("kube-system"); c.former() },
+		{"kube-system left out by a previous version", func(c *chain) { c.in("kube-system"); c.former() },
 			"webhook", "selector", "kubernetes.io/metadata.name notin", "kubernetes.io/metadata.name=kube-system", "SETUP up"},
 		{"the webhook's own namespace", func(c *chain) {
 			c.in("openirsa-system")

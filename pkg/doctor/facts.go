@@ -154,7 +154,7 @@ type Webhook struct {
 	Configuration *admissionv1.MutatingWebhookConfiguration
 	Err           error
 	// Ours says that setup has made it, and so can fix it. Excluded are the
-	// namespaces that it was told to exclude.
+	// namespaces that it excludes.
 	Ours     bool
 	Excluded []string
 	// Endpoints is how many ready pods stand behind its Service.

@@ -48,7 +48,7 @@ func (d *diagnosis) pods() {
 	}
 }
 
-// ignoredOnPods tells of annotations of pods that mean nothing, once for what made
+// ignoredOnPods reports annotations of pods that mean nothing, once for what made
 // the pods.
 func (d *diagnosis) ignoredOnPods() {
 	told := map[[2]string]bool{}

@@ -169,7 +169,7 @@ func (d *diagnosis) serviceAccount() {
 	d.ok(plan.ServiceAccount, check, "%s", arn)
 }
 
-// ignored tells of annotations that have not the effect that they were written for.
+// ignored reports annotations that do not have the effect that they were written for.
 func (d *diagnosis) ignored() {
 	keys := irsa.DefaultPrefix.IgnoredKeys(d.ServiceAccount.Annotations)
 	slices.Sort(keys)

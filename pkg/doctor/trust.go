@@ -102,7 +102,7 @@ func (d *diagnosis) keys() *policy.Context {
 	return &keys
 }
 
-// isUnknown tells of a condition key that a call may have with any value. Those
+// isUnknown reports whether a call may have a condition key with any value. Those
 // of providers are all known: a token has them or not.
 func isUnknown(keys *policy.Context) func(key string) bool {
 	return func(key string) bool {
@@ -111,7 +111,7 @@ func isUnknown(keys *policy.Context) func(key string) bool {
 	}
 }
 
-// ofCall tells of a condition key that is about the call, not about the token.
+// ofCall reports whether a condition key is about the call, not about the token.
 func ofCall(key string) bool {
 	service, _, _ := strings.Cut(strings.ToLower(key), ":")
 	return service == "aws" || service == "sts"
@@ -167,7 +167,7 @@ func (d *diagnosis) narrowTrust() Fix {
 func (d *diagnosis) showRole() Fix { return run("aws", "iam", "get-role", "--role-name", d.Role.Name) }
 
 // admitting is the role's trust policy made to let in the service account too,
-// and nobody else. Whom it lets in it goes on letting in, on the same conditions.
+// and nobody else. Those it lets in stay let in, on the same conditions.
 func (d *diagnosis) admitting() ([]byte, error) {
 	ours, err := trust.Policy{
 		Providers: []trust.Provider{{ARN: d.providerARN(), Issuer: d.iss, Audience: d.audience(), Subjects: []string{d.subject()}}},
@@ -231,7 +231,7 @@ func (d *diagnosis) outcome(document []byte) (policy.Decision, error) {
 	return d.decide(p, d.keys(), true), nil
 }
 
-// miss tells of the statement that came nearest.
+// miss describes the statement that came nearest.
 func (d *diagnosis) miss(m policy.Miss) {
 	summary := fmt.Sprintf("the trust policy does not let the service account in: its statement %d does not match", m.Index)
 	if m.Sid != "" {

@@ -53,7 +53,7 @@ func prefixes(texts ...string) []netip.Prefix {
 	return list
 }
 
-// public says whether AWS could reach an address as an issuer's.
+// public reports whether AWS could reach an address as an issuer's.
 func public(ip netip.Addr) bool {
 	ip = ip.Unmap() // an IPv4-mapped address is dialled as the IPv4 address
 	special := specialIPv4

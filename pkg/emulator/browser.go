@@ -29,7 +29,7 @@ func splitHost(hostport string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// ownHost says whether a host is one of the emulator's names: an address,
+// ownHost reports whether a host is one of the emulator's names: an address,
 // localhost, or one that was configured. A name that somebody else may have
 // made is not.
 func (s *Server) ownHost(hostport string) bool {
@@ -44,7 +44,7 @@ func (s *Server) ownHost(hostport string) bool {
 	return slices.ContainsFunc(s.config.Hosts, same) || slices.ContainsFunc(s.config.S3Hosts, same)
 }
 
-// servedHost says whether pages may call AWS's services at a host: one of the
+// servedHost reports whether pages may call AWS's services at a host: one of the
 // emulator's, a bucket's below it, or one of AWS's.
 func (s *Server) servedHost(hostport string) bool {
 	host := splitHost(hostport)
@@ -85,7 +85,7 @@ func (s *Server) unsaidPage(r *http.Request) string {
 	return ""
 }
 
-// sameOrigin says whether an Origin is the one of the host that a request went
+// sameOrigin reports whether an Origin is the one of the host that a request went
 // to. The scheme is left out: a proxy in front may have changed it.
 func sameOrigin(origin, host string) bool {
 	u, err := url.Parse(origin)

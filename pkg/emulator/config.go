@@ -39,7 +39,7 @@ type Config struct {
 	// all of that itself; redirects and sizes are limited all the same.
 	HTTP *http.Client
 	// Roots are certificates that are trusted, beside the system's, as roots
-	// of issuers. Strict does not heed them.
+	// of issuers. Strict ignores them.
 	Roots *x509.CertPool
 	// AllowPrivateIssuers admits issuers that AWS could not reach: with a
 	// port other than 443, and at private, loopback and link-local addresses.

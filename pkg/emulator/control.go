@@ -55,7 +55,7 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 	s.control.ServeHTTP(w, r)
 }
 
-// serveHealth says whether the emulator can do its work: 200, or 503 with a
+// serveHealth reports whether the emulator can do its work: 200, or 503 with a
 // reason if the state file does not take writes.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	if s.store.LastFailure() != nil {

@@ -16,7 +16,7 @@ import (
 
 // directory is IAM's state: roles, users, groups, managed policies and OIDC
 // providers. What it hands out is never written to again; a change puts a
-// changed copy in the place of the old value, so readers keep no lock.
+// changed copy instead of the old value, so readers keep no lock.
 type directory struct {
 	store     *store.Store
 	partition string
@@ -197,7 +197,7 @@ func decode[T any](place func(*T) error) func([]byte) error {
 	}
 }
 
-// The place functions put a value into the maps, in the place of an older one
+// The place functions put a value into the maps, instead of an older one
 // with the same id. The caller holds mu, or is alone.
 
 func (d *directory) storeRole(r *role) error {

@@ -57,7 +57,7 @@ var (
 	rpcPath       = regexp.MustCompile(`/service/([A-Za-z][A-Za-z0-9_.]{0,99})/operation/([A-Z][A-Za-z0-9]{1,99})$`)
 )
 
-// elsewhere says whether a call is for a service that is not here, and for
+// elsewhere reports whether a call is for a service that is not here, and for
 // which. What is signed for one that is here never is, nor what says nothing of
 // a service: it may be anybody's request to S3. The parameters of a form must
 // have been read.

@@ -71,7 +71,7 @@ type Event struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// IssuedSession tells of temporary credentials without telling them.
+// IssuedSession describes temporary credentials without showing them.
 type IssuedSession struct {
 	AccessKeyID string    `json:"accessKeyId"`
 	ARN         string    `json:"arn"` // as GetCallerIdentity says it

@@ -30,7 +30,7 @@ func sendContinue(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	return &continued{ResponseWriter: w, body: r.Body}
 }
 
-// expectsContinue says whether Expect lists 100-continue.
+// expectsContinue reports whether Expect lists 100-continue.
 func expectsContinue(r *http.Request) bool {
 	for v := range strings.SplitSeq(r.Header.Get("Expect"), ",") {
 		if strings.EqualFold(strings.TrimSpace(v), "100-continue") {

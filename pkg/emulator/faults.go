@@ -22,14 +22,14 @@ type Fault struct {
 	Skip int `json:"skip,omitempty"`
 	// Latency is how long the call waits first, in real time.
 	Latency time.Duration `json:"latency,omitempty"`
-	// Code is the error code of the answer, which is given in the place of
+	// Code is the error code of the answer, which is given instead of
 	// doing anything. "" does what was asked.
 	Code string `json:"code,omitempty"`
 	// Status and Message belong to Code. Status 0 is 500 if the code is one of
 	// a server's fault and else 400; for throttling it is 400 too, as at AWS.
 	Status  int    `json:"status,omitempty"`
 	Message string `json:"message,omitempty"`
-	// Drop cuts the connection in the place of an answer. Without Code, what
+	// Drop cuts the connection instead of an answer. Without Code, what
 	// was asked has been done by then: the client cannot know.
 	Drop bool `json:"drop,omitempty"`
 }

@@ -18,7 +18,7 @@ type entityKind struct {
 
 	// find is the entity with a name, nil if there is none.
 	find func(*directory, string) *entity
-	// update puts a changed copy in the place of what has the name.
+	// update replaces what has the name with a changed copy.
 	update func(*edit, string, func(*entity)) *wire.Failure
 }
 

@@ -54,7 +54,7 @@ func cut[T any](p page, items []T, key func(T) string) ([]T, string) {
 	return items, base64.URLEncoding.EncodeToString([]byte(marker))
 }
 
-// writePage writes the elements that tell of the next page.
+// writePage writes the elements that name the next page.
 func writePage(x *wire.XML, marker string) {
 	x.Bool("IsTruncated", marker != "")
 	x.Optional("Marker", marker)

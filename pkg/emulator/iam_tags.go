@@ -49,7 +49,7 @@ func checkTags(tags []wire.Tag, exact bool) *wire.Failure {
 	return nil
 }
 
-// mergeTags puts tags over others: a key that is there gets the new value.
+// mergeTags puts tags over others: an existing key gets the new value.
 func mergeTags(old, tags []wire.Tag, exact bool) ([]wire.Tag, *wire.Failure) {
 	merged := slices.Clone(old)
 	for _, t := range tags {

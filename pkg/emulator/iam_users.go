@@ -250,7 +250,7 @@ func (s *Server) deleteAccessKey(c *call) (func(*wire.XML), *wire.Failure) {
 	return nil, s.editKey(c, func(u *user, i int) { u.Keys = slices.Delete(u.Keys, i, i+1) })
 }
 
-// getAccessKeyLastUsed tells of any user's key. A key that is nobody's is
+// getAccessKeyLastUsed answers for any user's key. A key that is nobody's is
 // another account's at AWS, so it is a matter of permission.
 func (s *Server) getAccessKeyLastUsed(c *call) (func(*wire.XML), *wire.Failure) {
 	id := c.Text("AccessKeyId", ruleKeyID)

@@ -35,7 +35,7 @@ const (
 // issuerKeys are the keys of a provider's issuer, fetched if need be. Of those
 // who need them at the same time one fetches for all. With refetch, keys from
 // the cache will not do, since a token does not verify under them; that is
-// heeded once in refetchInterval, or bad tokens would hammer the issuer. The
+// honoured once in refetchInterval, or bad tokens would hammer the issuer. The
 // bool says that the result was fetched for this call.
 func (s *Server) issuerKeys(p *provider, now time.Time, refetch bool) (*fetched, bool) {
 	e := s.issuers.entry(p)
@@ -85,13 +85,13 @@ func (s *Server) issuerKeys(p *provider, now time.Time, refetch bool) (*fetched,
 	return flight.outcome, true
 }
 
-// usable says whether there are keys that may still be used. They outlive a
+// usable reports whether there are keys that may still be used. They outlive a
 // refetch that fails, or one bad token would shut out all good ones.
 func (s *Server) usable(f *fetched, now time.Time) bool {
 	return f != nil && f.fault == nil && s.fresh(f, now)
 }
 
-// fresh says whether fetched keys may still be used.
+// fresh reports whether fetched keys may still be used.
 func (s *Server) fresh(f *fetched, now time.Time) bool {
 	if f.inside {
 		return f.s3Changes == s.s3.Changes()
@@ -343,7 +343,7 @@ type certificateError struct{ err error }
 func (e *certificateError) Error() string { return "certificate refused: " + e.err.Error() }
 func (e *certificateError) Unwrap() error { return e.err }
 
-// transport connects as AWS would, or as far beyond that as it is told to go.
+// transport connects as AWS would, or as far beyond that as it is configured to.
 // It is for one connection: fetches are rare, and the next may be of a
 // provider with other thumbprints.
 func (r *reader) transport() *http.Transport {

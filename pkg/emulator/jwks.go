@@ -179,7 +179,7 @@ var curves = map[string]elliptic.Curve{
 	"P-521": elliptic.P521(),
 }
 
-// certifies says whether the first certificate of an x5c is of key.
+// certifies reports whether the first certificate of an x5c is of key.
 func certifies(x5c json.RawMessage, key *issuerKey) bool {
 	var chain []string
 	if json.Unmarshal(x5c, &chain) != nil || len(chain) == 0 {

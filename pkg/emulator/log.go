@@ -34,7 +34,7 @@ func sourceIP(r *http.Request) string {
 	return strings.Trim(host, "[]")
 }
 
-// large says whether a request is too large for an event to hold on to parts of
+// large reports whether a request is too large for an event to hold on to parts of
 // it.
 func large(c *api.Call) bool {
 	return len(c.Request.RequestURI)+len(c.Body) > maxHeld || c.Request.ContentLength > maxHeld && c.Service != "s3"

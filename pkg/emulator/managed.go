@@ -57,7 +57,7 @@ func (d *directory) document(p *managedPolicy, version string) string {
 	return ""
 }
 
-// ofAWS says whether an ARN is that of one of AWS's managed policies.
+// ofAWS reports whether an ARN is that of one of AWS's managed policies.
 func (d *directory) ofAWS(arn string) bool {
 	return strings.HasPrefix(arn, "arn:"+d.partition+":iam::aws:policy/")
 }

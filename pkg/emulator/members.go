@@ -10,7 +10,7 @@ import (
 // fields of a struct.
 type members map[string]json.RawMessage
 
-// read decodes a member, if it is there, and says whether it can.
+// read decodes a member, if it is there, and reports whether it can.
 func (m members) read(name string, to any) bool {
 	raw, ok := m[name]
 	return !ok || json.Unmarshal(raw, to) == nil

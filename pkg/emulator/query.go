@@ -19,7 +19,7 @@ const (
 	versionIAM = "2010-05-08"
 )
 
-// isQueryHost says whether a host is the one of STS or IAM.
+// isQueryHost reports whether a host is the one of STS or IAM.
 func isQueryHost(host string) bool {
 	return strings.HasPrefix(host, "sts.") || strings.HasPrefix(host, "iam.")
 }

@@ -9,7 +9,7 @@ func (s *Server) enter() func() {
 		if s.store.Behind() {
 			err := s.reload()
 			if err != nil {
-				s.config.Log.Error("the state cannot be read again after a write failed: nothing will be stored any more", "error", err)
+				s.config.Log.Error("the state cannot be read again after a write failed: nothing will be stored from now on", "error", err)
 			}
 			s.store.Resume(err)
 		}
@@ -19,8 +19,8 @@ func (s *Server) enter() func() {
 	return s.state.RUnlock
 }
 
-// reload puts what the file has in the place of what memory has. What is in
-// memory only, such as when a role was used last, begins anew.
+// reload replaces what memory has with what the file has. What is only in memory,
+// such as when a role was used last, is forgotten.
 func (s *Server) reload() error {
 	for _, service := range s.services {
 		if err := service.Load(); err != nil {

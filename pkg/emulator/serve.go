@@ -122,7 +122,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isControl says whether a request is for the emulator itself.
+// isControl reports whether a request is for the emulator itself.
 func (s *Server) isControl(r *http.Request) bool {
 	rest, found := strings.CutPrefix(r.URL.Path, "/_openirsa")
 	return found && (rest == "" || rest[0] == '/') && s.bucketOf(r.Host) == ""

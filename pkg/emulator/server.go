@@ -65,7 +65,7 @@ func (s *Server) Now() time.Time {
 
 // FastForward moves the clock ahead, so that tokens and sessions expire and
 // cached keys grow old without anybody waiting. A negative d moves it back.
-// Signatures go on being held against the clock of [Config], by which clients
+// Signatures are still checked against the clock of [Config], by which clients
 // sign.
 func (s *Server) FastForward(d time.Duration) { s.offset.Add(int64(d)) }
 

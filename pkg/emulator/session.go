@@ -54,7 +54,7 @@ const (
 	federatedSession sessionKind = 'f' // GetFederationToken
 )
 
-// hasPolicy says whether session policies limit the session.
+// hasPolicy reports whether session policies limit the session.
 func (s *session) hasPolicy() bool {
 	return s.limited || s.policy != "" || len(s.policyARNs) > 0
 }

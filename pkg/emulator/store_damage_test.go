@@ -173,7 +173,7 @@ func putAsRoot(t *testing.T, s *Server, target, body string, want int) {
 	}
 }
 
-// TestStateFileOfOthers: a file that others can read is mended; one that is a
+// TestStateFileOfOthers: a file that others can read is fixed; one that is a
 // link, no file, or somebody else's is refused.
 func TestStateFileOfOthers(t *testing.T) {
 	path, content := stored(t)

@@ -37,7 +37,7 @@ func (s *Server) getAccessKeyInfo(c *call) (func(*wire.XML), *wire.Failure) {
 }
 
 // rootAssumes tells whoever calls with the root user's credentials, which are the
-// first that everybody has, how to go on.
+// first that everybody has, how to continue.
 const rootAssumes = "the root user cannot assume roles, here as at AWS: make a user with an access key (CreateUser, CreateAccessKey), " +
 	"let the role's trust policy name it, or the account while the user's own policy allows sts:AssumeRole, and call with the user's key; " +
 	"a pod needs none, it calls AssumeRoleWithWebIdentity"

@@ -16,7 +16,7 @@ import (
 
 // webIdentityView is the state of the account as far as it concerns web identity, for
 // the page: providers with what was fetched of their issuers, roles with their
-// policies, and the sessions that the events tell of.
+// policies, and the sessions that the events mention.
 type webIdentityView struct {
 	Account   string         `json:"account"`
 	Partition string         `json:"partition"`
@@ -36,7 +36,7 @@ type providerView struct {
 	Fetched *time.Time `json:"fetched"`
 	// Document is the issuer's discovery document, with nothing but what such a
 	// document has; null of what was fetched if that is another's, or none. The
-	// key set is told of by Keys alone: by mistake it may hold private ones.
+	// key set is only described by Keys: by mistake it may hold private ones.
 	Document json.RawMessage `json:"document,omitempty"`
 	Keys     []keyView       `json:"keys"`
 	// Problems are why there are no keys, or not all.

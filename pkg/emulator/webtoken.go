@@ -364,7 +364,7 @@ func (t *webToken) clientID() string {
 	return t.audience[0]
 }
 
-// verify says whether key signed the token. The key's type, not the header,
+// verify reports whether key signed the token. The key's type, not the header,
 // decides what kind of signature it is.
 func (t *webToken) verify(key *issuerKey) error {
 	h := t.method.hash.New()

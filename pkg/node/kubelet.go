@@ -10,7 +10,7 @@ import (
 )
 
 // RestartKubelet has kubelet forget the tokens it keeps for running pods. The
-// pods' containers go on running.
+// pods' containers keep running.
 func (n Node) RestartKubelet(ctx context.Context) error {
 	if err := n.Exec(ctx, nil, io.Discard, "systemctl", "restart", "kubelet"); err != nil {
 		return fmt.Errorf("restarting kubelet on node %s: %w", n.Name, err)

@@ -30,7 +30,7 @@ const (
 	Webhook        = "webhook"         // 7: what gives the pod its token and environment
 )
 
-// What is made and looked at beside the links, by the same manner of names.
+// What is made and checked beside the links, with names of the same kind.
 const (
 	Record    = "record"     // what the cluster remembers of its chain
 	Image     = "image"      // of the programs in the cluster

@@ -29,7 +29,7 @@ type Result struct {
 	// Outcome is [Created], [Updated], [Deleted], [Unchanged], [Planned],
 	// [Skipped] or [Pending].
 	Outcome string
-	// Object names what was looked at, such as the provider's ARN. Empty for a
+	// Object names what was checked, such as the provider's ARN. Empty for a
 	// link of several objects.
 	Object string
 	// Steps are those that were run, or are planned.
@@ -44,7 +44,7 @@ type Result struct {
 	Objects []Result
 }
 
-// Observer is told what happens while it happens. Its methods are called by
+// Observer learns what happens while it happens. Its methods are called by
 // several goroutines at the same time.
 type Observer interface {
 	// Start says what is being done about a link. It is over with the next call.
@@ -61,7 +61,7 @@ type Observer interface {
 // Runner makes links: it decides, runs the steps unless it is a dry run, and
 // tells an observer what came of it. The zero Runner works in silence.
 type Runner struct {
-	// Observer is told what happens. Nil is silence.
+	// Observer learns what happens. Nil is silence.
 	Observer Observer
 	// DryRun decides and runs nothing.
 	DryRun bool

@@ -84,7 +84,7 @@ func Anybody(anonymous Client, outside discovery.Get) discovery.Get {
 	}
 }
 
-// read reads an object of no more than a megabyte.
+// read reads an object of at most a megabyte.
 func read(ctx context.Context, client Client, o Object) (contentType string, body []byte, err error) {
 	var options []func(*s3.Options)
 	if o.Region != "" {

@@ -40,7 +40,7 @@ func (b S3) Delete(ctx context.Context, paths []string) ([]plan.Step, error) {
 		key := b.Key(path)
 		ours = append(ours, key)
 		// Of a bucket with more than a list holds, it is not known; deleting
-		// what is not there is no error.
+		// a missing object is not an error.
 		if isOn(objects.IsTruncated) || slices.ContainsFunc(objects.Contents, func(o types.Object) bool { return *o.Key == key }) {
 			add(plan.Delete, "s3://"+b.Bucket+"/"+key, func(ctx context.Context) error {
 				_, err := b.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.Bucket, Key: &key, ExpectedBucketOwner: &b.Account})

@@ -90,13 +90,13 @@ func (b S3) state(ctx context.Context, docs []discovery.Document) (state, error)
 	return is, group.Wait()
 }
 
-// openWithin is how long S3 may go on refusing public policies after a bucket was
+// openWithin is how long S3 may keep refusing public policies after a bucket was
 // opened. It gives no figure; it is seconds.
 const openWithin = 10 * time.Second
 
 // patient has the steps wait for S3: it makes one change of a bucket at a time,
 // which can be the end of an earlier one of the same name; it opens a bucket a
-// while after it was told to; and it may not have heard yet, where it is asked
+// while after the change; and it may not have heard yet, where it is asked
 // next, of a bucket that is new.
 func patient(steps []plan.Step, isNew bool) []plan.Step {
 	for i, step := range steps {
@@ -148,7 +148,7 @@ func (b S3) create(ctx context.Context) error {
 	return err
 }
 
-// putTags adds ours to the tags that are there: S3 replaces the whole set.
+// putTags adds ours to the existing tags: S3 replaces the whole set.
 func (b S3) putTags(ctx context.Context, there map[string]string) error {
 	tags := maps.Clone(there)
 	if tags == nil {

@@ -23,9 +23,9 @@ type Stage string
 // The stages, in their order.
 const (
 	Prepare    Stage = "prepare"     // the new is made, published, and accepted by everything
-	WaitCaches Stage = "wait-caches" // until nobody has documents without it any more
+	WaitCaches Stage = "wait-caches" // until every cache has the documents with it
 	Sign       Stage = "sign"        // new tokens are of the new
-	WaitTokens Stage = "wait-tokens" // until nobody has a token of the old any more
+	WaitTokens Stage = "wait-tokens" // until no token of the old key or issuer is left
 	Prune      Stage = "prune"       // the old is accepted by nothing, and removed
 )
 

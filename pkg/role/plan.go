@@ -115,7 +115,7 @@ func exists(ctx context.Context, client IAM, arn string) error {
 	return nil
 }
 
-// join is the role as it is wanted, given the one that is there: what must stay
+// join is the role as it is wanted, given the existing one: what must stay
 // for the sake of others is wanted too.
 func join(there, want Role) (Role, error) {
 	if want.Shared {

@@ -51,7 +51,7 @@ const readOneByOne = 8
 // atOnce is how many roles are read at the same time, three calls each.
 const atOnce = 16
 
-// Read reads those of the named roles that are there.
+// Read reads those of the named roles that exist.
 func Read(ctx context.Context, client IAM, names []string) (map[string]Role, error) {
 	if len(names) > readOneByOne {
 		all, err := List(ctx, client, "/")

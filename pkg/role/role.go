@@ -1,6 +1,6 @@
 // Package role plans the IAM roles that service accounts assume: their trust,
 // their permissions and their marks.
-// [Plan] holds a [Role] as it is wanted against the one that is there.
+// [Plan] compares a [Role] as it is wanted with the existing one.
 package role
 
 import (
@@ -77,7 +77,7 @@ type Role struct {
 	// clusters.
 	ownStatements []byte
 
-	// ARN and Created are known of a role that is there.
+	// ARN and Created are set for an existing role.
 	ARN     string
 	Created time.Time
 }

@@ -16,7 +16,7 @@ import (
 // alone.
 //
 // A trust policy that would be longer than IAM allows is a [*trust.SizeError];
-// all are looked at before the first is changed.
+// all are checked before the first is changed.
 func AlsoTrust(ctx context.Context, client IAM, mark map[string]string, one, another string) (
 	steps []plan.Step, others []string, err error) {
 	roles, err := trusting(ctx, client, one)
@@ -47,7 +47,7 @@ func AlsoTrust(ctx context.Context, client IAM, mark map[string]string, one, ano
 }
 
 // StopTrusting decides what must be done for the roles of a cluster not to let in
-// tokens of a provider any more. One that lets in nobody else is left alone.
+// tokens of a provider. One that lets in nobody else is left alone.
 func StopTrusting(ctx context.Context, client IAM, mark map[string]string, provider string) ([]plan.Step, error) {
 	roles, err := trusting(ctx, client, provider)
 	if err != nil {

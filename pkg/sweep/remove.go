@@ -54,7 +54,7 @@ func (r *Remains) Plan(ctx context.Context, acct *account.Account) ([]plan.Step,
 	return steps, nil
 }
 
-// Gone waits until AWS does not show any more what the steps of [Remains.Plan] have
+// Gone waits until AWS no longer shows what the steps of [Remains.Plan] have
 // removed. The error says what stays.
 func (r *Remains) Gone(ctx context.Context, acct *account.Account) error {
 	names := make([]string, len(r.roles))

@@ -31,7 +31,7 @@ type Reason string
 const (
 	Kept     Reason = "kept"     // one of the patterns of Keep says so
 	Nameless Reason = "nameless" // its tags name no cluster
-	Unread   Reason = "unread"   // its tag is no time
+	Unread   Reason = "unread"   // its tag is not a time
 	Lives    Reason = "lives"    // it expires later
 	Unnamed  Reason = "unnamed"  // it does not expire, and none of the Prefixes is its
 	Active   Reason = "active"   // it wrote something not long ago
@@ -51,7 +51,7 @@ type Verdict struct {
 	Time time.Duration
 }
 
-// Judge says whether a cluster is abandoned. The error is about a pattern of Keep.
+// Judge reports whether a cluster is abandoned. The error is about a pattern of Keep.
 func (r Rules) Judge(c *Remains, now time.Time) (Verdict, error) {
 	for _, pattern := range r.Keep {
 		match, err := path.Match(pattern, c.Cluster)

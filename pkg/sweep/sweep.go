@@ -48,7 +48,7 @@ type Remains struct {
 	roles     []role.Role
 }
 
-// readAtOnce is how many clusters are looked at at the same time.
+// readAtOnce is how many clusters are read at the same time.
 const readAtOnce = 16
 
 // Find is what clusters have made in the account, the oldest first.

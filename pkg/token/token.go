@@ -32,7 +32,7 @@ const MaxBytes = 20000
 // allows is not known; it has refused a token 198 s past its exp.
 const Leeway = time.Minute
 
-// ClientReload is how long a client may go on using a token after kubelet has put
+// ClientReload is how long a client may keep using a token after kubelet has put
 // another one into its file: client-go reads the file again when it is a minute
 // old, less 10 s of leeway (k8s.io/client-go/transport, cachingTokenSource), and
 // here is a bit more.

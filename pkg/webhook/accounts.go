@@ -91,7 +91,7 @@ func (a account) cost(key string) int64 {
 	return int64(n)
 }
 
-// trim is what of a service account is looked at: its names and bounded
+// trim is the part of a service account that is read: its names and bounded
 // annotations of ours.
 func (s *accounts) trim(o any) (any, error) {
 	sa, ok := o.(*metav1.PartialObjectMetadata)

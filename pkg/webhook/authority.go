@@ -53,7 +53,7 @@ const (
 //     same CA.
 //   - A CA is replaced after two thirds of its life. The next CA is first only
 //     published, in the caBundle beside the present one; once that has settled
-//     it signs the serving certificate; and the former CA, its key deleted,
+//     it signs the serving certificate; and the previous CA, its key deleted,
 //     stays in the caBundle until it expires.
 //
 // Fields are set before Run and not changed.
@@ -240,7 +240,7 @@ func (a *Authority) step(ctx context.Context) (due time.Time, err error) {
 	now := a.now()
 	kept, err := readChain(secret.Data)
 	if err != nil {
-		a.log().Error("Secret is damaged; what cannot be read is made anew", "secret", a.Secret, "error", err)
+		a.log().Error("Secret is damaged; what cannot be read is recreated", "secret", a.Secret, "error", err)
 	}
 	since, ok := a.inStep(configuration, kept.bundle(), now)
 	chain, due, err := a.advance(kept, now, ok && now.Sub(since) >= a.settle())

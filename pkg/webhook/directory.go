@@ -47,7 +47,7 @@ type Directory struct {
 	// this and has no role, for the service account or its annotation to come. 0
 	// or less: the API server is not asked.
 	Grace time.Duration
-	// Resync is how often everything known is looked at again; 0 is never.
+	// Resync is how often everything known is checked again; 0 is never.
 	Resync time.Duration
 
 	// ConfigMaps is the client for [ConfigMap], and Namespace where it is; nil
@@ -237,7 +237,7 @@ func (d *Directory) credentials(ctx context.Context, namespace, name string) (Gr
 	return g, nil
 }
 
-// found is what can be told about a service account.
+// found is what is known about a service account.
 type found struct {
 	annotations map[string]string
 	uid         types.UID
@@ -318,7 +318,7 @@ type reply struct {
 	err   error
 }
 
-// said is what can be told by a reply.
+// said is what a reply says.
 func (d *Directory) said(r reply) found {
 	if !r.there {
 		return found{}

@@ -78,7 +78,7 @@ func (m *Missed) Run(ctx context.Context) error {
 				return context.Cause(ctx)
 			}
 			if err != nil {
-				m.log().Warn("pods could not be looked at for ones without their identity", "namespace", namespace, "error", err)
+				m.log().Warn("looking for pods without their identity failed", "namespace", namespace, "error", err)
 				continue
 			}
 			m.Metrics.missed(namespace, n)

@@ -83,8 +83,8 @@ func ParsePod(data []byte, prefix irsa.Prefix) (*Pod, error) {
 	return p, nil
 }
 
-// A key that is there twice counts as it is there last, as for encoding/json
-// and for JSON patch; hence every reader below starts anew.
+// Of a repeated key the last one counts, as for encoding/json and for JSON patch;
+// hence every reader below starts from scratch.
 
 func (p *Pod) readMetadata(s *scanner, prefix string) {
 	p.Name, p.GenerateName, p.Annotations, p.Labels = "", "", nil, nil

@@ -41,7 +41,7 @@ type questions[A any] struct {
 
 type question[A any] struct {
 	wanted int           // by so many; under questions.mu
-	cancel func()        // ends it when nobody wants it any more
+	cancel func()        // ends it when nobody wants it
 	done   chan struct{} // closed when the rest is there
 	answer A
 	found  bool

@@ -19,7 +19,7 @@ type scanner struct {
 	pos   int
 	depth int
 	err   error
-	// most is how many bytes of strings may be read; 0 is no bound.
+	// most is how many bytes of strings may be read; 0 means any.
 	most, read int
 }
 

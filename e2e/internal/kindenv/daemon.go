@@ -56,7 +56,7 @@ func (d *daemon) host() string      { return "unix://" + d.socket() }
 // address is the address, in the daemon's namespace, that API servers are published on.
 func address(instance int) string { return fmt.Sprintf("10.123.%d.2", instance) }
 
-// dataRoot keeps images between runs. It is not a cache entry: dockerd writes to it, and it is made anew from the
+// dataRoot keeps images between runs. It is not a cache entry: dockerd writes to it, and it is recreated from the
 // node image's entry whenever dockerd does not start on it.
 func (d *daemon) dataRoot() (string, error) {
 	c, err := newCache(d.log)
@@ -93,7 +93,7 @@ func (e *Env) startDaemon(ctx context.Context, archive, key string) (*daemon, st
 	image := nodeRepository + ":" + key
 	if _, err := d.docker(ctx, "image", "inspect", image); err != nil {
 		defer e.log.step("imported the node image")()
-		// Images of former keys would stay for ever.
+		// Images of previous keys would stay for ever.
 		if _, err := d.docker(ctx, "image", "prune", "-af"); err != nil {
 			return nil, "", err
 		}

@@ -208,7 +208,7 @@ func (e *Env) up(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Add makes one more cluster, beside those of Up. One of that name that is there is made anew, or with Options.Reuse
+// Add makes one more cluster, beside those of Up. One of that name that is there is recreated, or with Options.Reuse
 // taken. The caller removes it with Remove, or else it goes with the others. Several may be added at the same time.
 func (e *Env) Add(ctx context.Context, name string, shape Shape) (*Cluster, error) {
 	index, err := e.register(name)

@@ -296,7 +296,7 @@ func TestWriteImage(t *testing.T) {
 	}
 }
 
-// Clusters that are added at the same time have ports of their own, and one that is made anew has its former one.
+// Clusters that are added at the same time have ports of their own, and one that is recreated has its previous one.
 func TestRegister(t *testing.T) {
 	e := &Env{Dir: t.TempDir(), opts: Options{Clusters: []string{"a", "b"}}}
 	var wg sync.WaitGroup

@@ -209,7 +209,7 @@ func TestAWS(t *testing.T) {
 	}
 }
 
-// The command that mends a trust policy does so, and keeps whom the role trusted.
+// The command that fixes a trust policy does so, and keeps whom the role trusted.
 func TestFixOfTrust(t *testing.T) {
 	const ec2 = `{"Sid":"EC2","Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}`
 	p := newPatient(t)

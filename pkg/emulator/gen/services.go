@@ -32,7 +32,7 @@ func writeServices(from, out string) error {
 		return err
 	}
 	slices.Sort(paths)           // and so the versions of each service
-	lines := map[string]string{} // by name; a later version is in the place of an earlier one
+	lines := map[string]string{} // by name; a later version replaces an earlier one
 	for _, path := range paths {
 		model := new(metadata)
 		if err := read(path, model); err != nil {

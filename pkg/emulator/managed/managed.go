@@ -29,7 +29,7 @@ import (
 
 // data is a uvarint n, a deflated head of n bytes, and deflated blocks.
 //
-// The head is text. Its first lines tell of each block how many policies are
+// The head is text. Its first lines say for each block how many policies are
 // in it and how many bytes it has; after an empty line there is a line for
 // each policy: path and name, the Unix times of creation and last change, and
 // number and time of each version. Values are parted by tabs, policies are in
@@ -42,7 +42,7 @@ import (
 //go:embed managed.bin
 var data []byte
 
-// Policy is what IAM tells of a managed policy. AWS's descriptions of them are
+// Policy is what IAM says about a managed policy. AWS's descriptions of them are
 // not on record.
 type Policy struct {
 	// ARN is in the partition that was asked for.

@@ -126,7 +126,7 @@ func (s *source) document(body []byte) ([]byte, error) {
 }
 
 // controllerPolicy joins the managed policies of a template, in their order.
-// What the template has CloudFormation put in stays, but for attributes of its
+// What the template has CloudFormation put in stays, except attributes of its
 // own resources, which are spelt out.
 func controllerPolicy(template []byte) ([]byte, error) {
 	var file struct {

@@ -31,7 +31,7 @@ type Call struct {
 	Dialect *Dialect
 
 	Body []byte // once ReadBody or Form has read it
-	// Dropped says that the answer is to get lost: nothing is written any more,
+	// Dropped says that the answer is to get lost: nothing more is written,
 	// and the connection is cut.
 	Dropped bool
 
@@ -190,7 +190,7 @@ func (c *Call) readForm() (wire.Params, bool, *wire.Failure) {
 	return p, p["Action"] != "" || p["Version"] != "" || c.Body != nil, nil
 }
 
-// IsForm says whether the body of a request is a form.
+// IsForm reports whether the body of a request is a form.
 func IsForm(r *http.Request) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded")

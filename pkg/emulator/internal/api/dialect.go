@@ -120,7 +120,7 @@ func (d *Dialect) Refusal(f *AuthFailure) *wire.Failure {
 		"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 }
 
-// missingFields tells of all that a signature lacks.
+// missingFields lists everything that a signature lacks.
 func missingFields(e *sigv4.Error) string {
 	var words []string
 	for _, field := range e.Fields {

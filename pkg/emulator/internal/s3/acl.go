@@ -45,13 +45,13 @@ type grant struct {
 // ownerOnly is the list that a nil one stands for.
 func ownerOnly(owner string) *acl { return &acl{[]grant{{ID: owner, Permission: aclFullControl}}} }
 
-// public says whether a list grants anything to everyone, or to everyone with
+// public reports whether a list grants anything to everyone, or to everyone with
 // an account somewhere.
 func (l *acl) public() bool {
 	return l != nil && slices.ContainsFunc(l.Grants, func(g grant) bool { return g.URI == groupEveryone || g.URI == groupAuthenticated })
 }
 
-// beyond says whether a list grants anything to anybody but the owner.
+// beyond reports whether a list grants anything to anybody but the owner.
 func (l *acl) beyond(owner string) bool {
 	return l != nil && slices.ContainsFunc(l.Grants, func(g grant) bool { return g.ID != owner })
 }

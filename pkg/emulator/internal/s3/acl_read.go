@@ -13,7 +13,7 @@ var grantHeaders = map[string]string{
 	"x-amz-grant-write-acp": aclWriteACP, "x-amz-grant-full-control": aclFullControl,
 }
 
-// asksACL says whether a request has an access control list in its headers.
+// asksACL reports whether a request has an access control list in its headers.
 func asksACL(h http.Header) bool {
 	if h.Get("X-Amz-Acl") != "" {
 		return true

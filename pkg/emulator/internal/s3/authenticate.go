@@ -51,7 +51,7 @@ var notHoisted = []string{
 	"x-amz-security-token", "x-amz-content-sha256", "x-amz-sdk-checksum-algorithm",
 }
 
-// hoisted says whether a parameter of a presigned URL stands for a header.
+// hoisted reports whether a parameter of a presigned URL stands for a header.
 func (q *call) hoisted(name string) bool {
 	return q.query.Has("X-Amz-Signature") && q.query.Has(name)
 }

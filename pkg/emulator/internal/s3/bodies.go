@@ -10,7 +10,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 )
 
-// release ends the use of bodies. Those that nobody uses any more go.
+// release ends the use of bodies. Those that nobody uses are deleted.
 func (s *state) release(refs ...blobRef) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

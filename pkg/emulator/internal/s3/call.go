@@ -27,7 +27,7 @@ type call struct {
 // controlPrefix begins the paths of S3's control API, whose version it is.
 const controlPrefix = "/v20180820/"
 
-// control says whether a request is to S3's control API, which is told from
+// control reports whether a request is to S3's control API, which is told from
 // the rest by its version and a header that it alone has.
 func (q *call) control() bool {
 	return strings.HasPrefix(q.Request.URL.Path, controlPrefix) && q.Request.Header.Get("X-Amz-Account-Id") != ""

@@ -49,7 +49,7 @@ func (q *call) checkRead(h http.Header, prefix string, o *object) *failure {
 	if noneMatch != "" && matchesETag(noneMatch, o.ETag) {
 		return notModified(prefix + "None-Match")
 	}
-	// A time that has not come yet is not heeded (RFC 9110, section 13.1.3).
+	// A time in the future is ignored (RFC 9110, section 13.1.3).
 	since, err := http.ParseTime(h.Get(prefix + "Modified-Since"))
 	if err == nil && noneMatch == "" && !o.Modified.After(since) && !since.After(q.At) {
 		return notModified(prefix + "Modified-Since")
@@ -57,7 +57,7 @@ func (q *call) checkRead(h http.Header, prefix string, o *object) *failure {
 	return nil
 }
 
-// matchesETag says whether a header that lists ETags has this one, or "*".
+// matchesETag reports whether a header that lists ETags has this one, or "*".
 func matchesETag(list, etag string) bool {
 	for v := range strings.SplitSeq(list, ",") {
 		v = strings.TrimPrefix(strings.TrimSpace(v), "W/")

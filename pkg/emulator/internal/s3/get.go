@@ -126,7 +126,7 @@ func (q *call) part(o *object) (offset, length int64, part *objectPart, e *failu
 	return offset, length, nil, nil
 }
 
-// isRange says whether the Range header is one that S3 heeds.
+// isRange reports whether the Range header is one that S3 honours.
 func (q *call) isRange(o *object) bool {
 	_, _, ok := byteRange(q.Request.Header.Get("Range"))
 	return ok

@@ -71,7 +71,7 @@ func (q *call) missing(config *bucketConfig, key string) *failure {
 }
 
 // version refuses a version that is not the one that objects have in buckets
-// without versioning. It says whether the request names one.
+// without versioning. It reports whether the request names one.
 func (q *call) version() (bool, *failure) {
 	v, found := q.query["versionId"]
 	if !found {

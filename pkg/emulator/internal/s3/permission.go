@@ -57,7 +57,7 @@ func (q *call) may(config *bucketConfig, action, arn string, keys func(*policy.C
 				") then admits nobody from outside account "+config.Account, e)
 			return e
 		case q.Caller.Kind == policy.Root && !stranger && isPolicyAction(action):
-			// The root user can always mend a policy that locks everybody out.
+			// The root user can always repair a policy that locks everybody out.
 		default:
 			ask.Attached = &policy.Named{Name: "policy of bucket " + config.Name, Policy: config.policy}
 		}
@@ -66,7 +66,7 @@ func (q *call) may(config *bucketConfig, action, arn string, keys func(*policy.C
 	switch {
 	case e == nil:
 	case stranger:
-		e.Message = "Access Denied" // S3 tells strangers no more
+		e.Message = "Access Denied" // S3 says no more to strangers
 	case arn == "*":
 		e.Message = strings.Replace(e.Message, ` on resource: "*"`, "", 1)
 	}

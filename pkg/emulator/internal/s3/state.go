@@ -374,7 +374,7 @@ func (s *state) hold(bucket, key string) *object {
 	return o
 }
 
-// storeObject puts an object into a bucket, in the place of an older one. The
+// storeObject puts an object into a bucket, instead of an older one. The
 // object's bodies count as in use already. The caller holds mu.
 func (s *state) storeObject(c *store.Change, b *bucket, o *object) {
 	i, found := b.find(o.Key)

@@ -45,7 +45,7 @@ func checkTags(tags []wire.Tag, most int) ([]wire.Tag, *failure) {
 	return tags, nil
 }
 
-// validTagText says whether a tag may have this key or value: of letters,
+// validTagText reports whether a tag may have this key or value: of letters,
 // digits, blanks and + - = . _ : / @ (S3 control's model, "TagKeyString").
 func validTagText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {

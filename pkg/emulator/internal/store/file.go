@@ -11,7 +11,7 @@ const stateMode = 0o600
 
 // openStateFile opens the state file, or makes it. It must be a file of its own,
 // no link and no pipe, of the user who runs the emulator; a mode that lets
-// others read it, as volumes of Kubernetes make it, is mended.
+// others read it, as volumes of Kubernetes make it, is corrected.
 func openStateFile(path string, flag int, mode os.FileMode) (*os.File, error) {
 	f, err := openNoFollow(path, flag, mode)
 	if err != nil {

@@ -34,7 +34,7 @@ type Store struct {
 	mu     sync.Mutex        // guards the fields below
 	next   *Batch            // what is queued for the next commit
 	flying *Batch            // what is being committed
-	broken error             // why the file takes no more writes, until memory is read again
+	broken error             // why the file refuses writes, until memory is read again
 	failed error             // why the latest write failed; nil if it did not
 	dead   bool              // the file cannot be read again
 	bodies map[string][]byte // Bodies, if there is no file
@@ -125,7 +125,7 @@ func joinClose(err error, db *bbolt.DB) error {
 	return err
 }
 
-// Close ends the use of the file. Nothing may be queued any more.
+// Close ends the use of the file. Nothing may be queued after it.
 func (s *Store) Close() error {
 	if s.db == nil {
 		return nil
@@ -235,7 +235,7 @@ func (s *Store) view(f func(*bbolt.Tx) error) error {
 	return err
 }
 
-// Failure is the reason why the file takes no more writes, or nil.
+// Failure is the reason why the file refuses writes, or nil.
 func (s *Store) Failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,7 +249,7 @@ func (s *Store) LastFailure() error {
 	return s.failed
 }
 
-// Behind says whether memory is ahead of the file, and can be read again.
+// Behind reports whether memory is ahead of the file, and can be read again.
 func (s *Store) Behind() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -277,7 +277,7 @@ func (s *Store) Resume(err error) {
 	}
 }
 
-// Queue adds records to the next commit. The values must not change any more.
+// Queue adds records to the next commit. The values must not change after it.
 func (s *Store) Queue(records ...Record) *Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -365,13 +365,13 @@ func (c *Change) Put(bucket, key string, value any) {
 	c.Records = append(c.Records, Record{bucket, key, b})
 }
 
-// Delete records that a value is no more.
+// Delete records that a value is gone.
 func (c *Change) Delete(bucket, key string) {
 	c.Records = append(c.Records, Record{bucket, key, nil})
 }
 
 // walk reads all keys of the file, and all values but those of bodies, so that
-// damage shows at the start. Pages are looked at in the order of the keys.
+// damage shows at the start. Pages are read in the order of the keys.
 func walk(db *bbolt.DB) error {
 	info, err := os.Stat(db.Path())
 	if err != nil {

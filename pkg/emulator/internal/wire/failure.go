@@ -36,7 +36,7 @@ func Errorf(status int, code, format string, args ...any) *Failure {
 	return &Failure{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// ErrInternal is the answer when the emulator itself cannot go on: its state
+// ErrInternal is the answer when the emulator itself cannot continue: its state
 // file does not take writes.
 var ErrInternal = &Failure{
 	Status:  http.StatusInternalServerError,

@@ -81,7 +81,7 @@ func (a *QueryAnswer) encode(h http.Header, result func(*XML), e *Failure) (stat
 	return http.StatusOK, "text/xml", queryResponse(a.Namespace, a.Operation, a.ID, result)
 }
 
-// prefersJSON tells whether a client would rather have JSON than XML. Without a
+// prefersJSON reports whether a client would rather have JSON than XML. Without a
 // word it gets XML, and with "*/*" too.
 func prefersJSON(h http.Header) bool {
 	inJSON, inXML := 0.0, 0.0
