@@ -22,6 +22,7 @@ const retryFor = 30 * time.Second
 func Retry[T any](ctx context.Context, request func() (T, error)) (T, error) {
 	deadline := time.Now().Add(retryFor)
 	wasAway := false
+	var between wait.Looks
 	for {
 		v, err := request()
 		// An API server that has just come back knows no roles yet.
@@ -30,7 +31,7 @@ func Retry[T any](ctx context.Context, request func() (T, error)) (T, error) {
 			return v, err
 		}
 		wasAway = true
-		if err := wait.Sleep(ctx, 500*time.Millisecond); err != nil {
+		if err := between.Wait(ctx); err != nil {
 			var none T
 			return none, err
 		}
