@@ -166,7 +166,7 @@ func (s *Server) warnTrust(c *call, r *role) {
 	s.keepEvent(entry{Event: event})
 }
 
-// write writes a role as GetRole does, or as ListRoles with brief.
+// writeRole writes a role as GetRole does, or as ListRoles with brief.
 func (r *role) writeRole(x *wire.XML, brief bool) {
 	r.write(x, "Role")
 	x.Text("AssumeRolePolicyDocument", escapeDocument(r.Trust))

@@ -61,7 +61,7 @@ func (s *Server) load() error {
 	if s.seal, err = newSealer(key); err != nil {
 		return err
 	}
-	for _, service := range jsonServices {
+	for _, service := range services {
 		s.services = append(s.services, service(s.account))
 	}
 	others := []api.Service{elsewhereServices{s}, queryServices{s}, s.s3}
@@ -83,9 +83,9 @@ func (s *Server) load() error {
 	return nil
 }
 
-// jsonServices is the table of services of the protocols AWS JSON 1.0 and 1.1.
-// Each is a package below internal.
-var jsonServices = []func(*api.Account) api.Service{
+// services is the table of those services that are a package below internal each.
+// One is added by its package and a line here.
+var services = []func(*api.Account) api.Service{
 	kms.New,
 }
 

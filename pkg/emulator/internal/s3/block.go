@@ -33,10 +33,7 @@ func errNoBlock() *failure {
 }
 
 func (q *call) getBlock() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:GetBucketPublicAccessBlock", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:GetBucketPublicAccessBlock", nil); e != nil {
 		return nil, e
 	}
 	if q.config.Block == nil {
@@ -46,10 +43,7 @@ func (q *call) getBlock() (*answer, *failure) {
 }
 
 func (q *call) putBlock() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:PutBucketPublicAccessBlock", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:PutBucketPublicAccessBlock", nil); e != nil {
 		return nil, e
 	}
 	block, e := q.readBlock()
@@ -60,10 +54,7 @@ func (q *call) putBlock() (*answer, *failure) {
 }
 
 func (q *call) deleteBlock() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:PutBucketPublicAccessBlock", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:PutBucketPublicAccessBlock", nil); e != nil {
 		return nil, e
 	}
 	return noContent(), q.state.configure(q.bucket, func(c *bucketConfig) { c.Block = nil })

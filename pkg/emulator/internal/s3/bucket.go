@@ -254,10 +254,7 @@ func (q *call) headBucket() (*answer, *failure) {
 }
 
 func (q *call) deleteBucket() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:DeleteBucket", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:DeleteBucket", nil); e != nil {
 		return nil, e
 	}
 	return noContent(), q.state.edit(func(c *store.Change) *failure {

@@ -49,10 +49,7 @@ var bucketConfigurations = map[string]bucketConfiguration{
 }
 
 func (c bucketConfiguration) get(q *call) (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:Get"+c.action, q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:Get"+c.action, nil); e != nil {
 		return nil, e
 	}
 	if c.missing != nil {
@@ -63,10 +60,7 @@ func (c bucketConfiguration) get(q *call) (*answer, *failure) {
 }
 
 func (c bucketConfiguration) put(q *call) (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:Put"+c.action, q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:Put"+c.action, nil); e != nil {
 		return nil, e
 	}
 	return nil, errNotImplemented("Put" + c.operation)
@@ -90,10 +84,7 @@ func (c bucketConfiguration) delete(q *call) (*answer, *failure) {
 // getEncryption says what every bucket has since 2023: encryption with keys of
 // S3's own, of which clients see nothing.
 func (q *call) getEncryption() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:GetEncryptionConfiguration", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:GetEncryptionConfiguration", nil); e != nil {
 		return nil, e
 	}
 	return document("ServerSideEncryptionConfiguration", func(x *wire.XML) {
@@ -108,10 +99,7 @@ func (q *call) getEncryption() (*answer, *failure) {
 
 // putEncryption takes the encryption that every bucket has anyway.
 func (q *call) putEncryption() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:PutEncryptionConfiguration", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:PutEncryptionConfiguration", nil); e != nil {
 		return nil, e
 	}
 	var body struct {
@@ -145,20 +133,14 @@ func (q *call) putEncryption() (*answer, *failure) {
 }
 
 func (q *call) deleteEncryption() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:PutEncryptionConfiguration", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:PutEncryptionConfiguration", nil); e != nil {
 		return nil, e
 	}
 	return noContent(), q.state.configure(q.bucket, func(c *bucketConfig) { c.BucketKey = false })
 }
 
 func (q *call) getLocation() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:GetBucketLocation", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:GetBucketLocation", nil); e != nil {
 		return nil, e
 	}
 	return document("LocationConstraint", func(x *wire.XML) {

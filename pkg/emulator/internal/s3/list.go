@@ -6,7 +6,6 @@ import (
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
-	"github.com/openirsa/openirsa/pkg/policy"
 )
 
 // listing is a part of what is in a bucket.
@@ -16,41 +15,35 @@ type listing struct {
 	next     string   // the last key or prefix; "" if there is nothing more
 }
 
-// list lists the keys after a key or common prefix, at most limit keys and
-// common prefixes together. A marker, which is what version 1
-// of ListObjects has, also skips the common prefix that it lies in.
-func (s *state) list(bucket, prefix, delimiter, after string, marker bool, limit int) listing {
+// list lists the keys after a key or common prefix, at most r.limit keys and
+// common prefixes together. A marker, which is what version 1 of ListObjects
+// has, also skips the common prefix that it lies in.
+func (s *state) list(bucket string, r *listRequest, after string, marker bool) listing {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var l listing
 	b := s.buckets[bucket]
-	if b == nil || limit == 0 {
+	if b == nil || r.limit == 0 {
 		return l
 	}
-	i, _ := b.find(max(prefix, after))
+	i, _ := b.find(max(r.prefix, after))
 	last := ""
 	for i < len(b.objects) {
 		o := b.objects[i]
-		rest, found := strings.CutPrefix(o.Key, prefix)
-		if !found {
+		if !strings.HasPrefix(o.Key, r.prefix) {
 			break
 		}
 		if o.Key <= after {
 			i++
 			continue
 		}
-		common := ""
-		if delimiter != "" {
-			if at := strings.Index(rest, delimiter); at >= 0 {
-				common = o.Key[:len(prefix)+at+len(delimiter)]
-			}
-		}
+		common := r.common(o.Key)
 		// The page before ended with it, or the marker lies in it.
 		if common != "" && (common == after || marker && strings.HasPrefix(after, common)) {
 			i = b.beyond(common, i)
 			continue
 		}
-		if len(l.objects)+len(l.prefixes) == limit {
+		if len(l.objects)+len(l.prefixes) == r.limit {
 			l.next = last
 			return l
 		}
@@ -79,33 +72,13 @@ func (b *bucket) beyond(prefix string, i int) int {
 	return i + n
 }
 
-// listKeys sets the condition keys of listings.
-func (q *call) listKeys(keys *policy.Context) {
-	for _, name := range []string{"prefix", "delimiter", "max-keys"} {
-		if q.query.Has(name) {
-			keys.Set("s3:"+name, q.query.Get(name))
-		}
-	}
-}
-
 // listObjects is ListObjects and ListObjectsV2.
 func (q *call) listObjects() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:ListBucket", q.bucketARN(), q.listKeys); e != nil {
+	r, e := q.readList("s3:ListBucket", "max-keys")
+	if e != nil {
 		return nil, e
 	}
 	v2 := q.Operation == "ListObjectsV2"
-	limit, e := q.number("max-keys", maxList)
-	if e != nil {
-		return nil, e
-	}
-	encode, e := q.encoding()
-	if e != nil {
-		return nil, e
-	}
-	prefix, delimiter := q.query.Get("prefix"), q.query.Get("delimiter")
 	after := q.query.Get("marker")
 	if v2 {
 		if after, e = q.continuation(); e != nil {
@@ -115,34 +88,34 @@ func (q *call) listObjects() (*answer, *failure) {
 			after = q.query.Get("start-after")
 		}
 	}
-	l := q.state.list(q.bucket, prefix, delimiter, after, !v2, limit)
+	l := q.state.list(q.bucket, &r, after, !v2)
 
 	a := document("ListBucketResult", func(x *wire.XML) {
 		x.Text("Name", q.bucket)
-		x.Text("Prefix", encode(prefix))
+		x.Text("Prefix", r.encode(r.prefix))
 		if v2 {
-			x.Optional("StartAfter", encode(q.query.Get("start-after")))
+			x.Optional("StartAfter", r.encode(q.query.Get("start-after")))
 			x.Optional("ContinuationToken", q.query.Get("continuation-token"))
 			if l.next != "" {
 				x.Text("NextContinuationToken", continuationToken(l.next))
 			}
 			x.Number("KeyCount", len(l.objects)+len(l.prefixes))
 		} else {
-			x.Text("Marker", encode(after))
-			if l.next != "" && delimiter != "" {
-				x.Text("NextMarker", encode(l.next))
+			x.Text("Marker", r.encode(after))
+			if l.next != "" && r.delimiter != "" {
+				x.Text("NextMarker", r.encode(l.next))
 			}
 		}
-		x.Number("MaxKeys", limit)
-		x.Optional("Delimiter", encode(delimiter))
+		x.Number("MaxKeys", r.limit)
+		x.Optional("Delimiter", r.encode(r.delimiter))
 		x.Optional("EncodingType", q.query.Get("encoding-type"))
 		x.Bool("IsTruncated", l.next != "")
 		for _, o := range l.objects {
 			x.Open("Contents")
-			q.writeObject(x, o, encode, !v2 || q.query.Get("fetch-owner") == "true")
+			q.writeObject(x, o, r.encode, !v2 || q.query.Get("fetch-owner") == "true")
 			x.Close("Contents")
 		}
-		writePrefixes(x, l.prefixes, encode)
+		writePrefixes(x, l.prefixes, r.encode)
 	})
 	a.set("X-Amz-Bucket-Region", q.config.Region)
 	return a, nil
@@ -178,46 +151,36 @@ func writePrefixes(x *wire.XML, prefixes []string, encode func(string) string) {
 // listVersions lists the one version that each object has in a bucket without
 // versioning, which is called "null".
 func (q *call) listVersions() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:ListBucketVersions", q.bucketARN(), q.listKeys); e != nil {
-		return nil, e
-	}
-	limit, e := q.number("max-keys", maxList)
+	r, e := q.readList("s3:ListBucketVersions", "max-keys")
 	if e != nil {
 		return nil, e
 	}
-	encode, e := q.encoding()
-	if e != nil {
-		return nil, e
-	}
-	prefix, delimiter, after := q.query.Get("prefix"), q.query.Get("delimiter"), q.query.Get("key-marker")
+	after := q.query.Get("key-marker")
 	if q.query.Get("version-id-marker") != "" && after == "" {
 		return nil, errInvalidArgument("A version-id marker cannot be specified without a key marker.",
 			"version-id-marker", q.query.Get("version-id-marker"))
 	}
-	l := q.state.list(q.bucket, prefix, delimiter, after, false, limit)
+	l := q.state.list(q.bucket, &r, after, false)
 	return document("ListVersionsResult", func(x *wire.XML) {
 		x.Text("Name", q.bucket)
-		x.Text("Prefix", encode(prefix))
-		x.Text("KeyMarker", encode(after))
+		x.Text("Prefix", r.encode(r.prefix))
+		x.Text("KeyMarker", r.encode(after))
 		x.Text("VersionIdMarker", q.query.Get("version-id-marker"))
 		if l.next != "" {
-			x.Text("NextKeyMarker", encode(l.next))
+			x.Text("NextKeyMarker", r.encode(l.next))
 			x.Text("NextVersionIdMarker", "null")
 		}
-		x.Number("MaxKeys", limit)
-		x.Optional("Delimiter", encode(delimiter))
+		x.Number("MaxKeys", r.limit)
+		x.Optional("Delimiter", r.encode(r.delimiter))
 		x.Optional("EncodingType", q.query.Get("encoding-type"))
 		x.Bool("IsTruncated", l.next != "")
 		for _, o := range l.objects {
 			x.Open("Version")
-			q.writeObject(x, o, encode, true)
+			q.writeObject(x, o, r.encode, true)
 			x.Text("VersionId", "null")
 			x.Bool("IsLatest", true)
 			x.Close("Version")
 		}
-		writePrefixes(x, l.prefixes, encode)
+		writePrefixes(x, l.prefixes, r.encode)
 	}), nil
 }

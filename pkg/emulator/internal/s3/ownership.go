@@ -9,10 +9,7 @@ import (
 )
 
 func (q *call) getOwnership() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:GetBucketOwnershipControls", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:GetBucketOwnershipControls", nil); e != nil {
 		return nil, e
 	}
 	if q.config.Ownership == "" {
@@ -26,10 +23,7 @@ func (q *call) getOwnership() (*answer, *failure) {
 }
 
 func (q *call) putOwnership() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:PutBucketOwnershipControls", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:PutBucketOwnershipControls", nil); e != nil {
 		return nil, e
 	}
 	var body struct {
@@ -50,10 +44,7 @@ func (q *call) putOwnership() (*answer, *failure) {
 }
 
 func (q *call) deleteOwnership() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:PutBucketOwnershipControls", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:PutBucketOwnershipControls", nil); e != nil {
 		return nil, e
 	}
 	return noContent(), q.state.configure(q.bucket, func(c *bucketConfig) { c.Ownership = "" })

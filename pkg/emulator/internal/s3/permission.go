@@ -73,6 +73,15 @@ func (q *call) may(config *bucketConfig, action, arn string, keys func(*policy.C
 	return e
 }
 
+// mayBucket asks whether the caller may do something to the bucket of the request,
+// which must exist. keys is as for may.
+func (q *call) mayBucket(action string, keys func(*policy.Context)) *failure {
+	if e := q.exists(); e != nil {
+		return e
+	}
+	return q.may(q.config, action, q.bucketARN(), keys)
+}
+
 // deny records that the request was denied at a step other than the policies,
 // why in words, and what the caller is told.
 func (q *call) deny(step, why string, e *failure) {

@@ -9,10 +9,7 @@ import (
 )
 
 func (q *call) getPolicy() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:GetBucketPolicy", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:GetBucketPolicy", nil); e != nil {
 		return nil, e
 	}
 	if q.config.Policy == "" {
@@ -32,10 +29,7 @@ func errMalformedPolicy(message string) *failure {
 }
 
 func (q *call) putPolicy() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:PutBucketPolicy", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:PutBucketPolicy", nil); e != nil {
 		return nil, e
 	}
 	if q.Caller.Account != q.config.Account {
@@ -93,20 +87,14 @@ func (q *call) refusePublicPolicy() *failure {
 }
 
 func (q *call) deletePolicy() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:DeleteBucketPolicy", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:DeleteBucketPolicy", nil); e != nil {
 		return nil, e
 	}
 	return noContent(), q.state.configure(q.bucket, func(c *bucketConfig) { c.Policy, c.Principals = "", nil })
 }
 
 func (q *call) getPolicyStatus() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:GetBucketPolicyStatus", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:GetBucketPolicyStatus", nil); e != nil {
 		return nil, e
 	}
 	if q.config.policy == nil {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/openirsa/openirsa/pkg/policy"
 )
 
 // number is a limit in the query: from 0 to the most that S3 gives at once.
@@ -53,3 +55,43 @@ func (q *call) encoding() (func(string) string, *failure) {
 
 // maxList is how many keys S3 lists at once.
 const maxList = 1000
+
+// listRequest is what the operations that list the contents of a bucket have in
+// common.
+type listRequest struct {
+	prefix, delimiter string
+	limit             int
+	encode            func(string) string
+}
+
+// readList begins those operations. Limit is the parameter of the limit.
+func (q *call) readList(action, limit string) (r listRequest, e *failure) {
+	if e := q.mayBucket(action, q.listKeys); e != nil {
+		return r, e
+	}
+	if r.limit, e = q.number(limit, maxList); e != nil {
+		return r, e
+	}
+	r.prefix, r.delimiter = q.query.Get("prefix"), q.query.Get("delimiter")
+	r.encode, e = q.encoding()
+	return r, e
+}
+
+// common is the prefix that a key has in common with others, "" for none.
+func (r *listRequest) common(key string) string {
+	if r.delimiter != "" {
+		if at := strings.Index(key[len(r.prefix):], r.delimiter); at >= 0 {
+			return key[:len(r.prefix)+at+len(r.delimiter)]
+		}
+	}
+	return ""
+}
+
+// listKeys sets the condition keys of listings.
+func (q *call) listKeys(keys *policy.Context) {
+	for _, name := range []string{"prefix", "delimiter", "max-keys"} {
+		if q.query.Has(name) {
+			keys.Set("s3:"+name, q.query.Get(name))
+		}
+	}
+}

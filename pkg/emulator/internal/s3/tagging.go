@@ -38,10 +38,7 @@ func tagDocument(tags []wire.Tag) *answer {
 }
 
 func (q *call) getBucketTagging() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:GetBucketTagging", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:GetBucketTagging", nil); e != nil {
 		return nil, e
 	}
 	if len(q.config.Tags) == 0 {
@@ -51,10 +48,7 @@ func (q *call) getBucketTagging() (*answer, *failure) {
 }
 
 func (q *call) putBucketTagging() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:PutBucketTagging", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:PutBucketTagging", nil); e != nil {
 		return nil, e
 	}
 	tags, e := q.readTags(maxBucketTags)
@@ -65,10 +59,7 @@ func (q *call) putBucketTagging() (*answer, *failure) {
 }
 
 func (q *call) deleteBucketTagging() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:PutBucketTagging", q.bucketARN(), nil); e != nil {
+	if e := q.mayBucket("s3:PutBucketTagging", nil); e != nil {
 		return nil, e
 	}
 	return noContent(), q.state.configure(q.bucket, func(c *bucketConfig) { c.Tags = nil })

@@ -20,23 +20,18 @@ type uploadListing struct {
 
 // listedUploads lists those of sorted uploads that come after the markers, at
 // most limit uploads and common prefixes together.
-func listedUploads(all []*upload, prefix, delimiter, keyMarker, idMarker string, limit int) uploadListing {
+func listedUploads(all []*upload, r *listRequest, keyMarker, idMarker string) uploadListing {
 	var l uploadListing
 	for _, u := range all {
 		if u.Key < keyMarker || u.Key == keyMarker && keyMarker != "" && (idMarker == "" || u.ID <= idMarker) {
 			continue
 		}
-		common := ""
-		if delimiter != "" {
-			if at := strings.Index(u.Key[len(prefix):], delimiter); at >= 0 {
-				common = u.Key[:len(prefix)+at+len(delimiter)]
-			}
-		}
+		common := r.common(u.Key)
 		if common != "" && (slices.Contains(l.prefixes, common) || strings.HasPrefix(keyMarker, common)) {
 			continue
 		}
-		if len(l.uploads)+len(l.prefixes) == limit {
-			l.truncated = limit > 0
+		if len(l.uploads)+len(l.prefixes) == r.limit {
+			l.truncated = r.limit > 0
 			return l
 		}
 		if common != "" {
@@ -52,27 +47,16 @@ func listedUploads(all []*upload, prefix, delimiter, keyMarker, idMarker string,
 
 // listUploads lists multipart uploads under way, by key and then by time.
 func (q *call) listUploads() (*answer, *failure) {
-	if e := q.exists(); e != nil {
-		return nil, e
-	}
-	if e := q.may(q.config, "s3:ListBucketMultipartUploads", q.bucketARN(), q.listKeys); e != nil {
-		return nil, e
-	}
-	limit, e := q.number("max-uploads", maxList)
+	r, e := q.readList("s3:ListBucketMultipartUploads", "max-uploads")
 	if e != nil {
 		return nil, e
 	}
-	encode, e := q.encoding()
-	if e != nil {
-		return nil, e
-	}
-	prefix, delimiter := q.query.Get("prefix"), q.query.Get("delimiter")
 	keyMarker, idMarker := q.query.Get("key-marker"), q.query.Get("upload-id-marker")
 
 	q.state.mu.RLock()
 	all := slices.Collect(maps.Values(q.state.uploads))
 	q.state.mu.RUnlock()
-	all = slices.DeleteFunc(all, func(u *upload) bool { return u.Bucket != q.bucket || !strings.HasPrefix(u.Key, prefix) })
+	all = slices.DeleteFunc(all, func(u *upload) bool { return u.Bucket != q.bucket || !strings.HasPrefix(u.Key, r.prefix) })
 	// Ids begin with the time, so that their order is that of time.
 	slices.SortFunc(all, func(a, b *upload) int {
 		if c := strings.Compare(a.Key, b.Key); c != 0 {
@@ -80,21 +64,21 @@ func (q *call) listUploads() (*answer, *failure) {
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
-	l := listedUploads(all, prefix, delimiter, keyMarker, idMarker, limit)
+	l := listedUploads(all, &r, keyMarker, idMarker)
 	return document("ListMultipartUploadsResult", func(x *wire.XML) {
 		x.Text("Bucket", q.bucket)
-		x.Text("KeyMarker", encode(keyMarker))
+		x.Text("KeyMarker", r.encode(keyMarker))
 		x.Text("UploadIdMarker", idMarker)
-		x.Text("NextKeyMarker", encode(l.nextKey)) // also of a list that is complete
+		x.Text("NextKeyMarker", r.encode(l.nextKey)) // also of a list that is complete
 		x.Text("NextUploadIdMarker", l.nextID)
-		x.Optional("Prefix", encode(prefix))
-		x.Optional("Delimiter", encode(delimiter))
+		x.Optional("Prefix", r.encode(r.prefix))
+		x.Optional("Delimiter", r.encode(r.delimiter))
 		x.Optional("EncodingType", q.query.Get("encoding-type"))
-		x.Number("MaxUploads", limit)
+		x.Number("MaxUploads", r.limit)
 		x.Bool("IsTruncated", l.truncated)
 		for _, u := range l.uploads {
 			x.Open("Upload")
-			x.Text("Key", encode(u.Key))
+			x.Text("Key", r.encode(u.Key))
 			x.Text("UploadId", u.ID)
 			x.Open("Initiator")
 			x.Text("ID", u.Initiator)
@@ -106,6 +90,6 @@ func (q *call) listUploads() (*answer, *failure) {
 			x.Text("ChecksumType", u.ChecksumType)
 			x.Close("Upload")
 		}
-		writePrefixes(x, l.prefixes, encode)
+		writePrefixes(x, l.prefixes, r.encode)
 	}), nil
 }
