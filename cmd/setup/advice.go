@@ -49,6 +49,9 @@ func advice(command string, err error) error {
 			return advise(err, n)
 		}
 	}
+	if e, ok := errors.AsType[*lib.OptionError](err); ok && e.Option == "KeepIssuer" {
+		return fmt.Errorf("--keep-issuer: %w", err)
+	}
 	return otherIssuerAdvice(err)
 }
 

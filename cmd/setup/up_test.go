@@ -337,8 +337,8 @@ func TestAPIServerKeepIssuer(t *testing.T) {
 		{[]string{"--emulator", "--keep-issuer"}, 0, []string{keeps, clusterIssuer}, "bucket"},
 		{[]string{"--emulator", "--keep-issuer=false"}, 1, []string{"already has the public issuer"}, keeps},
 		{[]string{"--emulator", "--bucket", "mine"}, 1, []string{"already has the public issuer"}, keeps},
-		{[]string{"--keep-issuer"}, 2, []string{"--keep-issuer needs --emulator"}, keeps},
-		{[]string{"--emulator", "--keep-issuer", "--bucket", "mine"}, 2, []string{"excludes --bucket"}, keeps},
+		{[]string{"--keep-issuer"}, 2, []string{"--keep-issuer: keeping the issuer needs the emulator"}, keeps},
+		{[]string{"--emulator", "--keep-issuer", "--bucket", "mine"}, 2, []string{"--keep-issuer: keeping the issuer excludes another bucket"}, keeps},
 		{[]string{"--emulator", "--keep-issuer", "--issuer-url", "https://a.example"}, 2, []string{"excludes"}, keeps},
 	} {
 		status, out, errs := up(c.flags...)
