@@ -160,7 +160,8 @@ func (k *kube) install(t testing.TB, node string) {
 		t.Fatalf("%v: run make build first", err)
 	}
 	defer program.Close()
-	if err := n.CommandContext(suite, "sh", "-c", "cat >/usr/local/bin/setup && chmod 755 /usr/local/bin/setup").SetStdin(program).Run(); err != nil {
+	if err := n.CommandContext(suite, "sh", "-c",
+		"cat >/usr/local/bin/setup && chmod 755 /usr/local/bin/setup").SetStdin(program).Run(); err != nil {
 		t.Fatalf("copying setup to node %s: %v", node, err)
 	}
 }

@@ -110,7 +110,8 @@ func testBadInput(t *testing.T) {
 		untouched(t)
 	})
 	t.Run("Usage", func(t *testing.T) {
-		for _, args := range [][]string{{"upp"}, {"up", "--no-such-flag"}, {"up", "--emulator", "extra"}, {"iamserviceaccount", "create", "--name", "UPPER"}} {
+		for _, args := range [][]string{{"upp"}, {"up", "--no-such-flag"}, {"up", "--emulator", "extra"},
+			{"iamserviceaccount", "create", "--name", "UPPER"}} {
 			if r := setup(t, args...); r.code != 2 || !strings.Contains(r.stderr, "--help") {
 				t.Errorf("setup %q: exit %d, want 2 and the word --help: %s", args, r.code, r.stderr)
 			}
@@ -145,7 +146,8 @@ func testBadRoles(t *testing.T) {
 	t.Run("LongServiceAccountName", func(t *testing.T) { // the role's default name is made to fit
 		name := strings.Repeat("long-", 20) + "name"
 		setup(t, create("--name", name, "--attach-policy-arn", readOnly)...).ok(t)
-		if r := primary.run(t, podSpec{namespace: ns, name: "long", serviceAccount: name, image: client, args: []string{"/client", "identity"}}); r.code != 0 {
+		if r := primary.run(t, podSpec{namespace: ns, name: "long", serviceAccount: name, image: client,
+			args: []string{"/client", "identity"}}); r.code != 0 {
 			t.Errorf("exit %d: %s", r.code, r.stdout)
 		}
 		setup(t, "iamserviceaccount", "delete", "--namespace", ns, "--name", name).ok(t)
@@ -155,7 +157,8 @@ func testBadRoles(t *testing.T) {
 		setup(t, create("--name", "app", "--attach-policy-arn", "arn:aws:iam::aws:policy/NoSuchPolicy")...).fails(t, "role", "NoSuchPolicy")
 		// The same command with a policy that exists mends whatever is there.
 		setup(t, create("--name", "app", "--attach-policy-arn", readOnly)...).ok(t)
-		if r := primary.run(t, podSpec{namespace: ns, name: "app", serviceAccount: "app", image: client, args: []string{"/client", "groups"}}); r.code != 0 {
+		if r := primary.run(t, podSpec{namespace: ns, name: "app", serviceAccount: "app", image: client,
+			args: []string{"/client", "groups"}}); r.code != 0 {
 			t.Errorf("exit %d: %s", r.code, r.stdout)
 		}
 		setup(t, "iamserviceaccount", "delete", "--namespace", ns, "--name", "app").ok(t)
@@ -163,7 +166,8 @@ func testBadRoles(t *testing.T) {
 	t.Run("AnotherRole", func(t *testing.T) {
 		const other = "arn:aws:iam::" + account + ":role/made-by-others"
 		primary.serviceAccount(t, ns, "taken", map[string]string{roleAnnotation: other})
-		setup(t, create("--name", "taken", "--attach-policy-arn", readOnly)...).fails(t, "service account", other, "--override-existing-serviceaccounts")
+		setup(t, create("--name", "taken", "--attach-policy-arn", readOnly)...).fails(t, "service account", other,
+			"--override-existing-serviceaccounts")
 		if roles := rootCLI(t, "iam", "list-roles"); strings.Contains(roles, "taken") {
 			t.Errorf("a role was made: %s", roles)
 		}
@@ -213,7 +217,8 @@ func startEmulator(t testing.TB, args ...string) emulatorProcess {
 
 func (e emulatorProcess) setup(t testing.TB, args ...string) result {
 	t.Helper()
-	v := invocation{env: []string{"AWS_ENDPOINT_URL=" + e.url, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"}}
+	v := invocation{env: []string{"AWS_ENDPOINT_URL=" + e.url, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=test",
+		"AWS_SECRET_ACCESS_KEY=test"}}
 	return v.run(t, args...)
 }
 

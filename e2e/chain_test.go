@@ -172,7 +172,8 @@ func testOldPods(t *testing.T) {
 		t.Errorf("the pod from before: restarted, or: %v", err)
 	}
 	// A new pod gets a token of the new issuer for the API server.
-	checkPodToken(t, primary.pod(t, podSpec{namespace: "e2e-before", name: "new", image: client, args: []string{"/client", "sleep"}}).running(t))
+	checkPodToken(t, primary.pod(t, podSpec{namespace: "e2e-before", name: "new", image: client,
+		args: []string{"/client", "sleep"}}).running(t))
 }
 
 // testUpAgain: the second run finds everything in place and writes nothing, neither to Kubernetes nor to AWS.
@@ -294,7 +295,8 @@ func testInterrupted(t *testing.T) {
 	primary.namespace(t, "e2e-interrupted")
 	setup(t, "iamserviceaccount", "create", "--namespace", "e2e-interrupted", "--name", "app",
 		"--attach-policy-arn", "arn:aws:iam::aws:policy/IAMReadOnlyAccess", "--approve").ok(t)
-	r := primary.run(t, podSpec{namespace: "e2e-interrupted", name: "app", serviceAccount: "app", image: client, args: []string{"/client", "identity"}})
+	r := primary.run(t, podSpec{namespace: "e2e-interrupted", name: "app", serviceAccount: "app", image: client,
+		args: []string{"/client", "identity"}})
 	if r.code != 0 || !strings.Contains(r.stdout, ":assumed-role/") {
 		t.Errorf("after interrupted ups and a last one: exit %d: %s", r.code, r.stdout)
 	}

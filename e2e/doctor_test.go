@@ -84,7 +84,8 @@ func testDoctor(t *testing.T) {
 	roleName := role[strings.LastIndexByte(role, '/')+1:]
 	sleeper := func(t *testing.T, name, serviceAccount string) pod {
 		t.Helper()
-		return primary.pod(t, podSpec{namespace: ns, name: name, serviceAccount: serviceAccount, image: client, args: []string{"/client", "sleep"}}).running(t)
+		return primary.pod(t, podSpec{namespace: ns, name: name, serviceAccount: serviceAccount, image: client,
+			args: []string{"/client", "sleep"}}).running(t)
 	}
 
 	t.Run("Healthy", func(t *testing.T) {
@@ -121,7 +122,8 @@ func testDoctor(t *testing.T) {
 	})
 	t.Run("ClientID", func(t *testing.T) {
 		arn := "arn:aws:iam::" + account + ":oidc-provider/" + strings.TrimPrefix(primary.issuer(t), "https://")
-		rootCLI(t, "iam", "remove-client-id-from-open-id-connect-provider", "--open-id-connect-provider-arn", arn, "--client-id", "sts.amazonaws.com")
+		rootCLI(t, "iam", "remove-client-id-from-open-id-connect-provider", "--open-id-connect-provider-arn", arn,
+			"--client-id", "sts.amazonaws.com")
 		d := doctor(t, ns+"/"+sa)
 		d.finds(t, fault{"provider", "provider", "client id sts.amazonaws.com", "none", "aws iam add-client-id-to-open-id-connect-provider"})
 		rootCLI(t, strings.Fields(d.Broken.Next)[1:]...)
@@ -133,7 +135,8 @@ func testDoctor(t *testing.T) {
 	})
 	t.Run("NamespaceSwapped", func(t *testing.T) {
 		primary.namespace(t, "e2e-doctor-other")
-		doctor(t, "e2e-doctor-other/"+sa).finds(t, fault{"service account", "service account", "e2e-doctor-other/" + sa, ns + "/" + sa, "setup doctor"})
+		doctor(t, "e2e-doctor-other/"+sa).finds(t, fault{"service account", "service account", "e2e-doctor-other/" + sa,
+			ns + "/" + sa, "setup doctor"})
 	})
 	t.Run("PodOlderThanAnnotation", func(t *testing.T) {
 		primary.serviceAccount(t, ns, "late", nil)
@@ -152,7 +155,8 @@ func testDoctor(t *testing.T) {
 	})
 	t.Run("WebhookDown", func(t *testing.T) {
 		const none = `{"spec":{"replicas":0}}`
-		if _, err := primary.client.AppsV1().Deployments(system).Patch(suite, "webhook", types.StrategicMergePatchType, []byte(none), metav1.PatchOptions{}); err != nil {
+		if _, err := primary.client.AppsV1().Deployments(system).Patch(suite, "webhook", types.StrategicMergePatchType,
+			[]byte(none), metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { setup(t, "up", "--emulator") })

@@ -50,7 +50,8 @@ func testEmulatorKilled(t *testing.T) {
 	const ns, sa = "e2e-killed", "app"
 	primary.namespace(t, ns)
 	setup(t, "iamserviceaccount", "create", "--namespace", ns, "--name", sa, "--attach-policy-arn", readOnly, "--approve").ok(t)
-	watcher := primary.pod(t, podSpec{namespace: ns, name: "watcher", serviceAccount: sa, image: client, args: []string{"/client", "watch"}}).running(t)
+	watcher := primary.pod(t, podSpec{namespace: ns, name: "watcher", serviceAccount: sa, image: client,
+		args: []string{"/client", "watch"}}).running(t)
 	lines := func() []string { return strings.Split(strings.TrimSpace(watcher.logs(t)), "\n") }
 	poll(t, patience, "waiting for the watcher's first answers", func(context.Context) error {
 		if l := lines(); len(l) < 3 || !strings.HasPrefix(l[len(l)-1], "ok ") {
@@ -83,7 +84,8 @@ func testEmulatorKilled(t *testing.T) {
 		}
 	}
 	t.Logf("the watcher: %d answers, %d failures while there was no emulator", len(lines()), failures)
-	if r := primary.run(t, podSpec{namespace: ns, name: "new", serviceAccount: sa, image: client, args: []string{"/client", "groups"}}); r.code != 0 {
+	if r := primary.run(t, podSpec{namespace: ns, name: "new", serviceAccount: sa, image: client,
+		args: []string{"/client", "groups"}}); r.code != 0 {
 		t.Errorf("a new pod: exit %d: %s", r.code, r.stdout)
 	}
 	watcher.remove(t)

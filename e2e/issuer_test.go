@@ -103,7 +103,8 @@ func (s *issuerStory) serve(t *testing.T) {
 	// From another namespace: that of the issuer takes no pod that breaks the standard, as this one does.
 	const from = "e2e-issuer-readers"
 	s.namespace(t, from)
-	reader := s.pod(t, podSpec{namespace: from, name: "reader", image: client, args: []string{"/client", "fetch", host, base + issuer.JWKSPath}}).running(t)
+	reader := s.pod(t, podSpec{namespace: from, name: "reader", image: client,
+		args: []string{"/client", "fetch", host, base + issuer.JWKSPath}}).running(t)
 	t.Cleanup(func() { reader.remove(t) })
 	l := &load{k: s.kube, pod: reader}
 	check := func(what string) {
@@ -180,7 +181,8 @@ func (s *issuerStory) publish(t *testing.T) {
 	}
 	account := []string{"--namespace", issuerNamespace, "--name", deploy.PublisherName}
 	const role = "e2e-publisher"
-	setup(t, append([]string{"iamserviceaccount", "create", "--role-only", "--role-name", role, "--role-path", "/", "--inline-policy-file", policy, "--approve"}, account...)...).ok(t)
+	setup(t, append([]string{"iamserviceaccount", "create", "--role-only", "--role-name", role, "--role-path", "/",
+		"--inline-policy-file", policy, "--approve"}, account...)...).ok(t)
 	objects, err := deploy.Publisher(deploy.PublisherParams{
 		Namespace: issuerNamespace, Image: s.image, Bucket: s.bucket, Region: region, EndpointURL: endpoint(t),
 		RoleARN: "arn:aws:iam::000000000000:role/" + role, ExtraArgs: []string{"--interval=1s", "--repair-interval=2s"},
@@ -201,7 +203,8 @@ func (s *issuerStory) publish(t *testing.T) {
 					return err
 				}
 				// Having checked, it has credentials. Getting them takes documents that are right.
-				if strings.Contains(out, "\nopenirsa_publish_leader 1\n") && !strings.Contains(out, "\nopenirsa_publish_checked_timestamp_seconds 0\n") {
+				if strings.Contains(out, "\nopenirsa_publish_leader 1\n") &&
+					!strings.Contains(out, "\nopenirsa_publish_checked_timestamp_seconds 0\n") {
 					all = append(all, p)
 				}
 			}
@@ -268,7 +271,8 @@ func (s *issuerStory) publish(t *testing.T) {
 // published is what a stranger reads in the bucket: the key set and its type.
 func (s *issuerStory) published(t testing.TB) string {
 	t.Helper()
-	return s.node(t, fmt.Sprintf("curl -sS --max-time 10 -w ' %%{http_code} %%{content_type}' %s/%s%s", endpoint(t), s.bucket, issuer.JWKSPath))
+	return s.node(t, fmt.Sprintf("curl -sS --max-time 10 -w ' %%{http_code} %%{content_type}' %s/%s%s", endpoint(t),
+		s.bucket, issuer.JWKSPath))
 }
 
 func (s *issuerStory) pods(t testing.TB, name string) []corev1.Pod {
@@ -283,8 +287,10 @@ func (s *issuerStory) pods(t testing.TB, name string) []corev1.Pod {
 // restart does what `kubectl rollout restart` does.
 func (s *issuerStory) restart(t testing.TB, deployment string) {
 	t.Helper()
-	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`, time.Now().Format(time.RFC3339))
-	_, err := s.client.AppsV1().Deployments(issuerNamespace).Patch(suite, deployment, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`,
+		time.Now().Format(time.RFC3339))
+	_, err := s.client.AppsV1().Deployments(issuerNamespace).Patch(suite, deployment, types.StrategicMergePatchType,
+		[]byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		t.Fatalf("restarting %s: %v", deployment, err)
 	}

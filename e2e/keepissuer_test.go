@@ -38,7 +38,8 @@ func testKeepIssuer(t *testing.T) {
 	if v := r.report(t); v.Issuer != issuer {
 		t.Errorf("issuer %q, expected the cluster's own, %q", v.Issuer, issuer)
 	}
-	k.setup(t, "iamserviceaccount", "create", "--namespace", ns, "--name", "app", "--attach-policy-arn", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess", "--approve").ok(t)
+	k.setup(t, "iamserviceaccount", "create", "--namespace", ns, "--name", "app", "--attach-policy-arn",
+		"arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess", "--approve").ok(t)
 	if r := listGroups("app"); r.code == 0 || !strings.Contains(r.stdout+r.stderr, "AccessDenied") {
 		t.Errorf("without the permission: exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
@@ -48,7 +49,8 @@ func testKeepIssuer(t *testing.T) {
 	}
 
 	// The choice is kept.
-	if r := k.setup(t, "up", "--emulator").ok(t); !strings.Contains(r.stdout, "Everything is unchanged") || !strings.Contains(r.stdout, "keeps --service-account-issuer="+issuer) {
+	if r := k.setup(t, "up", "--emulator").ok(t); !strings.Contains(r.stdout, "Everything is unchanged") ||
+		!strings.Contains(r.stdout, "keeps --service-account-issuer="+issuer) {
 		t.Errorf("a second run: %s", r.stdout)
 	}
 	k.setup(t, "up", "--emulator", "--keep-issuer=false").fails(t, "issuer", "keeps the issuer that the API servers had", "setup down")
@@ -58,7 +60,8 @@ func testKeepIssuer(t *testing.T) {
 	if r := k.setup(t, "doctor", "--service-account", ns+"/app").ok(t); !strings.Contains(r.stdout, "read from the API server") {
 		t.Errorf("doctor: %s", r.stdout)
 	}
-	if r := k.setup(t, "export", "manifests").ok(t); !strings.Contains(r.stdout, "--cluster-issuer="+issuer) || strings.Contains(r.stdout, "The API server needs these flags") {
+	if r := k.setup(t, "export", "manifests").ok(t); !strings.Contains(r.stdout, "--cluster-issuer="+issuer) ||
+		strings.Contains(r.stdout, "The API server needs these flags") {
 		t.Errorf("export manifests: %s", r.stdout)
 	}
 	if now := k.apiServerLife(t); now != life {

@@ -133,7 +133,8 @@ func (k *kube) namespace(t testing.TB, name string) {
 func (k *kube) serviceAccount(t testing.TB, namespace, name string, annotations map[string]string) {
 	t.Helper()
 	accounts := k.client.CoreV1().ServiceAccounts(namespace)
-	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations, Labels: map[string]string{testLabel: "true"}}}
+	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations,
+		Labels: map[string]string{testLabel: "true"}}}
 	_, err := accounts.Create(suite, sa, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		if _, err := accounts.Update(suite, sa, metav1.UpdateOptions{}); err != nil {

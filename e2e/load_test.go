@@ -64,7 +64,8 @@ func startLoad(t testing.TB, k *kube, args ...string) *load {
 		k.setup(t, "up", "--emulator").ok(t)
 	}
 	k.namespace(t, loadNamespace)
-	k.setup(t, "iamserviceaccount", "create", "--namespace", loadNamespace, "--name", loadAccount, "--attach-policy-arn", readOnly, "--approve").ok(t)
+	k.setup(t, "iamserviceaccount", "create", "--namespace", loadNamespace, "--name", loadAccount, "--attach-policy-arn",
+		readOnly, "--approve").ok(t)
 	k.mayMint(t, loadNamespace, loadAccount)
 	from := k.mark(t) // denials before that are of other tests
 	l := newLoad(t, k, append(args, k.annotations(t, loadNamespace, loadAccount)[roleAnnotation])...)
@@ -130,7 +131,8 @@ func (l *load) follow(ctx context.Context, after uint64) {
 		if err == nil {
 			after = last
 			l.mu.Lock()
-			l.denied = append(l.denied, slices.DeleteFunc(list, func(e event) bool { return !strings.Contains(e.Subject, ":"+loadNamespace+":") })...)
+			l.denied = append(l.denied, slices.DeleteFunc(list,
+				func(e event) bool { return !strings.Contains(e.Subject, ":"+loadNamespace+":") })...)
 			l.mu.Unlock()
 		}
 		select {
@@ -201,7 +203,8 @@ func (l *load) stop(t testing.TB) loadReport {
 	}
 	for _, kid := range slices.Sorted(maps.Keys(last.Kids)) {
 		u := last.Kids[kid]
-		t.Logf("load: %s: %d at STS, %d at the API servers, %s to %s", kid, u.STS, u.API, u.First.Format(time.TimeOnly), u.Last.Format(time.TimeOnly))
+		t.Logf("load: %s: %d at STS, %d at the API servers, %s to %s", kid, u.STS, u.API, u.First.Format(time.TimeOnly),
+			u.Last.Format(time.TimeOnly))
 	}
 	kinds := []string{"api/pod", "api/fresh", "api/old"}
 	if l.assumes {
@@ -218,7 +221,8 @@ func (l *load) stop(t testing.TB) loadReport {
 		return last
 	}
 	rate := float64(assumed) / max(seconds, 1)
-	t.Logf("load: %d roles in %.0fs, %.1f a second; %.1f ms median, %.1f ms at the 99th percentile, %.0f ms at most", assumed, seconds, rate, last.Took.P50, last.Took.P99, last.Took.Max)
+	t.Logf("load: %d roles in %.0fs, %.1f a second; %.1f ms median, %.1f ms at the 99th percentile, %.0f ms at most",
+		assumed, seconds, rate, last.Took.P50, last.Took.P99, last.Took.Max)
 	if rate < 50 {
 		t.Errorf("%.1f roles a second, want 50 at least", rate)
 	}
@@ -277,7 +281,8 @@ func testLoad(t *testing.T) {
 
 	l = startLoad(t, primary)
 	arn := "arn:aws:iam::" + account + ":oidc-provider/" + strings.TrimPrefix(primary.issuer(t), "https://")
-	rootCLI(t, "iam", "remove-client-id-from-open-id-connect-provider", "--open-id-connect-provider-arn", arn, "--client-id", "sts.amazonaws.com")
+	rootCLI(t, "iam", "remove-client-id-from-open-id-connect-provider", "--open-id-connect-provider-arn", arn, "--client-id",
+		"sts.amazonaws.com")
 	time.Sleep(2 * time.Second)
 	rootCLI(t, "iam", "add-client-id-to-open-id-connect-provider", "--open-id-connect-provider-arn", arn, "--client-id", "sts.amazonaws.com")
 	poll(t, patience, "waiting for the emulator's denials", func(context.Context) error {
@@ -298,7 +303,8 @@ func testLoad(t *testing.T) {
 	if last.Total["api/pod"].Refused > 0 {
 		t.Error("the API server refused a token for a fault of AWS's side")
 	}
-	if i := slices.IndexFunc(list, func(r loadReport) bool { return len(r.Failures) > 0 }); i < 0 || !strings.Contains(list[i].Failures[0].Error, "InvalidIdentityToken") {
+	if i := slices.IndexFunc(list, func(r loadReport) bool { return len(r.Failures) > 0 }); i < 0 ||
+		!strings.Contains(list[i].Failures[0].Error, "InvalidIdentityToken") {
 		t.Error("the load does not say how tokens were refused")
 	}
 }

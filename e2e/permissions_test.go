@@ -71,7 +71,8 @@ func (u *cloudUser) may(t testing.TB, name, document string) {
 
 func (u *cloudUser) setup(t testing.TB, args ...string) result {
 	t.Helper()
-	v := invocation{env: []string{"AWS_ENDPOINT_URL=" + u.url, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=" + u.id, "AWS_SECRET_ACCESS_KEY=" + u.secret}}
+	v := invocation{env: []string{"AWS_ENDPOINT_URL=" + u.url, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=" + u.id,
+		"AWS_SECRET_ACCESS_KEY=" + u.secret}}
 	return v.run(t, args...)
 }
 
@@ -163,12 +164,14 @@ func testPermissions(t *testing.T) {
 	// What the record and AWS say is what the flags say, and what there is to adopt.
 	allow("iamserviceaccount-delete")
 	adopt := operator.setup(t, with("export", "terraform")...).ok(t).stdout
-	for _, want := range []string{"import {", `resource "aws_s3_object" "jwks"`, "openirsa-least-e2e-least-another", "system:serviceaccount:e2e-least:app", "openirsa.dev/cluster-uid"} {
+	for _, want := range []string{"import {", `resource "aws_s3_object" "jwks"`, "openirsa-least-e2e-least-another",
+		"system:serviceaccount:e2e-least:app", "openirsa.dev/cluster-uid"} {
 		if !strings.Contains(adopt, want) {
 			t.Errorf("exported Terraform lacks %q", want)
 		}
 	}
-	if recorded, said := setup(t, with("export", "iam-policy", "--command", "down")...).ok(t), setup(t, "export", "iam-policy", "--command", "down", "--account", account, "--name", name, "--region", region).ok(t); recorded.stdout != said.stdout {
+	if recorded, said := setup(t, with("export", "iam-policy", "--command", "down")...).ok(t), setup(t, "export",
+		"iam-policy", "--command", "down", "--account", account, "--name", name, "--region", region).ok(t); recorded.stdout != said.stdout {
 		t.Errorf("policy of the record (-) and of the flags (+):\n%s", cmp.Diff(recorded.stdout, said.stdout))
 	}
 
@@ -215,7 +218,8 @@ func testPrivateBucket(t *testing.T) {
 
 	issuer := edge.URL + "/dev"
 	setup := func(args ...string) result {
-		v := invocation{env: []string{"AWS_ENDPOINT_URL=" + cloud.url, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "SSL_CERT_FILE=" + ca}}
+		v := invocation{env: []string{"AWS_ENDPOINT_URL=" + cloud.url, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=test",
+			"AWS_SECRET_ACCESS_KEY=test", "SSL_CERT_FILE=" + ca}}
 		return v.run(t, append(args, "--kind-name", secondary.Name)...)
 	}
 	const distribution = "arn:aws:cloudfront::" + account + ":distribution/E2EPRIVATE"
@@ -242,7 +246,8 @@ func testPrivateBucket(t *testing.T) {
 		t.Errorf("a token of the cluster: %v", err)
 	}
 	// The bucket is closed, and its policy names the distribution.
-	if _, err := s3.NewFromConfig(anonymous, pathStyle).GetObject(ctx, &s3.GetObjectInput{Bucket: new(bucket), Key: new("dev/openid/v1/jwks")}); err == nil {
+	if _, err := s3.NewFromConfig(anonymous, pathStyle).GetObject(ctx,
+		&s3.GetObjectInput{Bucket: new(bucket), Key: new("dev/openid/v1/jwks")}); err == nil {
 		t.Error("a stranger reads the bucket")
 	}
 	root := s3.NewFromConfig(cloud.config("test", "test"), pathStyle)
@@ -250,7 +255,8 @@ func testPrivateBucket(t *testing.T) {
 	if err != nil || !strings.Contains(*policy.Policy, distribution) || strings.Contains(*policy.Policy, `"Principal":"*"`) {
 		t.Errorf("bucket policy %v, %v", policy, err)
 	}
-	if text := setup("export", "terraform").ok(t).stdout; !strings.Contains(text, distribution) || strings.Contains(text, "aws_cloudfront_distribution") {
+	if text := setup("export", "terraform").ok(t).stdout; !strings.Contains(text, distribution) ||
+		strings.Contains(text, "aws_cloudfront_distribution") {
 		t.Errorf("exported: %s", text)
 	}
 	// What others have put into the bucket keeps it, and setup says so.

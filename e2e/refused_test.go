@@ -31,10 +31,12 @@ func testRefused(t *testing.T) {
 
 	identity := func(t *testing.T, namespace, serviceAccount string) result {
 		t.Helper()
-		return primary.run(t, podSpec{namespace: namespace, name: "identity", serviceAccount: serviceAccount, image: client, args: []string{"/client", "identity"}})
+		return primary.run(t, podSpec{namespace: namespace, name: "identity", serviceAccount: serviceAccount, image: client,
+			args: []string{"/client", "identity"}})
 	}
 	// A pod without an identity of its own, for tokens that no kubelet would give out.
-	hand := primary.pod(t, podSpec{namespace: ns, name: "hand", image: client, args: []string{"/client", "sleep"}, env: noIdentity(t)}).running(t)
+	hand := primary.pod(t, podSpec{namespace: ns, name: "hand", image: client, args: []string{"/client", "sleep"},
+		env: noIdentity(t)}).running(t)
 	assumeWith := func(t *testing.T, raw string) result {
 		t.Helper()
 		return hand.exec(t, raw, "/client", "assume", role)

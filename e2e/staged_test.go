@@ -151,7 +151,8 @@ func (k *kube) signs(t testing.TB) string {
 	t.Helper()
 	var raw string
 	poll(t, patience, "requesting a token", func(ctx context.Context) error {
-		tr, err := k.client.CoreV1().ServiceAccounts(loadNamespace).CreateToken(ctx, loadAccount, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+		tr, err := k.client.CoreV1().ServiceAccounts(loadNamespace).CreateToken(ctx, loadAccount,
+			&authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 		if err == nil {
 			raw = tr.Status.Token
 		}
@@ -181,7 +182,8 @@ func (k *kube) published(t testing.TB, iss string) keys.Set {
 	}
 	host, path, _ := strings.Cut(u.HostPath(), "/")
 	bucket, _, _ := strings.Cut(host, ".")
-	text := k.node(t, fmt.Sprintf("curl -sS --fail --max-time 10 http://%s:%d/%s/%s", svc.Spec.ClusterIP, emulatorPort, bucket, strings.TrimPrefix(path+issuer.JWKSPath, "/")))
+	text := k.node(t, fmt.Sprintf("curl -sS --fail --max-time 10 http://%s:%d/%s/%s", svc.Spec.ClusterIP, emulatorPort,
+		bucket, strings.TrimPrefix(path+issuer.JWKSPath, "/")))
 	set, err := keys.ParseJWKS([]byte(text))
 	if err != nil {
 		t.Fatalf("reading the published key set: %v: %s", err, text)

@@ -120,7 +120,8 @@ func (w *webhookStory) originalObjects(t testing.TB) []*unstructured.Unstructure
 		t.Fatal(err)
 	}
 	// Objects outside of namespaces need names of their own.
-	rename := strings.NewReplacer(`"`+deploy.WebhookConfiguration+`"`, `"`+original.configuration+`"`, `"openirsa-webhook"`, `"`+original.configuration+`"`)
+	rename := strings.NewReplacer(`"`+deploy.WebhookConfiguration+`"`, `"`+original.configuration+`"`, `"openirsa-webhook"`,
+		`"`+original.configuration+`"`)
 	for _, o := range objects {
 		text, err := json.Marshal(o)
 		if err != nil {
@@ -201,7 +202,8 @@ func (w *webhookStory) deployment(t testing.TB, namespace, name, serviceAccount 
 func sleeper(serviceAccount string) corev1.PodSpec {
 	return corev1.PodSpec{
 		ServiceAccountName: serviceAccount, TerminationGracePeriodSeconds: new(int64(1)),
-		Containers: []corev1.Container{{Name: "main", Image: client.Ref, ImagePullPolicy: corev1.PullNever, Command: []string{"/client", "sleep"}}},
+		Containers: []corev1.Container{{Name: "main", Image: client.Ref, ImagePullPolicy: corev1.PullNever,
+			Command: []string{"/client", "sleep"}}},
 	}
 }
 
@@ -253,12 +255,14 @@ func (w *webhookStory) granted(t testing.TB, in installation) int {
 // metric is the sum of a metric of a webhook's replicas.
 func (w *webhookStory) metric(t testing.TB, in installation, name string) (n int) {
 	t.Helper()
-	list, err := w.client.CoreV1().Pods(in.namespace).List(suite, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + deploy.WebhookName})
+	list, err := w.client.CoreV1().Pods(in.namespace).List(suite,
+		metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + deploy.WebhookName})
 	if err != nil {
 		t.Fatalf("listing the pods of %s: %v", in.namespace, err)
 	}
 	for _, p := range list.Items {
-		b, err := w.client.CoreV1().RESTClient().Get().Namespace(in.namespace).Resource("pods").Name(p.Name + ":9999").SubResource("proxy").Suffix("metrics").DoRaw(suite)
+		b, err := w.client.CoreV1().RESTClient().Get().Namespace(in.namespace).Resource("pods").Name(p.Name +
+			":9999").SubResource("proxy").Suffix("metrics").DoRaw(suite)
 		if err != nil {
 			t.Fatalf("reading the metrics of %s/%s: %v", in.namespace, p.Name, err)
 		}
@@ -306,7 +310,8 @@ func dryRun(ctx context.Context, c kubernetes.Interface, namespace, serviceAccou
 func dryRunOn(ctx context.Context, c kubernetes.Interface, namespace, serviceAccount string, hostNetwork bool) (*corev1.Pod, error) {
 	return c.CoreV1().Pods(namespace).Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "dry-run"},
-		Spec:       corev1.PodSpec{ServiceAccountName: serviceAccount, HostNetwork: hostNetwork, Containers: []corev1.Container{{Name: "main", Image: "none"}}},
+		Spec: corev1.PodSpec{ServiceAccountName: serviceAccount, HostNetwork: hostNetwork,
+			Containers: []corev1.Container{{Name: "main", Image: "none"}}},
 	}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 }
 
@@ -398,7 +403,8 @@ func (tr *traffic) stop() {
 func (tr *traffic) check(t testing.TB) {
 	t.Helper()
 	if tr.mutated[mutatedOnce] != tr.admitted || tr.admitted == 0 {
-		t.Errorf("of %d pods, %d were mutated once; by volumes, mounts, roles and token files: %v", tr.admitted, tr.mutated[mutatedOnce], tr.mutated)
+		t.Errorf("of %d pods, %d were mutated once; by volumes, mounts, roles and token files: %v", tr.admitted,
+			tr.mutated[mutatedOnce], tr.mutated)
 	}
 	t.Logf("%d pods mutated, %d refused, the slowest after %v", tr.mutated[mutatedOnce], len(tr.refused), tr.slowest.Round(time.Millisecond))
 }
@@ -503,7 +509,8 @@ func (w *webhookStory) noPodMissed(t *testing.T) {
 			name := fmt.Sprintf("created-%d", i)
 			made := make(chan error, 1)
 			go func() {
-				_, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: withRole(webhookRole)}}, metav1.CreateOptions{})
+				_, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name,
+					Annotations: withRole(webhookRole)}}, metav1.CreateOptions{})
 				made <- err
 			}()
 			for {
@@ -579,7 +586,8 @@ func (w *webhookStory) mistakes(t *testing.T) {
 			m := malformed[name]
 			w.serviceAccount(t, webhookPods, name, m.annotations)
 			poll(t, patience, "waiting for an Event", func(ctx context.Context) error {
-				list, err := w.client.CoreV1().Events(webhookPods).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=ServiceAccount,involvedObject.name=" + name})
+				list, err := w.client.CoreV1().Events(webhookPods).List(ctx,
+					metav1.ListOptions{FieldSelector: "involvedObject.kind=ServiceAccount,involvedObject.name=" + name})
 				if err != nil {
 					return err
 				}
@@ -632,7 +640,8 @@ func (w *webhookStory) system(t *testing.T) {
 
 	w.scale(t, 0)
 	poll(t, patience, "waiting for pods to be refused", func(ctx context.Context) error {
-		if _, err := dryRun(ctx, w.client, webhookPods, "app"); err == nil || !strings.Contains(err.Error(), `failed calling webhook "pod-identity.openirsa.dev"`) {
+		if _, err := dryRun(ctx, w.client, webhookPods, "app"); err == nil ||
+			!strings.Contains(err.Error(), `failed calling webhook "pod-identity.openirsa.dev"`) {
 			return fmt.Errorf("a pod of a workload: %v", err)
 		}
 		return nil
@@ -647,7 +656,8 @@ func (w *webhookStory) system(t *testing.T) {
 
 	w.scale(t, 2)
 	poll(t, patience, "waiting for the missed pod's Event", func(ctx context.Context) error {
-		list, err := w.client.CoreV1().Events(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=Pod,involvedObject.name=" + missed.Name})
+		list, err := w.client.CoreV1().Events(metav1.NamespaceSystem).List(ctx,
+			metav1.ListOptions{FieldSelector: "involvedObject.kind=Pod,involvedObject.name=" + missed.Name})
 		if err != nil {
 			return err
 		}
@@ -679,7 +689,8 @@ func (w *webhookStory) system(t *testing.T) {
 func (w *webhookStory) scale(t testing.TB, replicas int) {
 	t.Helper()
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)
-	if _, err := w.client.AppsV1().Deployments(w.ours.namespace).Patch(suite, deploy.WebhookName, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := w.client.AppsV1().Deployments(w.ours.namespace).Patch(suite, deploy.WebhookName, types.MergePatchType,
+		patch, metav1.PatchOptions{}); err != nil {
 		t.Fatalf("scaling the webhook: %v", err)
 	}
 	w.available(t, w.ours.namespace, deploy.WebhookName, patience)
@@ -764,7 +775,8 @@ func (w *webhookStory) healsByItself(t *testing.T) {
 		}
 	}
 	t.Logf("deleted %v", slices.Sorted(maps.Values(dead)))
-	if count[metav1.NamespaceSystem] == 0 || count[w.ours.namespace] != 2 || count[webhookPods] != 1 || count[webhookNetwork] == 0 || count[webhookOperator] != 1 {
+	if count[metav1.NamespaceSystem] == 0 || count[w.ours.namespace] != 2 || count[webhookPods] != 1 ||
+		count[webhookNetwork] == 0 || count[webhookOperator] != 1 {
 		t.Fatalf("pods by namespace: %v", count)
 	}
 	start := time.Now()
@@ -797,7 +809,8 @@ func (w *webhookStory) healsByItself(t *testing.T) {
 		}
 		return err
 	})
-	t.Logf("admission works after %.1fs; before, %d pods were refused, and %d admitted of the system", time.Since(start).Seconds(), waited, passed)
+	t.Logf("admission works after %.1fs; before, %d pods were refused, and %d admitted of the system",
+		time.Since(start).Seconds(), waited, passed)
 	if waited == 0 || passed == 0 {
 		t.Error("the webhook was not down when the cluster came up")
 	}
@@ -830,7 +843,8 @@ func (w *webhookStory) healsByItself(t *testing.T) {
 	}
 	w.available(t, w.ours.namespace, deploy.WebhookName, bound-time.Since(start))
 	t.Logf("everything is back after %.1fs", time.Since(start).Seconds())
-	w.remove(t, object("apps/v1", "Deployment", webhookPods, "app"), object("v1", "Namespace", "", webhookNetwork), object("v1", "Namespace", "", webhookOperator))
+	w.remove(t, object("apps/v1", "Deployment", webhookPods, "app"), object("v1", "Namespace", "", webhookNetwork),
+		object("v1", "Namespace", "", webhookOperator))
 }
 
 // network makes what network plugins outside of kube-system are made of: a DaemonSet on the nodes' network in a

@@ -33,7 +33,8 @@ func testYardstick(t *testing.T) {
 		t.Errorf("without a role: exit %d: %s", r.code, r.stdout)
 	}
 	at := mark(t)
-	r = primary.run(t, podSpec{namespace: ns, name: "unsigned", image: awscli, args: append(listGroups, "--no-sign-request"), env: noIdentity(t)})
+	r = primary.run(t, podSpec{namespace: ns, name: "unsigned", image: awscli, args: append(listGroups, "--no-sign-request"),
+		env: noIdentity(t)})
 	if r.code == 0 || strings.Contains(r.stdout, "admins") {
 		t.Errorf("unsigned: exit %d: %s", r.code, r.stdout)
 	}
@@ -69,13 +70,15 @@ func testYardstick(t *testing.T) {
 			t.Errorf("the list lacks %q: %s", want, r.stdout)
 		}
 	}
-	r = primary.run(t, podSpec{namespace: ns, name: "who", serviceAccount: sa, image: awscli, args: []string{"aws", "sts", "get-caller-identity"}})
+	r = primary.run(t, podSpec{namespace: ns, name: "who", serviceAccount: sa, image: awscli,
+		args: []string{"aws", "sts", "get-caller-identity"}})
 	var who struct{ Account, Arn, UserId string }
 	if err := json.Unmarshal([]byte(r.stdout), &who); r.code != 0 || err != nil {
 		t.Fatalf("who: exit %d: %v: %s", r.code, err, r.stdout)
 	}
 	name := role[strings.LastIndex(role, "/")+1:]
-	if want := regexp.MustCompile(`^arn:aws:sts::` + account + `:assumed-role/` + regexp.QuoteMeta(name) + `/.+$`); !want.MatchString(who.Arn) || who.Account != account {
+	if want := regexp.MustCompile(`^arn:aws:sts::` + account + `:assumed-role/` + regexp.QuoteMeta(name) +
+		`/.+$`); !want.MatchString(who.Arn) || who.Account != account {
 		t.Errorf("the pod is %+v, want an ARN like %s", who, want)
 	}
 	t.Logf("the pod is %s", who.Arn)
@@ -135,12 +138,14 @@ func testS3(t *testing.T) {
 	}
 	setup(t, "iamserviceaccount", "create", "--namespace", ns, "--name", sa, "--attach-policy-arn", arn, "--approve").ok(t)
 
-	p := primary.pod(t, podSpec{namespace: ns, name: "reader", serviceAccount: sa, image: client, args: []string{"/client", "sleep"}}).running(t)
+	p := primary.pod(t, podSpec{namespace: ns, name: "reader", serviceAccount: sa, image: client,
+		args: []string{"/client", "sleep"}}).running(t)
 	if r := p.exec(t, "", "/client", "get", "s3://"+bucket+"/allowed/hello.txt"); r.code != 0 || r.stdout != "hello from S3" {
 		t.Errorf("the allowed key: exit %d: %q %s", r.code, r.stdout, r.stderr)
 	}
 	at := mark(t)
-	if r := p.exec(t, "", "/client", "get", "s3://"+bucket+"/other/secret.txt"); r.code == 0 || !strings.Contains(r.stderr, "AccessDenied") || strings.Contains(r.stdout, "not for you") {
+	if r := p.exec(t, "", "/client", "get", "s3://"+bucket+"/other/secret.txt"); r.code == 0 ||
+		!strings.Contains(r.stderr, "AccessDenied") || strings.Contains(r.stdout, "not for you") {
 		t.Errorf("the other key: exit %d: %q %s", r.code, r.stdout, r.stderr)
 	}
 	denied(t, at, "s3:GetObject", "permission", bucket+"/other/secret.txt", "allowed/*")

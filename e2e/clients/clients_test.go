@@ -52,7 +52,8 @@ func scenario(t *testing.T, run func(t *testing.T, dir string, env map[string]st
 			write(t, dir, "token", a.token(t, "default", "app"))
 			write(t, dir, "trust.json", a.trust("default", "app"))
 			write(t, dir, "bucket.json", emulatortest.Document(
-				map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject", "s3:PutObject"}, "Resource": "arn:aws:s3:::" + bucket + "/data/*"},
+				map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject", "s3:PutObject"},
+					"Resource": "arn:aws:s3:::" + bucket + "/data/*"},
 				map[string]any{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::" + bucket},
 			))
 			if err := os.CopyFS(dir, os.DirFS("scenarios")); err != nil {

@@ -57,16 +57,19 @@ func TestGo(t *testing.T) {
 		root, err := config.LoadDefaultConfig(ctx, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
 		must(err)
 		admin := iam.NewFromConfig(root)
-		provider, err := admin.CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{Url: new(env["ISSUER"]), ClientIDList: []string{audience}})
+		provider, err := admin.CreateOpenIDConnectProvider(ctx,
+			&iam.CreateOpenIDConnectProviderInput{Url: new(env["ISSUER"]), ClientIDList: []string{audience}})
 		must(err)
 		if got := aws.ToString(provider.OpenIDConnectProviderArn); got != env["PROVIDER"] {
 			t.Errorf("provider %s, want %s", got, env["PROVIDER"])
 		}
 		_, err = admin.CreateRole(ctx, &iam.CreateRoleInput{RoleName: new(role), AssumeRolePolicyDocument: read("trust.json")})
 		must(err)
-		_, err = admin.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: new(role), PolicyArn: new("arn:aws:iam::aws:policy/IAMReadOnlyAccess")})
+		_, err = admin.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: new(role),
+			PolicyArn: new("arn:aws:iam::aws:policy/IAMReadOnlyAccess")})
 		must(err)
-		_, err = admin.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: new(role), PolicyName: new("bucket"), PolicyDocument: read("bucket.json")})
+		_, err = admin.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: new(role), PolicyName: new("bucket"),
+			PolicyDocument: read("bucket.json")})
 		must(err)
 		_, err = s3.NewFromConfig(root).CreateBucket(ctx, &s3.CreateBucketInput{Bucket: new(bucket)})
 		must(err)
@@ -97,7 +100,8 @@ func TestGo(t *testing.T) {
 		rand.Read(up)
 		store := s3.NewFromConfig(pod)
 		transfers := transfermanager.New(store)
-		_, err = transfers.UploadObject(ctx, &transfermanager.UploadObjectInput{Bucket: new(bucket), Key: new("data/up"), Body: bytes.NewReader(up)})
+		_, err = transfers.UploadObject(ctx, &transfermanager.UploadObjectInput{Bucket: new(bucket), Key: new("data/up"),
+			Body: bytes.NewReader(up)})
 		must(err)
 		down := types.NewWriteAtBuffer(nil)
 		_, err = transfers.DownloadObject(ctx, &transfermanager.DownloadObjectInput{Bucket: new(bucket), Key: new("data/up"), WriterAt: down})
@@ -154,7 +158,8 @@ func absentServices(t *testing.T, pod aws.Config) {
 		err := want.call()
 		api, _ := errors.AsType[smithy.APIError](err)
 		response, _ := errors.AsType[*http.ResponseError](err)
-		if api == nil || response == nil || api.ErrorCode() != want.code || response.HTTPStatusCode() != 400 || response.ServiceRequestID() == "" ||
+		if api == nil || response == nil || api.ErrorCode() != want.code || response.HTTPStatusCode() != 400 ||
+			response.ServiceRequestID() == "" ||
 			!strings.HasPrefix(api.ErrorMessage(), "This emulator does not have "+want.text) {
 			t.Errorf("%s: %v, want %s about %s", name, err, want.code, want.text)
 		}

@@ -48,7 +48,8 @@ func TestPage(t *testing.T) {
 	a := emulatortest.Start(t)
 	iss := a.Issuer("dev")
 	role := a.Role("R", iss.Trust("ns1", "app"))
-	a.Role("open", emulatortest.Document(map[string]any{"Effect": "Allow", "Principal": map[string]string{"Federated": iss.ARN}, "Action": "sts:AssumeRoleWithWebIdentity"}))
+	a.Role("open", emulatortest.Document(map[string]any{"Effect": "Allow",
+		"Principal": map[string]string{"Federated": iss.ARN}, "Action": "sts:AssumeRoleWithWebIdentity"}))
 	webToken := iss.Token("ns1", "app")
 	session := a.Session(role, webToken)
 	client := iam.NewFromConfig(session)
@@ -57,7 +58,8 @@ func TestPage(t *testing.T) {
 	}
 	// An attempt to have the page run something.
 	now := a.Now()
-	evil := iss.Mint(token.Claims{Issuer: iss.URL.String(), Subject: `<img src=x onerror="document.title='owned'">`, Audience: []string{emulatortest.Audience},
+	evil := iss.Mint(token.Claims{Issuer: iss.URL.String(), Subject: `<img src=x onerror="document.title='owned'">`,
+		Audience: []string{emulatortest.Audience},
 		IssuedAt: token.At(now), Expiry: token.At(now.Add(time.Hour))})
 	if _, err := a.Assume(role, evil); err == nil {
 		t.Fatal("the evil subject was let in")

@@ -23,7 +23,8 @@ func probes(t *testing.T, clients *kindenv.Clients) {
 	write(t, dir, "token", token)
 	write(t, dir, "trust.json", a.trust("default", "app"))
 	write(t, dir, "not.json", "not json")
-	write(t, dir, "nobody.json", strings.ReplaceAll(a.trust("default", "app"), a.provider(), "arn:aws:iam::"+accountID+":oidc-provider/nobody.example"))
+	write(t, dir, "nobody.json", strings.ReplaceAll(a.trust("default", "app"), a.provider(),
+		"arn:aws:iam::"+accountID+":oidc-provider/nobody.example"))
 
 	call := func(env map[string]string, args ...string) (string, error) {
 		t.Helper()
@@ -56,10 +57,12 @@ func probes(t *testing.T, clients *kindenv.Clients) {
 		return []string{"iam", "create-open-id-connect-provider", "--url", url, "--client-id-list", audience, "--output", "text"}
 	}
 	createRole := func(name, document string) []string {
-		return []string{"iam", "create-role", "--role-name", name, "--assume-role-policy-document", "file://" + document, "--query", "Role.Arn", "--output", "text"}
+		return []string{"iam", "create-role", "--role-name", name, "--assume-role-policy-document", "file://" + document,
+			"--query", "Role.Arn", "--output", "text"}
 	}
 	assume := func(role, token string) []string {
-		return []string{"sts", "assume-role-with-web-identity", "--role-arn", "arn:aws:iam::" + accountID + ":role/" + role, "--role-session-name", "pod", "--web-identity-token", token}
+		return []string{"sts", "assume-role-with-web-identity", "--role-arn", "arn:aws:iam::" + accountID + ":role/" + role,
+			"--role-session-name", "pod", "--web-identity-token", token}
 	}
 
 	// 1 and 4: a provider is made, and needs no thumbprint.
@@ -67,10 +70,13 @@ func probes(t *testing.T, clients *kindenv.Clients) {
 		t.Errorf("the provider's ARN is %s", arn)
 	}
 	// 2: it is there already.
-	refused(root, "EntityAlreadyExists", "CreateOpenIDConnectProvider", "Provider with url "+a.issuer.String()+" already exists.", provider(a.issuer.String())...)
+	refused(root, "EntityAlreadyExists", "CreateOpenIDConnectProvider",
+		"Provider with url "+a.issuer.String()+" already exists.", provider(a.issuer.String())...)
 	// 3: URLs that AWS does not take.
-	refused(root, "InvalidInput", "CreateOpenIDConnectProvider", "Invalid Open ID Connect Provider URL. The URL must begin with https://.", provider("http://a.example")...)
-	refused(root, "InvalidInput", "CreateOpenIDConnectProvider", "Invalid Open ID Connect Provider URL. The URL must not contain a port number.", provider("https://a.example:8443")...)
+	refused(root, "InvalidInput", "CreateOpenIDConnectProvider",
+		"Invalid Open ID Connect Provider URL. The URL must begin with https://.", provider("http://a.example")...)
+	refused(root, "InvalidInput", "CreateOpenIDConnectProvider",
+		"Invalid Open ID Connect Provider URL. The URL must not contain a port number.", provider("https://a.example:8443")...)
 	refused(root, "InvalidInput", "CreateOpenIDConnectProvider", "Unknown", provider("https://a.example?q=1")...)
 	// 5: the provider in a trust policy need not exist.
 	if arn := accepted(root, createRole(role, "trust.json")...); arn != "arn:aws:iam::"+accountID+":role/"+role {
@@ -83,7 +89,8 @@ func probes(t *testing.T, clients *kindenv.Clients) {
 	const notAToken = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
 	refused(nil, "InvalidIdentityToken", "AssumeRoleWithWebIdentity", notAToken, assume(role, "garbage")...)
 	refused(nil, "InvalidIdentityToken", "AssumeRoleWithWebIdentity", notAToken, assume("missing", "garbage")...)
-	refused(nil, "AccessDenied", "AssumeRoleWithWebIdentity", "Not authorized to perform sts:AssumeRoleWithWebIdentity", assume("missing", token)...)
+	refused(nil, "AccessDenied", "AssumeRoleWithWebIdentity", "Not authorized to perform sts:AssumeRoleWithWebIdentity",
+		assume("missing", token)...)
 	// 9: the answer has all that AWS's has.
 	var answer map[string]any
 	if err := json.Unmarshal([]byte(accepted(nil, assume(role, token)...)), &answer); err != nil {
@@ -92,7 +99,8 @@ func probes(t *testing.T, clients *kindenv.Clients) {
 	user, _ := answer["AssumedRoleUser"].(map[string]any)
 	id, _ := user["AssumedRoleId"].(string)
 	packed, _ := answer["PackedPolicySize"].(float64)
-	if answer["Provider"] != a.provider() || answer["Audience"] != audience || answer["SubjectFromWebIdentityToken"] != "system:serviceaccount:default:app" ||
+	if answer["Provider"] != a.provider() || answer["Audience"] != audience ||
+		answer["SubjectFromWebIdentityToken"] != "system:serviceaccount:default:app" ||
 		user["Arn"] != "arn:aws:sts::"+accountID+":assumed-role/"+role+"/pod" || len(id) != len("AROA")+17+len(":pod") ||
 		!strings.HasPrefix(id, "AROA") || !strings.HasSuffix(id, ":pod") ||
 		packed < 1 || packed > 100 {
@@ -103,8 +111,10 @@ func probes(t *testing.T, clients *kindenv.Clients) {
 	refused(map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch", "GetCallerIdentity",
 		"The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.",
 		"sts", "get-caller-identity")
-	refused(map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_SESSION_TOKEN": "bogus"}, "InvalidClientTokenId", "ListGroups",
+	refused(map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_SESSION_TOKEN": "bogus"},
+		"InvalidClientTokenId", "ListGroups",
 		"The security token included in the request is invalid.", "iam", "list-groups")
 	// 11: a session of a role may do what the role's policies say, which is nothing.
-	refused(a.environ(role), "AccessDenied", "DeleteRole", denied(role, "iam:DeleteRole", "role "+role), "iam", "delete-role", "--role-name", role)
+	refused(a.environ(role), "AccessDenied", "DeleteRole", denied(role, "iam:DeleteRole", "role "+role), "iam",
+		"delete-role", "--role-name", role)
 }

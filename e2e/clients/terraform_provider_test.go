@@ -95,7 +95,8 @@ func newTerraform(t *testing.T, program, plugins, version string, env map[string
 	}
 	write(t, dir, "terraformrc", fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", plugins))
 	write(t, dir, "version_override.tf", fmt.Sprintf("terraform {\n  required_providers {\n    aws = {\n      source = \"hashicorp/aws\"\n      version = %q\n    }\n  }\n}\n", version))
-	return &terraformIn{t, program, dir, append(environ(dir, env), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1", "TF_CLI_CONFIG_FILE=terraformrc")}
+	return &terraformIn{t, program, dir, append(environ(dir, env), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
+		"TF_CLI_CONFIG_FILE=terraformrc")}
 }
 
 // run runs Terraform, which is to end with a status, and gives what it wrote.

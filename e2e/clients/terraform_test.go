@@ -43,18 +43,21 @@ func TestTerraform(t *testing.T) {
 	write(t, dir, "token", a.token(t, "default", "app"))
 	write(t, dir, "main.tf", configuration)
 	admin, store := iam.NewFromConfig(a.config), s3.NewFromConfig(a.config)
-	_, err = admin.CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{Url: new(a.issuer.String()), ClientIDList: []string{audience}})
+	_, err = admin.CreateOpenIDConnectProvider(ctx,
+		&iam.CreateOpenIDConnectProviderInput{Url: new(a.issuer.String()), ClientIDList: []string{audience}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := admin.CreateRole(ctx, &iam.CreateRoleInput{RoleName: new(role), AssumeRolePolicyDocument: new(a.trust("default", "app"))}); err != nil {
+	if _, err := admin.CreateRole(ctx, &iam.CreateRoleInput{RoleName: new(role),
+		AssumeRolePolicyDocument: new(a.trust("default", "app"))}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = admin.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: new(role), PolicyName: new("state"), PolicyDocument: new(emulatortest.Document(
-		map[string]any{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::" + bucket},
-		map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}, "Resource": []string{
-			"arn:aws:s3:::" + bucket + "/state/*", "arn:aws:s3:::" + bucket + "/env:/*"}},
-	))})
+	_, err = admin.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: new(role), PolicyName: new("state"),
+		PolicyDocument: new(emulatortest.Document(
+			map[string]any{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::" + bucket},
+			map[string]any{"Effect": "Allow", "Action": []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}, "Resource": []string{
+				"arn:aws:s3:::" + bucket + "/state/*", "arn:aws:s3:::" + bucket + "/env:/*"}},
+		))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +103,8 @@ func TestTerraform(t *testing.T) {
 	if _, err := store.PutObject(ctx, &s3.PutObjectInput{Bucket: new(bucket), Key: &key, Body: strings.NewReader(lock)}); err != nil {
 		t.Fatal(err)
 	}
-	if out := terraform(1, "apply", "-input=false", "-auto-approve"); !strings.Contains(out, "Error acquiring the state lock") || !strings.Contains(out, "somebody") {
+	if out := terraform(1, "apply", "-input=false", "-auto-approve"); !strings.Contains(out,
+		"Error acquiring the state lock") || !strings.Contains(out, "somebody") {
 		t.Errorf("somebody else's lock: %s", out)
 	}
 	if _, err := store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: new(bucket), Key: &key}); err != nil {

@@ -83,9 +83,11 @@ func testMain(m *testing.M) int {
 const newNamespace = "shop"
 
 var (
-	up     = []string{"up", "--context", "crash", "--name", clusterName, "--image", "registry.test/openirsa:1", "--pod-endpoint-url", "http://10.0.0.1:4566"}
-	down   = []string{"down", "--context", "crash", "--immediately"} // the API server's issuer is not setup's to take back
-	web    = []string{"iamserviceaccount", "create", "--context", "crash", "--name", "web", "--attach-policy-arn", "arn:aws:iam::aws:policy/IAMReadOnlyAccess"}
+	up = []string{"up", "--context", "crash", "--name", clusterName, "--image", "registry.test/openirsa:1",
+		"--pod-endpoint-url", "http://10.0.0.1:4566"}
+	down = []string{"down", "--context", "crash", "--immediately"} // the API server's issuer is not setup's to take back
+	web  = []string{"iamserviceaccount", "create", "--context", "crash", "--name", "web", "--attach-policy-arn",
+		"arn:aws:iam::aws:policy/IAMReadOnlyAccess"}
 	create = []string{"iamserviceaccount", "create", "--context", "crash", "--namespace", newNamespace, "--name", "app",
 		"--attach-policy-arn", "arn:aws:iam::aws:policy/IAMReadOnlyAccess", "--attach-policy-arn", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
 		"--inline-policy-file", "inline.json", "--permissions-boundary", "arn:aws:iam::aws:policy/ReadOnlyAccess", "--tags", "team=shop", "--labels", "app=shop"}
@@ -229,7 +231,8 @@ func TestCrashAnywhere(t *testing.T) {
 	for _, c := range commands {
 		t.Run(c.name, func(t *testing.T) {
 			start := time.Now()
-			proof := &proof{command: c, mended: map[[sha256.Size]byte]bool{worlds[0].states[c.from].sum(): true, worlds[0].states[c.to].sum(): true}}
+			proof := &proof{command: c, mended: map[[sha256.Size]byte]bool{worlds[0].states[c.from].sum(): true,
+				worlds[0].states[c.to].sum(): true}}
 			var todo []accident
 			writes := 0
 			for _, at := range worlds[0].calls[c.name] {

@@ -87,7 +87,8 @@ func (g *gate) enter(name string, writes bool) fault {
 
 // through has a server's calls go through the gate. describe names a call, refuse answers one with an error that no
 // client makes again.
-func (g *gate) through(server http.Handler, describe func(*http.Request, []byte) (string, bool), refuse func(http.ResponseWriter, *http.Request)) http.Handler {
+func (g *gate) through(server http.Handler, describe func(*http.Request, []byte) (string, bool),
+	refuse func(http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {

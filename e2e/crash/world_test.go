@@ -66,7 +66,8 @@ func newWorld(t testing.TB, key string) *world {
 			t.Fatal(err)
 		}
 	}
-	api := kubetest.Start(t, "--service-account-issuer", issuerURL, "--service-account-signing-key-file", key, "--service-account-key-file", key,
+	api := kubetest.Start(t, "--service-account-issuer", issuerURL, "--service-account-signing-key-file", key,
+		"--service-account-key-file", key,
 		"--storage-media-type", "application/json", // so that its objects can be read in etcd
 		"--endpoint-reconciler-type", "none")
 	w.etcd, w.kube = api.Etcd, api.Client
@@ -87,7 +88,8 @@ func newWorld(t testing.TB, key string) *world {
 	w.uid = string(system.UID)
 	w.others = startStandIn(t, w.kube)
 	// Somebody's service account, for which a role is made later.
-	_, err = w.kube.CoreV1().ServiceAccounts("default").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "web"}}, metav1.CreateOptions{})
+	_, err = w.kube.CoreV1().ServiceAccounts("default").Create(t.Context(),
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "web"}}, metav1.CreateOptions{})
 	must(err)
 	w.startAWS()
 	t.Cleanup(func() {
@@ -296,7 +298,8 @@ func (w *world) setup(at call, f fault, args ...string) result {
 	aws := httptest.NewServer(g.through(w.aws, g.describeAWS, refuseAWS))
 	kube := httptest.NewServer(g.through(w.server, g.describeKubernetes, refuseKubernetes))
 	kubeconfig := filepath.Join(w.dir, "kubeconfig")
-	err := os.WriteFile(kubeconfig, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"crash","contexts":[{"name":"crash","context":{"cluster":"crash","user":"admin"}}],
+	err := os.WriteFile(kubeconfig, fmt.Appendf(nil,
+		`{"apiVersion":"v1","kind":"Config","current-context":"crash","contexts":[{"name":"crash","context":{"cluster":"crash","user":"admin"}}],
 "clusters":[{"name":"crash","cluster":{"server":%q}}],"users":[{"name":"admin","user":{}}]}`, kube.URL), 0o600)
 	if err != nil {
 		w.t.Fatal(err)
@@ -322,7 +325,8 @@ func (w *world) setup(at call, f fault, args ...string) result {
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		w.t.Fatal(err)
 	}
-	r := result{code: cmd.ProcessState.ExitCode(), stdout: stdout.String(), out: stdout.String() + stderr.String(), calls: g.calls, fired: g.fired}
+	r := result{code: cmd.ProcessState.ExitCode(), stdout: stdout.String(), out: stdout.String() + stderr.String(),
+		calls: g.calls, fired: g.fired}
 	if ctx.Err() != nil {
 		w.t.Fatalf("setup %s has not ended:\n%s", strings.Join(args, " "), r.out)
 	}
@@ -437,7 +441,8 @@ func (s *standIn) work(ctx context.Context, version string) (settled bool) {
 				for i := range c.Webhooks {
 					c.Webhooks[i].ClientConfig.CABundle = caBundle
 				}
-				_, err = s.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(ctx, &c, metav1.UpdateOptions{FieldManager: "openirsa-webhook"})
+				_, err = s.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(ctx, &c,
+					metav1.UpdateOptions{FieldManager: "openirsa-webhook"})
 			}
 			did(err)
 		}
@@ -461,7 +466,8 @@ func (s *standIn) work(ctx context.Context, version string) (settled bool) {
 				time.Sleep(20 * time.Millisecond)
 			}
 		case !hasAccount[ns.Name]:
-			_, err := s.kube.CoreV1().ServiceAccounts(ns.Name).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{})
+			_, err := s.kube.CoreV1().ServiceAccounts(ns.Name).Create(ctx,
+				&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, metav1.CreateOptions{})
 			did(err)
 		}
 	}
