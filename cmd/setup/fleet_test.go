@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/internal/kubetest"
+	lib "github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -355,13 +356,9 @@ func TestAPIServerPrune(t *testing.T) {
 		t.Helper()
 		accounts := accountsOf("reader", names...)
 		r := ch.app.newReport("dev", false)
-		r.run.Calls = ch.Account.Calls
-		err := ch.GrantAll(t.Context(), r.run, accounts, false, prune)
-		if err == nil && prune {
-			err = ch.Prune(t.Context(), r.run, accounts)
-		}
+		out, err := ch.Grant(t.Context(), lib.GrantOptions{Accounts: accounts, Prune: prune}, r)
 		if err == nil {
-			err = r.finish()
+			err = r.finishRun(out)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -388,12 +385,8 @@ func TestAPIServerPrune(t *testing.T) {
 	check("a", "b", "c")
 	make(true, "b")
 	check("b")
-	_, before := ch.Account.Calls()
-	if r := make(true, "b"); r.run.Changed() {
-		t.Errorf("a second time: %+v", r.Links)
-	}
-	if _, after := ch.Account.Calls(); after != before {
-		t.Errorf("the second time writes %d times", after-before)
+	if r := make(true, "b"); r.changed() || r.Writes > 0 {
+		t.Errorf("a second time, %d writes: %+v", r.Writes, r.Links)
 	}
 	make(true)
 	if _, ok, err := role.Get(t.Context(), ch.Account.IAM, "reader"); ok || err != nil {
@@ -420,10 +413,7 @@ func TestAPIServerPruneKeepsAttachedRole(t *testing.T) {
 		accounts[i].AttachPolicyARNs, accounts[i].AttachRoleARN = nil, "arn:aws:iam::000000000000:role/openirsa/dev/"+role
 	}
 	r := ch.app.newReport("dev", false)
-	err = ch.GrantAll(t.Context(), r.run, accounts, true, true)
-	if err == nil {
-		err = ch.Prune(t.Context(), r.run, accounts)
-	}
+	_, err = ch.Grant(t.Context(), lib.GrantOptions{Accounts: accounts, Override: true, Prune: true}, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -519,16 +509,12 @@ func (m *member) makeAll(accounts []config.ServiceAccount) run {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	calls, writes := ch.Account.Calls()
-	r := a.newReport("bench", false)
-	r.run.Calls = ch.Account.Calls
 	start := time.Now()
-	if err := ch.GrantAll(m.t.Context(), r.run, accounts, false, false); err != nil {
+	out, err := ch.Grant(m.t.Context(), lib.GrantOptions{Accounts: accounts}, nil)
+	if err != nil {
 		m.t.Fatal(err)
 	}
-	took := time.Since(start).Seconds()
-	c, w := ch.Account.Calls()
-	return run{times: 1, calls: c - calls, writes: w - writes, seconds: took}
+	return run{times: 1, calls: out.Calls, writes: out.Writes, seconds: time.Since(start).Seconds()}
 }
 
 // unmake removes what makeAll made.
@@ -538,7 +524,7 @@ func (m *member) unmake(accounts []config.ServiceAccount) {
 	a := &app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: m.kubeconfig}
 	ch, err := a.connectInstalled(m.t.Context())
 	if err == nil {
-		err = ch.Prune(m.t.Context(), &plan.Runner{}, nil)
+		_, err = ch.Grant(m.t.Context(), lib.GrantOptions{Prune: true}, nil)
 	}
 	if err != nil {
 		m.t.Fatal(err)

@@ -14,7 +14,6 @@ import (
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	lib "github.com/openirsa/openirsa/pkg/chain"
-	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -148,35 +147,28 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	} else {
 		accounts[0] = o.ServiceAccount
 	}
-	ch, err := a.connectInstalled(ctx)
+	ch, err := a.connect(ctx)
 	if err != nil {
-		return err
-	}
-	if err := ch.CheckRecord(ctx); err != nil {
 		return err
 	}
 	r := a.newReport(ch.Record.Cluster, !o.approve)
 	defer r.clear()
-	r.run.Calls = ch.Account.Calls
 	r.Issuer = ch.Issuer.String()
-	if err := ch.GrantAll(ctx, r.run, accounts, o.override, false); err != nil {
-		return err
-	}
-	if err := r.finish(); err != nil {
-		return err
-	}
-	unasked, err := ch.NoteNotAsked(ctx, r.run, accounts)
+	out, err := ch.Grant(ctx, lib.GrantOptions{Accounts: accounts, Override: o.override, DryRun: !o.approve}, r)
 	if err != nil {
 		return err
 	}
+	if err := r.finishRun(out); err != nil {
+		return err
+	}
 	switch {
-	case !o.approve && r.run.Changed():
+	case !o.approve && out.Changed:
 		r.say("\nNothing was changed. To make these changes, run the same command with --approve.")
 	case len(accounts) == 0:
 		r.say("\nThere is no service account in %s.", o.config)
-	case !r.run.Changed():
+	case !out.Changed:
 		r.say("\nEverything is unchanged.")
-	case !o.RoleOnly && !unasked:
+	case !o.RoleOnly && !out.NotAsked:
 		r.say("\nNew pods get the role. Restart the ones already running, for example: kubectl --namespace %s rollout restart deployment", accounts[0].Metadata.Namespace)
 	}
 	return nil
@@ -301,33 +293,23 @@ annotation.`,
 }
 
 func (a *app) deleteServiceAccounts(ctx context.Context, accounts []config.ServiceAccount, approve bool) error {
-	ch, err := a.connectInstalled(ctx)
+	ch, err := a.connect(ctx)
 	if err != nil {
-		return err
-	}
-	for _, sa := range accounts {
-		if err := ch.Cluster.Check(ctx, cluster.ServiceAccountRights(sa.Metadata.Namespace)...); err != nil {
-			return err
-		}
-	}
-	if err := ch.CheckRecord(ctx); err != nil {
 		return err
 	}
 	r := a.newReport(ch.Record.Cluster, !approve)
 	defer r.clear()
-	r.run.Calls = ch.Account.Calls
 	r.Issuer = ch.Issuer.String()
-	for _, sa := range accounts {
-		if err := ch.RevokeOne(ctx, r.run, sa.Metadata.Namespace, sa.Metadata.Name); err != nil {
-			return err
-		}
+	out, err := ch.Revoke(ctx, lib.RevokeOptions{Accounts: accounts, DryRun: !approve}, r)
+	if err != nil {
+		return err
 	}
-	if err := r.finish(); err != nil {
+	if err := r.finishRun(out); err != nil {
 		return err
 	}
 	if len(accounts) == 0 {
 		r.say("\nThe file has no service account.")
-	} else if !r.run.Changed() {
+	} else if !out.Changed {
 		names := make([]string, len(accounts))
 		for i := range accounts {
 			names[i] = accounts[i].String()

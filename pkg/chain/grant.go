@@ -21,6 +21,52 @@ import (
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
+// GrantOptions say which service accounts get roles.
+type GrantOptions struct {
+	// Accounts are the service accounts, each with what its role may do; see
+	// [config.NewServiceAccount].
+	Accounts []config.ServiceAccount
+	// Override replaces the role of a service account that has another one, which
+	// is a [*cluster.ConflictError] otherwise.
+	Override bool
+	// Prune says that these are all: roles that were made for other service
+	// accounts of the cluster are removed.
+	Prune bool
+	// DryRun decides about everything and changes nothing.
+	DryRun bool
+}
+
+// Grant makes a role for each of the service accounts, which only it can assume,
+// and annotates it; one that is not there is made. What is right stays as it is.
+// New pods get the role. All is decided before the first write.
+//
+// The error is a [*MissingError] without a chain, a [*ForeignError] if the record
+// names what is another cluster's, an [*OptionError] for accounts that do not go
+// together, a [*role.ForeignError] for a role that is another's, and a
+// [*PartitionError]. The observer is told of each role and service account, and
+// with a [*NotAskedError] of those whose pods do not get it; nil is silence.
+func (ch *Chain) Grant(ctx context.Context, o GrantOptions, observer plan.Observer) (Outcome, error) {
+	if err := ch.ConnectInstalled(ctx); err != nil {
+		return Outcome{}, err
+	}
+	if err := ch.CheckRecord(ctx); err != nil {
+		return Outcome{}, err
+	}
+	run := &plan.Runner{Observer: observer, DryRun: o.DryRun, Calls: ch.Account.Calls}
+	err := ch.GrantAll(ctx, run, o.Accounts, o.Override, o.Prune)
+	if err == nil && o.Prune {
+		err = ch.Prune(ctx, run, o.Accounts)
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := outcome(ch, run)
+	if out.NotAsked, err = ch.NoteNotAsked(ctx, run, o.Accounts); err != nil {
+		return Outcome{}, err
+	}
+	return out, nil
+}
+
 // NotAsked are those of the namespaces of whose pods the webhook is not asked,
 // whatever roles their service accounts have. Without a configuration of ours,
 // or the right to read it, there are none: another webhook may do its work, and

@@ -5,12 +5,49 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/role"
 	"github.com/openirsa/openirsa/pkg/token"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
+
+// RevokeOptions say which service accounts lose their roles.
+type RevokeOptions struct {
+	// Accounts are the service accounts, of which only the namespace and the name
+	// count.
+	Accounts []config.ServiceAccount
+	// DryRun decides about everything and changes nothing.
+	DryRun bool
+}
+
+// Revoke removes the roles that were made for the service accounts, with their
+// policies, and the service accounts themselves if they were made with them; one
+// that was there before loses its annotation. A role that others use as well no
+// longer lets them in. Without a chain the error is a [*MissingError]. The observer
+// is told of each role and service account; nil is silence.
+func (ch *Chain) Revoke(ctx context.Context, o RevokeOptions, observer plan.Observer) (Outcome, error) {
+	if err := ch.ConnectInstalled(ctx); err != nil {
+		return Outcome{}, err
+	}
+	for _, sa := range o.Accounts {
+		if err := ch.Cluster.Check(ctx, cluster.ServiceAccountRights(sa.Metadata.Namespace)...); err != nil {
+			return Outcome{}, err
+		}
+	}
+	if err := ch.CheckRecord(ctx); err != nil {
+		return Outcome{}, err
+	}
+	run := &plan.Runner{Observer: observer, DryRun: o.DryRun, Calls: ch.Account.Calls}
+	for _, sa := range o.Accounts {
+		if err := ch.RevokeOne(ctx, run, sa.Metadata.Namespace, sa.Metadata.Name); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return outcome(ch, run), nil
+}
 
 func (ch *Chain) RevokeOne(ctx context.Context, run *plan.Runner, namespace, name string) error {
 	err := run.Link(ctx, plan.ServiceAccount, namespace+"/"+name, func(ctx context.Context) ([]plan.Step, error) {

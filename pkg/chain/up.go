@@ -93,6 +93,9 @@ type Outcome struct {
 	// Calls are the calls to AWS since the account was connected to, Writes those
 	// among them that are not reads.
 	Calls, Writes int
+	// NotAsked says that the webhook is not asked about pods of some of the service
+	// accounts, which therefore do not get their roles; see [NotAskedError].
+	NotAsked bool
 	// Pending is not nil where somebody else has to give the API servers the
 	// issuer, since their nodes cannot be reached from here. All else is done.
 	Pending *controlplane.PendingError
@@ -130,8 +133,10 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 			return Outcome{}, err
 		}
 	}
+	notAsked := false
 	if !o.DryRun {
-		if _, err := u.NoteNotAsked(ctx, u.run, o.Grants); err != nil {
+		var err error
+		if notAsked, err = u.NoteNotAsked(ctx, u.run, o.Grants); err != nil {
 			return Outcome{}, err
 		}
 		work.Installed = true
@@ -139,7 +144,7 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 		ch.Heir = ""
 	}
 	out := outcome(&work, u.run)
-	out.Pending = u.pending
+	out.Pending, out.NotAsked = u.pending, notAsked
 	return out, nil
 }
 

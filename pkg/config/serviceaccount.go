@@ -44,6 +44,14 @@ type ServiceAccount struct {
 	} `yaml:"status"`
 }
 
+// NewServiceAccount is a service account whose role has some managed policies, by
+// their ARNs.
+func NewServiceAccount(namespace, name string, policyARNs ...string) ServiceAccount {
+	var sa ServiceAccount
+	sa.Metadata.Namespace, sa.Metadata.Name, sa.AttachPolicyARNs = namespace, name, policyARNs
+	return sa
+}
+
 // String is NAMESPACE/NAME.
 func (sa *ServiceAccount) String() string { return sa.Metadata.Namespace + "/" + sa.Metadata.Name }
 
