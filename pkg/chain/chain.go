@@ -40,7 +40,7 @@ type Chain struct {
 	// set are the keys that sign tokens; empty until they are read.
 	Keys keys.Set
 	// heir is the uid, if it takes over the roles of an earlier cluster of the name.
-	Heir string
+	heir string
 
 	options Options
 }
@@ -163,7 +163,7 @@ func (ch *Chain) ReadKeys(ctx context.Context) error {
 	return nil
 }
 
-func (ch *Chain) DescribeKeys() string {
+func (ch *Chain) describeKeys() string {
 	var s []string
 	for _, k := range ch.Keys.All() {
 		s = append(s, k.Algorithm+" "+k.KID)

@@ -31,7 +31,7 @@ func (ch *Chain) Stranger() discovery.Get {
 	if ch.Keeps() {
 		return ch.ReadKept
 	}
-	outside := discovery.HTTP(Outsider)
+	outside := discovery.HTTP(outsider)
 	switch {
 	case ch.Record.PrivateBucket || ch.Record.Bucket == "" && ch.Account == nil:
 		return outside
@@ -41,10 +41,10 @@ func (ch *Chain) Stranger() discovery.Get {
 	return ch.Bucket(nil).Stranger(ch.Account.Anonymous)
 }
 
-// Outsider is a stranger on the internet.
-var Outsider = &http.Client{Timeout: 10 * time.Second}
+// outsider is a stranger on the internet.
+var outsider = &http.Client{Timeout: 10 * time.Second}
 
-// CheckServed waits, as long as patience says, for documents that somebody else
+// checkServed waits, as long as patience says, for documents that somebody else
 // serves to be right.
 func (ch *Chain) CheckServed(ctx context.Context, docs []discovery.Document, patience time.Duration) error {
 	get := ch.Stranger()

@@ -176,7 +176,7 @@ func (d *downRun) roles(ctx context.Context) error {
 	if d.Account == nil {
 		return nil
 	}
-	return d.DeleteRoles(ctx, d.run, func(string) bool { return true })
+	return d.deleteRoles(ctx, d.run, func(string) bool { return true })
 }
 
 // provider goes after the documents: it tells whose they are.

@@ -53,21 +53,21 @@ func (ch *Chain) Grant(ctx context.Context, o GrantOptions, observer plan.Observ
 		return Outcome{}, err
 	}
 	run := &plan.Runner{Observer: observer, DryRun: o.DryRun, Calls: ch.Account.Calls}
-	err := ch.GrantAll(ctx, run, o.Accounts, o.Override, o.Prune)
+	err := ch.grantAll(ctx, run, o.Accounts, o.Override, o.Prune)
 	if err == nil && o.Prune {
-		err = ch.Prune(ctx, run, o.Accounts)
+		err = ch.prune(ctx, run, o.Accounts)
 	}
 	if err != nil {
 		return Outcome{}, err
 	}
 	out := outcome(ch, run)
-	if out.NotAsked, err = ch.NoteNotAsked(ctx, run, o.Accounts); err != nil {
+	if out.NotAsked, err = ch.noteNotAsked(ctx, run, o.Accounts); err != nil {
 		return Outcome{}, err
 	}
 	return out, nil
 }
 
-// NotAsked are those of the namespaces of whose pods the webhook is not asked,
+// notAsked are those of the namespaces of whose pods the webhook is not asked,
 // whatever roles their service accounts have. Without a configuration of ours,
 // or the right to read it, there are none: another webhook may do its work, and
 // who may only give service accounts roles learns no more.
@@ -96,9 +96,9 @@ func (ch *Chain) NotAsked(ctx context.Context, namespaces ...string) (map[string
 	return unasked, nil
 }
 
-// NoteNotAsked says of which service accounts pods do not get the role that they
+// noteNotAsked says of which service accounts pods do not get the role that they
 // were just given. It reports whether there are any.
-func (ch *Chain) NoteNotAsked(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount) (any bool, err error) {
+func (ch *Chain) noteNotAsked(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount) (any bool, err error) {
 	var namespaces []string
 	for _, sa := range accounts {
 		if !sa.RoleOnly {
@@ -118,25 +118,25 @@ func (ch *Chain) NoteNotAsked(ctx context.Context, run *plan.Runner, accounts []
 	return any, nil
 }
 
-// GrantAll makes links 5 and 6 of all the accounts. Unless they are
+// grantAll makes links 5 and 6 of all the accounts. Unless they are
 // the only ones, other service accounts of the cluster keep sharing the roles
 // that they share.
-func (ch *Chain) GrantAll(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount, override, only bool) error {
-	roles, err := ch.WantGrants(ctx, accounts)
+func (ch *Chain) grantAll(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount, override, only bool) error {
+	roles, err := ch.wantGrants(ctx, accounts)
 	if err != nil {
 		return err
 	}
 	run.Start(plan.Role, "looking")
-	p, err := ch.PlanGrants(ctx, accounts, roles, override, only)
+	p, err := ch.planGrants(ctx, accounts, roles, override, only)
 	if err != nil {
 		return err
 	}
-	return p.Run(ctx, run)
+	return p.run(ctx, run)
 }
 
-// WantGrants are the roles of the accounts, by name, if we have the
+// wantGrants are the roles of the accounts, by name, if we have the
 // rights to make what they ask for.
-func (ch *Chain) WantGrants(ctx context.Context, accounts []config.ServiceAccount) (map[string]role.Role, error) {
+func (ch *Chain) wantGrants(ctx context.Context, accounts []config.ServiceAccount) (map[string]role.Role, error) {
 	namespaces := map[string]bool{}
 	for _, sa := range accounts {
 		namespaces[sa.Metadata.Namespace] = true
@@ -150,10 +150,10 @@ func (ch *Chain) WantGrants(ctx context.Context, accounts []config.ServiceAccoun
 }
 
 // Grants is what must be done for links 5 and 6 of some service accounts.
-type Grants struct{ roles, accounts []plan.Item }
+type grants struct{ roles, accounts []plan.Item }
 
 // Changes reports whether anything must be done.
-func (p Grants) Changes(ctx context.Context) (bool, error) {
+func (p grants) changes(ctx context.Context) (bool, error) {
 	for _, i := range slices.Concat(p.roles, p.accounts) {
 		if steps, err := i.Decide(ctx); err != nil || len(steps) > 0 {
 			return true, err
@@ -164,28 +164,28 @@ func (p Grants) Changes(ctx context.Context) (bool, error) {
 
 // Run makes first every role, then every service account, so that no pod finds
 // an annotation without a role.
-func (p Grants) Run(ctx context.Context, run *plan.Runner) error {
+func (p grants) run(ctx context.Context, run *plan.Runner) error {
 	if err := run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return p.roles, nil }); err != nil {
 		return err
 	}
 	return run.Many(ctx, plan.ServiceAccount, func(context.Context) ([]plan.Item, error) { return p.accounts, nil })
 }
 
-// PlanGrants reads all that links 5 and 6 of the accounts depend on, and
+// planGrants reads all that links 5 and 6 of the accounts depend on, and
 // decides about them.
-func (ch *Chain) PlanGrants(ctx context.Context, accounts []config.ServiceAccount, roles map[string]role.Role, override, only bool) (p Grants, err error) {
+func (ch *Chain) planGrants(ctx context.Context, accounts []config.ServiceAccount, roles map[string]role.Role, override, only bool) (p grants, err error) {
 	if p.roles, err = ch.planRoles(ctx, roles, accounts, only); err != nil {
-		return Grants{}, fmt.Errorf("%s: %w", plan.Role, err)
+		return grants{}, fmt.Errorf("%s: %w", plan.Role, err)
 	}
-	if p.accounts, err = ch.PlanAnnotations(ctx, accounts, roles, override); err != nil {
-		return Grants{}, err
+	if p.accounts, err = ch.planAnnotations(ctx, accounts, roles, override); err != nil {
+		return grants{}, err
 	}
 	return p, nil
 }
 
-// PlanAnnotations decides about the service accounts that are not of their roles
+// planAnnotations decides about the service accounts that are not of their roles
 // only.
-func (ch *Chain) PlanAnnotations(ctx context.Context, accounts []config.ServiceAccount, roles map[string]role.Role, override bool) ([]plan.Item, error) {
+func (ch *Chain) planAnnotations(ctx context.Context, accounts []config.ServiceAccount, roles map[string]role.Role, override bool) ([]plan.Item, error) {
 	var wants []cluster.ServiceAccount
 	for _, sa := range accounts {
 		if sa.RoleOnly {
@@ -213,9 +213,9 @@ func (ch *Chain) Annotations(sa *config.ServiceAccount, roles map[string]role.Ro
 	return annotations
 }
 
-// Prune removes the roles and the annotations that were made for service
+// prune removes the roles and the annotations that were made for service
 // accounts which are no longer listed.
-func (ch *Chain) Prune(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount) error {
+func (ch *Chain) prune(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount) error {
 	keepRoles, keep := map[string]bool{}, map[string]bool{}
 	for _, sa := range accounts {
 		keepRoles[strings.ToLower(ch.roleName(&sa))] = true // IAM tells no names apart by case
@@ -236,5 +236,5 @@ func (ch *Chain) Prune(ctx context.Context, run *plan.Runner, accounts []config.
 	if err := run.All(ctx, plan.ServiceAccount, items); err != nil {
 		return err
 	}
-	return ch.DeleteRoles(ctx, run, func(name string) bool { return !keepRoles[strings.ToLower(name)] })
+	return ch.deleteRoles(ctx, run, func(name string) bool { return !keepRoles[strings.ToLower(name)] })
 }

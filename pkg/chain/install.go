@@ -34,8 +34,8 @@ func (ch *Chain) WebhookObjects(ctx context.Context) ([]*unstructured.Unstructur
 	})
 }
 
-// KeptIssuer is the issuer that the cluster has, if it can be that of a provider.
-func (ch *Chain) KeptIssuer(ctx context.Context) (issuer.URL, error) {
+// keptIssuer is the issuer that the cluster has, if it can be that of a provider.
+func (ch *Chain) keptIssuer(ctx context.Context) (issuer.URL, error) {
 	current, err := ch.Cluster.Issuer(ctx)
 	if err != nil {
 		return issuer.URL{}, fmt.Errorf("%s: %w", plan.Issuer, err)

@@ -24,7 +24,7 @@ import (
 // The kept issuer is named too.
 func (u *upRun) keepsIssuer(ctx context.Context) (keep bool, kept issuer.URL, err error) {
 	if keep, err = u.wantsToKeep(ctx); keep && err == nil {
-		kept, err = u.KeptIssuer(ctx)
+		kept, err = u.keptIssuer(ctx)
 	}
 	return keep && err == nil, kept, err
 }

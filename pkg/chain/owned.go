@@ -33,7 +33,7 @@ func (ch *Chain) ProviderOwner(ctx context.Context, arn string, mark map[string]
 // clusters. So the provider that trusts them decides; without one, the
 // bucket; and where neither was made by this project, by the keys in them.
 func (ch *Chain) DocumentsOwner(ctx context.Context, mark map[string]string) error {
-	if known, err := ch.PlaceOwner(ctx, mark); known || err != nil {
+	if known, err := ch.placeOwner(ctx, mark); known || err != nil {
 		return err
 	}
 	b := ch.Bucket(mark)
@@ -49,9 +49,9 @@ func (ch *Chain) documentsName() string {
 	return "documents s3://" + strings.TrimSuffix(ch.Record.Bucket+"/"+ch.Record.Prefix, "/")
 }
 
-// PlaceOwner is whose the documents at the chain's place are, as far as the
+// placeOwner is whose the documents at the chain's place are, as far as the
 // provider of that place's issuer knows.
-func (ch *Chain) PlaceOwner(ctx context.Context, mark map[string]string) (known bool, err error) {
+func (ch *Chain) placeOwner(ctx context.Context, mark map[string]string) (known bool, err error) {
 	iss := ch.Issuer
 	if !ch.Record.PrivateBucket {
 		if iss, err = publish.Issuer(ctx, ch.Record.Bucket, ch.Record.Prefix, ch.Record.Region); err != nil {
@@ -107,7 +107,7 @@ func (ch *Chain) CheckRecord(ctx context.Context) error {
 	if ch.Record.Bucket == "" {
 		return nil
 	}
-	_, err = ch.PlaceOwner(ctx, mark)
+	_, err = ch.placeOwner(ctx, mark)
 	return recordError(plan.Documents, err)
 }
 
@@ -122,9 +122,9 @@ func recordError(link string, err error) error {
 	return nil
 }
 
-// OwnProviders are those of the chain's providers that were not made for another
+// ownProviders are those of the chain's providers that were not made for another
 // cluster than that with the mark.
-func (ch *Chain) OwnProviders(ctx context.Context, mark map[string]string) ([]string, error) {
+func (ch *Chain) ownProviders(ctx context.Context, mark map[string]string) ([]string, error) {
 	var own []string
 	for _, arn := range ch.Providers() {
 		err := ch.ProviderOwner(ctx, arn, mark)

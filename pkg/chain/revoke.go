@@ -42,14 +42,14 @@ func (ch *Chain) Revoke(ctx context.Context, o RevokeOptions, observer plan.Obse
 	}
 	run := &plan.Runner{Observer: observer, DryRun: o.DryRun, Calls: ch.Account.Calls}
 	for _, sa := range o.Accounts {
-		if err := ch.RevokeOne(ctx, run, sa.Metadata.Namespace, sa.Metadata.Name); err != nil {
+		if err := ch.revoke(ctx, run, sa.Metadata.Namespace, sa.Metadata.Name); err != nil {
 			return Outcome{}, err
 		}
 	}
 	return outcome(ch, run), nil
 }
 
-func (ch *Chain) RevokeOne(ctx context.Context, run *plan.Runner, namespace, name string) error {
+func (ch *Chain) revoke(ctx context.Context, run *plan.Runner, namespace, name string) error {
 	err := run.Link(ctx, plan.ServiceAccount, namespace+"/"+name, func(ctx context.Context) ([]plan.Step, error) {
 		return ch.Cluster.Unannotate(ctx, namespace, name)
 	})

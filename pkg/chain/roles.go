@@ -45,7 +45,7 @@ func (ch *Chain) planRoles(ctx context.Context, roles map[string]role.Role, acco
 	if err != nil {
 		return nil, err
 	}
-	ch.Inherit(there)
+	ch.inherit(there)
 	others := map[string]string{} // the roles of service accounts that are not spoken of, by subject
 	if len(there) > 0 && !only {
 		annotated, err := ch.Cluster.ServiceAccounts(ctx)
@@ -143,9 +143,9 @@ func (ch *Chain) Providers() []string {
 	return []string{ch.Record.Provider}
 }
 
-// DeleteRoles removes the roles that were made for the cluster, or its part of
+// deleteRoles removes the roles that were made for the cluster, or its part of
 // those that it shares with others: all that gone says are to go.
-func (ch *Chain) DeleteRoles(ctx context.Context, run *plan.Runner, gone func(name string) bool) error {
+func (ch *Chain) deleteRoles(ctx context.Context, run *plan.Runner, gone func(name string) bool) error {
 	return run.Many(ctx, plan.Role, func(ctx context.Context) ([]plan.Item, error) {
 		mark, err := ch.Tags(ctx)
 		if err != nil {
@@ -155,7 +155,7 @@ func (ch *Chain) DeleteRoles(ctx context.Context, run *plan.Runner, gone func(na
 		if err != nil {
 			return nil, err
 		}
-		providers, err := ch.OwnProviders(ctx, mark)
+		providers, err := ch.ownProviders(ctx, mark)
 		if err != nil {
 			return nil, err
 		}
@@ -182,7 +182,7 @@ func (ch *Chain) Roles(ctx context.Context, mark map[string]string) ([]role.Role
 	if err != nil {
 		return nil, err
 	}
-	ch.Inherit(there)
+	ch.inherit(there)
 	var list []role.Role
 	for _, name := range slices.Sorted(maps.Keys(there)) {
 		if r := there[name]; owner.Owns(r.Tags, mark) || owner.Shared(r.Tags) {
@@ -192,12 +192,12 @@ func (ch *Chain) Roles(ctx context.Context, mark map[string]string) ([]role.Role
 	return list, nil
 }
 
-// Inherit shows roles of an earlier cluster of the name as they are when they are
+// inherit shows roles of an earlier cluster of the name as they are when they are
 // taken over, which a dry run only plans.
-func (ch *Chain) Inherit(there map[string]role.Role) {
+func (ch *Chain) inherit(there map[string]role.Role) {
 	for _, r := range there {
-		if ch.Heir != "" && owner.Named(r.Tags, ch.Record.Cluster) {
-			r.Tags[owner.UIDTag] = ch.Heir
+		if ch.heir != "" && owner.Named(r.Tags, ch.Record.Cluster) {
+			r.Tags[owner.UIDTag] = ch.heir
 		}
 	}
 }

@@ -78,7 +78,7 @@ func (ch *Chain) Status(ctx context.Context) (*Status, error) {
 	err := ch.ReadKeys(ctx)
 	keys := ""
 	if err == nil {
-		keys = ch.DescribeKeys()
+		keys = ch.describeKeys()
 	}
 	s.add(plan.SigningKey, keys, err)
 	docs, err := discovery.Documents(ch.Issuer, ch.Keys)
@@ -128,7 +128,7 @@ func (ch *Chain) accountStatus(ctx context.Context, s *Status) error {
 	}
 	for _, sa := range accounts {
 		r := AccountStatus{ServiceAccount: ServiceAccount{sa.Namespace, sa.Name, sa.Role(irsa.DefaultPrefix)}, OK: true}
-		if err := ch.RoleStatus(ctx, r.RoleARN, mark); err != nil {
+		if err := ch.roleStatus(ctx, r.RoleARN, mark); err != nil {
 			r.OK, r.Error, s.Healthy = false, redact.Text(account.Cause(err).Error()), false
 		} else if unasked[sa.Namespace] {
 			r.OK, r.Error, s.Healthy = false, (&NotAskedError{Namespace: sa.Namespace}).Error(), false
@@ -185,9 +185,9 @@ func (ch *Chain) webhookStatus(ctx context.Context) error {
 	return err
 }
 
-// RoleStatus reports whether a role exists; whether it trusts the right service
+// roleStatus reports whether a role exists; whether it trusts the right service
 // account is the doctor's question.
-func (ch *Chain) RoleStatus(ctx context.Context, roleArn string, mark map[string]string) error {
+func (ch *Chain) roleStatus(ctx context.Context, roleArn string, mark map[string]string) error {
 	parsed, err := role.ParseARN(roleArn)
 	if err != nil {
 		return fmt.Errorf("annotation %s: %q is not the ARN of a role", irsa.DefaultPrefix.RoleARN(), roleArn)

@@ -136,12 +136,12 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 	notAsked := false
 	if !o.DryRun {
 		var err error
-		if notAsked, err = u.NoteNotAsked(ctx, u.run, o.Grants); err != nil {
+		if notAsked, err = u.noteNotAsked(ctx, u.run, o.Grants); err != nil {
 			return Outcome{}, err
 		}
 		work.Installed = true
 		*ch = work
-		ch.Heir = ""
+		ch.heir = ""
 	}
 	out := outcome(&work, u.run)
 	out.Pending, out.NotAsked = u.pending, notAsked
@@ -176,7 +176,7 @@ type upRun struct {
 	mark     map[string]string // tags
 	docs     []discovery.Document
 	wanted   map[string]role.Role // of the service accounts
-	planned  Grants               // for the service accounts, once AWS has been read
+	planned  grants               // for the service accounts, once AWS has been read
 	img      *Image               // nil: in a registry
 	// pending are API servers that somebody else has to give the issuer.
 	pending *controlplane.PendingError
@@ -264,7 +264,7 @@ func (u *upRun) prepare(ctx context.Context) error {
 	if u.docs, err = discovery.Documents(u.Issuer, u.Keys); err != nil {
 		return err
 	}
-	if u.wanted, err = u.WantGrants(ctx, u.o.Grants); err != nil {
+	if u.wanted, err = u.wantGrants(ctx, u.o.Grants); err != nil {
 		return err
 	}
 	if u.Account != nil {
@@ -286,7 +286,7 @@ func (u *upRun) answered(ctx context.Context) error {
 	case u.Keeps() || u.Record.Bucket != "" && !u.o.PrivateBucket:
 		return nil
 	case u.o.PrivateBucket: // its documents come with this run
-		if err := discovery.Answers(ctx, Outsider, u.Issuer); err != nil {
+		if err := discovery.Answers(ctx, outsider, u.Issuer); err != nil {
 			return &IssuerError{Issuer: u.Issuer, Bucket: u.Record.Bucket, Silent: true, Err: err}
 		}
 		return nil
@@ -317,7 +317,7 @@ func (u *upRun) checkAccounts(ctx context.Context) error {
 	if u.Installed {
 		return nil // with roles of which it must be asked
 	}
-	_, err := u.PlanAnnotations(ctx, u.o.Grants, u.wanted, u.o.Override)
+	_, err := u.planAnnotations(ctx, u.o.Grants, u.wanted, u.o.Override)
 	return err
 }
 
@@ -372,9 +372,9 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 		}
 	}
 	if u.o.TakeOver {
-		u.Heir = u.mark[owner.UIDTag]
+		u.heir = u.mark[owner.UIDTag]
 	}
-	u.planned, err = u.PlanGrants(ctx, u.o.Grants, u.wanted, u.o.Override, u.o.Prune)
+	u.planned, err = u.planGrants(ctx, u.o.Grants, u.wanted, u.o.Override, u.o.Prune)
 	return err
 }
 
@@ -384,7 +384,7 @@ func (u *upRun) checkBucket(ctx context.Context, exists bool) error {
 	if !exists {
 		return nil
 	}
-	known, err := u.PlaceOwner(ctx, u.mark)
+	known, err := u.placeOwner(ctx, u.mark)
 	if err == nil {
 		bucket := u.Bucket(u.mark)
 		err = bucket.Whose(ctx)
@@ -429,7 +429,7 @@ func Expiry(flag, there string, now time.Time) (string, error) {
 
 // signingKey is link 1.
 func (u *upRun) signingKey(context.Context) error {
-	u.run.Done(plan.Result{Link: plan.SigningKey, Outcome: plan.Unchanged, Object: u.DescribeKeys()})
+	u.run.Done(plan.Result{Link: plan.SigningKey, Outcome: plan.Unchanged, Object: u.describeKeys()})
 	return nil
 }
 
@@ -670,18 +670,18 @@ func (u *upRun) webhook(ctx context.Context) error {
 
 // serviceAccounts are links 5 and 6, of those in the configuration file.
 func (u *upRun) serviceAccounts(ctx context.Context) error {
-	changes, err := u.planned.Changes(ctx)
+	changes, err := u.planned.changes(ctx)
 	switch {
 	case err != nil:
 	case changes && !u.o.DryRun: // decided once more: since then API servers have restarted, and others may have changed the roles
-		err = u.GrantAll(ctx, u.run, u.o.Grants, u.o.Override, u.o.Prune)
+		err = u.grantAll(ctx, u.run, u.o.Grants, u.o.Override, u.o.Prune)
 	default:
-		err = u.planned.Run(ctx, u.run)
+		err = u.planned.run(ctx, u.run)
 	}
 	if err != nil || !u.o.Prune {
 		return err
 	}
-	return u.Prune(ctx, u.run, u.o.Grants)
+	return u.prune(ctx, u.run, u.o.Grants)
 }
 
 // Admit writes into a record which pods wait for the webhook.
