@@ -101,7 +101,7 @@ func (s *sign) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := s.listenSocket(ctx)
+	listener, err := listenSocket(ctx, s.log, s.socket)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,22 +16,22 @@ import (
 
 // listenSocket opens the socket of --socket. It logs which directories above the
 // socket's own others may write: they could replace it.
-func (s *sign) listenSocket(ctx context.Context) (net.Listener, error) {
-	listener, err := listenUnix(ctx, s.socket)
+func listenSocket(ctx context.Context, log *slog.Logger, name string) (net.Listener, error) {
+	listener, err := listenUnix(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("listening at %s: %w", s.socket, err)
+		return nil, fmt.Errorf("listening at %s: %w", name, err)
 	}
-	if strings.HasPrefix(s.socket, "@") {
-		s.log.Warn("everybody on this machine can connect to an abstract socket, and have tokens", "socket", s.socket)
+	if strings.HasPrefix(name, "@") {
+		log.Warn("everybody on this machine can connect to an abstract socket, and have tokens", "socket", name)
 		return listener, nil
 	}
-	real, err := filepath.EvalSymlinks(filepath.Dir(s.socket))
+	real, err := filepath.EvalSymlinks(filepath.Dir(name))
 	if err != nil {
-		real = filepath.Dir(s.socket)
+		real = filepath.Dir(name)
 	}
 	for dir := filepath.Dir(real); ; dir = filepath.Dir(dir) {
 		if err := checkDirectory(dir, os.ModeSticky); err != nil {
-			s.log.Warn("others can replace the socket's directory", "error", err)
+			log.Warn("others can replace the socket's directory", "error", err)
 		}
 		if dir == filepath.Dir(dir) {
 			return listener, nil

@@ -1,9 +1,7 @@
 package source
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -14,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -55,47 +52,6 @@ type Keeper struct {
 	untried     int // clusters whose first reading has not ended
 	serving     int // clusters that have documents
 }
-
-// state is a configured cluster. The unmarked fields belong to the goroutine of Run.
-type state struct {
-	cluster  Cluster
-	read     Read
-	unseen   atomic.Bool // set by read: some files change where nobody watches
-	blind    bool        // some of its files are not watched
-	linked   bool        // unseen, when it was last read
-	omitted  []string    // keys that were left out
-	next     time.Time   // when to read again, unless a file changes earlier
-	reading  int         // counts readings
-	slot     bool        // the current reading counts against the limit
-	failures int
-	queued   bool
-	running  bool
-	again    bool // something changed while it was running
-	gone     bool
-
-	tried  bool      // guarded by mu
-	good   time.Time // guarded by mu: of the last success
-	fault  string    // guarded by mu
-	broken time.Time // guarded by mu: since when there is a fault
-}
-
-// How often to check what cannot be watched, or whose events may be lost.
-const (
-	eventTick    = 100 * time.Millisecond // lets a file be written to its end
-	dueTick      = 5 * eventTick
-	watchedSweep = 5 * time.Minute // files that are watched
-	blindSweep   = time.Second     // files that cannot be watched, or are behind links
-
-	// ReadTimeout is how long a source may take to give its keys.
-	ReadTimeout = 15 * time.Second
-	// slotTime is how long a reading counts against the limit of concurrent ones:
-	// one that takes longer is waiting, not working.
-	slotTime = time.Second
-	// maxWaiting is how many times that limit may be in progress in all.
-	maxWaiting = 64
-	// maxConfig bounds the configuration file, in bytes.
-	maxConfig = 256 << 20
-)
 
 // result is the result of one reading.
 type result struct {
@@ -508,18 +464,6 @@ func (r *round) watch(s *state) {
 	}
 }
 
-// interval is how long a cluster without a fault may go without being read.
-func (s *state) interval() time.Duration {
-	interval := watchedSweep
-	if s.blind || s.linked {
-		interval = blindSweep
-	}
-	if s.cluster.polled() {
-		interval = min(interval, cmp.Or(time.Duration(s.cluster.Interval), defaultInterval))
-	}
-	return interval
-}
-
 // flush hands the changes to the handler. That may take a while if there are many
 // issuers and some of them are new: then it waits for more changes.
 func (r *round) flush(now bool) {
@@ -532,99 +476,6 @@ func (r *round) flush(now bool) {
 	}
 	clear(r.changes)
 	r.notBefore = time.Now().Add(10 * time.Since(start))
-}
-
-// Fault is what is wrong with a cluster.
-type Fault struct {
-	Issuer issuer.URL `json:"issuer"`
-	Error  string     `json:"error"`
-	// Since is when it began, and Good when the keys were last read; if zero, they
-	// never were, and the issuer is not served.
-	Since time.Time `json:"since"`
-	Good  time.Time `json:"good,omitzero"`
-}
-
-// Status is the state of a Keeper.
-type Status struct {
-	// Clusters is how many clusters the configuration has. Served of them have
-	// documents; Untried have not yet been read for the first time.
-	Clusters int `json:"clusters"`
-	Served   int `json:"served"`
-	Untried  int `json:"untried"`
-	// ConfigError is why the current configuration file cannot be used.
-	ConfigError string    `json:"configError,omitempty"`
-	ConfigRead  time.Time `json:"configRead"`
-	// Faults are the clusters that have one, by issuer.
-	Faults []Fault `json:"faults,omitempty"`
-}
-
-// Ready reports whether the server should get requests: all clusters have been
-// tried, and some are served unless there are none. A cluster with a fault does not
-// make the others unavailable.
-func (s Status) Ready() bool {
-	return !s.ConfigRead.IsZero() && s.Untried == 0 && (s.Served > 0 || s.Clusters == 0)
-}
-
-// Status reports on all clusters.
-func (k *Keeper) Status() Status {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := Status{Clusters: len(k.clusters), Served: k.serving, Untried: k.untried, ConfigError: k.configFault, ConfigRead: k.configAt}
-	for iss, c := range k.clusters {
-		if c.fault != "" {
-			s.Faults = append(s.Faults, Fault{Issuer: iss, Error: c.fault, Since: c.broken, Good: c.good})
-		}
-	}
-	slices.SortFunc(s.Faults, func(a, b Fault) int { return strings.Compare(a.Issuer.String(), b.Issuer.String()) })
-	return s
-}
-
-// ErrNotServed is returned for a cluster that is not in the configuration.
-var ErrNotServed = errors.New("the issuer is not served here")
-
-// Cluster returns how long ago a cluster's keys were last read, and its fault if it
-// has one. The error is [ErrNotServed] for an issuer that is not configured.
-func (k *Keeper) Cluster(iss issuer.URL) (age time.Duration, fault error, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	c := k.clusters[iss]
-	if c == nil {
-		return 0, nil, ErrNotServed
-	}
-	if c.fault != "" {
-		fault = errors.New(c.fault)
-	}
-	if c.good.IsZero() {
-		if fault == nil {
-			fault = errors.New("the keys have not been read yet")
-		}
-		return 0, fault, nil
-	}
-	return k.now().Sub(c.good), fault, nil
-}
-
-// Age is how long ago a cluster's keys were last read.
-type Age struct {
-	Issuer issuer.URL
-	Age    time.Duration
-}
-
-// Oldest are the n clusters whose last reading is longest ago, of those that were
-// read.
-func (k *Keeper) Oldest(n int) []Age {
-	k.mu.Lock()
-	now := k.now()
-	all := make([]Age, 0, len(k.clusters))
-	for iss, c := range k.clusters {
-		if !c.good.IsZero() {
-			all = append(all, Age{iss, now.Sub(c.good)})
-		}
-	}
-	k.mu.Unlock()
-	slices.SortFunc(all, func(a, b Age) int {
-		return cmp.Or(cmp.Compare(b.Age, a.Age), strings.Compare(a.Issuer.String(), b.Issuer.String()))
-	})
-	return all[:min(n, len(all))]
 }
 
 func (k *Keeper) now() time.Time {
