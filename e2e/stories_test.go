@@ -25,6 +25,7 @@ func TestOtherCluster(t *testing.T) {
 		{"BadInput", testBadInput},
 		{"Permissions", testPermissions},
 		{"KeepIssuer", testKeepIssuer},
+		{"Stranger", testStranger},
 		{"PrivateBucket", testPrivateBucket},
 		{"Webhook", testWebhook},
 		{"Migration", testMigration},
