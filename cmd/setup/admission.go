@@ -18,9 +18,20 @@ func (o *admission) flags(c *cobra.Command) {
 	const kept = "; a later run without the flag keeps them"
 	f := c.Flags()
 	f.StringVar(&o.failurePolicy, "failure-policy", "",
-		"what happens to new pods of workloads while the webhook does not answer: Fail refuses them, Ignore admits them without their role (default: as before, at first Fail)")
-	f.StringSliceVar(&o.ignore, "ignore-namespaces", nil, `namespaces, besides the system's, whose pods get their role and never wait for the webhook`+kept+` ("": none)`)
-	f.StringSliceVar(&o.exclude, "exclude-namespaces", nil, `namespaces for whose pods the webhook is not called: none of them gets a role`+kept+` ("": none)`)
+		"what happens to new pods of workloads while the webhook does not answer: Fail refuses them, Ignore admits them without their role "+
+			"(default: as before, at first Fail)")
+	f.StringSliceVar(
+		&o.ignore,
+		"ignore-namespaces",
+		nil,
+		`namespaces, besides the system's, whose pods get their role and never wait for the webhook`+kept+` ("": none)`,
+	)
+	f.StringSliceVar(
+		&o.exclude,
+		"exclude-namespaces",
+		nil,
+		`namespaces for whose pods the webhook is not called: none of them gets a role`+kept+` ("": none)`,
+	)
 	c.RegisterFlagCompletionFunc("failure-policy", cobra.FixedCompletions([]string{"Fail", "Ignore"}, cobra.ShellCompDirectiveNoFileComp))
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
 // apiServerOptions are the flags of `apiserver`.
@@ -73,13 +74,15 @@ On kind, 'setup up' does it all.`,
 	f := c.Flags()
 	f.StringVar(&o.issuerURL, "issuer-url", "", "the issuer (default: the one that 'setup up' has recorded in the cluster)")
 	allowPrivateFlag(c, &o.allowPrivate)
-	f.StringArrayVar(&a.ssh, "ssh", nil, "node to work on, as the ssh client takes it; repeat for several, and with --undo for workers too (default: this machine)")
+	f.StringArrayVar(&a.ssh, "ssh", nil, "node to work on, as the ssh client takes it; repeat for several, and with --undo for workers "+
+		"too (default: this machine)")
 	f.BoolVar(&o.accept, "accept", false, "only accept tokens of the issuer, and sign as before")
 	f.BoolVar(&o.undo, "undo", false, "restore the previous flags")
 	f.BoolVar(&o.immediately, "immediately", false, "with --undo: do not wait for pods' tokens to be renewed")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
 	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long an API server may take to come up, and tokens to be renewed")
-	f.StringVar(&a.kubeconfig, "kubeconfig", "", "kubeconfig file of a cluster administrator (default: $KUBECONFIG, on a node "+adminKubeconfig+", ~/.kube/config)")
+	f.StringVar(&a.kubeconfig, "kubeconfig", "", "kubeconfig file of a cluster administrator (default: "+
+		"$KUBECONFIG, on a node "+adminKubeconfig+", ~/.kube/config)")
 	f.StringVar(&a.context, "context", "", "context in the kubeconfig (default: the current one)")
 	c.MarkFlagsMutuallyExclusive("accept", "undo")
 	c.AddCommand(a.printCommand())
@@ -94,7 +97,8 @@ func (a *app) machines(o apiServerOptions) ([]node.Node, error) {
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 			return nil, advise(fmt.Errorf("API server: this machine is not a control-plane node of kubeadm: there is no %s", apiServerManifest),
-				"run it on a control-plane node, or name the nodes: SETUP apiserver --ssh USER@NODE; or SETUP apiserver print for clusters of other kinds")
+				"run it on a control-plane node, or name the nodes: SETUP apiserver --ssh USER@NODE; or SETUP apiserver print for clusters "+
+					"of other kinds")
 		case os.Geteuid() != 0: // who may not even look
 			return nil, a.apiServerAdvice(fmt.Errorf("API server: %w: this runs as uid %d", node.ErrNotRoot, os.Geteuid()), o)
 		case err != nil:
@@ -122,7 +126,8 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	}
 	nodes := c.Nodes()
 	if !slices.ContainsFunc(nodes, func(n node.Node) bool { return n.ControlPlane }) {
-		return advise(fmt.Errorf("API server: none of the nodes has %s", apiServerManifest), "name the control-plane nodes: SETUP apiserver --ssh USER@NODE")
+		return advise(fmt.Errorf("API server: none of the nodes has %s", apiServerManifest), "name the control-plane nodes: SETUP apiserver "+
+			"--ssh USER@NODE")
 	}
 	state, err := c.State(ctx)
 	if errors.Is(err, cluster.ErrNoState) {
@@ -132,17 +137,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 		return err
 	}
 	options := controlplane.IssuerOptions{Own: state.FormerIssuers, AcceptOnly: o.accept, Wait: o.wait, Immediately: o.immediately}
-	switch {
-	case state.KeepIssuer && o.issuerURL == "": // which is not ours to set, and less so to remove
-		return &lib.KeptError{Cluster: state.Cluster, Issuer: state.Issuer}
-	case o.issuerURL != "":
-		options.URL, err = documentFlags{issuerURL: o.issuerURL}.parseIssuer()
-	case state.Issuer != "":
-		options.URL, err = issuer.Parse(state.Issuer)
-	case !o.undo:
-		return advise(errors.New("API server: which issuer? None is recorded in cluster "+c.Name), "SETUP up first, which publishes the documents of the issuer; or SETUP apiserver --issuer-url URL")
-	}
-	if err != nil {
+	if options.URL, err = o.issuer(state, c.Name); err != nil {
 		return err
 	}
 
@@ -172,22 +167,46 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 	if err := r.finish(); err != nil {
 		return err
 	}
+	a.sayAPIServer(r, o, func() error { return controlplane.Of(c).OthersAccept(ctx, options.URL) })
+	return nil
+}
+
+// issuer is the one that API servers are given, or lose: the one that is named,
+// or that is recorded.
+func (o apiServerOptions) issuer(state record.Record, cluster string) (issuer.URL, error) {
+	switch {
+	case state.KeepIssuer && o.issuerURL == "": // which is not ours to set, and less so to remove
+		return issuer.URL{}, &lib.KeptError{Cluster: state.Cluster, Issuer: state.Issuer}
+	case o.issuerURL != "":
+		return documentFlags{issuerURL: o.issuerURL}.parseIssuer()
+	case state.Issuer != "":
+		return issuer.Parse(state.Issuer)
+	case !o.undo:
+		return issuer.URL{}, advise(errors.New("API server: which issuer? None is recorded in cluster "+cluster),
+			"SETUP up first, which publishes the documents of the issuer; or SETUP apiserver --issuer-url URL")
+	}
+	return issuer.URL{}, nil
+}
+
+// sayAPIServer says what is next after the API servers of some nodes have changed.
+func (a *app) sayAPIServer(r *report, o apiServerOptions, othersAccept func() error) {
 	switch {
 	case o.dryRun:
 		r.say("\nNothing was changed: this was a dry run.")
 		if !o.undo && !o.accept {
-			if err := controlplane.Of(c).OthersAccept(ctx, options.URL); err != nil {
+			if err := othersAccept(); err != nil {
 				r.say("It would stop before signing: %v.", err)
 			}
 		}
 	case o.undo:
-		r.say("\nThe API server has its previous flags. A configuration that kubeadm has stored is not changed: see %s apiserver print kubeadm.", a.name)
+		r.say("\nThe API server has its previous flags. A configuration that kubeadm has stored is not changed: see %s apiserver "+
+			"print kubeadm.", a.name)
 	case o.accept:
 		r.say("\nWhen the API servers on all control-plane nodes accept the issuer: %s apiserver", a.name)
 	case r.run.Changed():
-		r.say("\nWhen this was the last control-plane node: %s up verifies the chain, and %s apiserver print kubeadm has what kubeadm must know before an upgrade.", a.name, a.name)
+		r.say("\nWhen this was the last control-plane node: %s up verifies the chain, and %s apiserver print kubeadm has what kubeadm must "+
+			"know before an upgrade.", a.name, a.name)
 	}
-	return nil
 }
 
 // restoreAPIServers is for API servers that do not answer: where a run that was
@@ -199,7 +218,8 @@ func restoreAPIServers(ctx context.Context, machines []node.Node, unreachable er
 			return fmt.Errorf("API server: %w; restoring the manifest before the last change: %w", unreachable, err)
 		}
 		if was {
-			return advise(fmt.Errorf("API server: it did not come up with the flags of a run that was stopped; it has the previous ones again (%s)", n.Name), "the same command again")
+			return advise(fmt.Errorf("API server: it did not come up with the flags of a run that was stopped; it has the previous "+
+				"ones again (%s)", n.Name), "the same command again")
 		}
 	}
 	return fmt.Errorf("API server: %w", unreachable)
@@ -230,7 +250,8 @@ func (a *app) apiServerAdvice(err error, o apiServerOptions) error {
 		return advise(err, fmt.Sprintf("%s on %s, then here again", command, strings.Join(e.Nodes, ", ")))
 	}
 	if e, ok := errors.AsType[*controlplane.TokensError](err); ok {
-		return advise(err, fmt.Sprintf("%s again after %s, or with --ssh for the nodes of these pods too, whose kubelet then renews them at once", command, e.Until.UTC().Format(time.RFC3339)))
+		return advise(err, fmt.Sprintf("%s again after %s, or with --ssh for the nodes of these pods too, whose kubelet then renews "+
+			"them at once", command, e.Until.UTC().Format(time.RFC3339)))
 	}
 	if _, ok := errors.AsType[*controlplane.APIServerError](err); ok {
 		return advise(err, "look at the log lines above; the same command tries again")

@@ -119,7 +119,8 @@ kind has 'setup kind-config'.`,
 			f := sub.Flags()
 			f.StringVar(&o.account, "account", "", "AWS account id in which the bucket will be")
 			f.StringVar(&a.region, "region", "", "AWS region in which the bucket will be")
-			f.StringArrayVar(&o.former, "former-issuer", nil, "issuer whose tokens are accepted already; repeat for several (default: those of the cluster)")
+			f.StringArrayVar(&o.former, "former-issuer", nil, "issuer whose tokens are accepted already; repeat for several (default: those of "+
+				"the cluster)")
 			if !p.single {
 				f.BoolVar(&o.accept, "accept", false, "the first round: accept tokens of the issuer, and sign as before")
 			}
@@ -163,7 +164,8 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 		}
 		if !known {
 			if !ch.Installed {
-				return iss, have, advise(errors.New("which issuer? None is recorded in cluster "+ch.Cluster.Name), "SETUP up first, or name it: --issuer-url URL, or --account ID --region REGION --name CLUSTER")
+				return iss, have, advise(errors.New("which issuer? None is recorded in cluster "+ch.Cluster.Name), "SETUP up first, or name it: "+
+					"--issuer-url URL, or --account ID --region REGION --name CLUSTER")
 			}
 			if ch.Keeps() {
 				return iss, have, &lib.KeptError{Cluster: ch.Record.Cluster, Issuer: ch.Record.Issuer}
@@ -185,7 +187,8 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 		return iss, have, nil
 	}
 	if p.former == "" {
-		return iss, have, cli.Usagef("which issuer does the cluster have now? Name the cluster with --context, or the issuer with --former-issuer: %s has no default", p.name())
+		return iss, have, cli.Usagef("which issuer does the cluster have now? Name the cluster with --context, or the issuer with "+
+			"--former-issuer: %s has no default", p.name())
 	}
 	have.Issuers = []string{p.former}
 	return iss, have, nil
@@ -256,7 +259,9 @@ func (c *controlPlaneChange) Sort() []string { return slices.Sorted(slices.Value
 func (c *controlPlaneChange) Sorted() bool { return slices.IsSorted(c.Issuers) }
 
 func (c *controlPlaneChange) print(a *app, p controlPlane) error {
-	t, err := template.New(p.file).Funcs(template.FuncMap{"join": strings.Join}).ParseFS(controlPlaneFiles, "controlplane/rounds.txt", "controlplane/"+p.file)
+	t, err := template.New(p.file).
+		Funcs(template.FuncMap{"join": strings.Join}).
+		ParseFS(controlPlaneFiles, "controlplane/rounds.txt", "controlplane/"+p.file)
 	if err != nil {
 		return err
 	}

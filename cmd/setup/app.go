@@ -48,7 +48,8 @@ func (a *app) clusterFlags(c *cobra.Command) {
 // nodeFlags are those of commands that work on the nodes of the cluster, in
 // addition to clusterFlags.
 func (a *app) nodeFlags(c *cobra.Command) {
-	c.Flags().StringArrayVar(&a.ssh, "ssh", nil, "node of a kubeadm cluster, as the ssh client takes it: every control-plane node, and workers too, whose pods' tokens are then checked and renewed (default: all nodes on kind, this machine on a control-plane node)")
+	c.Flags().StringArrayVar(&a.ssh, "ssh", nil, "node of a kubeadm cluster, as the ssh client takes it: every control-plane node, and "+
+		"workers too, whose pods' tokens are then checked and renewed (default: all nodes on kind, this machine on a control-plane node)")
 	c.MarkFlagsMutuallyExclusive("kind-name", "ssh")
 	pre := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {

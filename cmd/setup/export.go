@@ -89,8 +89,10 @@ func (o *exportOptions) flags(a *app, c *cobra.Command) {
 	a.clusterFlags(c)
 	o.documentFlags.flags(c)
 	f := c.Flags()
-	f.BoolVar(&o.keep, "keep-issuer", false, "with --emulator: the API server keeps its issuer, which is --issuer-url, and the emulator reads the documents from it")
-	f.StringVar(&o.account, "account", "", "AWS account id: call neither a cluster nor AWS, and take everything from the flags and the configuration file")
+	f.BoolVar(&o.keep, "keep-issuer", false, "with --emulator: the API server keeps its issuer, which is --issuer-url, and the emulator "+
+		"reads the documents from it")
+	f.StringVar(&o.account, "account", "", "AWS account id: call neither a cluster nor AWS, and take everything from the flags and the "+
+		"configuration file")
 	f.StringVar(&a.region, "region", "", "AWS region (default: the chain's, $AWS_REGION)")
 	f.StringVar(&o.config, "config", "", "configuration file with the service accounts")
 	f.StringVar(&o.outputDir, "output-dir", "", "write files into this directory, which is created if necessary, instead of standard output")
@@ -133,8 +135,10 @@ func (a *app) exportTo(tool exportTool) *cobra.Command {
 	f := c.Flags()
 	f.BoolVar(&o.adopt, "import", false, "adopt existing resources (default for an existing chain)")
 	f.BoolVar(&o.disown, "disown", false, "remove the tag openirsa.dev/owned, so that setup no longer changes or deletes these resources")
-	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket exists and stays as it is: neither it nor its policy is exported (with --account)")
-	f.StringVar(&o.jwksFile, "jwks-file", "", "the cluster's keys, from 'kubectl get --raw /openid/v1/jwks', for the documents (with --account)")
+	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket exists and stays as it is: neither it nor its policy is exported "+
+		"(with --account)")
+	f.StringVar(&o.jwksFile, "jwks-file", "", "the cluster's keys, from 'kubectl get --raw /openid/v1/jwks', for the documents "+
+		"(with --account)")
 	return c
 }
 
@@ -173,7 +177,8 @@ your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
 	o.flags(a, c)
 	o.admission.flags(c)
 	f := c.Flags()
-	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket belongs to others, and 'setup down' does not delete it (with --account)")
+	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket belongs to others, and 'setup down' does not delete it "+
+		"(with --account)")
 	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: the chain's)")
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator")
 	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
@@ -234,10 +239,12 @@ user's inline policies. 'iamserviceaccount get' needs no permission.`,
 	}
 	o.flags(a, c)
 	f := c.Flags()
-	f.StringSliceVar(&o.permissions.Commands, "command", []string{"up", "down", "status", "doctor", "iamserviceaccount"}, "command that the policy is for (repeatable): "+strings.Join(export.Commands(), ", "))
+	f.StringSliceVar(&o.permissions.Commands, "command", []string{"up", "down", "status", "doctor", "iamserviceaccount"}, "command that "+
+		"the policy is for (repeatable): "+strings.Join(export.Commands(), ", "))
 	f.StringVar(&o.permissions.Boundary, "permissions-boundary", "", "ARN of the permissions boundary that every role must have")
 	f.StringVar(&o.to, "to", "", "for issuer-migrate: its --to, BUCKET[/PREFIX] or the https URL of the new issuer")
-	f.StringArrayVar(&o.permissions.RoleARNs, "role-arn", nil, "ARN of a further role that may be changed, such as one that clusters share (repeatable)")
+	f.StringArrayVar(&o.permissions.RoleARNs, "role-arn", nil, "ARN of a further role that may be changed, such as one that clusters "+
+		"share (repeatable)")
 	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket exists, and is neither created nor deleted (with --account)")
 	c.RegisterFlagCompletionFunc("command", cobra.FixedCompletions(export.Commands(), cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -302,7 +309,8 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 		return nil, err
 	}
 	if !ch.Installed {
-		return nil, advise(fmt.Errorf("cluster %s has no chain yet", ch.Cluster.Name), "SETUP up, or export what it would be: --name NAME --account ID --region REGION")
+		return nil, advise(fmt.Errorf("cluster %s has no chain yet", ch.Cluster.Name), "SETUP up, or export what it would be: --name NAME "+
+			"--account ID --region REGION")
 	}
 	ch.Account = &account.Account{ID: ch.Record.Account, Partition: ch.Record.Partition, Region: ch.Record.Region}
 	ch.Record.Image, ch.Record.Endpoint = cmp.Or(o.image, ch.Record.Image), cmp.Or(o.endpoint, ch.Record.Endpoint)
@@ -326,8 +334,17 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 		return nil, err
 	}
 	ch := &chain{app: a, Chain: &lib.Chain{Account: &account.Account{ID: o.account, Partition: partition, Region: region}}}
-	ch.Record = record.Record{Cluster: o.name, Account: o.account, Partition: partition, Region: region, Image: o.image, Endpoint: o.endpoint, Emulator: o.emulator, KeepIssuer: o.keep,
-		Location: record.Location{PrivateBucket: o.private, Distribution: o.distribution}}
+	ch.Record = record.Record{
+		Cluster:    o.name,
+		Account:    o.account,
+		Partition:  partition,
+		Region:     region,
+		Image:      o.image,
+		Endpoint:   o.endpoint,
+		Emulator:   o.emulator,
+		KeepIssuer: o.keep,
+		Location:   record.Location{PrivateBucket: o.private, Distribution: o.distribution},
+	}
 	switch {
 	case o.private && o.issuerURL == "":
 		if ch.Record.Bucket, _, _ = strings.Cut(o.bucket, "/"); ch.Record.Bucket == "" {
@@ -424,7 +441,8 @@ func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Resource
 	}
 	for _, r := range e.Roles {
 		if r.Shared || owner.Shared(r.Tags) {
-			return nil, advise(fmt.Errorf("%s: role %s is shared with other clusters, whose service accounts its trust policy lets in too: it is not one cluster's to export", plan.Role, r.Name),
+			return nil, advise(fmt.Errorf("%s: role %s is shared with other clusters, whose service accounts its trust policy lets in too: it "+
+				"is not one cluster's to export", plan.Role, r.Name),
 				"leave it out of the --config of this export")
 		}
 	}
@@ -458,7 +476,8 @@ func (ch *chain) checkAdoption(ctx context.Context) error {
 		if !owner.Claimed(e.Tags) {
 			return nil // lost its tags, which Terraform puts back
 		}
-		return advise(fmt.Errorf("%s: the record of this cluster names what is another's: %w", plan.Documents, e), "SETUP export terraform --import=false writes it without adopting anything")
+		return advise(fmt.Errorf("%s: the record of this cluster names what is another's: %w", plan.Documents, e), "SETUP export terraform "+
+			"--import=false writes it without adopting anything")
 	}
 	return err
 }
@@ -506,7 +525,8 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 	if ch.Keeps() {
 		head += fmt.Sprintf("# The API server keeps its flags, and with them its issuer %s.\n", ch.Issuer)
 	} else {
-		head += fmt.Sprintf("# The API server needs these flags (see setup apiserver):\n#   --service-account-issuer=%s\n#   --service-account-jwks-uri=%s\n", ch.Issuer, ch.Issuer.JWKS())
+		head += fmt.Sprintf("# The API server needs these flags (see setup apiserver):\n#   --service-account-issuer=%s\n#   "+
+			"--service-account-jwks-uri=%s\n", ch.Issuer, ch.Issuer.JWKS())
 	}
 	var objects []*unstructured.Unstructured
 	if ch.Record.Emulator {
@@ -526,7 +546,12 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 		return nil, err
 	}
 	last := len(webhook) - 1
-	objects = slices.Concat(webhook[:1], []*unstructured.Unstructured{cluster.RecordObject(ch.Record)}, objects[min(1, len(objects)):], webhook[1:last])
+	objects = slices.Concat(
+		webhook[:1],
+		[]*unstructured.Unstructured{cluster.RecordObject(ch.Record)},
+		objects[min(1, len(objects)):],
+		webhook[1:last],
+	)
 	accounts, err := ch.serviceAccountObjects(ctx, o)
 	if err != nil {
 		return nil, err
@@ -582,7 +607,8 @@ func (o *exportOptions) checkKeep() error {
 	case !o.emulator:
 		return cli.Usagef("--keep-issuer needs --emulator: AWS cannot read the documents of an issuer in a cluster")
 	case o.issuerURL == "":
-		return cli.Usagef("--keep-issuer needs the --issuer-url that the cluster has: kubectl get --raw /.well-known/openid-configuration shows it")
+		return cli.Usagef("--keep-issuer needs the --issuer-url that the cluster has: kubectl get --raw " +
+			"/.well-known/openid-configuration shows it")
 	}
 	return nil
 }

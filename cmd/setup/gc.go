@@ -66,8 +66,10 @@ if something that was to be removed is left.`,
 	}
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
-	f.DurationVar(&o.olderThan, "older-than", 24*time.Hour, "how long a cluster of a --name-prefix must have written nothing, and how old everything of it must be")
-	f.StringSliceVar(&o.prefixes, "name-prefix", nil, "also remove clusters with such a name that were not brought up with --expires (repeatable)")
+	f.DurationVar(&o.olderThan, "older-than", 24*time.Hour, "how long a cluster of a --name-prefix must have written nothing, and how old "+
+		"everything of it must be")
+	f.StringSliceVar(&o.prefixes, "name-prefix", nil, "also remove clusters with such a name that were not brought up with --expires "+
+		"(repeatable)")
 	f.StringSliceVar(&o.keep, "keep", nil, `names of clusters to spare, with "*" and "?" (repeatable)`)
 	f.BoolVar(&o.approve, "approve", false, "make the changes; without it they are only printed")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing, which is the default")
@@ -146,7 +148,10 @@ func (a *app) gc(ctx context.Context, o gcOptions) error {
 		}
 	}
 	if len(stays) > 0 {
-		return advise(fmt.Errorf("%s to be removed, but something is left: %s", plural(len(due), "cluster"), strings.Join(stays, "; ")), "the same command again")
+		return advise(
+			fmt.Errorf("%s to be removed, but something is left: %s", plural(len(due), "cluster"), strings.Join(stays, "; ")),
+			"the same command again",
+		)
 	}
 	return nil
 }
@@ -210,7 +215,16 @@ func (a *app) printGC(r gcReport) error {
 			due++
 		}
 		uid, _, _ := strings.Cut(c.UID, "-")
-		plain.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", c.Cluster, uid, c.Oldest.UTC().Format("2006-01-02 15:04"), len(c.Things), result, cmp.Or(c.Error, c.Why))
+		plain.Fprintf(
+			w,
+			"%s\t%s\t%s\t%d\t%s\t%s\n",
+			c.Cluster,
+			uid,
+			c.Oldest.UTC().Format("2006-01-02 15:04"),
+			len(c.Things),
+			result,
+			cmp.Or(c.Error, c.Why),
+		)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -78,7 +78,8 @@ func (f *kindFile) merge(iss issuer.URL, name string) ([]byte, error) {
 		if list != nil && mentions(list, "service-account-issuer") == node && mentions(list, iss.String()+"\"}") != nil {
 			return f.body, nil // it is merged already
 		}
-		return nil, cli.Usage(fmt.Errorf("%s: %w", f.path, yamlnode.Fault(node, "", "it already has a service-account-issuer, and only one can sign")))
+		return nil, cli.Usage(fmt.Errorf("%s: %w", f.path, yamlnode.Fault(node, "", "it already has a service-account-issuer, and only "+
+			"one can sign")))
 	}
 	key, value := f.section(kindPatches)
 	if inBraces := f.root.Style&yaml.FlowStyle != 0; inBraces || value != nil && value.Style&yaml.FlowStyle != 0 {
@@ -218,7 +219,8 @@ func (f *kindFile) last() int {
 		n--
 	}
 	for i := f.root.Line; i < n; i++ {
-		if text := bytes.TrimRight(lines[i], " \t\r\n"); bytes.Equal(text, []byte("...")) || bytes.HasPrefix(text, []byte("---")) && len(text) <= 4 {
+		if text := bytes.TrimRight(lines[i], " \t\r\n"); bytes.Equal(text, []byte("...")) ||
+			bytes.HasPrefix(text, []byte("---")) && len(text) <= 4 {
 			return i
 		}
 	}

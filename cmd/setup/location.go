@@ -36,13 +36,16 @@ func (p *documentFlags) flags(c *cobra.Command) {
 	f.StringVar(&p.bucket, "bucket", "", "S3 bucket for the documents, or BUCKET/PREFIX (default: openirsa-NAME-ACCOUNT)")
 	f.StringVar(&p.issuerURL, "issuer-url", "", "public https URL at which you serve the documents yourself, instead of S3")
 	f.BoolVar(&p.emulator, "emulator", false, "use an AWS emulator in the cluster: no AWS account is needed")
-	f.BoolVar(&p.private, "private-bucket", false, "keep the bucket closed to the public; CloudFront serves its documents at --issuer-url (see docs/aws.md)")
-	f.StringVar(&p.distribution, "distribution-arn", "", "ARN of the CloudFront distribution to let into the private bucket (default: whoever made it has set the bucket's policy)")
+	f.BoolVar(&p.private, "private-bucket", false, "keep the bucket closed to the public; CloudFront serves its documents at --issuer-url "+
+		"(see docs/aws.md)")
+	f.StringVar(&p.distribution, "distribution-arn", "", "ARN of the CloudFront distribution to let into the private bucket (default: "+
+		"whoever made it has set the bucket's policy)")
 	allowPrivateFlag(c, &p.allowPrivate)
 }
 
 func allowPrivateFlag(c *cobra.Command, to *bool) {
-	c.Flags().BoolVar(to, "allow-private-issuers", false, "accept an issuer with a port, which AWS never does, because AWS is an emulator with the same flag (default where AWS_ENDPOINT_URL is set)")
+	c.Flags().BoolVar(to, "allow-private-issuers", false, "accept an issuer with a port, which AWS never does, because AWS is an emulator "+
+		"with the same flag (default where AWS_ENDPOINT_URL is set)")
 }
 
 // check refuses flags that do not go together.

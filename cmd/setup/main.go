@@ -109,7 +109,21 @@ func (a *app) command() *cobra.Command {
 	root.SetErr(a.err)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.upCommand(), a.downCommand(), a.gcCommand(), a.statusCommand(), a.doctorCommand(), a.serviceAccountCommand(), a.keysCommand(), a.issuerCommand(), a.kindConfigCommand(), a.apiServerCommand(), a.exportCommand(), a.imageCommand(), a.demoCommand())
+	root.AddCommand(
+		a.upCommand(),
+		a.downCommand(),
+		a.gcCommand(),
+		a.statusCommand(),
+		a.doctorCommand(),
+		a.serviceAccountCommand(),
+		a.keysCommand(),
+		a.issuerCommand(),
+		a.kindConfigCommand(),
+		a.apiServerCommand(),
+		a.exportCommand(),
+		a.imageCommand(),
+		a.demoCommand(),
+	)
 	a.rename(root)
 	root.InitDefaultCompletionCmd()
 	a.prepare(root)

@@ -123,7 +123,14 @@ func (r *report) Done(result plan.Result) {
 }
 
 func (r *report) add(result plan.Result) {
-	l := linkReport{Link: result.Link, Result: result.Outcome, Object: result.Object, Seconds: result.Took.Seconds(), Calls: result.Calls, Writes: result.Writes}
+	l := linkReport{
+		Link:    result.Link,
+		Result:  result.Outcome,
+		Object:  result.Object,
+		Seconds: result.Took.Seconds(),
+		Calls:   result.Calls,
+		Writes:  result.Writes,
+	}
 	for _, s := range result.Steps {
 		l.Steps = append(l.Steps, stepReport{s.Action, s.Summary, s.Diff})
 	}

@@ -108,8 +108,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 		"also accept role ARNs of STS implementations other than AWS's, such as arn:aws:iam:::role/NAME of Ceph RGW")
 	f.StringVar(&o.onMalformed, "on-malformed", "admit", "pods whose service account has a malformed role, audience or "+
 		"expiration: admit them, with a warning (without an identity if it is the role, else with defaults); or refuse them")
-	f.BoolVar(&o.watchConfigMap, "watch-config-map", false, "grant the roles of the ConfigMap "+
-		""+webhook.ConfigMap+" to service accounts without an annotated role")
+	f.BoolVar(&o.watchConfigMap, "watch-config-map", false, "grant the roles of the ConfigMap "+webhook.ConfigMap+
+		" to service accounts without an annotated role")
 
 	f.StringSliceVar(&o.missedIn, "report-missed-pods", nil, "namespaces in which to look for pods that were admitted without "+
 		"the identity of their service account, every five minutes; each gets an Event, and a metric counts them (repeatable)")
@@ -122,9 +122,12 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Volume, "container-credentials-token-volume-name", irsa.CredentialsVolume, "name of their token's volume")
 	f.StringVar(&c.TokenFile, "container-credentials-token-path", irsa.CredentialsTokenFile, "file of their token in its volume")
 	f.StringVar(&c.URI, "container-credentials-full-uri", irsa.CredentialsURI, "AWS_CONTAINER_CREDENTIALS_FULL_URI of their containers")
+	o.originalFlags(f)
+}
 
-	// The original has klog's flags, and manifests use them. The log always goes to
-	// stderr.
+// originalFlags are those of the original that do nothing here: klog's, which
+// manifests use. The log always goes to stderr.
+func (o *options) originalFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.composeRoleARN, "compose-role-arn", false, "accepted so that manifests of the original still work, but only as "+
 		"false, since only EC2 can say the account of role names")
 	f.MarkHidden("compose-role-arn")

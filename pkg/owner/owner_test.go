@@ -49,3 +49,29 @@ func TestCheck(t *testing.T) {
 		t.Error("without a mark everything is its own")
 	}
 }
+
+// The tags of what commit a44849b made, as AWS has them. What was made by that
+// version is known by this one, and the other way round.
+func TestEarlierTags(t *testing.T) {
+	earlier := map[string]string{"openirsa.dev/owned": "true", "openirsa.dev/cluster": "dev", "openirsa.dev/cluster-uid": "uid-1"}
+	mark := owner.Tags("dev", "uid-1")
+	if !maps.Equal(mark, earlier) {
+		t.Errorf("the tags are %v, were %v", mark, earlier)
+	}
+	if !owner.Owns(earlier, mark) {
+		t.Error("they are not the cluster's own")
+	}
+	earlier["openirsa.dev/shared"] = "true"
+	if !owner.Shared(earlier) {
+		t.Error("a shared role is not shared")
+	}
+	for _, c := range [][2]string{
+		{owner.ServiceAccountTag, "openirsa.dev/service-account"}, // NAMESPACE/NAME
+		{owner.ExpiresTag, "openirsa.dev/expires"},                // RFC 3339, or "never"
+		{owner.Never, "never"},
+	} {
+		if c[0] != c[1] {
+			t.Errorf("%q was %q", c[0], c[1])
+		}
+	}
+}
