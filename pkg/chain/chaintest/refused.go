@@ -22,8 +22,13 @@ func (c *Chain) Refused(ctx context.Context, namespace, name string, since time.
 	if err != nil {
 		return nil, fmt.Errorf("reading the emulator's events: %w", err)
 	}
-	subject, its := token.Subject(namespace, name), map[string]bool{} // access keys
-	var refused []emulator.Event
+	return refusedTo(token.Subject(namespace, name), events), nil
+}
+
+// refusedTo are the denials among events that hit the holder of tokens with a
+// subject.
+func refusedTo(subject string, events []emulator.Event) (refused []emulator.Event) {
+	its := map[string]bool{} // access keys
 	for _, e := range events {
 		if e.Subject == subject && e.Session != nil {
 			its[e.Session.AccessKeyID] = true
@@ -32,7 +37,7 @@ func (c *Chain) Refused(ctx context.Context, namespace, name string, since time.
 			refused = append(refused, e)
 		}
 	}
-	return refused, nil
+	return refused
 }
 
 // events asks the emulator, through the API server.
