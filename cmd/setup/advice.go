@@ -357,8 +357,7 @@ func secretsError(secrets []cluster.Token) error {
 		"recreate each, and give the new token to whoever uses a copy: "+newSecretToken(secrets[0]))
 }
 
-// newSecretToken is the command that has the controller manager make a token
-// anew.
+// newSecretToken is the command that has the controller manager make a new token.
 func newSecretToken(t cluster.Token) string {
 	namespace, name, _ := strings.Cut(t.Secret, "/")
 	return fmt.Sprintf(`kubectl --namespace %s patch secret %s --type=json --patch='[{"op":"remove","path":"/data/token"}]'`, namespace, name)

@@ -110,7 +110,7 @@ type works struct {
 	check func(context.Context) error
 	// prepare makes the new beside the old.
 	prepare func(context.Context) error
-	// sign has tokens be of the new, or on the way back of the old.
+	// sign has tokens signed with the new, or in a rollback with the old.
 	sign func(ctx context.Context, back bool) error
 	// ready refuses to remove the old while something else than a token still
 	// needs it. Nil: nothing does.
@@ -379,7 +379,7 @@ func (s *stagedRun) waitTokens(ctx context.Context) (waited bool, err error) {
 }
 
 // lookAgain is how often tokens are checked while none is in the way: one may
-// be made of the old again by a program that was put back by somebody else.
+// be signed with the old again by a program that somebody else put back.
 const lookAgain = 30 * time.Second
 
 // describeStale says what is waited for.

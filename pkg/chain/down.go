@@ -41,7 +41,7 @@ type DownOptions struct {
 //
 // The error is an [*UnderWayError] while a change is under way, and an
 // [*AcceptedError] where API servers that cannot be changed from here still accept
-// the issuer. When ctx ends, the next run continues. The observer is told of each
+// the issuer. When ctx ends, the next run continues. The observer learns of each
 // link; nil is silence.
 func (ch *Chain) Down(ctx context.Context, o DownOptions, observer plan.Observer) (Outcome, error) {
 	o.Wait = cmp.Or(o.Wait, controlplane.DefaultWait)

@@ -43,7 +43,7 @@ type GrantOptions struct {
 // The error is a [*MissingError] without a chain, a [*ForeignError] if the record
 // names what is another cluster's, an [*OptionError] for accounts that do not go
 // together, a [*role.ForeignError] for a role that is another's, and a
-// [*PartitionError]. The observer is told of each role and service account, and
+// [*PartitionError]. The observer learns of each role and service account, and
 // with a [*NotAskedError] of those whose pods do not get it; nil is silence.
 func (ch *Chain) Grant(ctx context.Context, o GrantOptions, observer plan.Observer) (Outcome, error) {
 	if err := ch.ConnectInstalled(ctx); err != nil {

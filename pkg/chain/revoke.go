@@ -27,7 +27,7 @@ type RevokeOptions struct {
 // policies, and the service accounts themselves if they were made with them; one
 // that was there before loses its annotation. A role that others use as well no
 // longer lets them in. Without a chain the error is a [*MissingError]. The observer
-// is told of each role and service account; nil is silence.
+// learns of each role and service account; nil is silence.
 func (ch *Chain) Revoke(ctx context.Context, o RevokeOptions, observer plan.Observer) (Outcome, error) {
 	if err := ch.ConnectInstalled(ctx); err != nil {
 		return Outcome{}, err

@@ -116,7 +116,7 @@ func outcome(ch *Chain, run *plan.Runner) Outcome {
 // [*OptionError] for options that make no sense, and those of AWS and Kubernetes.
 // When ctx ends, the next run continues.
 //
-// The observer is told of each link; nil is silence.
+// The observer learns of each link; nil is silence.
 func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (Outcome, error) {
 	o.Wait = cmp.Or(o.Wait, controlplane.DefaultWait)
 	work := *ch

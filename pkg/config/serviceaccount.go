@@ -38,7 +38,7 @@ type ServiceAccount struct {
 	SubjectPattern      string            `yaml:"subjectPattern"`
 	Tags                map[string]string `yaml:"tags"`
 	// Status is what eksctl writes back. It is read in the list that eksctl
-	// prints, which tells of nothing else.
+	// prints, which has nothing else.
 	Status struct {
 		RoleARN string `yaml:"roleARN"`
 	} `yaml:"status"`

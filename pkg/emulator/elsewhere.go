@@ -233,7 +233,7 @@ func (s *Server) serveElsewhere(w http.ResponseWriter, c *api.Call, where elsewh
 	where.protocol.WriteError(w, c.Request, c.ID, e)
 }
 
-// refuseElsewhere is the error for a call, and its event. Who called is told if
+// refuseElsewhere is the error for a call, and its event. It says who called if
 // the whole body is there, without which no signature can be verified; but a
 // bad signature is no matter, since nobody may do what cannot be done.
 func (s *Server) refuseElsewhere(c *api.Call, where elsewhere, whole bool) *wire.Failure {

@@ -46,7 +46,7 @@ func (s *Server) inject(c *api.Call) *wire.Failure {
 		}
 		return nil
 	}
-	s.logFault(c, "an injected fault answers in the place of the operation", f.Code)
+	s.logFault(c, "an injected fault answers instead of the operation", f.Code)
 	message := f.Message
 	if message == "" {
 		message = "Injected fault"

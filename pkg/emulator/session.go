@@ -28,7 +28,7 @@ type session struct {
 	expires time.Time
 
 	tags           []wire.Tag // session tags
-	transitive     []string   // keys of those that go on to chained sessions
+	transitive     []string   // keys of those passed on to chained sessions
 	sourceIdentity string
 
 	// The session policies. They limit if there are any, or if limited is set

@@ -24,7 +24,7 @@ type Stage string
 const (
 	Prepare    Stage = "prepare"     // the new is made, published, and accepted by everything
 	WaitCaches Stage = "wait-caches" // until every cache has the documents with it
-	Sign       Stage = "sign"        // new tokens are of the new
+	Sign       Stage = "sign"        // new tokens are signed with the new
 	WaitTokens Stage = "wait-tokens" // until no token of the old key or issuer is left
 	Prune      Stage = "prune"       // the old is accepted by nothing, and removed
 )

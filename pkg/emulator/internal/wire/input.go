@@ -194,7 +194,7 @@ func (in *Input) TooLong(name string, n, limit int, value string) {
 }
 
 // Texts reads a list of at most limit texts, of which each must satisfy r. The
-// members that do not make one fault, which tells of all that each must be.
+// members that do not make one fault, which says what each must be.
 func (in *Input) Texts(name string, required bool, limit int, r Rule) []string {
 	n := in.Size(name)
 	if n == 0 {
