@@ -243,7 +243,7 @@ func (s *Server) refuseElsewhere(c *api.Call, where elsewhere, whole bool) *wire
 	if e := s.refusePage(c); e != nil {
 		return e
 	}
-	if sig, err := sigv4.Parse(c.Request); err == nil && whole {
+	if sig, err := c.Signature(); err == nil && whole {
 		s.identify(c, &sig, sigv4.HashPayload(c.Body))
 	}
 	e := s.refusal(where)

@@ -35,9 +35,10 @@ type Call struct {
 	// and the connection is cut.
 	Dropped bool
 
-	memory *Memory // for bodies
-	held   int64   // bytes of memory
-	form   form
+	memory    *Memory // for bodies
+	held      int64   // bytes of memory
+	form      form
+	signature signature
 }
 
 // Caller is who makes a request, proved by a signature, or nobody in
@@ -72,9 +73,26 @@ func NewCall(r *http.Request, at time.Time, memory *Memory) *Call {
 // End gives back the memory of a call.
 func (c *Call) End() { c.memory.give(c.held) }
 
+// signature is what Signature found.
+type signature struct {
+	read bool
+	sigv4.Signature
+	err error
+}
+
+// Signature reads the signature of the request, once. It is not verified; see
+// [Gate].
+func (c *Call) Signature() (sigv4.Signature, error) {
+	if s := &c.signature; !s.read {
+		s.read = true
+		s.Signature, s.err = sigv4.Parse(c.Request)
+	}
+	return c.signature.Signature, c.signature.err
+}
+
 // SignedService is the service in the scope of the signature, or "".
 func (c *Call) SignedService() string {
-	sig, err := sigv4.Parse(c.Request)
+	sig, err := c.Signature()
 	if err != nil {
 		return ""
 	}

@@ -10,7 +10,7 @@ import (
 // its event.
 func IdentifyBody(gate Gate, c *Call) *wire.Failure {
 	dialect := c.Speaks()
-	sig, err := sigv4.Parse(c.Request)
+	sig, err := c.Signature()
 	if err == nil && sig.Service != c.Service {
 		c.Region = sig.Region
 		e := dialect.Mismatch.failure("Credential should be scoped to correct service: '%s'.", c.Service)

@@ -14,7 +14,7 @@ import (
 // authenticate finds out who calls, and refuses a request that went to the
 // wrong region. Errors are those of S3 for each kind of failure.
 func (q *call) authenticate() *failure {
-	sig, err := sigv4.Parse(q.Request)
+	sig, err := q.Signature()
 	if e, ok := errors.AsType[*sigv4.Error](err); ok && e.Kind == sigv4.Missing {
 		return q.checkRegion()
 	}
