@@ -13,6 +13,7 @@ import (
 
 	"github.com/openirsa/openirsa/pkg/account"
 	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/change"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -252,6 +253,9 @@ func noted(err error) string {
 	if e, ok := errors.AsType[*lib.NotAskedError](err); ok {
 		return "warning: " + e.Error() + ". `SETUP doctor --service-account " + e.Account + "` says how they would"
 	}
+	if e, ok := errors.AsType[*change.HeldError](err); ok {
+		return e.Error() + ": " + newSecretToken(e.Token)
+	}
 	return err.Error()
 }
 
@@ -332,6 +336,18 @@ func continueCommand(c *record.Change) string {
 
 // stagedNext is what to do when a staged change could not continue.
 func stagedNext(err error) string {
+	if e, ok := errors.AsType[*change.TurnError](err); ok {
+		if e.Change.Rollback {
+			return continueCommand(e.Change) + ", and then start again"
+		}
+		return continueCommand(e.Change)
+	}
+	if e, ok := errors.AsType[*change.TokensError](err); ok {
+		if len(e.Secrets) > 0 {
+			return "recreate each, and give the new token to whoever uses a copy: " + newSecretToken(e.Secrets[0])
+		}
+		return "delete these pods, or find out what keeps kubelet on node " + e.Pods[0].Node + ", then run the same command again"
+	}
 	switch {
 	case errors.Is(err, controlplane.ErrExternalSigner):
 		return "rotate the key in the signer, without a restart of any API server: see 'issuer sign --help'"
@@ -348,24 +364,10 @@ func stagedNext(err error) string {
 // namesNodes is what to do where a node cannot be reached.
 const namesNodes = "run it on the only control-plane node as root, or name all of them: --ssh USER@NODE, repeated"
 
-func secretsError(secrets []cluster.Token) error {
-	var names []string
-	for _, t := range secrets {
-		names = append(names, t.Secret)
-	}
-	return advise(fmt.Errorf("%s: tokens in Secrets, which never expire, would fail: %s", record.WaitTokens, strings.Join(names, ", ")),
-		"recreate each, and give the new token to whoever uses a copy: "+newSecretToken(secrets[0]))
-}
-
 // newSecretToken is the command that has the controller manager make a new token.
 func newSecretToken(t cluster.Token) string {
 	namespace, name, _ := strings.Cut(t.Secret, "/")
 	return fmt.Sprintf(`kubectl --namespace %s patch secret %s --type=json --patch='[{"op":"remove","path":"/data/token"}]'`, namespace, name)
-}
-
-func podsError(pods []cluster.Token) error {
-	return advise(fmt.Errorf("%s: kubelet has not renewed %s of pods, such as that of %s", record.WaitTokens, plural(len(pods), "token"), pods[0]),
-		"delete these pods, or find out what keeps kubelet on node "+pods[0].Node+", then run the same command again")
 }
 
 // bucketStaysError is a bucket that was made for the chain and stays.

@@ -368,9 +368,7 @@ func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string)
 		return cli.Usagef("--algorithm: the rotation that is under way was begun with %q", cmp.Or(c.Rotation.Algorithm, "the default"))
 	}
 	k := &keyChange{changeRun: ch.newChangeRun(c, o)}
-	return k.finish(ctx, works{
-		check: k.check, prepare: k.prepare, sign: k.sign, ready: k.check, prune: k.prune, stale: k.stale,
-	})
+	return k.finish(ctx, k)
 }
 
 // keyChange is one run of `keys rotate`.
@@ -379,13 +377,13 @@ type keyChange struct{ changeRun }
 // rotation is the cluster's part of the record.
 func (k *keyChange) rotation() controlplane.Rotation {
 	r := k.c.Rotation
-	return controlplane.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: r.Nodes, New: r.New, Wait: k.o.wait}
+	return controlplane.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: r.Nodes, New: r.New, Wait: k.o.Wait}
 }
 
-// check adds the nodes that the rotation does not know yet. That is recorded
+// Check adds the nodes that the rotation does not know yet. That is recorded
 // before anything is done on them. A node may join at any stage, and while a
 // run waits.
-func (k *keyChange) check(ctx context.Context) error {
+func (k *keyChange) Check(ctx context.Context) error {
 	r, old, err := controlplane.Of(k.chain.Cluster).PlanRotation(ctx, k.rotation())
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.SigningKey, err)
@@ -396,8 +394,11 @@ func (k *keyChange) check(ctx context.Context) error {
 	recorded := k.c.Rotation
 	recorded.Nodes = r.Nodes
 	recorded.Old = union(recorded.Old, kids(old))
-	return k.save(ctx, k.c)
+	return k.Save(ctx, k.c)
 }
+
+// Ready looks for nodes that have joined meanwhile.
+func (k *keyChange) Ready(ctx context.Context) error { return k.Check(ctx) }
 
 func kids(list []keys.Public) []string {
 	var ids []string
@@ -407,7 +408,7 @@ func kids(list []keys.Public) []string {
 	return ids
 }
 
-func (k *keyChange) prepare(ctx context.Context) error {
+func (k *keyChange) Prepare(ctx context.Context) error {
 	c, run := controlplane.Of(k.chain.Cluster), k.run
 	names := plural(len(k.c.Rotation.Nodes), "new key") + ", made on the nodes"
 	err := run.Link(ctx, plan.SigningKey, names, func(ctx context.Context) ([]plan.Step, error) { return c.MakeKeys(ctx, k.rotation()) })
@@ -420,11 +421,11 @@ func (k *keyChange) prepare(ctx context.Context) error {
 	}
 	if all := union(k.c.Rotation.New, kids(made)); !slices.Equal(all, k.c.Rotation.New) {
 		k.c.Rotation.New = all
-		if err := k.save(ctx, k.c); err != nil {
+		if err := k.Save(ctx, k.c); err != nil {
 			return err
 		}
 	}
-	err = k.Restart(ctx, run, k.o.wait, "accepts old and new keys", func(ctx context.Context) ([]plan.Step, error) {
+	err = k.Restart(ctx, run, k.o.Wait, "accepts old and new keys", func(ctx context.Context) ([]plan.Step, error) {
 		return c.AcceptKeys(ctx, k.rotation())
 	})
 	if err != nil {
@@ -465,7 +466,7 @@ func (k *keyChange) publish(ctx context.Context) error {
 		return err
 	}
 	for _, docs := range transition {
-		if err := k.Publish(ctx, k.run, mark, docs, k.o.wait); err != nil {
+		if err := k.Publish(ctx, k.run, mark, docs, k.o.Wait); err != nil {
 			if k.Record.Bucket == "" {
 				return advise(err, "serve at "+k.Issuer.JWKS()+" what `kubectl get --raw /openid/v1/jwks` prints, and run the same command again")
 			}
@@ -475,27 +476,27 @@ func (k *keyChange) publish(ctx context.Context) error {
 	return nil
 }
 
-func (k *keyChange) sign(ctx context.Context, back bool) error {
-	if err := k.check(ctx); err != nil {
+func (k *keyChange) Sign(ctx context.Context, back bool) error {
+	if err := k.Check(ctx); err != nil {
 		return err
 	}
 	what, steps := "signs with the new keys", controlplane.Of(k.chain.Cluster).SignWithNewKeys
 	if back {
 		what, steps = "signs with the old keys", controlplane.Of(k.chain.Cluster).SignWithFormerKeys
 	}
-	err := k.Restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
+	err := k.Restart(ctx, k.run, k.o.Wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	return err
 }
 
-func (k *keyChange) prune(ctx context.Context, back bool) error {
-	if err := k.check(ctx); err != nil {
+func (k *keyChange) Prune(ctx context.Context, back bool) error {
+	if err := k.Check(ctx); err != nil {
 		return err
 	}
 	what, steps := "accepts only the new keys", controlplane.Of(k.chain.Cluster).SettleKeys
 	if back {
 		what, steps = "accepts only the old keys", controlplane.Of(k.chain.Cluster).DropNewKeys
 	}
-	err := k.Restart(ctx, k.run, k.o.wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
+	err := k.Restart(ctx, k.run, k.o.Wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
 	if err != nil {
 		return err
 	}
@@ -506,7 +507,7 @@ func (k *keyChange) prune(ctx context.Context, back bool) error {
 	return k.publish(ctx)
 }
 
-func (k *keyChange) stale(ctx context.Context, back bool) (secrets, pods []cluster.Token, err error) {
+func (k *keyChange) Stale(ctx context.Context, back bool) (secrets, pods []cluster.Token, err error) {
 	going := k.c.Rotation.Old
 	if back {
 		going = k.c.Rotation.New

@@ -79,7 +79,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 		if _, err := issuer.Parse(to); err != nil {
 			return cli.Usagef("--to: %w", err)
 		}
-		if err := a.checkPort(documentFlags{issuerURL: to, allowPrivate: allowPrivate || o.rollback}); err != nil {
+		if err := a.checkPort(documentFlags{issuerURL: to, allowPrivate: allowPrivate || o.Rollback}); err != nil {
 			return err
 		}
 	}
@@ -104,9 +104,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 	m := &migration{changeRun: ch.newChangeRun(c, o)}
 	m.run.Say("from %s", c.Migration.From.Issuer)
 	m.run.Say("to   %s", c.Migration.To.Issuer)
-	return m.finish(ctx, works{
-		check: m.check, prepare: m.prepare, sign: m.sign, ready: m.ready, prune: m.prune, stale: m.stale,
-	})
+	return m.finish(ctx, m)
 }
 
 // migrationTarget is the place that --to names.
@@ -171,11 +169,11 @@ func (m *migration) ways(back bool) (stays, goes record.Location) {
 // ours.
 func (m *migration) options(iss issuer.URL) controlplane.IssuerOptions {
 	own := append(slices.Clone(m.Record.FormerIssuers), m.c.Migration.From.Issuer, m.c.Migration.To.Issuer)
-	return controlplane.IssuerOptions{URL: iss, Own: own, Wait: m.o.wait}
+	return controlplane.IssuerOptions{URL: iss, Own: own, Wait: m.o.Wait}
 }
 
-// check refuses what cannot work. The record comes before the first write.
-func (m *migration) check(ctx context.Context) error {
+// Check refuses what cannot work. The record comes before the first write.
+func (m *migration) Check(ctx context.Context) error {
 	if err := controlplane.Of(m.chain.Cluster).AllReached(ctx); err != nil {
 		return fmt.Errorf("%s: %w", plan.Issuer, err)
 	}
@@ -212,7 +210,7 @@ func (m *migration) check(ctx context.Context) error {
 			return err
 		}
 	}
-	return m.save(ctx, m.c)
+	return m.Save(ctx, m.c)
 }
 
 // checkTarget refuses a new place that is another cluster's.
@@ -235,7 +233,7 @@ func (m *migration) checkTarget(ctx context.Context, mark map[string]string) err
 	return nil
 }
 
-func (m *migration) prepare(ctx context.Context) error {
+func (m *migration) Prepare(ctx context.Context) error {
 	to, err := m.at(m.c.Migration.To)
 	if err != nil {
 		return err
@@ -263,7 +261,7 @@ func (m *migration) prepare(ctx context.Context) error {
 	}
 	options := m.options(to.Issuer)
 	options.AcceptOnly = true
-	err = m.Restart(ctx, m.run, m.o.wait, "accepts both issuers", func(ctx context.Context) ([]plan.Step, error) {
+	err = m.Restart(ctx, m.run, m.o.Wait, "accepts both issuers", func(ctx context.Context) ([]plan.Step, error) {
 		return controlplane.Of(m.chain.Cluster).SetIssuer(ctx, options)
 	})
 	return err
@@ -283,9 +281,9 @@ func (m *migration) makeProvider(ctx context.Context, to *chain, mark map[string
 	})
 }
 
-// sign records the issuer first: another command that runs meanwhile works
+// Sign records the issuer first: another command that runs meanwhile works
 // towards the same.
-func (m *migration) sign(ctx context.Context, back bool) error {
+func (m *migration) Sign(ctx context.Context, back bool) error {
 	stays, goes := m.ways(back)
 	now, err := m.at(stays)
 	if err != nil {
@@ -293,22 +291,22 @@ func (m *migration) sign(ctx context.Context, back bool) error {
 	}
 	m.chain.Record, m.chain.Issuer = now.Record, now.Issuer
 	m.Record.FormerIssuers = union(m.Record.FormerIssuers, []string{goes.Issuer})
-	if err := m.save(ctx, m.c); err != nil {
+	if err := m.Save(ctx, m.c); err != nil {
 		return err
 	}
-	err = m.Restart(ctx, m.run, m.o.wait, "--service-account-issuer="+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
+	err = m.Restart(ctx, m.run, m.o.Wait, "--service-account-issuer="+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
 		return controlplane.Of(m.chain.Cluster).SetIssuer(ctx, m.options(now.Issuer))
 	})
 	return err
 }
 
-func (m *migration) stale(ctx context.Context, back bool) (secrets, pods []cluster.Token, err error) {
+func (m *migration) Stale(ctx context.Context, back bool) (secrets, pods []cluster.Token, err error) {
 	_, goes := m.ways(back)
 	return m.tokens(ctx, func(t cluster.Token) bool { return t.Issuer == goes.Issuer })
 }
 
-// ready refuses while roles of others trust the old provider alone.
-func (m *migration) ready(ctx context.Context) error {
+// Ready refuses while roles of others trust the old provider alone.
+func (m *migration) Ready(ctx context.Context) error {
 	stays, goes := m.ways(false)
 	mark, err := m.Tags(ctx)
 	if err != nil {
@@ -325,7 +323,7 @@ func (m *migration) ready(ctx context.Context) error {
 		"let each trust "+stays.Provider+" too, on the same conditions, or no longer the old one; then run the same command again")
 }
 
-func (m *migration) prune(ctx context.Context, back bool) error {
+func (m *migration) Prune(ctx context.Context, back bool) error {
 	stays, goes := m.ways(back)
 	gone, err := m.at(goes)
 	if err != nil {
@@ -335,7 +333,7 @@ func (m *migration) prune(ctx context.Context, back bool) error {
 	if err != nil {
 		return err
 	}
-	err = m.Restart(ctx, m.run, m.o.wait, "refuses "+goes.Issuer, func(ctx context.Context) ([]plan.Step, error) {
+	err = m.Restart(ctx, m.run, m.o.Wait, "refuses "+goes.Issuer, func(ctx context.Context) ([]plan.Step, error) {
 		return controlplane.Of(m.chain.Cluster).DropIssuer(ctx, m.options(gone.Issuer))
 	})
 	if err != nil {

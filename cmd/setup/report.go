@@ -8,6 +8,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/plain"
 	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/change"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
 )
@@ -34,12 +35,7 @@ type report struct {
 	// Change is the staged change that is still under way, and Waiting what
 	// it waits for.
 	Change  *record.Change `json:"change,omitempty"`
-	Waiting *waitReport    `json:"waiting,omitempty"`
-}
-
-type waitReport struct {
-	Until time.Time `json:"until"`
-	For   string    `json:"for"`
+	Waiting *change.Wait   `json:"waiting,omitempty"`
 }
 
 type linkReport struct {

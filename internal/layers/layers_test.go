@@ -101,6 +101,7 @@ var layers = []map[string][]string{
 		"pkg/emulator/emulatortest":   {"pkg/account", "pkg/discovery", "pkg/emulator", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
 	},
 	{ // Stories: what the effects are together.
+		"pkg/change": {"internal/wait", "pkg/cluster", "pkg/plan", "pkg/record", "pkg/token"},
 		"pkg/chain": {"deploy", "internal/image", "internal/redact", "internal/wait", "pkg/account", "pkg/cluster",
 			"pkg/config", "pkg/controlplane", "pkg/discovery", "pkg/doctor", "pkg/emulator",
 			"pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner", "pkg/plan",
@@ -116,7 +117,7 @@ var layers = []map[string][]string{
 	},
 	{ // Programs: where everything meets.
 		"cmd/setup": {"deploy", "internal/cli", "internal/plain", "internal/redact", "internal/version",
-			"internal/wait", "internal/yamlnode", "pkg/account", "pkg/chain", "pkg/cluster", "pkg/config",
+			"internal/yamlnode", "pkg/account", "pkg/chain", "pkg/change", "pkg/cluster", "pkg/config",
 			"pkg/controlplane", "pkg/discovery", "pkg/doctor", "pkg/doctor/gather", "pkg/emulator",
 			"pkg/export", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
 			"pkg/plan", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/sweep", "pkg/token"},
