@@ -2,8 +2,12 @@
 // cluster IAM roles: from the key that signs their tokens to the annotation of
 // their service accounts. It is what the command setup does, for Go programs.
 //
-//	ch, err := chain.Open(ctx, chain.Options{KindName: "dev"})
+//	ch, err := chain.Open(ctx, chain.Options{KindName: "dev", Emulator: true})
+//	out, err := ch.Up(ctx, chain.UpOptions{Build: chain.Programs("bin")}, nil)
+//	app := config.NewServiceAccount("default", "app", policyARN)
+//	out, err = ch.Grant(ctx, chain.GrantOptions{Accounts: []config.ServiceAccount{app}}, nil)
 //	status, err := ch.Status(ctx)
+//	out, err = ch.Down(ctx, chain.DownOptions{Immediately: true}, nil)
 //
 // Nothing is printed. A [plan.Observer] learns what happens; what goes wrong
 // is an error of this package or of one below it that says what was found, and not

@@ -52,6 +52,7 @@ func (ch *Chain) Down(ctx context.Context, o DownOptions, observer plan.Observer
 		return Outcome{}, err
 	}
 	work := *ch
+	work.Account = nil // of a run whose context has ended
 	d := &downRun{Chain: &work, o: o, run: &plan.Runner{Observer: observer, DryRun: o.DryRun}}
 	links := []func(context.Context) error{d.rest} // what a run that was stopped may have left
 	var err error

@@ -120,6 +120,7 @@ func outcome(ch *Chain, run *plan.Runner) Outcome {
 func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (Outcome, error) {
 	o.Wait = cmp.Or(o.Wait, controlplane.DefaultWait)
 	work := *ch
+	work.Account = nil // of a run whose context has ended
 	u := &upRun{Chain: &work, o: o, emulator: ch.options.Emulator, run: &plan.Runner{Observer: observer, DryRun: o.DryRun}}
 	if err := u.prepare(ctx); err != nil {
 		return Outcome{}, err
@@ -172,18 +173,35 @@ type upRun struct {
 	*Chain
 	o        UpOptions
 	emulator bool // AWS is one in the cluster
-	run      *plan.Runner
-	mark     map[string]string // tags
-	docs     []discovery.Document
-	wanted   map[string]role.Role // of the service accounts
-	planned  grants               // for the service accounts, once AWS has been read
-	img      *Image               // nil: in a registry
+	// id, partition and region are those of the account.
+	id, partition, region string
+	// keep says that the API servers keep their issuer, which is kept.
+	keep    bool
+	kept    issuer.URL
+	run     *plan.Runner
+	mark    map[string]string // tags
+	docs    []discovery.Document
+	wanted  map[string]role.Role // of the service accounts
+	planned grants               // for the service accounts, once AWS has been read
+	img     *Image               // nil: in a registry
 	// pending are API servers that somebody else has to give the issuer.
 	pending *controlplane.PendingError
 }
 
 // prepare finds out everything that can stop the run, before the first write.
 func (u *upRun) prepare(ctx context.Context) error {
+	for _, check := range []func(context.Context) error{
+		u.sameChain, u.issuerToKeep, u.ReadKeys, u.whichAccount, u.whatToRecord, u.findImage, u.willing, u.whatToMake, u.mayMake,
+	} {
+		if err := check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameChain refuses to make another chain of one that is there.
+func (u *upRun) sameChain(ctx context.Context) error {
 	if err := u.Cluster.Check(ctx, cluster.InstallRights()...); err != nil {
 		return err
 	}
@@ -192,37 +210,42 @@ func (u *upRun) prepare(ctx context.Context) error {
 	} else if u.Installed && u.emulator {
 		return &ExistingError{Option: "Emulator"}
 	}
-	u.o.Name = cmp.Or(u.o.Name, cmp.Or(u.Record.Cluster, u.Cluster.Name))
+	u.o.Name = cmp.Or(u.o.Name, u.Record.Cluster, u.Cluster.Name)
 	if u.Installed && u.Record.Cluster != u.o.Name {
 		return &ExistingError{Option: "Name", Is: u.Record.Cluster, Want: u.o.Name}
 	}
-	// Where the issuer cannot be kept, the keys mostly cannot be read either.
-	keep, kept, err := u.keepsIssuer(ctx)
-	if err != nil {
+	return nil
+}
+
+// issuerToKeep comes before the keys: where the issuer cannot be kept, they mostly
+// cannot be read either.
+func (u *upRun) issuerToKeep(ctx context.Context) (err error) {
+	u.keep, u.kept, err = u.keepsIssuer(ctx)
+	return err
+}
+
+// whichAccount finds the account: the emulator's is known before it runs.
+func (u *upRun) whichAccount(ctx context.Context) error {
+	u.id, u.partition = emulator.DefaultAccount, "aws"
+	u.region = cmp.Or(u.options.Account.Region, u.Record.Region, account.EmulatorRegion)
+	if u.emulator {
+		return nil
+	}
+	if err := u.Use(ctx, "", nil); err != nil {
 		return err
 	}
-	if err := u.ReadKeys(ctx); err != nil {
-		return err
-	}
+	u.id, u.region, u.partition = u.Account.ID, u.Account.Region, u.Account.Partition
+	return nil
+}
 
-	// Who the account is: the emulator's is known before it runs.
-	id, partition := emulator.DefaultAccount, "aws"
-	region := cmp.Or(u.options.Account.Region, u.Record.Region, account.EmulatorRegion)
-	if !u.emulator {
-		if err := u.Use(ctx, "", nil); err != nil {
-			return err
-		}
-		id, region, partition = u.Account.ID, u.Account.Region, u.Account.Partition
-	}
-
+// whatToRecord decides about the record.
+func (u *upRun) whatToRecord(ctx context.Context) (err error) {
 	want := u.Record
-	if keep {
-		want.KeepIssuer = true
-	}
-	want.Cluster, want.Account, want.Region, want.Partition = u.o.Name, id, region, partition
-	if keep {
-		want.Issuer = kept.String()
-	} else if want.Issuer, want.Bucket, want.Prefix, err = u.whereTo(ctx, id, region); err != nil {
+	want.KeepIssuer = want.KeepIssuer || u.keep
+	want.Cluster, want.Account, want.Region, want.Partition = u.o.Name, u.id, u.region, u.partition
+	if u.keep {
+		want.Issuer = u.kept.String()
+	} else if want.Issuer, want.Bucket, want.Prefix, err = u.whereTo(ctx, u.id, u.region); err != nil {
 		return err
 	}
 	if u.Installed && u.Record.Issuer != want.Issuer {
@@ -231,42 +254,47 @@ func (u *upRun) prepare(ctx context.Context) error {
 	if u.Issuer, err = issuer.Parse(want.Issuer); err != nil {
 		return err
 	}
-	want.Provider = u.Issuer.ProviderARN(partition, id)
-	if u.emulator {
-		want.Emulator = true
-	}
+	want.Provider = u.Issuer.ProviderARN(u.partition, u.id)
+	want.Emulator = want.Emulator || u.emulator
 	if u.emulator && want.Bucket != "" {
 		want.BucketOwned = true // whatever is in the emulator is ours
 	}
-	if u.o.PrivateBucket {
-		want.PrivateBucket = true
-	}
+	want.PrivateBucket = want.PrivateBucket || u.o.PrivateBucket
 	want.Distribution = cmp.Or(u.o.DistributionARN, want.Distribution)
 	want.Endpoint = cmp.Or(u.o.Endpoint, want.Endpoint)
 	if err := Admit(&want, u.o.Admission); err != nil {
 		return err
 	}
 	u.Record = want
-	if err := u.findImage(ctx); err != nil {
-		return err
-	}
+	return nil
+}
 
-	// The API servers must be willing; planning is reading. Where somebody else
-	// has to change them, it is after the documents are there.
-	if !keep {
-		if _, err := controlplane.Of(u.Cluster).SetIssuer(ctx, u.IssuerOptions()); err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
-			return fmt.Errorf("%s: %w", plan.Issuer, err)
-		}
+// willing refuses where the API servers would: planning is reading. Where somebody
+// else has to change them, it is after the documents are there.
+func (u *upRun) willing(ctx context.Context) error {
+	if u.keep {
+		return nil
 	}
+	if _, err := controlplane.Of(u.Cluster).SetIssuer(ctx, u.IssuerOptions()); err != nil && !errors.Is(err, cluster.ErrNoNodeAccess) {
+		return fmt.Errorf("%s: %w", plan.Issuer, err)
+	}
+	return nil
+}
+
+// whatToMake decides about the tags, the documents and the roles.
+func (u *upRun) whatToMake(ctx context.Context) (err error) {
 	if u.mark, err = u.Tags(ctx); err != nil {
 		return err
 	}
 	if u.docs, err = discovery.Documents(u.Issuer, u.Keys); err != nil {
 		return err
 	}
-	if u.wanted, err = u.wantGrants(ctx, u.o.Grants); err != nil {
-		return err
-	}
+	u.wanted, err = u.wantGrants(ctx, u.o.Grants)
+	return err
+}
+
+// mayMake refuses what belongs to others, and an issuer that does not answer.
+func (u *upRun) mayMake(ctx context.Context) (err error) {
 	if u.Account != nil {
 		err = u.checkAWS(ctx)
 	} else {
