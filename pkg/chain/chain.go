@@ -108,13 +108,15 @@ func (ch *Chain) ConnectInstalled(ctx context.Context) error {
 // Restart is [plan.Runner.Link] for steps that restart API servers: after them it
 // waits until pods reach one again, so that nothing in the cluster fails that
 // begins when the run has ended.
-func (ch *Chain) Restart(ctx context.Context, run *plan.Runner, wait time.Duration, object string, decide func(context.Context) ([]plan.Step, error)) error {
+func (ch *Chain) Restart(ctx context.Context, run *plan.Runner, wait time.Duration, object string,
+	decide func(context.Context) ([]plan.Step, error)) error {
 	return run.Link(ctx, plan.APIServer, object, func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := decide(ctx)
 		if err != nil || len(steps) == 0 {
 			return nil, err
 		}
-		return append(steps, plan.Step{Link: plan.Issuer, Action: plan.Update, Summary: "wait until pods reach the API server again", Do: func(ctx context.Context) error {
+		again := "wait until pods reach the API server again"
+		return append(steps, plan.Step{Link: plan.Issuer, Action: plan.Update, Summary: again, Do: func(ctx context.Context) error {
 			return ch.Cluster.WaitForService(ctx, wait)
 		}}), nil
 	})

@@ -61,7 +61,8 @@ func (ch *Chain) CheckServed(ctx context.Context, docs []discovery.Document, pat
 // Publish makes links 2 and 3: it puts the documents into the bucket
 // and reads them back as a stranger. Where somebody else serves them it waits for
 // them to be right, as long as patience says.
-func (ch *Chain) Publish(ctx context.Context, run *plan.Runner, mark map[string]string, docs []discovery.Document, patience time.Duration) error {
+func (ch *Chain) Publish(ctx context.Context, run *plan.Runner, mark map[string]string,
+	docs []discovery.Document, patience time.Duration) error {
 	if ch.Record.Bucket == "" {
 		// Served by somebody else: they must be right already, or soon.
 		run.Start(plan.Issuer, "reading the documents as a stranger")

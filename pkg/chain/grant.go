@@ -72,7 +72,8 @@ func (ch *Chain) Grant(ctx context.Context, o GrantOptions, observer plan.Observ
 // or the right to read it, there are none: another webhook may do its work, and
 // who may only give service accounts roles learns no more.
 func (ch *Chain) NotAsked(ctx context.Context, namespaces ...string) (map[string]bool, error) {
-	c, err := ch.Cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, deploy.WebhookConfiguration, metav1.GetOptions{})
+	configurations := ch.Cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	c, err := configurations.Get(ctx, deploy.WebhookConfiguration, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		return nil, nil
 	}
@@ -173,7 +174,8 @@ func (p grants) run(ctx context.Context, run *plan.Runner) error {
 
 // planGrants reads all that links 5 and 6 of the accounts depend on, and
 // decides about them.
-func (ch *Chain) planGrants(ctx context.Context, accounts []config.ServiceAccount, roles map[string]role.Role, override, only bool) (p grants, err error) {
+func (ch *Chain) planGrants(ctx context.Context, accounts []config.ServiceAccount,
+	roles map[string]role.Role, override, only bool) (p grants, err error) {
 	if p.roles, err = ch.planRoles(ctx, roles, accounts, only); err != nil {
 		return grants{}, fmt.Errorf("%s: %w", plan.Role, err)
 	}
@@ -185,13 +187,17 @@ func (ch *Chain) planGrants(ctx context.Context, accounts []config.ServiceAccoun
 
 // planAnnotations decides about the service accounts that are not of their roles
 // only.
-func (ch *Chain) planAnnotations(ctx context.Context, accounts []config.ServiceAccount, roles map[string]role.Role, override bool) ([]plan.Item, error) {
+func (ch *Chain) planAnnotations(ctx context.Context, accounts []config.ServiceAccount,
+	roles map[string]role.Role, override bool) ([]plan.Item, error) {
 	var wants []cluster.ServiceAccount
 	for _, sa := range accounts {
 		if sa.RoleOnly {
 			continue
 		}
-		wants = append(wants, cluster.ServiceAccount{Namespace: sa.Metadata.Namespace, Name: sa.Metadata.Name, Labels: sa.Metadata.Labels, Annotations: ch.Annotations(&sa, roles), Override: override})
+		wants = append(wants, cluster.ServiceAccount{
+			Namespace: sa.Metadata.Namespace, Name: sa.Metadata.Name, Labels: sa.Metadata.Labels,
+			Annotations: ch.Annotations(&sa, roles), Override: override,
+		})
 	}
 	steps, err := ch.Cluster.AnnotateAll(ctx, wants)
 	if err != nil {
@@ -199,7 +205,9 @@ func (ch *Chain) planAnnotations(ctx context.Context, accounts []config.ServiceA
 	}
 	var items []plan.Item
 	for i, want := range wants {
-		items = append(items, plan.Item{Object: want.Namespace + "/" + want.Name, Decide: func(context.Context) ([]plan.Step, error) { return steps[i], nil }})
+		items = append(items, plan.Item{Object: want.Namespace + "/" + want.Name, Decide: func(context.Context) ([]plan.Step, error) {
+			return steps[i], nil
+		}})
 	}
 	return items, nil
 }

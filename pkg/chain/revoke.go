@@ -78,7 +78,9 @@ func (ch *Chain) rolesOf(ctx context.Context, namespace, name string) ([]plan.It
 		subjects := trust.Subjects(r.Trust, ch.Record.Provider)
 		broken := len(subjects) == 0 && r.Claims(ch.Record.Cluster)
 		if slices.Contains(subjects, subject) || broken || r.Name == role.NameFor(ch.Record.Cluster, namespace, name) {
-			items = append(items, plan.Item{Object: r.Name, Decide: func(ctx context.Context) ([]plan.Step, error) { return ch.shutOut(ctx, mark, r.Name, namespace, name) }})
+			items = append(items, plan.Item{Object: r.Name, Decide: func(ctx context.Context) ([]plan.Step, error) {
+				return ch.shutOut(ctx, mark, r.Name, namespace, name)
+			}})
 		}
 	}
 	return items, nil

@@ -37,7 +37,8 @@ func (ch *Chain) migrating() (other *record.Location, stage record.Stage) {
 // planRoles decides about the wanted roles. It writes into roles what is known
 // only of existing ones: the ARN of one that is shared has the path that
 // another cluster gave it.
-func (ch *Chain) planRoles(ctx context.Context, roles map[string]role.Role, accounts []config.ServiceAccount, only bool) ([]plan.Item, error) {
+func (ch *Chain) planRoles(ctx context.Context, roles map[string]role.Role,
+	accounts []config.ServiceAccount, only bool) ([]plan.Item, error) {
 	if len(roles) == 0 {
 		return nil, nil
 	}
@@ -271,7 +272,8 @@ func (ch *Chain) wantRole(name string, sharers []*config.ServiceAccount, mark ma
 	for i, sa := range sharers {
 		for _, other := range sharers[:i] {
 			if field := sa.Differs(other); field != "" {
-				return role.Role{}, &OptionError{Option: "Grants", Err: fmt.Errorf("%s: %s and %s share role %s and ask for different %s", plan.Role, sa, other, name, field)}
+				err := fmt.Errorf("%s: %s and %s share role %s and ask for different %s", plan.Role, sa, other, name, field)
+				return role.Role{}, &OptionError{Option: "Grants", Err: err}
 			}
 		}
 		maps.Copy(want.Tags, sa.Tags)

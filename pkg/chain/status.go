@@ -180,7 +180,8 @@ func (ch *Chain) webhookStatus(ctx context.Context) error {
 	}
 	missing, err := ch.Cluster.FirstWithoutCABundle(ctx, deploy.WebhookConfiguration)
 	if err == nil && missing != "" {
-		err = fmt.Errorf("the API server cannot verify it for %s, which has no caBundle in MutatingWebhookConfiguration %s", missing, deploy.WebhookConfiguration)
+		err = fmt.Errorf("the API server cannot verify it for %s, which has no caBundle in MutatingWebhookConfiguration %s",
+			missing, deploy.WebhookConfiguration)
 	}
 	return err
 }

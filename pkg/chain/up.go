@@ -689,7 +689,8 @@ func (u *upRun) webhook(ctx context.Context) error {
 				return steps, err
 			}
 		}
-		trusted := plan.Step{Link: plan.Webhook, Action: plan.Update, Summary: "wait for the webhook's certificate in its configuration", Do: func(ctx context.Context) error {
+		what := "wait for the webhook's certificate in its configuration"
+		trusted := plan.Step{Link: plan.Webhook, Action: plan.Update, Summary: what, Do: func(ctx context.Context) error {
 			return u.Cluster.WaitForCABundle(ctx, deploy.WebhookConfiguration, u.o.Wait)
 		}}
 		return slices.Concat(steps, register, []plan.Step{trusted}), nil

@@ -197,7 +197,8 @@ func (s *Engine) towardsPrune(ctx context.Context) (proceed bool, err error) {
 			}
 		}
 	}
-	if err := s.work(ctx, record.Sign, &s.Change.Signed, func(ctx context.Context) error { return s.Sign(ctx, s.Change.Rollback) }); err != nil {
+	sign := func(ctx context.Context) error { return s.Sign(ctx, s.Change.Rollback) }
+	if err := s.work(ctx, record.Sign, &s.Change.Signed, sign); err != nil {
 		return false, err
 	}
 	if proceed, err := s.after(ctx, record.Sign); !proceed || err != nil {
