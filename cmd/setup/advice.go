@@ -45,7 +45,9 @@ func advice(command string, err error) error {
 	if _, advised := errors.AsType[*adviceError](err); advised {
 		return err
 	}
-	for _, next := range []func(string, error) string{chainNext, credentialsNext, ownerNext, awsNext, serviceAccountNext, apiServerNext, clusterNext} {
+	for _, next := range []func(string, error) string{
+		chainNext, credentialsNext, ownerNext, awsNext, serviceAccountNext, apiServerNext, clusterNext,
+	} {
 		if n := next(command, err); n != "" {
 			return advise(err, n)
 		}
@@ -95,7 +97,8 @@ func chainNext(_ string, err error) string {
 	case is[*lib.NotInEmulatorError](err):
 		return "SETUP up --emulator without --issuer-url, which makes a bucket for them"
 	case is[*lib.KeepError](err):
-		return "SETUP up --emulator --keep-issuer=false, and what SETUP apiserver print shows; or give the API servers an https --service-account-issuer"
+		return "SETUP up --emulator --keep-issuer=false, and what SETUP apiserver print shows; or give the API servers an https " +
+			"--service-account-issuer"
 	case is[*lib.KeptError](err):
 		return "SETUP down, then SETUP up --emulator --keep-issuer=false"
 	case is[imageError](err):
@@ -121,7 +124,8 @@ func ownerNext(_ string, err error) string {
 	case !ok:
 		return ""
 	case e.Recorded:
-		return "SETUP down, which leaves that alone and removes the record; then SETUP up. If that other cluster is gone and this one replaces it: SETUP up --take-over"
+		return "SETUP down, which leaves that alone and removes the record; then SETUP up. If that other cluster is gone and this one " +
+			"replaces it: SETUP up --take-over"
 	case e.Link == plan.Documents:
 		return "SETUP up --bucket BUCKET/PREFIX with another bucket or prefix, or, if that cluster is gone, SETUP up --take-over"
 	case e.SameName:
@@ -172,7 +176,8 @@ func serviceAccountNext(_ string, err error) string {
 	case !ok:
 		return ""
 	case e.Namesake():
-		return "choose another --role-name, or, if pods of both clusters should have this role, add --share-role, or, if that cluster is gone, SETUP up --take-over"
+		return "choose another --role-name, or, if pods of both clusters should have this role, add --share-role, or, if that cluster is " +
+			"gone, SETUP up --take-over"
 	case e.Sharable():
 		return "choose another --role-name, or, if pods of both clusters should have this role, add --share-role (shareRole: true in a file)"
 	}
@@ -221,7 +226,8 @@ func clusterNext(_ string, err error) string {
 	case errors.Is(err, cluster.ErrUnreachable):
 		return "kubectl cluster-info"
 	case errors.Is(err, cluster.ErrNoNodeAccess):
-		return "sudo SETUP apiserver on each control-plane node of kubeadm, or, for other clusters, what SETUP apiserver print shows; then SETUP up again"
+		return "sudo SETUP apiserver on each control-plane node of kubeadm, or, for other clusters, what SETUP apiserver print shows; then " +
+			"SETUP up again"
 	}
 	return ""
 }
@@ -286,7 +292,8 @@ func credentialsNext(_ string, err error) string {
 	case account.NoRole:
 		return "aws sts get-caller-identity" + from + "; the role's trust policy must let in the source of profile " + profile
 	case account.Expired:
-		return "renew them the way you got them, for example with aws sso login" + from + "; aws configure list" + from + " shows where they come from"
+		return "renew them the way you got them, for example with aws sso login" + from + "; aws configure list" + from + " shows where " +
+			"they come from"
 	case account.Unknown:
 		return "aws configure list" + from + " shows where they come from; a clock that is wrong by minutes has the same effect"
 	case account.Refused:
@@ -320,7 +327,8 @@ func permissionAdvice(command *cobra.Command, err error) error {
 }
 
 // undoIssuer is what to do about API servers that cannot be changed from here.
-const undoIssuer = "sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, undo what SETUP apiserver print showed"
+const undoIssuer = "sudo SETUP apiserver --undo on each control-plane node of kubeadm, or, for other clusters, undo what SETUP " +
+	"apiserver print showed"
 
 // continueCommand is what continues a change.
 func continueCommand(c *record.Change) string {

@@ -113,7 +113,8 @@ kind has 'setup kind-config'.`,
 		}
 		if !p.general {
 			sub.Example = fmt.Sprintf(`  setup apiserver print %[1]s --context prod > openirsa%[3]s
-  setup apiserver print %[1]s --issuer-url https://oidc.example.com/prod --former-issuer %[2]s`, p.name(), cmp.Or(p.former, "https://10.0.0.1:6443"), path.Ext(p.file))
+  setup apiserver print %[1]s --issuer-url https://oidc.example.com/prod --former-issuer %[2]s`,
+				p.name(), cmp.Or(p.former, "https://10.0.0.1:6443"), path.Ext(p.file))
 			o.flags(sub)
 			a.clusterFlags(sub)
 			f := sub.Flags()

@@ -57,7 +57,8 @@ func contextOf(name, kubeconfig string) string {
 	}
 	found := ""
 	for at, c := range config.Contexts {
-		if c.Cluster == name || strings.HasSuffix(c.Cluster, ":cluster/"+name) || strings.HasPrefix(c.Cluster, name+".") && strings.HasSuffix(c.Cluster, ".eksctl.io") {
+		if c.Cluster == name || strings.HasSuffix(c.Cluster, ":cluster/"+name) ||
+			strings.HasPrefix(c.Cluster, name+".") && strings.HasSuffix(c.Cluster, ".eksctl.io") {
 			if found != "" {
 				return ""
 			}

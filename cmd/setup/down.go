@@ -37,7 +37,8 @@ provider and the documents are removed. --immediately does not wait for that eit
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.BoolVar(&o.DryRun, "dry-run", false, "print what would be done and change nothing")
-	f.BoolVar(&o.Immediately, "immediately", false, "do not wait for pods' tokens to be renewed, nor for API servers that cannot be changed from here")
+	f.BoolVar(&o.Immediately, "immediately", false, "do not wait for pods' tokens to be renewed, nor for API servers that cannot be "+
+		"changed from here")
 	f.DurationVar(&o.Wait, "wait", controlplane.DefaultWait, "how long an API server may take to come up, and tokens to be renewed")
 	return c
 }

@@ -188,7 +188,9 @@ func (a *app) listKeys(ctx context.Context) error {
 		i := slices.IndexFunc(list.Keys, func(k listKey) bool { return k.KID == key.KID })
 		if i < 0 {
 			i = len(list.Keys)
-			list.Keys = append(list.Keys, listKey{KID: key.KID, Algorithm: key.Algorithm, Signs: []string{}, Files: []string{}, Accepted: []string{}})
+			list.Keys = append(list.Keys, listKey{
+				KID: key.KID, Algorithm: key.Algorithm, Signs: []string{}, Files: []string{}, Accepted: []string{},
+			})
 		}
 		return &list.Keys[i]
 	}
@@ -300,7 +302,8 @@ func (a *app) printKeys(list keyList, servers int) error {
 		if signs == "" {
 			signs = "-"
 		}
-		plain.Fprintf(w, "%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", k.KID, k.Algorithm, signs, len(k.Accepted), servers, published, known(k.Tokens), known(k.Secrets), k.Part)
+		plain.Fprintf(w, "%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", k.KID, k.Algorithm, signs, len(k.Accepted), servers,
+			published, known(k.Tokens), known(k.Secrets), k.Part)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -352,7 +355,8 @@ other, and kubelet once. See docs/rotation.md.`,
 	}
 	o.flags(a, c)
 	f := c.Flags()
-	f.StringVar(&algorithm, "algorithm", "", "what the new keys sign with: "+strings.Join(algorithms, ", ")+" (default: as the current key, with its size)")
+	f.StringVar(&algorithm, "algorithm", "", "what the new keys sign with: "+strings.Join(algorithms, ", ")+" (default: as the current "+
+		"key, with its size)")
 	c.RegisterFlagCompletionFunc("algorithm", cobra.FixedCompletions(algorithms, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

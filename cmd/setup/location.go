@@ -114,7 +114,8 @@ const emulatorAccount = emulator.DefaultAccount
 // flagOf is the flag that stands for a field of a configuration file.
 func flagOf(field string) string {
 	return "--" + map[string]string{
-		"bucket": "bucket", "issuerURL": "issuer-url", "emulator": "emulator", "privateBucket": "private-bucket", "distributionARN": "distribution-arn",
+		"bucket": "bucket", "issuerURL": "issuer-url", "emulator": "emulator",
+		"privateBucket": "private-bucket", "distributionARN": "distribution-arn",
 		"failurePolicy": "failure-policy", "ignoreNamespaces": "ignore-namespaces", "excludeNamespaces": "exclude-namespaces",
 	}[field]
 }

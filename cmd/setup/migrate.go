@@ -69,7 +69,8 @@ trusts only the old provider, the old one stays. See docs/rotation.md.`,
 	}
 	o.flags(a, c)
 	f := c.Flags()
-	f.StringVar(&to, "to", "", "the new issuer: BUCKET or BUCKET/PREFIX in S3, or the https URL at which you serve the documents yourself (required at the start)")
+	f.StringVar(&to, "to", "", "the new issuer: BUCKET or BUCKET/PREFIX in S3, or the https URL at which you serve the documents yourself "+
+		"(required at the start)")
 	allowPrivateFlag(c, &allowPrivate)
 	return c
 }
@@ -99,7 +100,8 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 			return err
 		}
 	} else if to != "" && to != c.Migration.Target() {
-		return advise(fmt.Errorf("%s: a migration to %s is under way", plan.Issuer, c.Migration.Target()), continueCommand(c)+", or with --rollback first")
+		return advise(fmt.Errorf("%s: a migration to %s is under way", plan.Issuer, c.Migration.Target()),
+			continueCommand(c)+", or with --rollback first")
 	}
 	m := &migration{changeRun: ch.newChangeRun(c, o)}
 	m.run.Say("from %s", c.Migration.From.Issuer)
@@ -190,7 +192,8 @@ func (m *migration) Check(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", plan.Role, account.Cause(err))
 	}
 	for _, name := range others {
-		m.run.Note(fmt.Errorf("%s %s was not made for this cluster and trusts %s: let it trust %s too, on the same conditions; until then the old issuer stays", plan.Role, name, m.c.Migration.From.Provider, to.Provider))
+		m.run.Note(fmt.Errorf("%s %s was not made for this cluster and trusts %s: let it trust %s too, on the same conditions; until then "+
+			"the old issuer stays", plan.Role, name, m.c.Migration.From.Provider, to.Provider))
 	}
 	if err := m.ReadKeys(ctx); err != nil {
 		return err
@@ -319,7 +322,8 @@ func (m *migration) Ready(ctx context.Context) error {
 	if len(others) == 0 {
 		return nil
 	}
-	return advise(fmt.Errorf("%s: %s could no longer be assumed: not made for this cluster, and trusting only %s", plan.Role, strings.Join(others, ", "), goes.Provider),
+	return advise(fmt.Errorf("%s: %s could no longer be assumed: not made for this cluster, and "+
+		"trusting only %s", plan.Role, strings.Join(others, ", "), goes.Provider),
 		"let each trust "+stays.Provider+" too, on the same conditions, or no longer the old one; then run the same command again")
 }
 
@@ -364,6 +368,8 @@ func (m *migration) Prune(ctx context.Context, back bool) error {
 	if err != nil {
 		return err
 	}
-	m.Record.FormerIssuers = slices.DeleteFunc(slices.Clone(m.Record.FormerIssuers), func(iss string) bool { return iss == goes.Issuer || iss == stays.Issuer })
+	m.Record.FormerIssuers = slices.DeleteFunc(slices.Clone(m.Record.FormerIssuers), func(iss string) bool {
+		return iss == goes.Issuer || iss == stays.Issuer
+	})
 	return nil
 }

@@ -40,7 +40,8 @@ func (a *app) serviceAccountCommand() *cobra.Command {
 	c.AddCommand(a.createServiceAccountCommand(), a.getServiceAccountCommand(), a.deleteServiceAccountCommand())
 	for _, verb := range c.Commands() {
 		f := verb.Flags()
-		f.StringVarP(&a.cluster, "cluster", "c", "", "name of the cluster as setup recorded it: it is checked, and chooses the context or kind cluster of this name")
+		f.StringVarP(&a.cluster, "cluster", "c", "", "name of the cluster as setup recorded it: it is checked, and chooses the context or "+
+			"kind cluster of this name")
 		f.StringVarP(&a.profile, "profile", "p", "", "AWS profile (default: $AWS_PROFILE)")
 	}
 	return c
@@ -78,27 +79,34 @@ touches no other. Policies are added to a role that others use, never removed.`,
 	f := c.Flags()
 	f.StringVar(&o.Metadata.Namespace, "namespace", "default", "namespace of the service account")
 	f.StringVar(&o.Metadata.Name, "name", "", "name of the service account (required)")
-	f.StringSliceVar(&o.AttachPolicyARNs, "attach-policy-arn", nil, "ARN of a managed policy to attach to the role (repeatable, or with commas)")
+	f.StringSliceVar(&o.AttachPolicyARNs, "attach-policy-arn", nil, "ARN of a managed policy to attach to the role (repeatable, or "+
+		"with commas)")
 	f.StringSliceVar(&o.wellKnown, "well-known-policy", nil, "a policy that is known by name: "+strings.Join(config.WellKnownNames(), ", "))
 	f.StringVar(&o.inlineFile, "inline-policy-file", "", "JSON file with an inline policy for the role")
 	f.StringVar(&o.AttachRoleARN, "attach-role-arn", "", "use this role, as it is, instead of making one")
 	f.StringVar(&o.RoleName, "role-name", "", "name of the role (default: openirsa-CLUSTER-NAMESPACE-NAME)")
-	f.BoolVar(&o.ShareRole, "share-role", false, "let service accounts of several clusters assume the role of this --role-name: join the one that another cluster made")
+	f.BoolVar(&o.ShareRole, "share-role", false, "let service accounts of several clusters assume the role of this --role-name: join the "+
+		"one that another cluster made")
 	f.StringVar(&o.RolePath, "role-path", "", "path of the role (default: / with --role-name, otherwise /openirsa/CLUSTER/)")
 	f.BoolVar(&o.RoleOnly, "role-only", false, "make the role and leave the service account alone")
 	f.StringToStringVar(&o.Tags, "tags", nil, "tags of the role, which are added and never removed: KEY=VALUE,...")
 	f.StringToStringVar(&o.Metadata.Labels, "labels", nil, "labels of the service account: KEY=VALUE,...")
-	f.StringVar(&o.SubjectPattern, "subject-pattern", "", `let in every service account whose subject matches, such as "system:serviceaccount:team-*:app"`)
+	f.StringVar(&o.SubjectPattern, "subject-pattern", "",
+		`let in every service account whose subject matches, such as "system:serviceaccount:team-*:app"`)
 	f.BoolVar(&o.override, "override-existing-serviceaccounts", false, "replace the role of a service account that already has another one")
 	f.StringVar(&o.PermissionsBoundary, "permissions-boundary", "", "ARN of the role's permissions boundary")
 	f.StringVarP(&a.region, "region", "r", "", "AWS region (default: the chain's)")
 	f.BoolVar(&o.approve, "approve", false, "make the changes; without it they are only printed")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long it may take")
-	f.StringVarP(&o.config, "config-file", "f", "", "configuration file with the service accounts, eksctl's too, instead of flags; - is standard input (see docs/configuration.md)")
+	f.StringVarP(&o.config, "config-file", "f", "", "configuration file with the service accounts, eksctl's too, instead of flags; - is "+
+		"standard input (see docs/configuration.md)")
 	c.RegisterFlagCompletionFunc("well-known-policy", cobra.FixedCompletions(config.WellKnownNames(), cobra.ShellCompDirectiveNoFileComp))
 	c.MarkFlagsOneRequired("name", "config-file")
 	c.MarkFlagsMutuallyExclusive("name", "config-file")
-	ofRole := []string{"attach-policy-arn", "well-known-policy", "inline-policy-file", "permissions-boundary", "role-name", "role-path", "share-role", "role-only", "subject-pattern", "tags"}
+	ofRole := []string{
+		"attach-policy-arn", "well-known-policy", "inline-policy-file", "permissions-boundary", "role-name", "role-path", "share-role",
+		"role-only", "subject-pattern", "tags",
+	}
 	for _, other := range ofRole {
 		c.MarkFlagsMutuallyExclusive("attach-role-arn", other)
 	}
@@ -169,7 +177,8 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	case !out.Changed:
 		r.say("\nEverything is unchanged.")
 	case !o.RoleOnly && !out.NotAsked:
-		r.say("\nNew pods get the role. Restart the ones already running, for example: kubectl --namespace %s rollout restart deployment", accounts[0].Metadata.Namespace)
+		r.say("\nNew pods get the role. Restart the ones already running, for example: kubectl --namespace %s rollout "+
+			"restart deployment", accounts[0].Metadata.Namespace)
 	}
 	return nil
 }
@@ -284,7 +293,8 @@ annotation.`,
 	f.StringVar(&namespace, "namespace", "default", "namespace of the service account")
 	f.StringVar(&name, "name", "", "name of the service account (required, unless there is a --config-file)")
 	f.StringVarP(&a.region, "region", "r", "", "AWS region (default: the chain's)")
-	f.StringVarP(&configFile, "config-file", "f", "", "configuration file that lists the service accounts, instead of --name; - is standard input")
+	f.StringVarP(&configFile, "config-file", "f", "", "configuration file that lists the service accounts, instead of --name; - is "+
+		"standard input")
 	f.BoolVar(&approve, "approve", true, "make the changes; with --approve=false they are only printed")
 	c.MarkFlagsOneRequired("name", "config-file")
 	c.MarkFlagsMutuallyExclusive("name", "config-file")

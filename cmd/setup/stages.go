@@ -41,8 +41,10 @@ func (o *stagedOptions) flags(a *app, c *cobra.Command) {
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.StringVar(&a.region, "region", "", "AWS region (default: the chain's)")
-	f.DurationVar(&o.cacheWait, "cache-wait", 0, "how long to wait before the new key or issuer signs; must exceed how long any cache keeps the documents (default 10m, or 15m with a private bucket, whose documents CloudFront caches too)")
-	f.DurationVar(&o.tokenLifetime, "token-lifetime", 0, "how long to wait before the old key or issuer is dropped; must exceed the life of any token that kubelet does not renew (default 24h, or less where the API server issues no token that long)")
+	f.DurationVar(&o.cacheWait, "cache-wait", 0, "how long to wait before the new key or issuer signs; must exceed how long any cache "+
+		"keeps the documents (default 10m, or 15m with a private bucket, whose documents CloudFront caches too)")
+	f.DurationVar(&o.tokenLifetime, "token-lifetime", 0, "how long to wait before the old key or issuer is dropped; must exceed the life "+
+		"of any token that kubelet does not renew (default 24h, or less where the API server issues no token that long)")
 	f.BoolVar(&o.NoWait, "no-wait", false, "do not wait: return where there is something to wait for, and say when to run again")
 	f.StringVar((*string)(&o.Until), "until", string(record.Prune), "return after this stage: "+stageNames())
 	f.BoolVar(&o.Rollback, "rollback", false, "undo the change; possible until the stage prune")
@@ -84,7 +86,8 @@ func (a *app) beginChange(ctx context.Context, kind record.Kind, o stagedOptions
 	if err != nil {
 		return nil, nil, err
 	}
-	rights := append(cluster.InstallRights(), cluster.Right{Verb: "list", Resource: "secrets"}, cluster.Right{Verb: "list", Resource: "serviceaccounts"})
+	rights := append(cluster.InstallRights(),
+		cluster.Right{Verb: "list", Resource: "secrets"}, cluster.Right{Verb: "list", Resource: "serviceaccounts"})
 	if err := ch.Cluster.Check(ctx, rights...); err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +104,10 @@ func (a *app) beginChange(ctx context.Context, kind record.Kind, o stagedOptions
 		if o.Rollback {
 			return nil, nil, advise(fmt.Errorf("no %s is under way in cluster %s", kind, ch.Record.Cluster), "SETUP status")
 		}
-		c = &record.Change{Kind: kind, ID: time.Now().UTC().Format("20060102t150405"), Stage: record.Prepare, CacheWait: record.Duration(ch.CacheWait())}
+		c = &record.Change{
+			Kind: kind, ID: time.Now().UTC().Format("20060102t150405"),
+			Stage: record.Prepare, CacheWait: record.Duration(ch.CacheWait()),
+		}
 		if !o.tokenLifetimeSet {
 			lifetime, err := ch.TokenLifetime(ctx)
 			if err != nil {

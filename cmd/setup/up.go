@@ -94,18 +94,21 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	f.BoolVar(&o.prune, "prune", false, "remove the roles of service accounts that the configuration file does not list")
 	f.BoolVar(&o.override, "override-existing-serviceaccounts", false, "replace the role of service accounts that have another one")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
-	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: built from the programs beside this one and loaded into the kind nodes)")
+	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: built from the "+
+		"programs beside this one and loaded into the kind nodes)")
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator outside of the cluster")
 	o.keepFlag(c)
 	f.BoolVar(&o.takeOver, "take-over", false, "use the documents, the provider and the roles of an earlier cluster of the same name")
-	f.StringVar(&o.expires, "expires", "", `how long until "gc" may treat this cluster as abandoned, for example 6h; "never" removes the limit (default: never)`)
+	f.StringVar(&o.expires, "expires", "",
+		`how long until "gc" may treat this cluster as abandoned, for example 6h; "never" removes the limit (default: never)`)
 	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long an API server or a Deployment may take to come up")
 	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
 	return c
 }
 
 func (o *upOptions) keepFlag(c *cobra.Command) {
-	c.Flags().BoolVar(&o.keep, "keep-issuer", false, "with --emulator: leave the API servers as they are; the emulator reads the documents of the cluster's own issuer from them (default: on clusters whose nodes cannot be reached from here)")
+	c.Flags().BoolVar(&o.keep, "keep-issuer", false, "with --emulator: leave the API servers as they are; the emulator reads the "+
+		"documents of the cluster's own issuer from them (default: on clusters whose nodes cannot be reached from here)")
 }
 
 func (a *app) up(ctx context.Context, o upOptions) error {
@@ -172,7 +175,8 @@ func (a *app) epilogue(r *report, out lib.Outcome) {
 		return
 	}
 	r.say("Done in %.1fs, with %s to AWS (%s). Give a service account a role:", r.Seconds, plural(r.Calls, "call"), plural(r.Writes, "write"))
-	r.say("  %s iamserviceaccount create --namespace default --name app --attach-policy-arn arn:%s:iam::aws:policy/IAMReadOnlyAccess --approve", a.name, out.Record.Partition)
+	r.say("  %s iamserviceaccount create --namespace default --name app --attach-policy-arn "+
+		"arn:%s:iam::aws:policy/IAMReadOnlyAccess --approve", a.name, out.Record.Partition)
 }
 
 // applyFile sets what flags have not set.
