@@ -104,6 +104,33 @@ func TestListenerOfNewConnections(t *testing.T) {
 	}
 }
 
+// One address that comes again and again, faster than any of its connections is
+// slow, does not push out another's that is kept, or whose handshake takes long.
+func TestListenerOfACrowd(t *testing.T) {
+	address := serve(t, 8, func(http.ResponseWriter, *http.Request) {})
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	var others []net.Conn
+	for range 2 {
+		c, err := from.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		others = append(others, c)
+	}
+	io.WriteString(others[0], get)
+	answer(t, others[0])
+	time.Sleep(300 * time.Millisecond) // the other one is slow
+	for range 100 {
+		dial(t, address, "")
+	}
+	for i, what := range []string{"that is kept", "that is slow"} {
+		if hungUp(others[i]) {
+			t.Errorf("the other address's connection %s was closed", what)
+		}
+	}
+}
+
 // Requests that are being answered are the last to give way.
 func TestListenerOfAnswers(t *testing.T) {
 	release := make(chan struct{})

@@ -28,8 +28,10 @@ const socketBuffer = 32 << 10
 const young = 250 * time.Millisecond
 
 // Listener accepts any number of connections, and keeps at most the given number:
-// for a new one, another is closed. The following are closed in this order, and
-// among them the oldest of the address that has most:
+// for a new one, another is closed. An address that has more than half of them gives
+// way to all others: it cannot push them out by coming again and again. Of its
+// connections, or else of all, the following are closed in this order, and among them
+// the oldest of the address that has most:
 //   - those that have not sent a whole request for a while (a handshake, a header or a body that does not end),
 //   - those between two requests,
 //   - those that have just begun,
@@ -79,7 +81,7 @@ func (l *Listener) victim() *conn {
 		rank   int
 		source netip.Addr
 	}
-	now, held := time.Now(), map[group]int{}
+	now, held, total := time.Now(), map[group]int{}, map[netip.Addr]int{}
 	of := func(c *conn) group {
 		rank := c.phase
 		if c.phase == pending && now.Sub(c.since) < young {
@@ -89,6 +91,13 @@ func (l *Listener) victim() *conn {
 	}
 	for c := range l.conns {
 		held[of(c)]++
+		total[c.source]++
+	}
+	crowd := func(c *conn) int {
+		if total[c.source] > l.most/2 {
+			return 0
+		}
+		return 1
 	}
 	var first *conn
 	for c := range l.conns {
@@ -97,7 +106,9 @@ func (l *Listener) victim() *conn {
 			continue
 		}
 		g, f := of(c), of(first)
-		if cmp.Or(cmp.Compare(g.rank, f.rank), cmp.Compare(held[f], held[g]), c.since.Compare(first.since)) < 0 {
+		order := cmp.Or(cmp.Compare(crowd(c), crowd(first)), cmp.Compare(g.rank, f.rank), cmp.Compare(held[f], held[g]),
+			c.since.Compare(first.since))
+		if order < 0 {
 			first = c
 		}
 	}
