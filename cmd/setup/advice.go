@@ -59,7 +59,7 @@ func advice(command string, err error) error {
 }
 
 // chainNext is what to do about a chain that is not as it was asked for.
-func chainNext(_ string, err error) string {
+func chainNext(command string, err error) string {
 	if e, ok := errors.AsType[*lib.ExistingError](err); ok {
 		switch e.Option {
 		case "Name":
@@ -73,6 +73,8 @@ func chainNext(_ string, err error) string {
 		switch {
 		case e.Silent:
 			return "make the CloudFront distribution first, or correct --issuer-url"
+		case e.Bucket == "" && command == "keys rotate":
+			return "serve at " + e.Issuer.JWKS() + " what `kubectl get --raw /openid/v1/jwks` prints, and run the same command again"
 		case e.Bucket != "":
 			return "check the distribution: its origin is bucket " + e.Bucket + " with origin access control, and the bucket's policy lets it in" +
 				" (SETUP up --private-bucket --distribution-arn ARN); SETUP export terraform --private-bucket writes both"
@@ -356,7 +358,19 @@ func stagedNext(err error) string {
 		}
 		return "delete these pods, or find out what keeps kubelet on node " + e.Pods[0].Node + ", then run the same command again"
 	}
+	if e, ok := errors.AsType[*change.OtherTargetError](err); ok {
+		return continueCommand(e.Change) + ", or with --rollback first"
+	}
+	if e, ok := errors.AsType[*change.RolesError](err); ok {
+		return "let each trust " + e.Other + " too, on the same conditions, or no longer the old one; then run the same command again"
+	}
 	switch {
+	case is[*change.NoneError](err) || is[*change.SameIssuerError](err):
+		return "SETUP status"
+	case is[*change.TargetError](err):
+		return "choose another --to"
+	case is[*change.SilentError](err):
+		return "run the same command again"
 	case errors.Is(err, controlplane.ErrExternalSigner):
 		return "rotate the key in the signer, without a restart of any API server: see 'issuer sign --help'"
 	case errors.Is(err, controlplane.ErrJoinedWithOldKey):

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/pkg/change"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
@@ -362,162 +362,7 @@ other, and kubelet once. See docs/rotation.md.`,
 }
 
 func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string) error {
-	ch, c, err := a.beginChange(ctx, record.KeyRotation, o)
-	if err != nil {
-		return err
-	}
-	if c.Rotation == nil {
-		c.Rotation = &record.Rotation{Algorithm: algorithm}
-	} else if algorithm != "" && algorithm != c.Rotation.Algorithm {
-		return cli.Usagef("--algorithm: the rotation that is under way was begun with %q", cmp.Or(c.Rotation.Algorithm, "the default"))
-	}
-	k := &keyChange{changeRun: ch.newChangeRun(c, o)}
-	return k.finish(ctx, k)
-}
-
-// keyChange is one run of `keys rotate`.
-type keyChange struct{ changeRun }
-
-// rotation is the cluster's part of the record.
-func (k *keyChange) rotation() controlplane.Rotation {
-	r := k.c.Rotation
-	return controlplane.Rotation{ID: k.c.ID, Algorithm: r.Algorithm, Nodes: r.Nodes, New: r.New, Wait: k.o.Wait}
-}
-
-// Check adds the nodes that the rotation does not know yet. That is recorded
-// before anything is done on them. A node may join at any stage, and while a
-// run waits.
-func (k *keyChange) Check(ctx context.Context) error {
-	r, old, err := controlplane.Of(k.chain.Cluster).PlanRotation(ctx, k.rotation())
-	if err != nil {
-		return fmt.Errorf("%s: %w", plan.SigningKey, err)
-	}
-	if len(r.Nodes) == len(k.c.Rotation.Nodes) {
-		return nil
-	}
-	recorded := k.c.Rotation
-	recorded.Nodes = r.Nodes
-	recorded.Old = union(recorded.Old, kids(old))
-	return k.Save(ctx, k.c)
-}
-
-// Ready looks for nodes that have joined meanwhile.
-func (k *keyChange) Ready(ctx context.Context) error { return k.Check(ctx) }
-
-func kids(list []keys.Public) []string {
-	var ids []string
-	for _, key := range list {
-		ids = append(ids, key.KID)
-	}
-	return ids
-}
-
-func (k *keyChange) Prepare(ctx context.Context) error {
-	c, run := controlplane.Of(k.chain.Cluster), k.run
-	names := plural(len(k.c.Rotation.Nodes), "new key") + ", made on the nodes"
-	err := run.Link(ctx, plan.SigningKey, names, func(ctx context.Context) ([]plan.Step, error) { return c.MakeKeys(ctx, k.rotation()) })
-	if err != nil {
-		return err
-	}
-	made, err := c.NewKeys(ctx, k.rotation())
-	if err != nil {
-		return fmt.Errorf("%s: %w", plan.SigningKey, err)
-	}
-	if all := union(k.c.Rotation.New, kids(made)); !slices.Equal(all, k.c.Rotation.New) {
-		k.c.Rotation.New = all
-		if err := k.Save(ctx, k.c); err != nil {
-			return err
-		}
-	}
-	err = k.Restart(ctx, run, k.o.Wait, "accepts old and new keys", func(ctx context.Context) ([]plan.Step, error) {
-		return c.AcceptKeys(ctx, k.rotation())
-	})
-	if err != nil {
-		return err
-	}
-	if run.DryRun && len(made) < len(k.c.Rotation.Nodes) {
-		run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.Issuer.JWKS() + " with the new keys beside the old ones"})
-		return nil
-	}
-	return k.publish(ctx)
-}
-
-// publish puts those keys into the documents that the API servers accept.
-func (k *keyChange) publish(ctx context.Context) error {
-	nodes, err := controlplane.Of(k.chain.Cluster).NodeKeys(ctx)
-	if err != nil {
-		return fmt.Errorf("%s: %w", plan.SigningKey, err)
-	}
-	var all []keys.Public
-	for _, n := range nodes {
-		if n.Accepts == nil {
-			return advise(fmt.Errorf("%s: the API server on node %s does not answer", plan.SigningKey, n.Node), "run the same command again")
-		}
-		all = append(all, n.Accepts...)
-	}
-	wanted, err := keys.NewSet(all...)
-	if err != nil {
-		return fmt.Errorf("%s: %w", plan.SigningKey, err)
-	}
-	// What a stranger cannot read is published again.
-	_, published, _ := discovery.Read(ctx, k.Stranger(), k.Issuer)
-	transition, err := discovery.Transition(k.Issuer, published, wanted)
-	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Documents, err)
-	}
-	mark, err := k.Tags(ctx)
-	if err != nil {
-		return err
-	}
-	for _, docs := range transition {
-		if err := k.Publish(ctx, k.run, mark, docs, k.o.Wait); err != nil {
-			if k.Record.Bucket == "" {
-				return advise(err, "serve at "+k.Issuer.JWKS()+" what `kubectl get --raw /openid/v1/jwks` prints, and run the same command again")
-			}
-			return err
-		}
-	}
-	return nil
-}
-
-func (k *keyChange) Sign(ctx context.Context, back bool) error {
-	if err := k.Check(ctx); err != nil {
-		return err
-	}
-	what, steps := "signs with the new keys", controlplane.Of(k.chain.Cluster).SignWithNewKeys
-	if back {
-		what, steps = "signs with the old keys", controlplane.Of(k.chain.Cluster).SignWithFormerKeys
-	}
-	err := k.Restart(ctx, k.run, k.o.Wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
-	return err
-}
-
-func (k *keyChange) Prune(ctx context.Context, back bool) error {
-	if err := k.Check(ctx); err != nil {
-		return err
-	}
-	what, steps := "accepts only the new keys", controlplane.Of(k.chain.Cluster).SettleKeys
-	if back {
-		what, steps = "accepts only the old keys", controlplane.Of(k.chain.Cluster).DropNewKeys
-	}
-	err := k.Restart(ctx, k.run, k.o.Wait, what, func(ctx context.Context) ([]plan.Step, error) { return steps(ctx, k.rotation()) })
-	if err != nil {
-		return err
-	}
-	if k.run.DryRun {
-		k.run.Done(plan.Result{Link: plan.Documents, Outcome: plan.Planned, Object: k.Issuer.JWKS() + " without the removed keys"})
-		return nil
-	}
-	return k.publish(ctx)
-}
-
-func (k *keyChange) Stale(ctx context.Context, back bool) (secrets, pods []cluster.Token, err error) {
-	going := k.c.Rotation.Old
-	if back {
-		going = k.c.Rotation.New
-	}
-	// Tokens in Secrets that name no key are older than any rotation.
-	return k.tokens(ctx, func(t cluster.Token) bool {
-		return slices.Contains(going, t.KID) || t.KID == "" && t.Secret != "" && !back
+	return a.changeChain(ctx, o, func(ch *chain, r *report) (change.Outcome, error) {
+		return change.Rotate(ctx, ch.Chain, change.RotateOptions{Options: o.options(), Algorithm: algorithm}, r)
 	})
 }

@@ -5,10 +5,7 @@
 // replaced, and no valid token may fail meanwhile. So they go through the same five
 // stages ([record.Stages]). A stage is work, which may be repeated, or a wait. Every
 // run checks the work of all stages again: what was undone is redone, and the waits
-// after it restart.
-//
-//	e := change.Engine{Procedure: rotation, Change: c, Run: &plan.Runner{}}
-//	done, err := e.Through(ctx)
+// after it restart. [Rotate] and [Migrate] are such runs.
 package change
 
 import (
@@ -40,14 +37,6 @@ var backPromises = map[record.Stage]string{
 	record.Prune:      "the new %s is gone",
 }
 
-// replaced is what a kind of change replaces.
-func replaced(kind record.Kind) string {
-	if kind == record.IssuerMigration {
-		return "issuer"
-	}
-	return "key"
-}
-
 // Options say how far a run goes.
 type Options struct {
 	// NoWait returns where there is something to wait for.
@@ -58,6 +47,12 @@ type Options struct {
 	Rollback bool
 	// DryRun decides about the next stage and changes nothing.
 	DryRun bool
+	// CacheWait is how long the new must have been published before it signs; it
+	// must exceed how long any cache keeps the documents. TokenLifetime is how long
+	// the old must have signed nothing before it is removed; it must exceed the life
+	// of any token that kubelet does not renew. Nil: what is recorded, at first
+	// [chain.Chain.CacheWait] and [chain.Chain.TokenLifetime].
+	CacheWait, TokenLifetime *time.Duration
 	// Wait is how long an API server may take to come up, and kubelet to renew a
 	// token after it has expired.
 	Wait time.Duration
@@ -69,11 +64,11 @@ type Wait struct {
 	For   string    `json:"for"`
 }
 
-// Procedure is what a kind of change does in its stages, all but dropping it from
+// procedure is what a kind of change does in its stages, all but dropping it from
 // the record in the end. Each may be called again after a failure or a crash
 // at any point of it. What they change are links of the run, which says so
 // before.
-type Procedure interface {
+type procedure interface {
 	// Check refuses what cannot work, before the first write.
 	Check(context.Context) error
 	// Prepare makes the new beside the old.
@@ -94,10 +89,10 @@ type Procedure interface {
 	Save(context.Context, *record.Change) error
 }
 
-// Engine is one run through the stages.
-type Engine struct {
+// engine is one run through the stages.
+type engine struct {
 	Options
-	Procedure
+	procedure
 	// Change is the one that is under way, or that is to begin.
 	Change *record.Change
 	// Run makes the links of the stages. The engine sets its Before.
@@ -106,10 +101,10 @@ type Engine struct {
 	Waiting *Wait
 }
 
-// Through goes through the stages until the change is done, there is something to
+// through goes through the stages until the change is done, there is something to
 // wait for, or the stage is reached after which it shall return. It reports
 // whether the change is done.
-func (s *Engine) Through(ctx context.Context) (done bool, err error) {
+func (s *engine) through(ctx context.Context) (done bool, err error) {
 	if err := s.turn(ctx); err != nil {
 		return false, err
 	}
@@ -134,7 +129,7 @@ func (s *Engine) Through(ctx context.Context) (done bool, err error) {
 }
 
 // turn makes the way back of a change that shall be undone.
-func (s *Engine) turn(ctx context.Context) error {
+func (s *engine) turn(ctx context.Context) error {
 	switch {
 	case s.Rollback == s.Change.Rollback:
 		return nil
@@ -151,7 +146,7 @@ func (s *Engine) turn(ctx context.Context) error {
 }
 
 // rehearse prints what the next work would do.
-func (s *Engine) rehearse(ctx context.Context) error {
+func (s *engine) rehearse(ctx context.Context) error {
 	next := s.Change.Stage
 	switch next {
 	case record.WaitCaches:
@@ -173,7 +168,7 @@ func (s *Engine) rehearse(ctx context.Context) error {
 }
 
 // towardsPrune is all the stages before the last. It reports whether to continue.
-func (s *Engine) towardsPrune(ctx context.Context) (proceed bool, err error) {
+func (s *engine) towardsPrune(ctx context.Context) (proceed bool, err error) {
 	if !s.Change.Rollback {
 		if err := s.Check(ctx); err != nil {
 			return false, err
@@ -220,7 +215,7 @@ func (s *Engine) towardsPrune(ctx context.Context) (proceed bool, err error) {
 // work does the work of a stage. Done is when that last changed something. The
 // record is without it from before the first change until all is done: whenever
 // the run ends, the next one waits again.
-func (s *Engine) work(ctx context.Context, stage record.Stage, done *time.Time, do func(context.Context) error) error {
+func (s *engine) work(ctx context.Context, stage record.Stage, done *time.Time, do func(context.Context) error) error {
 	if !stage.Before(s.Change.Stage) {
 		s.say(stage)
 	}
@@ -243,7 +238,7 @@ func (s *Engine) work(ctx context.Context, stage record.Stage, done *time.Time, 
 
 // after records that a stage is done, and so to which one the change has come.
 // It reports whether to continue with that one.
-func (s *Engine) after(ctx context.Context, stage record.Stage) (proceed bool, err error) {
+func (s *engine) after(ctx context.Context, stage record.Stage) (proceed bool, err error) {
 	if next := stage.Next(); s.Change.Stage.Before(next) {
 		s.Change.Stage = next
 	}
@@ -254,7 +249,7 @@ func (s *Engine) after(ctx context.Context, stage record.Stage) (proceed bool, e
 }
 
 // say announces a stage.
-func (s *Engine) say(stage record.Stage) {
+func (s *engine) say(stage record.Stage) {
 	what, back := promises[stage], ""
 	if s.Change.Rollback {
 		what, back = backPromises[stage], " (rollback)"
@@ -264,7 +259,7 @@ func (s *Engine) say(stage record.Stage) {
 
 // waitCaches waits until every cache has the new documents. It
 // reports false where it shall not wait.
-func (s *Engine) waitCaches(ctx context.Context) (waited bool, err error) {
+func (s *engine) waitCaches(ctx context.Context) (waited bool, err error) {
 	until := s.Change.Prepared.Add(time.Duration(s.Change.CacheWait))
 	if !time.Now().Before(until) {
 		return true, nil
@@ -288,7 +283,7 @@ func (s *Engine) waitCaches(ctx context.Context) (waited bool, err error) {
 // waitTokens waits until no token needs what is to be removed: none that can
 // be seen, for as long as clients take to read their new one, and no other, for
 // as long as tokens live. It reports false where it shall not wait.
-func (s *Engine) waitTokens(ctx context.Context) (waited bool, err error) {
+func (s *engine) waitTokens(ctx context.Context) (waited bool, err error) {
 	announced := false
 	for {
 		secrets, pods, err := s.Stale(ctx, s.Change.Rollback)

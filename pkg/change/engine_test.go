@@ -17,7 +17,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/record"
 )
 
-// works are a Procedure of functions.
+// works are a procedure of functions.
 type works struct {
 	check, prepare func(context.Context) error
 	sign, prune    func(ctx context.Context, back bool) error
@@ -204,8 +204,8 @@ func (f *fakeChange) run(o Options) (done bool, out string, err error) {
 	o.Wait = controlplane.DefaultWait
 	run := &plan.Runner{Observer: said{&b}}
 	c := *f.saved
-	s := &Engine{Options: o, Procedure: f.works(run), Change: &c, Run: run}
-	done, err = s.Through(f.t.Context())
+	s := &engine{Options: o, procedure: f.works(run), Change: &c, Run: run}
+	done, err = s.through(f.t.Context())
 	if s.Waiting != nil {
 		fmt.Fprintf(&b, "waiting until %s for %s", s.Waiting.Until.Format(time.TimeOnly), s.Waiting.For)
 	}

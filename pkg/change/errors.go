@@ -2,11 +2,69 @@ package change
 
 import (
 	"fmt"
-	"github.com/openirsa/openirsa/pkg/cluster"
 	"strings"
+
+	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/record"
 )
 
-import "github.com/openirsa/openirsa/pkg/record"
+// NoneError is a rollback without a change of that kind to undo.
+type NoneError struct {
+	Kind    record.Kind
+	Cluster string
+}
+
+func (e *NoneError) Error() string {
+	return fmt.Sprintf("no %s is under way in cluster %s", e.Kind, e.Cluster)
+}
+
+// OtherTargetError is a migration to another issuer than the one that is under way.
+type OtherTargetError struct{ Change *record.Change }
+
+func (e *OtherTargetError) Error() string {
+	return fmt.Sprintf("%s: a migration to %s is under way", plan.Issuer, e.Change.Migration.Target())
+}
+
+// SameIssuerError is a migration to the issuer that the cluster has.
+type SameIssuerError struct{ Issuer issuer.URL }
+
+func (e *SameIssuerError) Error() string {
+	return fmt.Sprintf("%s: %s is the cluster's issuer already", plan.Issuer, e.Issuer)
+}
+
+// TargetError is a migration to where something of another cluster is, by its tags.
+type TargetError struct {
+	Link string // [plan.Provider] or [plan.Documents]
+	Err  *owner.ForeignError
+}
+
+func (e *TargetError) Error() string { return fmt.Sprintf("%s: %v", e.Link, e.Err) }
+func (e *TargetError) Unwrap() error { return e.Err }
+
+// RolesError is roles that were not made for the cluster and trust only the
+// provider that would go: no pod could assume them any more.
+type RolesError struct {
+	Roles []string // names
+	// Provider is the ARN of the provider that they trust, Other of the one that
+	// they must trust too, on the same conditions, or instead.
+	Provider, Other string
+}
+
+func (e *RolesError) Error() string {
+	return fmt.Sprintf("%s: %s could no longer be assumed: not made for this cluster, and trusting only %s",
+		plan.Role, strings.Join(e.Roles, ", "), e.Provider)
+}
+
+// SilentError is an API server that does not say which keys it accepts, so that
+// they cannot be published.
+type SilentError struct{ Node string }
+
+func (e *SilentError) Error() string {
+	return fmt.Sprintf("%s: the API server on node %s does not answer", plan.SigningKey, e.Node)
+}
 
 // TurnError is a change that goes the other way than it was asked to, and cannot
 // turn: one that is being rolled back, or one that is past its last stage but one.
@@ -48,4 +106,12 @@ func count(tokens int) string {
 		return "1 token"
 	}
 	return fmt.Sprintf("%d tokens", tokens)
+}
+
+// replaced is what a kind of change replaces.
+func replaced(kind record.Kind) string {
+	if kind == record.IssuerMigration {
+		return "issuer"
+	}
+	return "key"
 }
