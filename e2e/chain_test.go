@@ -243,7 +243,7 @@ func testDown(t *testing.T) {
 	}
 }
 
-// checkAsBefore: the cluster is as it was before the first `up`, but for what the tests made.
+// checkAsBefore: the cluster is as it was before the first `up`, except for what the tests made.
 func checkAsBefore(t *testing.T) {
 	t.Helper()
 	if before.snapshot == nil {

@@ -73,7 +73,7 @@ func (d diagnosis) well(t testing.TB) {
 	}
 }
 
-// testDoctor breaks links of a real cluster's chain, one at a time, and has them mended by what the doctor says.
+// testDoctor breaks links of a real cluster's chain, one at a time, and has them fixed by what the doctor says.
 func testDoctor(t *testing.T) {
 	needChain(t)
 	const ns, sa = "e2e-doctor", "app"

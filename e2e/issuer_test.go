@@ -66,7 +66,7 @@ type issuerStory struct {
 }
 
 // serve: two replicas serve what the API server gives. Nobody who reads notices that they are replaced, or that the
-// API server hangs; readiness tells of that.
+// API server hangs; readiness shows that.
 func (s *issuerStory) serve(t *testing.T) {
 	objects, err := deploy.Issuer(deploy.IssuerParams{
 		Namespace: issuerNamespace, Image: s.image,

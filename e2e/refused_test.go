@@ -126,7 +126,7 @@ func testRefused(t *testing.T) {
 			return slices.ContainsFunc(e.Fetches, func(f fetch) bool { return f.Inside && f.Status == 403 })
 		}
 		if list := since(t, at); !slices.ContainsFunc(list, fetched) {
-			t.Errorf("no event tells of a fetch that S3 refused: %v", list)
+			t.Errorf("no event shows a fetch that S3 refused: %v", list)
 		}
 		// up sees it and mends it.
 		v := setup(t, "up", "--emulator", "-o", "json").ok(t).report(t)

@@ -17,7 +17,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/keys"
 )
 
-// tokenLifetime is how long the load uses a token, and what setup is told of it: Kubernetes itself gives none of less
+// tokenLifetime is how long the load uses a token, and what setup is given: Kubernetes itself gives none of less
 // than ten minutes. OPENIRSA_E2E_TOKEN_LIFETIME=10m uses each to its very end.
 func tokenLifetime(t testing.TB) time.Duration {
 	t.Helper()

@@ -186,7 +186,7 @@ func TestServe(t *testing.T) {
 		return err
 	})
 
-	t.Log("told to stop, it goes on serving while it is not ready any more")
+	t.Log("told to stop, it continues to serve while it is no longer ready")
 	stopped := time.Now()
 	b.stop()
 	eventually(t, time.Second, "not ready", func() error {

@@ -1,5 +1,5 @@
 // Package clients holds the emulator, as the program that users run, against clients that nobody here wrote: AWS CLI 2 and
-// boto3 as Debian has them, the AWS SDKs for Go and JavaScript, Terraform, and a browser. None of them is told more than a
+// boto3 as Debian has them, the AWS SDKs for Go and JavaScript, Terraform, and a browser. None of them is given more than a
 // pod would be.
 package clients
 

@@ -231,7 +231,7 @@ func TestCrashAnywhere(t *testing.T) {
 	for _, c := range commands {
 		t.Run(c.name, func(t *testing.T) {
 			start := time.Now()
-			proof := &proof{command: c, mended: map[[sha256.Size]byte]bool{worlds[0].states[c.from].sum(): true,
+			proof := &proof{command: c, fixed: map[[sha256.Size]byte]bool{worlds[0].states[c.from].sum(): true,
 				worlds[0].states[c.to].sum(): true}}
 			var todo []accident
 			writes := 0
@@ -268,7 +268,7 @@ func TestCrashAnywhere(t *testing.T) {
 			if proof.missed > len(todo)/20 {
 				t.Errorf("%d of %d accidents did not happen", proof.missed, len(todo))
 			}
-			t.Logf("%d calls, %d of them writes; %d accidents left %d different states, each of them mended; %.0fs",
+			t.Logf("%d calls, %d of them writes; %d accidents left %d different states, each of them fixed; %.0fs",
 				len(worlds[0].calls[c.name]), writes, len(todo)-proof.missed, proof.states, time.Since(start).Seconds())
 		})
 	}
@@ -278,20 +278,20 @@ func TestCrashAnywhere(t *testing.T) {
 type proof struct {
 	command
 	mu     sync.Mutex
-	mended map[[sha256.Size]byte]bool // states in which all is well, or from which all was mended
-	states int                        // that were mended
+	fixed  map[[sha256.Size]byte]bool // states in which all is well, or from which all was fixed
+	states int                        // that were fixed
 	missed int                        // accidents that did not happen
 }
 
-// new reports whether a state has not been mended before, and counts it as mended.
+// new reports whether a state has not been fixed before, and counts it as fixed.
 func (p *proof) new(s state) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sum := s.sum()
-	if p.mended[sum] {
+	if p.fixed[sum] {
 		return false
 	}
-	p.mended[sum] = true
+	p.fixed[sum] = true
 	p.states++
 	return true
 }

@@ -378,7 +378,7 @@ func startStandIn(t testing.TB, kube kubernetes.Interface) *standIn {
 	return s
 }
 
-// settle returns when there is nothing to do, but for the ends of namespaces.
+// settle returns when there is nothing to do, except for namespaces that are ending.
 func (s *standIn) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -86,7 +86,7 @@ var layers = []map[string][]string{
 	{ // What they make together in an account.
 		"pkg/federation": {"pkg/account", "pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
 	},
-	{ // The other side: an AWS that is told nothing by the effects.
+	{ // The other side: an AWS that learns nothing by the effects.
 		"pkg/emulator": {"internal/redact", "internal/sigv4", "pkg/emulator/internal/api", "pkg/emulator/internal/kms",
 			"pkg/emulator/internal/s3", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/emulator/managed", "pkg/policy"},
 		"pkg/emulator/internal/api": {"internal/sigv4", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/policy"},

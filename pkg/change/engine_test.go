@@ -232,7 +232,7 @@ func TestStages(t *testing.T) {
 }
 
 // TestStagesBroken has each call of the engine fail in turn, before and after
-// its work, forwards and on the way back; the next run goes on.
+// its work, forwards and on the way back; the next run continues.
 func TestStagesBroken(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for _, back := range []bool{false, true} {
@@ -276,7 +276,7 @@ func TestStagesBroken(t *testing.T) {
 	}
 }
 
-// Somebody else undoes the preparation: the wait after it begins anew, also
+// Somebody else undoes the preparation: the wait after it starts again, also
 // when the new signs already. The check is in fakeChange.
 func TestStagesUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

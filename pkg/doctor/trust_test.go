@@ -103,30 +103,30 @@ func TestMendTrust(t *testing.T) {
 			if !ok || got.Check != "trust policy" {
 				t.Fatalf("broken: %+v", got)
 			}
-			mended := written(t, got.Fix.Shell("SETUP"))
+			fixed := written(t, got.Fix.Shell("SETUP"))
 			for _, keep := range test.keeps {
-				if !strings.Contains(mended, keep) {
-					t.Errorf("lost %s\nof %s\nin %s", keep, test.trust, mended)
+				if !strings.Contains(fixed, keep) {
+					t.Errorf("lost %s\nof %s\nin %s", keep, test.trust, fixed)
 				}
 			}
-			if !allows(t, mended, subject, irsa.Audience, within) {
-				t.Errorf("the service account is not let in by %s", mended)
+			if !allows(t, fixed, subject, irsa.Audience, within) {
+				t.Errorf("the service account is not let in by %s", fixed)
 			}
 			for _, name := range []string{"web", "worker", "team-one", "another", "ap", "app2"} {
 				for _, aud := range []string{irsa.Audience, "vault"} {
 					for _, address := range []string{within, outside} {
 						before := allows(t, test.trust, sub(name), aud, address)
-						if after := allows(t, mended, sub(name), aud, address); after != before {
-							t.Errorf("%s for %s from %s: %t, was %t, by %s", name, aud, address, after, before, mended)
+						if after := allows(t, fixed, sub(name), aud, address); after != before {
+							t.Errorf("%s for %s from %s: %t, was %t, by %s", name, aud, address, after, before, fixed)
 						}
 					}
 				}
 			}
 			// What is asked of its neighbours is asked of it.
-			if strings.Contains(test.trust, "SourceIp") && allows(t, mended, subject, irsa.Audience, outside) {
-				t.Errorf("the address is asked for no more by %s", mended)
+			if strings.Contains(test.trust, "SourceIp") && allows(t, fixed, subject, irsa.Audience, outside) {
+				t.Errorf("the address is asked for no more by %s", fixed)
 			}
-			c.f.Role.Trust = []byte(mended)
+			c.f.Role.Trust = []byte(fixed)
 			for _, f := range doctor.Diagnose(c.f) {
 				if f.Check == "trust policy" && f.Result == doctor.Broken {
 					t.Errorf("after it: %+v", f)
@@ -143,9 +143,9 @@ func TestMendSharedRole(t *testing.T) {
 	c.trust(document(ofOther, statement(equals(web))))
 	c.f.Role.Tags = map[string]string{owner.Tag: "true", owner.SharedTag: "true"}
 	got, _ := doctor.First(doctor.Diagnose(c.f))
-	mended := written(t, got.Fix.Shell("SETUP"))
-	if !strings.Contains(mended, ofOther) || !allows(t, mended, web, irsa.Audience, "") || !allows(t, mended, subject, irsa.Audience, "") {
-		t.Error(mended)
+	fixed := written(t, got.Fix.Shell("SETUP"))
+	if !strings.Contains(fixed, ofOther) || !allows(t, fixed, web, irsa.Audience, "") || !allows(t, fixed, subject, irsa.Audience, "") {
+		t.Error(fixed)
 	}
 }
 

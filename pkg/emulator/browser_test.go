@@ -125,7 +125,7 @@ func TestPagesOfOthers(t *testing.T) {
 	}
 }
 
-// resigned is the request anew, signed for the host that it goes to.
+// resigned is the request again, signed for the host that it goes to.
 func resigned(t *testing.T, r *http.Request, what string) *http.Request {
 	t.Helper()
 	service := "s3"

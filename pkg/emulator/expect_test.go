@@ -41,7 +41,7 @@ func dialExpecting(t *testing.T, server *httptest.Server) *expecting {
 	return &expecting{t, conn, bufio.NewReader(conn), conn.RemoteAddr().String()}
 }
 
-// statuses sends a request and gives the status codes that came, and whether the connection goes on.
+// statuses sends a request and gives the status codes that came, and whether the connection stays.
 func (c *expecting) statuses(proto, service string, e exchange) (statuses []int, keeps bool) {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), e.method, "http://"+c.host+e.uri, strings.NewReader(e.body))
@@ -130,7 +130,7 @@ func TestExpectContinue(t *testing.T) {
 		got, keeps := one.statuses("HTTP/1.1", tt.service, tt.exchange)
 		want := []int{100, tt.status}
 		if diff := cmp.Diff(want, got); diff != "" || !keeps {
-			t.Errorf("%s %s with %d bytes: the connection goes on: %v, statuses -want +got\n%s", tt.method, tt.uri, len(tt.body), keeps, diff)
+			t.Errorf("%s %s with %d bytes: the connection stays: %v, statuses -want +got\n%s", tt.method, tt.uri, len(tt.body), keeps, diff)
 		}
 		if !keeps {
 			one = dialExpecting(t, server)
@@ -144,7 +144,7 @@ func TestExpectContinue(t *testing.T) {
 	} {
 		got, keeps := dialExpecting(t, server).statuses("HTTP/1.1", "s3", e)
 		if len(got) != 1 || got[0] < 400 || keeps {
-			t.Errorf("%s %s: %v, the connection goes on: %v", e.method, e.uri, got, keeps)
+			t.Errorf("%s %s: %v, the connection stays: %v", e.method, e.uri, got, keeps)
 		}
 	}
 	for _, body := range []string{"", "hello"} {

@@ -10,7 +10,7 @@ import (
 )
 
 // TestOlderPolicies: what was stored before IAM's rules became stricter is read,
-// and goes on to deny and to trust.
+// and continues to deny and to trust.
 func TestOlderPolicies(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	open := func() *Server {

@@ -12,7 +12,7 @@ const (
 	maxURL     = 64 << 10
 	maxHeaders = 64 << 10
 	// maxBodies bounds the bodies, in bytes, that are in memory for all requests
-	// together, except objects. Further ones are told to come again.
+	// together, except objects. More are answered with a request to come again.
 	maxBodies = 64 << 20
 )
 

@@ -103,7 +103,7 @@ func (s *Server) logIssued(c *api.Call, k *credentials, arn string) {
 }
 
 // logRefused records that a call was denied at a step, why in words, and what the
-// caller is told.
+// caller gets.
 func (s *Server) logRefused(c *api.Call, step, why string, e *wire.Failure) {
 	event := eventOf(c)
 	event.Decision, event.Step, event.Reason, event.Code = Deny, step, why, e.Code

@@ -91,7 +91,7 @@ var services = []func(*api.Account) api.Service{
 
 // ServeHTTP answers a request to any of the services, or to the emulator
 // itself below /_openirsa/, unless the host is a bucket's. The services are
-// asked one after the other: those of the JSON protocols are told by the header
+// asked one after the other: those of the JSON protocols are known by the header
 // that names the operation; then those that are not here; then STS and IAM, by
 // the parameters Action and Version, by the service that the signature names, or
 // by the host; what is left is S3's.

@@ -118,7 +118,7 @@ func noise(n int) []byte {
 }
 
 // TestDamageAtWork: a file that is cut off or overwritten while the emulator runs
-// gives errors from then on, and the emulator goes on.
+// gives errors from then on, and the emulator continues.
 func TestDamageAtWork(t *testing.T) {
 	for _, what := range []string{"cut off", "overwritten"} {
 		path, _ := stored(t)

@@ -78,7 +78,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the files of testdata anew")
+var update = flag.Bool("update", false, "write the files of testdata again")
 
 // chains are what is exported in the tests, by the name of their files.
 func chains(t *testing.T) map[string]*export.Resources {

@@ -260,7 +260,7 @@ func TestLoad(t *testing.T) {
 	next := generate(t, keys.RS256)
 	k, err = signer.Keys{Sign: signer.Local(next)}, nil
 	if err := s.Load(t.Context()); err != nil || s.Fault() != nil {
-		t.Errorf("mended: %v, %v", err, s.Fault())
+		t.Errorf("fixed: %v, %v", err, s.Fault())
 	}
 	signs(t, client, next.Public())
 }

@@ -208,7 +208,7 @@ func TestKeeperFiles(t *testing.T) {
 	})
 	k.serves(issA, key1, key3)
 
-	t.Log("a mended one is served")
+	t.Log("a fixed one is served")
 	write(t, in("a.pub"), pem3)
 	k.serves(issA, key3)
 	k.within(time.Second, "no fault", func() bool { return len(k.Status().Faults) == 0 })

@@ -60,7 +60,7 @@ func (q *call) getAttributes() (*answer, *failure) {
 }
 
 // writeParts writes ObjectParts: those parts after the marker, at most limit of
-// them. Parts are told only with their checksums.
+// them. Parts are listed only with their checksums.
 func (o *object) writeParts(x *wire.XML, marker, limit int) {
 	if len(o.Parts) == 0 {
 		return
