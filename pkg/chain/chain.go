@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,8 +14,6 @@ import (
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/cluster"
-	"github.com/openirsa/openirsa/pkg/controlplane"
-	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/node"
@@ -25,24 +22,30 @@ import (
 	"github.com/openirsa/openirsa/pkg/record"
 )
 
-// Chain is the cluster, the account, and what joins them: what all verbs work on.
+// Chain is a cluster, an AWS account, and what joins them. [Open] makes one. It is
+// not safe for concurrent use; a copy of it is a chain of its own.
 type Chain struct {
-	// c is the cluster; nil for a chain that is only written down.
+	// Cluster is the connection to the cluster. Nil for a chain that is only
+	// written down as files: then nothing can be read from a cluster.
 	Cluster *cluster.Cluster
-	// state is what is recorded in the cluster, or what is to be recorded.
+	// Record is what the cluster remembers of its chain, or, while the chain is
+	// being made or changed, what is about to be recorded.
 	Record record.Record
-	// there says that it is recorded: the chain was made, at least in part.
+	// Installed says that there is a record: the chain was made, at least in part.
 	Installed bool
-	// acct is the AWS account; nil until it is connected to.
+	// Account is the connection to the AWS account, or to the emulator. Nil until
+	// [Chain.Connect] or [Chain.Use] has succeeded.
 	Account *account.Account
-	// iss is the issuer that is recorded, or is to be.
+	// Issuer is Record.Issuer, parsed. Zero where nothing is recorded yet.
 	Issuer issuer.URL
-	// set are the keys that sign tokens; empty until they are read.
+	// Keys are the public keys with which API servers accept tokens. Empty until
+	// [Chain.ReadKeys] has read them.
 	Keys keys.Set
-	// heir is the uid, if it takes over the roles of an earlier cluster of the name.
-	heir string
 
-	options Options
+	// adoptedUID is the cluster's uid while it takes over the roles of an earlier
+	// cluster of the same name; empty otherwise.
+	adoptedUID string
+	options    Options
 }
 
 // Options say which cluster is meant, and which AWS account.
@@ -105,29 +108,15 @@ func (ch *Chain) ConnectInstalled(ctx context.Context) error {
 	return ch.Connect(ctx)
 }
 
-// Restart is [plan.Runner.Link] for steps that restart API servers: after them it
-// waits until pods reach one again, so that nothing in the cluster fails that
-// begins when the run has ended.
-func (ch *Chain) Restart(ctx context.Context, run *plan.Runner, wait time.Duration, object string,
-	decide func(context.Context) ([]plan.Step, error)) error {
-	return run.Link(ctx, plan.APIServer, object, func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := decide(ctx)
-		if err != nil || len(steps) == 0 {
-			return nil, err
-		}
-		again := "wait until pods reach the API server again"
-		return append(steps, plan.Step{Link: plan.Issuer, Action: plan.Update, Summary: again, Do: func(ctx context.Context) error {
-			return ch.Cluster.WaitForService(ctx, wait)
-		}}), nil
-	})
-}
-
 // Connect connects to the account of the recorded chain: through the cluster
-// where the emulator runs in it, directly otherwise.
+// where the emulator runs in it, directly otherwise. The way through the cluster
+// stays open until ctx ends.
+//
+// The error is an [*EmulatorError] if the emulator in the cluster is not reached,
+// an [*AccountError] for credentials of another account, or one of package account.
 func (ch *Chain) Connect(ctx context.Context) error {
 	endpoint := ""
 	if ch.Record.Emulator {
-		// Open until the command ends, and its context with it.
 		addr, _, err := ch.Cluster.Forward(ctx, deploy.Namespace, deploy.EmulatorName, deploy.EmulatorPort)
 		if err != nil {
 			return &EmulatorError{Err: err}
@@ -137,6 +126,11 @@ func (ch *Chain) Connect(ctx context.Context) error {
 	return ch.Use(ctx, endpoint, nil)
 }
 
+// Use connects to the account at an endpoint, with an HTTP client: an empty
+// endpoint is AWS itself, and a nil client the SDK's own. The region is that of the
+// [Options], or else the recorded one. The error is an [*AccountError] if these
+// credentials are not of the account in which the chain is recorded, or one of
+// package account.
 func (ch *Chain) Use(ctx context.Context, endpoint string, client *http.Client) (err error) {
 	o := ch.options.Account
 	o.Region, o.Endpoint, o.HTTPClient = cmp.Or(o.Region, ch.Record.Region), endpoint, client
@@ -150,7 +144,8 @@ func (ch *Chain) Use(ctx context.Context, endpoint string, client *http.Client) 
 	return nil
 }
 
-// ReadKeys reads link 1 from the API server.
+// ReadKeys reads link 1, the keys that sign tokens, from the API server
+// (/openid/v1/jwks) into Keys. It is an error if there are none.
 func (ch *Chain) ReadKeys(ctx context.Context) error {
 	body, err := ch.Cluster.JWKS(ctx)
 	if err != nil {
@@ -165,6 +160,8 @@ func (ch *Chain) ReadKeys(ctx context.Context) error {
 	return nil
 }
 
+// describeKeys is link 1 as it is shown: every key, and every one that is left out
+// of the published documents and why.
 func (ch *Chain) describeKeys() string {
 	var s []string
 	for _, k := range ch.Keys.All() {
@@ -176,7 +173,9 @@ func (ch *Chain) describeKeys() string {
 	return strings.Join(s, ", ") + ", read from the API server"
 }
 
-// Tags mark what is made for this cluster.
+// Tags are those of everything that is made in AWS for this cluster: its name and
+// its uid, which is that of namespace kube-system. A chain that is only written
+// down has no uid yet. See [owner.Tags].
 func (ch *Chain) Tags(ctx context.Context) (map[string]string, error) {
 	if ch.Cluster == nil { // a chain that is only written down
 		tags := owner.Tags(ch.Record.Cluster, "")
@@ -190,47 +189,11 @@ func (ch *Chain) Tags(ctx context.Context) (map[string]string, error) {
 	return owner.Tags(ch.Record.Cluster, string(ns.UID)), nil
 }
 
-// Keeps reports whether the API servers of the chain keep their issuer.
-func (ch *Chain) Keeps() bool { return ch.Record.KeepIssuer }
-
-// NoChange refuses while a change is under way, which the given command would
-// disturb.
+// NoChange is nil unless a change in stages is under way, which other work would
+// disturb: then it is an [*UnderWayError].
 func (ch *Chain) NoChange() error {
 	if ch.Record.Change == nil {
 		return nil
 	}
 	return &UnderWayError{Change: ch.Record.Change}
-}
-
-// DefaultTokenLifetime is that of the tokens that the webhook asks for: the
-// longest of those that pods get for AWS.
-const DefaultTokenLifetime = 24 * time.Hour
-
-// CacheWait is the documents' max-age for every cache that they may pass
-// one after the other: two, and CloudFront before a private bucket.
-func (ch *Chain) CacheWait() time.Duration {
-	if ch.Record.PrivateBucket {
-		return 3 * discovery.MaxAge
-	}
-	return 2 * discovery.MaxAge
-}
-
-// TokenLifetime is how long tokens live that nobody sees: as long as those
-// for AWS, unless the API servers give none that live so long.
-func (ch *Chain) TokenLifetime(ctx context.Context) (time.Duration, error) {
-	nodes, err := controlplane.Of(ch.Cluster).NodeKeys(ctx)
-	if errors.Is(err, cluster.ErrNoNodeAccess) {
-		return DefaultTokenLifetime, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", plan.SigningKey, err)
-	}
-	var longest time.Duration
-	for _, n := range nodes {
-		if n.MaxTokenLifetime == 0 {
-			return DefaultTokenLifetime, nil
-		}
-		longest = max(longest, n.MaxTokenLifetime)
-	}
-	return min(longest, DefaultTokenLifetime), nil
 }

@@ -7,6 +7,10 @@ import (
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/image"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -15,9 +19,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // DownOptions say how a chain is to be removed.
@@ -138,7 +139,7 @@ func (d *downRun) apiServer(ctx context.Context) error {
 	if d.Keeps() {
 		return nil // it was never changed
 	}
-	options := d.IssuerOptions()
+	options := d.issuerOptions()
 	options.Wait, options.Immediately = d.o.Wait, d.o.Immediately
 	object := "without --service-account-issuer=" + d.Issuer.String()
 	decide := func(ctx context.Context) ([]plan.Step, error) {

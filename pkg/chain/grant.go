@@ -71,7 +71,7 @@ func (ch *Chain) Grant(ctx context.Context, o GrantOptions, observer plan.Observ
 // whatever roles their service accounts have. Without a configuration of ours,
 // or the right to read it, there are none: another webhook may do its work, and
 // who may only give service accounts roles learns no more.
-func (ch *Chain) NotAsked(ctx context.Context, namespaces ...string) (map[string]bool, error) {
+func (ch *Chain) notAsked(ctx context.Context, namespaces ...string) (map[string]bool, error) {
 	configurations := ch.Cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations()
 	c, err := configurations.Get(ctx, deploy.WebhookConfiguration, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
@@ -106,7 +106,7 @@ func (ch *Chain) noteNotAsked(ctx context.Context, run *plan.Runner, accounts []
 			namespaces = append(namespaces, sa.Metadata.Namespace)
 		}
 	}
-	unasked, err := ch.NotAsked(ctx, namespaces...)
+	unasked, err := ch.notAsked(ctx, namespaces...)
 	if err != nil {
 		return false, err
 	}

@@ -1,13 +1,23 @@
 package chain
 
 import (
+	"io"
 	"path/filepath"
 
 	"github.com/openirsa/openirsa/internal/image"
 )
 
-// Programs builds the image from the Linux programs webhook, emulator and issuer
-// in dir/linux-ARCH, where `make build` puts them: see [UpOptions].Build.
+// Image is a container image that is loaded into the nodes of a kind cluster.
+type Image struct {
+	// Ref is its name, with a tag, such as openirsa.dev/openirsa:0123456789abcdef.
+	Ref string
+	// Archive writes it as `docker save` does.
+	Archive func(io.Writer) error
+}
+
+// Programs is a Build of [UpOptions] that makes the image from the Linux programs
+// webhook, emulator and issuer in dir/linux-ARCH, where `make build` puts them. ARCH
+// is that of the nodes, such as amd64.
 func Programs(dir string) func(arch string) (Image, error) {
 	return func(arch string) (Image, error) {
 		img, err := image.Build(filepath.Join(dir, "linux-"+arch), arch)

@@ -2,62 +2,148 @@ package chain
 
 import (
 	"context"
-	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/openirsa/openirsa/deploy"
-	"github.com/openirsa/openirsa/pkg/cluster"
-	"github.com/openirsa/openirsa/pkg/controlplane"
-	"github.com/openirsa/openirsa/pkg/issuer"
+	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
-func (ch *Chain) IssuerOptions() controlplane.IssuerOptions {
-	return controlplane.IssuerOptions{URL: ch.Issuer, Own: ch.Record.FormerIssuers}
-}
-
-// WebhookObjects are the objects of link 7, for API servers as the cluster's, or
-// present ones where none is reached.
-func (ch *Chain) WebhookObjects(ctx context.Context) ([]*unstructured.Unstructured, error) {
-	conditions := true
-	if ch.Cluster != nil {
-		var err error
-		if conditions, err = ch.Cluster.SupportsMatchConditions(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %w", plan.Webhook, err)
-		}
+// loadImage puts the image into the nodes that lack it.
+func (u *upRun) loadImage(ctx context.Context) error {
+	if u.img == nil {
+		return nil // pulled from a registry
 	}
-	return deploy.Webhook(deploy.WebhookParams{
-		Image: ch.Record.Image, Region: ch.Record.Region, EndpointURL: ch.Record.Endpoint,
-		FailurePolicy: ch.Record.FailurePolicy, NoMatchConditions: !conditions,
-		IgnoreNamespaces: ch.Record.IgnoreNamespaces, ExcludeNamespaces: ch.Record.ExcludeNamespaces,
+	return u.run.Link(ctx, plan.Image, u.Record.Image, func(ctx context.Context) ([]plan.Step, error) {
+		return u.Cluster.LoadImage(ctx, u.Record.Image, u.img.Archive)
 	})
 }
 
-// keptIssuer is the issuer that the cluster has, if it can be that of a provider.
-func (ch *Chain) keptIssuer(ctx context.Context) (issuer.URL, error) {
-	current, err := ch.Cluster.Issuer(ctx)
-	if err != nil {
-		return issuer.URL{}, fmt.Errorf("%s: %w", plan.Issuer, err)
+// installEmulator installs the emulator and connects to it. In a dry run in
+// which it is not there yet, an empty one in this process takes its place and
+// answers as the new one would.
+func (u *upRun) installEmulator(ctx context.Context) error {
+	if !u.emulator {
+		return nil
 	}
-	iss, err := issuer.Parse(current)
+	objects, err := deploy.Emulator(u.EmulatorParams())
 	if err != nil {
-		return issuer.URL{}, &KeepError{Issuer: current}
+		return err
 	}
-	return iss, nil
+	address, err := u.emulatorAddress(ctx)
+	if err != nil {
+		return err
+	}
+	err = u.run.Link(ctx, plan.Emulator, deploy.Namespace+"/"+deploy.EmulatorName+": AWS STS, IAM and S3",
+		func(ctx context.Context) ([]plan.Step, error) {
+			steps, err := u.Cluster.MakeNodeState(ctx)
+			if err != nil {
+				return nil, err
+			}
+			more, err := u.rollout(ctx, plan.Emulator, deploy.EmulatorName, objects[1:]) // the namespace is there
+			steps = append(steps, more...)
+			if address == "" || address != u.Record.Endpoint {
+				steps = append(steps, plan.Step{Link: plan.Emulator, Action: plan.Update, Summary: "its address in the record", Do: u.recordAddress})
+			}
+			return steps, err
+		})
+	if err != nil {
+		return err
+	}
+	if u.o.DryRun && address == "" {
+		server, err := emulator.New(emulator.Config{Account: u.Record.Account})
+		if err != nil {
+			return err
+		}
+		if err := u.Use(ctx, "http://127.0.0.1", &http.Client{Transport: inProcess{server}}); err != nil {
+			return err
+		}
+		return u.checkAWS(ctx)
+	}
+	if err := u.Connect(ctx); err != nil {
+		return err
+	}
+	return u.checkAWS(ctx)
 }
 
-// EmulatorParams are the emulator's as the chain has it.
-func (ch *Chain) EmulatorParams() deploy.EmulatorParams {
-	params := deploy.EmulatorParams{Image: ch.Record.Image, ExtraArgs: []string{"--account=" + ch.Record.Account}}
-	if ch.Keeps() {
-		params.ClusterIssuer = ch.Record.Issuer
+// recordAddress writes down the address that the emulator was given.
+func (u *upRun) recordAddress(ctx context.Context) error {
+	var err error
+	if u.Record.Endpoint, err = u.emulatorAddress(ctx); err != nil {
+		return err
 	}
-	if ch.Cluster == nil {
-		return params
+	steps, err := u.Cluster.SetState(ctx, u.Record)
+	if err != nil {
+		return err
 	}
-	if n, ok := ch.Cluster.StateNode(); ok {
-		params.Path, params.Node = cluster.StateDir, n.Name
+	return plan.Run(ctx, steps, nil)
+}
+
+// inProcess answers requests with a handler.
+type inProcess struct{ handler http.Handler }
+
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	server := r.Clone(r.Context())
+	server.RequestURI = r.URL.RequestURI()
+	server.RemoteAddr = "127.0.0.1:0"
+	if server.Host == "" {
+		server.Host = r.URL.Host
 	}
-	return params
+	if server.Body == nil {
+		server.Body = http.NoBody
+	}
+	t.handler.ServeHTTP(w, server)
+	return w.Result(), nil
+}
+
+// webhook is link 7. The configuration that makes the API server ask it comes
+// last, when it is there to answer.
+func (u *upRun) webhook(ctx context.Context) error {
+	objects, err := u.WebhookObjects(ctx)
+	if err != nil {
+		return err
+	}
+	last := len(objects) - 1
+	return u.run.Link(ctx, plan.Webhook, deploy.Namespace+"/"+deploy.WebhookName, func(ctx context.Context) ([]plan.Step, error) {
+		steps, err := u.rollout(ctx, plan.Webhook, deploy.WebhookName, objects[1:last]) // the namespace is there
+		if err != nil {
+			return nil, err
+		}
+		register, err := u.Cluster.Apply(ctx, objects[last:], plan.Webhook)
+		if err != nil {
+			return nil, err
+		}
+		if len(register) == 0 {
+			missing, err := u.Cluster.FirstWithoutCABundle(ctx, deploy.WebhookConfiguration)
+			if err != nil || missing == "" {
+				return steps, err
+			}
+		}
+		what := "wait for the webhook's certificate in its configuration"
+		trusted := plan.Step{Link: plan.Webhook, Action: plan.Update, Summary: what, Do: func(ctx context.Context) error {
+			return u.Cluster.WaitForCABundle(ctx, deploy.WebhookConfiguration, u.o.Wait)
+		}}
+		return slices.Concat(steps, register, []plan.Step{trusted}), nil
+	})
+}
+
+// rollout applies objects with a Deployment and waits for it, also if an earlier
+// run has not: nothing after it works without it.
+func (u *upRun) rollout(ctx context.Context, link, name string, objects []*unstructured.Unstructured) ([]plan.Step, error) {
+	steps, err := u.Cluster.Apply(ctx, objects, link)
+	if err != nil {
+		return nil, err
+	}
+	done, err := u.Cluster.RolledOut(ctx, objects)
+	if err != nil || done && len(steps) == 0 {
+		return steps, err
+	}
+	return append(steps, plan.Step{Link: link, Action: plan.Update, Summary: "rollout of " + name, Do: func(ctx context.Context) error {
+		return u.Cluster.Rollout(ctx, objects, u.o.Wait)
+	}}), nil
 }

@@ -99,7 +99,7 @@ func (ch *Chain) CheckRecord(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, arn := range ch.Providers() {
+	for _, arn := range ch.providers() {
 		if err := recordError(plan.Provider, ch.ProviderOwner(ctx, arn, mark)); err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func recordError(link string, err error) error {
 // cluster than that with the mark.
 func (ch *Chain) ownProviders(ctx context.Context, mark map[string]string) ([]string, error) {
 	var own []string
-	for _, arn := range ch.Providers() {
+	for _, arn := range ch.providers() {
 		err := ch.ProviderOwner(ctx, arn, mark)
 		if _, foreign := errors.AsType[*owner.ForeignError](err); foreign {
 			continue

@@ -104,7 +104,7 @@ func (ch *Chain) shutOut(ctx context.Context, mark map[string]string, roleName, 
 	case len(others) == len(subjects) && len(others) > 0:
 		return nil, nil
 	case len(others) == 0:
-		return there.Delete(ch.Account.IAM, mark, ch.Providers()...)
+		return there.Delete(ch.Account.IAM, mark, ch.providers()...)
 	}
 	want := there
 	want.KeepAttached, want.Shared = true, owner.Shared(there.Tags)

@@ -21,19 +21,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
-// migrating is the other location of a migration that is under way, and its
-// stage; nil for none.
-func (ch *Chain) migrating() (other *record.Location, stage record.Stage) {
-	c := ch.Record.Change
-	if c == nil || c.Migration == nil {
-		return nil, ""
-	}
-	if c.Migration.From.Issuer == ch.Record.Issuer {
-		return &c.Migration.To, c.Stage
-	}
-	return &c.Migration.From, c.Stage
-}
-
 // planRoles decides about the wanted roles. It writes into roles what is known
 // only of existing ones: the ARN of one that is shared has the path that
 // another cluster gave it.
@@ -136,14 +123,6 @@ func (ch *Chain) TrustPolicy(subjects []string, pattern string) ([]byte, error) 
 	return document, nil
 }
 
-// Providers are the ARNs of the providers by which roles may trust this cluster.
-func (ch *Chain) Providers() []string {
-	if other, _ := ch.migrating(); other != nil {
-		return []string{ch.Record.Provider, other.Provider}
-	}
-	return []string{ch.Record.Provider}
-}
-
 // deleteRoles removes the roles that were made for the cluster, or its part of
 // those that it shares with others: all that gone says are to go.
 func (ch *Chain) deleteRoles(ctx context.Context, run *plan.Runner, gone func(name string) bool) error {
@@ -175,7 +154,7 @@ func (ch *Chain) deleteRoles(ctx context.Context, run *plan.Runner, gone func(na
 // Roles are those that were made for the cluster of the mark, or that it shares
 // with others, as they are, sorted by name.
 func (ch *Chain) Roles(ctx context.Context, mark map[string]string) ([]role.Role, error) {
-	names, err := role.NamesOf(ctx, ch.Account.IAM, ch.Record.Cluster, ch.Providers()...)
+	names, err := role.NamesOf(ctx, ch.Account.IAM, ch.Record.Cluster, ch.providers()...)
 	if err != nil {
 		return nil, err
 	}
@@ -197,8 +176,8 @@ func (ch *Chain) Roles(ctx context.Context, mark map[string]string) ([]role.Role
 // taken over, which a dry run only plans.
 func (ch *Chain) inherit(there map[string]role.Role) {
 	for _, r := range there {
-		if ch.heir != "" && owner.Named(r.Tags, ch.Record.Cluster) {
-			r.Tags[owner.UIDTag] = ch.heir
+		if ch.adoptedUID != "" && owner.Named(r.Tags, ch.Record.Cluster) {
+			r.Tags[owner.UIDTag] = ch.adoptedUID
 		}
 	}
 }

@@ -122,7 +122,7 @@ func (ch *Chain) accountStatus(ctx context.Context, s *Status) error {
 	for _, sa := range accounts {
 		namespaces = append(namespaces, sa.Namespace)
 	}
-	unasked, err := ch.NotAsked(ctx, namespaces...)
+	unasked, err := ch.notAsked(ctx, namespaces...)
 	if err != nil {
 		return err
 	}
