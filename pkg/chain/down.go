@@ -26,8 +26,8 @@ type DownOptions struct {
 	// DryRun decides about everything and changes nothing.
 	DryRun bool
 	// Immediately does not wait until kubelet has renewed the tokens of pods, whose
-	// calls to the API server then fail for a minute or two, nor for API servers
-	// that cannot be changed from here.
+	// calls to the API server then fail for a minute or two, nor until API servers
+	// that cannot be changed from here no longer accept the issuer.
 	Immediately bool
 	// Wait is how long each API server may take to come up, and tokens to be
 	// renewed. Zero is [controlplane.DefaultWait].
@@ -36,14 +36,14 @@ type DownOptions struct {
 
 // Down removes the chain in the reverse order of [Chain.Up]: the webhook, the
 // annotations and roles of service accounts, the issuer from the API servers, the
-// documents and their bucket, the provider, the emulator. What others have made,
-// as its tags say, stays. Where there is no chain, what a run that was stopped may
-// have left is removed.
+// documents and their bucket, the provider, the emulator. What was made for another
+// cluster, as its tags say, stays. Where there is no chain, what a run that was
+// stopped may have left is removed.
 //
 // The error is an [*UnderWayError] while a change is under way, and an
 // [*AcceptedError] where API servers that cannot be changed from here still accept
-// the issuer. When ctx ends, the next run continues. The observer learns of each
-// link; nil is silence.
+// the issuer, unless Immediately is set. When ctx ends, the next run continues. The
+// observer learns of each link; nil is silence.
 func (ch *Chain) Down(ctx context.Context, o DownOptions, observer plan.Observer) (Outcome, error) {
 	o.Wait = cmp.Or(o.Wait, controlplane.DefaultWait)
 	if err := ch.Cluster.Check(ctx, cluster.InstallRights()...); err != nil {
@@ -82,17 +82,17 @@ func (ch *Chain) Down(ctx context.Context, o DownOptions, observer plan.Observer
 	return out, nil
 }
 
-// downRun is one run of Down.
+// downRun is one run of [Chain.Down].
 type downRun struct {
 	*Chain
 	o     DownOptions
 	run   *plan.Runner
-	mark  map[string]string            // whose is what may go
+	mark  map[string]string            // the tags of what may be removed
 	stays bool                         // the bucket, which others use
 	gone  []*unstructured.Unstructured // removed by an earlier link
 }
 
-// connect finds the account, unless that was an emulator which is gone.
+// connect connects to the account, unless that was an emulator which is gone.
 func (d *downRun) connect(ctx context.Context) error {
 	if d.Record.Emulator {
 		_, err := d.Cluster.Client().AppsV1().Deployments(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
@@ -107,8 +107,8 @@ func (d *downRun) connect(ctx context.Context) error {
 	return nil
 }
 
-// webhook is removed first, so that no pod is made with a role that is about to
-// go.
+// webhook is removed first, so that no pod is made with a role that is about to be
+// removed.
 func (d *downRun) webhook(ctx context.Context) error {
 	objects, err := d.WebhookObjects(ctx)
 	if err != nil {
@@ -155,9 +155,9 @@ func (d *downRun) apiServer(ctx context.Context) error {
 	return d.Restart(ctx, d.run, d.o.Wait, object, decide)
 }
 
-// issuerGone refuses to continue while API servers that cannot be changed from
-// here accept the issuer. Where somebody else serves its documents they stay,
-// and it is enough to say so.
+// issuerGone refuses to continue while API servers that cannot be changed from here
+// accept the issuer. Where somebody else serves its documents these stay, and it is
+// only noted.
 func (d *downRun) issuerGone(ctx context.Context) error {
 	if d.o.Immediately {
 		return nil
@@ -181,7 +181,7 @@ func (d *downRun) roles(ctx context.Context) error {
 	return d.deleteRoles(ctx, d.run, func(string) bool { return true })
 }
 
-// provider goes after the documents: it tells whose they are.
+// provider is removed after the documents, since it says whose these are.
 func (d *downRun) provider(ctx context.Context) error {
 	if d.Account == nil {
 		return nil
@@ -221,15 +221,16 @@ func (d *downRun) documents(ctx context.Context) error {
 	return err
 }
 
-// rest removes everything of ours that is still in the cluster, and then what
-// nothing uses: the emulator's state and the images on the nodes. It
-// needs no record, since a run that is stopped here has removed it.
+// rest removes everything of ours that is still in the cluster, and then what nothing
+// uses any more: the emulator's state and the images on the nodes. It needs no record,
+// since a run that was stopped here has removed that.
 func (d *downRun) rest(ctx context.Context) error {
 	link := plan.Cluster
 	if d.Record.Emulator {
 		link = plan.Emulator
 	}
-	return d.run.Link(ctx, link, "namespace "+cluster.Namespace+", images and files on nodes", func(ctx context.Context) ([]plan.Step, error) {
+	object := "namespace " + cluster.Namespace + ", images and files on nodes"
+	return d.run.Link(ctx, link, object, func(ctx context.Context) ([]plan.Step, error) {
 		owned, err := d.Cluster.Owned(ctx)
 		if err != nil {
 			return nil, err

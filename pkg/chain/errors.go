@@ -10,11 +10,12 @@ import (
 	"github.com/openirsa/openirsa/pkg/record"
 )
 
-// OptionError is an option that makes no sense, alone or beside the others.
+// OptionError is an option that makes no sense, alone or together with others.
 type OptionError struct {
 	// Option names the field, such as "KeepIssuer" of [UpOptions].
 	Option string
-	Err    error
+	// Err says what is wrong with it.
+	Err error
 }
 
 func (e *OptionError) Error() string { return e.Err.Error() }
@@ -27,14 +28,15 @@ type ConnectError struct{ Err error }
 func (e *ConnectError) Error() string { return fmt.Sprintf("finding the cluster: %v", e.Err) }
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// MissingError is a cluster without a chain, or whose chain is not recorded.
+// MissingError is a cluster in which no chain is recorded. Cluster is its name.
 type MissingError struct{ Cluster string }
 
 func (e *MissingError) Error() string { return "cluster " + e.Cluster + " has no chain yet" }
 
-// AccountError is credentials of another AWS account than that in which the
+// AccountError is credentials of another AWS account than the one in which the
 // cluster's chain is.
 type AccountError struct {
+	// Cluster is the cluster's name.
 	Cluster string
 	// Account is where the chain is, Credentials whose the credentials are: ids of
 	// twelve digits.
@@ -51,7 +53,8 @@ type ExistingError struct {
 	// Option is the field of [UpOptions] that differs: "Emulator", "Name",
 	// "KeepIssuer", or "IssuerURL" for what the issuer depends on.
 	Option string
-	// Is is what the chain has, Want what was asked for.
+	// Is is what the chain has, "true" or "false" for KeepIssuer; Want is what was
+	// asked for. Both are empty where the Option says it all.
 	Is, Want string
 }
 
@@ -70,8 +73,8 @@ func (e *ExistingError) Error() string {
 	return fmt.Sprintf("%s: the chain of this cluster has the issuer %s, not %s", plan.Issuer, e.Is, e.Want)
 }
 
-// UnderWayError is a change in stages that is under way in the cluster, and that
-// what was asked for would disturb: it must be finished or undone first.
+// UnderWayError is a change in stages that is under way in the cluster, and that would
+// be disturbed: it must be finished or undone first. Change is what is recorded of it.
 type UnderWayError struct{ Change *record.Change }
 
 func (e *UnderWayError) Error() string {
@@ -89,7 +92,8 @@ type ForeignError struct {
 	// SameName says that the other cluster has the name of this one, which can
 	// take over from it if it is gone.
 	SameName bool
-	Err      *owner.ForeignError
+	// Err says whose it is.
+	Err *owner.ForeignError
 }
 
 func (e *ForeignError) Error() string {
@@ -103,27 +107,30 @@ func (e *ForeignError) Error() string {
 }
 func (e *ForeignError) Unwrap() error { return e.Err }
 
-// BucketError is a bucket that S3 does not let be made or used; Err wraps an
-// error of package publish that says why.
+// BucketError is a bucket that cannot be made or used.
 type BucketError struct {
-	Bucket  string
-	Account string
-	Err     error
+	// Bucket is its name, Account the id of the account that wants to use it.
+	Bucket, Account string
+	// Err says why. It wraps [publish.ErrForeignBucket], [publish.ErrWrongRegion] or
+	// [publish.ErrAccountBlock].
+	Err error
 }
 
 func (e *BucketError) Error() string { return e.Err.Error() }
 func (e *BucketError) Unwrap() error { return e.Err }
 
-// IssuerError is an issuer whose documents a stranger does not read as they must
-// be.
+// IssuerError is an issuer at which a stranger does not find the documents that must be
+// there.
 type IssuerError struct {
+	// Issuer is that of the chain.
 	Issuer issuer.URL
 	// Bucket is the private bucket behind the issuer. Empty where somebody else
 	// serves the documents.
 	Bucket string
 	// Silent says that nobody answers there at all.
 	Silent bool
-	Err    error
+	// Err says what was found instead.
+	Err error
 }
 
 func (e *IssuerError) Error() string {
@@ -134,16 +141,16 @@ func (e *IssuerError) Error() string {
 }
 func (e *IssuerError) Unwrap() error { return e.Err }
 
-// NotInEmulatorError is an issuer whose documents are in S3, which is the
-// emulator's where that stands in for AWS, and the emulator is not there yet.
+// NotInEmulatorError is an issuer at an address of S3 that somebody else is to serve,
+// although S3 is the emulator's here, which is not there yet.
 type NotInEmulatorError struct{ Issuer issuer.URL }
 
 func (e *NotInEmulatorError) Error() string {
 	return fmt.Sprintf("%s: the documents of %s are in S3, which is the emulator's here, and that is not there yet", plan.Issuer, e.Issuer)
 }
 
-// KeepError is an issuer of API servers that cannot be that of a provider, and so
-// not be kept: IAM takes none but https URLs.
+// KeepError is an issuer of API servers that cannot be kept, since it cannot be that
+// of a provider: IAM takes https URLs only.
 type KeepError struct {
 	// Issuer is what the API servers have. Empty if it is no URL, or has no
 	// discovery document.
@@ -158,14 +165,15 @@ func (e *KeepError) Error() string {
 	return fmt.Sprintf("%s: the cluster's issuer %s, and IAM takes none but https URLs: it cannot be kept", plan.Issuer, found)
 }
 
-// KeptError is a change of an issuer that the API servers are to keep.
+// KeptError is the refusal to change an issuer that the API servers keep. Cluster is
+// the cluster's name.
 type KeptError struct{ Cluster, Issuer string }
 
 func (e *KeptError) Error() string {
 	return fmt.Sprintf("%s: the API servers of cluster %s keep their issuer %s", plan.Issuer, e.Cluster, e.Issuer)
 }
 
-// EmulatorError is an emulator in the cluster that is not reached.
+// EmulatorError is an emulator in the cluster that is not reached. Err says why.
 type EmulatorError struct{ Err error }
 
 func (e *EmulatorError) Error() string {
@@ -173,24 +181,24 @@ func (e *EmulatorError) Error() string {
 }
 func (e *EmulatorError) Unwrap() error { return e.Err }
 
-// ImageError is a cluster into whose nodes no image can be loaded: it must pull
-// one from a registry.
+// ImageError is a cluster into whose nodes no image can be loaded, since it is not
+// kind's: it has to pull one from a registry. Cluster is its name.
 type ImageError struct{ Cluster string }
 
 func (e *ImageError) Error() string {
 	return plan.Image + ": this is not a kind cluster, into whose nodes an image could be loaded"
 }
 
-// PartitionError is an ARN of another partition than the account's, mostly copied
-// from a page about that one.
+// PartitionError is an ARN of another partition than that of the account, such as
+// aws-cn; mostly it was copied from a page about that one.
 type PartitionError struct{ ARN, Partition, Account string }
 
 func (e *PartitionError) Error() string {
 	return fmt.Sprintf("%s: %s is not of partition %s, in which account %s is", plan.Role, e.ARN, e.Partition, e.Account)
 }
 
-// NamespaceError is a namespace that is both to be served without waiting for the
-// webhook and excluded from it, the one of them by an earlier run.
+// NamespaceError is a namespace whose pods are both not to wait for the webhook and to
+// be excluded from it: one of these was decided by an earlier run.
 type NamespaceError struct{ Namespace string }
 
 func (e *NamespaceError) Error() string {
@@ -198,11 +206,13 @@ func (e *NamespaceError) Error() string {
 		plan.Webhook, e.Namespace)
 }
 
-// AcceptedError is API servers that still accept tokens of the issuer that was to
-// go, and cannot be changed from here.
+// AcceptedError is API servers that still accept tokens of the issuer that is to be
+// removed, and that cannot be changed from here.
 type AcceptedError struct {
+	// Issuer is the one that is to be removed.
 	Issuer issuer.URL
-	Nodes  []string // on which they run, as far as it is known
+	// Nodes are those on which the API servers run, as far as that is known.
+	Nodes []string
 	// Documents says that ours are at the issuer, and would be removed. Where
 	// somebody else serves them it is only noted.
 	Documents bool
@@ -220,16 +230,19 @@ func (e *AcceptedError) Error() string {
 	return s
 }
 
-// StaysError is noted of something that was made for another cluster and is
-// therefore not removed.
+// StaysError is a note about something that was made for another cluster and is
+// therefore not removed. Err says whose it is. It is told to the observer, and never
+// returned.
 type StaysError struct{ Err *owner.ForeignError }
 
 func (e *StaysError) Error() string { return fmt.Sprintf("note: %v, and stays", e.Err) }
 func (e *StaysError) Unwrap() error { return e.Err }
 
-// NotAskedError is a namespace of whose pods the webhook is not asked: they do
-// not get the roles of their service accounts.
+// NotAskedError is a note about a namespace about whose pods the webhook is not asked:
+// they do not get the roles of their service accounts. It is told to the observer, and
+// never returned.
 type NotAskedError struct {
+	// Namespace is its name.
 	Namespace string
 	// Account is a service account that has a role there, as NAMESPACE/NAME.
 	Account string

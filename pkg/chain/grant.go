@@ -36,9 +36,9 @@ type GrantOptions struct {
 	DryRun bool
 }
 
-// Grant makes a role for each of the service accounts, which only it can assume,
-// and annotates it; one that is not there is made. What is right stays as it is.
-// New pods get the role. All is decided before the first write.
+// Grant makes a role for each of the service accounts, which only that one can assume,
+// and annotates the service account with it; one that is not there is made. What is
+// right stays as it is. New pods get the role. All is decided before the first write.
 //
 // The error is a [*MissingError] without a chain, a [*ForeignError] if the record
 // names what is another cluster's, an [*OptionError] for accounts that do not go
@@ -67,10 +67,10 @@ func (ch *Chain) Grant(ctx context.Context, o GrantOptions, observer plan.Observ
 	return out, nil
 }
 
-// notAsked are those of the namespaces of whose pods the webhook is not asked,
-// whatever roles their service accounts have. Without a configuration of ours,
-// or the right to read it, there are none: another webhook may do its work, and
-// who may only give service accounts roles learns no more.
+// notAsked are those of the namespaces about whose pods the webhook is not asked,
+// whatever roles their service accounts have. Without a configuration of ours there
+// are none, since another webhook may do the same work; nor are there without the
+// right to read it, which nobody needs to give service accounts roles.
 func (ch *Chain) notAsked(ctx context.Context, namespaces ...string) (map[string]bool, error) {
 	configurations := ch.Cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations()
 	c, err := configurations.Get(ctx, deploy.WebhookConfiguration, metav1.GetOptions{})
@@ -97,8 +97,9 @@ func (ch *Chain) notAsked(ctx context.Context, namespaces ...string) (map[string
 	return unasked, nil
 }
 
-// noteNotAsked says of which service accounts pods do not get the role that they
-// were just given. It reports whether there are any.
+// noteNotAsked has the observer told, with a [*NotAskedError] each, which service
+// accounts were just given a role that their pods do not get. It reports whether there
+// are any.
 func (ch *Chain) noteNotAsked(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount) (any bool, err error) {
 	var namespaces []string
 	for _, sa := range accounts {
@@ -119,9 +120,8 @@ func (ch *Chain) noteNotAsked(ctx context.Context, run *plan.Runner, accounts []
 	return any, nil
 }
 
-// grantAll makes links 5 and 6 of all the accounts. Unless they are
-// the only ones, other service accounts of the cluster keep sharing the roles
-// that they share.
+// grantAll makes links 5 and 6 of all the accounts. Unless they are the only ones,
+// other service accounts of the cluster keep the roles that they share with them.
 func (ch *Chain) grantAll(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount, override, only bool) error {
 	roles, err := ch.wantGrants(ctx, accounts)
 	if err != nil {
@@ -135,8 +135,9 @@ func (ch *Chain) grantAll(ctx context.Context, run *plan.Runner, accounts []conf
 	return p.run(ctx, run)
 }
 
-// wantGrants are the roles of the accounts, by name, if we have the
-// rights to make what they ask for.
+// wantGrants are the roles of the accounts as they are to be, by name. It is
+// [cluster.ErrForbidden] if the user of the kubeconfig may not change the service
+// accounts.
 func (ch *Chain) wantGrants(ctx context.Context, accounts []config.ServiceAccount) (map[string]role.Role, error) {
 	namespaces := map[string]bool{}
 	for _, sa := range accounts {
@@ -150,10 +151,10 @@ func (ch *Chain) wantGrants(ctx context.Context, accounts []config.ServiceAccoun
 	return ch.WantRoles(ctx, accounts)
 }
 
-// Grants is what must be done for links 5 and 6 of some service accounts.
+// grants are what must be done for links 5 and 6 of some service accounts.
 type grants struct{ roles, accounts []plan.Item }
 
-// Changes reports whether anything must be done.
+// changes reports whether anything must be done.
 func (p grants) changes(ctx context.Context) (bool, error) {
 	for _, i := range slices.Concat(p.roles, p.accounts) {
 		if steps, err := i.Decide(ctx); err != nil || len(steps) > 0 {
@@ -163,8 +164,8 @@ func (p grants) changes(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// Run makes first every role, then every service account, so that no pod finds
-// an annotation without a role.
+// run makes every role first and then every service account, so that no pod finds an
+// annotation without a role.
 func (p grants) run(ctx context.Context, run *plan.Runner) error {
 	if err := run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return p.roles, nil }); err != nil {
 		return err
@@ -185,8 +186,8 @@ func (ch *Chain) planGrants(ctx context.Context, accounts []config.ServiceAccoun
 	return p, nil
 }
 
-// planAnnotations decides about the service accounts that are not of their roles
-// only.
+// planAnnotations decides about the service accounts themselves. Those of which only
+// the role is wanted (RoleOnly) are left out.
 func (ch *Chain) planAnnotations(ctx context.Context, accounts []config.ServiceAccount,
 	roles map[string]role.Role, override bool) ([]plan.Item, error) {
 	var wants []cluster.ServiceAccount
@@ -212,8 +213,9 @@ func (ch *Chain) planAnnotations(ctx context.Context, accounts []config.ServiceA
 	return items, nil
 }
 
-// Annotations are those that a service account is to have. Its role is one of
-// roles, by name, unless it is attached as it is.
+// Annotations are those that a service account is to have: its own, and that with the
+// ARN of its role. This is one of roles, as of [Chain.WantRoles], unless AttachRoleARN
+// names one that exists already.
 func (ch *Chain) Annotations(sa *config.ServiceAccount, roles map[string]role.Role) map[string]string {
 	annotations := map[string]string{}
 	maps.Copy(annotations, sa.Metadata.Annotations)
@@ -226,7 +228,7 @@ func (ch *Chain) Annotations(sa *config.ServiceAccount, roles map[string]role.Ro
 func (ch *Chain) prune(ctx context.Context, run *plan.Runner, accounts []config.ServiceAccount) error {
 	keepRoles, keep := map[string]bool{}, map[string]bool{}
 	for _, sa := range accounts {
-		keepRoles[strings.ToLower(ch.roleName(&sa))] = true // IAM tells no names apart by case
+		keepRoles[strings.ToLower(ch.roleName(&sa))] = true // to IAM, names that differ in case only are the same
 		keep[sa.String()] = !sa.RoleOnly
 	}
 	annotated, err := ch.Cluster.ServiceAccounts(ctx)

@@ -70,7 +70,7 @@ func (u *upRun) installEmulator(ctx context.Context) error {
 	return u.checkAWS(ctx)
 }
 
-// recordAddress writes down the address that the emulator was given.
+// recordAddress records the address that the emulator was given.
 func (u *upRun) recordAddress(ctx context.Context) error {
 	var err error
 	if u.Record.Endpoint, err = u.emulatorAddress(ctx); err != nil {
@@ -83,7 +83,7 @@ func (u *upRun) recordAddress(ctx context.Context) error {
 	return plan.Run(ctx, steps, nil)
 }
 
-// inProcess answers requests with a handler.
+// inProcess is a transport that has a handler of this process answer.
 type inProcess struct{ handler http.Handler }
 
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -101,8 +101,8 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// webhook is link 7. The configuration that makes the API server ask it comes
-// last, when it is there to answer.
+// webhook is link 7. The configuration that makes API servers ask it comes last,
+// when the webhook is there to answer.
 func (u *upRun) webhook(ctx context.Context) error {
 	objects, err := u.WebhookObjects(ctx)
 	if err != nil {
@@ -132,8 +132,9 @@ func (u *upRun) webhook(ctx context.Context) error {
 	})
 }
 
-// rollout applies objects with a Deployment and waits for it, also if an earlier
-// run has not: nothing after it works without it.
+// rollout applies objects, with a Deployment among them, and waits for that; also
+// where only an earlier run has changed it and did not wait. Nothing after it works
+// without it.
 func (u *upRun) rollout(ctx context.Context, link, name string, objects []*unstructured.Unstructured) ([]plan.Step, error) {
 	steps, err := u.Cluster.Apply(ctx, objects, link)
 	if err != nil {

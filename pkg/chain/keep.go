@@ -17,11 +17,10 @@ import (
 // an issuer, https://kubernetes.default.svc.cluster.local mostly: the emulator in
 // the cluster reads them from the API server.
 
-// keepsIssuer reports whether the API servers are to keep their issuer: as the
-// flag says, or else as it was decided the first time; on clusters whose nodes
-// cannot be reached, unless somebody has given the API servers an issuer for this.
-//
-// The kept issuer is named too.
+// keepsIssuer reports whether the API servers are to keep their issuer, and which one
+// that is: as the option says, or else as it was decided the first time. The first
+// time they keep it with an emulator on clusters whose nodes cannot be reached, unless
+// somebody has given the API servers the issuer of the bucket already.
 func (u *upRun) keepsIssuer(ctx context.Context) (keep bool, kept issuer.URL, err error) {
 	if keep, err = u.wantsToKeep(ctx); keep && err == nil {
 		kept, err = u.keptIssuer(ctx)
@@ -29,6 +28,7 @@ func (u *upRun) keepsIssuer(ctx context.Context) (keep bool, kept issuer.URL, er
 	return keep && err == nil, kept, err
 }
 
+// wantsToKeep is keepsIssuer without a look at the issuer itself.
 func (u *upRun) wantsToKeep(ctx context.Context) (bool, error) {
 	recorded, wanted := u.Record.KeepIssuer, u.o.KeepIssuer != nil && *u.o.KeepIssuer
 	switch {

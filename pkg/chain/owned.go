@@ -16,9 +16,10 @@ import (
 	"github.com/openirsa/openirsa/pkg/publish"
 )
 
-// ProviderOwner is nil if the provider was made for the cluster with the mark, if
-// there is none, or, to be used and not deleted, if nobody of this project has
-// made it; otherwise an [*owner.ForeignError].
+// ProviderOwner is nil if the provider was made for the cluster with the mark (its
+// [Chain.Tags]), if there is none, or if it was not made by this project, in which
+// case it may be used and not deleted. Otherwise it is an [*owner.ForeignError], or
+// what IAM says.
 func (ch *Chain) ProviderOwner(ctx context.Context, arn string, mark map[string]string) error {
 	there, ok, err := provider.Get(ctx, ch.Account.IAM, arn)
 	if err != nil || !ok || !owner.Claimed(there.Tags) {
@@ -27,11 +28,12 @@ func (ch *Chain) ProviderOwner(ctx context.Context, arn string, mark map[string]
 	return owner.Check("provider "+arn, there.Tags, mark)
 }
 
-// DocumentsOwner is nil if the documents at the chain's place are those of the
-// cluster with the mark, or if there are none; otherwise an [*owner.ForeignError].
-// S3 keeps no tags of a part of a bucket, which may hold the documents of several
-// clusters. So the provider that trusts them decides; without one, the
-// bucket; and where neither was made by this project, by the keys in them.
+// DocumentsOwner is nil if the documents in the record's bucket, below its prefix, are
+// those of the cluster with the mark (its [Chain.Tags]), or if there are none;
+// otherwise it is an [*owner.ForeignError], or what AWS says. A bucket may hold the
+// documents of several clusters, and a part of it has no tags. So the provider that
+// trusts the documents decides; without one, the bucket; and where neither was made by
+// this project, the keys in the documents.
 func (ch *Chain) DocumentsOwner(ctx context.Context, mark map[string]string) error {
 	if known, err := ch.placeOwner(ctx, mark); known || err != nil {
 		return err
@@ -45,12 +47,13 @@ func (ch *Chain) DocumentsOwner(ctx context.Context, mark map[string]string) err
 	return ch.publishedOwner(ctx, b, &owner.ForeignError{Thing: ch.documentsName(), Tags: bucket.Tags, Mark: mark})
 }
 
+// documentsName is what errors call the documents.
 func (ch *Chain) documentsName() string {
 	return "documents s3://" + strings.TrimSuffix(ch.Record.Bucket+"/"+ch.Record.Prefix, "/")
 }
 
-// placeOwner is whose the documents at the chain's place are, as far as the
-// provider of that place's issuer knows.
+// placeOwner is [Chain.DocumentsOwner] as far as the provider of that bucket's issuer
+// knows; not known if there is none, or none of this project's.
 func (ch *Chain) placeOwner(ctx context.Context, mark map[string]string) (known bool, err error) {
 	iss := ch.Issuer
 	if !ch.Record.PrivateBucket {
@@ -65,8 +68,8 @@ func (ch *Chain) placeOwner(ctx context.Context, mark map[string]string) (known 
 	return true, owner.Check(ch.documentsName(), there.Tags, mark)
 }
 
-// publishedOwner is nil if the key set in the bucket has a key of the cluster, or
-// is not there, and otherwise foreign.
+// publishedOwner is nil if the key set in the bucket has a key of the cluster, or is
+// not there; otherwise it is the error foreign.
 func (ch *Chain) publishedOwner(ctx context.Context, b publish.S3, foreign error) error {
 	body, err := b.Published(ctx, issuer.JWKSPath)
 	if err != nil || body == nil {
@@ -74,7 +77,7 @@ func (ch *Chain) publishedOwner(ctx context.Context, b publish.S3, foreign error
 	}
 	published, err := keys.ParseJWKS(body)
 	if err != nil {
-		return foreign // no key set that was ever made here
+		return foreign // this project has never written such a key set
 	}
 	if ch.Keys.Len() == 0 {
 		if err := ch.ReadKeys(ctx); err != nil {
@@ -91,9 +94,10 @@ func (ch *Chain) publishedOwner(ctx context.Context, b publish.S3, foreign error
 	return nil
 }
 
-// CheckRecord refuses to change anything with a record that is of another
-// cluster: commands write to the documents and the providers that it names, and
-// into the trust policies of roles that clusters share.
+// CheckRecord is to be asked before anything is changed by the record: it is a
+// [*ForeignError], with Recorded set, if the record names a provider or documents of
+// another cluster. Otherwise those, and the trust policies of roles that clusters
+// share, would be written to.
 func (ch *Chain) CheckRecord(ctx context.Context) error {
 	mark, err := ch.Tags(ctx)
 	if err != nil {
@@ -111,7 +115,7 @@ func (ch *Chain) CheckRecord(ctx context.Context) error {
 	return recordError(plan.Documents, err)
 }
 
-// recordError is what a record names of others.
+// recordError is err as an error about what the record names.
 func recordError(link string, err error) error {
 	if e, ok := errors.AsType[*owner.ForeignError](err); ok {
 		return &ForeignError{Link: link, Recorded: true, Err: e}
@@ -139,8 +143,8 @@ func (ch *Chain) ownProviders(ctx context.Context, mark map[string]string) ([]st
 	return own, nil
 }
 
-// Ours is a decision whose answer about what is another's is no error: that
-// stays, and named says so.
+// Ours is a decision of which an [*owner.ForeignError] is no error: what was made for
+// another cluster stays, without steps, and named is called with it. See [Leaves].
 func Ours(named func(*owner.ForeignError), decide func(context.Context) ([]plan.Step, error)) func(context.Context) ([]plan.Step, error) {
 	return func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := decide(ctx)
@@ -152,7 +156,8 @@ func Ours(named func(*owner.ForeignError), decide func(context.Context) ([]plan.
 	}
 }
 
-// Leaves has a run name what is another's.
+// Leaves has the observer of a run told what stays because it was made for another
+// cluster, with a [*StaysError] each. It is for [Ours].
 func Leaves(run *plan.Runner) func(*owner.ForeignError) {
 	return func(e *owner.ForeignError) { run.Note(&StaysError{Err: e}) }
 }

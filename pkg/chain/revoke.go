@@ -16,8 +16,7 @@ import (
 
 // RevokeOptions say which service accounts lose their roles.
 type RevokeOptions struct {
-	// Accounts are the service accounts, of which only the namespace and the name
-	// count.
+	// Accounts are the service accounts. Only their namespaces and names count.
 	Accounts []config.ServiceAccount
 	// DryRun decides about everything and changes nothing.
 	DryRun bool
@@ -25,9 +24,12 @@ type RevokeOptions struct {
 
 // Revoke removes the roles that were made for the service accounts, with their
 // policies, and the service accounts themselves if they were made with them; one
-// that was there before loses its annotation. A role that others use as well no
-// longer lets them in. Without a chain the error is a [*MissingError]. The observer
-// learns of each role and service account; nil is silence.
+// that was there before loses its annotation. A role that others use as well no longer
+// lets them in. What is already gone is no error.
+//
+// The error is a [*MissingError] without a chain, and a [*ForeignError] if the record
+// names what is another cluster's. The observer learns of each role and service
+// account; nil is silence.
 func (ch *Chain) Revoke(ctx context.Context, o RevokeOptions, observer plan.Observer) (Outcome, error) {
 	if err := ch.ConnectInstalled(ctx); err != nil {
 		return Outcome{}, err
@@ -49,6 +51,7 @@ func (ch *Chain) Revoke(ctx context.Context, o RevokeOptions, observer plan.Obse
 	return outcome(ch, run), nil
 }
 
+// revoke is [Chain.Revoke] of one service account.
 func (ch *Chain) revoke(ctx context.Context, run *plan.Runner, namespace, name string) error {
 	err := run.Link(ctx, plan.ServiceAccount, namespace+"/"+name, func(ctx context.Context) ([]plan.Step, error) {
 		return ch.Cluster.Unannotate(ctx, namespace, name)
@@ -59,10 +62,10 @@ func (ch *Chain) revoke(ctx context.Context, run *plan.Runner, namespace, name s
 	return run.Many(ctx, plan.Role, func(ctx context.Context) ([]plan.Item, error) { return ch.rolesOf(ctx, namespace, name) })
 }
 
-// rolesOf decides what becomes of the roles that let in a service account, and
-// of the one of its default name. They are found by their trust policies, so
-// that a run which was stopped leaves none behind. A role that was made for the
-// service account is deleted; one that others use too lets it in no more.
+// rolesOf decides what becomes of the roles that let in a service account, and of the
+// one with its default name. They are found by their trust policies, so that a run
+// which was stopped leaves none behind. A role that was made for the service account is
+// deleted; one that others use too no longer lets it in.
 func (ch *Chain) rolesOf(ctx context.Context, namespace, name string) ([]plan.Item, error) {
 	mark, err := ch.Tags(ctx)
 	if err != nil {
@@ -86,7 +89,7 @@ func (ch *Chain) rolesOf(ctx context.Context, namespace, name string) ([]plan.It
 	return items, nil
 }
 
-// shutOut decides what must be done for a role not to let a service account in.
+// shutOut decides what must be done so that a role no longer lets a service account in.
 func (ch *Chain) shutOut(ctx context.Context, mark map[string]string, roleName, namespace, name string) ([]plan.Step, error) {
 	there, ok, err := role.Get(ctx, ch.Account.IAM, roleName)
 	if err != nil || !ok {

@@ -21,9 +21,9 @@ import (
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
-// planRoles decides about the wanted roles. It writes into roles what is known
-// only of existing ones: the ARN of one that is shared has the path that
-// another cluster gave it.
+// planRoles decides about the wanted roles. It writes into roles what only IAM knows
+// of existing ones: the ARN of a shared role has the path that another cluster gave
+// it.
 func (ch *Chain) planRoles(ctx context.Context, roles map[string]role.Role,
 	accounts []config.ServiceAccount, only bool) ([]plan.Item, error) {
 	if len(roles) == 0 {
@@ -34,7 +34,7 @@ func (ch *Chain) planRoles(ctx context.Context, roles map[string]role.Role,
 		return nil, err
 	}
 	ch.inherit(there)
-	others := map[string]string{} // the roles of service accounts that are not spoken of, by subject
+	others := map[string]string{} // the roles of all service accounts but accounts, by subject
 	if len(there) > 0 && !only {
 		annotated, err := ch.Cluster.ServiceAccounts(ctx)
 		if apierrors.IsForbidden(err) {
@@ -72,10 +72,10 @@ func (ch *Chain) planRoles(ctx context.Context, roles map[string]role.Role,
 	return items, nil
 }
 
-// keepSubjects has a role keep letting in the service accounts that are not
-// spoken of: those that its trust policy lets in and that are annotated with it.
-// A subject that nobody bears is a mistake, and goes, unless nobody could be
-// asked who bears it (others is nil).
+// keepSubjects has a wanted role keep letting in the other service accounts that share
+// it: those that its trust policy lets in now and that are annotated with it. A subject
+// of which there is no service account is a mistake, and is removed; but not where the
+// service accounts may not be listed (others is nil).
 func (ch *Chain) keepSubjects(want *role.Role, there role.Role, others map[string]string) error {
 	subjects := trust.Subjects(want.Trust, ch.Record.Provider)
 	if len(subjects) == 0 {
@@ -91,16 +91,17 @@ func (ch *Chain) keepSubjects(want *role.Role, there role.Role, others map[strin
 		return nil
 	}
 	want.KeepAttached = true
-	delete(want.Tags, owner.ServiceAccountTag) // it is not one's alone
+	delete(want.Tags, owner.ServiceAccountTag) // it is not that of one alone
 	var err error
 	want.Trust, err = ch.TrustPolicy(subjects, "")
 	return err
 }
 
-// TrustPolicy is this cluster's part of a role's trust policy. Whether it is too
-// long for IAM is seen when it is joined with the other clusters' parts. During a
-// migration it lets in tokens of both issuers, until the one that goes is being
-// removed.
+// TrustPolicy is this cluster's part of a role's trust policy, in JSON. It lets in the
+// subjects, or those that match a pattern as of StringLike. During a migration it lets
+// in tokens of both issuers, until the old one is being removed. It may be longer than
+// IAM takes by default, but not longer than [trust.MaxSizeQuota]: whether a role has
+// room is seen when the parts of all clusters are joined.
 func (ch *Chain) TrustPolicy(subjects []string, pattern string) ([]byte, error) {
 	policy := trust.Policy{
 		Providers: []trust.Provider{{ARN: ch.Record.Provider, Issuer: ch.Issuer, Audience: irsa.Audience, Subjects: subjects, Pattern: pattern}},
@@ -123,8 +124,8 @@ func (ch *Chain) TrustPolicy(subjects []string, pattern string) ([]byte, error) 
 	return document, nil
 }
 
-// deleteRoles removes the roles that were made for the cluster, or its part of
-// those that it shares with others: all that gone says are to go.
+// deleteRoles removes those of the cluster's roles for whose name gone holds; of a
+// role that it shares with other clusters it removes only its own part.
 func (ch *Chain) deleteRoles(ctx context.Context, run *plan.Runner, gone func(name string) bool) error {
 	return run.Many(ctx, plan.Role, func(ctx context.Context) ([]plan.Item, error) {
 		mark, err := ch.Tags(ctx)
@@ -151,8 +152,8 @@ func (ch *Chain) deleteRoles(ctx context.Context, run *plan.Runner, gone func(na
 	})
 }
 
-// Roles are those that were made for the cluster of the mark, or that it shares
-// with others, as they are, sorted by name.
+// Roles are those that were made for the cluster with the mark (its [Chain.Tags]), or
+// that it shares with others, as IAM has them, sorted by name. It needs Account.
 func (ch *Chain) Roles(ctx context.Context, mark map[string]string) ([]role.Role, error) {
 	names, err := role.NamesOf(ctx, ch.Account.IAM, ch.Record.Cluster, ch.providers()...)
 	if err != nil {
@@ -172,8 +173,8 @@ func (ch *Chain) Roles(ctx context.Context, mark map[string]string) ([]role.Role
 	return list, nil
 }
 
-// inherit shows roles of an earlier cluster of the name as they are when they are
-// taken over, which a dry run only plans.
+// inherit shows the roles of an earlier cluster of the same name as they will be when
+// they are taken over, which in a dry run has not happened.
 func (ch *Chain) inherit(there map[string]role.Role) {
 	for _, r := range there {
 		if ch.adoptedUID != "" && owner.Named(r.Tags, ch.Record.Cluster) {
@@ -182,7 +183,8 @@ func (ch *Chain) inherit(there map[string]role.Role) {
 	}
 }
 
-// roleName is the name of a service account's role.
+// roleName is the name of a service account's role: the one that its configuration
+// names, or else [role.NameFor].
 func (ch *Chain) roleName(sa *config.ServiceAccount) string {
 	if sa.AttachRoleARN != "" {
 		return sa.AttachRoleARN[strings.LastIndexByte(sa.AttachRoleARN, '/')+1:]
@@ -190,8 +192,9 @@ func (ch *Chain) roleName(sa *config.ServiceAccount) string {
 	return cmp.Or(sa.RoleName, role.NameFor(ch.Record.Cluster, sa.Metadata.Namespace, sa.Metadata.Name))
 }
 
-// RolePath is the path of a service account's role. A role that somebody names is
-// at the root, as with eksctl, so that it has the ARN which others wrote down.
+// RolePath is the path of a service account's role: the one that its configuration
+// names, or else [role.PathFor]. A role whose name is given and whose path is not is
+// at the root, as with eksctl, so that it has the ARN that others have noted.
 func (ch *Chain) RolePath(sa *config.ServiceAccount) string {
 	switch {
 	case sa.RolePath != "":
@@ -202,8 +205,11 @@ func (ch *Chain) RolePath(sa *config.ServiceAccount) string {
 	return role.PathFor(ch.Record.Cluster)
 }
 
-// WantRoles are the roles of the accounts, by name. Service accounts that name
-// the same role share it: it trusts them all, in one statement.
+// WantRoles are the roles of the accounts as they are to be, by name; those that
+// AttachRoleARN names are left out. Service accounts that name the same role share it:
+// it trusts them all, in one statement. The error is an [*OptionError] if these ask for
+// different things, or for a policy that is not known or too long, and a
+// [*PartitionError] for an ARN of another partition than the record's.
 func (ch *Chain) WantRoles(ctx context.Context, accounts []config.ServiceAccount) (map[string]role.Role, error) {
 	mark, err := ch.Tags(ctx)
 	if err != nil {
@@ -297,7 +303,7 @@ func (ch *Chain) wantRole(name string, sharers []*config.ServiceAccount, mark ma
 	return want, nil
 }
 
-// surroundings are what well-known policies may speak of.
+// surroundings are what well-known policies may name.
 func (ch *Chain) surroundings() config.Surroundings {
 	region := ch.Record.Region
 	if region == "" && ch.Account != nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
-// ServiceAccount is a service account and its role.
+// ServiceAccount is a service account and the role that it is annotated with.
 type ServiceAccount struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
@@ -32,34 +32,48 @@ type ServiceAccount struct {
 // Status is each link of a chain as it is. Its JSON form is what `setup status -o
 // json` prints.
 type Status struct {
-	Cluster  string `json:"cluster"`
-	Issuer   string `json:"issuer"`
-	Account  string `json:"account"`
-	Emulator bool   `json:"emulator"`
+	// Cluster is the cluster's name in AWS.
+	Cluster string `json:"cluster"`
+	// Issuer is the recorded one.
+	Issuer string `json:"issuer"`
+	// Account is the AWS account: twelve digits.
+	Account string `json:"account"`
+	// Emulator says that AWS is an emulator in the cluster.
+	Emulator bool `json:"emulator"`
 	// KeepsIssuer says that the API servers keep the issuer that they had.
-	KeepsIssuer bool            `json:"keepsIssuer,omitempty"`
-	Healthy     bool            `json:"healthy"`
-	Change      *record.Change  `json:"change,omitempty"` // under way
-	Links       []LinkStatus    `json:"links"`
-	Accounts    []AccountStatus `json:"iamServiceAccounts"`
-	// Roles are all that were made for the cluster, or that it shares, by their
-	// tags: also those whose service account is gone.
+	KeepsIssuer bool `json:"keepsIssuer,omitempty"`
+	// Healthy says that all of Links and Accounts are OK.
+	Healthy bool `json:"healthy"`
+	// Change is the change in stages that is under way; nil for none.
+	Change *record.Change `json:"change,omitempty"`
+	// Links are in the order of the chain.
+	Links []LinkStatus `json:"links"`
+	// Accounts are the service accounts that are annotated with a role.
+	Accounts []AccountStatus `json:"iamServiceAccounts"`
+	// Roles are the ARNs, sorted, of all roles that were made for the cluster or that
+	// it shares, by their tags: also of those whose service account is gone.
 	Roles []string `json:"roles"`
 }
 
 // LinkStatus is one link as it is.
 type LinkStatus struct {
 	// Link is a name of package plan, such as [plan.Provider].
-	Link   string `json:"link"`
-	OK     bool   `json:"ok"`
+	Link string `json:"link"`
+	// OK says that the link is there, and as it must be.
+	OK bool `json:"ok"`
+	// Object is what was looked at, such as an ARN or a URL.
 	Object string `json:"object,omitempty"`
-	Error  string `json:"error,omitempty"`
+	// Error says what is wrong, without secrets; empty if OK.
+	Error string `json:"error,omitempty"`
 }
 
-// AccountStatus is a service account that has a role, and what is wrong with that.
+// AccountStatus is a service account that has a role, and whether its pods get that.
 type AccountStatus struct {
 	ServiceAccount
-	OK    bool   `json:"ok"`
+	// OK says that the role exists and that the webhook is asked about the pods.
+	// Whether the role lets in the service account is for package doctor to say.
+	OK bool `json:"ok"`
+	// Error says what is wrong, without secrets; empty if OK.
 	Error string `json:"error,omitempty"`
 }
 
@@ -100,6 +114,7 @@ func (ch *Chain) Status(ctx context.Context) (*Status, error) {
 	return s, ch.accountStatus(ctx, s)
 }
 
+// add adds a link, which is wrong if there is an error.
 func (s *Status) add(link, object string, err error) {
 	l := LinkStatus{Link: link, OK: err == nil, Object: object}
 	if err != nil {
@@ -146,6 +161,7 @@ func (ch *Chain) accountStatus(ctx context.Context, s *Status) error {
 	return nil
 }
 
+// providerStatus is what is wrong with link 4.
 func (ch *Chain) providerStatus(ctx context.Context) error {
 	there, ok, err := provider.Get(ctx, ch.Account.IAM, ch.Record.Provider)
 	if err != nil {
@@ -167,6 +183,7 @@ func (ch *Chain) providerStatus(ctx context.Context) error {
 	return fmt.Errorf("its client ids %q do not include %q", there.ClientIDs, irsa.Audience)
 }
 
+// webhookStatus is what is wrong with link 7.
 func (ch *Chain) webhookStatus(ctx context.Context) error {
 	d, err := ch.Cluster.Client().AppsV1().Deployments(deploy.Namespace).Get(ctx, deploy.WebhookName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -186,8 +203,8 @@ func (ch *Chain) webhookStatus(ctx context.Context) error {
 	return err
 }
 
-// roleStatus reports whether a role exists; whether it trusts the right service
-// account is the doctor's question.
+// roleStatus is what is wrong with a role that a service account is annotated with. Whom
+// it trusts is not looked at.
 func (ch *Chain) roleStatus(ctx context.Context, roleArn string, mark map[string]string) error {
 	parsed, err := role.ParseARN(roleArn)
 	if err != nil {

@@ -12,13 +12,14 @@ import (
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
-// Up makes the whole chain, link by link; what is right stays as it is, so that
-// it can be run again at any time. All that can make it refuse is read before
-// the first write: the errors are those of this package, [*config.FieldError] and
-// [*OptionError] for options that make no sense, and those of AWS and Kubernetes.
-// When ctx ends, the next run continues.
+// Up makes the whole chain, link by link. What is right stays as it is, so that it can
+// be run again at any time. All that can make it refuse is read before the first
+// write. When ctx ends, the next run continues.
 //
-// The observer learns of each link; nil is silence.
+// The errors are those of this package, with an [*OptionError] or a
+// [*config.FieldError] for options that make no sense, and those of AWS and
+// Kubernetes. API servers that somebody else has to change are no error, but Pending
+// in the Outcome. The observer learns of each link; nil is silence.
 func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (Outcome, error) {
 	o.Wait = cmp.Or(o.Wait, controlplane.DefaultWait)
 	work := *ch
@@ -30,7 +31,8 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 	u.run.Say("cluster %s, issuer %s", u.Record.Cluster, u.Issuer)
 	// The API server restarts last but one: until kube-controller-manager has its lease again, nothing is rolled out.
 	for _, link := range []func(context.Context) error{
-		u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.formerRoles, u.provider, u.webhook, u.apiServer, u.serviceAccounts,
+		u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents,
+		u.formerRoles, u.provider, u.webhook, u.apiServer, u.serviceAccounts,
 	} {
 		if err := link(ctx); err != nil {
 			return Outcome{}, err
@@ -51,7 +53,8 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 	return out, nil
 }
 
-// Plan is what [Chain.Up] would do: its dry run, as steps. Nothing is changed.
+// Plan is what [Chain.Up] would do: its dry run, as the steps that have something to
+// change. Nothing is changed. The errors are those of Up.
 func (ch *Chain) Plan(ctx context.Context, o UpOptions) ([]plan.Step, error) {
 	var steps collected
 	o.DryRun = true
@@ -62,7 +65,7 @@ func (ch *Chain) Plan(ctx context.Context, o UpOptions) ([]plan.Step, error) {
 	return steps.all, nil
 }
 
-// collected are the steps of a dry run.
+// collected is an observer that collects the steps of a dry run.
 type collected struct{ all []plan.Step }
 
 func (c *collected) Done(r plan.Result) { c.all = append(c.all, r.Steps...) }
@@ -70,14 +73,14 @@ func (*collected) Start(_, _ string)    {}
 func (*collected) Say(string)           {}
 func (*collected) Note(error)           {}
 
-// signingKey is link 1.
+// signingKey is link 1. No key is ever made here.
 func (u *upRun) signingKey(context.Context) error {
 	u.run.Done(plan.Result{Link: plan.SigningKey, Outcome: plan.Unchanged, Object: u.describeKeys()})
 	return nil
 }
 
-// record writes down what is about to be made, before it is made, so that
-// `down` finds it whatever happens.
+// record records what is about to be made, before it is made, so that [Chain.Down]
+// finds it whatever happens.
 func (u *upRun) record(ctx context.Context) error {
 	objects, err := u.WebhookObjects(ctx)
 	if err != nil {
@@ -99,9 +102,9 @@ func (u *upRun) documents(ctx context.Context) error {
 	return u.Publish(ctx, u.run, u.mark, u.docs, 0)
 }
 
-// formerRoles are those of an earlier cluster of the same name. They come before
-// the provider: its uid refuses every further run without --take-over until this
-// is done.
+// formerRoles are those of an earlier cluster of the same name. They come before the
+// provider: until that bears this cluster's uid, every run without TakeOver is
+// refused.
 func (u *upRun) formerRoles(ctx context.Context) error {
 	if !u.o.TakeOver {
 		return nil
@@ -139,7 +142,7 @@ func (u *upRun) apiServer(ctx context.Context) error {
 	return err
 }
 
-// serviceAccounts are links 5 and 6, of those in the configuration file.
+// serviceAccounts are links 5 and 6, of the service accounts in Grants.
 func (u *upRun) serviceAccounts(ctx context.Context) error {
 	changes, err := u.planned.changes(ctx)
 	switch {
