@@ -3,7 +3,6 @@ package doctor
 import (
 	"strings"
 
-	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -45,15 +44,6 @@ func (d *diagnosis) credentials() {
 		return
 	}
 	d.ok(STS, "GetCallerIdentity", "%s", call.Identity)
-}
-
-// assumed reports whether STS gave credentials of the role.
-func (d *diagnosis) assumed() bool {
-	if d.Call == nil || d.Call.Identity == "" {
-		return false
-	}
-	session, _, _ := cutLast(d.Call.Identity, "/")
-	return session == sessionOf(d.roleARN())
 }
 
 // refused tells what is left when STS refuses a token that seems right: what
@@ -107,20 +97,4 @@ func (d *diagnosis) explained() bool {
 		}
 	}
 	return false
-}
-
-// sessionOf begins the ARN of every session of a role: without its path.
-func sessionOf(roleARN string) string {
-	if irsa.CheckRoleARN(roleARN) != nil {
-		return ""
-	}
-	part := strings.SplitN(roleARN, ":", 6)
-	return "arn:" + part[1] + ":sts::" + part[4] + ":assumed-role" + part[5][strings.LastIndexByte(part[5], '/'):]
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }

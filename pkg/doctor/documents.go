@@ -131,12 +131,6 @@ func (d *diagnosis) hostPort() string {
 	return d.iss.Host() + ":443"
 }
 
-// showCertificate is what shows the certificate of a server.
-func showCertificate(hostPort string, options ...string) Fix {
-	argv := append(append([]string{"openssl", "s_client"}, options...), "-connect", hostPort)
-	return Fix{Commands: []Command{{Args: argv, Stdin: "/dev/null"}}}
-}
-
 func answer(doc *Document) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", doc.Status, doc.Code))
 }

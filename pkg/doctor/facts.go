@@ -4,7 +4,10 @@ import (
 	"crypto/x509"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/token"
+
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -85,6 +88,21 @@ type Facts struct {
 
 	// Call is what STS answered to the token; nil if it was not asked.
 	Call *Call
+}
+
+// ChainIssuer is the issuer that the chain is about: the recorded one, else that
+// of the tokens; zero if none of them is one that AWS could use.
+func (f Facts) ChainIssuer() issuer.URL {
+	if !f.Issuer.IsZero() {
+		return f.Issuer
+	}
+	_, claims, _ := token.ParseInsecure(string(f.Raw))
+	for _, s := range []string{claims.Issuer, f.Advertised} {
+		if u, err := issuer.Parse(s); err == nil {
+			return u
+		}
+	}
+	return issuer.URL{}
 }
 
 // Secret is a token. It never prints.

@@ -10,21 +10,6 @@ import (
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
-// accountOf is the account in an ARN.
-func accountOf(arn string) string {
-	if part := strings.SplitN(arn, ":", 6); len(part) == 6 {
-		return part[4]
-	}
-	return ""
-}
-
-// foreignRole reports whether the role is in an account that the credentials in
-// use cannot look into.
-func (d *diagnosis) foreignRole() bool {
-	arn := d.roleARN()
-	return irsa.CheckRoleARN(arn) == nil && d.Account != "" && accountOf(arn) != d.Account
-}
-
 // role is link 5: that it exists, and whom it trusts.
 func (d *diagnosis) role() {
 	const check = "role"
@@ -70,43 +55,6 @@ func (d *diagnosis) role() {
 			Fix: run("aws", "iam", "attach-role-policy", "--role-name", d.Role.Name, "--policy-arn", "ARN"),
 		})
 	}
-}
-
-// annotate is the command that gives the service account a role, and changes
-// other annotations.
-func (d *diagnosis) annotate(arn string, more ...string) Fix {
-	args := []string{"annotate", "--overwrite", "serviceaccount", d.Name, irsa.DefaultPrefix.RoleARN() + "=" + arn}
-	return kubectl(d.Namespace, append(args, more...)...)
-}
-
-// createRole is the command that makes the role, and its trust, as they should
-// be.
-func (d *diagnosis) createRole(name string, policyARNs []string) Fix {
-	args := []string{"--namespace", d.Namespace, "--name", d.Name}
-	if name != "" {
-		args = append(args, "--role-name", name)
-		if path := pathOf(d.Role.ARN); !strings.HasPrefix(path, "/openirsa/") {
-			args = append(args, "--role-path", path)
-		}
-	}
-	if len(policyARNs) == 0 {
-		policyARNs = []string{"ARN"}
-	}
-	for _, arn := range policyARNs {
-		args = append(args, "--attach-policy-arn", arn)
-	}
-	return setup("iamserviceaccount create", append(args, "--override-existing-serviceaccounts", "--approve")...)
-}
-
-// createServiceAccount is the command that makes the service account with a role.
-func (d *diagnosis) createServiceAccount() Fix {
-	return setup("iamserviceaccount create", "--namespace", d.Namespace, "--name", d.Name, "--attach-policy-arn", "ARN", "--approve")
-}
-
-// pathOf is the path in a role's ARN.
-func pathOf(arn string) string {
-	_, rest, _ := strings.Cut(arn, ":role")
-	return rest[:strings.LastIndexByte(rest, '/')+1]
 }
 
 // serviceAccount is link 6.
@@ -201,11 +149,6 @@ func (d *diagnosis) ignored() {
 }
 
 const anyRole = "arn:aws:iam::123456789012:role/any"
-
-// unannotate is the command that removes an annotation from the service account.
-func (d *diagnosis) unannotate(key string) Fix {
-	return kubectl(d.Namespace, "annotate", "serviceaccount", d.Name, key+"-")
-}
 
 // otherSTS reports whether an ARN is meant for another STS than AWS's, rather than
 // a mistake at AWS.

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"slices"
-	"time"
 
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/token"
@@ -83,13 +82,3 @@ func (d *diagnosis) freshToken() {
 	}
 	d.ok(Token, check, "sub %s, aud %s, kid %s, alg %s", c.Subject, join(c.Audience), d.header.KID, d.header.Algorithm)
 }
-
-// setClock is what sets a clock that is wrong.
-func setClock() Fix {
-	return Fix{
-		Commands: []Command{{Args: []string{"date", "--utc"}}, {Args: []string{"timedatectl", "set-ntp", "true"}}},
-		Note:     "on the control-plane nodes",
-	}
-}
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
