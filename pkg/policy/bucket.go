@@ -43,17 +43,6 @@ func (p *Policy) CheckBucket(bucket string) error {
 	return nil
 }
 
-// isObjectAction reports whether an action is on objects and not on buckets
-// ("Actions, resources, and condition keys for Amazon S3").
-func isObjectAction(action string) bool {
-	_, name, _ := strings.Cut(strings.ToLower(action), ":")
-	if strings.Contains(name, "bucket") {
-		return false
-	}
-	return strings.Contains(name, "object") || name == "abortmultipartupload" || name == "listmultipartuploadparts" ||
-		name == "bypassgovernanceretention"
-}
-
 // fixing are the condition keys that make a statement for everyone one for
 // somebody, if it demands values without wildcards and variables.
 var fixing = []string{

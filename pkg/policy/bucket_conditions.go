@@ -124,3 +124,14 @@ func (s *statement) checkConditions(onBucket, onObjects bool) error {
 	}
 	return nil
 }
+
+// isObjectAction reports whether an action is on objects and not on buckets
+// ("Actions, resources, and condition keys for Amazon S3").
+func isObjectAction(action string) bool {
+	_, name, _ := strings.Cut(strings.ToLower(action), ":")
+	if strings.Contains(name, "bucket") {
+		return false
+	}
+	return strings.Contains(name, "object") || name == "abortmultipartupload" || name == "listmultipartuploadparts" ||
+		name == "bypassgovernanceretention"
+}

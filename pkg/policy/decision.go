@@ -1,44 +1,5 @@
 package policy
 
-// PrincipalKind is the kind of caller of a [Principal].
-type PrincipalKind int
-
-const (
-	// Anonymous is a caller without credentials.
-	Anonymous PrincipalKind = iota
-	// Root is the root user of an account.
-	Root
-	// User is an IAM user, with long-term credentials or those of
-	// GetSessionToken.
-	User
-	// RoleSession is a session of a role.
-	RoleSession
-	// FederatedUser is a session of GetFederationToken.
-	FederatedUser
-	// WebIdentity is the holder of a web identity token, before it has a
-	// session: the caller of AssumeRoleWithWebIdentity.
-	WebIdentity
-)
-
-// Principal is who makes a request.
-type Principal struct {
-	Kind PrincipalKind
-	// Account is the twelve digits of the caller's account.
-	Account string
-	// ARN is the caller as AWS names it: the root, user, session or federated
-	// user ARN; of a [WebIdentity], the ARN of the OIDC provider that vouched
-	// for it.
-	ARN string
-	// EntityARN is the role of a [RoleSession] (with its path) or the user
-	// behind a [FederatedUser]. Empty for others.
-	EntityARN string
-	// ID is the unique id of the user (AIDA...) or role (AROA..., without the
-	// session name).
-	ID string
-	// CanonicalUser is the id by which S3 knows the caller's account.
-	CanonicalUser string
-}
-
 // Request is one action on one resource.
 type Request struct {
 	Principal Principal

@@ -114,13 +114,6 @@ func notName(element string, not bool) string {
 	return element
 }
 
-func (p *Principal) spelling() string {
-	if p.Kind == Anonymous {
-		return "anonymous"
-	}
-	return p.ARN
-}
-
 func (c *condition) check(ctx *Context) Check {
 	actual, ok := ctx.Values(c.key)
 	if ok && actual == nil {
