@@ -15,55 +15,9 @@ import (
 	"github.com/openirsa/openirsa/internal/checksum"
 )
 
-// The values of X-Amz-Content-Sha256 other than a hash.
-const (
-	UnsignedPayload        = "UNSIGNED-PAYLOAD"
-	StreamingUnsigned      = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
-	StreamingSigned        = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
-	StreamingSignedTrailer = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
-)
-
-const (
-	// minChunk is the minimum size of every chunk except the last
-	// (sigv4-streaming.html in the S3 API Reference).
-	minChunk = 8 << 10
-	// maxTrailers bounds the trailer section; a checksum and a signature have
-	// less than 200 bytes.
-	maxTrailers = 4 << 10
-)
-
-// PayloadHash is the payload hash with which S3 computes a request's
-// signature: the header X-Amz-Content-Sha256, or for a presigned request the
-// query parameter of that name or UNSIGNED-PAYLOAD. It returns an [*Error] of
-// kind [BadPayloadHash] if S3 does not know its form.
-//
-// s is nil for an unsigned request, where the header may be missing.
-func PayloadHash(r *http.Request, s *Signature) (string, error) {
-	v := r.Header.Get("X-Amz-Content-Sha256")
-	if s != nil && s.Presigned && !s.SignedHeader("x-amz-content-sha256") {
-		_, query := splitURI(r)
-		if v, _ = queryValue(query, "X-Amz-Content-Sha256"); v == "" {
-			v = UnsignedPayload
-		}
-	}
-	switch v {
-	case UnsignedPayload, StreamingUnsigned:
-		return v, nil
-	case StreamingSigned, StreamingSignedTrailer:
-		if s != nil {
-			return v, nil
-		}
-	case "":
-		if s == nil {
-			return UnsignedPayload, nil
-		}
-	default:
-		if sum, err := hex.DecodeString(v); err == nil && len(sum) == sha256.Size {
-			return v, nil
-		}
-	}
-	return "", &Error{Kind: BadPayloadHash, Value: v}
-}
+// maxTrailers bounds the trailer section, in bytes; a checksum and a signature have
+// less than 200.
+const maxTrailers = 4 << 10
 
 // Body is the payload of an S3 request: decoded if it is aws-chunked, and checked
 // against everything the request says about it.
