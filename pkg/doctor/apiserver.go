@@ -66,6 +66,7 @@ func (d *diagnosis) apiServers() {
 	}
 }
 
+// wantIssuer is the issuer that the API servers should have, as findings show it.
 func (d *diagnosis) wantIssuer() string {
 	if d.Issuer.IsZero() {
 		return "an https URL that AWS can read"
@@ -99,8 +100,8 @@ func (d *diagnosis) checkIssuer(have, what, prefix string) bool {
 	return false
 }
 
-// private reports whether a host means nothing outside of the cluster, as that
-// of kubeadm's default issuer.
+// private reports whether the host of an issuer means nothing outside the cluster, such
+// as that of kubeadm's default issuer.
 func private(iss string) bool {
 	u, err := url.Parse(iss)
 	if err != nil {

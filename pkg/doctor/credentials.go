@@ -46,8 +46,8 @@ func (d *diagnosis) credentials() {
 	d.ok(STS, "GetCallerIdentity", "%s", call.Identity)
 }
 
-// refused tells what is left when STS refuses a token that seems right: what
-// AWS sees and this machine does not.
+// refused reports what can still be wrong when STS refuses a token that seems right:
+// what AWS sees and this machine does not.
 func (d *diagnosis) refused() {
 	call := d.Call
 	f := Finding{
@@ -88,8 +88,8 @@ func (d *diagnosis) refused() {
 	d.add(f)
 }
 
-// explained reports whether a broken link before says why STS refuses. What is
-// wrong with the webhook and with pods is no reason.
+// explained reports whether an earlier finding says why STS refuses. What is wrong with
+// the webhook or with pods is no reason.
 func (d *diagnosis) explained() bool {
 	for _, f := range d.findings {
 		if f.Result == Broken && f.Link != plan.Webhook && f.Link != Pod {

@@ -16,7 +16,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/token"
 )
 
-// documents are links 2 and 3, as a stranger meets them.
+// documents are links 2 and 3, as a stranger finds them.
 func (d *diagnosis) documents() {
 	if d.iss.IsZero() {
 		d.unknown(plan.Documents, "discovery document", "there is no issuer that AWS could read")
@@ -131,6 +131,7 @@ func (d *diagnosis) hostPort() string {
 	return d.iss.Host() + ":443"
 }
 
+// answer is what was answered instead of a document, as findings show it.
 func answer(doc *Document) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", doc.Status, doc.Code))
 }
@@ -215,6 +216,7 @@ func (d *diagnosis) keySet(jwksURI string) {
 	d.ok(plan.Documents, check, "%s; the token's signature is right", describe(set))
 }
 
+// fingerprint is a key as findings show it where two have the same id.
 func fingerprint(k keys.Public) string {
 	if k.Key == nil {
 		return "with which the token was signed"

@@ -4,14 +4,12 @@ import (
 	"crypto/x509"
 	"time"
 
-	"github.com/openirsa/openirsa/pkg/token"
-
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
+	"github.com/openirsa/openirsa/pkg/token"
 )
 
 // Facts are everything that a diagnosis looks at, about one service account.

@@ -48,8 +48,8 @@ func (d *diagnosis) pods() {
 	}
 }
 
-// ignoredOnPods reports annotations of pods that mean nothing, once for what made
-// the pods.
+// ignoredOnPods reports annotations of pods that have no effect, once for each
+// workload.
 func (d *diagnosis) ignoredOnPods() {
 	told := map[[2]string]bool{}
 	for i := range d.Pods {
@@ -70,7 +70,7 @@ func (d *diagnosis) ignoredOnPods() {
 	}
 }
 
-// pod reports whether nothing is wrong with a pod.
+// pod checks a pod, and reports whether nothing is wrong with it.
 func (d *diagnosis) pod(p *corev1.Pod) bool {
 	name := p.Namespace + "/" + p.Name
 	if _, skipped := p.Labels[irsa.SkipLabel]; skipped {
@@ -101,8 +101,8 @@ func (d *diagnosis) pod(p *corev1.Pod) bool {
 	return true
 }
 
-// staticKey is the variable that SDKs prefer to the role. Container credentials,
-// AWS_CONTAINER_CREDENTIALS_FULL_URI and its like, come after it in all of them.
+// staticKey is the variable that SDKs prefer to the role. Container credentials, such as
+// by AWS_CONTAINER_CREDENTIALS_FULL_URI, come after the role in all of them.
 const staticKey = irsa.EnvAccessKey
 
 // profileVariables lead to profiles. Some SDKs, such as those for C++, JavaScript
@@ -110,6 +110,8 @@ const staticKey = irsa.EnvAccessKey
 // assumes a role itself, and those for Go and Java look after it.
 var profileVariables = []string{"AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"}
 
+// container checks what a container has of the webhook, and reports whether nothing is
+// wrong with it.
 func (d *diagnosis) container(p *corev1.Pod, c *corev1.Container) bool {
 	what := fmt.Sprintf("container %s of pod %s/%s", c.Name, p.Namespace, p.Name)
 	arn, hasRole := env(c, irsa.EnvRoleARN)
@@ -169,14 +171,14 @@ func (d *diagnosis) container(p *corev1.Pod, c *corev1.Container) bool {
 	return d.tokenFile(p, c, file, what)
 }
 
-// brokenPod reports a fault of a pod, and that it is not good.
+// brokenPod reports what is wrong with a pod. It is false, for the caller to return.
 func (d *diagnosis) brokenPod(f Finding) bool {
 	f.Link = Pod
 	d.broken(f)
 	return false
 }
 
-// tokenFile reports whether a container has the token where its variable says.
+// tokenFile checks that a container has the token where its variable says.
 func (d *diagnosis) tokenFile(p *corev1.Pod, c *corev1.Container, file, what string) bool {
 	mount := slices.IndexFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return path.Clean(m.MountPath) == path.Dir(file) })
 	if mount < 0 {
@@ -224,6 +226,7 @@ func (d *diagnosis) tokenFile(p *corev1.Pod, c *corev1.Container, file, what str
 	})
 }
 
+// env is the value of a variable in the env of a container.
 func env(c *corev1.Container, name string) (value string, ok bool) {
 	i := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == name })
 	if i < 0 {
@@ -232,6 +235,7 @@ func env(c *corev1.Container, name string) (value string, ok bool) {
 	return c.Env[i].Value, true
 }
 
+// mounts lists where a container mounts volumes.
 func mounts(c *corev1.Container) string {
 	var all []string
 	for _, m := range c.VolumeMounts {
@@ -272,7 +276,7 @@ func reached(p *corev1.Pod) bool {
 	})
 }
 
-// missed tells why a pod has nothing of the webhook's.
+// missed reports why a pod has nothing of the webhook.
 func (d *diagnosis) missed(p *corev1.Pod, what string) bool {
 	made := p.CreationTimestamp.Time
 	summary, expected := what+" has no role, although its service account has one", irsa.EnvRoleARN+"="+d.roleARN()
@@ -290,8 +294,8 @@ func (d *diagnosis) missed(p *corev1.Pod, what string) bool {
 	return false
 }
 
-// annotated is when a service account got its role, as far as its managed
-// fields tell.
+// annotated is when a service account got its role, by its managed fields; zero if they
+// do not say.
 func annotated(sa *corev1.ServiceAccount) (at time.Time) {
 	field := `"f:` + irsa.DefaultPrefix.RoleARN() + `"`
 	for _, f := range sa.ManagedFields {
@@ -367,6 +371,7 @@ func runsAs(p *corev1.Pod, c *corev1.Container) (user int64, known bool) {
 	return 0, false
 }
 
+// mustNotBeRoot reports whether runAsNonRoot holds for a container.
 func mustNotBeRoot(p *corev1.Pod, c *corev1.Container) bool {
 	if s := c.SecurityContext; s != nil && s.RunAsNonRoot != nil {
 		return *s.RunAsNonRoot

@@ -11,7 +11,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
-// provider is link 4.
+// provider is link 4: that IAM has the issuer's provider, and that it takes the tokens.
 func (d *diagnosis) provider() {
 	const check = "provider"
 	switch {
@@ -66,6 +66,7 @@ func (d *diagnosis) provider() {
 	d.ok(plan.Provider, check, "%s, client ids %s", d.Provider.ARN, join(d.Provider.ClientIDs))
 }
 
+// createProvider is the command that makes the provider.
 func (d *diagnosis) createProvider() Fix {
 	if !d.Issuer.IsZero() {
 		return setup("up")
@@ -73,8 +74,8 @@ func (d *diagnosis) createProvider() Fix {
 	return run("aws", "iam", "create-open-id-connect-provider", "--url", d.iss.String(), "--client-id-list", d.audience())
 }
 
-// nearMiss is a provider that was probably meant: the issuer with another
-// spelling.
+// nearMiss is the provider that was probably meant to be the wanted one: that of the
+// issuer in another spelling. "" if there is none.
 func (d *diagnosis) nearMiss(want string) string {
 	plain := func(s string) string {
 		s = strings.ToLower(strings.TrimSuffix(s, "/"))
@@ -90,8 +91,8 @@ func (d *diagnosis) nearMiss(want string) string {
 	return ""
 }
 
-// thumbprint matters only for a certificate that no public CA has signed
-// (CreateOpenIDConnectProvider, parameter ThumbprintList).
+// thumbprint checks the provider's thumbprints. They matter only for a certificate that
+// no public CA has signed (CreateOpenIDConnectProvider, parameter ThumbprintList).
 func (d *diagnosis) thumbprint() bool {
 	doc := d.JWKS
 	if doc == nil {
@@ -101,7 +102,7 @@ func (d *diagnosis) thumbprint() bool {
 		return true
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](doc.Untrusted); !ok {
-		return true // told with the documents
+		return true // reported with the documents
 	}
 	top := Thumbprint(doc.Chain)
 	if slices.ContainsFunc(d.Provider.Thumbprints, func(t string) bool { return strings.EqualFold(t, top) }) {
@@ -117,8 +118,8 @@ func (d *diagnosis) thumbprint() bool {
 	return false
 }
 
-// Thumbprint is that of the top certificate in a chain as a server sent it: its
-// SHA-1 in hex.
+// Thumbprint is the one that IAM wants for a chain of certificates as a server sends
+// it, which must not be empty: the SHA-1 of the last of them, in lower-case hex.
 func Thumbprint(chain []*x509.Certificate) string {
 	return fmt.Sprintf("%x", sha1.Sum(chain[len(chain)-1].Raw))
 }

@@ -57,7 +57,7 @@ func (d *diagnosis) role() {
 	}
 }
 
-// serviceAccount is link 6.
+// serviceAccount is link 6: that the service account is annotated with its role.
 func (d *diagnosis) serviceAccount() {
 	const check = "annotation"
 	key := irsa.DefaultPrefix.RoleARN()
@@ -66,7 +66,7 @@ func (d *diagnosis) serviceAccount() {
 		d.unknown(plan.ServiceAccount, check, "%v", d.ServiceAccountErr)
 		return
 	case d.ServiceAccount == nil:
-		return // told with the token
+		return // reported with the token
 	}
 	d.ignored()
 	arn := d.roleARN()
@@ -148,6 +148,7 @@ func (d *diagnosis) ignored() {
 	}
 }
 
+// anyRole stands for a role where it does not matter which.
 const anyRole = "arn:aws:iam::123456789012:role/any"
 
 // otherSTS reports whether an ARN is meant for another STS than AWS's, rather than
@@ -160,6 +161,7 @@ func otherSTS(arn string) bool {
 	return part[4] == "" || !strings.HasPrefix(part[1], "aws") || part[2] == "sts" || strings.HasPrefix(part[4], "RGW")
 }
 
+// partition is that of the account, or "aws" if it is not known.
 func (d *diagnosis) partition() string {
 	if d.Partition == "" {
 		return "aws"
@@ -167,6 +169,7 @@ func (d *diagnosis) partition() string {
 	return d.Partition
 }
 
+// accountOr is the account, or something else if it is not known.
 func (d *diagnosis) accountOr(otherwise string) string {
 	if d.Account == "" {
 		return otherwise
@@ -174,8 +177,8 @@ func (d *diagnosis) accountOr(otherwise string) string {
 	return d.Account
 }
 
-// noRole tells why a service account has no role: mostly the annotation is
-// there, and misspelt, or on another service account.
+// noRole reports why a service account has no role: mostly the annotation is misspelt,
+// or on its pods or on another service account.
 func (d *diagnosis) noRole(key string) {
 	for _, k := range slices.Sorted(maps.Keys(d.ServiceAccount.Annotations)) {
 		v := d.ServiceAccount.Annotations[k]
@@ -228,8 +231,8 @@ func HasRole(annotations map[string]string) bool {
 	return false
 }
 
-// misspelt reports whether a key was probably meant to be another: a few
-// letters differ.
+// misspelt reports whether a key was probably meant to be another: at most three
+// letters differ (Levenshtein distance), whatever their case.
 func misspelt(a, b string) bool {
 	const most = 3
 	if d := len(a) - len(b); d > most || d < -most {

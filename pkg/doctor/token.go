@@ -7,7 +7,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/token"
 )
 
-// freshToken checks what a token says.
+// freshToken checks that the API server gives a token, and what that says.
 func (d *diagnosis) freshToken() {
 	const check = "token"
 	switch {

@@ -15,6 +15,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
+// assumeAction is the one that a trust policy has to allow.
 const assumeAction = "sts:AssumeRoleWithWebIdentity"
 
 // trustPolicy evaluates the role's trust policy as STS does, on what the token
@@ -79,9 +80,11 @@ func (d *diagnosis) trustPolicy() {
 	}
 }
 
+// providerARN is that of the issuer's provider.
 func (d *diagnosis) providerARN() string { return d.iss.ProviderARN(d.Partition, d.Account) }
 
-// keys are the condition keys of a call by a pod, as far as they are known.
+// keys are the condition keys of AssumeRoleWithWebIdentity by a pod, as far as they are
+// known.
 func (d *diagnosis) keys() *policy.Context {
 	var keys policy.Context
 	keys.Set(d.iss.ConditionKey("sub"), d.subject())
@@ -117,6 +120,7 @@ func ofCall(key string) bool {
 	return service == "aws" || service == "sts"
 }
 
+// unknownKeys are the condition keys of a policy whose values only AWS knows.
 func unknownKeys(p *policy.Policy, keys *policy.Context) []string {
 	unknown := isUnknown(keys)
 	return slices.DeleteFunc(p.ConditionKeys(), func(key string) bool { return !unknown(key) })
@@ -131,8 +135,8 @@ func (d *diagnosis) decide(p *policy.Policy, keys *policy.Context, well bool) po
 	}, &policy.Policies{Resource: &policy.Named{Name: d.Role.Name, Policy: p.Assuming(well, isUnknown(keys))}})
 }
 
-// remade is the command that makes a role that was made for the service account
-// again, as it was. There is none for other roles.
+// remade is the command that makes the role again as it was, if it was made for the
+// service account. There is none for other roles.
 func (d *diagnosis) remade() (fix Fix, ok bool) {
 	r := d.Role
 	whole := r.Inline == 0 && len(r.PolicyARNs) > 0 && r.Boundary == ""
@@ -164,6 +168,7 @@ func (d *diagnosis) narrowTrust() Fix {
 	return d.showRole().noting("and name in its trust policy who is meant")
 }
 
+// showRole is the command that shows the role.
 func (d *diagnosis) showRole() Fix { return run("aws", "iam", "get-role", "--role-name", d.Role.Name) }
 
 // admitting is the role's trust policy made to let in the service account too,
@@ -231,7 +236,7 @@ func (d *diagnosis) outcome(document []byte) (policy.Decision, error) {
 	return d.decide(p, d.keys(), true), nil
 }
 
-// miss describes the statement that came nearest.
+// miss reports the statement that came nearest to letting the service account in.
 func (d *diagnosis) miss(m policy.Miss) {
 	summary := fmt.Sprintf("the trust policy does not let the service account in: its statement %d does not match", m.Index)
 	if m.Sid != "" {
@@ -269,6 +274,7 @@ func (d *diagnosis) likeKey(key string) string {
 	return d.iss.ConditionKey(claim)
 }
 
+// condition is a condition as findings show it.
 func condition(c policy.Check) string {
 	return fmt.Sprintf("%s %s %s", c.Operator, c.Key, join(c.Expected))
 }

@@ -74,7 +74,7 @@ func (d *diagnosis) webhook() {
 const webhookColumns = "custom-columns=CONFIGURATION:.metadata.name,WEBHOOKS:.webhooks[*].name," +
 	"SERVICES:.webhooks[*].clientConfig.service.name"
 
-// trial looks at what the API server itself made of a pod.
+// trial checks what the API server itself makes of a pod.
 func (d *diagnosis) trial(hook *admissionv1.MutatingWebhook) bool {
 	t := d.Webhook.Trial
 	switch {
@@ -152,7 +152,7 @@ func AsksForNamespace(c *admissionv1.MutatingWebhookConfiguration, namespaceLabe
 }
 
 // selects reports whether a webhook is asked about objects of a namespace with
-// these labels. A selector that nobody can read is no reason to say no.
+// these labels. A selector that cannot be read selects everything.
 func selects(hook *admissionv1.MutatingWebhook, namespaceLabels map[string]string) bool {
 	selector, err := metav1.LabelSelectorAsSelector(orEverything(hook.NamespaceSelector))
 	return err != nil || selector.Matches(labels.Set(namespaceLabels))
@@ -166,6 +166,7 @@ func AsksForPods(w *admissionv1.MutatingWebhook) bool {
 	})
 }
 
+// whenDown says what happens to new pods while the webhook does not answer.
 func whenDown(hook *admissionv1.MutatingWebhook) string {
 	if hook.FailurePolicy != nil && *hook.FailurePolicy == admissionv1.Ignore {
 		return "new pods come up without their role"
@@ -235,6 +236,7 @@ func (d *diagnosis) certificate(hook *admissionv1.MutatingWebhook, service *admi
 	return false
 }
 
+// signer is who signed a certificate, as findings show it.
 func signer(c *x509.Certificate) string { return fmt.Sprintf("%q", c.Issuer.String()) }
 
 // admits checks that the webhook's selectors let pods of the namespace through
@@ -263,6 +265,7 @@ func (d *diagnosis) admits(hook *admissionv1.MutatingWebhook, configuration stri
 	return false
 }
 
+// orEverything is a selector, which selects everything if there is none.
 func orEverything(s *metav1.LabelSelector) *metav1.LabelSelector {
 	if s == nil {
 		return &metav1.LabelSelector{}

@@ -46,7 +46,8 @@ func removeAnnotation(p *corev1.Pod, key string) Fix {
 	}
 }
 
-// restart is the command that has a pod made again by what made it.
+// restart is the command that has a pod recreated by what made it, or recreates it if
+// nothing did.
 func restart(p *corev1.Pod) Fix {
 	remove := kubectl(p.Namespace, "delete", "pod", p.Name)
 	switch kind, name := maker(p); kind {
