@@ -33,8 +33,8 @@ type Chain struct {
 	Record record.Record
 	// Installed says that there is a record: the chain was made, at least in part.
 	Installed bool
-	// Account is the connection to the AWS account, or to the emulator. Nil until
-	// [Chain.Connect] or [Chain.Use] has succeeded.
+	// Account is the connection to the AWS account, or to the emulator. Nil until it
+	// is connected to; see [Chain.Connect].
 	Account *account.Account
 	// Issuer is Record.Issuer, parsed. Zero where nothing is recorded yet.
 	Issuer issuer.URL

@@ -46,9 +46,9 @@ func (ch *Chain) Stranger() discovery.Get {
 // outsider reads what is on the internet, without credentials.
 var outsider = &http.Client{Timeout: 10 * time.Second}
 
-// CheckServed waits, as long as patience says, until the documents that somebody else
-// serves at the issuer have the keys of docs; with none it looks once. Then it is an
-// [*IssuerError], or the cause of ctx if that has ended.
+// CheckServed waits until the documents that somebody else serves at the issuer have
+// the keys of docs, at most as long as patience says; zero is one look. If they do not
+// have them, the error is an [*IssuerError], or the cause of ctx if that has ended.
 func (ch *Chain) CheckServed(ctx context.Context, docs []discovery.Document, patience time.Duration) error {
 	get := ch.Stranger()
 	err := wait.Retry(ctx, patience, wait.Any, func(ctx context.Context) error { return discovery.CheckServed(ctx, get, ch.Issuer, docs) })

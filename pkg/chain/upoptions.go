@@ -27,10 +27,10 @@ type UpOptions struct {
 	// Endpoint is AWS_ENDPOINT_URL for pods, where AWS is an emulator outside the
 	// cluster. Empty: what is recorded.
 	Endpoint string
-	// KeepIssuer leaves the API servers as they are: the emulator, without which it
-	// is an [*OptionError], reads the documents of their own issuer from them. Nil:
-	// as recorded; in the first run with an emulator, true if the nodes cannot be
-	// reached.
+	// KeepIssuer, if true, leaves the API servers as they are: the emulator, without
+	// which it is an [*OptionError], reads the documents of their own issuer from
+	// them. Nil: as recorded, and in the first run with an emulator true where the
+	// nodes cannot be reached.
 	KeepIssuer *bool
 	// Image is the reference of a container image with the webhook and the emulator,
 	// in a registry. Empty: Build makes the image.
