@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/openirsa/openirsa/deploy"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/record"
@@ -36,14 +36,14 @@ func TestAdmissionRecord(t *testing.T) {
 		{admission{exclude: []string{"c"}}, record.Record{IgnoreNamespaces: []string{"a"}}, record.Record{IgnoreNamespaces: []string{"a"}, ExcludeNamespaces: []string{"c"}}},
 	} {
 		got := test.was
-		if err := lib.Admit(&got, test.say.values()); err != nil {
+		if err := chain.Admit(&got, test.say.values()); err != nil {
 			t.Errorf("%+v: %v", test.say, err)
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%+v: %s", test.say, diff)
 		}
 	}
-	if err := lib.Admit(&record.Record{ExcludeNamespaces: []string{"a"}}, config.Admission{IgnoreNamespaces: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "namespace a is both") {
+	if err := chain.Admit(&record.Record{ExcludeNamespaces: []string{"a"}}, config.Admission{IgnoreNamespaces: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "namespace a is both") {
 		t.Errorf("served and excluded: %v", err)
 	}
 }
@@ -210,7 +210,7 @@ func (n *newcomer) accounts(t *testing.T) {
 		}
 	}
 	_, out, _ := run("status", "-o", "json")
-	var s lib.Status
+	var s chain.Status
 	if err := json.Unmarshal([]byte(out), &s); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

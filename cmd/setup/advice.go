@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/openirsa/openirsa/pkg/account"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/change"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
@@ -52,7 +52,7 @@ func advice(command string, err error) error {
 			return advise(err, n)
 		}
 	}
-	if e, ok := errors.AsType[*lib.OptionError](err); ok && e.Option == "KeepIssuer" {
+	if e, ok := errors.AsType[*chain.OptionError](err); ok && e.Option == "KeepIssuer" {
 		return fmt.Errorf("--keep-issuer: %w", err)
 	}
 	return otherIssuerAdvice(err)
@@ -60,7 +60,7 @@ func advice(command string, err error) error {
 
 // chainNext is what to do about a chain that is not as it was asked for.
 func chainNext(command string, err error) string {
-	if e, ok := errors.AsType[*lib.ExistingError](err); ok {
+	if e, ok := errors.AsType[*chain.ExistingError](err); ok {
 		switch e.Option {
 		case "Name":
 			return "SETUP up --name " + e.Is + ", or SETUP down first"
@@ -69,7 +69,7 @@ func chainNext(command string, err error) string {
 		}
 		return "SETUP down first"
 	}
-	if e, ok := errors.AsType[*lib.IssuerError](err); ok {
+	if e, ok := errors.AsType[*chain.IssuerError](err); ok {
 		switch {
 		case e.Silent:
 			return "make the CloudFront distribution first, or correct --issuer-url"
@@ -81,33 +81,33 @@ func chainNext(command string, err error) string {
 		}
 		return "serve the cluster's documents there, for example with `issuer serve`, then run this again"
 	}
-	if e, ok := errors.AsType[*lib.UnderWayError](err); ok {
+	if e, ok := errors.AsType[*chain.UnderWayError](err); ok {
 		next := continueCommand(e.Change)
 		if !e.Change.Rollback && e.Change.Stage != record.Prune {
 			next += " to finish it, or with --rollback to undo it"
 		}
 		return next
 	}
-	if e, ok := errors.AsType[*lib.NamespaceError](err); ok {
+	if e, ok := errors.AsType[*chain.NamespaceError](err); ok {
 		return "name " + e.Namespace + " in one of --ignore-namespaces and --exclude-namespaces, and give the other without it"
 	}
 	switch {
-	case is[*lib.MissingError](err):
+	case is[*chain.MissingError](err):
 		return "SETUP up, or SETUP up --emulator"
-	case is[*lib.EmulatorError](err):
+	case is[*chain.EmulatorError](err):
 		return "SETUP up --emulator"
-	case is[*lib.NotInEmulatorError](err):
+	case is[*chain.NotInEmulatorError](err):
 		return "SETUP up --emulator without --issuer-url, which makes a bucket for them"
-	case is[*lib.KeepError](err):
+	case is[*chain.KeepError](err):
 		return "SETUP up --emulator --keep-issuer=false, and what SETUP apiserver print shows; or give the API servers an https " +
 			"--service-account-issuer"
-	case is[*lib.KeptError](err):
+	case is[*chain.KeptError](err):
 		return "SETUP down, then SETUP up --emulator --keep-issuer=false"
 	case is[imageError](err):
 		return "make build, then run the setup that it puts into bin/"
-	case is[*lib.ImageError](err):
+	case is[*chain.ImageError](err):
 		return "push the image to a registry and name it: SETUP up --image REF"
-	case is[*lib.AcceptedError](err):
+	case is[*chain.AcceptedError](err):
 		return undoIssuer + "; then SETUP down again, or at once with --immediately"
 	}
 	return ""
@@ -121,7 +121,7 @@ func is[E error](err error) bool {
 
 // ownerNext is what to do about what belongs to others.
 func ownerNext(_ string, err error) string {
-	e, ok := errors.AsType[*lib.ForeignError](err)
+	e, ok := errors.AsType[*chain.ForeignError](err)
 	switch {
 	case !ok:
 		return ""
@@ -138,7 +138,7 @@ func ownerNext(_ string, err error) string {
 
 // awsNext is what to do about what AWS has refused.
 func awsNext(_ string, err error) string {
-	if e, ok := errors.AsType[*lib.AccountError](err); ok {
+	if e, ok := errors.AsType[*chain.AccountError](err); ok {
 		return "set AWS_PROFILE to a profile of account " + e.Account
 	}
 	if e, ok := errors.AsType[*bucketStaysError](err); ok {
@@ -154,7 +154,7 @@ func awsNext(_ string, err error) string {
 		}
 		return "SETUP up --region " + region + ", or another --bucket"
 	}
-	if e, ok := errors.AsType[*lib.BucketError](err); ok && errors.Is(err, publish.ErrAccountBlock) {
+	if e, ok := errors.AsType[*chain.BucketError](err); ok && errors.Is(err, publish.ErrAccountBlock) {
 		return "aws s3control get-public-access-block --account-id " + e.Account +
 			" shows it; open BlockPublicPolicy and RestrictPublicBuckets there, or serve the documents elsewhere: SETUP up --issuer-url URL"
 	}
@@ -163,7 +163,7 @@ func awsNext(_ string, err error) string {
 
 // serviceAccountNext is what to do about a service account or its role.
 func serviceAccountNext(_ string, err error) string {
-	if e, ok := errors.AsType[*lib.PartitionError](err); ok {
+	if e, ok := errors.AsType[*chain.PartitionError](err); ok {
 		_, rest, _ := strings.Cut(e.ARN, ":iam::")
 		return "name arn:" + e.Partition + ":iam::" + rest
 	}
@@ -206,7 +206,7 @@ func clusterNext(_ string, err error) string {
 	switch {
 	case is[*gather.ListError](err):
 		return "use a kubeconfig of a cluster administrator: --kubeconfig FILE --context NAME"
-	case is[*lib.ConnectError](err):
+	case is[*chain.ConnectError](err):
 		return "name a cluster with --kubeconfig FILE --context NAME, or start what kind runs in"
 	case errors.Is(err, config.ErrLongName):
 		return "give a name with --name or a bucket with --bucket"
@@ -255,10 +255,10 @@ func otherIssuerAdvice(err error) error {
 // noted is what somebody must know, with what to do about it. "SETUP" in it
 // stands for the program's name.
 func noted(err error) string {
-	if e, ok := errors.AsType[*lib.AcceptedError](err); ok {
+	if e, ok := errors.AsType[*chain.AcceptedError](err); ok {
 		return "note: " + e.Error() + ". If setup gave it that issuer: " + undoIssuer
 	}
-	if e, ok := errors.AsType[*lib.NotAskedError](err); ok {
+	if e, ok := errors.AsType[*chain.NotAskedError](err); ok {
 		return "warning: " + e.Error() + ". `SETUP doctor --service-account " + e.Account + "` says how they would"
 	}
 	if e, ok := errors.AsType[*change.HeldError](err); ok {

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/change"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -37,11 +37,11 @@ func TestAdviceAboutChanges(t *testing.T) {
 		{"issuer migrate", &change.RolesError{Roles: []string{"R"}, Provider: "old", Other: "new"}, "let each trust new too"},
 		{"issuer migrate", &change.TurnError{Change: &back}, "SETUP issuer migrate --to https://b.example --rollback, and then start again"},
 		{"keys rotate", &change.SilentError{Node: "n"}, "run the same command again"},
-		{"keys rotate", &lib.IssuerError{Issuer: iss}, "serve at https://oidc.example/openid/v1/jwks what `kubectl get --raw /openid/v1/jwks` prints"},
-		{"up", &lib.IssuerError{Issuer: iss}, "serve the cluster's documents there"},
+		{"keys rotate", &chain.IssuerError{Issuer: iss}, "serve at https://oidc.example/openid/v1/jwks what `kubectl get --raw /openid/v1/jwks` prints"},
+		{"up", &chain.IssuerError{Issuer: iss}, "serve the cluster's documents there"},
 		{"keys rotate", &change.TokensError{Secrets: []cluster.Token{held}}, "kubectl --namespace ns patch secret robot"},
 		{"keys rotate", &change.TokensError{Pods: []cluster.Token{{Node: "n1"}}}, "kubelet on node n1"},
-		{"down", &lib.UnderWayError{Change: migration}, "to finish it, or with --rollback to undo it"},
+		{"down", &chain.UnderWayError{Change: migration}, "to finish it, or with --rollback to undo it"},
 	} {
 		got, ok := advice(c.command, c.err).(*adviceError)
 		if !ok || !strings.Contains(got.next, c.next) {

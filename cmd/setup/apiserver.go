@@ -15,7 +15,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/discovery"
@@ -176,7 +176,7 @@ func (a *app) apiServer(ctx context.Context, o apiServerOptions) error {
 func (o apiServerOptions) issuer(state record.Record, cluster string) (issuer.URL, error) {
 	switch {
 	case state.KeepIssuer && o.issuerURL == "": // which is not ours to set, and less so to remove
-		return issuer.URL{}, &lib.KeptError{Cluster: state.Cluster, Issuer: state.Issuer}
+		return issuer.URL{}, &chain.KeptError{Cluster: state.Cluster, Issuer: state.Issuer}
 	case o.issuerURL != "":
 		return documentFlags{issuerURL: o.issuerURL}.parseIssuer()
 	case state.Issuer != "":

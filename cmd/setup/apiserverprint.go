@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/cli"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -169,7 +169,7 @@ func (a *app) printedIssuer(ctx context.Context, p controlPlane, o printOptions)
 					"--issuer-url URL, or --account ID --region REGION --name CLUSTER")
 			}
 			if ch.Keeps() {
-				return iss, have, &lib.KeptError{Cluster: ch.Record.Cluster, Issuer: ch.Record.Issuer}
+				return iss, have, &chain.KeptError{Cluster: ch.Record.Cluster, Issuer: ch.Record.Issuer}
 			}
 			iss = ch.Issuer
 		}

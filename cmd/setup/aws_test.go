@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -48,10 +48,10 @@ func TestPartitions(t *testing.T) {
 			if err != nil || iss.String() != "https://"+host {
 				t.Fatalf("issuer %s, %v", iss, err)
 			}
-			ch := &chain{app: a, Chain: &lib.Chain{Account: acct, Issuer: iss, Record: record.Record{
+			ch := &chain.Chain{Account: acct, Issuer: iss, Record: record.Record{
 				Cluster: "dev", Account: acct.ID, Partition: acct.Partition, Region: acct.Region,
 				Location: record.Location{Bucket: "openirsa-dev-123456789012", BucketOwned: true, Provider: iss.ProviderARN(acct.Partition, acct.ID)},
-			}}}
+			}}
 			if want := "arn:" + c.partition + ":iam::123456789012:oidc-provider/" + host; ch.Record.Provider != want {
 				t.Errorf("provider %s, want %s", ch.Record.Provider, want)
 			}
@@ -138,7 +138,7 @@ func TestBucketsOfOthers(t *testing.T) {
 		"foreign": {"belongs to another AWS account", "SETUP up --bucket"},
 		"far":     {"ap-southeast-2, not eu-west-1", "SETUP up --region ap-southeast-2"},
 	} {
-		ch := &chain{app: a, Chain: &lib.Chain{Account: acct, Record: record.Record{Account: acct.ID, Region: "eu-west-1", Location: record.Location{Bucket: bucket}}}}
+		ch := &chain.Chain{Account: acct, Record: record.Record{Account: acct.ID, Region: "eu-west-1", Location: record.Location{Bucket: bucket}}}
 		_, err := ch.Bucket(nil).Plan(t.Context(), nil)
 		e, ok := errors.AsType[*adviceError](advice("up", ch.BucketError(err)))
 		if !ok || !strings.Contains(e.Error(), words[0]) || !strings.Contains(e.next, words[1]) {

@@ -95,7 +95,7 @@ func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 	if err != nil {
 		return err
 	}
-	e, err := gather.New(ctx, ch.Chain)
+	e, err := gather.New(ctx, ch)
 	if err != nil {
 		return err
 	}

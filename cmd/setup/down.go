@@ -6,12 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 )
 
 func (a *app) downCommand() *cobra.Command {
-	var o lib.DownOptions
+	var o chain.DownOptions
 	c := &cobra.Command{
 		Use:   "down",
 		Short: "Remove what `up` and `iamserviceaccount create` made, and nothing else",
@@ -43,7 +43,7 @@ provider and the documents are removed. --immediately does not wait for that eit
 	return c
 }
 
-func (a *app) down(ctx context.Context, o lib.DownOptions) error {
+func (a *app) down(ctx context.Context, o chain.DownOptions) error {
 	ch, err := a.connect(ctx)
 	if err != nil {
 		return err

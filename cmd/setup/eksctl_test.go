@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/openirsa/openirsa/internal/cli"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -50,7 +50,7 @@ func TestConfigNamesWhatIsIgnored(t *testing.T) {
 
 // A role that somebody names has the ARN that others wrote down.
 func TestNamedRolesAreAtTheRoot(t *testing.T) {
-	ch := &chain{Chain: &lib.Chain{}}
+	ch := &chain.Chain{}
 	ch.Record.Cluster = "dev"
 	for _, c := range []struct{ name, path, want string }{
 		{"", "", "/openirsa/dev/"}, {"reader", "", "/"}, {"reader", "/jobs/", "/jobs/"}, {"", "/jobs/", "/jobs/"},

@@ -11,7 +11,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/export"
 )
 
@@ -83,7 +83,7 @@ func (a *app) exportTo(tool exportTool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := ch.export(c.Context(), &o)
+			e, err := resources(c.Context(), ch, &o)
 			if err != nil {
 				return err
 			}
@@ -133,10 +133,10 @@ your GitOps tool to leave .webhooks[].clientConfig.caBundle alone.`,
 			if err != nil {
 				return err
 			}
-			if err := lib.Admit(&ch.Record, o.admission.values()); err != nil {
+			if err := chain.Admit(&ch.Record, o.admission.values()); err != nil {
 				return err
 			}
-			body, err := ch.manifests(c.Context(), &o)
+			body, err := manifests(c.Context(), ch, &o)
 			if err != nil {
 				return err
 			}
@@ -185,12 +185,12 @@ user's inline policies. 'iamserviceaccount get' needs no permission.`,
 			if err != nil {
 				return err
 			}
-			e, err := ch.exportChain(c.Context(), &o)
+			e, err := bareResources(c.Context(), ch, &o)
 			if err != nil {
 				return err
 			}
 			if o.config != "" {
-				if e.Roles, err = ch.exportRoles(c.Context(), &o); err != nil {
+				if e.Roles, err = exportRoles(c.Context(), ch, &o); err != nil {
 					return err
 				}
 			}

@@ -16,7 +16,7 @@ import (
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/pkg/account"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/discovery"
@@ -45,7 +45,7 @@ type exportOptions struct {
 
 // exported is the chain to export: as it is recorded in the cluster, or, with an
 // account, as the flags and the configuration file say.
-func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
+func (a *app) exported(ctx context.Context, o *exportOptions) (*chain.Chain, error) {
 	if o.config != "" {
 		file, err := a.readConfig(o.config)
 		if err != nil {
@@ -88,7 +88,7 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain, error) {
 
 // imagined is the chain that `up` would make in an account, without a look at
 // it.
-func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
+func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain.Chain, error) {
 	region := cmp.Or(a.region, cmp.Or(a.getenv("AWS_REGION"), a.getenv("AWS_DEFAULT_REGION")))
 	switch {
 	case o.name == "":
@@ -102,7 +102,7 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	ch := &chain{app: a, Chain: &lib.Chain{Account: &account.Account{ID: o.account, Partition: partition, Region: region}}}
+	ch := &chain.Chain{Account: &account.Account{ID: o.account, Partition: partition, Region: region}}
 	ch.Record = record.Record{
 		Cluster:    o.name,
 		Account:    o.account,
@@ -148,8 +148,8 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain, error) {
 	return ch, nil
 }
 
-// exportChain is the chain without its documents and its roles.
-func (ch *chain) exportChain(ctx context.Context, o *exportOptions) (*export.Resources, error) {
+// bareResources are the chain without its documents and its roles.
+func bareResources(ctx context.Context, ch *chain.Chain, o *exportOptions) (*export.Resources, error) {
 	tags, err := ch.Tags(ctx)
 	if err != nil {
 		return nil, err
@@ -171,15 +171,15 @@ func (ch *chain) exportChain(ctx context.Context, o *exportOptions) (*export.Res
 	return e, nil
 }
 
-// export is the whole of the AWS half.
-func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Resources, error) {
-	e, err := ch.exportChain(ctx, o)
+// resources are the whole AWS half.
+func resources(ctx context.Context, ch *chain.Chain, o *exportOptions) (*export.Resources, error) {
+	e, err := bareResources(ctx, ch, o)
 	if err != nil || ch.Issuer.IsZero() {
 		return e, err
 	}
 	if ch.Installed {
 		if e.Import {
-			if err := ch.checkAdoption(ctx); err != nil {
+			if err := checkAdoption(ctx, ch); err != nil {
 				return nil, err
 			}
 		}
@@ -201,9 +201,9 @@ func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Resource
 		}
 	}
 	if ch.Installed && o.config == "" {
-		e.Roles, err = ch.rolesInAWS(ctx)
+		e.Roles, err = rolesInAWS(ctx, ch)
 	} else {
-		e.Roles, err = ch.exportRoles(ctx, o)
+		e.Roles, err = exportRoles(ctx, ch, o)
 	}
 	if err != nil {
 		return nil, err
@@ -226,7 +226,7 @@ func (ch *chain) export(ctx context.Context, o *exportOptions) (*export.Resource
 
 // checkAdoption refuses to have another tool adopt, and one day delete, what is
 // another cluster's.
-func (ch *chain) checkAdoption(ctx context.Context) error {
+func checkAdoption(ctx context.Context, ch *chain.Chain) error {
 	if err := ch.Connect(ctx); err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (ch *chain) checkAdoption(ctx context.Context) error {
 }
 
 // exportRoles are the roles of the configuration file.
-func (ch *chain) exportRoles(ctx context.Context, o *exportOptions) ([]role.Role, error) {
+func exportRoles(ctx context.Context, ch *chain.Chain, o *exportOptions) ([]role.Role, error) {
 	roles, err := ch.WantRoles(ctx, o.accounts)
 	if err != nil {
 		return nil, err
@@ -265,7 +265,7 @@ func (ch *chain) exportRoles(ctx context.Context, o *exportOptions) ([]role.Role
 }
 
 // rolesInAWS are the roles that were made for the cluster, as they are.
-func (ch *chain) rolesInAWS(ctx context.Context) ([]role.Role, error) {
+func rolesInAWS(ctx context.Context, ch *chain.Chain) ([]role.Role, error) {
 	if ch.Account.IAM == nil {
 		if err := ch.Connect(ctx); err != nil {
 			return nil, err
@@ -283,7 +283,7 @@ func (ch *chain) rolesInAWS(ctx context.Context) ([]role.Role, error) {
 }
 
 // manifests are the Kubernetes half, as a stream of YAML.
-func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error) {
+func manifests(ctx context.Context, ch *chain.Chain, o *exportOptions) ([]byte, error) {
 	if ch.Issuer.IsZero() {
 		return nil, cli.Usagef("--private-bucket needs the --issuer-url at which CloudFront serves its documents")
 	}
@@ -321,7 +321,7 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 		objects[min(1, len(objects)):],
 		webhook[1:last],
 	)
-	accounts, err := ch.serviceAccountObjects(ctx, o)
+	accounts, err := serviceAccountObjects(ctx, ch, o)
 	if err != nil {
 		return nil, err
 	}
@@ -344,7 +344,7 @@ func (ch *chain) manifests(ctx context.Context, o *exportOptions) ([]byte, error
 
 // serviceAccountObjects are the annotated service accounts of the configuration
 // file.
-func (ch *chain) serviceAccountObjects(ctx context.Context, o *exportOptions) ([]*unstructured.Unstructured, error) {
+func serviceAccountObjects(ctx context.Context, ch *chain.Chain, o *exportOptions) ([]*unstructured.Unstructured, error) {
 	roles, err := ch.WantRoles(ctx, o.accounts)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/internal/kubetest"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -348,15 +348,16 @@ func TestAPIServerPrune(t *testing.T) {
 	aws := emulatortest.Start(t)
 	useEmulator(t, aws)
 	m := newMember(t, aws, "dev")
-	ch, err := (&app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: m.kubeconfig}).connectInstalled(t.Context())
+	a := &app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: m.kubeconfig}
+	ch, err := a.connectInstalled(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	make := func(prune bool, names ...string) *report {
 		t.Helper()
 		accounts := accountsOf("reader", names...)
-		r := ch.app.newReport("dev", false)
-		out, err := ch.Grant(t.Context(), lib.GrantOptions{Accounts: accounts, Prune: prune}, r)
+		r := a.newReport("dev", false)
+		out, err := ch.Grant(t.Context(), chain.GrantOptions{Accounts: accounts, Prune: prune}, r)
 		if err == nil {
 			err = r.finishRun(out)
 		}
@@ -404,7 +405,8 @@ func TestAPIServerPruneKeepsAttachedRole(t *testing.T) {
 		m.mustSetup("iamserviceaccount", "create", "--name", name, "--role-name", name, "--role-only", "--approve")
 	}
 	m.mustSetup("iamserviceaccount", "create", "--name", "app", "--approve")
-	ch, err := (&app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: m.kubeconfig}).connectInstalled(t.Context())
+	a := &app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: m.kubeconfig}
+	ch, err := a.connectInstalled(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -412,8 +414,8 @@ func TestAPIServerPruneKeepsAttachedRole(t *testing.T) {
 	for i, role := range []string{"jobs", "Legacy"} {
 		accounts[i].AttachPolicyARNs, accounts[i].AttachRoleARN = nil, "arn:aws:iam::000000000000:role/openirsa/dev/"+role
 	}
-	r := ch.app.newReport("dev", false)
-	_, err = ch.Grant(t.Context(), lib.GrantOptions{Accounts: accounts, Override: true, Prune: true}, r)
+	r := a.newReport("dev", false)
+	_, err = ch.Grant(t.Context(), chain.GrantOptions{Accounts: accounts, Override: true, Prune: true}, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -510,7 +512,7 @@ func (m *member) makeAll(accounts []config.ServiceAccount) run {
 		m.t.Fatal(err)
 	}
 	start := time.Now()
-	out, err := ch.Grant(m.t.Context(), lib.GrantOptions{Accounts: accounts}, nil)
+	out, err := ch.Grant(m.t.Context(), chain.GrantOptions{Accounts: accounts}, nil)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -524,7 +526,7 @@ func (m *member) unmake(accounts []config.ServiceAccount) {
 	a := &app{getenv: os.Getenv, out: io.Discard, err: io.Discard, kubeconfig: m.kubeconfig}
 	ch, err := a.connectInstalled(m.t.Context())
 	if err == nil {
-		_, err = ch.Grant(m.t.Context(), lib.GrantOptions{Prune: true}, nil)
+		_, err = ch.Grant(m.t.Context(), chain.GrantOptions{Prune: true}, nil)
 	}
 	if err != nil {
 		m.t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/openirsa/openirsa/pkg/account"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -403,9 +403,9 @@ func TestExpiry(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	check := func(flag, there, want string) {
 		t.Helper()
-		got, err := lib.Expiry(flag, there, now)
+		got, err := chain.Expiry(flag, there, now)
 		if err != nil || got != want {
-			t.Errorf("lib.Expiry(%q, %q) = %q, %v, want %q", flag, there, got, err, want)
+			t.Errorf("chain.Expiry(%q, %q) = %q, %v, want %q", flag, there, got, err, want)
 		}
 	}
 	check("6h", "", "2026-11-23T18:00:00Z")
@@ -415,8 +415,8 @@ func TestExpiry(t *testing.T) {
 	check("6h", "never", "2026-11-23T18:00:00Z")
 	check("never", "2026-11-23T17:00:00Z", "never")
 	for _, bad := range []string{"soon", "-1h", "0", "0s"} {
-		if got, err := lib.Expiry(bad, "", now); err == nil {
-			t.Errorf("lib.Expiry(%q) = %q", bad, got)
+		if got, err := chain.Expiry(bad, "", now); err == nil {
+			t.Errorf("chain.Expiry(%q) = %q", bad, got)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 )
 
 // imageError is that the image could not be built.
@@ -18,17 +18,17 @@ func (e imageError) Unwrap() error { return e.error }
 
 // programs builds the image from the Linux programs that `make build` puts beside
 // this one, in linux-ARCH/.
-func programs(arch string) (lib.Image, error) {
+func programs(arch string) (chain.Image, error) {
 	self, err := os.Executable()
 	if err == nil {
 		self, err = filepath.EvalSymlinks(self)
 	}
 	if err != nil {
-		return lib.Image{}, imageError{fmt.Errorf("finding this program: %w", err)}
+		return chain.Image{}, imageError{fmt.Errorf("finding this program: %w", err)}
 	}
-	img, err := lib.Programs(filepath.Dir(self))(arch)
+	img, err := chain.Programs(filepath.Dir(self))(arch)
 	if err != nil {
-		return lib.Image{}, imageError{err}
+		return chain.Image{}, imageError{err}
 	}
 	return img, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/change"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -233,7 +234,7 @@ func (a *app) listKeys(ctx context.Context) error {
 			plain.Fprintf(a.err, "%s: %v\n", plan.Documents, err)
 		}
 	}
-	if err := ch.countTokens(ctx, list.Keys); err != nil {
+	if err := countTokens(ctx, ch, list.Keys); err != nil {
 		return err
 	}
 	if c := list.Change; c != nil && c.Rotation != nil {
@@ -251,7 +252,7 @@ func (a *app) listKeys(ctx context.Context) error {
 }
 
 // countTokens counts the live tokens of each key, as far as they can be seen.
-func (ch *chain) countTokens(ctx context.Context, list []listKey) error {
+func countTokens(ctx context.Context, ch *chain.Chain, list []listKey) error {
 	secrets, err := ch.Cluster.SecretTokens(ctx)
 	if err != nil {
 		return err
@@ -362,7 +363,7 @@ other, and kubelet once. See docs/rotation.md.`,
 }
 
 func (a *app) rotateKeys(ctx context.Context, o stagedOptions, algorithm string) error {
-	return a.changeChain(ctx, o, func(ch *chain, r *report) (change.Outcome, error) {
-		return change.Rotate(ctx, ch.Chain, change.RotateOptions{Options: o.options(), Algorithm: algorithm}, r)
+	return a.changeChain(ctx, o, func(ch *chain.Chain, r *report) (change.Outcome, error) {
+		return change.Rotate(ctx, ch, change.RotateOptions{Options: o.options(), Algorithm: algorithm}, r)
 	})
 }

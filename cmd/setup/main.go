@@ -23,7 +23,7 @@ import (
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/internal/version"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 )
 
 func main() {
@@ -52,7 +52,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	verb := strings.TrimPrefix(command.CommandPath(), command.Root().CommandPath()+" ")
 	err = permissionAdvice(command, advice(verb, err))
 	plain.Error(a.err, a.name, err)
-	usage := cli.IsUsage(err) || is[*lib.OptionError](err) || !a.started
+	usage := cli.IsUsage(err) || is[*chain.OptionError](err) || !a.started
 	if e, ok := errors.AsType[*adviceError](err); ok && e.next != "" {
 		plain.Fprintf(a.err, "next: %s\n", strings.ReplaceAll(e.next, "SETUP", a.name))
 	} else if !ok && !usage {

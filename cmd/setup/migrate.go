@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/cli"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/change"
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
@@ -71,7 +72,7 @@ func (a *app) migrate(ctx context.Context, o stagedOptions, to string, allowPriv
 			return err
 		}
 	}
-	return a.changeChain(ctx, o, func(ch *chain, r *report) (change.Outcome, error) {
-		return change.Migrate(ctx, ch.Chain, change.MigrateOptions{Options: o.options(), To: to}, r)
+	return a.changeChain(ctx, o, func(ch *chain.Chain, r *report) (change.Outcome, error) {
+		return change.Migrate(ctx, ch, change.MigrateOptions{Options: o.options(), To: to}, r)
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/openirsa/openirsa/internal/plain"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/change"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
@@ -148,7 +148,7 @@ func elapsed(seconds float64) string {
 }
 
 // finishRun is [report.finish] of a run of a chain.
-func (r *report) finishRun(out lib.Outcome) error {
+func (r *report) finishRun(out chain.Outcome) error {
 	r.run.Calls = func() (total, writes int) { return out.Calls, out.Writes }
 	return r.finish()
 }

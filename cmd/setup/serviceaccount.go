@@ -13,7 +13,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/cli"
 	"github.com/openirsa/openirsa/internal/plain"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -162,7 +162,7 @@ func (a *app) createServiceAccount(ctx context.Context, o createOptions) error {
 	r := a.newReport(ch.Record.Cluster, !o.approve)
 	defer r.clear()
 	r.Issuer = ch.Issuer.String()
-	out, err := ch.Grant(ctx, lib.GrantOptions{Accounts: accounts, Override: o.override, DryRun: !o.approve}, r)
+	out, err := ch.Grant(ctx, chain.GrantOptions{Accounts: accounts, Override: o.override, DryRun: !o.approve}, r)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (a *app) getServiceAccountCommand() *cobra.Command {
 // listedServiceAccount is what `iamserviceaccount get` says about one. Metadata and
 // Status say the same once more, where scripts for eksctl look for it.
 type listedServiceAccount struct {
-	lib.ServiceAccount
+	chain.ServiceAccount
 	Metadata struct {
 		Name      string `json:"name"`
 		Namespace string `json:"namespace"`
@@ -218,7 +218,7 @@ type listedServiceAccount struct {
 }
 
 func listed(namespace, name, roleARN string) listedServiceAccount {
-	r := listedServiceAccount{ServiceAccount: lib.ServiceAccount{Namespace: namespace, Name: name, RoleARN: roleARN}}
+	r := listedServiceAccount{ServiceAccount: chain.ServiceAccount{Namespace: namespace, Name: name, RoleARN: roleARN}}
 	r.Metadata.Name, r.Metadata.Namespace, r.Status.RoleARN = name, namespace, roleARN
 	return r
 }
@@ -310,7 +310,7 @@ func (a *app) deleteServiceAccounts(ctx context.Context, accounts []config.Servi
 	r := a.newReport(ch.Record.Cluster, !approve)
 	defer r.clear()
 	r.Issuer = ch.Issuer.String()
-	out, err := ch.Revoke(ctx, lib.RevokeOptions{Accounts: accounts, DryRun: !approve}, r)
+	out, err := ch.Revoke(ctx, chain.RevokeOptions{Accounts: accounts, DryRun: !approve}, r)
 	if err != nil {
 		return err
 	}

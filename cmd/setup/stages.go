@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/cli"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/change"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/record"
@@ -81,7 +81,7 @@ func (o *stagedOptions) options() change.Options {
 }
 
 // changeChain runs a change of the chain and says how the run ended.
-func (a *app) changeChain(ctx context.Context, o stagedOptions, run func(*chain, *report) (change.Outcome, error)) error {
+func (a *app) changeChain(ctx context.Context, o stagedOptions, run func(*chain.Chain, *report) (change.Outcome, error)) error {
 	ch, err := a.connect(ctx)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (a *app) changeChain(ctx context.Context, o stagedOptions, run func(*chain,
 	defer r.clear()
 	r.Issuer = ch.Record.Issuer
 	out, err := run(ch, r)
-	if e, ok := errors.AsType[*lib.OptionError](err); ok {
+	if e, ok := errors.AsType[*chain.OptionError](err); ok {
 		return cli.Usagef("--%s: %w", strings.ToLower(e.Option), e)
 	}
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/plain"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -48,7 +48,7 @@ func (a *app) status(ctx context.Context) error {
 	return nil
 }
 
-func (a *app) printStatus(s lib.Status) error {
+func (a *app) printStatus(s chain.Status) error {
 	switch a.output {
 	case "json":
 		return printJSON(a.out, s)
@@ -83,7 +83,7 @@ func (a *app) printStatus(s lib.Status) error {
 		line(plan.ServiceAccount, sa.OK, sa.Namespace+"/"+sa.Name+"  "+sa.RoleARN, sa.Error)
 	}
 	for _, arn := range s.Roles {
-		if !slices.ContainsFunc(s.Accounts, func(sa lib.AccountStatus) bool { return sa.RoleARN == arn }) {
+		if !slices.ContainsFunc(s.Accounts, func(sa chain.AccountStatus) bool { return sa.RoleARN == arn }) {
 			line(plan.Role, true, arn+"  no service account has it", "")
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/cli"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/controlplane"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -77,7 +77,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 				return cli.Usagef("--prune needs a --config, which lists what stays")
 			}
 			if o.expires != "" {
-				if _, err := lib.Expiry(o.expires, "", time.Now()); err != nil {
+				if _, err := chain.Expiry(o.expires, "", time.Now()); err != nil {
 					return cli.Usagef("--%w", err)
 				}
 			}
@@ -144,8 +144,8 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 }
 
 // options are what the flags say.
-func (o *upOptions) options() lib.UpOptions {
-	options := lib.UpOptions{
+func (o *upOptions) options() chain.UpOptions {
+	options := chain.UpOptions{
 		Name: o.name, Documents: o.documents(), Admission: o.admission.values(), Endpoint: o.endpoint,
 		Image: o.image, Build: programs, Grants: o.accounts, Override: o.override, Prune: o.prune,
 		TakeOver: o.takeOver, Expires: o.expires, DryRun: o.dryRun, Wait: o.wait,
@@ -164,7 +164,7 @@ func target(r record.Record) string {
 }
 
 // epilogue says what was done in sum, and what to do next.
-func (a *app) epilogue(r *report, out lib.Outcome) {
+func (a *app) epilogue(r *report, out chain.Outcome) {
 	r.say("")
 	switch {
 	case r.DryRun && out.Changed:

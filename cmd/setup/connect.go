@@ -9,26 +9,22 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/openirsa/openirsa/pkg/account"
-	lib "github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/chain"
 )
 
-// chain is an open chain, with the run of the program.
-type chain struct {
-	*lib.Chain
-	app *app
-}
-
 // connect finds the cluster and what is recorded in it.
-func (a *app) connect(ctx context.Context) (*chain, error) { return a.open(ctx, false) }
+func (a *app) connect(ctx context.Context) (*chain.Chain, error) { return a.open(ctx, false) }
 
 // open is [app.connect] for a chain that may have to be made, with an emulator.
-func (a *app) open(ctx context.Context, emulator bool) (*chain, error) {
+func (a *app) open(ctx context.Context, emulator bool) (*chain.Chain, error) {
 	nodes := a.nodes()
 	if a.cluster != "" && a.kindName == "" && a.context == "" {
 		a.context = contextOf(a.cluster, a.kubeconfig)
 	}
-	ch, err := lib.Open(ctx, lib.Options{Kubeconfig: a.kubeconfig, Context: a.context, KindName: a.kindName, Nodes: nodes, Emulator: emulator,
-		Account: account.Options{Region: a.region, Profile: a.profile, Ask: a.ask}})
+	ch, err := chain.Open(ctx, chain.Options{
+		Kubeconfig: a.kubeconfig, Context: a.context, KindName: a.kindName, Nodes: nodes, Emulator: emulator,
+		Account: account.Options{Region: a.region, Profile: a.profile, Ask: a.ask},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +33,7 @@ func (a *app) open(ctx context.Context, emulator bool) (*chain, error) {
 		return nil, advise(fmt.Errorf("--cluster %s is not the name of the cluster that was found, which is %s", a.cluster, found),
 			"name the cluster with --context NAME or --kind-name NAME")
 	}
-	return &chain{ch, a}, nil
+	return ch, nil
 }
 
 // contextOf is the context in the kubeconfig for a cluster that goes by a name, as
@@ -70,7 +66,7 @@ func contextOf(name, kubeconfig string) string {
 
 // connectInstalled is [app.connect] for commands that need the chain to be
 // there, and the account in which it is.
-func (a *app) connectInstalled(ctx context.Context) (*chain, error) {
+func (a *app) connectInstalled(ctx context.Context) (*chain.Chain, error) {
 	ch, err := a.connect(ctx)
 	if err != nil {
 		return nil, err
