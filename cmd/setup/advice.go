@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -309,9 +308,7 @@ func credentialsNext(_ string, err error) string {
 // permissionAdvice adds the next command to a call that AWS did not permit, if
 // nobody has a better one.
 func permissionAdvice(command *cobra.Command, err error) error {
-	api, answered := errors.AsType[smithy.APIError](err)
-	_, advised := errors.AsType[*adviceError](err)
-	if !answered || advised || api.ErrorCode() != "AccessDenied" && api.ErrorCode() != "AccessDeniedException" {
+	if !account.Denied(err) || is[*adviceError](err) {
 		return err
 	}
 	next := "SETUP export iam-policy"

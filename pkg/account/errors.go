@@ -106,6 +106,13 @@ func Cause(err error) error {
 	return err
 }
 
+// Denied reports whether AWS answered that the caller may not make the call: with
+// AccessDenied, or AccessDeniedException of the JSON protocols.
+func Denied(err error) bool {
+	e, ok := errors.AsType[smithy.APIError](err)
+	return ok && (e.ErrorCode() == "AccessDenied" || e.ErrorCode() == "AccessDeniedException")
+}
+
 // causeError is an answer of AWS in few words.
 type causeError struct{ smithy.APIError }
 
