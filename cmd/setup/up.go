@@ -147,7 +147,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 func (o *upOptions) options() chain.UpOptions {
 	options := chain.UpOptions{
 		Name: o.name, Documents: o.documents(), Admission: o.admission.values(), Endpoint: o.endpoint,
-		Image: o.image, Build: programs, Grants: o.accounts, Override: o.override, Prune: o.prune,
+		Image: o.image, Build: programs, Accounts: o.accounts, Override: o.override, Prune: o.prune,
 		TakeOver: o.takeOver, Expires: o.expires, DryRun: o.dryRun, Wait: o.wait,
 	}
 	if o.keepSet {

@@ -171,7 +171,7 @@ func (u *upRun) whatToMake(ctx context.Context) (err error) {
 	if u.docs, err = discovery.Documents(u.Issuer, u.Keys); err != nil {
 		return err
 	}
-	u.wanted, err = u.wantGrants(ctx, u.o.Grants)
+	u.wanted, err = u.wantGrants(ctx, u.o.Accounts)
 	return err
 }
 
@@ -199,7 +199,7 @@ func (u *upRun) checkAccounts(ctx context.Context) error {
 	if u.Installed {
 		return nil // with roles about which the emulator has to be asked
 	}
-	_, err := u.planAnnotations(ctx, u.o.Grants, u.wanted, u.o.Override)
+	_, err := u.planAnnotations(ctx, u.o.Accounts, u.wanted, u.o.Override)
 	return err
 }
 
@@ -262,7 +262,7 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 	if u.o.TakeOver {
 		u.adoptedUID = u.mark[owner.UIDTag]
 	}
-	u.planned, err = u.planGrants(ctx, u.o.Grants, u.wanted, u.o.Override, u.o.Prune)
+	u.planned, err = u.planGrants(ctx, u.o.Accounts, u.wanted, u.o.Override, u.o.Prune)
 	return err
 }
 

@@ -258,7 +258,7 @@ func (ch *Chain) wantRole(name string, sharers []*config.ServiceAccount, mark ma
 		for _, other := range sharers[:i] {
 			if field := sa.Differs(other); field != "" {
 				err := fmt.Errorf("%s: %s and %s share role %s and ask for different %s", plan.Role, sa, other, name, field)
-				return role.Role{}, &OptionError{Option: "Grants", Err: err}
+				return role.Role{}, &OptionError{Option: "Accounts", Err: err}
 			}
 		}
 		maps.Copy(want.Tags, sa.Tags)
@@ -270,7 +270,7 @@ func (ch *Chain) wantRole(name string, sharers []*config.ServiceAccount, mark ma
 			arn, document, err := config.WellKnown(known, ch.surroundings())
 			switch {
 			case err != nil:
-				return role.Role{}, &OptionError{Option: "Grants", Err: fmt.Errorf("%s: %w", plan.Role, err)}
+				return role.Role{}, &OptionError{Option: "Accounts", Err: fmt.Errorf("%s: %w", plan.Role, err)}
 			case arn != "":
 				want.PolicyARNs = append(want.PolicyARNs, arn)
 			default:
@@ -285,7 +285,7 @@ func (ch *Chain) wantRole(name string, sharers []*config.ServiceAccount, mark ma
 		want.Inline = inline
 	}
 	if err := config.CheckInline(want.Inline); err != nil {
-		return role.Role{}, &OptionError{Option: "Grants", Err: fmt.Errorf("%s: %s: %w", plan.Role, name, err)}
+		return role.Role{}, &OptionError{Option: "Accounts", Err: fmt.Errorf("%s: %s: %w", plan.Role, name, err)}
 	}
 	slices.Sort(want.PolicyARNs)
 	want.PolicyARNs = slices.Compact(want.PolicyARNs)

@@ -41,7 +41,7 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 	notAsked := false
 	if !o.DryRun {
 		var err error
-		if notAsked, err = u.noteNotAsked(ctx, u.run, o.Grants); err != nil {
+		if notAsked, err = u.noteNotAsked(ctx, u.run, o.Accounts); err != nil {
 			return Outcome{}, err
 		}
 		work.Installed = true
@@ -142,18 +142,18 @@ func (u *upRun) apiServer(ctx context.Context) error {
 	return err
 }
 
-// serviceAccounts are links 5 and 6, of the service accounts in Grants.
+// serviceAccounts are links 5 and 6, of the service accounts in Accounts.
 func (u *upRun) serviceAccounts(ctx context.Context) error {
 	changes, err := u.planned.changes(ctx)
 	switch {
 	case err != nil:
 	case changes && !u.o.DryRun: // decided once more: since then API servers have restarted, and others may have changed the roles
-		err = u.grantAll(ctx, u.run, u.o.Grants, u.o.Override, u.o.Prune)
+		err = u.grantAll(ctx, u.run, u.o.Accounts, u.o.Override, u.o.Prune)
 	default:
 		err = u.planned.run(ctx, u.run)
 	}
 	if err != nil || !u.o.Prune {
 		return err
 	}
-	return u.prune(ctx, u.run, u.o.Grants)
+	return u.prune(ctx, u.run, u.o.Accounts)
 }

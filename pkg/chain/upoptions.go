@@ -38,9 +38,9 @@ type UpOptions struct {
 	// Build makes the image for the nodes of a kind cluster, into which it is
 	// loaded; [Programs] is one. It may be nil if Image is set.
 	Build func(arch string) (Image, error)
-	// Grants are service accounts that get roles with the chain, as by
+	// Accounts are service accounts that get roles with the chain, as by
 	// [Chain.Grant].
-	Grants []config.ServiceAccount
+	Accounts []config.ServiceAccount
 	// Override and Prune are those of [GrantOptions].
 	Override, Prune bool
 	// TakeOver uses the documents, the provider and the roles of an earlier cluster
@@ -72,8 +72,8 @@ type upRun struct {
 	img     *Image            // to be loaded into nodes; nil if it is in a registry
 	mark    map[string]string // the tags of what is made
 	docs    []discovery.Document
-	wanted  map[string]role.Role // the roles of o.Grants, by name
-	planned grants               // what to do for o.Grants, once AWS has been read
+	wanted  map[string]role.Role // the roles of o.Accounts, by name
+	planned grants               // what to do for o.Accounts, once AWS has been read
 
 	// pending are API servers that somebody else has to give the issuer.
 	pending *controlplane.PendingError
