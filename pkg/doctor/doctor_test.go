@@ -135,8 +135,8 @@ func healthy(t *testing.T) *chain {
 		Servers:    []doctor.Server{{Node: "cp1", Issuers: []string{iss.String(), "https://kubernetes.default.svc.cluster.local"}, JWKSURI: iss.JWKS()}},
 		Advertised: iss.String(), Keys: set,
 		ServiceAccount: &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "app", Annotations: map[string]string{roleKey: roleARN}}},
-		Discovery:      &doctor.Document{URL: iss.Discovery(), Status: 200, ContentType: "application/json", Body: docs[1].Body, Chain: served},
-		JWKS:           &doctor.Document{URL: iss.JWKS(), Status: 200, ContentType: "application/jwk-set+json", Body: docs[0].Body, Chain: served},
+		Discovery:      &doctor.Document{URL: iss.Discovery(), Status: 200, ContentType: "application/json", Body: docs[1].Body, Certificates: served},
+		JWKS:           &doctor.Document{URL: iss.JWKS(), Status: 200, ContentType: "application/jwk-set+json", Body: docs[0].Body, Certificates: served},
 		Provider:       &doctor.Provider{ARN: provider, ClientIDs: []string{irsa.Audience}},
 		Role: &doctor.Role{Name: "app", ARN: roleARN, PolicyARNs: []string{policy}, Tags: map[string]string{owner.ServiceAccountTag: "default/app"},
 			Trust: trustPolicy(provider, host, subject)},
@@ -152,7 +152,7 @@ func healthy(t *testing.T) *chain {
 			},
 		},
 		Ours:      true,
-		Endpoints: 2, Chain: c.webhook.server(t, now.AddDate(0, 1, 0), "webhook.openirsa-system.svc"),
+		Endpoints: 2, Certificates: c.webhook.server(t, now.AddDate(0, 1, 0), "webhook.openirsa-system.svc"),
 		NamespaceLabels: map[string]string{"kubernetes.io/metadata.name": "default"},
 		Trial:           &doctor.Trial{RoleARN: roleARN},
 	}
@@ -393,11 +393,11 @@ func TestBroken(t *testing.T) {
 		}, "issuer", "discovery document", "200 at", "503", "curl --include"},
 		{"issuer's certificate expired", func(c *chain) {
 			cert := c.public.server(c.t, now.AddDate(0, 0, -1), "oidc.example.com")
-			c.f.Discovery.Chain, c.f.Discovery.Untrusted = cert, x509.CertificateInvalidError{Cert: cert[0], Reason: x509.Expired}
+			c.f.Discovery.Certificates, c.f.Discovery.Untrusted = cert, x509.CertificateInvalidError{Cert: cert[0], Reason: x509.Expired}
 		}, "issuer", "discovery document", "valid at 2026-11-22", "to 2026-11-21", "openssl s_client -connect oidc.example.com:443"},
 		{"issuer's certificate of another host", func(c *chain) {
 			cert := c.public.server(c.t, now.AddDate(0, 1, 0), "www.example.com")
-			c.f.Discovery.Chain, c.f.Discovery.Untrusted = cert, x509.HostnameError{Certificate: cert[0], Host: "oidc.example.com"}
+			c.f.Discovery.Certificates, c.f.Discovery.Untrusted = cert, x509.HostnameError{Certificate: cert[0], Host: "oidc.example.com"}
 		}, "issuer", "discovery document", "oidc.example.com", "www.example.com", "openssl s_client"},
 		{"a login page in place of the document", func(c *chain) {
 			c.f.Discovery.Body, c.f.Discovery.ContentType = []byte("<html>sign in</html>"), "text/html"
@@ -511,14 +511,14 @@ func TestBroken(t *testing.T) {
 		// webhook
 		{"no webhook", func(c *chain) { c.f.Webhook.Configuration = nil }, "webhook", "webhook", "MutatingWebhookConfiguration", "none", "SETUP up"},
 		{"webhook down", func(c *chain) { c.f.Webhook.Endpoints = 0 }, "webhook", "webhook", "openirsa-system/webhook", "0 ready pods", "SETUP up"},
-		{"webhook does not answer", func(c *chain) { c.f.Webhook.Chain, c.f.Webhook.DialErr = nil, errors.New("connection refused") }, "webhook", "webhook", "TLS server", "refused", "kubectl --namespace openirsa-system logs"},
+		{"webhook does not answer", func(c *chain) { c.f.Webhook.Certificates, c.f.Webhook.DialErr = nil, errors.New("connection refused") }, "webhook", "webhook", "TLS server", "refused", "kubectl --namespace openirsa-system logs"},
 		{"webhook's certificate expired", func(c *chain) {
-			c.f.Webhook.Chain = c.webhook.server(c.t, now.AddDate(0, 0, -1), "webhook.openirsa-system.svc")
+			c.f.Webhook.Certificates = c.webhook.server(c.t, now.AddDate(0, 0, -1), "webhook.openirsa-system.svc")
 		}, "webhook", "certificate", "valid at 2026-11-22", "to 2026-11-21", "delete secret webhook-tls"},
 		{"caBundle of a previous CA", func(c *chain) { c.hook().ClientConfig.CABundle = newAuthority(c.t, "previous CA").pem() }, "webhook", "certificate", "caBundle has signed", "webhook CA", "rollout restart deployment webhook"},
 		{"empty caBundle", func(c *chain) { c.hook().ClientConfig.CABundle = nil }, "webhook", "certificate", "caBundle", "no certificate", "delete secret"},
 		{"webhook's certificate of another name", func(c *chain) {
-			c.f.Webhook.Chain = c.webhook.server(c.t, now.AddDate(0, 1, 0), "pod-identity-webhook.default.svc")
+			c.f.Webhook.Certificates = c.webhook.server(c.t, now.AddDate(0, 1, 0), "pod-identity-webhook.default.svc")
 		}, "webhook", "certificate", "webhook.openirsa-system.svc", "pod-identity-webhook.default.svc", "delete secret"},
 		{"kube-system left out by a previous version", func(c *chain) { c.in("kube-system"); c.former() },
 			"webhook", "selector", "kubernetes.io/metadata.name notin", "kubernetes.io/metadata.name=kube-system", "SETUP up"},
@@ -682,7 +682,7 @@ func TestAllowed(t *testing.T) {
 		}, "ignored annotation"},
 		{"private CA with its thumbprint", func(c *chain) {
 			c.f.JWKS.Untrusted = x509.UnknownAuthorityError{Cert: c.public.cert}
-			c.f.Provider.Thumbprints = []string{strings.ToUpper(doctor.Thumbprint(c.f.JWKS.Chain))}
+			c.f.Provider.Thumbprints = []string{strings.ToUpper(doctor.Thumbprint(c.f.JWKS.Certificates))}
 		}, ""},
 		{"role of another account that works", func(c *chain) {
 			c.annotations(roleKey, "arn:aws:iam::999999999999:role/app")

@@ -56,8 +56,8 @@ func (d *diagnosis) documents() {
 	}
 	if d.Kept {
 		d.ok(plan.Issuer, "discovery document", "%s, read from the API server, as the emulator in the cluster does", d.Discovery.URL)
-	} else if d.Discovery.Chain != nil {
-		d.ok(plan.Issuer, "discovery document", "%s, certificate until %s", d.Discovery.URL, stamp(d.Discovery.Chain[0].NotAfter))
+	} else if d.Discovery.Certificates != nil {
+		d.ok(plan.Issuer, "discovery document", "%s, certificate until %s", d.Discovery.URL, stamp(d.Discovery.Certificates[0].NotAfter))
 	} else {
 		d.ok(plan.Issuer, "discovery document", "%s, read as a stranger", d.Discovery.URL)
 	}

@@ -137,11 +137,11 @@ type Document struct {
 	ContentType string
 	Body        []byte
 	// Err says why there was no answer. The certificate is no reason: see
-	// Chain.
+	// Untrusted.
 	Err error
-	// Chain is the certificate chain that the server sent, read without
+	// Certificates are the chain that the server sent, read without
 	// trusting it; nil where the document was not read over TLS by name.
-	Chain []*x509.Certificate
+	Certificates []*x509.Certificate
 	// Untrusted is why the chain is not good for the host by the public roots;
 	// nil if it is.
 	Untrusted error
@@ -176,10 +176,10 @@ type Webhook struct {
 	// Endpoints is how many ready pods stand behind its Service.
 	Endpoints    int
 	EndpointsErr error
-	// Chain is what its server presents; nil if it did not answer, which
+	// Certificates are what its server presents; nil if it did not answer, which
 	// DialErr explains.
-	Chain   []*x509.Certificate
-	DialErr error
+	Certificates []*x509.Certificate
+	DialErr      error
 	// Trial is a pod that the API server was asked to make without keeping it;
 	// nil if it was not asked.
 	Trial *Trial

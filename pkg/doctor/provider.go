@@ -98,13 +98,13 @@ func (d *diagnosis) thumbprint() bool {
 	if doc == nil {
 		doc = d.Discovery
 	}
-	if doc == nil || doc.Untrusted == nil || len(doc.Chain) == 0 {
+	if doc == nil || doc.Untrusted == nil || len(doc.Certificates) == 0 {
 		return true
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](doc.Untrusted); !ok {
 		return true // reported with the documents
 	}
-	top := Thumbprint(doc.Chain)
+	top := Thumbprint(doc.Certificates)
 	if slices.ContainsFunc(d.Provider.Thumbprints, func(t string) bool { return strings.EqualFold(t, top) }) {
 		return true
 	}

@@ -56,7 +56,7 @@ func (d *diagnosis) webhook() {
 				Fix: kubectl(service.Namespace, "logs", "--selector", "app.kubernetes.io/name="+service.Name),
 			})
 			return
-		case len(w.Chain) > 0 && !d.certificates(hook):
+		case len(w.Certificates) > 0 && !d.certificates(hook):
 			return
 		}
 	}
@@ -200,7 +200,7 @@ func (d *diagnosis) certificate(hook *admissionv1.MutatingWebhook, service *admi
 	renew := Fix{Commands: slices.Concat(
 		kubectl(service.Namespace, "delete", "secret", "webhook-tls").Commands,
 		kubectl(service.Namespace, "rollout", "restart", "deployment", service.Name).Commands)}
-	leaf := d.Webhook.Chain[0]
+	leaf := d.Webhook.Certificates[0]
 	roots, rest := x509.NewCertPool(), x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(hook.ClientConfig.CABundle) {
 		d.broken(Finding{
@@ -210,7 +210,7 @@ func (d *diagnosis) certificate(hook *admissionv1.MutatingWebhook, service *admi
 		})
 		return false
 	}
-	for _, c := range d.Webhook.Chain[1:] {
+	for _, c := range d.Webhook.Certificates[1:] {
 		rest.AddCert(c)
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{

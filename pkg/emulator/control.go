@@ -39,7 +39,7 @@ func (s *Server) controlHandler() http.Handler {
 func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/_openirsa/health" && !s.ownHost(r.Host) {
 		writeProblem(w, http.StatusMisdirectedRequest,
-			"this is served at addresses, localhost, and the hosts that --host and --s3-host name, and %q is none of them",
+			"this is served at addresses, localhost, and the emulator's own hosts, and %q is none of them",
 			clipText(splitHost(r.Host), maxShownWord))
 		return
 	}

@@ -186,9 +186,9 @@ func (f *formation) distribution() error {
 		}
 	}
 	f.resource("Distribution", "AWS::CloudFront::Distribution", map[string]any{"DistributionConfig": config, "Tags": tagList(f.Bucket.Tags)})
-	f.output("DistributionArn", "For setup up --distribution-arn, where setup writes the bucket's policy", f.refs[madeHere])
+	f.output("DistributionArn", "The distribution that the bucket's policy lets in, for setup where it writes the policy", f.refs[madeHere])
 	if f.Issuer.IsZero() {
-		f.output("IssuerUrl", "The address of the distribution: for setup export --issuer-url, and then setup up",
+		f.output("IssuerUrl", "The address of the distribution, which is the issuer URL of the chain",
 			map[string]any{"Fn::Sub": "https://${Distribution.DomainName}"})
 	}
 	return nil

@@ -319,7 +319,7 @@ func (t *terraform) outputs() error {
 		b.SetAttributeRaw("value", value)
 	}
 	if t.distributes() {
-		output("distribution_arn", "For setup up --distribution-arn, where setup writes the bucket's policy",
+		output("distribution_arn", "The distribution that the bucket's policy lets in, for setup where it writes the policy",
 			hclwrite.TokensForTraversal(reference("aws_cloudfront_distribution", issuerLabel, "arn")))
 	}
 	if b := t.Resources.bucket(); b.Bucket != "" && !b.Owned {
@@ -335,7 +335,7 @@ func (t *terraform) outputs() error {
 			hclwrite.TokensForFunctionCall("jsonencode", value))
 	}
 	if t.Issuer.IsZero() {
-		output("issuer_url", "The address of the distribution: for setup export --issuer-url, and then setup up",
+		output("issuer_url", "The address of the distribution, which is the issuer URL of the chain",
 			raw(`"https://${aws_cloudfront_distribution.`+issuerLabel+`.domain_name}"`))
 		return nil
 	}

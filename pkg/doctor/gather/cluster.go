@@ -68,7 +68,7 @@ func (e *Examination) webhook(ctx context.Context, w *doctor.Webhook) {
 		return
 	}
 	defer stop()
-	w.Chain, w.DialErr = presented(ctx, addr, service.Name+"."+service.Namespace+".svc")
+	w.Certificates, w.DialErr = presented(ctx, addr, service.Name+"."+service.Namespace+".svc")
 }
 
 // presented is the certificate chain that a TLS server sends; whether to trust

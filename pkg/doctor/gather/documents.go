@@ -114,12 +114,12 @@ func readURL(ctx context.Context, address string) *doctor.Document {
 	}
 	defer resp.Body.Close()
 	if resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
-		doc.Chain = resp.TLS.PeerCertificates
+		doc.Certificates = resp.TLS.PeerCertificates
 		rest := x509.NewCertPool()
-		for _, c := range doc.Chain[1:] {
+		for _, c := range doc.Certificates[1:] {
 			rest.AddCert(c)
 		}
-		_, doc.Untrusted = doc.Chain[0].Verify(x509.VerifyOptions{DNSName: req.URL.Hostname(), Intermediates: rest})
+		_, doc.Untrusted = doc.Certificates[0].Verify(x509.VerifyOptions{DNSName: req.URL.Hostname(), Intermediates: rest})
 	}
 	doc.Status, doc.Location, doc.ContentType = resp.StatusCode, resp.Header.Get("Location"), resp.Header.Get("Content-Type")
 	doc.Body, doc.Err = io.ReadAll(io.LimitReader(resp.Body, maxDocument))

@@ -328,7 +328,7 @@ func TestReadURL(t *testing.T) {
 		t.Errorf("redirect: %+v", doc)
 	}
 	doc := readURL(t.Context(), server.URL+"/there")
-	if doc.Status != 200 || string(doc.Body) != "{}" || len(doc.Chain) == 0 {
+	if doc.Status != 200 || string(doc.Body) != "{}" || len(doc.Certificates) == 0 {
 		t.Errorf("answer: %+v", doc)
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](doc.Untrusted); !ok {

@@ -106,11 +106,11 @@ resource "aws_cloudfront_distribution" "issuer" {
 }
 
 output "distribution_arn" {
-  description = "For setup up --distribution-arn, where setup writes the bucket's policy"
+  description = "The distribution that the bucket's policy lets in, for setup where it writes the policy"
   value       = aws_cloudfront_distribution.issuer.arn
 }
 
 output "issuer_url" {
-  description = "The address of the distribution: for setup export --issuer-url, and then setup up"
+  description = "The address of the distribution, which is the issuer URL of the chain"
   value       = "https://${aws_cloudfront_distribution.issuer.domain_name}"
 }
