@@ -8,8 +8,6 @@
 package main
 
 import (
-	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -79,23 +77,6 @@ type shape struct {
 }
 
 type reference struct{ Shape string }
-
-// read reads a model, or a part of one.
-func read(path string, model any) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return err
-	}
-	if err := json.NewDecoder(z).Decode(model); err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
-	}
-	return nil
-}
 
 // write writes the operations, and then the structures that they use.
 func (m *model) write(b *strings.Builder) {
