@@ -299,7 +299,7 @@ func (ch *Chain) wantRole(name string, sharers []*config.ServiceAccount, mark ma
 	if want.Trust, err = ch.TrustPolicy(subjects, first.SubjectPattern); err != nil {
 		return role.Role{}, err
 	}
-	want.ARN = "arn:" + ch.Record.Partition + ":iam::" + ch.Record.Account + ":role" + want.Path + want.Name
+	want.ARN = want.ARNIn(ch.Record.Partition, ch.Record.Account)
 	return want, nil
 }
 

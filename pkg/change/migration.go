@@ -102,19 +102,18 @@ func target(ctx context.Context, ch *chain.Chain, to string) (record.Location, e
 // migration is a run of [Migrate].
 type migration struct{ shared }
 
-// at is the chain with the issuer of one of the two places.
-func (m *migration) at(p record.Location) (*chain.Chain, error) {
-	iss, err := issuer.Parse(p.Issuer)
+// at is the chain with the issuer of one of the two locations.
+func (m *migration) at(l record.Location) (*chain.Chain, error) {
+	iss, err := issuer.Parse(l.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("reading the change in ConfigMap %s/openirsa: %w", cluster.Namespace, err)
 	}
 	ch := *m.ch
-	ch.Issuer, ch.Record.Location = iss, p
+	ch.Issuer, ch.Record.Location = iss, l
 	return &ch, nil
 }
 
-// ways are the place that tokens are of when the change is done, and the one
-// that goes.
+// ways are the location that stays when the change is done, and the one that goes.
 func (m *migration) ways(back bool) (stays, goes record.Location) {
 	if back {
 		return m.change.Migration.From, m.change.Migration.To
@@ -171,7 +170,7 @@ func (m *migration) Check(ctx context.Context) error {
 	return m.Save(ctx, m.change)
 }
 
-// checkTarget refuses a new place that is another cluster's.
+// checkTarget refuses a new location that is another cluster's.
 func (m *migration) checkTarget(ctx context.Context, mark map[string]string) error {
 	to, err := m.at(m.change.Migration.To)
 	if err != nil {
@@ -224,7 +223,7 @@ func (m *migration) Prepare(ctx context.Context) error {
 	})
 }
 
-// makeProvider makes the provider of the new place, for the audiences of the
+// makeProvider makes the provider of the new issuer, for the audiences of the
 // previous one.
 func (m *migration) makeProvider(ctx context.Context, to *chain.Chain, mark map[string]string) error {
 	former, _, err := provider.Get(ctx, m.ch.Account.IAM, m.change.Migration.From.Provider)

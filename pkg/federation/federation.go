@@ -157,7 +157,7 @@ func (f *Federation) Role(cluster, namespace, name string, policies ...string) (
 
 // RoleARN is the ARN of a role of the account.
 func (f *Federation) RoleARN(r role.Role) string {
-	return "arn:" + f.Account.Partition + ":iam::" + f.Account.ID + ":role" + r.Path + r.Name
+	return r.ARNIn(f.Account.Partition, f.Account.ID)
 }
 
 // Grant makes roles.

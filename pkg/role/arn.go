@@ -18,3 +18,9 @@ func ParseARN(s string) (arn.ARN, error) {
 	}
 	return parsed, nil
 }
+
+// ARNIn is the ARN of a role of this path and name in an account, whose id has twelve
+// digits (IAM User Guide, "IAM identifiers").
+func (r Role) ARNIn(partition, account string) string {
+	return "arn:" + partition + ":iam::" + account + ":role" + r.Path + r.Name
+}
