@@ -1,8 +1,9 @@
 // Package deploy holds what runs in a cluster as Kubernetes objects.
 //
 // There is one source, the Helm chart in chart/. Its templates use only what
-// text/template has, so that this package can render them without Helm; the kustomize
-// base in base/ is such a rendering, which a test keeps equal.
+// text/template has without calling methods, and two functions that Helm has too
+// (toYaml and nindent), so that this package can render them without Helm; the
+// kustomize base in base/ is such a rendering, which a test keeps equal.
 //
 //	objects, err := deploy.Webhook(deploy.WebhookParams{Image: image, Region: "eu-west-1"})
 package deploy
@@ -13,8 +14,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/template"
+	"sync"
+	"time"
 
+	template "github.com/DataDog/datadog-agent/pkg/template/text" // the standard one keeps the linker from dropping methods
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -22,7 +25,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/record"
 )
 
-//go:embed chart/values.yaml chart/templates/*.yaml
+//go:embed chart/Chart.yaml chart/values.yaml chart/templates/_helpers.tpl chart/templates
 var chart embed.FS
 
 // Where things are, unless parameters say otherwise.
@@ -69,8 +72,27 @@ type WebhookParams struct {
 	// only by namespaces and labels.
 	NoMatchConditions bool
 
+	// PodIdentity are EKS Pod Identity associations; by default there are none.
+	PodIdentity PodIdentity
+
 	APIServers []string // CIDRs that alone may reach the webhook; none: everybody may
 	ExtraArgs  []string // further flags of the program
+}
+
+// PodIdentity is an EKS API whose associations the webhook follows, and how it calls it.
+type PodIdentity struct {
+	Cluster     string // the cluster's name there; "" follows none
+	Region      string // "" is the Region of the parameters; one of the two is required
+	EndpointURL string // of EKS and STS; "" is the EndpointURL of the parameters, or AWS's
+	// RoleARN is a role that the webhook's service account may assume; KeysSecret, instead,
+	// a Secret of the namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Either
+	// may eks:ListPodIdentityAssociations on the cluster.
+	RoleARN, KeysSecret string
+	// Refresh is how often all are listed, in whole seconds; 10 s.
+	Refresh time.Duration
+	// ExcludeNamespaces are those, besides the webhook's, whose associations have no
+	// effect, such as the agent's; nil is kube-system.
+	ExcludeNamespaces []string
 }
 
 // Webhook is the webhook in the order in which to apply it: the namespace first, the
@@ -86,6 +108,9 @@ func Webhook(p WebhookParams) ([]*unstructured.Unstructured, error) {
 	}
 	values["image"] = p.Image
 	w := values["webhook"].(map[string]any)
+	if err := p.PodIdentity.set(w["podIdentity"].(map[string]any), p.Region); err != nil {
+		return nil, err
+	}
 	set(w, "replicas", p.Replicas)
 	set(w, "annotationPrefix", p.AnnotationPrefix)
 	set(w, "tokenAudience", p.TokenAudience)
@@ -115,6 +140,25 @@ func Webhook(p WebhookParams) ([]*unstructured.Unstructured, error) {
 	return objects(values, p.Namespace, "namespace.yaml", "webhook.yaml")
 }
 
+// set puts the parameters into the chart's values.
+func (p PodIdentity) set(values map[string]any, region string) error {
+	if p.Cluster != "" && p.Region == "" && region == "" {
+		return fmt.Errorf("rendering the webhook: cluster %s of EKS Pod Identity without a region", p.Cluster)
+	}
+	set(values, "cluster", p.Cluster)
+	set(values, "region", p.Region)
+	set(values, "endpointURL", p.EndpointURL)
+	set(values, "roleARN", p.RoleARN)
+	set(values, "keysSecret", p.KeysSecret)
+	if p.Refresh != 0 {
+		values["refresh"] = fmt.Sprintf("%ds", int64(p.Refresh/time.Second))
+	}
+	if p.ExcludeNamespaces != nil {
+		values["excludeNamespaces"] = p.ExcludeNamespaces
+	}
+	return nil
+}
+
 // EmulatorParams are the settings of a cluster. Empty fields take the chart's values.
 type EmulatorParams struct {
 	Namespace string // [Namespace]
@@ -130,7 +174,10 @@ type EmulatorParams struct {
 	// ClusterIssuer is the cluster's own issuer, if the emulator should read its
 	// documents from the API server; with "" it cannot.
 	ClusterIssuer string
-	ExtraArgs     []string // further flags of the program
+	// Forward are services that the emulator forwards to other servers, each
+	// SERVICE=URL.
+	Forward   []string
+	ExtraArgs []string // further flags of the program
 }
 
 // Emulator is the emulator in the order in which to apply it.
@@ -151,6 +198,9 @@ func Emulator(p EmulatorParams) ([]*unstructured.Unstructured, error) {
 	set(e, "path", p.Path)
 	set(e, "node", p.Node)
 	set(e, "clusterIssuer", p.ClusterIssuer)
+	if p.Forward != nil {
+		e["forward"] = p.Forward
+	}
 	if p.ExtraArgs != nil {
 		e["extraArgs"] = p.ExtraArgs
 	}
@@ -188,35 +238,73 @@ func objects(values map[string]any, namespace string, files ...string) ([]*unstr
 		if err != nil {
 			return nil, err
 		}
-		d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
-		for {
-			var u unstructured.Unstructured
-			if err := d.Decode(&u); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				return nil, fmt.Errorf("reading %s as rendered: %w", file, err)
-			}
-			if u.Object != nil {
-				all = append(all, &u)
-			}
+		some, err := decode(file, text)
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, some...)
 	}
 	return all, nil
 }
 
+func decode(file, text string) (all []*unstructured.Unstructured, err error) {
+	d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
+	for {
+		var u unstructured.Unstructured
+		if err := d.Decode(&u); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("reading %s as rendered: %w", file, err)
+		}
+		if u.Object != nil {
+			all = append(all, &u)
+		}
+	}
+}
+
+// templates are those of the chart, by the names of their files.
+var templates = sync.OnceValues(func() (*template.Template, error) {
+	t, err := template.New("chart").Option("missingkey=error").Funcs(template.FuncMap{"toYaml": toYAML, "nindent": nindent}).
+		ParseFS(chart, "chart/templates/*.tpl", "chart/templates/*.yaml", "chart/templates/tests/*.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("reading the chart: %w", err)
+	}
+	return t, nil
+})
+
 // render is the text of one template of the chart, as Helm would render it.
 func render(file string, values map[string]any, namespace, managedBy string) (string, error) {
-	t, err := template.New(file).Option("missingkey=error").ParseFS(chart, "chart/templates/"+file)
+	t, err := templates()
 	if err != nil {
-		return "", fmt.Errorf("reading the chart: %w", err)
+		return "", err
+	}
+	about, err := chart.ReadFile("chart/Chart.yaml")
+	if err != nil {
+		return "", err
+	}
+	var chartYAML struct{ AppVersion string }
+	if err := sigsyaml.Unmarshal(about, &chartYAML); err != nil {
+		return "", fmt.Errorf("reading Chart.yaml: %w", err)
 	}
 	var b strings.Builder
-	err = t.Execute(&b, map[string]any{
+	err = t.ExecuteTemplate(&b, file, map[string]any{
 		"Values":  values,
+		"Chart":   map[string]any{"AppVersion": chartYAML.AppVersion},
 		"Release": map[string]any{"Namespace": namespace, "Service": managedBy},
 	})
 	if err != nil {
 		return "", fmt.Errorf("rendering the chart: %w", err)
 	}
 	return strings.TrimLeft(b.String(), "\n"), nil
+}
+
+// toYAML and nindent are as in Helm.
+func toYAML(v any) (string, error) {
+	b, err := sigsyaml.Marshal(v)
+	return strings.TrimSuffix(string(b), "\n"), err
+}
+
+func nindent(spaces int, text string) string {
+	pad := "\n" + strings.Repeat(" ", spaces)
+	return pad + strings.ReplaceAll(text, "\n", pad)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -72,7 +73,7 @@ func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name 
 
 func TestEveryObjectIsValidAndLabelled(t *testing.T) {
 	objects := slices.Concat(
-		webhook(t, deploy.WebhookParams{Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, IgnoreNamespaces: []string{"policies"}, ExcludeNamespaces: []string{"a"}, FailurePolicy: "Ignore", NoMatchConditions: true, APIServers: []string{"10.0.0.0/24"}, ExtraArgs: []string{"-v=4"}}),
+		webhook(t, deploy.WebhookParams{Region: "eu-west-1", EndpointURL: "http://10.0.0.1:4566", RegionalSTS: true, WatchConfigMap: true, PodIdentity: deploy.PodIdentity{Cluster: "c1", RoleARN: "arn:aws:iam::123456789012:role/hook"}, IgnoreNamespaces: []string{"policies"}, ExcludeNamespaces: []string{"a"}, FailurePolicy: "Ignore", NoMatchConditions: true, APIServers: []string{"10.0.0.0/24"}, ExtraArgs: []string{"-v=4"}}),
 		emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "kind-control-plane"}),
 		emulator(t, deploy.EmulatorParams{}),
 	)
@@ -102,6 +103,7 @@ func TestDeploymentsRunOnLinux(t *testing.T) {
 	for _, o := range slices.Concat(
 		webhook(t, deploy.WebhookParams{}), emulator(t, deploy.EmulatorParams{}), emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "n1"}),
 		issuerObjects(t, deploy.IssuerParams{}), publisherObjects(t, deploy.PublisherParams{Bucket: "b", Region: "eu-west-1"}),
+		agentObjects(t, deploy.AgentParams{}),
 	) {
 		switch o.GetKind() {
 		case "Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "CronJob", "Pod":
@@ -119,8 +121,10 @@ func TestDeploymentsRunOnLinux(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kinds += strings.Count("\n"+string(text), "\nkind: Deployment\n")
-		for _, other := range []string{"DaemonSet", "StatefulSet", "Job", "CronJob", "Pod"} {
+		for _, kind := range []string{"Deployment", "DaemonSet"} {
+			kinds += strings.Count("\n"+string(text), "\nkind: "+kind+"\n")
+		}
+		for _, other := range []string{"StatefulSet", "Job", "CronJob", "Pod"} {
 			if strings.Contains("\n"+string(text), "\nkind: "+other+"\n") {
 				t.Errorf("%s has a %s that this test does not look at", file, other)
 			}
@@ -301,7 +305,7 @@ func TestWebhookArguments(t *testing.T) {
 	}
 	plain := args(deploy.WebhookParams{})
 	for _, a := range plain {
-		if strings.HasPrefix(a, "--aws-") || strings.HasPrefix(a, "--watch") || strings.HasPrefix(a, "--sts") {
+		if strings.HasPrefix(a, "--aws-") || strings.HasPrefix(a, "--watch") || strings.HasPrefix(a, "--sts") || strings.HasPrefix(a, "--pod-identity") {
 			t.Errorf("argument %q unasked", a)
 		}
 	}
@@ -319,6 +323,74 @@ func TestWebhookArguments(t *testing.T) {
 	}
 	if _, err := deploy.Webhook(deploy.WebhookParams{}); err == nil {
 		t.Error("no image is accepted")
+	}
+}
+
+// What the webhook calls the EKS API with: a role for its own token, or keys of a Secret.
+func TestWebhookPodIdentity(t *testing.T) {
+	rendered := func(p deploy.PodIdentity) (args []string, env map[string]string, volumes string) {
+		t.Helper()
+		pod := find[appsv1.Deployment](t, webhook(t, deploy.WebhookParams{Region: "eu-west-1", EndpointURL: "http://e:4566", PodIdentity: p}), "Deployment", deploy.WebhookName).Spec.Template.Spec
+		env = map[string]string{}
+		for _, e := range pod.Containers[0].Env {
+			env[e.Name] = e.Value
+			if e.ValueFrom != nil {
+				env[e.Name] = e.ValueFrom.SecretKeyRef.Name + "/" + e.ValueFrom.SecretKeyRef.Key
+			}
+		}
+		for _, v := range pod.Volumes {
+			token := v.Projected.Sources[0].ServiceAccountToken
+			volumes += v.Name + " " + token.Audience + " " + token.Path + " "
+		}
+		for _, m := range pod.Containers[0].VolumeMounts {
+			volumes += m.Name + " " + m.MountPath
+		}
+		for _, a := range pod.Containers[0].Args {
+			if after, ok := strings.CutPrefix(a, "--pod-identity"); ok {
+				args = append(args, after)
+			}
+		}
+		delete(env, "GOMEMLIMIT")
+		return args, env, volumes
+	}
+	expect := func(p deploy.PodIdentity, wantArgs []string, wantEnv map[string]string, wantVolumes string) {
+		t.Helper()
+		args, env, volumes := rendered(p)
+		if diff := cmp.Diff(wantArgs, args) + cmp.Diff(wantEnv, env) + cmp.Diff(wantVolumes, volumes); diff != "" {
+			t.Error(diff)
+		}
+	}
+	const role = "arn:aws:iam::123456789012:role/hook"
+	expect(deploy.PodIdentity{}, nil, map[string]string{}, "")
+	expect(deploy.PodIdentity{RoleARN: role}, nil, map[string]string{}, "")
+	expect(deploy.PodIdentity{Cluster: "c1", RoleARN: role},
+		[]string{"-cluster=c1", "-refresh=10s", "-exclude-namespaces=kube-system"},
+		map[string]string{"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://e:4566", "AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"},
+		"aws-iam-token sts.amazonaws.com token aws-iam-token /var/run/secrets/eks.amazonaws.com/serviceaccount")
+	expect(deploy.PodIdentity{Cluster: "c1", KeysSecret: "keys", Region: "us-east-1", EndpointURL: "http://f", Refresh: time.Minute, ExcludeNamespaces: []string{"a", "b"}},
+		[]string{"-cluster=c1", "-refresh=60s", "-exclude-namespaces=a", "-exclude-namespaces=b"},
+		map[string]string{"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://f", "AWS_ACCESS_KEY_ID": "keys/AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "keys/AWS_SECRET_ACCESS_KEY"}, "")
+	if args, _, _ := rendered(deploy.PodIdentity{Cluster: "c1", ExcludeNamespaces: []string{}}); !slices.Contains(args, "-exclude-namespaces=") {
+		t.Errorf("no namespace excluded: %q", args)
+	}
+	withAgent, err := deploy.RenderWith("webhook.yaml", values(t, parseValues(t, `{webhook: {region: eu-west-1, podIdentity: {cluster: c1, excludeNamespaces: []}}, agent: {enabled: true, namespace: agents}}`)))
+	if err != nil || !strings.Contains(withAgent, "- --pod-identity-exclude-namespaces=\n            - \"--pod-identity-exclude-namespaces=agents\"\n") {
+		t.Error("the agent's namespace is not excluded", err)
+	}
+	if _, err := deploy.Webhook(deploy.WebhookParams{Image: "i", PodIdentity: deploy.PodIdentity{Cluster: "c1"}}); err == nil || !strings.Contains(err.Error(), "without a region") {
+		t.Error(err)
+	}
+	s := schema(t)
+	for over, ok := range map[string]bool{
+		`{webhook: {podIdentity: {cluster: c1}}}`:                                    false,
+		`{webhook: {podIdentity: {cluster: c1, region: eu-west-1}}}`:                 true,
+		`{webhook: {region: eu-west-1, podIdentity: {cluster: c1, refresh: 1m30s}}}`: true,
+		`{webhook: {region: eu-west-1, podIdentity: {cluster: c/1}}}`:                false,
+		`{webhook: {region: eu-west-1, podIdentity: {cluster: c1, refresh: "10"}}}`:  false,
+	} {
+		if err := s.Validate(values(t, parseValues(t, over))); (err == nil) != ok {
+			t.Errorf("%s: %v", over, err)
+		}
 	}
 }
 
@@ -361,6 +433,18 @@ func TestEmulatorKnowsItsNames(t *testing.T) {
 		}
 		if want := []string{service.Name, name, name + ".svc", name + ".svc.cluster.local"}; !slices.Equal(hosts, want) {
 			t.Errorf("names %q, want %q", hosts, want)
+		}
+	}
+}
+
+// The emulator forwards what it is told to.
+func TestEmulatorForwards(t *testing.T) {
+	forward := []string{"dynamodb=http://dynamodb.test.svc:8000", "*=http://moto.test.svc:5000"}
+	objects := emulator(t, deploy.EmulatorParams{Forward: forward})
+	args := find[appsv1.Deployment](t, objects, "Deployment", deploy.EmulatorName).Spec.Template.Spec.Containers[0].Args
+	for _, f := range forward {
+		if !slices.Contains(args, "--forward="+f) {
+			t.Errorf("arguments %q lack %s", args, f)
 		}
 	}
 }
@@ -453,37 +537,4 @@ func TestBaseIsTheChart(t *testing.T) {
 	if diff := cmp.Diff([]string{"namespace.yaml", "webhook.yaml"}, k.Resources); diff != "" {
 		t.Errorf("kustomization: %s", diff)
 	}
-}
-
-// Helm has more functions than text/template; the templates must not need
-// them, and every value must be used.
-func TestValuesAreUsed(t *testing.T) {
-	raw, err := os.ReadFile("chart/values.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var values map[string]any
-	if err := yaml.Unmarshal(raw, &values); err != nil {
-		t.Fatal(err)
-	}
-	var templates strings.Builder
-	files, _ := filepath.Glob("chart/templates/*.yaml")
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		templates.WriteString(string(b))
-	}
-	var walk func(prefix string, m map[string]any)
-	walk = func(prefix string, m map[string]any) {
-		for k, v := range m {
-			if sub, ok := v.(map[string]any); ok {
-				walk(prefix+k+".", sub)
-			} else if !strings.Contains(templates.String(), ".Values."+prefix+k) {
-				t.Errorf("value %s%s is used by no template", prefix, k)
-			}
-		}
-	}
-	walk("", values)
 }

@@ -1,5 +1,7 @@
 package deploy
 
+import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 // Render is a template of the chart with the chart's own values.
 func Render(file, managedBy string) (string, error) {
 	values, err := defaults()
@@ -8,3 +10,11 @@ func Render(file, managedBy string) (string, error) {
 	}
 	return render(file, values, Namespace, managedBy)
 }
+
+// RenderWith is a template of the chart with these values, for Helm.
+func RenderWith(file string, values map[string]any) (string, error) {
+	return render(file, values, Namespace, "Helm")
+}
+
+// Decode reads what was rendered.
+func Decode(text string) ([]*unstructured.Unstructured, error) { return decode("text", text) }

@@ -100,8 +100,14 @@ func unlessCI(t testing.TB, why string) {
 // needChain makes the chain if it is not there.
 func needChain(t testing.TB) {
 	t.Helper()
-	if !installed(t) {
-		setup(t, "up", "--emulator").ok(t)
+	primary.needChain(t)
+}
+
+// needChain makes the chain, unless it is there and well: a story that failed may have left half of one.
+func (k *kube) needChain(t testing.TB) {
+	t.Helper()
+	if !k.installed(t) || k.setup(t, "status").code != 0 {
+		k.setup(t, "up", "--emulator").ok(t)
 	}
 }
 
@@ -303,6 +309,7 @@ func testInterrupted(t *testing.T) {
 	for _, m := range []moment{
 		{"webhook", 0, syscall.SIGKILL}, {"webhook", 4 * time.Second, syscall.SIGINT}, {"webhook", 15 * time.Second, syscall.SIGKILL},
 		{"API server", 0, syscall.SIGINT}, {"provider", time.Second, syscall.SIGKILL},
+		{"emulator", time.Second, syscall.SIGKILL}, // between the record and the last restart
 	} {
 		interrupted(m, "down")
 	}

@@ -1,7 +1,7 @@
 // Package e2e holds the end-to-end tests: the project's real programs on real kind clusters, with AWS's own
 // clients in the pods.
 //
-//	make build && cd e2e && go test -count=1 -parallel 3 -timeout 75m -v .
+//	make build && cd e2e && go test -count=1 -parallel 2 -timeout 80m -v .
 //
 // TestMain brings two clusters up (package kindenv says how, and keeps what it builds outside the checkout) and
 // takes them down at the end, also after a failure or an interrupt. Where no cluster is possible, the tests fail
@@ -17,8 +17,8 @@
 //
 // Tests run side by side, each on clusters of its own. TestMainCluster and TestOtherCluster tell the stories of the
 // two clusters of TestMain, one after the other; TestKubeadm and TestControlPlanes make clusters of two and three
-// control planes. The steps of a story are subtests in order. A step that needs the chain makes it if it is not there,
-// so that with OPENIRSA_E2E_KEEP=1 a single one can be run again and again:
+// control planes, and TestExamples has the examples make theirs. The steps of a story are subtests in order. A step that
+// needs the chain makes it if it is not there, so that with OPENIRSA_E2E_KEEP=1 a single one can be run again and again:
 //
 //	OPENIRSA_E2E_KEEP=1 go test -count=1 -v -run TestMainCluster/Chain/S3 .
 //

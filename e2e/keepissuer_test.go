@@ -14,7 +14,7 @@ func (k *kube) apiServerLife(t testing.TB) string {
 }
 
 // testKeepIssuer: the API server keeps the issuer that it has, which nobody outside can read, and is not even restarted;
-// a pod's AWS CLI lists groups all the same.
+// a pod's AWS CLI lists groups all the same, and works with services of another emulator behind the guard.
 func testKeepIssuer(t *testing.T) {
 	k := secondary
 	t.Cleanup(func() {
@@ -34,7 +34,7 @@ func testKeepIssuer(t *testing.T) {
 		return k.run(t, podSpec{namespace: ns, name: sa, serviceAccount: sa, image: awscli, args: []string{"aws", "iam", "list-groups"}})
 	}
 
-	r := k.setup(t, "up", "--emulator", "--keep-issuer", "-o", "json").ok(t)
+	r := k.setup(t, "up", "--emulator", "--keep-issuer", "--pod-identity", "--forward", "*="+k.backend(t), "-o", "json").ok(t)
 	if v := r.report(t); v.Issuer != issuer {
 		t.Errorf("issuer %q, expected the cluster's own, %q", v.Issuer, issuer)
 	}
@@ -48,7 +48,10 @@ func testKeepIssuer(t *testing.T) {
 		t.Errorf("list-groups: exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 
-	// The choice is kept.
+	guardedPods(t, k, ns)
+	podIdentity(t, k, ns)
+
+	// The choices are kept.
 	if r := k.setup(t, "up", "--emulator").ok(t); !strings.Contains(r.stdout, "Everything is unchanged") ||
 		!strings.Contains(r.stdout, "keeps --service-account-issuer="+issuer) {
 		t.Errorf("a second run: %s", r.stdout)

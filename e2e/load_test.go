@@ -60,9 +60,7 @@ type loadUse struct {
 // goes with the test. Args are those of the client, besides the role.
 func startLoad(t testing.TB, k *kube, args ...string) *load {
 	t.Helper()
-	if !k.installed(t) {
-		k.setup(t, "up", "--emulator").ok(t)
-	}
+	k.needChain(t)
 	k.namespace(t, loadNamespace)
 	k.setup(t, "iamserviceaccount", "create", "--namespace", loadNamespace, "--name", loadAccount, "--attach-policy-arn",
 		readOnly, "--approve").ok(t)

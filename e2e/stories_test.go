@@ -26,8 +26,10 @@ func TestOtherCluster(t *testing.T) {
 		{"Permissions", testPermissions},
 		{"KeepIssuer", testKeepIssuer},
 		{"Stranger", testStranger},
+		{"Readme", testReadme},
 		{"PrivateBucket", testPrivateBucket},
 		{"Webhook", testWebhook},
+		{"Chart", testChart},
 		{"Migration", testMigration},
 	})
 }

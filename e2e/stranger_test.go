@@ -3,13 +3,14 @@ package e2e
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 // testStranger: a module of somebody else's, which sees only what this one promises to others, makes the chain for its
-// own tests: with package testing, and with sigs.k8s.io/e2e-framework.
+// own tests: with package testing, and with sigs.k8s.io/e2e-framework. The first one of its packages needs no cluster.
 func testStranger(t *testing.T) {
 	k := secondary
 	t.Cleanup(func() {
@@ -22,10 +23,10 @@ func testStranger(t *testing.T) {
 		t.Fatal(err)
 	}
 	was := k.snapshot(t)
-	for _, name := range []string{"plain", "framework"} {
+	for _, name := range []string{"inprocess", "plain", "framework"} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(suite, "go", "test", "-count=1", "-v", "./"+name)
-			cmd.Dir = "chaintest-story"
+			cmd.Dir = filepath.Join("..", "examples", "go-test-suite")
 			cmd.Env = append(os.Environ(), "KUBECONFIG="+k.kubeconfig, "AWS_CLI_IMAGE="+awscli.Ref)
 			out, err := cmd.CombinedOutput()
 			t.Logf("%s", out)

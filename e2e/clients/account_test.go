@@ -52,12 +52,12 @@ type account struct {
 	key    keys.Private
 }
 
-// startAccount runs bin/emulator on a free port until the test ends.
-func startAccount(t *testing.T, scheme string) *account {
+// startAccount runs bin/emulator on a free port, with these flags besides, until the test ends.
+func startAccount(t *testing.T, scheme string, flags ...string) *account {
 	t.Helper()
 	a := &account{}
 	client := &http.Client{}
-	args := []string{"--listen", "127.0.0.1:0"}
+	args := append([]string{"--listen", "127.0.0.1:0"}, flags...)
 	if scheme == "https" {
 		var cert, key []byte
 		a.ca, cert, key = authority(t)

@@ -30,16 +30,7 @@ import (
 // TestGo runs the AWS SDK for Go v2 with its default configuration, in this process with the environment of a pod.
 func TestGo(t *testing.T) {
 	scenario(t, func(t *testing.T, dir string, env map[string]string) {
-		for _, kv := range os.Environ() {
-			if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {
-				t.Setenv(name, "")
-			}
-		}
-		for name, value := range env {
-			t.Setenv(name, value)
-		}
-		t.Setenv("HOME", dir)
-		t.Chdir(dir)
+		asPod(t, dir, env)
 		ctx := t.Context()
 		must := func(err error) {
 			t.Helper()
@@ -121,6 +112,22 @@ func TestGo(t *testing.T) {
 	})
 }
 
+// asPod gives this process the environment of a pod until the test ends, and nothing that the user of this machine may have
+// set up for AWS.
+func asPod(t *testing.T, dir string, env map[string]string) {
+	t.Helper()
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {
+			t.Setenv(name, "")
+		}
+	}
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	t.Setenv("HOME", dir)
+	t.Chdir(dir)
+}
+
 // absentServices calls services that the emulator does not have. Each says so, once, in the protocol of its client.
 func absentServices(t *testing.T, pod aws.Config) {
 	t.Helper()
@@ -145,8 +152,8 @@ func absentServices(t *testing.T, pod aws.Config) {
 			_, err := sns.NewFromConfig(pod).ListTopics(ctx, nil)
 			return err
 		}},
-		"REST JSON": {"UnknownOperationException", "eks;", func() error {
-			_, err := eks.NewFromConfig(pod).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: new("dev")})
+		"REST JSON": {"UnknownOperationException", "this operation of eks;", func() error {
+			_, err := eks.NewFromConfig(pod).ListNodegroups(ctx, &eks.ListNodegroupsInput{ClusterName: new("dev")})
 			return err
 		}},
 		"REST XML": {"UnknownOperationException", "route53;", func() error {

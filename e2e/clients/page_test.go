@@ -84,16 +84,39 @@ func TestPage(t *testing.T) {
 	page.waitFor(`document.title === "OpenIRSA emulator" && document.images.length === 0`)
 	page.waitFor(`document.querySelector("#events > .deny .action").textContent === "sts:AssumeRoleWithWebIdentity"`)
 
+	// The chain of the service account is a picture and words: where it is broken, and
+	// by which two values.
+	page.waitFor(`document.querySelectorAll("#chains > .chain.broken").length === 2`)
+	page.waitFor(`[...document.querySelectorAll("#chains .links")].every(l => l.children.length === 7 && l.querySelectorAll("svg").length === 7)`)
+	page.waitFor(`[...document.querySelectorAll("#chains .links")].some(l => l.getAttribute("aria-label").startsWith("Chain of ns1/app with role ` +
+		role + `: broken at Last decision: iam:ListGroups is denied"))`)
+	page.waitFor(`[...document.querySelectorAll("#chains .break")].some(b => b.innerText.includes("Expected") && ` +
+		`b.innerText.includes("system:serviceaccount:ns1:app") && b.innerText.includes("Found") && b.innerText.includes("<img src=x"))`)
+	page.waitFor(`document.querySelectorAll("#chains .links > .broken .badge + .mark").length === 2`) // not by colour alone
+	// What would allow it is there to be pasted.
+	page.waitFor(`[...document.querySelectorAll("#chains .remedy pre")].some(p => p.textContent.includes('"Action": "iam:ListGroups"'))`)
+	page.waitFor(`[...document.querySelectorAll("#events .remedy pre")].some(p => p.textContent.startsWith("aws iam put-role-policy --role-name R "))`)
+
 	// It is readable on a phone: nothing sticks out, and controls are large
 	// enough for a thumb.
 	page.waitFor(`document.documentElement.scrollWidth <= 390`)
-	page.waitFor(`[...document.querySelectorAll("input[type=search], select, nav a")].every(e => e.getBoundingClientRect().height >= 40)`)
+	page.waitFor(`[...document.querySelectorAll("input[type=search], select, nav a")].filter(e => e.checkVisibility()).every(e => e.getBoundingClientRect().height >= 40)`)
 
 	// Decisions come by themselves, and the filter is heeded.
 	if _, err := client.ListUsers(t.Context(), nil); err == nil {
 		t.Fatal("ListUsers was allowed")
 	}
 	page.waitFor(`document.querySelector("#events .action").textContent === "iam:ListUsers"`)
+
+	// Equal ones in a row are one, with a count, and stay open.
+	page.evaluate(`document.querySelector("#events > li > details").open = true`)
+	before := page.evaluate(`document.querySelectorAll("#events > li").length`)
+	for range 2 {
+		client.ListUsers(t.Context(), nil)
+	}
+	page.waitFor(`document.querySelector("#events .count")?.textContent === "3 times" && document.querySelector("#events > li > details").open`)
+	page.waitFor(fmt.Sprintf(`document.querySelectorAll("#events > li").length === %v`, before))
+	page.waitFor(`["First time", "Last time"].every(n => [...document.querySelector("#events > li").querySelectorAll("dt")].some(d => d.textContent === n))`)
 
 	// Nothing secret is in the page, however much of it is unfolded.
 	page.evaluate(`document.querySelectorAll("details").forEach(d => d.open = true)`)

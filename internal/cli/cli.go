@@ -10,30 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
+	"regexp"
+	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/openirsa/openirsa/internal/plain"
+	"github.com/openirsa/openirsa/internal/version"
 )
-
-// Main runs a program and ends the process with its exit status. ctx ends with the
-// first SIGINT or SIGTERM; nothing acts on the terminal of what is written.
-func Main(run func(ctx context.Context, stdout, stderr io.Writer) int) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := run(ctx, plain.NewWriter(os.Stdout), plain.NewWriter(os.Stderr))
-	stop()
-	os.Exit(status)
-}
-
-// AtOnce has a second signal end the process without waiting for anything.
-func AtOnce(ctx context.Context) {
-	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })
-}
 
 // Status is the exit status for err, and says on stderr what it is, and of usage where
 // to read more.
@@ -70,13 +56,91 @@ func IsUsage(err error) bool {
 // OnlyFlags has a command refuse arguments and flags that it does not know with an
 // error of usage.
 func OnlyFlags(c *cobra.Command) {
-	c.Args = func(c *cobra.Command, args []string) error {
-		if err := cobra.NoArgs(c, args); err != nil {
-			return Usage(err)
-		}
+	c.Args = NoSuchCommand
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage(err) })
+}
+
+// Rename has the texts of c, and of every command below it, speak of programs by the
+// names that the user types: what own matches is replaced by what name makes of it.
+func Rename(c *cobra.Command, own *regexp.Regexp, name func(matched string) string) {
+	for _, sub := range c.Commands() {
+		Rename(sub, own, name)
+	}
+	for _, text := range []*string{&c.Short, &c.Long, &c.Example} {
+		*text = own.ReplaceAllStringFunc(*text, name)
+	}
+	c.Flags().VisitAll(func(f *pflag.Flag) { f.Usage = own.ReplaceAllStringFunc(f.Usage, name) })
+}
+
+// NoSuchCommand is the Args of a command that takes none: it refuses a word that is
+// none of the commands below c, as cobra does below the root.
+func NoSuchCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
 		return nil
 	}
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage(err) })
+	c.SuggestionsMinimumDistance = 2
+	meant := ""
+	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
+		meant = "\n\nDid you mean this?\n\t" + strings.Join(names, "\n\t") + "\n"
+	}
+	return Usagef("unknown command %q for %q%s", args[0], c.CommandPath(), meant)
+}
+
+// Group has a command that only holds others show its help, and refuse words that are
+// none of them: cobra shows the help for whatever word follows, and succeeds.
+func Group(c *cobra.Command) {
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	c.Args = NoSuchCommand
+	c.DisableFlagsInUseLine = true
+}
+
+// Execute runs the command line of a program, with the flag --version, and returns the
+// command that it was. Nothing is printed of errors. The flag is cobra's own but for
+// what it prints, one line: cobra
+// would want a template for that, and with text/template in reach the linker keeps every
+// method of every type, since a template may call it.
+func Execute(ctx context.Context, root *cobra.Command) (*cobra.Command, error) {
+	shorthand := "v"
+	if root.Flags().ShorthandLookup(shorthand) != nil {
+		shorthand = ""
+	}
+	flag := root.Flags().VarPF(new(versionFlag), "version", shorthand, "version for "+root.DisplayName())
+	flag.NoOptDefVal = "true"
+	flag.Annotations = map[string][]string{cobra.FlagSetByCobraAnnotation: {"true"}}
+	root.SilenceErrors, root.SilenceUsage = true, true
+	c, err := root.ExecuteContextC(ctx)
+	if errors.Is(err, errVersion) {
+		_, err = fmt.Fprintln(root.OutOrStdout(), version.String())
+	}
+	return c, err
+}
+
+// VersionCommand prints the same.
+func VersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this program",
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(c.OutOrStdout(), version.String())
+			return err
+		},
+	}
+}
+
+// errVersion ends the reading of the command line, as pflag.ErrHelp does.
+var errVersion = errors.New("the version is asked for")
+
+type versionFlag struct{}
+
+func (*versionFlag) String() string { return "false" }
+func (*versionFlag) Type() string   { return "bool" }
+
+func (*versionFlag) Set(s string) error {
+	asked, err := strconv.ParseBool(s)
+	if asked {
+		return errVersion
+	}
+	return err
 }
 
 // Variable is the environment variable that stands for a flag: PREFIX_FLAG_NAME.
@@ -85,10 +149,13 @@ func Variable(prefix, flag string) string {
 }
 
 // Environment sets the flags that were not given from the variables that stand for
-// them. The error is one of usage, and names the variable.
+// them, but for --help and --version. The error is one of usage, and names the variable.
 func Environment(flags *pflag.FlagSet, prefix string, lookup func(string) (string, bool)) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Annotations[cobra.FlagSetByCobraAnnotation] != nil {
+			return
+		}
 		name := Variable(prefix, f.Name)
 		if value, ok := lookup(name); ok && !f.Changed {
 			if err := flags.Set(f.Name, value); err != nil {

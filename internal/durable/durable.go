@@ -5,12 +5,22 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
-// WriteFile replaces the file at path with data and mode. The data is written
+// WriteFile replaces the file at path with data and mode, as [Write] does.
+func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	return Write(path, mode, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// Write replaces the file at path with what write writes, and mode. It is written
 // to a temporary file in the same directory, synced, renamed over path, and
 // the directory is synced:
 //
@@ -19,7 +29,7 @@ import (
 //	rename(tmp, path); fsync(dir)
 //
 // On an error path is as it was and the temporary file is gone.
-func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
+func Write(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".openirsa-*") // 0600 until it is complete
 	if err != nil {
@@ -30,8 +40,7 @@ func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 			os.Remove(tmp.Name())
 		}
 	}()
-	_, err = tmp.Write(data)
-	if err == nil {
+	if err = write(tmp); err == nil {
 		err = tmp.Chmod(mode)
 	}
 	if err == nil {
@@ -47,6 +56,9 @@ func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 }
 
 func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it refuses to flush a directory that is open for reading, and none opens for writing
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -1,6 +1,8 @@
 package durable_test
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -32,6 +34,23 @@ func TestFailureLeavesNothing(t *testing.T) {
 	}
 	if err := durable.WriteFile(path, []byte("x"), 0o600); err == nil {
 		t.Error("a directory was replaced by a file")
+	}
+	onlyFile(t, path)
+}
+
+// A file that could be written only in part is as it was.
+func TestPartLeavesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := durable.WriteFile(path, []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	err := durable.Write(path, 0o600, func(w io.Writer) error {
+		_, err := io.WriteString(w, "half")
+		return errors.Join(err, broken)
+	})
+	if got, _ := os.ReadFile(path); !errors.Is(err, broken) || string(got) != "before" {
+		t.Errorf("%q, %v", got, err)
 	}
 	onlyFile(t, path)
 }

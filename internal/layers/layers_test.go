@@ -25,24 +25,42 @@ const module = "github.com/openirsa/openirsa/"
 // always the truth.
 var layers = []map[string][]string{
 	{ // Tools that know nothing of IRSA.
-		"internal/checksum":  {},
-		"internal/cli":       {"internal/plain"},
-		"internal/durable":   {},
-		"internal/exactjson": {},
-		"internal/gate":      {},
-		"internal/image":     {},
-		"internal/kubefake":  {},
-		"internal/kubetest":  {"internal/needs"},
-		"internal/layers":    {},
-		"internal/needs":     {},
-		"internal/reload":    {"internal/durable"},
-		"internal/shell":     {},
-		"internal/sigv4":     {"internal/checksum"},
-		"internal/version":   {},
-		"internal/wait":      {},
-		"internal/yamlnode":  {},
-		"internal/plain":     {"internal/redact"},
-		"internal/redact":    {},
+		"docs/images/gen":          {},
+		"internal/awsapi":          {},
+		"internal/awsapi/gen":      {},
+		"internal/checksum":        {},
+		"internal/cli":             {"internal/plain", "internal/redact", "internal/version"},
+		"internal/docs":            {},
+		"internal/docs/site":       {},
+		"internal/durable":         {},
+		"internal/exactjson":       {},
+		"internal/gate":            {},
+		"internal/helmchart":       {"internal/registry"},
+		"internal/image":           {},
+		"internal/kube":            {},
+		"internal/kubefake":        {},
+		"internal/kubetest":        {"internal/needs"},
+		"internal/layers":          {},
+		"internal/link":            {},
+		"internal/linuxbuild":      {},
+		"internal/linuxbuild/pack": {"internal/durable", "internal/image", "internal/linuxbuild"},
+		"internal/registry":        {"internal/version"},
+		"internal/needs":           {},
+		"internal/reload":          {"internal/durable"},
+		"internal/shell":           {},
+		"internal/sigv4":           {"internal/checksum"},
+		"internal/sizes":           {},
+		"internal/version":         {},
+		"internal/wait":            {},
+		"internal/yamlnode":        {},
+		"internal/plain":           {"internal/redact"},
+		"internal/redact":          {},
+
+		"internal/release":       {},
+		"internal/release/notes": {"internal/release"},
+
+		"internal/trace":           {"internal/redact"},
+		"internal/trace/tracetest": {},
 	},
 	{ // Values: no I/O but key files.
 		"pkg/issuer":     {},
@@ -55,6 +73,8 @@ var layers = []map[string][]string{
 		"deploy":         {"pkg/record"},
 		"pkg/keys":       {"internal/durable", "internal/exactjson"},
 		"pkg/token":      {"internal/exactjson", "pkg/irsa", "pkg/issuer", "pkg/keys"},
+
+		"pkg/policy/least": {"pkg/policy"},
 	},
 	{ // Documents and diagnoses: pure functions of the values.
 		"pkg/discovery": {"internal/exactjson", "pkg/issuer", "pkg/keys"},
@@ -66,12 +86,18 @@ var layers = []map[string][]string{
 		"pkg/provider": {"pkg/issuer", "pkg/owner", "pkg/plan"},
 		"pkg/role":     {"internal/wait", "pkg/irsa", "pkg/owner", "pkg/plan", "pkg/trust"},
 		"pkg/node":     {"internal/shell"},
-		"pkg/cluster":  {"internal/wait", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/record", "pkg/token"},
-		"pkg/webhook":  {"internal/gate", "internal/redact", "pkg/irsa"},
-		"pkg/source":   {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/keys"},
-		"pkg/signer":   {"internal/durable", "internal/exactjson", "pkg/keys", "pkg/token"},
+		"pkg/cluster":  {"internal/kube", "internal/wait", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/record", "pkg/token"},
+		"pkg/agent":    {},
 
-		"pkg/controlplane": {"internal/wait", "pkg/cluster", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/record", "pkg/token"},
+		"pkg/podidentity": {"internal/wait", "pkg/plan"},
+
+		"pkg/webhook": {"internal/gate", "internal/redact", "internal/trace", "pkg/irsa"},
+		"pkg/source":  {"internal/durable", "pkg/discovery", "pkg/issuer", "pkg/keys"},
+		"pkg/signer":  {"internal/durable", "internal/exactjson", "pkg/keys", "pkg/token"},
+
+		"pkg/association": {"internal/sigv4"},
+
+		"pkg/controlplane": {"internal/kube", "internal/wait", "pkg/cluster", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/record", "pkg/token"},
 	},
 	{ // What is asked for, in a file.
 		"pkg/config":               {"internal/yamlnode", "pkg/irsa", "pkg/issuer", "pkg/owner", "pkg/plan", "pkg/policy", "pkg/role", "pkg/trust"},
@@ -87,26 +113,35 @@ var layers = []map[string][]string{
 		"pkg/federation": {"pkg/account", "pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
 	},
 	{ // The other side: an AWS that learns nothing by the effects.
-		"pkg/emulator": {"internal/redact", "internal/sigv4", "pkg/emulator/internal/api", "pkg/emulator/internal/kms",
-			"pkg/emulator/internal/s3", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/emulator/managed", "pkg/policy"},
-		"pkg/emulator/internal/api": {"internal/sigv4", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/policy"},
-		"pkg/emulator/internal/kms": {"pkg/emulator/internal/api", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/policy"},
+		"pkg/emulator": {"internal/awsapi", "internal/redact", "internal/shell", "internal/sigv4", "internal/trace", "pkg/emulator/internal/api",
+			"pkg/emulator/internal/eks", "pkg/emulator/internal/guard", "pkg/emulator/internal/kms", "pkg/emulator/internal/metrics", "pkg/emulator/internal/organizations",
+			"pkg/emulator/internal/s3", "pkg/emulator/internal/store",
+			"pkg/emulator/internal/wire", "pkg/emulator/managed", "pkg/owner", "pkg/policy", "pkg/policy/least"},
+		"pkg/emulator/internal/api":           {"internal/sigv4", "internal/trace", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/policy"},
+		"pkg/emulator/internal/organizations": {"pkg/emulator/internal/api", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/policy"},
+		"pkg/emulator/internal/eks":           {"pkg/emulator/internal/api", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/policy"},
+		"pkg/emulator/internal/kms":           {"pkg/emulator/internal/api", "pkg/emulator/internal/store", "pkg/emulator/internal/wire", "pkg/policy"},
 		"pkg/emulator/internal/s3": {"internal/checksum", "internal/sigv4", "pkg/emulator/internal/api", "pkg/emulator/internal/store",
 			"pkg/emulator/internal/wire", "pkg/policy"},
-		"pkg/emulator/internal/store": {},
-		"pkg/emulator/internal/wire":  {},
-		"pkg/emulator/gen":            {},
-		"pkg/emulator/managed":        {},
-		"pkg/emulator/managed/gen":    {},
-		"pkg/emulator/emulatortest":   {"pkg/account", "pkg/discovery", "pkg/emulator", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
+		"pkg/emulator/internal/input": {"internal/awsapi"},
+		"pkg/emulator/internal/guard": {"internal/awsapi", "internal/sigv4", "pkg/emulator/internal/api", "pkg/emulator/internal/input",
+			"pkg/emulator/internal/question", "pkg/emulator/internal/wire", "pkg/policy"},
+		"pkg/emulator/internal/metrics":  {},
+		"pkg/emulator/internal/question": {"internal/awsapi", "pkg/policy"},
+		"pkg/emulator/internal/store":    {},
+		"pkg/emulator/internal/wire":     {},
+		"pkg/emulator/gen":               {},
+		"pkg/emulator/managed":           {},
+		"pkg/emulator/managed/gen":       {},
+		"pkg/emulator/emulatortest":      {"pkg/account", "pkg/discovery", "pkg/emulator", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/token"},
 	},
 	{ // Stories: what the effects are together.
 		"pkg/change": {"internal/wait", "pkg/account", "pkg/chain", "pkg/cluster", "pkg/controlplane", "pkg/discovery", "pkg/issuer",
 			"pkg/keys", "pkg/owner", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token"},
-		"pkg/chain": {"deploy", "internal/image", "internal/redact", "internal/wait", "pkg/account", "pkg/cluster",
+		"pkg/chain": {"deploy", "internal/image", "internal/redact", "internal/wait", "pkg/account", "pkg/association", "pkg/cluster",
 			"pkg/config", "pkg/controlplane", "pkg/discovery", "pkg/doctor", "pkg/emulator",
 			"pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner", "pkg/plan",
-			"pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token", "pkg/trust"},
+			"pkg/podidentity", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token", "pkg/trust"},
 		"pkg/sweep": {"pkg/account", "pkg/discovery", "pkg/owner", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/trust"},
 	},
 	{ // What a story looks like to who asks why it does not work.
@@ -116,15 +151,31 @@ var layers = []map[string][]string{
 	{ // The chain for others' tests.
 		"pkg/chain/chaintest": {"deploy", "internal/image", "pkg/chain", "pkg/config", "pkg/emulator", "pkg/plan", "pkg/token"},
 	},
+	{ // What users copy. Its tests run the programs.
+		"examples": {},
+	},
 	{ // Programs: where everything meets.
-		"cmd/setup": {"deploy", "internal/cli", "internal/plain", "internal/redact", "internal/version",
-			"internal/yamlnode", "pkg/account", "pkg/chain", "pkg/change", "pkg/cluster", "pkg/config",
+		"cmd/setup/app": {"deploy", "internal/cli", "internal/durable", "internal/image", "internal/linuxbuild", "internal/plain",
+			"internal/redact", "internal/registry", "internal/shell", "internal/version", "internal/yamlnode", "pkg/account", "pkg/chain", "pkg/change", "pkg/cluster", "pkg/config",
 			"pkg/controlplane", "pkg/discovery", "pkg/doctor", "pkg/doctor/gather", "pkg/emulator",
 			"pkg/export", "pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner",
-			"pkg/plan", "pkg/publish", "pkg/record", "pkg/role", "pkg/sweep", "pkg/token"},
-		"cmd/webhook":  {"internal/cli", "internal/gate", "internal/redact", "internal/reload", "internal/version", "pkg/irsa", "pkg/webhook"},
-		"cmd/emulator": {"internal/cli", "internal/redact", "internal/version", "pkg/emulator"},
-		"cmd/issuer":   {"internal/cli", "internal/durable", "internal/redact", "internal/reload", "internal/version", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/record", "pkg/signer", "pkg/source"},
+			"pkg/plan", "pkg/podidentity", "pkg/publish", "pkg/record", "pkg/role", "pkg/sweep", "pkg/token"},
+		"cmd/agent/app":    {"internal/cli", "internal/gate", "internal/link", "pkg/agent"},
+		"cmd/webhook/app":  {"internal/cli", "internal/gate", "internal/reload", "internal/trace", "internal/version", "internal/wait", "pkg/association", "pkg/irsa", "pkg/webhook"},
+		"cmd/emulator/app": {"internal/cli", "internal/reload", "internal/trace", "internal/version", "pkg/emulator"},
+		"cmd/issuer/app":   {"internal/cli", "internal/durable", "internal/redact", "internal/reload", "pkg/discovery", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/publish", "pkg/record", "pkg/signer", "pkg/source"},
+	},
+	{ // All of them in one.
+		"cmd/openirsa/app": {"cmd/agent/app", "cmd/emulator/app", "cmd/issuer/app", "cmd/setup/app", "cmd/webhook/app", "internal/cli"},
+	},
+	{ // What is started.
+		"cmd/openirsa":     {"cmd/openirsa/app", "internal/cli"},
+		"deploy/cmd/chart": {"internal/cli", "internal/durable", "internal/helmchart", "internal/release"},
+		"cmd/agent":        {"cmd/agent/app", "internal/cli"},
+		"cmd/setup":        {"cmd/setup/app", "internal/cli"},
+		"cmd/webhook":      {"cmd/webhook/app", "internal/cli"},
+		"cmd/emulator":     {"cmd/emulator/app", "internal/cli"},
+		"cmd/issuer":       {"cmd/issuer/app", "internal/cli"},
 	},
 }
 
@@ -157,6 +208,9 @@ var forbidden = map[string][]string{
 	"pkg/node":         {"github.com/aws/", "k8s.io/"},
 	"pkg/cluster":      {"github.com/aws/"},
 	"pkg/controlplane": {"github.com/aws/", "k8s.io/client-go/rest", "k8s.io/client-go/dynamic", "sigs.k8s.io/"},
+	"pkg/association":  {"github.com/", "k8s.io/", "sigs.k8s.io/"},
+	"pkg/agent":        {"k8s.io/", "sigs.k8s.io/"},
+	"cmd/agent":        {"k8s.io/", "sigs.k8s.io/"},
 	"pkg/webhook":      {"github.com/aws/"},
 	"cmd/webhook":      {"github.com/aws/"},
 
@@ -189,7 +243,7 @@ func imports(t *testing.T) map[string]map[string]bool {
 		}
 		if d.IsDir() {
 			base := path.Base(name)
-			if base == "testdata" || name == "e2e" || name == "bin" || strings.HasPrefix(base, ".") && name != "." {
+			if base == "testdata" || name == "bin" || strings.HasPrefix(base, ".") && name != "." || otherModule(root, name) {
 				return fs.SkipDir
 			}
 			return nil
@@ -221,6 +275,12 @@ func imports(t *testing.T) map[string]map[string]bool {
 		t.Fatal(err)
 	}
 	return packages
+}
+
+// otherModule reports whether a folder is a module of its own, such as e2e.
+func otherModule(root fs.FS, name string) bool {
+	_, err := fs.Stat(root, path.Join(name, "go.mod"))
+	return name != "." && err == nil
 }
 
 func TestImports(t *testing.T) {

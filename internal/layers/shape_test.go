@@ -78,7 +78,7 @@ func parse(t *testing.T, name string, source []byte) *ast.File {
 	return file
 }
 
-// goFiles calls f for every Go file of the checkout, those of e2e too.
+// goFiles calls f for every Go file of the checkout, those of other modules too.
 func goFiles(t *testing.T, f func(name string, source []byte)) {
 	t.Helper()
 	root := os.DirFS("../..")

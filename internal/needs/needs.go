@@ -1,5 +1,5 @@
 // Package needs is for tests that need more of a machine than Go: programs,
-// rights, a terminal.
+// rights, a terminal, time.
 //
 //	sshd, err := exec.LookPath("sshd")
 //	if err != nil {
@@ -15,6 +15,15 @@ import (
 	"os"
 	"testing"
 )
+
+// Time ends a test that takes more of a processor than a developer's loop should, unless
+// everything is to run.
+func Time(t testing.TB) {
+	t.Helper()
+	if os.Getenv("OPENIRSA_TOOLS") != "all" {
+		t.Skip("this test takes many seconds of a processor; `make tools` and OPENIRSA_TOOLS=all run it")
+	}
+}
 
 // Lacking ends a test because something is missing.
 func Lacking(t testing.TB, what any) {

@@ -2,6 +2,7 @@ package needs_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/openirsa/openirsa/internal/needs"
@@ -16,7 +17,22 @@ type spy struct {
 func (s *spy) Helper()                        {}
 func (s *spy) Fatalf(format string, a ...any) { s.end("failed: " + fmt.Sprintf(format, a...)) }
 func (s *spy) Skipf(format string, a ...any)  { s.end("skipped: " + fmt.Sprintf(format, a...)) }
+func (s *spy) Skip(a ...any)                  { s.end("skipped: " + fmt.Sprint(a...)) }
 func (s *spy) end(how string)                 { s.ended = how; panic(s) }
+
+func TestTime(t *testing.T) {
+	for tools, want := range map[string]string{"": "skipped: this test takes", "all": ""} {
+		t.Setenv("OPENIRSA_TOOLS", tools)
+		s := &spy{TB: t}
+		func() {
+			defer func() { recover() }()
+			needs.Time(s)
+		}()
+		if (s.ended == "") != (want == "") || !strings.HasPrefix(s.ended, want) {
+			t.Errorf("OPENIRSA_TOOLS=%q: %q, want %q", tools, s.ended, want)
+		}
+	}
+}
 
 func TestLacking(t *testing.T) {
 	for tools, want := range map[string]string{

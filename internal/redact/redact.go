@@ -206,14 +206,17 @@ func names(run []unit) int {
 	return n
 }
 
-// glued reports whether a key was appended to a word, as in "group" and a path without
-// its slash. Shorter words are parts of ids.
+// glued reports whether a key was appended to a word, as in "group" or "instance-profile"
+// and a path without its slash. Shorter words are parts of ids.
 func glued(before []unit) bool {
 	const shortest = 4
 	n := 0
 	for _, u := range slices.Backward(before) {
 		if edge(u.char) {
 			break
+		}
+		if u.char == '-' && n >= shortest {
+			continue // within the word
 		}
 		if u.char < 'a' || u.char > 'z' {
 			return false
@@ -233,6 +236,13 @@ func dashes(before []unit) bool {
 // If several may be one, found gets all of them at once.
 func keys(run []unit, found func(from, to int)) {
 	from, to := 0, 0
+	done := func() {
+		if to-from > minRun { // one of several, of which the first may begin in a name
+			from += names(run[from:to])
+		}
+		found(from, to)
+		to = 0
+	}
 	for i := 0; i+minRun <= len(run); i++ {
 		if i > 0 && !edge(run[i-1].char) && !glued(run[:i]) && !dashes(run[:i]) {
 			continue
@@ -245,8 +255,7 @@ func keys(run []unit, found func(from, to int)) {
 			continue
 		}
 		if to > 0 && i > to {
-			found(from+names(run[from:to]), to)
-			to = 0
+			done()
 		}
 		if to == 0 {
 			from = i
@@ -254,7 +263,7 @@ func keys(run []unit, found func(from, to int)) {
 		to = i + minRun
 	}
 	if to > 0 {
-		found(from+names(run[from:to]), to)
+		done()
 	}
 }
 

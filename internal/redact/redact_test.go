@@ -49,6 +49,7 @@ func TestText(t *testing.T) {
 	}
 	secrets := map[string]string{
 		"example":       "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+		"early slash":   "hp4/XUtnFEMI/K7MDENG/bPxRfiCYqT8vKw0aZs1",
 		"PEM":           string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: ecDER})),
 		"RSA PEM":       string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaKey)})),
 		"DER":           base64.StdEncoding.EncodeToString(ecDER),
@@ -66,6 +67,7 @@ func TestText(t *testing.T) {
 	for name, secret := range secrets {
 		for _, form := range []string{
 			"%s", "value '%s' at 'x' failed", `reading "%s": no`, "arn:aws:iam::000000000000:role/%s", "assumed-role/R/%s/x", "https://h/%s", "a=%s", "arn:aws:iam::000000000000:group%s",
+			"arn:aws:iam::000000000000:instance-profile%s",
 			"arn:aws:s3:::bucket/%s", "key %s.", "%s, %[1]s", "unknown flag: --%s",
 		} {
 			for variant, s := range map[string]string{"plain": secret, "quoted": strings.Trim(fmt.Sprintf("%q", secret), `"`), "escaped": url.QueryEscape(secret), "path": url.PathEscape(secret)} {
@@ -79,7 +81,8 @@ func TestText(t *testing.T) {
 						}
 					}
 				}
-				if start, _, _ := strings.Cut(strings.Replace(form, "group", "%", 1), "%"); !strings.HasPrefix(got, strings.TrimRight(start, "-")) {
+				// A word that the secret is glued to may go with it.
+				if start, _, _ := strings.Cut(strings.NewReplacer("group", "%", "instance-profile", "%").Replace(form), "%"); !strings.HasPrefix(got, strings.TrimRight(start, "-")) {
 					t.Errorf("%s in %q: %q", name, form, got)
 				}
 			}
@@ -139,4 +142,14 @@ func FuzzText(f *testing.F) {
 			t.Errorf("%q grows to %q", got, again)
 		}
 	})
+}
+
+// A key that stands alone is gone whole, also where its beginning could be a name.
+func TestWhole(t *testing.T) {
+	for _, text := range []string{"a %s", "%s", "role/%s", "a=%s b"} {
+		got := redact.Text(fmt.Sprintf(text, "hp4/XUtnFEMI/K7MDENG/bPxRfiCYqT8vKw0aZs1"))
+		if want := fmt.Sprintf(text, redact.Secret); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }

@@ -131,11 +131,15 @@ var usual = map[string]string{
 	"x-amz-security-token":  "X-Amz-Security-Token",
 }
 
+// authority is the pseudo-header that HTTP/2 has in the place of Host (RFC 9113, section
+// 8.3.1). The AWS SDK for JavaScript signs it under this name.
+const authority = ":authority"
+
 // appendHeader appends the value of a signed header: trimmed, runs of blanks
 // collapsed, several values joined by commas. net/http takes some headers out
 // of the map of a server's request; they are put back here.
 func appendHeader(dst []byte, r *http.Request, name string) []byte {
-	if name == "host" {
+	if name == "host" || name == authority {
 		return appendTrimmed(dst, r.Host)
 	}
 	key, known := usual[name]

@@ -4,4 +4,4 @@ package sigv4
 const MaxKeys = maxKeys
 
 // Keys counts the keys that are remembered.
-func Keys(v *Verifier) int { return len(v.keys) }
+func Keys(v *Verifier) int { return len(v.cache.keys) }

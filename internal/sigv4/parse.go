@@ -149,7 +149,7 @@ func finish(s Signature, credential, date string) (Signature, error) {
 	if day != date[:len("20060102")] {
 		return Signature{}, &Error{Kind: ScopeDate, Value: day, Time: t, Presigned: s.Presigned}
 	}
-	if !s.SignedHeader("host") {
+	if !s.SignedHeader("host") && !s.SignedHeader(authority) {
 		return Signature{}, &Error{Kind: UnsignedHeaders, Fields: []string{"host"}, Presigned: s.Presigned}
 	}
 	return s, nil

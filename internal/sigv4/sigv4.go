@@ -30,15 +30,35 @@ import (
 // Verifier verifies signatures and remembers signing keys, which cost four of
 // the five HMACs of a verification. Its zero value is ready for use, by many
 // goroutines at once.
-type Verifier struct {
+type Verifier struct{ cache keyCache }
+
+// keyCache remembers signing keys.
+type keyCache struct {
 	mu   sync.RWMutex
 	keys map[keyName]Key // at most maxKeys
 }
 
 type keyName struct{ secret, scope string }
 
-// maxKeys bounds the memory of a [Verifier] to about a megabyte.
+// maxKeys bounds the memory of a keyCache to about a megabyte.
 const maxKeys = 4096
+
+func (c *keyCache) get(secret, scope string) (key Key, known bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	key, known = c.keys[keyName{secret, scope}]
+	return key, known
+}
+
+// put remembers a key. The scope may be a piece of a request; a copy lets the rest go.
+func (c *keyCache) put(secret, scope string, key Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.keys == nil || len(c.keys) >= maxKeys {
+		c.keys = make(map[keyName]Key)
+	}
+	c.keys[keyName{secret, strings.Clone(scope)}] = key
+}
 
 // Verify returns the signing key if the request was signed with the secret,
 // and an [*Error] otherwise.
@@ -56,10 +76,7 @@ func (v *Verifier) Verify(r *http.Request, s *Signature, secret, payloadHash str
 		return Key{}, &Error{Kind: UnsignedHeaders, Fields: unsigned, Presigned: s.Presigned}
 	}
 
-	name := keyName{secret, s.scope}
-	v.mu.RLock()
-	key, known := v.keys[name]
-	v.mu.RUnlock()
+	key, known := v.cache.get(secret, s.scope)
 	if !known {
 		key = deriveKey(secret, s.scope)
 	}
@@ -83,13 +100,7 @@ func (v *Verifier) Verify(r *http.Request, s *Signature, secret, payloadHash str
 
 	// Only a key that proved right is kept, so strangers cannot fill the map.
 	if !known {
-		v.mu.Lock()
-		if v.keys == nil || len(v.keys) >= maxKeys {
-			v.keys = make(map[keyName]Key)
-		}
-		// The scope is a piece of the request; a copy lets the rest go.
-		v.keys[keyName{secret, strings.Clone(s.scope)}] = key
-		v.mu.Unlock()
+		v.cache.put(secret, s.scope, key)
 	}
 	return key, nil
 }

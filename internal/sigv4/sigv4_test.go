@@ -3,6 +3,9 @@ package sigv4_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -377,6 +380,35 @@ func TestUnsignedHeaders(t *testing.T) {
 		_, err = verify(&v, wire, hash)
 		if e, ok := errors.AsType[*sigv4.Error](err); !ok || e.Kind != sigv4.UnsignedHeaders || !slices.Equal(e.Fields, []string{"x-amz-acl"}) {
 			t.Errorf("presigned=%v: %v", presign, err)
+		}
+	}
+}
+
+// TestAuthority takes the signature of a client that speaks HTTP/2, which signs the
+// pseudo-header :authority, as another host's it does not.
+func TestAuthority(t *testing.T) {
+	const secret, day, scope = "secret", "20260102", "20260102/us-east-1/kinesis/aws4_request"
+	canonical := "POST\n/\n\n:authority:h.example\nx-amz-date:20260102T030405Z\n\n:authority;x-amz-date\n" + sigv4.EmptyPayload
+	digest := sha256.Sum256([]byte(canonical))
+	key := []byte("AWS4" + secret)
+	for _, part := range []string{day, "us-east-1", "kinesis", "aws4_request",
+		"AWS4-HMAC-SHA256\n20260102T030405Z\n" + scope + "\n" + hex.EncodeToString(digest[:])} {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(part))
+		key = mac.Sum(nil)
+	}
+	for host, want := range map[string]bool{"h.example": true, "other.example": false} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "http://"+host+"/", nil)
+		r.Header.Set("X-Amz-Date", "20260102T030405Z")
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/"+scope+", SignedHeaders=:authority;x-amz-date, Signature="+
+			hex.EncodeToString(key))
+		s, err := sigv4.Parse(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v sigv4.Verifier
+		if _, err := v.Verify(r, &s, secret, sigv4.EmptyPayload, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)); (err == nil) != want {
+			t.Errorf("%s: %v", host, err)
 		}
 	}
 }

@@ -182,7 +182,7 @@ func (ch *Chain) Tags(ctx context.Context) (map[string]string, error) {
 		delete(tags, owner.UIDTag)
 		return tags, nil
 	}
-	ns, err := ch.Cluster.Client().CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	ns, err := ch.Cluster.Client().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("reading the uid of cluster %s: %w", ch.Cluster.Name, err)
 	}

@@ -1,6 +1,6 @@
 // Package chain makes, shows and removes the chain that gives the pods of a
 // cluster IAM roles: from the key that signs their tokens to the annotation of
-// their service accounts. It is what the command setup does, for Go programs.
+// their service accounts. It is what the command openirsa does, for Go programs.
 //
 //	ch, err := chain.Open(ctx, chain.Options{KindName: "dev", Emulator: true})
 //	out, err := ch.Up(ctx, chain.UpOptions{Build: chain.Programs("bin")}, nil)

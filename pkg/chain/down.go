@@ -19,6 +19,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/provider"
+	"github.com/openirsa/openirsa/pkg/role"
 )
 
 // DownOptions say how a chain is to be removed.
@@ -35,8 +36,10 @@ type DownOptions struct {
 }
 
 // Down removes the chain in the reverse order of [Chain.Up]: the webhook, the
-// annotations and roles of service accounts, the issuer from the API servers, the
-// documents and their bucket, the provider, the emulator. What was made for another
+// annotations of service accounts; then the API servers issue tokens as before; then
+// the roles, the documents and their bucket, the provider, the emulator; last, the API
+// servers refuse the issuer, since after that restart it takes what runs in the
+// cluster half a minute to find them again. What was made for another
 // cluster, as its tags say, stays. Where there is no chain, what a run that was
 // stopped may have left is removed.
 //
@@ -55,7 +58,8 @@ func (ch *Chain) Down(ctx context.Context, o DownOptions, observer plan.Observer
 	work := *ch
 	work.Account = nil // of a run whose context has ended
 	d := &downRun{Chain: &work, o: o, run: &plan.Runner{Observer: observer, DryRun: o.DryRun}}
-	links := []func(context.Context) error{d.rest} // what a run that was stopped may have left
+	// What a run that was stopped may have left.
+	links := []func(context.Context) error{d.rest, func(ctx context.Context) error { return d.refuse(ctx, controlplane.WholeRemoval) }}
 	var err error
 	if d.mark, err = d.Tags(ctx); err != nil {
 		return Outcome{}, err
@@ -65,7 +69,10 @@ func (ch *Chain) Down(ctx context.Context, o DownOptions, observer plan.Observer
 		if err := d.connect(ctx); err != nil {
 			return Outcome{}, err
 		}
-		links = []func(context.Context) error{d.webhook, d.serviceAccounts, d.apiServer, d.roles, d.documents, d.provider, d.rest}
+		links = []func(context.Context) error{d.webhook, d.serviceAccounts, d.podIdentity, d.demote, d.roles, d.documents, d.provider, d.rest}
+		if !o.Immediately && !d.Keeps() {
+			links = append(links, func(ctx context.Context) error { return d.refuse(ctx, controlplane.Refusal) })
+		}
 	}
 	for _, link := range links {
 		if err := link(ctx); err != nil {
@@ -95,7 +102,7 @@ type downRun struct {
 // connect connects to the account, unless that was an emulator which is gone.
 func (d *downRun) connect(ctx context.Context) error {
 	if d.Record.Emulator {
-		_, err := d.Cluster.Client().AppsV1().Deployments(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
+		_, err := d.Cluster.Client().Deployments(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -132,27 +139,63 @@ func (d *downRun) serviceAccounts(ctx context.Context) error {
 			return d.Cluster.Unannotate(ctx, sa.Namespace, sa.Name)
 		}})
 	}
+	made, err := d.Cluster.Made(ctx)
+	if err != nil {
+		return err
+	}
+	for _, sa := range made {
+		items = append(items, plan.Item{Object: sa.Namespace + "/" + sa.Name, Decide: func(ctx context.Context) ([]plan.Step, error) {
+			return d.Cluster.Unmake(ctx, sa.Namespace, sa.Name)
+		}})
+	}
 	return d.run.All(ctx, plan.ServiceAccount, items)
 }
 
-func (d *downRun) apiServer(ctx context.Context) error {
+// podIdentity has EKS forget the cluster, and with it the associations.
+func (d *downRun) podIdentity(ctx context.Context) error {
+	if d.Account == nil || !d.Record.PodIdentity {
+		return nil
+	}
+	return d.run.Link(ctx, plan.PodIdentity, "cluster "+d.Record.Cluster+" in EKS", d.planUnregistration)
+}
+
+// demote has the API servers issue tokens as before, and no pod use one of the issuer
+// any more, before its documents go.
+func (d *downRun) demote(ctx context.Context) error {
 	if d.Keeps() {
 		return nil // it was never changed
 	}
 	options := d.issuerOptions()
-	options.Wait, options.Immediately = d.o.Wait, d.o.Immediately
-	object := "without --service-account-issuer=" + d.Issuer.String()
-	decide := func(ctx context.Context) ([]plan.Step, error) {
+	options.Wait, options.Immediately, options.Removal = d.o.Wait, d.o.Immediately, controlplane.Demotion
+	object := "issues tokens as before"
+	if d.o.Immediately {
+		options.Removal, object = controlplane.WholeRemoval, "without --service-account-issuer="+d.Issuer.String()
+	}
+	return d.run.Link(ctx, plan.APIServer, object, func(ctx context.Context) ([]plan.Step, error) {
 		steps, err := controlplane.Of(d.Cluster).RemoveIssuer(ctx, options)
 		if errors.Is(err, cluster.ErrNoNodeAccess) {
 			return nil, d.issuerGone(ctx)
 		}
 		return steps, err
+	})
+}
+
+// refuse has the API servers refuse the issuer: that of the record, or whatever they
+// have more than before where a run that was stopped here has removed the record.
+func (d *downRun) refuse(ctx context.Context, part controlplane.RemovalPart) error {
+	options := controlplane.IssuerOptions{Wait: d.o.Wait, Immediately: d.o.Immediately, Removal: part}
+	object := "as before"
+	if d.Installed {
+		options.URL, options.Own = d.Issuer, d.Record.FormerIssuers
+		object = "without --service-account-issuer=" + d.Issuer.String()
 	}
-	if d.o.Immediately {
-		return d.run.Link(ctx, plan.APIServer, object, decide)
-	}
-	return d.Restart(ctx, d.run, d.o.Wait, object, decide)
+	return d.Restart(ctx, d.run, d.o.Wait, object, func(ctx context.Context) ([]plan.Step, error) {
+		steps, err := controlplane.Of(d.Cluster).RemoveIssuer(ctx, options)
+		if errors.Is(err, cluster.ErrNoNodeAccess) {
+			return nil, nil // issuerGone has looked
+		}
+		return steps, err
+	})
 }
 
 // issuerGone refuses to continue while API servers that cannot be changed from here
@@ -178,7 +221,7 @@ func (d *downRun) roles(ctx context.Context) error {
 	if d.Account == nil {
 		return nil
 	}
-	return d.deleteRoles(ctx, d.run, func(string) bool { return true })
+	return d.deleteRoles(ctx, d.run, func(role.Role) bool { return true })
 }
 
 // provider is removed after the documents, since it says whose these are.
@@ -249,7 +292,7 @@ func (d *downRun) rest(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		images, err := d.Cluster.RemoveImages(ctx, image.Repository)
+		images, err := d.Cluster.RemoveImages(ctx, image.Loaded)
 		return slices.Concat(steps, state, images), err
 	})
 }

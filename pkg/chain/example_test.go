@@ -18,7 +18,7 @@ func (progress) Say(line string)         { fmt.Println(line) }
 func (progress) Note(err error)          { fmt.Println(err) }
 
 // The whole chain on the one kind cluster, with the emulator for AWS, from the
-// programs that `make build` has put into bin/.
+// program that `make build` has put into bin/.
 func Example() {
 	ctx := context.Background()
 	ch, err := chain.Open(ctx, chain.Options{Emulator: true})

@@ -17,6 +17,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/role"
 )
@@ -72,7 +73,7 @@ func (ch *Chain) Grant(ctx context.Context, o GrantOptions, observer plan.Observ
 // are none, since another webhook may do the same work; nor are there without the
 // right to read it, which nobody needs to give service accounts roles.
 func (ch *Chain) notAsked(ctx context.Context, namespaces ...string) (map[string]bool, error) {
-	configurations := ch.Cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	configurations := ch.Cluster.Client().MutatingWebhookConfigurations()
 	c, err := configurations.Get(ctx, deploy.WebhookConfiguration, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		return nil, nil
@@ -83,7 +84,7 @@ func (ch *Chain) notAsked(ctx context.Context, namespaces ...string) (map[string
 	unasked := map[string]bool{}
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(namespaces))) {
 		labels := map[string]string{corev1.LabelMetadataName: name}
-		ns, err := ch.Cluster.Client().CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		ns, err := ch.Cluster.Client().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		switch {
 		case err == nil:
 			labels = ns.Labels
@@ -246,5 +247,7 @@ func (ch *Chain) prune(ctx context.Context, run *plan.Runner, accounts []config.
 	if err := run.All(ctx, plan.ServiceAccount, items); err != nil {
 		return err
 	}
-	return ch.deleteRoles(ctx, run, func(name string) bool { return !keepRoles[strings.ToLower(name)] })
+	return ch.deleteRoles(ctx, run, func(r role.Role) bool {
+		return !keepRoles[strings.ToLower(r.Name)] && r.Tags[owner.PodIdentityTag] == ""
+	})
 }

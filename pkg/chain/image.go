@@ -15,12 +15,12 @@ type Image struct {
 	Archive func(io.Writer) error
 }
 
-// Programs is a Build of [UpOptions] that makes the image from the Linux programs
-// webhook, emulator and issuer in dir/linux-ARCH, where `make build` puts them. ARCH
-// is that of the nodes, such as amd64.
+// Programs is a Build of [UpOptions] that makes the image from the Linux program
+// openirsa in dir/linux-ARCH, where `make build` puts it. ARCH is that of the nodes,
+// such as amd64.
 func Programs(dir string) func(arch string) (Image, error) {
 	return func(arch string) (Image, error) {
-		img, err := image.Build(filepath.Join(dir, "linux-"+arch), arch)
+		img, err := image.Build(image.File(filepath.Join(dir, "linux-"+arch, image.Whole)), arch)
 		if err != nil {
 			return Image{}, err
 		}

@@ -28,17 +28,23 @@ func (ch *Chain) WebhookObjects(ctx context.Context) ([]*unstructured.Unstructur
 			return nil, fmt.Errorf("%s: %w", plan.Webhook, err)
 		}
 	}
-	return deploy.Webhook(deploy.WebhookParams{
+	params := deploy.WebhookParams{
 		Image: ch.Record.Image, Region: ch.Record.Region, EndpointURL: ch.Record.Endpoint,
 		FailurePolicy: ch.Record.FailurePolicy, NoMatchConditions: !conditions,
 		IgnoreNamespaces: ch.Record.IgnoreNamespaces, ExcludeNamespaces: ch.Record.ExcludeNamespaces,
-	})
+	}
+	if ch.Record.PodIdentity {
+		params.PodIdentity = deploy.PodIdentity{Cluster: ch.Record.Cluster, RoleARN: ch.podIdentityRole(deploy.Namespace, deploy.WebhookName)}
+	}
+	return deploy.Webhook(params)
 }
 
 // EmulatorParams are those with which [deploy.Emulator] makes the objects of the
 // emulator. On a cluster with a node that keeps the emulator's state they name it.
 func (ch *Chain) EmulatorParams() deploy.EmulatorParams {
-	params := deploy.EmulatorParams{Image: ch.Record.Image, ExtraArgs: []string{"--account=" + ch.Record.Account}}
+	params := deploy.EmulatorParams{
+		Image: ch.Record.Image, Forward: ch.Record.Forward, ExtraArgs: []string{"--account=" + ch.Record.Account},
+	}
 	if ch.Keeps() {
 		params.ClusterIssuer = ch.Record.Issuer
 	}
@@ -80,7 +86,7 @@ func Admit(s *record.Record, o config.Admission) error {
 // address, not a name: SDKs then put the bucket into the path, where they would
 // otherwise look up BUCKET.emulator.openirsa-system.svc.
 func (ch *Chain) emulatorAddress(ctx context.Context) (string, error) {
-	service, err := ch.Cluster.Client().CoreV1().Services(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
+	service, err := ch.Cluster.Client().Services(deploy.Namespace).Get(ctx, deploy.EmulatorName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && service.DeletionTimestamp != nil {
 		return "", nil
 	}

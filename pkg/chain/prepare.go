@@ -97,6 +97,17 @@ func (u *upRun) whatToRecord(ctx context.Context) (err error) {
 	want.PrivateBucket = want.PrivateBucket || u.o.PrivateBucket
 	want.Distribution = cmp.Or(u.o.DistributionARN, want.Distribution)
 	want.Endpoint = cmp.Or(u.o.Endpoint, want.Endpoint)
+	if u.o.Forward != nil {
+		if _, err := emulator.ParseForward(u.o.Forward); err != nil {
+			return err
+		}
+		want.Forward = slices.Compact(slices.Sorted(slices.Values(u.o.Forward)))
+	}
+	if want.PodIdentity = want.PodIdentity || u.o.PodIdentity; want.PodIdentity {
+		if err := u.checkPodIdentity(want); err != nil {
+			return &OptionError{Option: "PodIdentity", Err: err}
+		}
+	}
 	if err := Admit(&want, u.o.Admission); err != nil {
 		return err
 	}
@@ -170,6 +181,9 @@ func (u *upRun) whatToMake(ctx context.Context) (err error) {
 	}
 	if u.docs, err = discovery.Documents(u.Issuer, u.Keys); err != nil {
 		return err
+	}
+	if u.Record.PodIdentity {
+		u.o.Accounts = append(u.o.Accounts, u.podIdentityAccounts()...)
 	}
 	u.wanted, err = u.wantGrants(ctx, u.o.Accounts)
 	return err

@@ -57,6 +57,9 @@ func (ch *Chain) planRoles(ctx context.Context, roles map[string]role.Role,
 			if err := ch.keepSubjects(&want, r, others); err != nil {
 				return nil, err
 			}
+			if want.Trust, err = trust.WithPods(want.Trust, trust.PodsOf(r.Trust)...); err != nil {
+				return nil, err
+			}
 		}
 		roles[name] = want
 		wants = append(wants, want)
@@ -124,9 +127,9 @@ func (ch *Chain) TrustPolicy(subjects []string, pattern string) ([]byte, error) 
 	return document, nil
 }
 
-// deleteRoles removes those of the cluster's roles for whose name gone holds; of a
-// role that it shares with other clusters it removes only its own part.
-func (ch *Chain) deleteRoles(ctx context.Context, run *plan.Runner, gone func(name string) bool) error {
+// deleteRoles removes those of the cluster's roles for which gone holds; of a role that
+// it shares with other clusters it removes only its own part.
+func (ch *Chain) deleteRoles(ctx context.Context, run *plan.Runner, gone func(role.Role) bool) error {
 	return run.Many(ctx, plan.Role, func(ctx context.Context) ([]plan.Item, error) {
 		mark, err := ch.Tags(ctx)
 		if err != nil {
@@ -142,7 +145,7 @@ func (ch *Chain) deleteRoles(ctx context.Context, run *plan.Runner, gone func(na
 		}
 		var items []plan.Item
 		for _, there := range list {
-			if gone(there.Name) {
+			if gone(there) {
 				items = append(items, plan.Item{Object: there.Name, Decide: func(context.Context) ([]plan.Step, error) {
 					return there.Delete(ch.Account.IAM, mark, providers...)
 				}})

@@ -50,6 +50,10 @@ type Status struct {
 	Links []LinkStatus `json:"links"`
 	// Accounts are the service accounts that are annotated with a role.
 	Accounts []AccountStatus `json:"iamServiceAccounts"`
+	// Associations are the service accounts whose pods get roles by EKS Pod Identity.
+	Associations []ServiceAccount `json:"podIdentityAssociations,omitempty"`
+	// PodIdentityRoles are the ARNs of the roles of the agent and of the webhook themselves.
+	PodIdentityRoles []string `json:"podIdentityRoles,omitempty"`
 	// Roles are the ARNs, sorted, of all roles that were made for the cluster or that
 	// it shares, by their tags: also of those whose service account is gone.
 	Roles []string `json:"roles"`
@@ -111,6 +115,9 @@ func (ch *Chain) Status(ctx context.Context) (*Status, error) {
 	s.add(plan.Issuer, current, err)
 	s.add(plan.Provider, ch.Record.Provider, ch.providerStatus(ctx))
 	s.add(plan.Webhook, deploy.Namespace+"/"+deploy.WebhookName, ch.webhookStatus(ctx))
+	if ch.Record.PodIdentity {
+		s.add(plan.PodIdentity, deploy.AgentNamespace+"/"+deploy.AgentName, ch.podIdentityStatus(ctx, s))
+	}
 	return s, ch.accountStatus(ctx, s)
 }
 
@@ -185,7 +192,7 @@ func (ch *Chain) providerStatus(ctx context.Context) error {
 
 // webhookStatus is what is wrong with link 7.
 func (ch *Chain) webhookStatus(ctx context.Context) error {
-	d, err := ch.Cluster.Client().AppsV1().Deployments(deploy.Namespace).Get(ctx, deploy.WebhookName, metav1.GetOptions{})
+	d, err := ch.Cluster.Client().Deployments(deploy.Namespace).Get(ctx, deploy.WebhookName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return errors.New("it is not installed")
 	}

@@ -32,7 +32,7 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 	// The API server restarts last but one: until kube-controller-manager has its lease again, nothing is rolled out.
 	for _, link := range []func(context.Context) error{
 		u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents,
-		u.formerRoles, u.provider, u.webhook, u.apiServer, u.serviceAccounts,
+		u.formerRoles, u.provider, u.podIdentity, u.webhook, u.apiServer, u.serviceAccounts,
 	} {
 		if err := link(ctx); err != nil {
 			return Outcome{}, err

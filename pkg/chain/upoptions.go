@@ -27,11 +27,19 @@ type UpOptions struct {
 	// Endpoint is AWS_ENDPOINT_URL for pods, where AWS is an emulator outside the
 	// cluster. Empty: what is recorded.
 	Endpoint string
+	// Forward are services that the emulator in the cluster is to forward, once they are
+	// allowed, to other servers: each SERVICE=URL, see [emulator.ParseForward]. Nil: what
+	// is recorded; empty: none.
+	Forward []string
 	// KeepIssuer, if true, leaves the API servers as they are: the emulator, without
 	// which it is an [*OptionError], reads the documents of their own issuer from
 	// them. Nil: as recorded, and in the first run with an emulator true where the
 	// nodes cannot be reached.
 	KeepIssuer *bool
+	// PodIdentity installs EKS Pod Identity too, in an emulator whose EKS learns of the
+	// cluster: the agent on each node, and a webhook that follows the associations. Once
+	// installed it stays.
+	PodIdentity bool
 	// Image is the reference of a container image with the webhook and the emulator,
 	// in a registry. Empty: Build makes the image.
 	Image string

@@ -11,12 +11,13 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apimachinery/pkg/version"
 
+	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
 
 // raw gets a path of the API server.
 func (c *Cluster) raw(ctx context.Context, path string) ([]byte, error) {
-	return c.client.Discovery().RESTClient().Get().AbsPath(path).DoRaw(ctx)
+	return c.client.REST().Get().AbsPath(path).DoRaw(ctx)
 }
 
 // JWKS is the cluster's set of public keys with which its tokens are signed,
@@ -60,7 +61,7 @@ func (c *Cluster) Issuer(ctx context.Context) (string, error) {
 
 // Architecture is that of all nodes, such as "amd64".
 func (c *Cluster) Architecture(ctx context.Context) (string, error) {
-	list, err := Retry(ctx, func() (*corev1.NodeList, error) { return c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}) })
+	list, err := Retry(ctx, func() (*kube.List[corev1.Node], error) { return c.client.Nodes().List(ctx, metav1.ListOptions{}) })
 	if err != nil {
 		return "", fmt.Errorf("listing the nodes of cluster %s: %w", c.Name, err)
 	}
@@ -79,11 +80,24 @@ func (c *Cluster) Architecture(ctx context.Context) (string, error) {
 	return arch, nil
 }
 
+// Version is that of the API server, MAJOR.MINOR.
+func (c *Cluster) Version(ctx context.Context) (string, error) {
+	v, err := Retry(ctx, func() (*version.Info, error) { return c.client.Version(ctx) })
+	if err != nil {
+		return "", fmt.Errorf("asking cluster %s for its version: %w", c.Name, err)
+	}
+	at, err := utilversion.ParseGeneric(v.GitVersion)
+	if err != nil {
+		return "", fmt.Errorf("reading the version of cluster %s: %w", c.Name, err)
+	}
+	return fmt.Sprintf("%d.%d", at.Major(), at.Minor()), nil
+}
+
 // SupportsMatchConditions reports whether the API server honours the matchConditions
 // of webhooks, as it does by default since Kubernetes 1.28 (KEP 3716). Before,
 // it drops them, or refuses what has them.
 func (c *Cluster) SupportsMatchConditions(ctx context.Context) (bool, error) {
-	v, err := Retry(ctx, func() (*version.Info, error) { return c.client.Discovery().ServerVersion() })
+	v, err := Retry(ctx, func() (*version.Info, error) { return c.client.Version(ctx) })
 	if err != nil {
 		return false, fmt.Errorf("asking cluster %s for its version: %w", c.Name, err)
 	}

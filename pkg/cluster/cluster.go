@@ -17,12 +17,9 @@ import (
 	"fmt"
 	"slices"
 
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
 
+	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/pkg/node"
 	"github.com/openirsa/openirsa/pkg/record"
 )
@@ -46,18 +43,16 @@ type Cluster struct {
 	// Kind says that it is a kind cluster, whose nodes can be reached.
 	Kind bool
 
-	config  *rest.Config
-	client  *kubernetes.Clientset
-	dynamic dynamic.Interface
-	mapper  *restmapper.DeferredDiscoveryRESTMapper
-	nodes   []node.Node
+	config *rest.Config
+	client *kube.Client
+	nodes  []node.Node
 
 	recorded map[string]string // as this process has read or written it last; see SetState
 	hasRead  bool
 }
 
 // Client is a typed client of the cluster.
-func (c *Cluster) Client() kubernetes.Interface { return c.client }
+func (c *Cluster) Client() *kube.Client { return c.client }
 
 // Config is how to reach the cluster. The caller may change the copy.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
@@ -77,19 +72,15 @@ func New(name string, config *rest.Config, nodes ...node.Node) (*Cluster, error)
 	return c, nil
 }
 
-// connect makes the clients.
+// connect makes the client.
 func (c *Cluster) connect() (err error) {
 	// Nearly every request is one step of ours, and many run at a time: the
 	// API server's own priority and fairness limits them.
 	c.config.QPS = -1
 	c.config.UserAgent = "openirsa"
 	c.config.WarningHandler = rest.NoWarnings{}
-	if c.client, err = kubernetes.NewForConfig(c.config); err != nil {
+	if c.client, err = kube.New(c.config); err != nil {
 		return fmt.Errorf("reading the kubeconfig of %s: %w", c.Name, err)
 	}
-	if c.dynamic, err = dynamic.NewForConfig(c.config); err != nil {
-		return fmt.Errorf("reading the kubeconfig of %s: %w", c.Name, err)
-	}
-	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.client.Discovery()))
 	return nil
 }

@@ -106,7 +106,7 @@ func TestFind(t *testing.T) {
 
 	docker(t)
 	refuses(Options{}, ErrNoCluster, "no kind cluster", "no current context")
-	refuses(Options{KindName: "dev"}, ErrNoCluster, `no kind cluster "dev" (there is none at all)`, "kind create cluster --name dev")
+	refuses(Options{KindName: "dev"}, ErrNoCluster, `no kind cluster "dev" (there is none at all)`)
 	refuses(Options{Context: "x"}, ErrNoCluster, `no context "x"`)
 	t.Setenv("KUBECONFIG", kubeconfig(t, "prod", elsewhere))
 	refuses(Options{}, ErrNoCluster, `"prod" is not used unless it is named`)

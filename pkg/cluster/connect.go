@@ -45,6 +45,21 @@ func (e *UnnamedContextError) Error() string {
 
 func (e *UnnamedContextError) Unwrap() error { return ErrNoCluster }
 
+// UnreachableError is a cluster whose API server does not answer. It is an
+// [ErrUnreachable].
+type UnreachableError struct {
+	Cluster string
+	Kind    bool   // it is one of kind's
+	Host    string // the URL in its kubeconfig
+	Err     error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("%v: cluster %s at %s: %v", ErrUnreachable, e.Cluster, e.Host, e.Err)
+}
+
+func (e *UnreachableError) Unwrap() []error { return []error{ErrUnreachable, e.Err} }
+
 // Connect finds the cluster and asks its API server whether it is there. The
 // error wraps [ErrNoCluster], [ErrSeveralClusters] or [ErrUnreachable] where
 // one of them is the reason.
@@ -60,15 +75,10 @@ func Connect(ctx context.Context, opts Options) (*Cluster, error) {
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
 		}
-		next := "check the cluster and the address in its kubeconfig"
-		switch {
-		case apierrors.IsUnauthorized(err):
+		if apierrors.IsUnauthorized(err) {
 			return nil, fmt.Errorf("cluster %s at %s does not know the credentials in its kubeconfig: %w", c.Name, c.config.Host, err)
-		case c.Kind:
-			next = fmt.Sprintf("start its containers, or recreate it: `kind delete cluster --name %s` and "+
-				"`kind create cluster --name %[1]s`", c.Name)
 		}
-		return nil, fmt.Errorf("%w: cluster %s at %s: %w; %s", ErrUnreachable, c.Name, c.config.Host, err, next)
+		return nil, &UnreachableError{Cluster: c.Name, Kind: c.Kind, Host: c.config.Host, Err: err}
 	}
 	if len(opts.Nodes) > 0 {
 		if c.nodes, err = c.identify(ctx, opts.Nodes); err != nil {

@@ -223,7 +223,7 @@ func (f *forwarder) dial(ctx context.Context) (httpstream.Connection, int, error
 		return nil, 0, err
 	}
 	c := f.cluster
-	u := c.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(f.namespace).Name(pod).SubResource("portforward").URL()
+	u := c.client.REST().Post().AbsPath("/api/v1").Namespace(f.namespace).Resource("pods").Name(pod).SubResource("portforward").URL()
 	transport, upgrader, err := spdy.RoundTripperFor(c.config)
 	if err != nil {
 		return nil, 0, err
@@ -246,7 +246,7 @@ func (f *forwarder) dial(ctx context.Context) (httpstream.Connection, int, error
 // target is a ready pod behind the Service and the port that the Service's
 // port means there.
 func (f *forwarder) target(ctx context.Context) (pod string, port int, err error) {
-	c := f.cluster.client.CoreV1()
+	c := f.cluster.client
 	service, err := c.Services(f.namespace).Get(ctx, f.service, metav1.GetOptions{})
 	if err != nil {
 		return "", 0, err

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/pkg/node"
 )
 
@@ -15,7 +16,7 @@ import (
 // kubelet has put into each Node, and by name where these are not unique. It
 // proves that the kubeconfig is of the cluster that the machines belong to.
 func (c *Cluster) identify(ctx context.Context, machines []node.Node) ([]node.Node, error) {
-	list, err := Retry(ctx, func() (*corev1.NodeList, error) { return c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}) })
+	list, err := Retry(ctx, func() (*kube.List[corev1.Node], error) { return c.client.Nodes().List(ctx, metav1.ListOptions{}) })
 	if err != nil {
 		return nil, fmt.Errorf("listing the nodes of cluster %s: %w", c.Name, err)
 	}

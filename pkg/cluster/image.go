@@ -52,9 +52,9 @@ func (c *Cluster) LoadImage(ctx context.Context, image string, archive func(io.W
 const importScript = `s=$(containerd config dump | awk -F"[\"']" '/^ *snapshotter = / && $2 { print $2; exit }')
 exec ctr --namespace=k8s.io images import --all-platforms --snapshotter="$s" -`
 
-// imagesOf are the names of a node's images of a repository, of every tag. The
-// choice is made here: containerd answers to a filter with all its images.
-func imagesOf(ctx context.Context, n node.Node, repository string) ([]string, error) {
+// imagesOf are the names of a node's images that are ours. The choice is made here:
+// containerd answers to a filter with all its images.
+func imagesOf(ctx context.Context, n node.Node, ours func(name string) bool) ([]string, error) {
 	b, err := n.Output(ctx, "crictl", "images", "--output=json")
 	if err != nil {
 		return nil, fmt.Errorf("listing the images of node %s: %w", n.Name, err)
@@ -70,7 +70,7 @@ func imagesOf(ctx context.Context, n node.Node, repository string) ([]string, er
 	var names []string
 	for _, image := range list.Images {
 		for _, tag := range image.RepoTags {
-			if strings.HasPrefix(tag, repository+":") {
+			if ours(tag) {
 				names = append(names, tag)
 			}
 		}
@@ -79,16 +79,15 @@ func imagesOf(ctx context.Context, n node.Node, repository string) ([]string, er
 	return names, nil
 }
 
-// RemoveImages removes all images of a repository, such as
-// "openirsa.dev/openirsa", from the nodes of a kind cluster. Nothing is done
-// to other clusters.
-func (c *Cluster) RemoveImages(ctx context.Context, repository string) ([]plan.Step, error) {
+// RemoveImages removes the images that are ours, by their names with tags, from the
+// nodes of a kind cluster. Nothing is done to other clusters.
+func (c *Cluster) RemoveImages(ctx context.Context, ours func(name string) bool) ([]plan.Step, error) {
 	if !c.Kind {
 		return nil, nil
 	}
 	var steps []plan.Step
 	for _, n := range c.nodes {
-		names, err := imagesOf(ctx, n, repository)
+		names, err := imagesOf(ctx, n, ours)
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +95,7 @@ func (c *Cluster) RemoveImages(ctx context.Context, repository string) ([]plan.S
 			steps = append(steps, plan.Step{
 				Link: plan.Webhook, Action: plan.Delete, Summary: "image " + image + " on node " + n.Name,
 				Do: func(ctx context.Context) error {
-					if now, err := imagesOf(ctx, n, repository); err != nil || !slices.Contains(now, image) {
+					if now, err := imagesOf(ctx, n, ours); err != nil || !slices.Contains(now, image) {
 						return err // rmi fails if it is gone
 					}
 					return n.Exec(ctx, nil, io.Discard, "crictl", "rmi", image)

@@ -61,6 +61,23 @@ func kindError(err error) error {
 	return err
 }
 
+// NoKindClusterError is a kind cluster that was named and is not there. It is an
+// [ErrNoCluster].
+type NoKindClusterError struct {
+	Name  string
+	Names []string // those that are there
+}
+
+func (e *NoKindClusterError) Error() string {
+	have := "there is none at all"
+	if len(e.Names) > 0 {
+		have = "there are: " + strings.Join(e.Names, ", ")
+	}
+	return fmt.Sprintf("%v: no kind cluster %q (%s)", ErrNoCluster, e.Name, have)
+}
+
+func (e *NoKindClusterError) Unwrap() error { return ErrNoCluster }
+
 // findKind is the kind cluster of that name.
 func findKind(name string) (*Cluster, error) {
 	names, err := kindNames()
@@ -68,11 +85,7 @@ func findKind(name string) (*Cluster, error) {
 		return nil, err
 	}
 	if !slices.Contains(names, name) {
-		have := "there is none at all"
-		if len(names) > 0 {
-			have = "there are: " + strings.Join(names, ", ")
-		}
-		return nil, fmt.Errorf("%w: no kind cluster %q (%s): make it with `kind create cluster --name %s`", ErrNoCluster, name, have, name)
+		return nil, &NoKindClusterError{Name: name, Names: names}
 	}
 	provider, err := kindProvider()
 	if err != nil {

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,16 +11,11 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -50,23 +44,12 @@ func name(o *unstructured.Unstructured) string {
 }
 
 // resource is the API of an object's kind, in its namespace.
-func (c *Cluster) resource(o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
-	gvk := o.GroupVersionKind()
-	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-	if meta.IsNoMatchError(err) { // the list of resources is kept, also one that a failed request has cut short
-		c.mapper.Reset()
-		mapping, err = c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-	}
+func (c *Cluster) resource(ctx context.Context, o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+	r, err := Retry(ctx, func() (dynamic.ResourceInterface, error) { return c.client.For(ctx, o) })
 	if err != nil {
-		return nil, fmt.Errorf("looking up %s in cluster %s: %w", gvk.Kind, c.Name, err)
+		return nil, fmt.Errorf("looking up %s in cluster %s: %w", o.GetKind(), c.Name, err)
 	}
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		if o.GetNamespace() == "" {
-			return nil, fmt.Errorf("%s has no namespace", name(o))
-		}
-		return c.dynamic.Resource(mapping.Resource).Namespace(o.GetNamespace()), nil
-	}
-	return c.dynamic.Resource(mapping.Resource), nil
+	return r, nil
 }
 
 // Apply makes the cluster hold the objects, in their order, by server-side
@@ -107,7 +90,7 @@ func (c *Cluster) going(ctx context.Context, objs []*unstructured.Unstructured) 
 			continue
 		}
 		ns, err := Retry(ctx, func() (*corev1.Namespace, error) {
-			return c.client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+			return c.client.Namespaces().Get(ctx, namespace, metav1.GetOptions{})
 		})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return nil, fmt.Errorf("reading namespace %s of cluster %s: %w", namespace, c.Name, err)
@@ -121,7 +104,7 @@ func (c *Cluster) going(ctx context.Context, objs []*unstructured.Unstructured) 
 // not. The step has no Do if there is nothing to do.
 func (c *Cluster) apply(ctx context.Context, o *unstructured.Unstructured, link string, going bool) (plan.Step, error) {
 	step := plan.Step{Link: link, Summary: name(o), Do: func(ctx context.Context) error { return c.applyNow(ctx, o) }}
-	r, err := c.resource(o)
+	r, err := c.resource(ctx, o)
 	if err != nil {
 		return plan.Step{}, err
 	}
@@ -164,7 +147,7 @@ func immutable(err error) bool {
 // applyNow applies one object, if need be after the previous one of its name, or
 // its namespace, is gone.
 func (c *Cluster) applyNow(ctx context.Context, o *unstructured.Unstructured) error {
-	r, err := c.resource(o)
+	r, err := c.resource(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -280,7 +263,7 @@ func (c *Cluster) Delete(ctx context.Context, objs []*unstructured.Unstructured,
 	g.SetLimit(8)
 	for i, o := range objs {
 		g.Go(func() error {
-			r, err := c.resource(o)
+			r, err := c.resource(gctx, o)
 			if err != nil {
 				return err
 			}
@@ -306,9 +289,12 @@ func (c *Cluster) Delete(ctx context.Context, objs []*unstructured.Unstructured,
 
 // delete removes an object and waits until it is gone.
 func (c *Cluster) delete(ctx context.Context, o *unstructured.Unstructured) error {
-	r, err := c.resource(o)
+	r, err := c.resource(ctx, o)
 	if err != nil {
 		return err
+	}
+	if o.GetKind() == "Namespace" {
+		c.endPods(ctx, o.GetName())
 	}
 	_, err = Retry(ctx, func() (struct{}, error) {
 		return struct{}{}, r.Delete(ctx, o.GetName(), metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)})
@@ -321,7 +307,7 @@ func (c *Cluster) delete(ctx context.Context, o *unstructured.Unstructured) erro
 
 // gone waits for the end of an object that is being deleted.
 func (c *Cluster) gone(ctx context.Context, o *unstructured.Unstructured) error {
-	r, err := c.resource(o)
+	r, err := c.resource(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -362,20 +348,20 @@ func whyStill(o *unstructured.Unstructured) string {
 	return ": nobody sees to it; does kube-controller-manager run? `kubectl --namespace kube-system get pods`"
 }
 
+// installedGroups are the API groups without which it is not known what is installed.
+// Others have nothing of ours, such as that of an aggregated API that does not answer.
+var installedGroups = []string{
+	"", "admissionregistration.k8s.io", "apps", "networking.k8s.io", "policy", "rbac.authorization.k8s.io",
+}
+
 // Owned are the objects that were installed, of whatever kind, by their labels
 // ([OwnedSelector]), in an order for [Cluster.Delete]: namespaces first, so
 // deleted last, and the webhook's configuration last, so that no pod is asked
 // of a webhook that has gone. What is deleted along with its owner or its
 // namespace is left out.
 func (c *Cluster) Owned(ctx context.Context) ([]*unstructured.Unstructured, error) {
-	lists, err := Retry(ctx, func() ([]*metav1.APIResourceList, error) { return c.client.Discovery().ServerPreferredResources() })
-	if failed, ok := errors.AsType[*discovery.ErrGroupDiscoveryFailed](err); ok {
-		// An aggregated API that does not answer has nothing of ours.
-		maps.DeleteFunc(failed.Groups, func(gv schema.GroupVersion, _ error) bool { return !scheme.Scheme.IsGroupRegistered(gv.Group) })
-		if len(failed.Groups) == 0 {
-			err = nil
-		}
-	}
+	needed := func(group string) bool { return slices.Contains(installedGroups, group) }
+	resources, err := Retry(ctx, func() ([]metav1.APIResource, error) { return c.client.Resources(ctx, needed) })
 	if err != nil {
 		return nil, fmt.Errorf("listing the resources of cluster %s: %w", c.Name, err)
 	}
@@ -383,35 +369,29 @@ func (c *Cluster) Owned(ctx context.Context) ([]*unstructured.Unstructured, erro
 	var owned []*unstructured.Unstructured
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
-	for _, list := range lists {
-		gv, err := schema.ParseGroupVersion(list.GroupVersion)
-		if err != nil {
-			return nil, err
+	for _, r := range resources {
+		if !slices.Contains(r.Verbs, "list") || !slices.Contains(r.Verbs, "delete") || r.Kind == "Event" || r.Kind == "Endpoints" {
+			continue
 		}
-		for _, r := range list.APIResources {
-			if !slices.Contains(r.Verbs, "list") || !slices.Contains(r.Verbs, "delete") || r.Kind == "Event" || r.Kind == "Endpoints" {
-				continue
-			}
-			g.Go(func() error {
-				found, err := Retry(gctx, func() (*unstructured.UnstructuredList, error) {
-					return c.dynamic.Resource(gv.WithResource(r.Name)).List(gctx, metav1.ListOptions{LabelSelector: OwnedSelector})
-				})
-				if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
-					return nil
-				}
-				if err != nil {
-					return fmt.Errorf("listing %s of cluster %s: %w", r.Name, c.Name, err)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				for _, o := range found.Items {
-					if len(o.GetOwnerReferences()) == 0 {
-						owned = append(owned, &o)
-					}
-				}
-				return nil
+		g.Go(func() error {
+			found, err := Retry(gctx, func() (*unstructured.UnstructuredList, error) {
+				return c.client.ListAll(gctx, r, metav1.ListOptions{LabelSelector: OwnedSelector})
 			})
-		}
+			if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("listing %s of cluster %s: %w", r.Name, c.Name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, o := range found.Items {
+				if len(o.GetOwnerReferences()) == 0 {
+					owned = append(owned, &o)
+				}
+			}
+			return nil
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -441,120 +421,4 @@ func (c *Cluster) Owned(ctx context.Context) ([]*unstructured.Unstructured, erro
 		return strings.Compare(name(a), name(b))
 	})
 	return owned, nil
-}
-
-// Rollout waits until the Deployments among the objects have all their
-// replicas available in their present version. After wait it gives up and says
-// what their pods wait for.
-func (c *Cluster) Rollout(ctx context.Context, objs []*unstructured.Unstructured, patience time.Duration) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, o := range objs {
-		if o.GetKind() == "Deployment" {
-			g.Go(func() error { return c.rollout(ctx, o.GetNamespace(), o.GetName(), patience) })
-		}
-	}
-	return g.Wait()
-}
-
-func (c *Cluster) rollout(ctx context.Context, namespace, deployment string, patience time.Duration) error {
-	var between wait.Looks
-	deadline := time.Now().Add(patience)
-	for {
-		d, err := Retry(ctx, func() (*appsv1.Deployment, error) {
-			return c.client.AppsV1().Deployments(namespace).Get(ctx, deployment, metav1.GetOptions{})
-		})
-		if err != nil {
-			return fmt.Errorf("waiting for Deployment %s/%s: %w", namespace, deployment, err)
-		}
-		if rolledOut(d) {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the Deployment %s/%s has %d of %d replicas available after %s: %s",
-				namespace, deployment, d.Status.AvailableReplicas, replicas(d), patience, c.whyNot(ctx, d))
-		}
-		if err := between.Wait(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// RolledOut reports whether the Deployments among the objects are there, with
-// all their replicas available in their present version.
-func (c *Cluster) RolledOut(ctx context.Context, objs []*unstructured.Unstructured) (bool, error) {
-	for _, o := range objs {
-		if o.GetKind() != "Deployment" {
-			continue
-		}
-		d, err := Retry(ctx, func() (*appsv1.Deployment, error) {
-			return c.client.AppsV1().Deployments(o.GetNamespace()).Get(ctx, o.GetName(), metav1.GetOptions{})
-		})
-		if apierrors.IsNotFound(err) || err == nil && !rolledOut(d) {
-			return false, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("reading %s of cluster %s: %w", name(o), c.Name, err)
-		}
-	}
-	return true, nil
-}
-
-func rolledOut(d *appsv1.Deployment) bool {
-	s, want := d.Status, replicas(d)
-	return s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == want && s.AvailableReplicas == want && s.Replicas == want
-}
-
-// replicas is how many a Deployment asks for.
-func replicas(d *appsv1.Deployment) int32 {
-	if d.Spec.Replicas == nil {
-		return 1
-	}
-	return *d.Spec.Replicas
-}
-
-// whyNot says what a Deployment's pods wait for.
-func (c *Cluster) whyNot(ctx context.Context, d *appsv1.Deployment) string {
-	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-	if err != nil {
-		return err.Error()
-	}
-	pods, err := c.client.CoreV1().Pods(d.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
-	if err != nil {
-		return err.Error()
-	}
-	var why []string
-	for _, p := range pods.Items {
-		why = append(why, waitsFor(&p)...)
-	}
-	for _, condition := range d.Status.Conditions {
-		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
-			why = append(why, condition.Message)
-		}
-	}
-	if len(why) == 0 {
-		return "its pods have not been made; is kube-controller-manager well?"
-	}
-	return strings.Join(why, "; ")
-}
-
-// waitsFor says why a pod is not ready; nothing if it is.
-func waitsFor(p *corev1.Pod) (why []string) {
-	for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
-		switch {
-		case s.State.Waiting != nil:
-			why = append(why, fmt.Sprintf("pod %s, container %s: %s %s", p.Name, s.Name, s.State.Waiting.Reason, s.State.Waiting.Message))
-		case s.State.Terminated != nil:
-			ended := s.State.Terminated
-			why = append(why, fmt.Sprintf("pod %s, container %s ended with %d: %s", p.Name, s.Name, ended.ExitCode, ended.Message))
-		case !s.Ready:
-			why = append(why, fmt.Sprintf("pod %s, container %s is not ready: `kubectl --namespace %s logs %[1]s`",
-				p.Name, s.Name, p.Namespace))
-		}
-	}
-	for _, condition := range p.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			why = append(why, fmt.Sprintf("pod %s: %s", p.Name, condition.Message))
-		}
-	}
-	return why
 }

@@ -311,7 +311,7 @@ func TestState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := &Cluster{Name: c.Name, config: c.config, client: c.client, dynamic: c.dynamic, mapper: c.mapper}
+	other := &Cluster{Name: c.Name, config: c.config, client: c.client}
 	more, err := other.SetState(t.Context(), theirs)
 	if err != nil {
 		t.Fatal(err)

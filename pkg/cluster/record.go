@@ -40,7 +40,7 @@ func (c *Cluster) State(ctx context.Context) (record.Record, error) {
 // readState is the record and its resourceVersion.
 func (c *Cluster) readState(ctx context.Context) (record.Record, string, error) {
 	m, err := Retry(ctx, func() (*corev1.ConfigMap, error) {
-		return c.client.CoreV1().ConfigMaps(Namespace).Get(ctx, stateName, metav1.GetOptions{})
+		return c.client.ConfigMaps(Namespace).Get(ctx, stateName, metav1.GetOptions{})
 	})
 	if apierrors.IsNotFound(err) {
 		return record.Record{}, "", fmt.Errorf("%w: cluster %s has no ConfigMap %s/%s", ErrNoState, c.Name, Namespace, stateName)

@@ -91,7 +91,7 @@ func (c *Cluster) Check(ctx context.Context, rights ...Right) error {
 				}
 			}
 			answer, err := Retry(gctx, func() (*authorizationv1.SelfSubjectAccessReview, error) {
-				return c.client.AuthorizationV1().SelfSubjectAccessReviews().Create(gctx, review, metav1.CreateOptions{})
+				return c.client.SelfSubjectAccessReviews().Create(gctx, review, metav1.CreateOptions{})
 			})
 			if err != nil {
 				return fmt.Errorf("asking cluster %s for our rights: %w", c.Name, err)

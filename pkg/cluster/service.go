@@ -27,7 +27,7 @@ const kubeletConf = "/etc/kubernetes/kubelet.conf"
 // server is refused, such as the webhook about a new service account.
 func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) error {
 	service, err := Retry(ctx, func() (*corev1.Service, error) {
-		return c.client.CoreV1().Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
+		return c.client.Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
 	})
 	if err != nil {
 		return fmt.Errorf("reading the Service of the API server of cluster %s: %w", c.Name, err)
@@ -50,7 +50,7 @@ func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) er
 					return fmt.Errorf("after %s, pods on node %s do not reach the API server at %s%s: %w",
 						patience, n.Name, server, c.whyNoService(ctx, n.Name), err)
 				}
-				if err := wait.Sleep(ctx, time.Second); err != nil {
+				if err := wait.Sleep(ctx, 300*time.Millisecond); err != nil {
 					return err
 				}
 			}
@@ -62,7 +62,7 @@ func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) er
 // whyNoService says, in brackets, who keeps pods on a node from the API server,
 // as far as that is known: the API server itself, or kube-proxy.
 func (c *Cluster) whyNoService(ctx context.Context, node string) string {
-	list, err := c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx,
+	list, err := c.client.EndpointSlices(metav1.NamespaceDefault).List(ctx,
 		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
 	if err != nil {
 		return ""
@@ -70,7 +70,7 @@ func (c *Cluster) whyNoService(ctx context.Context, node string) string {
 	if !slices.ContainsFunc(list.Items, func(s discoveryv1.EndpointSlice) bool { return len(s.Endpoints) > 0 }) {
 		return " (no API server has added itself to the Service: `kubectl --namespace default get endpointslices`)"
 	}
-	proxies, err := c.client.CoreV1().Pods(metav1.NamespaceSystem).List(ctx,
+	proxies, err := c.client.Pods(metav1.NamespaceSystem).List(ctx,
 		metav1.ListOptions{LabelSelector: "k8s-app=kube-proxy", FieldSelector: "spec.nodeName=" + node})
 	if err != nil || len(proxies.Items) == 0 {
 		return ""

@@ -12,8 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
 
+	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
@@ -84,7 +84,7 @@ func (c *Cluster) AnnotateAll(ctx context.Context, all []ServiceAccount) ([][]pl
 			continue
 		}
 		_, err = Retry(ctx, func() (*corev1.Namespace, error) {
-			return c.client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+			return c.client.Namespaces().Get(ctx, namespace, metav1.GetOptions{})
 		})
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 			return nil, fmt.Errorf("reading namespace %s of cluster %s: %w", namespace, c.Name, err)
@@ -144,8 +144,8 @@ func (c *Cluster) planAnnotate(sa ServiceAccount, live *corev1.ServiceAccount, n
 func (c *Cluster) serviceAccounts(ctx context.Context, namespace string, names []string) ([]*corev1.ServiceAccount, error) {
 	var found []*corev1.ServiceAccount
 	if len(names) > fewInNamespace {
-		list, err := Retry(ctx, func() (*corev1.ServiceAccountList, error) {
-			return c.client.CoreV1().ServiceAccounts(namespace).List(ctx, metav1.ListOptions{})
+		list, err := Retry(ctx, func() (*kube.List[corev1.ServiceAccount], error) {
+			return c.client.ServiceAccounts(namespace).List(ctx, metav1.ListOptions{})
 		})
 		if err == nil {
 			for i := range list.Items {
@@ -173,7 +173,7 @@ func (c *Cluster) serviceAccounts(ctx context.Context, namespace string, names [
 // service account goes: others may have put things into it.
 func (c *Cluster) createNamespace(ctx context.Context, namespace string) error {
 	_, err := Retry(ctx, func() (*corev1.Namespace, error) {
-		return c.client.CoreV1().Namespaces().Create(ctx,
+		return c.client.Namespaces().Create(ctx,
 			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{FieldManager: Manager})
 	})
 	if apierrors.IsAlreadyExists(err) {
@@ -185,7 +185,7 @@ func (c *Cluster) createNamespace(ctx context.Context, namespace string) error {
 // serviceAccount is the service account as it is, nil if it is not there.
 func (c *Cluster) serviceAccount(ctx context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
 	live, err := Retry(ctx, func() (*corev1.ServiceAccount, error) {
-		return c.client.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
+		return c.client.ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
 	})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -241,10 +241,13 @@ func (c *Cluster) annotate(ctx context.Context, sa ServiceAccount) error {
 
 // applyServiceAccount makes these the labels and annotations that we own.
 func (c *Cluster) applyServiceAccount(ctx context.Context, namespace, name string, labels, annotations map[string]string) error {
+	o := &unstructured.Unstructured{Object: map[string]any{}}
+	o.SetNamespace(namespace)
+	o.SetName(name)
+	o.SetLabels(labels)
+	o.SetAnnotations(annotations)
 	_, err := Retry(ctx, func() (*corev1.ServiceAccount, error) {
-		return c.client.CoreV1().ServiceAccounts(namespace).Apply(ctx,
-			corev1apply.ServiceAccount(name, namespace).WithLabels(labels).WithAnnotations(annotations),
-			metav1.ApplyOptions{FieldManager: Manager, Force: true})
+		return c.client.ServiceAccounts(namespace).Apply(ctx, o, metav1.ApplyOptions{FieldManager: Manager, Force: true})
 	})
 	return err
 }
@@ -303,12 +306,7 @@ func (c *Cluster) Unannotate(ctx context.Context, namespace, name string) ([]pla
 	step := plan.Step{Link: plan.ServiceAccount, Summary: "service account " + namespace + "/" + name}
 	switch live.Labels[ServiceAccountLabel] {
 	case Created:
-		o := &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "v1", "kind": "ServiceAccount",
-			"metadata": map[string]any{"namespace": namespace, "name": name},
-		}}
-		step.Action = plan.Delete
-		step.Do = func(ctx context.Context) error { return c.delete(ctx, o) }
+		return c.deleteServiceAccount(namespace, name), nil
 	case Annotated:
 		step.Action = plan.Update
 		for _, key := range stale(live, nil, nil) {
@@ -330,8 +328,13 @@ func (c *Cluster) Unannotate(ctx context.Context, namespace, name string) ([]pla
 // ServiceAccounts are the service accounts, of all namespaces, that carry
 // annotations of ours, with the role of each.
 func (c *Cluster) ServiceAccounts(ctx context.Context) ([]ServiceAccount, error) {
-	list, err := Retry(ctx, func() (*corev1.ServiceAccountList, error) {
-		return c.client.CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: ServiceAccountLabel})
+	return c.labelled(ctx, ServiceAccountLabel)
+}
+
+// labelled are the service accounts that have a label.
+func (c *Cluster) labelled(ctx context.Context, label string) ([]ServiceAccount, error) {
+	list, err := Retry(ctx, func() (*kube.List[corev1.ServiceAccount], error) {
+		return c.client.ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: label})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the service accounts of cluster %s: %w", c.Name, err)
@@ -345,3 +348,50 @@ func (c *Cluster) ServiceAccounts(ctx context.Context) ([]ServiceAccount, error)
 
 // Role is the ARN of the service account's role; empty if it has none.
 func (sa ServiceAccount) Role(prefix irsa.Prefix) string { return sa.Annotations[prefix.RoleARN()] }
+
+// MadeLabel is "true" on a service account that was made for an association with EKS Pod
+// Identity, which needs no annotation.
+const MadeLabel = "openirsa.dev/pod-identity"
+
+// Make makes a service account without annotations, and its namespace, unless it is there.
+func (c *Cluster) Make(ctx context.Context, namespace, name string) ([]plan.Step, error) {
+	live, err := c.serviceAccount(ctx, namespace, name)
+	if err != nil || live != nil {
+		return nil, err
+	}
+	return []plan.Step{{
+		Link: plan.ServiceAccount, Action: plan.Create, Summary: "service account " + namespace + "/" + name,
+		Do: func(ctx context.Context) error {
+			if err := c.createNamespace(ctx, namespace); err != nil && !apierrors.IsForbidden(err) {
+				return err
+			}
+			return c.applyServiceAccount(ctx, namespace, name, map[string]string{MadeLabel: "true"}, nil)
+		},
+	}}, nil
+}
+
+// Made are the service accounts, of all namespaces, that [Cluster.Make] has made.
+func (c *Cluster) Made(ctx context.Context) ([]ServiceAccount, error) {
+	return c.labelled(ctx, MadeLabel)
+}
+
+// Unmake deletes a service account that [Cluster.Make] has made, unless it was given a
+// role by annotation since.
+func (c *Cluster) Unmake(ctx context.Context, namespace, name string) ([]plan.Step, error) {
+	live, err := c.serviceAccount(ctx, namespace, name)
+	if err != nil || live == nil || live.Labels[MadeLabel] == "" || live.Labels[ServiceAccountLabel] != "" {
+		return nil, err
+	}
+	return c.deleteServiceAccount(namespace, name), nil
+}
+
+// deleteServiceAccount is what must be done for a service account to be gone.
+func (c *Cluster) deleteServiceAccount(namespace, name string) []plan.Step {
+	o := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"namespace": namespace, "name": name},
+	}}
+	return []plan.Step{{
+		Link: plan.ServiceAccount, Action: plan.Delete, Summary: "service account " + namespace + "/" + name,
+		Do: func(ctx context.Context) error { return c.delete(ctx, o) },
+	}}
+}

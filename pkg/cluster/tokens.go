@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/token"
 )
@@ -103,7 +104,7 @@ func (c *Cluster) tokenFiles(ctx context.Context) ([]tokenFile, error) {
 	var files []tokenFile
 	options := metav1.ListOptions{Limit: 500, FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"}
 	for {
-		pods, err := Retry(ctx, func() (*corev1.PodList, error) { return c.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, options) })
+		pods, err := Retry(ctx, func() (*kube.List[corev1.Pod], error) { return c.client.Pods(metav1.NamespaceAll).List(ctx, options) })
 		if err != nil {
 			return nil, fmt.Errorf("listing the pods of cluster %s: %w", c.Name, err)
 		}
@@ -164,8 +165,8 @@ func mayWrite(s corev1.VolumeProjection, at string) bool {
 // Secret and was not signed with a key of the cluster's is not a token: whoever may
 // make a Secret can put anything there.
 func (c *Cluster) SecretTokens(ctx context.Context) ([]Token, error) {
-	list, err := Retry(ctx, func() (*corev1.SecretList, error) {
-		return c.client.CoreV1().Secrets(metav1.NamespaceAll).List(ctx,
+	list, err := Retry(ctx, func() (*kube.List[corev1.Secret], error) {
+		return c.client.Secrets(metav1.NamespaceAll).List(ctx,
 			metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)})
 	})
 	if err != nil {
@@ -219,8 +220,8 @@ func (c *Cluster) RenewTokens(ctx context.Context, tokens []Token, restarted map
 // serviceAccountUIDs are those of all service accounts that there are, by
 // NAMESPACE/NAME.
 func (c *Cluster) serviceAccountUIDs(ctx context.Context) (map[string]types.UID, error) {
-	list, err := Retry(ctx, func() (*corev1.ServiceAccountList, error) {
-		return c.client.CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	list, err := Retry(ctx, func() (*kube.List[corev1.ServiceAccount], error) {
+		return c.client.ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the service accounts of cluster %s: %w", c.Name, err)

@@ -34,7 +34,7 @@ func (c *Cluster) WaitForCABundle(ctx context.Context, configuration string, pat
 // yet, if there is one.
 func (c *Cluster) FirstWithoutCABundle(ctx context.Context, configuration string) (string, error) {
 	live, err := Retry(ctx, func() (*admissionv1.MutatingWebhookConfiguration, error) {
-		return c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, configuration, metav1.GetOptions{})
+		return c.client.MutatingWebhookConfigurations().Get(ctx, configuration, metav1.GetOptions{})
 	})
 	if err != nil {
 		return "", fmt.Errorf("reading MutatingWebhookConfiguration %s of cluster %s: %w", configuration, c.Name, err)

@@ -453,3 +453,46 @@ func TestConfigExample(t *testing.T) {
 		t.Errorf("%v, %d service accounts", err, len(file.IAMServiceAccounts))
 	}
 }
+
+// Associations are those of eksctl's section and of ours, and each mistake names line and
+// field.
+func TestConfigTakesAssociations(t *testing.T) {
+	const ours = "apiVersion: openirsa.dev/v1alpha1\nkind: Cluster\n"
+	file, unread, err := Parse([]byte(ours + `podIdentityAssociations:
+- namespace: team-a
+  serviceAccountName: app
+  permissionPolicyARNs: [arn:aws:iam::aws:policy/IAMReadOnlyAccess]
+  createServiceAccount: true
+iam:
+  podIdentityAssociations:
+  - {namespace: b, serviceAccountName: app, roleARN: "arn:aws:iam::111122223333:role/app", disableSessionTags: true, policy: {Version: "2012-10-17"}}
+`))
+	if err != nil || len(unread) > 0 || len(file.PodIdentityAssociations) != 2 {
+		t.Fatalf("%v, %v, %+v", err, unread, file.PodIdentityAssociations)
+	}
+	if a := file.PodIdentityAssociations[0]; a.String() != "team-a/app" || !a.CreateServiceAccount || a.Account().AttachPolicyARNs == nil {
+		t.Errorf("%+v", a)
+	}
+	if a := file.PodIdentityAssociations[1]; string(a.Policy) != `{"Version":"2012-10-17"}` {
+		t.Errorf("policy %s", a.Policy)
+	}
+	const app = "{namespace: a, serviceAccountName: app, "
+	for list, want := range map[string]string{
+		app + "roleARN: \"arn:aws:iam::111122223333:role/r\", permissionPolicyARNs: [x]}": "line 3: iam.podIdentityAssociations[0].permissionPolicyARNs " +
+			"cannot be specified when iam.podIdentityAssociations[0].roleARN is set",
+		app + "permissionPolicy: {}, policy: {}}":                "line 3: iam.podIdentityAssociations[0].disableSessionTags must be set to true",
+		app + "disableSessionTags: true}":                        "at least one of the following must be specified: iam.podIdentityAssociations[0].roleARN",
+		"{serviceAccountName: app}":                              "iam.podIdentityAssociations[0].namespace is required",
+		"{namespace: a}":                                         "iam.podIdentityAssociations[0].serviceAccountName is required",
+		app + "roleARN: no}":                                     `"no" is not the ARN of a role`,
+		app + "wellKnownPolicies: {none: true}}":                 `well-known policy "none"`,
+		app + "wellKnownPolicies: {autoScaler: true}, extra: 1}": "extra",
+		app + "permissionPolicyARNs: [x]}":                       `policy "x" is not the ARN`,
+		"{namespace: A, serviceAccountName: app}":                `namespace "A"`,
+		app + "wellKnownPolicies: {autoScaler: true}}, " + app + "wellKnownPolicies: {autoScaler: true}}": "a/app is already on line 3",
+	} {
+		if _, _, err := Parse([]byte(ours + "iam: {podIdentityAssociations: [" + list + "]}\n")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", list, err, want)
+		}
+	}
+}

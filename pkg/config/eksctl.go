@@ -17,7 +17,7 @@ const (
 
 // eksctlFile is what has a meaning here of a ClusterConfig of eksctl
 // (pkg/apis/eksctl.io/v1alpha5 in eksctl-io/eksctl): the service accounts, the
-// cluster's name and the region.
+// associations, the cluster's name and the region.
 type eksctlFile struct {
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string `yaml:"kind"`
@@ -28,6 +28,8 @@ type eksctlFile struct {
 	IAM struct {
 		WithOIDC        bool             `yaml:"withOIDC"`
 		ServiceAccounts []ServiceAccount `yaml:"serviceAccounts"`
+
+		PodIdentityAssociations []PodIdentityAssociation `yaml:"podIdentityAssociations"`
 	} `yaml:"iam"`
 }
 
@@ -37,6 +39,7 @@ func (theirs *eksctlFile) file() File {
 	file.APIVersion, file.Kind = Version, Kind
 	file.Metadata.Name, file.Metadata.Region = theirs.Metadata.Name, theirs.Metadata.Region
 	file.IAM.WithOIDC, file.IAM.ServiceAccounts = theirs.IAM.WithOIDC, theirs.IAM.ServiceAccounts
+	file.IAM.PodIdentityAssociations = theirs.IAM.PodIdentityAssociations
 	return file
 }
 

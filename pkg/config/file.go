@@ -56,12 +56,15 @@ type File struct {
 	ExcludeNamespaces []string `yaml:"excludeNamespaces"`
 
 	IAMServiceAccounts []ServiceAccount `yaml:"iamServiceAccounts"`
+	// PodIdentityAssociations give service accounts roles by EKS Pod Identity.
+	PodIdentityAssociations []PodIdentityAssociation `yaml:"podIdentityAssociations"`
 	// IAM is the section of eksctl's ClusterConfig, as it is.
 	IAM struct {
 		WithOIDC        bool             `yaml:"withOIDC"`
 		ServiceAccounts []ServiceAccount `yaml:"serviceAccounts"`
+
+		PodIdentityAssociations []PodIdentityAssociation `yaml:"podIdentityAssociations"`
 		// What EKS alone has.
-		PodIdentityAssociations            ignored `yaml:"podIdentityAssociations"`
 		AutoCreatePodIdentityAssociations  ignored `yaml:"autoCreatePodIdentityAssociations"`
 		ServiceRoleARN                     ignored `yaml:"serviceRoleARN"`
 		ServiceRolePermissionsBoundary     ignored `yaml:"serviceRolePermissionsBoundary"`

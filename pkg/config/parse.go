@@ -59,5 +59,18 @@ func Parse(body []byte) (file File, unread []string, err error) {
 	if err := checkAccounts(file.IAMServiceAccounts, paths, d.lines); err != nil {
 		return File{}, nil, err
 	}
+	paths = nil // of the associations
+	for _, list := range []struct {
+		at  string
+		all []PodIdentityAssociation
+	}{{"podIdentityAssociations", file.PodIdentityAssociations}, {"iam.podIdentityAssociations", file.IAM.PodIdentityAssociations}} {
+		for i := range list.all {
+			paths = append(paths, fmt.Sprintf("%s[%d]", list.at, i))
+		}
+	}
+	file.PodIdentityAssociations = append(file.PodIdentityAssociations, file.IAM.PodIdentityAssociations...)
+	if err := checkAssociations(file.PodIdentityAssociations, paths, d.lines); err != nil {
+		return File{}, nil, err
+	}
 	return file, append(d.ignored, others...), nil
 }

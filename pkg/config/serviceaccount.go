@@ -80,7 +80,7 @@ func (sa *ServiceAccount) Check() error {
 		return inField("subjectPattern", "%s: subject pattern %q does not begin with %q", plan.Role, p, irsa.SubjectPrefix)
 	}
 	for _, key := range slices.Sorted(maps.Keys(sa.Tags)) {
-		if strings.HasPrefix(strings.ToLower(key), owner.Prefix) { // IAM tells no keys apart by case
+		if strings.HasPrefix(strings.ToLower(key), owner.Prefix) && key != owner.EnforceTag { // IAM tells no keys apart by case
 			return inField("tags."+key, "%s: tag %s: what begins with %s marks what setup has made", plan.Role, key, owner.Prefix)
 		}
 	}

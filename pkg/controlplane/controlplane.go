@@ -20,8 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/client-go/kubernetes"
 
+	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/node"
 )
@@ -29,7 +29,7 @@ import (
 // ControlPlane is the API servers and the controller managers of a cluster.
 type ControlPlane struct {
 	name   string // of the cluster, for messages
-	client kubernetes.Interface
+	client *kube.Client
 	nodes  []node.Node // those on which commands can be run
 	whole  bool        // the nodes are all that the cluster has
 	pods   pods

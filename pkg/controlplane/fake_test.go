@@ -49,8 +49,9 @@ type fakeNode struct {
 	refuses   func(Flags) bool // flags with which the API server never gets ready
 	renewAt   time.Time        // when kubelet renews the tokens
 	tokens    []fakeToken
-	restarted int  // how often kubelet was
-	noKubelet bool // it does not come back
+	restarted int             // how often kubelet was
+	noKubelet bool            // it does not come back
+	swaps     map[string]bool // the manifests that come back when the previous pod has ended
 
 	fakeKeys // what there is beside, where keys are rotated
 }
@@ -138,7 +139,7 @@ func newFake(t *testing.T, n int) (*fakeCluster, *ControlPlane) {
 	var nodes []node.Node
 	for i := range n {
 		fake := &fakeNode{
-			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: formerManifest},
+			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: formerManifest}, swaps: map[string]bool{},
 			refuses: func(Flags) bool { return false },
 		}
 		fake.start()
@@ -180,6 +181,49 @@ func (n *fakeNode) start() {
 	}
 }
 
+// kubeletSees is what kubelet does about a manifest that is replaced.
+func (n *fakeNode) kubeletSees(file, text string) {
+	if file == manifestFile && n.files[file] != text {
+		n.changed, n.hastened = time.Now(), false
+	}
+	if file == controllerManifestFile && n.files[file] != text {
+		n.controllerChanged = time.Now()
+	}
+	if strings.HasPrefix(file, "/etc/kubernetes/manifests/") {
+		if n.cluster.killAtManifest--; n.cluster.killAtManifest == -1 {
+			n.cluster.kill = 1 // after this command
+		}
+	}
+}
+
+// manifest is that of the API server, also while it waits for its turn.
+func (n *fakeNode) manifest() string {
+	if text, there := n.files[manifestFile]; there {
+		return text
+	}
+	return n.files[tempFile]
+}
+
+// swapFile is where a manifest waits for its turn.
+func swapFile(manifest string) string {
+	if manifest == controllerManifestFile {
+		return controllerPod.waitingFile()
+	}
+	return apiServerPod.waitingFile()
+}
+
+// settle puts a manifest that waits in its place, and reports whether there was one.
+func (n *fakeNode) settle(manifest string) bool {
+	n.swaps[manifest] = false
+	text, waits := n.files[swapFile(manifest)]
+	_, there := n.files[manifest]
+	if !there && waits {
+		n.files[manifest] = text
+		delete(n.files, swapFile(manifest))
+	}
+	return !there && waits
+}
+
 func (n *fakeNode) flags() Flags { return n.parsed }
 
 // issue gives the node's pod a token, as its API server issues it.
@@ -201,6 +245,9 @@ func (n *fakeNode) pass() {
 		case since < 35*time.Second && !n.hastened, since < 8*time.Second:
 			n.process = nil
 		default:
+			if n.swaps[manifestFile] {
+				n.settle(manifestFile)
+			}
 			n.start()
 			n.serving = !n.refuses(n.flags())
 			n.changed, n.hastened = time.Time{}, false
@@ -299,18 +346,23 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 		if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != rest[1] {
 			n.t.Error("wrong digest")
 		}
-		if rest[0] == manifestFile && n.files[manifestFile] != string(b) {
-			n.changed, n.hastened = time.Now(), false
-		}
-		if rest[0] == controllerManifestFile && n.files[rest[0]] != string(b) {
-			n.controllerChanged = time.Now()
-		}
-		if strings.HasPrefix(rest[0], "/etc/kubernetes/manifests/") {
-			if n.cluster.killAtManifest--; n.cluster.killAtManifest == -1 {
-				n.cluster.kill = 1 // after this command
-			}
-		}
+		n.kubeletSees(rest[0], string(b))
 		n.files[rest[0]] = string(b)
+	case script == swapScript:
+		b, err := io.ReadAll(in)
+		if err != nil {
+			return err
+		}
+		if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != rest[1] {
+			n.t.Error("wrong digest")
+		}
+		n.kubeletSees(rest[0], string(b))
+		delete(n.files, rest[0])
+		n.files[swapFile(rest[0])], n.swaps[rest[0]] = string(b), true
+	case script == settleScript:
+		if n.settle(rest[0]) && rest[0] == manifestFile && n.process == nil {
+			n.changed, n.hastened = time.Now(), true
+		}
 	case script == existsScript:
 		for _, file := range rest {
 			for name := range n.files {

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
@@ -60,8 +61,8 @@ type mirrorPod struct {
 
 // mirrorPods are the API servers that are static pods of kubeadm's.
 func (c *ControlPlane) mirrorPods(ctx context.Context) ([]mirrorPod, error) {
-	pods, err := cluster.Retry(ctx, func() (*corev1.PodList, error) {
-		return c.client.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: "component=kube-apiserver"})
+	pods, err := cluster.Retry(ctx, func() (*kube.List[corev1.Pod], error) {
+		return c.client.Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: "component=kube-apiserver"})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the API servers of cluster %s: %w", c.name, err)

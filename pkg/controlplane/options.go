@@ -27,7 +27,24 @@ type IssuerOptions struct {
 	// given them new ones, and they have read these. That takes a minute or two,
 	// and up to an hour on nodes that cannot be reached.
 	Immediately bool
+	// Removal is the part of a removal that is to be done now.
+	Removal RemovalPart
 }
+
+// RemovalPart is a part of [ControlPlane.RemoveIssuer].
+type RemovalPart int
+
+// The whole of a removal, or one of the two halves between which the issuer's
+// documents can go.
+const (
+	WholeRemoval RemovalPart = iota
+	// Demotion has the previous issuer sign again, and waits until no pod uses a
+	// token of the issuer any more.
+	Demotion
+	// Refusal has the API servers refuse the issuer, and removes what is left on the
+	// nodes. The demotion must have been done.
+	Refusal
+)
 
 func (o IssuerOptions) wait() time.Duration { return cmp.Or(o.Wait, DefaultWait) }
 

@@ -23,6 +23,9 @@ func readAPIServer(ctx context.Context, n node.Node) (*podOnNode, error) {
 
 func readPod(ctx context.Context, n node.Node, pod staticPod) (*podOnNode, error) {
 	text, ok, err := n.ReadFile(ctx, pod.manifestFile())
+	if err == nil && !ok { // a swap is under way, or was cut short: what comes is what counts
+		text, ok, err = n.ReadFile(ctx, pod.waitingFile())
+	}
 	if err != nil {
 		return nil, err
 	}

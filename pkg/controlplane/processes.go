@@ -13,17 +13,25 @@ import (
 	"github.com/openirsa/openirsa/pkg/node"
 )
 
-// processesScript prints the command line of every process on the node that
-// runs program $1: arguments end with NUL, command lines with an empty argument. The
-// pod's own process ID namespace lies right under the node's: a process with
-// more than two IDs belongs to a cluster nested in containers of this machine.
-const processesScript = `for p in /proc/[0-9]*; do
-  case "$(tr '\0' '\n' <"$p/cmdline" 2>/dev/null | head -n 1)" in
-  "$1"|*/"$1") ;;
-  *) continue ;;
-  esac
-  [ "$(sed -n 's/^NSpid:[[:space:]]*//p' "$p/status" 2>/dev/null | wc -w)" -le 2 ] || continue
-  cat "$p/cmdline" 2>/dev/null && printf '\0'
+// pidsOf is a shell function that prints the ids of the node's processes that run
+// program $1. The pod's own process ID namespace lies right under the node's: a process
+// with more than two IDs belongs to a cluster nested in containers of this machine.
+const pidsOf = `pids_of() {
+  for p in /proc/[0-9]*; do
+    case "$(tr '\0' '\n' <"$p/cmdline" 2>/dev/null | head -n 1)" in
+    "$1"|*/"$1") ;;
+    *) continue ;;
+    esac
+    [ "$(sed -n 's/^NSpid:[[:space:]]*//p' "$p/status" 2>/dev/null | wc -w)" -le 2 ] || continue
+    echo "${p#/proc/}"
+  done
+}
+`
+
+// processesScript prints the command line of every process on the node that runs
+// program $1: arguments end with NUL, command lines with an empty argument.
+const processesScript = pidsOf + `for p in $(pids_of "$1"); do
+  cat "/proc/$p/cmdline" 2>/dev/null && printf '\0'
 done; true`
 
 // apiServers are the command lines of the API servers that run on the node:
@@ -69,10 +77,15 @@ const adminConf = "/etc/kubernetes/admin.conf"
 // load balancer, for a path. Every API server's certificate holds the name
 // "kubernetes" (kubeadm's GetAPIServerAltNames).
 func get(ctx context.Context, n node.Node, commandLine []string, urlPath string) ([]byte, error) {
+	return n.Output(ctx, "kubectl", getArgs(commandLine, urlPath)...)
+}
+
+// getArgs are kubectl's arguments for [get].
+func getArgs(commandLine []string, urlPath string) []string {
 	host := cmp.Or(flagValue(commandLine, "advertise-address"), "127.0.0.1")
 	port := cmp.Or(flagValue(commandLine, "secure-port"), "6443")
-	return n.Output(ctx, "kubectl", "--kubeconfig="+adminConf, "--server=https://"+net.JoinHostPort(host, port),
-		"--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", urlPath)
+	return []string{"--kubeconfig=" + adminConf, "--server=https://" + net.JoinHostPort(host, port),
+		"--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", urlPath}
 }
 
 // logScript prints the last $2 lines of the newest container $1.

@@ -54,6 +54,9 @@ func (e *APIServerError) Unwrap() []error { return []error{e.Err, e.Restore} }
 func replaceManifest(ctx context.Context, n node.Node, pod staticPod, patience time.Duration,
 	change func(*podOnNode) ([]byte, error),
 ) error {
+	if err := settle(ctx, n, pod); err != nil {
+		return err
+	}
 	now, err := readPod(ctx, n, pod)
 	if err != nil {
 		return err
@@ -82,7 +85,7 @@ func replaceManifest(ctx context.Context, n node.Node, pod staticPod, patience t
 				return err
 			}
 		}
-		if err := n.WriteFile(ctx, pod.manifestFile(), text, "0600"); err != nil {
+		if err := swapManifest(ctx, n, pod, text); err != nil {
 			return err
 		}
 	}
@@ -176,8 +179,9 @@ func healthy(ctx context.Context, n node.Node, pod staticPod, want Flags, patien
 const controllerSteady = 5
 
 // drainTime is what an API server that has stopped serving gets for requests
-// that are still under way.
-const drainTime = 3 * time.Second
+// that are still under way. Longer, and the controller manager would lose its lease,
+// which it renews every 2 seconds and gives up after 10.
+const drainTime = time.Second
 
 // check is nil if the pod is healthy. Otherwise former is the command line of
 // the API server with other flags that still runs, if one does.
@@ -234,12 +238,16 @@ func serves(ctx context.Context, n node.Node, commandLine []string, want Flags) 
 	return nil
 }
 
-// Restore puts back the manifest with which the API server on a node was last
-// healthy, where a run that was killed has left one that has not come up since,
-// and reports whether there was one. For when the API server cannot be asked.
+// Restore finishes what a node that died has left undone, and puts back the manifest
+// with which the API server on a node was last healthy, where a run that was killed has
+// left one that has not come up since, and reports whether there was one. For when the
+// API server cannot be asked.
 func Restore(ctx context.Context, n node.Node) (bool, error) {
 	there, err := n.Existing(ctx, provenFile)
-	if err != nil || len(there) == 0 {
+	if err != nil {
+		return false, err
+	}
+	if err := settle(ctx, n, apiServerPod); err != nil || len(there) == 0 {
 		return false, err
 	}
 	return true, restore(ctx, n, apiServerPod, DefaultWait)

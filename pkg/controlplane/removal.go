@@ -18,10 +18,10 @@ import (
 // nodes whose pods carry such tokens, which renews them; only when none is
 // left, and clients had the minute that client-go takes to read its token
 // file again, is the issuer refused. With one node this takes two restarts of
-// the API server and that minute, about two minutes in all; opts.Immediately
-// takes one restart and no minute: kubelet is restarted when the issuer is
-// refused already, and pods that carry its tokens, kube-proxy among them, are
-// refused until they read the new ones.
+// the API server, of 8 seconds each, and that minute if a pod carries such a
+// token; opts.Immediately takes one restart and no minute: kubelet is restarted
+// when the issuer is refused already, and pods that carry its tokens,
+// kube-proxy among them, are refused until they read the new ones.
 //
 // Kubelet on nodes that cannot be reached renews the tokens in its own time: a
 // step then waits for it, or is a [*TokensError] if that takes longer than
@@ -79,10 +79,15 @@ func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]
 		})
 	}
 	switch {
+	case opts.Removal == Refusal:
+		return append(remove, files...), nil
 	case opts.Immediately && len(files) > 0: // and not remove, which is empty in a run after a crash
 		remove = append(remove, c.lateRenewal(opts, servers[0].Flags.audiences()))
 	case len(remove) > 0:
 		steps = append(steps, c.renewal(opts, servers[0].Flags.audiences()))
+	}
+	if opts.Removal == Demotion {
+		return steps, nil
 	}
 	return slices.Concat(steps, remove, files), nil
 }

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/node"
@@ -137,8 +138,8 @@ func (c *ControlPlane) renewedElsewhere(ctx context.Context, opts IssuerOptions,
 	var e TokensError
 	options := metav1.ListOptions{Limit: 500, FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"}
 	for {
-		pods, err := cluster.Retry(ctx, func() (*corev1.PodList, error) {
-			return c.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, options)
+		pods, err := cluster.Retry(ctx, func() (*kube.List[corev1.Pod], error) {
+			return c.client.Pods(metav1.NamespaceAll).List(ctx, options)
 		})
 		if err != nil {
 			return fmt.Errorf("listing the pods of cluster %s: %w", c.name, err)

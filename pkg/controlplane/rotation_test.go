@@ -90,6 +90,9 @@ func (n *fakeNode) passController() {
 		return
 	}
 	n.controllerChanged = time.Time{}
+	if n.swaps[controllerManifestFile] {
+		n.settle(controllerManifestFile)
+	}
 	m, err := controllerPod.parse([]byte(n.files[controllerManifestFile]))
 	if err != nil {
 		n.t.Errorf("%s: kubelet got a broken manifest: %v", n.name, err)
@@ -167,7 +170,7 @@ func (f *fakeCluster) keyInvariants() {
 	signing := make(map[string]string) // kid: who
 	accepting := make(map[string][]keys.Public)
 	for _, n := range f.nodes {
-		now, original := manifestFlags(n.t, n.files[manifestFile]), manifestFlags(n.t, n.original)
+		now, original := manifestFlags(n.t, n.manifest()), manifestFlags(n.t, n.original)
 		signing[n.signs] = n.name
 		signing[n.kid(now.SigningKeyFile)] = n.name + " after a restart"
 		signing[n.kid(original.SigningKeyFile)] = n.name + " after kubeadm has written its manifest"

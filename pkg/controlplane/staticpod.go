@@ -21,8 +21,8 @@ const (
 	// provenFile is the last manifest with which the API server was healthy.
 	// It is there while a newer one still has to prove itself.
 	provenFile = nodeDir + "/kube-apiserver.proven.yaml"
-	// tempFile is what writeFile leaves behind in the manifest directory if
-	// the node dies in the middle.
+	// tempFile is what WriteFile leaves behind in the manifest directory if
+	// the node dies in the middle, and where a manifest waits in a swap.
 	tempFile = "/etc/kubernetes/manifests/.kube-apiserver.yaml.openirsa"
 	// controllerManifestFile and the others are those of the controller
 	// manager, of which only a key rotation changes a flag, and back.
@@ -36,6 +36,14 @@ func (p staticPod) manifestFile() string {
 		return controllerManifestFile
 	}
 	return manifestFile
+}
+
+// waitingFile is where a manifest waits until the previous pod has ended.
+func (p staticPod) waitingFile() string {
+	if p == controllerPod {
+		return controllerTempFile
+	}
+	return tempFile
 }
 
 func (p staticPod) provenFile() string {

@@ -11,6 +11,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -99,7 +100,7 @@ func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
 	for _, m := range mirrors {
 		known[m.address] = true
 	}
-	nodes, err := cluster.Retry(ctx, func() (*corev1.NodeList, error) { return c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}) })
+	nodes, err := cluster.Retry(ctx, func() (*kube.List[corev1.Node], error) { return c.client.Nodes().List(ctx, metav1.ListOptions{}) })
 	if err != nil {
 		return nil, fmt.Errorf("listing the nodes of cluster %s: %w", c.name, err)
 	}
@@ -109,8 +110,8 @@ func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
 			known[a.Address] = known[a.Address] || mirrored || reached[n.Name]
 		}
 	}
-	endpoints, err := cluster.Retry(ctx, func() (*discoveryv1.EndpointSliceList, error) {
-		return c.client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx,
+	endpoints, err := cluster.Retry(ctx, func() (*kube.List[discoveryv1.EndpointSlice], error) {
+		return c.client.EndpointSlices(metav1.NamespaceDefault).List(ctx,
 			metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})
 	})
 	if err != nil {

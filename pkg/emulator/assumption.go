@@ -81,7 +81,7 @@ func parseRoleARN(arn string) (partition, account string, ok bool) {
 
 // notRoleARN is what is wrong with an ARN that is no role's.
 func notRoleARN(arn string, answer *wire.Failure) *tokenFault {
-	return &tokenFault{"parameters", fmt.Sprintf("%q is not the ARN of a role", arn), answer}
+	return refusal("parameters", fmt.Sprintf("%q is not the ARN of a role", arn), answer)
 }
 
 // policyARNs reads the list of managed session policies.
@@ -98,11 +98,12 @@ func (c *call) policyARNs() []string {
 // refuseToken records why an assumption was refused, and returns what AWS says.
 func (s *Server) refuseToken(a *assumption, f *tokenFault, d *policy.Decision) *wire.Failure {
 	a.event.Decision, a.event.Step, a.event.Reason, a.event.Code = Deny, f.step, f.why, f.answer.Code
+	a.event.Expected, a.event.Found = f.expected, f.found
 	s.logDecided(a.Call, a.event, d)
 	return f.answer
 }
 
-// assumedRole is the role of an ARN, or the one that has its name.
+// assumedRole is the role of an ARN, or the one that has its name in the account.
 func (s *Server) assumedRole(a *assumption) (r *role, found bool) {
 	r = s.iam.roleByName(a.roleARN[strings.LastIndexByte(a.roleARN, '/')+1:])
 	return r, r != nil && r.ARN == a.roleARN
@@ -146,28 +147,38 @@ func (s *Server) sessionKeys(a *assumption, keys *policy.Context) {
 }
 
 // checkSession checks what the trust policy has no say in: the duration, and
-// the session policies.
+// what checkPolicies does.
 func (s *Server) checkSession(a *assumption) *tokenFault {
 	if a.role != nil && a.seconds > a.role.MaxSession {
-		return &tokenFault{"duration",
+		return refusal("duration",
 			fmt.Sprintf("%d s were asked for, and sessions of role %s last %d s at most", a.seconds, a.role.Name, a.role.MaxSession),
-			wire.ValidationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")}
+			wire.ValidationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")).
+			between([]string{fmt.Sprintf("at most %d s", a.role.MaxSession)}, []string{fmt.Sprintf("%d s", a.seconds)})
+
 	}
+	return s.checkPolicies(a)
+}
+
+// checkPolicies checks the session policies, and that they and the tags are not too
+// large.
+func (s *Server) checkPolicies(a *assumption) *tokenFault {
 	if a.policy != "" {
 		if _, e := s.iam.newPolicy(policy.Session, a.policy); e != nil {
-			return &tokenFault{"session policy", "AWS does not take the session policy: " + e.Message, e}
+			return refusal("session policy", "AWS does not take the session policy: "+e.Message, e)
 		}
 	}
 	for _, arn := range a.arns {
 		if s.iam.managedPolicy(arn) == nil {
-			return &tokenFault{"session policy", "there is no managed policy " + arn,
-				malformedPolicy("Policy " + arn + " does not exist or is not attachable.")}
+			return refusal("session policy", "there is no managed policy "+arn,
+				malformedPolicy("Policy "+arn+" does not exist or is not attachable."))
+
 		}
 	}
 	if n := packedSize(a); n > 100 {
-		return &tokenFault{"session policy", fmt.Sprintf("session policies and tags take %d%% of the space there is", n),
+		return refusal("session policy", fmt.Sprintf("session policies and tags take %d%% of the space there is", n),
 			wire.Errorf(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed policy consumes %d%% of allotted space, please use "+
-				"smaller policy.", n)}
+				"smaller policy.", n))
+
 	}
 	return nil
 }

@@ -18,7 +18,6 @@ import (
 	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
-	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 // signedQuery makes a signed request in the Query protocol.
@@ -60,7 +59,7 @@ func call(t testing.TB, url, service, id, secret, body string) string {
 // TestAuthentication holds complete answers to signatures that are not right.
 func TestAuthentication(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	const list = "Action=ListGroups&Version=2010-05-08"
 	now := time.Now().UTC()
 	const iso = "20060102T150405Z"
@@ -236,7 +235,7 @@ func TestAssumeRole(t *testing.T) {
 
 func TestFederationAndSessionTokens(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, root := t.Context(), iam.NewFromConfig(a.Config())
 	a.Groups("g")
 	if _, err := root.CreateUser(ctx, &iam.CreateUserInput{UserName: new("ann")}); err != nil {

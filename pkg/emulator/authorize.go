@@ -1,7 +1,9 @@
 package emulator
 
 import (
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
@@ -15,35 +17,65 @@ import (
 // keys of the question may hold the condition keys that are particular to the
 // action; those of the caller and of the request are added here.
 func (s *Server) authorize(c *api.Call, q *api.Question) *wire.Failure {
+	v := s.ask(c, q)
+	v.Keep()
+	return v.Failure
+}
+
+// ask is authorize, but keeps the answer only when it is told to.
+func (s *Server) ask(c *api.Call, q *api.Question) *api.Verdict {
+	s = s.of(&c.Caller)
 	if q.Account == "" {
-		q.Account = s.config.Account
+		q.Account = s.account.ID
 	}
 	s.requestKeys(c, &q.Keys, q.Account)
 	s.callerKeys(&c.Caller, &q.Keys)
 	policies := s.policiesOf(&c.Caller)
-	policies.Resource, policies.Grant = q.Attached, q.Grant
-	decision := policy.Evaluate(&policy.Request{
+	policies.Resource, policies.Grant, policies.MustAllow = q.Attached, q.Grant, q.MustAllow
+	request := policy.Request{
 		Principal:       c.Caller.Principal,
 		Action:          q.Action,
 		Resource:        q.Resource,
 		ResourceAccount: q.Account,
 		Context:         &q.Keys,
-	}, &policies)
+	}
+	s.limit(&policies, &c.Caller, &request)
+	decision := policy.Evaluate(&request, &policies)
 
 	event := eventOf(c)
 	event.Action, event.Resource, event.Step = q.Action, q.Resource, "permission"
+	event.ResourceUnknown = q.Unknown
+	if q.Unknown && q.Spelled != "" {
+		event.Resource = q.Spelled
+	}
+	event.Warnings = q.Warnings
+	if q.Account != c.Caller.Account && c.Caller.Account != "" {
+		event.ResourceAccount = q.Account
+	}
 	if decision.Allowed {
 		event.Decision = Allow
+		return &api.Verdict{Keep: func() {
+			s.noteFact(c, q, allowedBy(&decision))
+			s.logDecided(c, event, &decision)
+		}}
+	}
+	v := &api.Verdict{Failure: s.accessDenied(c, q, &decision), Explicit: decision.Explicit}
+	event.Decision, event.Code = Deny, v.Failure.Code
+	outcome := factRefused
+	if !s.enforces(&c.Caller, &decision) {
+		event.Warnings = append(slices.Clip(event.Warnings), "NOT ENFORCED: AWS would have denied this call, with "+event.Code+".")
+		event.Decision, event.Code, outcome = WouldDeny, "", factWouldDeny
+		v.Failure, v.Unenforced = nil, v.Failure
+	}
+	v.Keep = func() {
+		event.Remedy = s.remedy(&c.Caller, &request, &policies)
+		if q.Note != "" {
+			event.Warnings = append(slices.Clip(event.Warnings), q.Note)
+		}
+		s.noteFact(c, q, outcome)
 		s.logDecided(c, event, &decision)
-		return nil
 	}
-	e := s.accessDenied(c, q, &decision)
-	event.Decision, event.Code = Deny, e.Code
-	if q.Note != "" {
-		event.Warnings = []string{q.Note}
-	}
-	s.logDecided(c, event, &decision)
-	return e
+	return v
 }
 
 // accessDenied is a denial in AWS's words, which name the type of policy that
@@ -57,9 +89,22 @@ func (s *Server) accessDenied(c *api.Call, q *api.Question, d *policy.Decision) 
 	if resource == "" {
 		resource = q.Resource
 	}
-	text := "User: " + c.Caller.ARN + " is not authorized to perform: " + q.Action + " on resource: " + resource
+	action := q.Action
+	if q.SpelledAction != "" {
+		action = q.SpelledAction
+	}
+	text := q.Preface + "User: " + c.Caller.ARN + " is not authorized to perform: " + action
+	if q.Stranger != "" && d.Type == policy.ResourceType && q.Account != c.Caller.Account {
+		return wire.Errorf(code.Status, code.Name, "%s %s", text, q.Stranger)
+	}
+	if !q.Nowhere {
+		text += " on resource: " + resource
+	}
 	if !q.Bare {
 		text += " " + d.Tail()
+	}
+	if q.Encoded {
+		text += s.encodedMessage(c, q, d)
 	}
 	return wire.Errorf(code.Status, code.Name, "%s", text)
 }
@@ -81,8 +126,11 @@ func (s *Server) requestKeys(c *api.Call, keys *policy.Context, resourceAccount 
 	if c.Service == "iam" {
 		region = "us-east-1" // where IAM lives, whatever the client signed for
 	}
-	keys.Set("aws:RequestedRegion", region)
+	if _, set := keys.Values("aws:RequestedRegion"); !set { // services without regions have one of their own
+		keys.Set("aws:RequestedRegion", region)
+	}
 	keys.Set("aws:ResourceAccount", resourceAccount)
+	s.organizationKeys("Resource", resourceAccount, keys)
 	keys.Set("aws:PrincipalIsAWSService", "false")
 	keys.Set("aws:ViaAWSService", "false")
 }
@@ -113,6 +161,7 @@ func (s *Server) callerKeys(who *api.Caller, keys *policy.Context) {
 		keys.Set("aws:PrincipalArn", who.ARN)
 	}
 	keys.Set("aws:PrincipalAccount", who.Account)
+	s.organizationKeys("Principal", who.Account, keys)
 	for _, t := range known.tags() {
 		keys.Set("aws:PrincipalTag/"+t.Key, t.Value)
 	}
@@ -160,7 +209,7 @@ func (s *Server) policiesOf(caller *api.Caller) policy.Policies {
 	case who.user != nil:
 		p.Identity, p.Boundary = s.iam.policies(&who.user.entity, who.user.Groups)
 	case caller.Kind == policy.FederatedUser:
-		p.Identity = rootPolicies // federated by the root user, who has none
+		p.Identity = rootPolicies() // federated by the root user, who has none
 	}
 	if who.session != nil && who.session.hasPolicy() {
 		p.Session, p.HasSession = s.sessionPolicies(who.session), true
@@ -169,13 +218,13 @@ func (s *Server) policiesOf(caller *api.Caller) policy.Policies {
 }
 
 // rootPolicies are what the root user's permissions amount to.
-var rootPolicies = func() []policy.Named {
+var rootPolicies = sync.OnceValue(func() []policy.Named {
 	p, err := policy.Parse(policy.Identity, []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`))
 	if err != nil {
 		return nil // federated users of the root user may then do nothing
 	}
 	return []policy.Named{{Name: "root user", Policy: p}}
-}()
+})
 
 // sessionPolicies are the parsed policies of a session. Managed ones are those
 // of now: a new default version limits sessions that were issued before.

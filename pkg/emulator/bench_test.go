@@ -12,7 +12,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,10 +23,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
+	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 // connections is how many clients call at the same time, each over a
@@ -146,6 +151,90 @@ func BenchmarkAssumeRoleWithWebIdentity(b *testing.B) {
 	b.Run("100000-sessions", func(b *testing.B) { sideBySide(b, a.Server, http.HandlerFunc(bareVerify), request) })
 }
 
+// bareVerifyJSON is bareVerify for a token in JSON.
+func bareVerifyJSON(w http.ResponseWriter, r *http.Request) {
+	var body struct{ Token string }
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	jws, err := jose.ParseSignedCompact(body.Token, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	payload, err := jws.Verify(&keyOne().PublicKey)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	var claims struct{ Iss, Sub string }
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, "%q", claims.Sub)
+}
+
+// BenchmarkAssumeRoleForPodIdentity measures an exchange by an agent that has the
+// permission and no more, whose call is signed: beside a handler that only verifies the
+// token.
+func BenchmarkAssumeRoleForPodIdentity(b *testing.B) {
+	a, idp := start(b, quiet())
+	if _, err := a.RegisterCluster(emulator.EKSCluster{Name: "c1", Issuer: "https://" + idp.hostPath()}); err != nil {
+		b.Fatal(err)
+	}
+	role := a.Role("R", document(serviceTrust(map[string]any{"StringEquals": map[string]any{
+		"aws:RequestTag/kubernetes-namespace": "ns1", "aws:RequestTag/kubernetes-service-account": "app",
+	}})))
+	agent, secret := podAgent(b, a)
+	send := func(id, secret, service, path, body string) *http.Request {
+		r, _ := http.NewRequest(http.MethodPost, "http://eks-auth.test"+path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		sum := sha256.Sum256([]byte(body))
+		err := v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, r, hex.EncodeToString(sum[:]),
+			service, "us-east-1", time.Now())
+		if err != nil {
+			b.Fatal(err)
+		}
+		return r
+	}
+	rec := httptest.NewRecorder()
+	a.ServeHTTP(rec, send("test", "test", "eks", "/clusters/c1/pod-identity-associations", `{"namespace":"ns1","serviceAccount":"app","roleArn":"`+role+`"}`))
+	if rec.Code != http.StatusOK {
+		b.Fatal(rec.Body)
+	}
+	token := idp.token(idp.claims().with(claims{"aud": "pods.eks.amazonaws.com", "kubernetes.io": bound("ns1", "app", podName)}))
+	const path = "/clusters/c1/assume-role-for-pod-identity"
+	body := `{"token":"` + token + `"}`
+	template := send(agent, secret, "eks-auth", path, body)
+	sideBySide(b, a.Server, http.HandlerFunc(bareVerifyJSON), func() *http.Request {
+		r, _ := http.NewRequest(http.MethodPost, "http://eks-auth.test"+path, strings.NewReader(body))
+		r.Header = template.Header.Clone()
+		r.Host = "eks-auth.test"
+		return r
+	})
+}
+
+// podAgent is the access key of a user who may exchange the tokens of pods.
+func podAgent(b *testing.B, a *emulatortest.AWS) (id, secret string) {
+	b.Helper()
+	client := iam.NewFromConfig(a.Config())
+	if _, err := client.CreateUser(b.Context(), &iam.CreateUserInput{UserName: new("agent")}); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := client.PutUserPolicy(b.Context(), &iam.PutUserPolicyInput{UserName: new("agent"), PolicyName: new("p"), PolicyDocument: new(document(
+		allowing(nil, "eks-auth:AssumeRoleForPodIdentity", "arn:aws:eks:us-east-1:"+a.Account()+":cluster/c1")))}); err != nil {
+		b.Fatal(err)
+	}
+	made, err := client.CreateAccessKey(b.Context(), &iam.CreateAccessKeyInput{UserName: new("agent")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return *made.AccessKey.AccessKeyId, *made.AccessKey.SecretAccessKey
+}
+
 // signedRequest makes a signed GetCallerIdentity with the credentials of a
 // role session.
 func signedRequest(t testing.TB, c *sts.AssumeRoleWithWebIdentityOutput) func() *http.Request {
@@ -218,4 +307,45 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	b.ReportMetric(before, "MiB-before")
 	b.ReportMetric(heap(), "MiB-after")
+}
+
+// BenchmarkGuard measures a call of DynamoDB that is verified, decided and forwarded,
+// beside a bare proxy to the same backend.
+func BenchmarkGuard(b *testing.B) {
+	answer := []byte(`{"Item":{"id":{"S":"7"},"text":{"S":"` + strings.Repeat("x", 900) + `"}}}`)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", json10)
+		w.Write(answer)
+	}))
+	defer backend.Close()
+	target, err := url.Parse(backend.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := newGuarded(b, func(c *emulator.Config) {
+		c.Now = nil
+		c.Forward = map[string]emulator.Backend{"dynamodb": {URL: backend.URL}}
+	})
+	g.policy(permitting("dynamodb:*", arnDynamo+"table/Cart"))
+	body := []byte(`{"TableName":"Cart","Key":{"id":{"S":"7"}},"ProjectionExpression":"id, #t","ExpressionAttributeNames":{"#t":"text"}}`)
+	template, _ := http.NewRequest(http.MethodPost, "http://guard.test/", bytes.NewReader(body))
+	template.Header.Set("Content-Type", json10)
+	template.Header.Set("X-Amz-Target", "DynamoDB_20120810.GetItem")
+	sum := sha256.Sum256(body)
+	err = v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{AccessKeyID: g.id, SecretAccessKey: g.secret},
+		template, hex.EncodeToString(sum[:]), "dynamodb", "us-east-1", time.Now())
+	if err != nil {
+		b.Fatal(err)
+	}
+	bare := &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
+	}
+	sideBySide(b, g.Server, bare, func() *http.Request {
+		r, _ := http.NewRequest(http.MethodPost, "http://guard.test/", bytes.NewReader(body))
+		r.Header = template.Header.Clone()
+		r.Host = "guard.test"
+		return r
+	})
 }

@@ -101,10 +101,10 @@ func shownOrigin(origin string) string {
 }
 
 // refusePage refuses what a page of another origin asks for, unless it is a
-// read of S3: pages cannot see the answers of those, since none says that they
-// may. Signed or not, nothing else of theirs is done.
+// read of S3, whose answer a page cannot see unless the bucket says that it may,
+// or the bucket lets the page do it. Signed or not, nothing else of theirs is done.
 func (s *Server) refusePage(c *api.Call) *wire.Failure {
-	read := c.Service == "s3" && (c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead)
+	read := c.Welcome || c.Service == "s3" && slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, c.Request.Method)
 	why := s.foreignPage(c.Request)
 	switch {
 	case read && s.servedHost(c.Request.Host):
@@ -118,7 +118,7 @@ func (s *Server) refusePage(c *api.Call) *wire.Failure {
 	e := accessDenied("The emulator refuses requests that web pages of other origins send: %s", why)
 	event := eventOf(c)
 	event.Decision, event.Step, event.Reason, event.Code = Deny, "origin", why, e.Code
-	s.keepEvent(entry{Event: event})
+	s.keepEvent(c, entry{Event: event})
 	return e
 }
 

@@ -47,7 +47,7 @@ func (s *Server) identify(c *api.Call, sig *sigv4.Signature, payloadHash string)
 	who.KeyID = sig.AccessKeyID
 	c.Caller = who
 	if known := identityOf(&who); known.user != nil && known.session == nil {
-		if _, used := s.iam.key(sig.AccessKeyID); used != nil {
+		if _, used := s.of(&who).iam.key(sig.AccessKeyID); used != nil {
 			used.used.Store(&keyUse{c.At, c.Region, sig.Service})
 		}
 	}
@@ -60,11 +60,14 @@ func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (api.Caller, string
 		return api.Caller{}, "", &api.AuthFailure{Kind: kind, Why: fmt.Sprintf(format, args...)}
 	}
 	id := sig.AccessKeyID
-	isRoot := id == s.config.RootAccessKeyID
+	account, isRoot, why := s.ofKey(id)
+	if account == nil {
+		return refused(api.UnknownKey, "%s", why)
+	}
 	var owner *user
 	var key *accessKey
 	if !isRoot && !strings.HasPrefix(id, prefixSession) {
-		switch owner, key = s.iam.key(id); {
+		switch owner, key = account.iam.key(id); {
 		case key == nil:
 			return refused(api.UnknownKey, "there is no access key %s", shownKeyID(id))
 		case !key.Active:
@@ -80,7 +83,7 @@ func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (api.Caller, string
 			return refused(api.ExpiredSession, "the session expired at %s, now is %s",
 				session.expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 		}
-		who, why := s.sessionCaller(session)
+		who, why := account.sessionCaller(session)
 		if why != "" {
 			return refused(api.BadToken, "%s", why)
 		}
@@ -88,22 +91,22 @@ func (s *Server) lookup(sig *sigv4.Signature, now time.Time) (api.Caller, string
 	}
 	switch {
 	case isRoot:
-		return s.rootCaller(), s.config.RootSecret, nil
+		return account.rootCaller(), s.config.RootSecret, nil
 	case key == nil:
 		return refused(api.UnknownKey, "access key %s is a temporary one, but the request has no session token", shownKeyID(id))
 	}
-	return s.userCaller(owner), key.Secret, nil
+	return account.userCaller(owner), key.Secret, nil
 }
 
 func (s *Server) rootCaller() api.Caller {
 	return api.Caller{
 		Principal: policy.Principal{
 			Kind:          policy.Root,
-			Account:       s.config.Account,
+			Account:       s.account.ID,
 			ARN:           s.arn("iam", "root"),
 			CanonicalUser: s.account.CanonicalUser,
 		},
-		UserID: s.config.Account,
+		UserID: s.account.ID,
 	}
 }
 
@@ -111,7 +114,7 @@ func (s *Server) userCaller(u *user) api.Caller {
 	return api.Caller{
 		Principal: policy.Principal{
 			Kind:          policy.User,
-			Account:       s.config.Account,
+			Account:       s.account.ID,
 			ARN:           u.ARN,
 			ID:            u.ID,
 			CanonicalUser: s.account.CanonicalUser,
@@ -134,7 +137,7 @@ func (s *Server) sessionCaller(session *session) (api.Caller, string) {
 		who = api.Caller{
 			Principal: policy.Principal{
 				Kind:          policy.RoleSession,
-				Account:       s.config.Account,
+				Account:       s.account.ID,
 				ARN:           s.assumedARN(role, session.name),
 				EntityARN:     role.ARN,
 				ID:            role.ID,
@@ -158,7 +161,7 @@ func (s *Server) sessionCaller(session *session) (api.Caller, string) {
 			who.EntityARN = who.ARN
 			who.Kind = policy.FederatedUser
 			who.ARN = s.arn("sts", "federated-user/"+session.name)
-			who.UserID = s.config.Account + ":" + session.name
+			who.UserID = s.account.ID + ":" + session.name
 		}
 	default:
 		return api.Caller{}, "the session is of an unknown kind"

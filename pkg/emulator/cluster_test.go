@@ -100,7 +100,7 @@ func clusterToken(t *testing.T, a *emulatortest.AWS, issuer string) string {
 func TestClusterIssuer(t *testing.T) {
 	t.Parallel()
 	server, c := newAPIServer(t)
-	a := emulatortest.Start(t, emulator.Config{Cluster: c, MaxKeyAge: -1})
+	a := startAWS(t, emulator.Config{Cluster: c, MaxKeyAge: -1})
 	role := a.Role("R", trustIn(provide(t, a, clusterIssuer)))
 	token := clusterToken(t, a, clusterIssuer)
 	if _, err := assume(t, a, role, token); err != nil {
@@ -142,7 +142,7 @@ func TestClusterIssuer(t *testing.T) {
 func TestClusterIssuerAlone(t *testing.T) {
 	t.Parallel()
 	server, c := newAPIServer(t)
-	a := emulatortest.Start(t, emulator.Config{Cluster: c, MaxKeyAge: -1})
+	a := startAWS(t, emulator.Config{Cluster: c, MaxKeyAge: -1})
 	for i, url := range []string{clusterIssuer + "/", clusterIssuer + "/x", "https://kubernetes.default.svc"} {
 		role := a.Role(fmt.Sprint("R", i), trustIn(provide(t, a, url)))
 		if _, err := assume(t, a, role, clusterToken(t, a, url)); err == nil {

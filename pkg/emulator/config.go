@@ -18,8 +18,14 @@ const DefaultAccount = "000000000000"
 // Config says what an emulator is to be. The zero Config is a good one: an
 // empty account in memory whose root has the key and the secret "test".
 type Config struct {
-	// Account is the twelve digits of the account. "" is [DefaultAccount].
+	// Account is the twelve digits of the account, or of several the home account:
+	// the one of RootAccessKeyID, whose state is that of an emulator with one
+	// account. "" is the first of Accounts, or else [DefaultAccount].
 	Account string
+	// Accounts are several accounts in one emulator, twelve digits each. The access
+	// key id of an account's root user is then the account id, and its secret
+	// RootSecret. Without any there is only Account, and no such key.
+	Accounts []string
 	// Partition is the partition of all ARNs: "aws" (""), "aws-cn",
 	// "aws-us-gov", "aws-eusc" or one of the isolated ones. It also decides
 	// which host names are S3's.
@@ -62,6 +68,10 @@ type Config struct {
 	// a minute, a negative value none. What AWS grants is not known.
 	TokenLeeway time.Duration
 
+	// Enforce says what becomes of a call that policies deny. "" is [EnforceDeny]. Roles
+	// with the tag openirsa.dev/enforce have their own.
+	Enforce Enforcement
+
 	// LegacyMessages answers with the texts that STS used until 2026 for an
 	// unknown provider and a wrong audience.
 	LegacyMessages bool
@@ -80,6 +90,20 @@ type Config struct {
 	// state file objects are in memory.
 	MaxObject int64
 
+	// MaxPodIdentityAssociations is how many associations of EKS Pod Identity a cluster
+	// can have. 0 is 5000; AWS's quota was 1000 when it was last documented.
+	MaxPodIdentityAssociations int
+
+	// Forward are backends for services that the emulator does not have, by the name
+	// in signatures, the prefix of actions or the name that the AWS CLI has; "*" is the
+	// rest. A call is verified and needs its permission here, then it goes to the
+	// backend. STS, IAM and S3 cannot be forwarded; KMS is if it is named.
+	Forward map[string]Backend
+	// ForwardKeyID and ForwardSecret sign what is forwarded. Both "" are the caller's
+	// account id and "test", by which most emulators of AWS know the account.
+	ForwardKeyID  string
+	ForwardSecret string
+
 	// State is the path of the file that keeps the state. "" keeps it in
 	// memory only. The file holds secret keys and is made with mode 0600.
 	State string
@@ -92,7 +116,7 @@ type Config struct {
 	MaxEvents     int
 	MaxEventBytes int
 	// Control opens the control API below /_openirsa/control, with which
-	// anyone who can connect can move the clock and inject faults.
+	// anyone who can connect can move the clock, inject faults and empty it all.
 	Control bool
 }
 
@@ -111,8 +135,14 @@ var dnsSuffixes = map[string]string{
 
 // complete fills in the defaults and refuses what cannot be.
 func (c *Config) complete() error {
-	if c.Account == "" {
-		c.Account = DefaultAccount
+	if err := c.completeAccounts(); err != nil {
+		return err
+	}
+	if c.Enforce == "" {
+		c.Enforce = EnforceDeny
+	}
+	if err := c.Enforce.check(); err != nil {
+		return err
 	}
 	if c.Partition == "" {
 		c.Partition = "aws"
@@ -138,6 +168,9 @@ func (c *Config) complete() error {
 	if c.MaxObject <= 0 {
 		c.MaxObject = s3.MaxObject
 	}
+	if c.MaxPodIdentityAssociations <= 0 {
+		c.MaxPodIdentityAssociations = 5000
+	}
 	if c.MaxEvents <= 0 {
 		c.MaxEvents = 4096
 	}
@@ -150,8 +183,6 @@ func (c *Config) complete() error {
 		c.MaxEventBytes = 16 << 20
 	}
 	switch {
-	case len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "":
-		return fmt.Errorf("account %q is not twelve digits", c.Account)
 	case dnsSuffixes[c.Partition] == "":
 		return fmt.Errorf("partition %q is not known", c.Partition)
 	case c.RootAccessKeyID == "" || c.RootSecret == "":

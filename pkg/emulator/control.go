@@ -20,15 +20,21 @@ func (s *Server) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_openirsa/health", s.serveHealth)
 	mux.HandleFunc("GET /_openirsa/events", s.serveEvents)
+	mux.HandleFunc("GET /_openirsa/metrics", s.serveMetrics)
+	mux.HandleFunc("GET /_openirsa/policy", s.serveLeastPolicy)
 	mux.HandleFunc("GET /_openirsa/chain", s.serveChain)
+	mux.HandleFunc("GET /_openirsa/tokens/{id}/.well-known/{document}", s.serveOutboundHere)
 	mux.HandleFunc("GET /_openirsa/{$}", servePage)
 	mux.HandleFunc("GET /_openirsa/page.css", servePage)
 	mux.HandleFunc("GET /_openirsa/page.js", servePage)
 	mux.Handle("GET /_openirsa", http.RedirectHandler("/_openirsa/", http.StatusFound))
+	mux.HandleFunc("POST "+clustersPath, s.serveRegisterCluster)
+	mux.HandleFunc("DELETE "+clustersPath+"/{name}", s.serveUnregisterCluster)
 	if s.config.Control {
 		mux.HandleFunc("POST /_openirsa/control/clock", s.serveClock)
 		mux.HandleFunc("POST /_openirsa/control/faults", s.serveInject)
 		mux.HandleFunc("DELETE /_openirsa/control/faults", s.serveClearFaults)
+		mux.HandleFunc("POST "+resetPath, s.serveReset)
 		mux.HandleFunc("POST /_openirsa/control/buckets", s.serveForeignBucket)
 	}
 	return mux
@@ -49,7 +55,7 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusForbidden, "refused: %s", why)
 		return
 	}
-	if r.URL.Path != "/_openirsa/events" { // which may wait
+	if r.URL.Path != "/_openirsa/events" && r.URL.Path != resetPath { // which wait, the latter for all others
 		defer s.enter()()
 	}
 	s.control.ServeHTTP(w, r)
@@ -65,22 +71,27 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "failing", "reason": err.Error()})
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]string{
+	health := map[string]any{
 		"status":    "ok",
 		"account":   s.config.Account,
 		"partition": s.config.Partition,
 		"time":      s.Now().UTC().Format(time.RFC3339),
-	})
+	}
+	if s.several() {
+		health["accounts"] = s.Accounts()
+	}
+	writeJSON(w, http.StatusOK, health)
 }
 
 // serveEvents answers with decisions: {"events": [...], "last": N}. The query
-// is an EventFilter: caller, action, decision, requestId, since (a time, or a
+// is an EventFilter: caller, account, action, decision, requestId, since (a time, or a
 // duration such as "5m" ago), after (the "last" of an earlier answer), limit
 // (100 unless told); and wait, a duration for which to wait if there is none.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	f := EventFilter{
 		Caller:    q.Get("caller"),
+		Account:   q.Get("account"),
 		Action:    q.Get("action"),
 		Decision:  q.Get("decision"),
 		RequestID: q.Get("requestId"),
@@ -94,10 +105,10 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 			break
 		}
 		switch name {
-		case "caller", "action", "requestId":
+		case "caller", "account", "action", "requestId":
 		case "decision":
-			if v != "" && v != Allow && v != Deny {
-				err = fmt.Errorf("it is neither %q nor %q", Allow, Deny)
+			if v != "" && v != Allow && v != Deny && v != WouldDeny {
+				err = fmt.Errorf("it is none of %q, %q and %q", Allow, Deny, WouldDeny)
 			}
 		case "since":
 			f.Since, err = s.parseSince(v)
@@ -125,16 +136,16 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	entries, last := s.events.wait(ctx, f)
-	writeEvents(w, entries, last)
+	s.writeEvents(w, entries, last)
 }
 
 // writeEvents words and writes one event after the other, so that no more than
 // one of them is in memory twice.
-func writeEvents(w http.ResponseWriter, entries []*entry, last uint64) {
+func (s *Server) writeEvents(w http.ResponseWriter, entries []*entry, last uint64) {
 	jsonHeader(w, http.StatusOK)
 	io.WriteString(w, `{"events":[`)
 	for i, e := range entries {
-		text, err := json.Marshal(e.read())
+		text, err := json.Marshal(s.readEvent(e))
 		if err != nil {
 			return // the answer is cut short, and no JSON
 		}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -21,6 +22,7 @@ type directory struct {
 	store     *store.Store
 	partition string
 	account   string
+	scope     string // before the names of buckets of the state file
 	parsed    *parsedPolicies
 
 	mu        sync.RWMutex // guards the maps, and is held while they change
@@ -29,22 +31,27 @@ type directory struct {
 	users     map[string]*user
 	userIDs   map[string]*user
 	groups    map[string]*group
+	profiles  map[string]*instanceProfile
 	keys      map[string]*user // by access key id
 	managed   map[string]*managedPolicy
 	providers map[string]*provider
+	settings  accountSettings
 
 	// generation grows with each change: what was derived from the state of a
 	// generation holds until there is another.
 	generation atomic.Uint64
 }
 
-// Buckets of the state file that are IAM's.
+// Buckets of the state file that are IAM's. Those of accounts other than the home
+// account have the account's id and a slash before the name.
 const (
-	bucketRole     = "role"     // by unique id
-	bucketPolicy   = "policy"   // by ARN
-	bucketProvider = "provider" // by ARN
-	bucketUser     = "user"     // by unique id
-	bucketGroup    = "group"    // by unique id
+	bucketRole     = "role"             // by unique id
+	bucketPolicy   = "policy"           // by ARN
+	bucketProvider = "provider"         // by ARN
+	bucketUser     = "user"             // by unique id
+	bucketGroup    = "group"            // by unique id
+	bucketProfile  = "instance-profile" // by unique id
+	bucketSettings = "iam-account"      // one record
 )
 
 // entity is what roles, users and groups have in common. Names are compared
@@ -59,6 +66,7 @@ type entity struct {
 	Boundary string         `json:",omitempty"` // ARN of a managed policy
 	Inline   []inlinePolicy `json:",omitempty"` // in the order of their names
 	Attached []string       `json:",omitempty"` // ARNs of managed policies, in the order of attachment
+	Service  string         `json:",omitempty"` // to which a role is linked
 
 	derived *atomic.Pointer[derivedPolicies]
 }
@@ -151,31 +159,39 @@ type provider struct {
 	// before it, and from itself with other thumbprints: keys that were
 	// fetched for one are not used for the other.
 	serial uint64
+	// keys are those of the issuer if they were given, and need not be read.
+	keys *keySet
 }
 
-// loadDirectory reads IAM's state from the store.
-func loadDirectory(st *store.Store, partition, account string) (*directory, error) {
+// loadDirectory reads the state of an account's IAM from the store.
+func loadDirectory(account *api.Account, home bool) (*directory, error) {
 	d := &directory{
-		store:     st,
-		partition: partition,
-		account:   account,
+		store:     account.Store,
+		partition: account.Partition,
+		account:   account.ID,
 		parsed:    &parsedPolicies{},
 		roles:     make(map[string]*role),
 		roleIDs:   make(map[string]*role),
 		users:     make(map[string]*user),
 		userIDs:   make(map[string]*user),
 		groups:    make(map[string]*group),
+		profiles:  make(map[string]*instanceProfile),
 		keys:      make(map[string]*user),
 		managed:   make(map[string]*managedPolicy),
 		providers: make(map[string]*provider),
 	}
+	if !home {
+		d.scope = account.ID + "/"
+	}
 	load := func(bucket string, each func(value []byte) error) error {
-		return st.Load(bucket, func(_ string, value []byte) error { return each(value) })
+		return d.store.Load(d.scope+bucket, func(_ string, value []byte) error { return each(value) })
 	}
 	for _, err := range []error{
 		load(bucketRole, decode(d.storeRole)),
 		load(bucketUser, decode(d.storeUser)),
 		load(bucketGroup, decode(d.storeGroup)),
+		load(bucketProfile, decode(d.storeProfile)),
+		load(bucketSettings, d.loadSettings),
 		load(bucketPolicy, decode(d.storeManaged)),
 		load(bucketProvider, decode(d.storeProvider)),
 	} {
@@ -258,6 +274,12 @@ type edit struct {
 	*directory
 	store.Change
 }
+
+// Put is that of the change, in the buckets of the account.
+func (e *edit) Put(bucket, key string, value any) { e.Change.Put(e.scope+bucket, key, value) }
+
+// Delete is that of the change, in the buckets of the account.
+func (e *edit) Delete(bucket, key string) { e.Change.Delete(e.scope+bucket, key) }
 
 // edit changes the directory: f looks at what is there, and either refuses or
 // puts. When edit returns nil the change is on disk, if there is a file. f

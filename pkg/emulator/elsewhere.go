@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/internal/awsapi"
 	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
@@ -83,9 +84,9 @@ func (s *Server) elsewhere(c *api.Call, params wire.Params) (elsewhere, bool) {
 	case params["Action"] != "" || params["Version"] != "":
 		return queriedElsewhere(signed, params)
 	}
-	found := servicesWhere(func(known *awsService) bool { return known.signs == signed })
-	if agent := s.agentService(r); agent != nil && (signed == "" || agent.signs == signed) {
-		found = []*awsService{agent}
+	found := awsapi.BySigning(signed)
+	if agent := s.agentService(r); agent != nil && (signed == "" || agent.SigningName == signed) {
+		found = []*awsapi.Model{agent}
 	}
 	if signed == "" && len(found) == 0 {
 		return elsewhere{}, false
@@ -97,8 +98,8 @@ func (s *Server) elsewhere(c *api.Call, params wire.Params) (elsewhere, bool) {
 	case api.IsForm(r):
 		kind = wire.Query
 	case len(found) > 0:
-		kind = found[0].rest()
-		found = slices.DeleteFunc(found, func(known *awsService) bool { return known.rest() != kind })
+		kind = withoutOperation(found[0])
+		found = slices.DeleteFunc(found, func(m *awsapi.Model) bool { return withoutOperation(m) != kind })
 	case strings.HasPrefix(signed, "s3express") || strings.HasPrefix(signed, "s3-"):
 		kind = wire.RESTS3
 	case strings.Contains(r.Header.Get("Content-Type"), "xml"):
@@ -110,25 +111,37 @@ func (s *Server) elsewhere(c *api.Call, params wire.Params) (elsewhere, bool) {
 // agentService is the service that a client says it is one of, as those of the
 // SDKs do ("api/sso-oidc#3.1169.0"), of some calls that are not signed for any;
 // nil for one that is here.
-func (s *Server) agentService(r *http.Request) *awsService {
+func (s *Server) agentService(r *http.Request) *awsapi.Model {
 	_, rest, _ := strings.Cut(r.UserAgent(), " api/")
 	end := strings.IndexAny(rest, "#/ ")
 	if end < 0 {
 		return nil
 	}
-	plain := strings.NewReplacer(" ", "", "-", "", "_", "").Replace
-	name := strings.ToLower(plain(rest[:end]))
-	found := servicesWhere(func(known *awsService) bool { return strings.ToLower(plain(known.id)) == name })
-	if len(found) != 1 || slices.Contains(s.here, found[0].signs) {
+	found := awsapi.ByServiceID(rest[:end])
+	if len(found) != 1 || slices.Contains(s.here, found[0].SigningName) {
 		return nil
 	}
 	return found[0]
 }
 
+// withoutOperation is the protocol of a request to a service that names no
+// operation.
+func withoutOperation(m *awsapi.Model) wire.Protocol {
+	switch m.Protocol {
+	case awsapi.Query:
+		return wire.Query
+	case awsapi.EC2:
+		return wire.QueryEC2
+	case awsapi.RESTXML:
+		return wire.RESTXML
+	}
+	return wire.RESTJSON
+}
+
 // calledBy is a call that names the operation and, in a word of its own, the
 // service.
 func calledBy(kind wire.Protocol, signed, target, operation string) elsewhere {
-	found := servicesWhere(func(known *awsService) bool { return known.target == target })
+	found := awsapi.ByTarget(target) // which is the name in CBOR's paths too
 	if len(found) == 0 && signed == "" {
 		signed = strings.ToLower(target)
 	}
@@ -142,17 +155,15 @@ func queriedElsewhere(signed string, p wire.Params) (elsewhere, bool) {
 	if version == versionSTS || version == versionIAM {
 		return elsewhere{}, false
 	}
-	found := servicesWhere(func(known *awsService) bool {
-		return known.version == version && version != "" && (signed == "" || known.signs == signed)
-	})
+	found := awsapi.ByVersion(version, signed)
 	if len(found) == 0 {
 		if signed == "" {
 			return elsewhere{}, false
 		}
-		found = servicesWhere(func(known *awsService) bool { return known.signs == signed })
+		found = awsapi.BySigning(signed)
 	}
 	kind := wire.Query
-	if signed == "ec2" || found != nil && found[0].protocol == "ec2" {
+	if signed == "ec2" || found != nil && found[0].Protocol == awsapi.EC2 {
 		kind = wire.QueryEC2
 	}
 	return named(kind, signed, p["Action"], found), true
@@ -161,21 +172,21 @@ func queriedElsewhere(signed string, p wire.Params) (elsewhere, bool) {
 // named is a call with the names that the candidates have, or else the one of
 // the signature. Names and operations without the form of one are left out:
 // they are a stranger's words.
-func named(kind wire.Protocol, signed, operation string, found []*awsService) elsewhere {
+func named(kind wire.Protocol, signed, operation string, found []*awsapi.Model) elsewhere {
 	e := elsewhere{protocol: kind}
 	switch {
 	case len(found) == 1:
-		e.service = found[0].name
+		e.service = found[0].Name
 	case len(found) > 1:
-		e.service = found[0].signs
+		e.service = found[0].SigningName
 	case serviceForm.MatchString(signed):
 		e.service = shown(signed, maxText)
 	}
 	if operationForm.MatchString(operation) {
 		e.operation = shown(operation, maxText)
 	}
-	for _, known := range found {
-		e.clients = append(e.clients, known.id)
+	for _, m := range found {
+		e.clients = append(e.clients, m.ServiceID)
 	}
 	return e
 }
@@ -193,20 +204,38 @@ func (s *Server) notHere(e elsewhere) string {
 	text += "; it has " + s.has() + ". AWS_ENDPOINT_URL sends the calls of all services here: give the client of " +
 		service + " an endpoint of its own, such as with "
 	if len(e.clients) == 0 {
-		return text + "AWS_ENDPOINT_URL_ and the service's name."
+		return text + "AWS_ENDPOINT_URL_ and the service's name" + e.forward()
 	}
 	variables := make([]string, len(e.clients))
 	for i, id := range e.clients {
 		variables[i] = "AWS_ENDPOINT_URL_" + strings.ToUpper(strings.NewReplacer(" ", "_", "-", "_").Replace(id))
 	}
-	return text + strings.Join(variables, " or ") + "."
+	return text + strings.Join(variables, " or ") + e.forward()
+}
+
+// forward says how to have the emulator itself forward the calls of the service.
+func (e elsewhere) forward() string {
+	if e.service == "" {
+		return "."
+	}
+	return ", or have the emulator pass on what is allowed, with --forward " + e.service + "=URL."
 }
 
 // has are the services of the emulator in words.
 func (s *Server) has() string {
-	names := strings.ToUpper(strings.Join(s.here, ", "))
-	last := strings.LastIndex(names, ", ")
-	return names[:last] + " and " + names[last+2:]
+	var names []string
+	for _, name := range s.here {
+		switch {
+		case name == "eks-auth":
+			names = append(names, "EKS Auth")
+		case len(name) > len("kms"):
+			names = append(names, strings.ToUpper(name[:1])+name[1:])
+		default:
+			names = append(names, strings.ToUpper(name))
+		}
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
 // refusal is the error of a call. It is the client's fault, since SDKs try
@@ -253,6 +282,6 @@ func (s *Server) refuseElsewhere(c *api.Call, where elsewhere, whole bool) *wire
 	if c.Operation == "" {
 		event.Resource = shown(c.Request.Method+" "+c.Request.URL.Path, maxFormless)
 	}
-	s.keepEvent(entry{Event: event})
+	s.keepEvent(c, entry{Event: event})
 	return e
 }

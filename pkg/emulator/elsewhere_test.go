@@ -62,11 +62,15 @@ func raw(w *httptest.ResponseRecorder) string {
 // notHere is the text about a service that is not here.
 func notHere(service, operation, variables string) string {
 	text := "This emulator does not have " + service
+	forward := ", or have the emulator pass on what is allowed, with --forward " + service + "=URL"
+	if strings.Contains(service, " ") {
+		forward = ""
+	}
 	if operation != "" {
 		text += ", so it cannot do " + operation
 	}
-	return text + "; it has STS, IAM, S3 and KMS. AWS_ENDPOINT_URL sends the calls of all services here: give the client of " + service +
-		" an endpoint of its own, such as with " + variables + "."
+	return text + "; it has STS, IAM, S3, KMS, Organizations, EKS and EKS Auth. AWS_ENDPOINT_URL sends the calls of all services here: give the client of " + service +
+		" an endpoint of its own, such as with " + variables + forward + "."
 }
 
 // Bodies of errors, by protocol.
@@ -89,8 +93,11 @@ func errorEC2(text string) string {
 }
 
 func errorCBOR(text string) string {
-	return "400 application/cbor; smithy-protocol: rpc-v2-cbor\n\xa2\x66__type\x78\x19UnknownOperationException\x67message" +
-		"\x78" + string([]byte{byte(len(text))}) + text // of less than 256 bytes
+	length := "\x78" + string([]byte{byte(len(text))})
+	if len(text) > 255 {
+		length = "\x79" + string([]byte{byte(len(text) >> 8), byte(len(text))})
+	}
+	return "400 application/cbor; smithy-protocol: rpc-v2-cbor\n\xa2\x66__type\x78\x19UnknownOperationException\x67message" + length + text
 }
 
 // Whole answers to services that are not here, in each protocol of AWS.
@@ -150,7 +157,7 @@ func TestElsewhere(t *testing.T) {
 		{"EC2", query("ec2", "/", "Action=DescribeInstances&Version=2016-11-15"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
 		{"EC2 of another version", query("ec2", "/", "Action=DescribeInstances&Version=2014-10-01"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
 		{"EC2, not signed", query("", "/", "Action=DescribeInstances&Version=2016-11-15"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
-		{"REST JSON", foreign(t, "eks", "GET", "/clusters/prod", ""), errorREST(notHere("eks", "", "AWS_ENDPOINT_URL_EKS"))},
+		{"REST JSON", foreign(t, "batch", "GET", "/v1/queues/prod", ""), errorREST(notHere("batch", "", "AWS_ENDPOINT_URL_BATCH"))},
 		{"REST JSON at /", foreign(t, "sso", "GET", "/", ""), errorREST(notHere("sso-admin", "", "AWS_ENDPOINT_URL_SSO_ADMIN"))},
 		{"REST JSON with a body", foreign(t, "lambda", "POST", "/2015-03-31/functions/f/invocations", `{}`, "Content-Type", "application/json"),
 			errorREST(notHere("lambda", "", "AWS_ENDPOINT_URL_LAMBDA"))},
@@ -172,7 +179,7 @@ func TestElsewhere(t *testing.T) {
 			"Smithy-Protocol", "rpc-v2-cbor", "X-Amzn-Query-Mode", "true"),
 			strings.Replace(errorCBOR(cloudwatch), "; smithy", "; x-amzn-query-error: InvalidAction;Sender; smithy", 1)},
 		{"CBOR of a long text", foreign(t, "monitoring", "POST", "/service/GraniteServiceVersion20100801/operation/"+long, "\xa0", "Smithy-Protocol", "rpc-v2-cbor"),
-			strings.Replace(errorCBOR(notHere("cloudwatch", long, "AWS_ENDPOINT_URL_CLOUDWATCH")), "message\x78", "message\x79\x01", 1)},
+			errorCBOR(notHere("cloudwatch", long, "AWS_ENDPOINT_URL_CLOUDWATCH"))},
 		{"the same in JSON", target("monitoring", j10, "GraniteServiceVersion20100801.PutMetricData"), errorJSON("1.0", cloudwatch)},
 		{"the same as a query", query("monitoring", "/", "Action=PutMetricData&Version=2010-08-01"), errorXML("InvalidAction", cloudwatch)},
 		{"no form of a service", foreign(t, "X<y>", "GET", "/", ""),
@@ -244,9 +251,9 @@ func TestElsewhereEvent(t *testing.T) {
 	}{
 		"an operation": {foreign(t, "dynamodb", "POST", "/", "{}", "X-Amz-Target", "DynamoDB_20120810.PutItem"),
 			seen{"dynamodb", "PutItem", "dynamodb:PutItem", "", root, "UnknownOperationException"}},
-		"a path": {foreign(t, "eks", "GET", "/clusters/prod", ""), seen{"eks", "", "eks", "GET /clusters/prod", root, "UnknownOperationException"}},
-		"a secret in a path": {foreign(t, "eks", "GET", "/clusters/"+secret, ""),
-			seen{"eks", "", "eks", "GET /clusters/[secret]", root, "UnknownOperationException"}},
+		"a path": {foreign(t, "batch", "GET", "/v1/queues/prod", ""), seen{"batch", "", "batch", "GET /v1/queues/prod", root, "UnknownOperationException"}},
+		"a secret in a path": {foreign(t, "batch", "GET", "/v1/queues/"+secret, ""),
+			seen{"batch", "", "batch", "GET /v1/queues/[secret]", root, "UnknownOperationException"}},
 		"a query":        {foreign(t, "sns", "GET", "/?Action=Publish&Version=2010-03-31", ""), seen{"sns", "Publish", "sns:Publish", "", root, "InvalidAction"}},
 		"a forged one":   {forged, seen{"dynamodb", "PutItem", "dynamodb:PutItem", "", "anonymous", "UnknownOperationException"}},
 		"a large body":   {foreign(t, "lambda", "POST", "/2015-03-31/functions", large), seen{"lambda", "", "lambda", "POST /2015-03-31/functions", "anonymous", "UnknownOperationException"}},
@@ -254,8 +261,8 @@ func TestElsewhereEvent(t *testing.T) {
 		"no operation":   {foreign(t, "sns", "GET", "/?Action="+secret+"&Version=2010-03-31", ""), seen{"sns", "", "sns", "GET /", root, "InvalidAction"}},
 		"no service": {foreign(t, strings.ReplaceAll(secret, "/", "."), "GET", "/", ""),
 			seen{"", "", "", "GET /", root, "UnknownOperationException"}},
-		"a page of another origin": {foreign(t, "eks", "GET", "/clusters", "", "Origin", "http://evil.example"),
-			seen{"eks", "", "eks:", "", "anonymous", "AccessDenied"}},
+		"a page of another origin": {foreign(t, "batch", "GET", "/v1/queues", "", "Origin", "http://evil.example"),
+			seen{"batch", "", "batch:", "", "anonymous", "AccessDenied"}},
 	} {
 		log.buf.Reset()
 		before := len(s.Events(emulator.EventFilter{}))

@@ -15,6 +15,9 @@ import (
 const (
 	Allow = "allow"
 	Deny  = "deny"
+	// WouldDeny is a denial of policies that was not enforced: the call was let
+	// through, and AWS would have denied it. See [EnforceLog].
+	WouldDeny = "wouldDeny"
 )
 
 // An Event is one decision: that a caller is or is not who it says it is, that
@@ -34,6 +37,10 @@ type Event struct {
 	// Caller is the ARN of who signed. Of web identity it is the token's
 	// subject; "anonymous" is nobody.
 	Caller string `json:"caller"`
+	// Account is the caller's account, if the emulator has several; of web identity
+	// the role's. ResourceAccount is the resource's, if it is another.
+	Account         string `json:"account,omitempty"`
+	ResourceAccount string `json:"resourceAccount,omitempty"`
 	// AccessKeyID is the key that signed, or that was given out.
 	AccessKeyID string `json:"accessKeyId,omitempty"`
 	// SourceIP is the address of the client.
@@ -41,12 +48,17 @@ type Event struct {
 	// Action and Resource are what was asked for.
 	Action   string `json:"action"`
 	Resource string `json:"resource,omitempty"`
-	// Decision is [Allow] or [Deny].
+	// ResourceUnknown says that parts of the resource were not known, such as the id of
+	// one that is to be made: Resource has "*" there. Policies were asked with a
+	// made-up one of the right form.
+	ResourceUnknown bool `json:"resourceUnknown,omitempty"`
+	// Decision is [Allow], [Deny] or [WouldDeny].
 	Decision string `json:"decision"`
 	// Step is the check that decided: "permission" for policies, "signature"
 	// for who signed, "parameters", "service" for one that is not here, and for
 	// web identity "token", "claims", "provider", "audience", "keys",
-	// "signature", "roles claim", "trust", "duration", "session policy". Not
+	// "signature", "roles claim", "trust", "duration", "session policy", for the token
+	// of a pod "issuer" and "association" too, and "existence" for what is not there. Not
 	// decisions, but worth telling, are "issued" for credentials that a
 	// permission was given for, "warning", and "fault" for one that was injected.
 	Step string `json:"step"`
@@ -54,10 +66,25 @@ type Event struct {
 	Code string `json:"code,omitempty"`
 	// Reason is the decision in words.
 	Reason string `json:"reason"`
-	// Issuer, Subject and Audience are those of a web identity token.
+	// Issuer, Subject and Audience are those of a web identity token, or of the one
+	// that the caller's session was got for.
 	Issuer   string `json:"issuer,omitempty"`
 	Subject  string `json:"subject,omitempty"`
 	Audience string `json:"audience,omitempty"`
+	// KeyID is the key that the token names, and Pod the NAMESPACE/NAME that it is
+	// bound to, if it is one of Kubernetes.
+	KeyID string `json:"kid,omitempty"`
+	Pod   string `json:"pod,omitempty"`
+	// Cluster is the ARN of the cluster of EKS, if it is about the token of a pod for EKS
+	// Pod Identity, or about a session that was got for one.
+	Cluster string `json:"cluster,omitempty"`
+	// Node is the node that an agent of EKS Pod Identity says it runs on.
+	Node string `json:"node,omitempty"`
+	// Expected and Found are the two values of which one should have been, or been
+	// among, the other, if the denial is about such: of policies those of the first
+	// of Checks. Without Found there was nothing.
+	Expected []string `json:"expected,omitempty"`
+	Found    []string `json:"found,omitempty"`
 	// Session is what was given out, if credentials were.
 	Session *IssuedSession `json:"session,omitempty"`
 	// Fetches are the documents that were fetched for this decision.
@@ -67,6 +94,8 @@ type Event struct {
 	// Checks are the elements that stood in the way of statements which speak
 	// of the action: the nearest miss first.
 	Checks []Check `json:"checks,omitempty"`
+	// Remedy is what would allow it, if policies denied.
+	Remedy *Remedy `json:"remedy,omitempty"`
 	// Warnings are advice about what was allowed, denied or stored.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -145,6 +174,9 @@ func (e *entry) read() Event {
 	for _, m := range d.Misses {
 		checks(m.Statement, m.Check)
 	}
+	if !d.Explicit && len(event.Checks) > 0 {
+		event.Expected, event.Found = event.Checks[0].Expected, event.Checks[0].Actual
+	}
 	return event
 }
 
@@ -188,6 +220,16 @@ func (l *eventLog) init(limit, maxBytes int) {
 	l.limit, l.maxBytes, l.first = limit, maxBytes, 1
 }
 
+// clear forgets the events; numbers go on.
+func (l *eventLog) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ; l.first <= l.last; l.first++ {
+		*l.slot(l.first) = nil
+	}
+	l.bytes = 0
+}
+
 func (l *eventLog) slot(seq uint64) **entry { return &l.ring[(seq-1)%uint64(l.limit)] }
 
 func (l *eventLog) add(e *entry) {
@@ -213,15 +255,24 @@ func (l *eventLog) add(e *entry) {
 	}
 }
 
+// stats are how many events there were, how many of them and how many bytes are kept.
+func (l *eventLog) stats() (all, kept uint64, bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last, l.last + 1 - l.first, l.bytes
+}
+
 // EventFilter says which events are wanted. The zero filter wants all.
 type EventFilter struct {
 	// Caller is a part of the caller, of the token's subject, or the access
 	// key id.
 	Caller string
+	// Account is the account of the caller or of the resource, as events have it.
+	Account string
 	// Action is the action with its service or the operation; "*" and "?" are
 	// wildcards. Case does not count.
 	Action string
-	// Decision is [Allow] or [Deny].
+	// Decision is [Allow], [Deny] or [WouldDeny].
 	Decision string
 	// RequestID is one request's.
 	RequestID string
@@ -235,6 +286,7 @@ type EventFilter struct {
 
 func (f *EventFilter) wants(e *Event) bool {
 	return (f.Caller == "" || strings.Contains(e.Caller, f.Caller) || strings.Contains(e.Subject, f.Caller) || e.AccessKeyID == f.Caller) &&
+		(f.Account == "" || f.Account == e.Account || f.Account == e.ResourceAccount) &&
 		(f.Action == "" || wildcard(f.Action, e.Action) || wildcard(f.Action, e.Operation)) &&
 		(f.Decision == "" || f.Decision == e.Decision) &&
 		(f.RequestID == "" || f.RequestID == e.RequestID) &&
@@ -292,7 +344,10 @@ func (l *eventLog) wait(ctx context.Context, f EventFilter) ([]*entry, uint64) {
 
 // tidy brings an event into the bounds of what is kept and shown.
 func (e *Event) tidy() {
-	for _, text := range []*string{&e.Operation, &e.Service, &e.Step, &e.Code, &e.Caller, &e.Action, &e.Issuer, &e.Subject, &e.Audience} {
+	for _, text := range []*string{
+		&e.Operation, &e.Service, &e.Step, &e.Code, &e.Caller, &e.Action, &e.Issuer, &e.Subject, &e.Audience, &e.KeyID, &e.Pod,
+		&e.Node, &e.Cluster,
+	} {
 		*text = shown(*text, maxText)
 	}
 	e.Resource = shownResource(e.Resource)
@@ -311,6 +366,8 @@ func (e *Event) tidy() {
 		fetches = append(fetches, f)
 	}
 	e.Fetches = fetches
+	left := maxChecks
+	e.Expected, e.Found = shownList(e.Expected, &left), shownList(e.Found, &left)
 	if len(e.Warnings) > 0 {
 		left := maxChecks
 		e.Warnings = shownList(e.Warnings, &left)
@@ -320,14 +377,21 @@ func (e *Event) tidy() {
 // measure is about how many bytes an entry holds on to.
 func (e *entry) measure() int {
 	n := 512
-	for _, text := range []string{e.Caller, e.Resource, e.Reason, e.Issuer, e.Subject, e.Audience, e.Action, e.Operation} {
+	for _, text := range []string{
+		e.Caller, e.Resource, e.Reason, e.Issuer, e.Subject, e.Audience, e.Action, e.Operation, e.KeyID, e.Pod, e.Node, e.Cluster,
+	} {
 		n += len(text)
 	}
 	for _, f := range e.Fetches {
 		n += 64 + len(f.URL) + len(f.Error)
 	}
-	for _, w := range e.Warnings {
-		n += 16 + len(w)
+	for _, list := range [][]string{e.Warnings, e.Expected, e.Found} {
+		for _, text := range list {
+			n += 16 + len(text)
+		}
+	}
+	if e.Remedy != nil {
+		n += e.Remedy.measure()
 	}
 	for _, c := range e.Checks {
 		n += 160 + len(c.Key) + len(c.Hint)

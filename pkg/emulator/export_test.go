@@ -2,10 +2,13 @@ package emulator
 
 import (
 	"maps"
+	"net/http/httptest"
 	"slices"
+	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/kms"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/metrics"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/s3"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
@@ -39,6 +42,55 @@ func Operations(service string) map[string]bool {
 func STSOperations() []string { return slices.Sorted(maps.Keys(stsOperations)) }
 func IAMOperations() []string { return slices.Sorted(maps.Keys(iamOperations)) }
 func KMSOperations() []string {
-	return slices.Sorted(maps.Keys(kms.New(nil).(*api.JSONService).Operations))
+	return slices.Sorted(maps.Keys(kms.New(nil).(*kms.Service).Operations))
 }
 func S3Operations() []string { return slices.Sorted(maps.Keys(s3.Operations)) }
+
+// Metrics are what an emulator's metrics are.
+func Metrics(s *Server) []metrics.Description {
+	var all []metrics.Description
+	for _, f := range s.metrics.set {
+		all = append(all, f.Describe())
+	}
+	return all
+}
+
+// Question is what policies are asked, and Failure what a caller is told.
+type (
+	Question = api.Question
+	Failure  = wire.Failure
+)
+
+// MakeRole makes a role with one inline policy, in memory only.
+func MakeRole(s *Server, name, document string) {
+	r := &role{
+		entity: entity{ID: "AROA" + strings.ToUpper(name), Name: name, ARN: s.arn("iam", "role/"+name), Inline: []inlinePolicy{{"only", document}}},
+		Trust:  `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`,
+	}
+	s.iam.mu.Lock()
+	defer s.iam.mu.Unlock()
+	if err := s.iam.storeRole(r); err != nil {
+		panic(err)
+	}
+}
+
+// Ask asks a question as a session of a role, which is there, got for a token with a
+// subject of the issuer "https://issuer.test"; without a subject it is no such session.
+func Ask(s *Server, role, subject string, q *Question) *Failure {
+	who := &session{kind: roleSession, entity: s.iam.roleByName(role).ID, name: "test"}
+	if subject != "" {
+		who.provider, who.issuer, who.subject = s.arn("iam", "oidc-provider/issuer.test"), "issuer.test", subject
+	}
+	c := api.NewCall(httptest.NewRequest("POST", "/", nil), s.Now(), &s.bodies)
+	defer c.End()
+	c.Caller, _ = s.sessionCaller(who)
+	c.Service, c.Operation, _ = strings.Cut(q.Action, ":")
+	return s.authorize(c, q)
+}
+
+// Pairs is how many actions on resources are remembered of all roles.
+func Pairs(s *Server) int {
+	s.facts.mu.Lock()
+	defer s.facts.mu.Unlock()
+	return s.facts.pairs
+}

@@ -141,7 +141,7 @@ func FuzzProviderURL(f *testing.F) {
 	for _, seed := range []string{"https://i.example/c1", "https://i:443", "https://[::1]:443/x", "http://x", "https://x?y", "https://a@b", "https://x/%zz", "HTTPS://x"} {
 		f.Add(seed)
 	}
-	s := &Server{}
+	s := &Server{front: &front{}}
 	f.Fuzz(func(t *testing.T, raw string) {
 		u, e := s.providerURL(raw)
 		if e != nil {

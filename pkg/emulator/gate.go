@@ -20,6 +20,9 @@ func (g gate) Identify(c *api.Call, sig *sigv4.Signature, payloadHash string) (s
 // Authorize implements [api.Gate].
 func (g gate) Authorize(c *api.Call, q *api.Question) *wire.Failure { return g.s.authorize(c, q) }
 
+// Ask implements [api.Gate].
+func (g gate) Ask(c *api.Call, q *api.Question) *api.Verdict { return g.s.ask(c, q) }
+
 // Record implements [api.Gate].
 func (g gate) Record(c *api.Call, d api.Decision) {
 	event := eventOf(c)
@@ -33,7 +36,8 @@ func (g gate) Record(c *api.Call, d api.Decision) {
 	if d.AccessKeyID != "" {
 		event.AccessKeyID = d.AccessKeyID
 	}
-	g.s.keepEvent(entry{Event: event})
+	event.Expected, event.Found = d.Expected, d.Found
+	g.s.keepEvent(c, entry{Event: event})
 }
 
 // admit refuses what a web page of another origin asks for, and lets a fault

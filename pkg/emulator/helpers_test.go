@@ -142,7 +142,7 @@ func start(t testing.TB, config emulator.Config) (*emulatortest.AWS, *idp) {
 		config.Roots.AddCert(i.Certificate())
 	}
 	config.AllowPrivateIssuers = !config.Strict
-	i.aws = emulatortest.Start(t, config)
+	i.aws = startAWS(t, config)
 	return i.aws, i
 }
 

@@ -97,7 +97,7 @@ func (s *Server) passwordPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	if e := s.permitAccount(c, "*"); e != nil {
 		return nil, e
 	}
-	return nil, noSuchEntity("The Password Policy with domain name %s cannot be found.", s.config.Account)
+	return nil, noSuchEntity("The Password Policy with domain name %s cannot be found.", s.account.ID)
 }
 
 var (
@@ -141,9 +141,6 @@ var absentOperations = map[string]operation{
 	"DeleteVirtualMFADevice": absent("SerialNumber", ruleSerial, "", "VirtualMFADevice with serial number %s doesn't exist."),
 	"ListMFADeviceTags":      absent("SerialNumber", ruleSerial, "", "VirtualMFADevice with serial number %s doesn't exist."),
 
-	"GetInstanceProfile":      absent("InstanceProfileName", ruleResourceID, "instance-profile", "Instance Profile %s cannot be found."),
-	"DeleteInstanceProfile":   absent("InstanceProfileName", ruleResourceID, "instance-profile", "Instance Profile %s cannot be found."),
-	"ListInstanceProfileTags": absent("InstanceProfileName", ruleResourceID, "instance-profile", "Instance Profile %s cannot be found."),
 	"GetServerCertificate": absent("ServerCertificateName", ruleResourceID, "server-certificate",
 		"The Server Certificate with name %s cannot be found."),
 	"DeleteServerCertificate": absent("ServerCertificateName", ruleResourceID, "server-certificate",

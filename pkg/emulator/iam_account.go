@@ -26,8 +26,7 @@ func (s *Server) getAccountSummary(c *call) (func(*wire.XML), *wire.Failure) {
 		"GroupPolicySizeQuota":              policy.MaxGroupInline,
 		"GroupsPerUserQuota":                maxGroupsPerUser,
 		"GroupsQuota":                       maxGroups,
-		"InstanceProfiles":                  0,
-		"InstanceProfilesQuota":             1000,
+		"InstanceProfilesQuota":             maxProfiles,
 		"MFADevices":                        0,
 		"MFADevicesInUse":                   0,
 		"PoliciesQuota":                     maxCustomPolicies,
@@ -44,6 +43,7 @@ func (s *Server) getAccountSummary(c *call) (func(*wire.XML), *wire.Failure) {
 	}
 	s.iam.read(func() {
 		summary["Groups"] = len(s.iam.groups)
+		summary["InstanceProfiles"] = len(s.iam.profiles)
 		summary["Policies"] = len(s.iam.managed)
 		summary["Providers"] = len(s.iam.providers)
 		summary["Roles"] = len(s.iam.roles)
@@ -69,37 +69,12 @@ func (s *Server) getAccountSummary(c *call) (func(*wire.XML), *wire.Failure) {
 	}, nil
 }
 
-// The emulator has no account aliases, SAML providers and instance profiles,
-// so these lists are empty.
-
-func (s *Server) listAccountAliases(c *call) (func(*wire.XML), *wire.Failure) {
-	c.readPage()
-	if e := s.permitAccount(c, "*"); e != nil {
-		return nil, e
-	}
-	return func(x *wire.XML) {
-		x.Texts("AccountAliases", nil)
-		writePage(x, "")
-	}, nil
-}
-
+// listSAMLProviders is empty: the emulator has no SAML providers.
 func (s *Server) listSAMLProviders(c *call) (func(*wire.XML), *wire.Failure) {
 	if e := s.permitAccount(c, s.arn("iam", "saml-provider/*")); e != nil {
 		return nil, e
 	}
 	return func(x *wire.XML) { x.Texts("SAMLProviderList", nil) }, nil
-}
-
-func (s *Server) listInstanceProfiles(c *call) (func(*wire.XML), *wire.Failure) {
-	prefix := pathOr(c.Text("PathPrefix", rulePathPrefix))
-	c.readPage()
-	if e := s.permitAccount(c, s.arn("iam", "instance-profile"+prefix)); e != nil {
-		return nil, e
-	}
-	return func(x *wire.XML) {
-		x.Texts("InstanceProfiles", nil)
-		writePage(x, "")
-	}, nil
 }
 
 // detail is one thing in GetAccountAuthorizationDetails.
@@ -172,10 +147,11 @@ func (s *Server) details() []detail {
 		}})
 	}
 	for _, r := range s.iam.roles {
+		profiles := s.iam.profilesOf(r.ID)
 		all = append(all, detail{"Role", "RoleDetailList", "3" + r.Name, func(x *wire.XML) {
 			r.write(x, "Role")
 			x.Text("AssumeRolePolicyDocument", escapeDocument(r.Trust))
-			x.Texts("InstanceProfileList", nil)
+			x.List("InstanceProfileList", len(profiles), func(i int) { profiles[i].write(x, r) })
 			s.writePolicies(x, &r.entity, "Role")
 			r.writeBoundary(x)
 			writeTags(x, r.Tags)

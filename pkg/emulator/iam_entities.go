@@ -14,6 +14,7 @@ type entityKind struct {
 	name      string    // as messages and ARNs spell it
 	title     string    // as operations and quotas spell it
 	rule      wire.Rule // for the name parameter
+	lost      string    // what is said of a name that nothing has, with a place for it
 	maxInline int       // characters of all inline policies together
 
 	// find is the entity with a name, nil if there is none.
@@ -23,7 +24,7 @@ type entityKind struct {
 }
 
 var roleKind = &entityKind{
-	name: "role", title: "Role", rule: ruleRoleName, maxInline: policy.MaxRoleInline,
+	name: "role", title: "Role", rule: ruleRoleName, maxInline: policy.MaxRoleInline, lost: "The role with name %s cannot be found.",
 	find: func(d *directory, name string) *entity {
 		if r := d.roles[strings.ToLower(name)]; r != nil {
 			return &r.entity
@@ -38,7 +39,7 @@ var roleKind = &entityKind{
 }
 
 var userKind = &entityKind{
-	name: "user", title: "User", rule: ruleOldUserName, maxInline: policy.MaxUserInline,
+	name: "user", title: "User", rule: ruleOldUserName, maxInline: policy.MaxUserInline, lost: "The user with name %s cannot be found.",
 	find: func(d *directory, name string) *entity {
 		if u := d.users[strings.ToLower(name)]; u != nil {
 			return &u.entity
@@ -54,7 +55,7 @@ var userKind = &entityKind{
 }
 
 var groupKind = &entityKind{
-	name: "group", title: "Group", rule: ruleGroupName, maxInline: policy.MaxGroupInline,
+	name: "group", title: "Group", rule: ruleGroupName, maxInline: policy.MaxGroupInline, lost: "The group with name %s cannot be found.",
 	find: func(d *directory, name string) *entity {
 		if g := d.groups[strings.ToLower(name)]; g != nil {
 			return &g.entity
@@ -70,7 +71,7 @@ var groupKind = &entityKind{
 }
 
 func (k *entityKind) missing(name string) *wire.Failure {
-	return noSuchEntity("The %s with name %s cannot be found.", k.name, name)
+	return noSuchEntity(k.lost, name)
 }
 
 // arn is the ARN of a new entity.
@@ -99,11 +100,21 @@ func (k *entityKind) permit(s *Server, c *call, name string, keys policy.Context
 			keys.Set("iam:PermissionsBoundary", e.Boundary)
 		}
 	}
-	return s.permit(c, resource, k.name+" "+name, keys)
+	return s.permit(c, resource, strings.ReplaceAll(k.name, "-", " ")+" "+name, keys)
 }
 
-// edit changes the entity with a name.
+// edit changes the policies of the entity with a name.
 func (k *entityKind) edit(s *Server, name string, f func(*edit, *entity) (func(*entity), *wire.Failure)) *wire.Failure {
+	return k.change(s, name, func(e *edit, old *entity) (func(*entity), *wire.Failure) {
+		if err := old.unmodifiable(); err != nil {
+			return nil, err
+		}
+		return f(e, old)
+	})
+}
+
+// change changes the entity with a name.
+func (k *entityKind) change(s *Server, name string, f func(*edit, *entity) (func(*entity), *wire.Failure)) *wire.Failure {
 	return s.iam.edit(func(e *edit) *wire.Failure {
 		old := k.find(e.directory, name)
 		if old == nil {
@@ -384,7 +395,7 @@ func (k *entityKind) tag(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(_ *edit, old *entity) (func(*entity), *wire.Failure) {
+	return nil, k.change(s, name, func(_ *edit, old *entity) (func(*entity), *wire.Failure) {
 		if e := checkTags(tags, false); e != nil {
 			return nil, e
 		}
@@ -411,7 +422,7 @@ func (k *entityKind) untag(s *Server, c *call) (func(*wire.XML), *wire.Failure) 
 	if e := k.permit(s, c, name, keys); e != nil {
 		return nil, e
 	}
-	return nil, k.edit(s, name, func(*edit, *entity) (func(*entity), *wire.Failure) {
+	return nil, k.change(s, name, func(*edit, *entity) (func(*entity), *wire.Failure) {
 		return func(n *entity) { n.Tags = removeTags(n.Tags, names, false) }, nil
 	})
 }

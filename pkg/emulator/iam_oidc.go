@@ -126,7 +126,7 @@ func (s *Server) createProvider(c *call) (func(*wire.XML), *wire.Failure) {
 			event.Resource, event.Decision, event.Step = p.ARN, Allow, "warning"
 			event.Reason = "the provider is stored without a thumbprint"
 			event.Warnings = []string{"The issuer cannot be reached, so no token of it will be accepted until it can: " + err.Error()}
-			s.keepEvent(entry{Event: event})
+			s.keepEvent(c.Call, entry{Event: event})
 		}
 		if print != "" {
 			p.Thumbprints = []string{print}
@@ -166,7 +166,7 @@ func (s *Server) permitProvider(c *call, arn string, keys policy.Context) *wire.
 	if e := s.permit(c, arn, "", keys); e != nil {
 		return e
 	}
-	if parts[4] != s.config.Account {
+	if parts[4] != s.account.ID {
 		e := accessDenied("User: %s is not authorized to perform: iam:%s on resource: %s", c.Caller.ARN, c.Operation, arn)
 		s.logRefused(c.Call, "permission", "the provider is of account "+parts[4], e)
 		return e

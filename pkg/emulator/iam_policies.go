@@ -20,7 +20,7 @@ func (s *Server) createPolicy(c *call) (func(*wire.XML), *wire.Failure) {
 	}
 	now := c.At.UTC()
 	p := &managedPolicy{
-		ID:          uniqueID(prefixPolicy, s.config.Account),
+		ID:          uniqueID(prefixPolicy, s.account.ID),
 		Name:        name,
 		Path:        path,
 		ARN:         s.arn("iam", "policy"+path+name),

@@ -23,7 +23,7 @@ func (s *Server) createRole(c *call) (func(*wire.XML), *wire.Failure) {
 	requestTags(&keys, tags)
 	r := &role{
 		entity: entity{
-			ID:       uniqueID(prefixRole, s.config.Account),
+			ID:       uniqueID(prefixRole, s.account.ID),
 			Name:     name,
 			Path:     path,
 			ARN:      roleKind.arn(s, path, name),
@@ -38,14 +38,18 @@ func (s *Server) createRole(c *call) (func(*wire.XML), *wire.Failure) {
 	if e := s.permitCreate(c, r.ARN, "", keys, tags); e != nil {
 		return nil, e
 	}
+	strangers := s.strangers(trust)
 	e := s.iam.edit(func(e *edit) *wire.Failure {
 		if err := checkTags(tags, false); err != nil {
 			return err
 		}
-		if err := e.setTrust(r, trust); err != nil {
+		if err := e.setTrust(r, trust, strangers); err != nil {
 			return err
 		}
 		if err := e.checkBoundary(boundary); err != nil {
+			return err
+		}
+		if err := checkPath(path); err != nil {
 			return err
 		}
 		switch {
@@ -71,8 +75,9 @@ func (s *Server) createRole(c *call) (func(*wire.XML), *wire.Failure) {
 }
 
 // setTrust gives a role a trust policy, or refuses it. Users and roles that it
-// names must exist, as far as they are of this account: there are no others.
-func (e *edit) setTrust(r *role, document string) *wire.Failure {
+// names must exist, as far as they are of the emulator's accounts: strangers are
+// those of the others.
+func (e *edit) setTrust(r *role, document string, strangers map[string]principalID) *wire.Failure {
 	p, err := e.newPolicy(policy.Trust, document)
 	if err != nil {
 		return err
@@ -82,70 +87,60 @@ func (e *edit) setTrust(r *role, document string) *wire.Failure {
 	}
 	r.Trust, r.Principals = document, nil
 	for _, name := range p.AWSPrincipals() {
-		id, known := e.principalID(name)
-		if !known {
+		found := e.principalID(name)
+		if stranger, ok := strangers[name]; ok {
+			found = stranger
+		}
+		if !found.known {
 			return malformedPolicy(fmt.Sprintf("Invalid principal in policy: \"AWS\":%q", name))
 		}
-		if id != "" {
+		if found.id != "" {
 			if r.Principals == nil {
 				r.Principals = make(map[string]string)
 			}
-			r.Principals[name] = id
+			r.Principals[name] = found.id
 		}
 	}
 	return nil
 }
 
-// principalIDs are the unique ids of the users and roles among principals of a
-// policy. Unknown is the first of the account that does not exist, "" if all do.
-func (d *directory) principalIDs(names []string) (ids map[string]string, unknown string) {
-	ids = make(map[string]string)
-	d.read(func() {
-		e := &edit{directory: d}
-		for _, name := range names {
-			id, known := e.principalID(name)
-			if !known {
-				ids, unknown = nil, name
-				return
-			}
-			if id != "" {
-				ids[name] = id
-			}
-		}
-	})
-	return ids, unknown
+// principalID is the unique id of a user or role that a policy names, "" for what
+// has none here, and whether it is known to exist, or not to be of this account.
+type principalID struct {
+	id    string
+	known bool
 }
 
-// principalID is the unique id of a user or role that a policy names by its
-// ARN, "" for what has none here: sessions, ids themselves, other accounts.
-func (e *edit) principalID(name string) (id string, known bool) {
+// principalID finds a user or role by its ARN. Sessions, ids themselves and what is
+// of other accounts have none. The caller holds mu.
+func (d *directory) principalID(name string) principalID {
 	if !strings.HasPrefix(name, "arn:") {
-		return "", e.roleIDs[name] != nil || e.userIDs[name] != nil
+		return principalID{"", d.roleIDs[name] != nil || d.userIDs[name] != nil}
 	}
 	parts := strings.SplitN(name, ":", 6)
-	if len(parts) != 6 || parts[4] != e.account {
-		return "", len(parts) == 6
+	if len(parts) != 6 || parts[4] != d.account {
+		return principalID{"", len(parts) == 6}
 	}
 	kind, rest, _ := strings.Cut(parts[5], "/")
 	last := strings.ToLower(rest[strings.LastIndexByte(rest, '/')+1:])
 	switch kind {
 	case "role":
-		r := e.roles[last]
+		r := d.roles[last]
 		if r == nil || r.ARN != name {
-			return "", false
+			return principalID{}
 		}
-		return r.ID, true
+		return principalID{r.ID, true}
 	case "user":
-		u := e.users[last]
+		u := d.users[last]
 		if u == nil || u.ARN != name {
-			return "", false
+			return principalID{}
 		}
-		return u.ID, true
+		return principalID{u.ID, true}
 	case "assumed-role":
 		roleName, _, _ := strings.Cut(rest, "/")
-		return "", e.roles[strings.ToLower(roleName)] != nil
+		return principalID{"", d.roles[strings.ToLower(roleName)] != nil}
 	}
-	return "", kind == "federated-user"
+	return principalID{"", kind == "federated-user"}
 }
 
 // warnTrust records what is legal in a role's trust policy but hardly meant.
@@ -163,7 +158,7 @@ func (s *Server) warnTrust(c *call, r *role) {
 	event := eventOf(c.Call)
 	event.Resource, event.Decision, event.Step = r.ARN, Allow, "warning"
 	event.Reason, event.Warnings = "the trust policy is stored, and it may not be what was meant", warnings
-	s.keepEvent(entry{Event: event})
+	s.keepEvent(c.Call, entry{Event: event})
 }
 
 // writeRole writes a role as GetRole does, or as ListRoles with brief.
@@ -240,6 +235,12 @@ func (s *Server) deleteRole(c *call) (func(*wire.XML), *wire.Failure) {
 		if r == nil {
 			return roleKind.missing(name)
 		}
+		if err := r.unmodifiable(); err != nil {
+			return err
+		}
+		if len(e.profilesOf(r.ID)) > 0 {
+			return deleteConflict("Cannot delete entity, must remove roles from instance profile first.")
+		}
 		if err := r.deletable(); err != nil {
 			return err
 		}
@@ -278,6 +279,9 @@ func (s *Server) updateRole(c *call) (func(*wire.XML), *wire.Failure) {
 			r.Description = description
 		}
 		if c.Has("MaxSessionDuration") {
+			if err := r.unmodifiable(); err != nil {
+				return err
+			}
 			r.MaxSession = seconds
 		}
 		return nil
@@ -320,24 +324,16 @@ func (s *Server) updateAssumeRolePolicy(c *call) (func(*wire.XML), *wire.Failure
 		return nil, e
 	}
 	var changed *role
+	strangers := s.strangers(document)
 	e := s.editRole(name, func(e *edit, r *role) *wire.Failure {
+		if err := r.unmodifiable(); err != nil {
+			return err
+		}
 		changed = r
-		return e.setTrust(r, document)
+		return e.setTrust(r, document, strangers)
 	})
 	if e == nil {
 		s.warnTrust(c, changed)
 	}
 	return nil, e
-}
-
-// listInstanceProfilesForRole is always empty: there are no instance profiles.
-func (s *Server) listInstanceProfilesForRole(c *call) (func(*wire.XML), *wire.Failure) {
-	c.readPage()
-	if _, e := s.lookRole(c); e != nil {
-		return nil, e
-	}
-	return func(x *wire.XML) {
-		x.Texts("InstanceProfiles", nil)
-		writePage(x, "")
-	}, nil
 }

@@ -23,6 +23,8 @@ type simulation struct {
 	caller        string // CallerArn, "" if there is none
 	owner         string // ARN whose account owns resources that name none
 	resourceGiven bool
+	member        bool              // the account is in an organization
+	controls      []policy.Level    // its service control policies
 	sources       map[string]source // by the name that package policy has
 }
 
@@ -140,7 +142,7 @@ func (s *Server) simulateCustomPolicy(c *call) (func(*wire.XML), *wire.Failure) 
 	if e := m.add(s.iam, documents, boundaries, resourcePolicy); e != nil {
 		return nil, e
 	}
-	m.principal = policy.Principal{Kind: policy.User, Account: s.config.Account, ID: "AIDASIMULATED"}
+	m.principal = policy.Principal{Kind: policy.User, Account: s.account.ID, ID: "AIDASIMULATED"}
 	if e := m.setCaller(); e != nil {
 		return nil, e
 	}
@@ -166,6 +168,7 @@ func (s *Server) simulatePrincipalPolicy(c *call) (func(*wire.XML), *wire.Failur
 	}
 	m.policies = s.policiesOf(&who)
 	m.principal = who.Principal
+	m.setControls(s, &who)
 	m.addSourcesOf(s, &who)
 	if e := m.setCaller(); e != nil {
 		return nil, e
@@ -270,6 +273,7 @@ type simulated struct {
 	decision string
 	matched  []policy.Statement
 	boundary bool              // whether the permissions boundary allows it
+	byOrg    bool              // whether the service control policies allow it
 	details  map[string]string // decisions by type of policy, of cross-account calls
 }
 
@@ -294,6 +298,9 @@ func (m *simulation) simulateOne(s *Server, action, resource string) simulated {
 		allows, denies = append(allows, a...), append(denies, d...)
 		return len(a) > 0 && len(d) == 0
 	}
+	if r.byOrg = m.allowedByOrganization(request); !r.byOrg && r.decision == decidedAllow {
+		r.decision = decidedImplicit // whether there is no Allow or a Deny
+	}
 	for i := range m.policies.Identity {
 		gather(&m.policies.Identity[i], policy.IdentityType)
 	}
@@ -302,7 +309,7 @@ func (m *simulation) simulateOne(s *Server, action, resource string) simulated {
 	switch {
 	case request.ResourceAccount != m.principal.Account:
 		r.details = m.detailsOf(request)
-	case granted && len(denies) == 0:
+	case granted && r.byOrg && len(denies) == 0:
 		// Unlike real calls, AWS's simulator takes a grant to the account for one
 		// to the caller, and asks no other policy.
 		r.decision = decidedAllow
@@ -314,6 +321,28 @@ func (m *simulation) simulateOne(s *Server, action, resource string) simulated {
 		r.matched = denies
 	}
 	return r
+}
+
+// setControls are the service control policies for a caller. AWS's simulator leaves out
+// those with conditions, and knows no resource control policies (IAM User Guide, "IAM
+// policy testing with the IAM policy simulator").
+func (m *simulation) setControls(s *Server, who *api.Caller) {
+	m.member = s.membership(s.account.ID) != nil
+	var limits policy.Policies
+	s.limit(&limits, who, &policy.Request{Resource: "*"})
+	for _, level := range limits.ServiceControl {
+		conditional := func(n policy.Named) bool { return len(n.Policy.ConditionKeys()) > 0 }
+		level.Policies = slices.DeleteFunc(slices.Clone(level.Policies), conditional)
+		m.controls = append(m.controls, level)
+	}
+}
+
+// allowedByOrganization reports whether service control policies allow a request: the
+// root user of the account, whom nothing else limits in it, could make it.
+func (m *simulation) allowedByOrganization(request policy.Request) bool {
+	request.Principal.Kind, request.ResourceAccount = policy.Root, request.Principal.Account
+	d := policy.Evaluate(&request, &policy.Policies{ServiceControl: m.controls})
+	return d.Allowed
 }
 
 // detailsOf are the decisions of a cross-account call on either side.
@@ -350,12 +379,12 @@ func whole(action string, each []simulated, partition string) simulated {
 	if len(each) == 1 {
 		return each[0]
 	}
-	w := simulated{resource: anyResource(action, partition), decision: decidedAllow, boundary: true}
+	w := simulated{resource: anyResource(action, partition), decision: decidedAllow, boundary: true, byOrg: true}
 	for _, r := range each {
 		if r.decision == decidedDeny || r.decision == decidedImplicit && w.decision == decidedAllow {
 			w.decision = r.decision
 		}
-		w.boundary = w.boundary && r.boundary
+		w.boundary, w.byOrg = w.boundary && r.boundary, w.byOrg && r.byOrg
 		for _, statement := range r.matched {
 			if !slices.Contains(w.matched, statement) {
 				w.matched = append(w.matched, statement)
@@ -409,6 +438,11 @@ func (s *Server) simulate(m *simulation, p page) func(*wire.XML) {
 			x.Text("EvalDecision", w.decision)
 			m.writeMatched(x, &w)
 			x.Texts("MissingContextValues", m.missing(w.decision))
+			if m.member {
+				x.Open("OrganizationsDecisionDetail")
+				x.Bool("AllowedByOrganizations", w.byOrg)
+				x.Close("OrganizationsDecisionDetail")
+			}
 			m.writeBoundaryDetail(x, &w)
 			if !m.resourceGiven {
 				return

@@ -7,8 +7,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
-
-	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 // matched are statements in one line: where they are from, and where they stand.
@@ -32,7 +30,7 @@ const (
 // documents in September 2026.
 func TestSimulatePositions(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	const pretty = "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    {\n      \"Effect\": \"Allow\",\n      \"Action\": \"s3:GetObject\",\n" +
 		"      \"Resource\": \"*\",\n      \"Sid\": \"First\"\n    },\n    {\n      \"Effect\": \"Deny\",\n      \"Action\": \"s3:PutObject\",\n" +
 		"      \"Resource\": \"*\",\n      \"Sid\": \"Second\"\n    }\n  ]\n}"
@@ -71,7 +69,7 @@ func TestSimulatePositions(t *testing.T) {
 // resource in it.
 func TestSimulateResources(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	one := simulate(t, a, &iam.SimulateCustomPolicyInput{PolicyInputList: []string{getAll}, ActionNames: []string{"s3:GetObject"}, ResourceArns: []string{simulatedA}})
 	if *one.EvalResourceName != simulatedA || len(one.ResourceSpecificResults) != 1 || one.EvalDecisionDetails == nil || len(one.EvalDecisionDetails) != 0 {
 		t.Errorf("one resource: %+v", one)
@@ -111,7 +109,7 @@ func TestSimulateResources(t *testing.T) {
 // account belongs to the caller unless the owner is told.
 func TestSimulateAccounts(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	const (
 		caller = "arn:aws:iam::111122223333:user/ann"
 		owner  = "arn:aws:iam::999999999999:root"
@@ -169,7 +167,7 @@ func TestSimulateAccounts(t *testing.T) {
 // groups and its boundary among them.
 func TestSimulatePrincipalSources(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 	user := must(client.CreateUser(ctx, &iam.CreateUserInput{UserName: new("ann"), Path: new("/p/")})).User
 	must(client.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: new("g")}))

@@ -26,7 +26,7 @@ func simulate(t testing.TB, a *emulatortest.AWS, in *iam.SimulateCustomPolicyInp
 // so operators without a quantifier never match it.
 func TestSimulateListKey(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	client := iam.NewFromConfig(a.Config())
 	user, err := client.CreateUser(t.Context(), &iam.CreateUserInput{UserName: new("ann")})
 	if err != nil {
@@ -59,7 +59,7 @@ func TestSimulateListKey(t *testing.T) {
 // alone, whosever the resource is.
 func TestSimulateBoundary(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	allow := func(action string) string {
 		return document(map[string]any{"Effect": "Allow", "Action": action, "Resource": "*"})
 	}
@@ -84,7 +84,7 @@ func TestSimulateBoundary(t *testing.T) {
 // TestSimulateResourcePolicy: the resource may be any service's.
 func TestSimulateResourcePolicy(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	const queue = "arn:aws:sqs:us-east-1:000000000000:q"
 	resourcePolicy := func(effect, action, resource string) *string {
 		return new(document(map[string]any{"Effect": effect, "Principal": "*", "Action": action, "Resource": resource}))

@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
-	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 // TestStoredPolicies: what AWS does not store is refused wherever a policy
@@ -18,7 +17,7 @@ func TestStoredPolicies(t *testing.T) {
 	t.Parallel()
 	for _, partition := range []string{"aws", "aws-cn"} {
 		other := map[string]string{"aws": "aws-cn", "aws-cn": "aws"}[partition]
-		a := emulatortest.Start(t, emulator.Config{Partition: partition})
+		a := startAWS(t, emulator.Config{Partition: partition})
 		ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 		trust := func(principal map[string]any, action string) string {
 			return document(map[string]any{"Effect": "Allow", "Principal": principal, "Action": action})

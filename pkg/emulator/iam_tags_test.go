@@ -13,7 +13,7 @@ import (
 // Who makes something with tags needs the permission to tag it too (IAM User
 // Guide, "Tags for IAM resources"; AWS refuses with the name of that action).
 func TestTagsFromTheStart(t *testing.T) {
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	root := iam.NewFromConfig(a.Config())
 	ctx, name := t.Context(), new("maker")
 	if _, err := root.CreateUser(ctx, &iam.CreateUserInput{UserName: name}); err != nil {

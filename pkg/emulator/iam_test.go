@@ -15,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
-	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 const (
@@ -33,7 +32,7 @@ var getObject = document(map[string]any{"Effect": "Allow", "Action": "s3:GetObje
 // of AWS's.
 func TestRoleAnswers(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 	trust := "{ \"Version\": \"2012-10-17\",\n  \"Statement\": [{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"" + rootARN + "\"},\"Action\":\"sts:AssumeRole\"}] }"
 	created, err := client.CreateRole(ctx, &iam.CreateRoleInput{
@@ -90,7 +89,7 @@ func TestRoleAnswers(t *testing.T) {
 // TestIAMRefuses holds the texts of errors against those of AWS.
 func TestIAMRefuses(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 	a.Role("R", anyone, readOnly)
 	a.Policy("R", "inline", map[string]any{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"})
@@ -215,7 +214,7 @@ func TestIAMRefuses(t *testing.T) {
 // that are texts and of those that have fields.
 func TestListGaps(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	send := func(operation string, pairs ...string) string {
 		t.Helper()
 		return call(t, a.URL, "iam", "test", "test", form(append(pairs, "Action", operation, "Version", "2010-05-08")...))
@@ -312,7 +311,7 @@ func TestParameters(t *testing.T) {
 
 func TestPages(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 	var names []string
 	for i := range 25 {
@@ -451,7 +450,7 @@ func second[T any](_ T, err error) error { return err }
 
 func TestProviders(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 	create := func(address string, change ...func(*iam.CreateOpenIDConnectProviderInput)) (string, error) {
 		in := &iam.CreateOpenIDConnectProviderInput{Url: &address, ThumbprintList: []string{strings.Repeat("A", 40)}}
@@ -547,7 +546,7 @@ func TestProviders(t *testing.T) {
 // answer is one that the SDK can read.
 func TestUsersAndReports(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, root := t.Context(), iam.NewFromConfig(a.Config())
 	a.Groups("readers")
 	for _, err := range []error{

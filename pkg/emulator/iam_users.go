@@ -19,7 +19,7 @@ func (s *Server) createUser(c *call) (func(*wire.XML), *wire.Failure) {
 	}
 	requestTags(&keys, tags)
 	u := &user{entity: entity{
-		ID:       uniqueID(prefixUser, s.config.Account),
+		ID:       uniqueID(prefixUser, s.account.ID),
 		Name:     name,
 		Path:     path,
 		ARN:      userKind.arn(s, path, name),
@@ -90,7 +90,7 @@ func (s *Server) getUser(c *call) (func(*wire.XML), *wire.Failure) {
 		}
 		return func(x *wire.XML) {
 			x.Open("User")
-			x.Text("UserId", s.config.Account)
+			x.Text("UserId", s.account.ID)
 			x.Text("Arn", c.Caller.ARN)
 			x.Time("CreateDate", c.At)
 			x.Close("User")
@@ -172,7 +172,7 @@ func (s *Server) createAccessKey(c *call) (func(*wire.XML), *wire.Failure) {
 		return nil, e
 	}
 	key := accessKey{
-		ID:      newAccessKeyID(prefixAccessKey, s.config.Account),
+		ID:      newAccessKeyID(prefixAccessKey, s.account.ID),
 		Secret:  newSecret(),
 		Active:  true,
 		Created: c.At.UTC(),
@@ -289,7 +289,7 @@ func (s *Server) createGroup(c *call) (func(*wire.XML), *wire.Failure) {
 		return nil, s.refusedParameters(c, e)
 	}
 	g := &group{entity{
-		ID:      uniqueID(prefixGroup, s.config.Account),
+		ID:      uniqueID(prefixGroup, s.account.ID),
 		Name:    name,
 		Path:    path,
 		ARN:     groupKind.arn(s, path, name),

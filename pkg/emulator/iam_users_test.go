@@ -9,14 +9,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
-	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 // TestForceDestroy makes the calls that Terraform makes to destroy a user with
 // force_destroy, in its order.
 func TestForceDestroy(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 	ann := new("ann")
 	must(client.CreateUser(ctx, &iam.CreateUserInput{UserName: ann}))
@@ -90,7 +89,7 @@ func TestAbsent(t *testing.T) {
 func TestRename(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir() + "/state"
-	a := emulatortest.Start(t, emulator.Config{State: state})
+	a := startAWS(t, emulator.Config{State: state})
 	ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 	ann := must(client.CreateUser(ctx, &iam.CreateUserInput{UserName: new("ann"), Path: new("/old/"), PermissionsBoundary: new(admin)})).User
 	must(client.CreateUser(ctx, &iam.CreateUserInput{UserName: new("bob")}))
@@ -155,13 +154,13 @@ func TestRename(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b := emulatortest.Start(t, emulator.Config{State: state})
+	b := startAWS(t, emulator.Config{State: state})
 	check(iam.NewFromConfig(b.Config()))
 }
 
 func TestAccessKeyLastUsed(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 	must(client.CreateUser(ctx, &iam.CreateUserInput{UserName: new("ann")}))
 	key := must(client.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: new("ann")})).AccessKey

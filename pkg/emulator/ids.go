@@ -16,6 +16,7 @@ const (
 	prefixUser      = "AIDA"
 	prefixGroup     = "AGPA"
 	prefixPolicy    = "ANPA"
+	prefixProfile   = "AIPA"
 )
 
 // accessKeyID makes an access key id of 20 characters. Since 2019 these carry

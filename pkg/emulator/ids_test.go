@@ -72,6 +72,10 @@ func TestSessionTokens(t *testing.T) {
 	if g, w := got.marshal(nil), want.marshal(nil); string(g) != string(w) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	pod := &session{kind: roleSession, entity: "AROA", issuer: "i", subject: "s", audience: "a", cluster: "arn:aws:eks:us-east-1:1:cluster/c"}
+	if got := new(session); !got.unmarshal(pod.marshal(nil)) || got.cluster != pod.cluster || got.subject != "s" {
+		t.Errorf("got %+v, want %+v", got, pod)
+	}
 	if len(creds.secret) != 40 || creds.secret != k.secretOf(creds.keyID) {
 		t.Errorf("secret of %d characters", len(creds.secret))
 	}

@@ -57,5 +57,5 @@ func (s *Server) inject(c *api.Call) *wire.Failure {
 func (s *Server) logFault(c *api.Call, why, code string) {
 	event := eventOf(c)
 	event.Decision, event.Step, event.Reason, event.Code = Deny, "fault", why, code
-	s.keepEvent(entry{Event: event})
+	s.keepEvent(c, entry{Event: event})
 }

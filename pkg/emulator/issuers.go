@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/openirsa/openirsa/internal/trace"
 )
 
 // Limits on fetching the documents of an issuer, who is a stranger. The five
@@ -37,7 +39,7 @@ const (
 // the cache will not do, since a token does not verify under them; that is
 // honoured once in refetchInterval, or bad tokens would hammer the issuer. The
 // bool says that the result was fetched for this call.
-func (s *Server) issuerKeys(p *provider, now time.Time, refetch bool) (*fetched, bool) {
+func (s *Server) issuerKeys(span *trace.Span, p *provider, now time.Time, refetch bool) (*fetched, bool) {
 	e := s.issuers.entry(p)
 	e.mu.Lock()
 	for {
@@ -81,7 +83,7 @@ func (s *Server) issuerKeys(p *provider, now time.Time, refetch bool) (*fetched,
 		e.mu.Unlock()
 		close(flight.over)
 	}()
-	flight.outcome = s.fetchKeys(context.Background(), p, now)
+	flight.outcome = s.fetchKeys(trace.With(context.Background(), span), p, now)
 	return flight.outcome, true
 }
 
@@ -123,7 +125,7 @@ func (s *Server) fetchKeys(ctx context.Context, p *provider, now time.Time) *fet
 		if _, ok := errors.AsType[*certificateError](err); ok {
 			answer = errThumbprint
 		}
-		f.fault = &tokenFault{"keys", err.Error(), answer}
+		f.fault = refusal("keys", err.Error(), answer)
 		f.expires = now.Add(failureAge)
 		return f
 	}
@@ -202,16 +204,20 @@ func (r *reader) get(ctx context.Context, address string) ([]byte, error) {
 		case u.User != nil:
 			return nil, fmt.Errorf("the URL at host %s has a user in it", u.Host)
 		}
-		started := time.Now()
+		started, span := time.Now(), trace.From(ctx).StartCall("GET")
 		fetch := Fetch{URL: shownURL(address)}
 		status, header, body, err := r.fetch(ctx, u, &fetch)
-		fetch.Status, fetch.Millis = status, time.Since(started).Milliseconds()
+		took := time.Since(started)
+		fetch.Status, fetch.Millis = status, took.Milliseconds()
+		r.server.metrics.fetched(r.cluster != nil, &fetch, err, took)
 		if err != nil {
 			err = fmt.Errorf("fetching %s: %w", fetch.URL, err)
 			fetch.Error = err.Error()
+			traceFetch(span, &fetch)
 			r.fetches = append(r.fetches, fetch)
 			return nil, err
 		}
+		traceFetch(span, &fetch)
 		r.fetches = append(r.fetches, fetch)
 		switch {
 		case status == http.StatusOK:

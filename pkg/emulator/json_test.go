@@ -93,7 +93,7 @@ func TestJSONWebIdentity(t *testing.T) {
 // TestJSONPresigned: how aws-iam-authenticator verifies who a token is of.
 func TestJSONPresigned(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	signed := must(sts.NewPresignClient(sts.NewFromConfig(a.Config())).PresignGetCallerIdentity(t.Context(), nil))
 	r := must(http.NewRequestWithContext(t.Context(), signed.Method, signed.URL, nil))
 	r.Header = signed.SignedHeader
@@ -135,7 +135,7 @@ func inJSON(answer *string) func(*middleware.Stack) error {
 func TestJSONOfIAM(t *testing.T) {
 	t.Parallel()
 	now := time.Now().Truncate(time.Second)
-	a := emulatortest.Start(t, emulator.Config{Now: func() time.Time { return now }})
+	a := startAWS(t, emulator.Config{Now: func() time.Time { return now }})
 	ctx := t.Context()
 	client := iam.NewFromConfig(a.Config())
 	trust := document(map[string]any{"Effect": "Allow", "Principal": map[string]any{"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"})

@@ -18,7 +18,6 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
-	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 func kmsCode(err error) string {
@@ -29,7 +28,7 @@ func kmsCode(err error) string {
 }
 
 func TestKMS(t *testing.T) {
-	a := emulatortest.Start(t, emulator.Config{State: filepath.Join(t.TempDir(), "state.db")})
+	a := startAWS(t, emulator.Config{State: filepath.Join(t.TempDir(), "state.db")})
 	client := kms.NewFromConfig(a.Config())
 	ctx := t.Context()
 
@@ -100,7 +99,7 @@ func TestKMS(t *testing.T) {
 
 // Errors are those of the AWS KMS API Reference.
 func TestKMSErrors(t *testing.T) {
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	client := kms.NewFromConfig(a.Config())
 	ctx := t.Context()
 	made, err := client.CreateKey(ctx, &kms.CreateKeyInput{KeySpec: types.KeySpecEccNistP256, KeyUsage: types.KeyUsageTypeSignVerify})
@@ -128,7 +127,7 @@ func TestKMSErrors(t *testing.T) {
 		{"no usage", create(kms.CreateKeyInput{KeySpec: types.KeySpecRsa2048}), "ValidationException"},
 		{"for encryption", create(kms.CreateKeyInput{KeySpec: types.KeySpecRsa2048, KeyUsage: types.KeyUsageTypeEncryptDecrypt}), "UnsupportedOperationException"},
 		{"symmetric", create(kms.CreateKeyInput{}), "UnsupportedOperationException"},
-		{"own policy", create(kms.CreateKeyInput{KeySpec: types.KeySpecRsa2048, KeyUsage: types.KeyUsageTypeSignVerify, Policy: new("{}")}), "UnsupportedOperationException"},
+		{"no policy", create(kms.CreateKeyInput{KeySpec: types.KeySpecRsa2048, KeyUsage: types.KeyUsageTypeSignVerify, Policy: new("{}")}), "MalformedPolicyDocumentException"},
 		{"unknown key", describe("1234abcd-12ab-34cd-56ef-1234567890ab"), "NotFoundException"},
 		{"unknown alias", describe("alias/none"), "NotFoundException"},
 		{"other region", describe(*arn, func(o *kms.Options) { o.Region = "eu-west-1" }), "NotFoundException"},
@@ -150,7 +149,7 @@ func TestKMSErrors(t *testing.T) {
 }
 
 func TestKMSAuthorization(t *testing.T) {
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx := t.Context()
 	made, err := kms.NewFromConfig(a.Config()).CreateKey(ctx, &kms.CreateKeyInput{
 		KeySpec: types.KeySpecEccNistP256, KeyUsage: types.KeyUsageTypeSignVerify, Tags: []types.Tag{{TagKey: new("for"), TagValue: new("tokens")}},
@@ -204,7 +203,7 @@ func TestKMSState(t *testing.T) {
 	var made *kms.CreateKeyOutput
 	var before []byte
 	t.Run("first", func(t *testing.T) {
-		a := emulatortest.Start(t, config)
+		a := startAWS(t, config)
 		var err error
 		client := kms.NewFromConfig(a.Config())
 		if made, err = client.CreateKey(t.Context(), &kms.CreateKeyInput{KeySpec: types.KeySpecRsa2048, KeyUsage: types.KeyUsageTypeSignVerify}); err != nil {
@@ -217,7 +216,7 @@ func TestKMSState(t *testing.T) {
 		before = public.PublicKey
 	})
 	t.Run("second", func(t *testing.T) {
-		a := emulatortest.Start(t, config)
+		a := startAWS(t, config)
 		public, err := kms.NewFromConfig(a.Config()).GetPublicKey(t.Context(), &kms.GetPublicKeyInput{KeyId: made.KeyMetadata.KeyId})
 		if err != nil || string(public.PublicKey) != string(before) {
 			t.Errorf("after a restart: %v", err)

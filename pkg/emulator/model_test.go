@@ -71,6 +71,8 @@ func TestAnswersFollowModel(t *testing.T) {
 			query(config, "iam", operation, parameters)
 		}
 	}
+	task := query(config, "iam", "DeleteServiceLinkedRole", "RoleName=AWSServiceRoleForAutoScaling_x")
+	query(config, "iam", "GetServiceLinkedRoleDeletionStatus", "DeletionTaskId="+between(task, "<DeletionTaskId>", "</DeletionTaskId>"))
 	job := query(config, "iam", "GenerateServiceLastAccessedDetails", "Arn="+role)
 	query(config, "iam", "GetServiceLastAccessedDetails", "JobId="+between(job, "<JobId>", "</JobId>"))
 	key := query(config, "iam", "CreateAccessKey", "UserName=u")
@@ -82,6 +84,8 @@ func TestAnswersFollowModel(t *testing.T) {
 	query(user, "sts", "AssumeRole", "RoleSessionName=s1&SourceIdentity=me&RoleArn="+role)
 	query(user, "sts", "GetFederationToken", "Name=fed")
 	query(user, "sts", "GetAccessKeyInfo", "AccessKeyId="+id)
+	delete(left["sts"], "DecodeAuthorizationMessage") // see TestGuardEncodedMessage
+	query(config, "sts", "GetWebIdentityToken", "Audience.member.1=a&Audience.member.2=b&SigningAlgorithm=ES384"+tags)
 	query(user, "sts", "AssumeRoleWithWebIdentity", "RoleSessionName=s1&RoleArn="+role+"&WebIdentityToken="+idp.token(idp.claims()))
 	query(config, "iam", "GetRole", "RoleName=r") // which was used
 	query(config, "iam", "ListAccessKeys", "UserName=u")
@@ -190,13 +194,22 @@ const modelCalls = `
 	TagRole RoleName=rTAGS
 	ListRoleTags RoleName=r
 	UntagRole RoleName=r&TagKeys.member.1=k
-	ListInstanceProfilesForRole RoleName=r
 	AttachRolePolicy RoleName=r&PolicyArn=POLICY
 	ListAttachedRolePolicies RoleName=r
 	PutRolePolicy RoleName=r&PolicyName=i&PolicyDOC
 	GetRolePolicy RoleName=r&PolicyName=i
 	ListRolePolicies RoleName=r
 	PutRolePermissionsBoundary RoleName=r&PermissionsBoundary=POLICY
+
+	CreateInstanceProfile InstanceProfileName=iTAGS
+	CreateInstanceProfile InstanceProfileName=bare&Path=/x/
+	AddRoleToInstanceProfile InstanceProfileName=i&RoleName=r
+	GetInstanceProfile InstanceProfileName=i
+	ListInstanceProfiles
+	ListInstanceProfilesForRole RoleName=r
+	TagInstanceProfile InstanceProfileName=iTAGS
+	ListInstanceProfileTags InstanceProfileName=i
+	UntagInstanceProfile InstanceProfileName=i&TagKeys.member.1=k
 
 	CreateUser UserName=u&PermissionsBoundary=MANAGEDTAGS
 	CreateUser UserName=bare
@@ -245,14 +258,19 @@ const modelCalls = `
 
 	GetAccountSummary
 	GetAccountAuthorizationDetails
+	EnableOutboundWebIdentityFederation
+	GetOutboundWebIdentityFederationInfo
+	CreateAccountAlias AccountAlias=openirsa-test
 	ListAccountAliases
+	DeleteAccountAlias AccountAlias=openirsa-test
+	CreateServiceLinkedRole AWSServiceName=autoscaling.amazonaws.com&CustomSuffix=x&Description=d
 	ListSAMLProviders
-	ListInstanceProfiles
 	SimulateCustomPolicy ActionNames.member.1=s3:GetObject&ResourceArns.member.1=arn:aws:s3:::b/k&PolicyInputList.member.1=IDENTITY
 	SimulatePrincipalPolicy ActionNames.member.1=s3:GetObject&ActionNames.member.2=iam:GetRole&PolicySourceArn=ROLE
 `
 
 const modelEnd = `
+	DisableOutboundWebIdentityFederation
 	RemoveUserFromGroup GroupName=g&UserName=u
 	DetachGroupPolicy GroupName=g&PolicyArn=POLICY
 	DeleteGroupPolicy GroupName=g&PolicyName=i
@@ -264,6 +282,8 @@ const modelEnd = `
 	DeleteRolePermissionsBoundary RoleName=r
 	DetachRolePolicy RoleName=r&PolicyArn=POLICY
 	DeleteRolePolicy RoleName=r&PolicyName=i
+	RemoveRoleFromInstanceProfile InstanceProfileName=i&RoleName=r
+	DeleteInstanceProfile InstanceProfileName=i
 	DeleteRole RoleName=r
 	DeletePolicyVersion PolicyArn=POLICY&VersionId=v1
 	DeletePolicy PolicyArn=POLICY

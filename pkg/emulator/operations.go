@@ -10,7 +10,6 @@ var iamOperations = map[string]operation{
 	"UpdateRole":                    {run: (*Server).updateRole},
 	"UpdateRoleDescription":         {run: (*Server).updateRoleDescription},
 	"UpdateAssumeRolePolicy":        {run: (*Server).updateAssumeRolePolicy},
-	"ListInstanceProfilesForRole":   {run: (*Server).listInstanceProfilesForRole},
 	"TagRole":                       {run: roleKind.tag},
 	"UntagRole":                     {run: roleKind.untag},
 	"ListRoleTags":                  {run: roleKind.listTags},
@@ -88,15 +87,33 @@ var iamOperations = map[string]operation{
 	"DeleteGroupPolicy":         {run: groupKind.deleteInline},
 	"ListGroupPolicies":         {run: groupKind.listInline},
 
-	"GetAccountSummary":                  {run: (*Server).getAccountSummary},
-	"GetAccountAuthorizationDetails":     {run: (*Server).getAccountAuthorizationDetails},
-	"ListAccountAliases":                 {run: (*Server).listAccountAliases},
-	"ListSAMLProviders":                  {run: (*Server).listSAMLProviders},
-	"ListInstanceProfiles":               {run: (*Server).listInstanceProfiles},
-	"GenerateServiceLastAccessedDetails": {run: (*Server).generateLastAccessed},
-	"GetServiceLastAccessedDetails":      {run: (*Server).getLastAccessed},
-	"SimulateCustomPolicy":               {run: (*Server).simulateCustomPolicy},
-	"SimulatePrincipalPolicy":            {run: (*Server).simulatePrincipalPolicy},
+	"CreateInstanceProfile":         {run: (*Server).createInstanceProfile},
+	"GetInstanceProfile":            {run: (*Server).getInstanceProfile},
+	"DeleteInstanceProfile":         {run: (*Server).deleteInstanceProfile},
+	"ListInstanceProfiles":          {run: (*Server).listInstanceProfiles},
+	"ListInstanceProfilesForRole":   {run: (*Server).listInstanceProfilesForRole},
+	"AddRoleToInstanceProfile":      {run: (*Server).addRoleToInstanceProfile},
+	"RemoveRoleFromInstanceProfile": {run: (*Server).removeRoleFromInstanceProfile},
+	"TagInstanceProfile":            {run: profileKind.tag},
+	"UntagInstanceProfile":          {run: profileKind.untag},
+	"ListInstanceProfileTags":       {run: profileKind.listTags},
+
+	"GetAccountSummary":                    {run: (*Server).getAccountSummary},
+	"GetAccountAuthorizationDetails":       {run: (*Server).getAccountAuthorizationDetails},
+	"CreateAccountAlias":                   {run: (*Server).createAccountAlias},
+	"DeleteAccountAlias":                   {run: (*Server).deleteAccountAlias},
+	"ListAccountAliases":                   {run: (*Server).listAccountAliases},
+	"EnableOutboundWebIdentityFederation":  {run: (*Server).enableOutbound},
+	"DisableOutboundWebIdentityFederation": {run: (*Server).disableOutbound},
+	"GetOutboundWebIdentityFederationInfo": {run: (*Server).getOutbound},
+	"CreateServiceLinkedRole":              {run: (*Server).createServiceLinkedRole},
+	"DeleteServiceLinkedRole":              {run: (*Server).deleteServiceLinkedRole},
+	"GetServiceLinkedRoleDeletionStatus":   {run: (*Server).getServiceLinkedRoleDeletionStatus},
+	"ListSAMLProviders":                    {run: (*Server).listSAMLProviders},
+	"GenerateServiceLastAccessedDetails":   {run: (*Server).generateLastAccessed},
+	"GetServiceLastAccessedDetails":        {run: (*Server).getLastAccessed},
+	"SimulateCustomPolicy":                 {run: (*Server).simulateCustomPolicy},
+	"SimulatePrincipalPolicy":              {run: (*Server).simulatePrincipalPolicy},
 }
 
 // stsOperations are the operations of STS that the emulator has.
@@ -107,4 +124,14 @@ var stsOperations = map[string]operation{
 	"GetSessionToken":           {run: (*Server).getSessionToken},
 	"GetFederationToken":        {run: (*Server).getFederationToken},
 	"GetAccessKeyInfo":          {run: (*Server).getAccessKeyInfo},
+	"GetWebIdentityToken":       {run: (*Server).getWebIdentityToken},
+
+	"DecodeAuthorizationMessage": {run: (*Server).decodeAuthorizationMessage},
+}
+
+// notHere says of operations that are not here why, after the words in which AWS
+// refuses operations that it does not know.
+var notHere = map[string]string{
+	"AssumeRoleWithSAML": ": this emulator has no SAML providers, and leaves SAML to AWS. A role is assumed with a token by " +
+		"AssumeRoleWithWebIdentity",
 }

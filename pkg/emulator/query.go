@@ -32,11 +32,14 @@ func (queryServices) Names() []string { return []string{"sts", "iam"} }
 
 // Load implements [api.Service].
 func (s queryServices) Load() error {
-	iam, err := loadDirectory(s.store, s.config.Partition, s.config.Account)
-	if err == nil {
-		s.iam = iam
+	for _, account := range s.accounts {
+		iam, err := loadDirectory(account.account, account == s.home)
+		if err != nil {
+			return err
+		}
+		account.iam = iam
 	}
-	return err
+	return nil
 }
 
 // Take implements [api.Service]. What is signed for a service that is here, and
@@ -96,17 +99,19 @@ func (s *Server) runQuery(c *call) (func(*wire.XML), *wire.Failure) {
 		return nil, wire.Errorf(http.StatusBadRequest, "MissingAction", "The request must contain the parameter Action")
 	}
 	if !known {
-		e := wire.Errorf(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version %s", c.Operation, version)
+		e := wire.Errorf(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version %s%s", c.Operation, version,
+			notHere[c.Operation])
 		e.Namespace = wire.NamespaceFault
 		return nil, e
 	}
 	if e := s.admit(c.Call); e != nil {
 		return nil, e
 	}
-	if !op.unsigned {
-		if e := s.identifyQuery(c.Call); e != nil {
-			return nil, e
-		}
+	if op.unsigned { // what it asks for says whose it is
+		return op.run(s.ofRole(c.Params["RoleArn"]), c)
 	}
-	return op.run(s, c)
+	if e := s.identifyQuery(c.Call); e != nil {
+		return nil, e
+	}
+	return op.run(s.of(&c.Caller), c)
 }

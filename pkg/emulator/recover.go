@@ -22,11 +22,23 @@ func (s *Server) enter() func() {
 // reload replaces what memory has with what the file has. What is only in memory,
 // such as when a role was used last, is forgotten.
 func (s *Server) reload() error {
+	if err := s.loadServices(); err != nil {
+		return err
+	}
+	s.issuers.clear()
+	return nil
+}
+
+// loadServices reads the state of the services. That of EKS is needed even if its calls
+// are forwarded.
+func (s *Server) loadServices() error {
 	for _, service := range s.services {
 		if err := service.Load(); err != nil {
 			return err
 		}
 	}
-	s.issuers.clear()
+	if s.guard.Forwards("eks") {
+		return s.eks.Load()
+	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
-	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 // makeListed makes a bucket in which lists are enabled, and opens it.
@@ -393,7 +392,7 @@ func TestS3ACLErrors(t *testing.T) {
 // TestS3IssuerByACL has STS read documents that access control lists publish, and no longer.
 func TestS3IssuerByACL(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t, emulator.Config{MaxKeyAge: -1})
+	a := startAWS(t, emulator.Config{MaxKeyAge: -1})
 	iss := a.Issuer("acl")
 	role := a.Role("app", iss.Trust("ns", "app"))
 	iss.Close()

@@ -488,7 +488,7 @@ func TestS3Owners(t *testing.T) {
 // An issuer in a bucket is read as a stranger reads it.
 func TestS3Issuer(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	iss := a.Issuer("s3")
 	role := a.Role("app", iss.Trust("ns", "app"))
 	if _, err := assume(t, a, role, iss.Token("ns", "app")); err != nil {

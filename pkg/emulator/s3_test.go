@@ -36,7 +36,7 @@ import (
 func s3Clients(t testing.TB) map[string]*s3.Client {
 	t.Helper()
 	config := emulator.Config{S3Hosts: []string{"s3.test"}}
-	plain, secure := emulatortest.Start(t, config), emulatortest.StartTLS(t, config)
+	plain, secure := startAWS(t, config), emulatortest.StartTLS(t, config)
 	// dial makes a client that finds the emulator behind every host name.
 	dial := func(a *emulatortest.AWS, endpoint string, change func(*s3.Options)) *s3.Client {
 		u := must(url.Parse(a.URL))
@@ -241,7 +241,7 @@ func upload(t testing.TB, c *s3.Client, bucket, key string, data []byte, size in
 // newS3Client is an emulator and its root's client.
 func newS3Client(t testing.TB, config ...emulator.Config) (*emulatortest.AWS, *s3.Client) {
 	t.Helper()
-	a := emulatortest.Start(t, config...)
+	a := startAWS(t, config...)
 	c := a.Config()
 	c.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
 	c.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenSupported

@@ -261,7 +261,7 @@ func TestS3Wire(t *testing.T) {
 		{"ownership", signed("PUT", "/bucket?ownershipControls", "<OwnershipControls><Rule><ObjectOwnership>Mine</ObjectOwnership></Rule></OwnershipControls>"), malformed("/bucket")},
 		{"delete nothing", signed("POST", "/bucket?delete", "<Delete/>", "Content-Md5", md5of("<Delete/>")), malformed("/bucket")},
 		{"delete unchecked", signed("POST", "/bucket?delete", "<Delete/>"), "400 " + xmlError("InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*", "", "/bucket")},
-		{"versioning", signed("PUT", "/bucket?versioning", "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"), "501 " + xmlError("NotImplemented", "A header you provided implies functionality that is not implemented: PutBucketVersioning", "", "/bucket")},
+		{"accelerate", signed("PUT", "/bucket?accelerate", "<AccelerateConfiguration><Status>Enabled</Status></AccelerateConfiguration>"), "501 " + xmlError("NotImplemented", "A header you provided implies functionality that is not implemented: PutBucketAccelerateConfiguration", "", "/bucket")},
 		{"location", signed("PUT", "/bucket2", "<CreateBucketConfiguration><LocationConstraint>us-east-1</LocationConstraint></CreateBucketConfiguration>"), "400 " + xmlError("InvalidLocationConstraint", "The specified location-constraint is not valid", field("LocationConstraint", "us-east-1"), "/bucket2")},
 
 		// What a new bucket has: Terraform reads all of these.
@@ -274,7 +274,7 @@ func TestS3Wire(t *testing.T) {
 		{"policy", signed("GET", "/bucket?policy", ""), "404 " + xmlError("NoSuchBucketPolicy", "The bucket policy does not exist", field("BucketName", "bucket"), "/bucket")},
 		{"encryption", signed("GET", "/bucket?encryption", ""), "200 <ServerSideEncryptionConfiguration" + ns + "><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>"},
 		{"get versioning", signed("GET", "/bucket?versioning", ""), "200 <VersioningConfiguration" + ns + "></VersioningConfiguration>"},
-		{"accelerate", signed("GET", "/bucket?accelerate", ""), "200 <AccelerateConfiguration" + ns + "></AccelerateConfiguration>"},
+		{"get accelerate", signed("GET", "/bucket?accelerate", ""), "200 <AccelerateConfiguration" + ns + "></AccelerateConfiguration>"},
 		{"logging", signed("GET", "/bucket?logging", ""), "200 <BucketLoggingStatus" + ns + "></BucketLoggingStatus>"},
 		{"request payment", signed("GET", "/bucket?requestPayment", ""), "200 <RequestPaymentConfiguration" + ns + "><Payer>BucketOwner</Payer></RequestPaymentConfiguration>"},
 		{"notification", signed("GET", "/bucket?notification", ""), "200 <NotificationConfiguration" + ns + "></NotificationConfiguration>"},

@@ -75,6 +75,9 @@ func TestSecretsInWrongPlaces(t *testing.T) {
 	w := &wire{a.Server, t}
 	idp.register()
 	a.Role("R", idp.usual())
+	if _, err := a.RegisterCluster(emulator.EKSCluster{Name: "c1", Issuer: "https://" + idp.hostPath()}); err != nil {
+		t.Fatal(err)
+	}
 	client := iam.NewFromConfig(a.Config())
 	if _, err := client.CreateUser(t.Context(), &iam.CreateUserInput{UserName: new("U")}); err != nil {
 		t.Fatal(err)
@@ -165,11 +168,14 @@ func TestSecretsInWrongPlaces(t *testing.T) {
 			}
 		}
 		elsewhereSecrets(secret, root, request, send)
+		for _, by := range []aws.Credentials{root, user, {}} {
+			eksSecrets(secret, secrets["token"], by, request, send)
+		}
 		s3Secrets(t, secret, root, user, request, send)
 		controlSecrets(secret, request, w)
 	}
 	outputs := map[string]string{"log": log.String()}
-	for _, path := range []string{"events?limit=0", "chain", "health", ""} {
+	for _, path := range []string{"events?limit=0", "chain", "health", "metrics", ""} {
 		r := request("GET", "/_openirsa/"+path, "")
 		outputs[path] = w.send(r).Body.String()
 	}
@@ -223,6 +229,39 @@ func elsewhereSecrets(secret string, root aws.Credentials, request func(method, 
 		query := url.Values{"Action": {secret}, "Version": {"2010-03-31"}, "Message": {secret}}
 		send(request("GET", "/?"+query.Encode(), ""), "sns", by, "")
 		send(request("GET", "/", ""), safe, by, "")
+	}
+}
+
+// eksSecrets puts a secret into paths, parameters and bodies of EKS and EKS Auth, and
+// beside a token that is one.
+func eksSecrets(secret, token string, by aws.Credentials, request func(method, target, body string) *http.Request, send func(*http.Request, string, aws.Credentials, string)) {
+	quoted, escaped := fmt.Sprintf("%q", secret), url.PathEscape(secret)
+	var body strings.Builder
+	body.WriteString("{")
+	for _, name := range []string{"namespace", "serviceAccount", "roleArn", "targetRoleArn", "policy", "clientRequestToken", "name", "version"} {
+		body.WriteString(fmt.Sprintf("%q:%s,", name, quoted))
+	}
+	body.WriteString(`"resourcesVpcConfig":{},"tags":{` + quoted + ":" + quoted + `}}`)
+	for _, r := range []*http.Request{
+		request("POST", "/clusters", body.String()), request("GET", "/clusters/"+escaped, ""), request("DELETE", "/clusters/"+escaped, ""),
+		request("GET", "/clusters?nextToken="+url.QueryEscape(secret)+"&maxResults="+url.QueryEscape(secret), ""),
+		request("GET", "/clusters/c1/addons/"+escaped, ""), request("GET", "/clusters/c1/"+escaped, ""),
+		request("POST", "/clusters/c1/pod-identity-associations", body.String()), request("POST", "/clusters/"+escaped+"/pod-identity-associations", body.String()),
+		request("GET", "/clusters/c1/pod-identity-associations?namespace="+url.QueryEscape(secret), ""),
+		request("GET", "/clusters/c1/pod-identity-associations/"+escaped, ""), request("POST", "/clusters/c1/pod-identity-associations/"+escaped, body.String()),
+		request("POST", "/tags/"+escaped, body.String()), request("DELETE", "/tags/"+escaped+"?tagKeys="+url.QueryEscape(secret), ""),
+	} {
+		text, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(text))
+		send(r, "eks", by, string(text))
+	}
+	for _, cluster := range []string{"c1", escaped} {
+		for _, t := range []string{secret, token} {
+			body := fmt.Sprintf(`{"token":%q,"eksNodeName":%s,"instanceId":%s,"zone":%s}`, t, quoted, quoted, quoted)
+			r := request("POST", "/clusters/"+cluster+"/assume-role-for-pod-identity", body)
+			r.Header.Set("Content-Type", "application/json")
+			send(r, "eks-auth", by, body)
+		}
 	}
 }
 

@@ -6,9 +6,13 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/eks"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/kms"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/organizations"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/s3"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 )
@@ -18,27 +22,22 @@ func New(config Config) (*Server, error) {
 	if err := config.complete(); err != nil {
 		return nil, fmt.Errorf("configuring the emulator: %w", err)
 	}
-	s := &Server{
-		config: config,
-		account: &api.Account{
-			ID:            config.Account,
-			Partition:     config.Partition,
-			DNSSuffix:     dnsSuffixes[config.Partition],
-			CanonicalUser: api.CanonicalUser(config.Account),
-			Now:           config.Now,
-		},
-	}
-	s.account.Gate, s.account.Memory = gate{s}, &s.bodies
+	s := newAccounts(config)
 	s.s3 = s3.New(s.account, s3.Config{
 		Hosts:      s3.Hosts{DNSSuffix: s.account.DNSSuffix, Bases: config.S3Hosts},
 		MaxObject:  config.MaxObject,
-		Principals: func(names []string) (map[string]string, string) { return s.iam.principalIDs(names) },
+		Principals: s.principalIDs,
+		Own:        func(account string) bool { return s.accounts[account] != nil },
+		Together:   s.together,
 	})
+	s.eks = eks.New(s.account, eks.Config{MaxAssociations: config.MaxPodIdentityAssociations, Issuer: s.clusterTokens, Gone: s.clusterGone})
 	var err error
 	if s.store, err = store.Open(config.State); err != nil {
 		return nil, err
 	}
-	s.account.Store = s.store
+	for _, account := range s.accounts {
+		account.account.Store = s.store
+	}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
@@ -47,6 +46,31 @@ func New(config Config) (*Server, error) {
 
 // load makes the parts of the server from what the store has.
 func (s *Server) load() error {
+	if err := s.loadKeys(); err != nil {
+		return err
+	}
+	if err := s.chooseServices(); err != nil {
+		return err
+	}
+	if err := s.loadServices(); err != nil {
+		return err
+	}
+	if err := s.s3.Sweep(); err != nil {
+		return err
+	}
+	if err := s.facts.load(s.store, s.config.State != "", reference{}); err != nil {
+		return err
+	}
+	s.events.init(s.config.MaxEvents, s.config.MaxEventBytes)
+	s.metrics.init(s)
+	s.bodies.Max = maxBodies
+	s.control = s.controlHandler()
+	return nil
+}
+
+// loadKeys reads what the store has once, or makes it: whose the file is, and the
+// key of session tokens.
+func (s *Server) loadKeys() error {
 	account, err := s.store.Once("account", func() []byte { return []byte(s.config.Account) })
 	if err != nil {
 		return err
@@ -58,28 +82,37 @@ func (s *Server) load() error {
 	if err != nil {
 		return err
 	}
-	if s.seal, err = newSealer(key); err != nil {
+	s.seal, err = newSealer(key)
+	return err
+}
+
+// chooseServices makes the services in the order in which they are asked for their
+// requests: those that are forwarded, those of the table that are not, those that are
+// not here, and the rest.
+func (s *Server) chooseServices() error {
+	others := []api.Service{elsewhereServices{s}, queryServices{s}, s.s3}
+	var own []api.Service
+	var names []string
+	for _, make := range services {
+		service := make(s.account)
+		if o, ok := service.(api.Organizations); ok {
+			s.organizations = o
+		}
+		own = append(own, service)
+	}
+	own = append(own, s.eks, s.podIdentity())
+	for _, service := range slices.Concat(others, own) {
+		names = append(names, service.Names()...)
+	}
+	var err error
+	if s.guard, err = s.newGuard(names); err != nil {
 		return err
 	}
-	for _, service := range services {
-		s.services = append(s.services, service(s.account))
-	}
-	others := []api.Service{elsewhereServices{s}, queryServices{s}, s.s3}
-	for _, service := range slices.Concat(others, s.services) {
+	own = slices.DeleteFunc(own, func(service api.Service) bool { return slices.ContainsFunc(service.Names(), s.guard.Forwards) })
+	s.services = slices.Concat([]api.Service{s.guard}, own, others)
+	for _, service := range slices.Concat(others, own) {
 		s.here = append(s.here, service.Names()...)
 	}
-	s.services = append(s.services, others...)
-	for _, service := range s.services {
-		if err := service.Load(); err != nil {
-			return err
-		}
-	}
-	if err := s.s3.Sweep(); err != nil {
-		return err
-	}
-	s.events.init(s.config.MaxEvents, s.config.MaxEventBytes)
-	s.bodies.Max = maxBodies
-	s.control = s.controlHandler()
 	return nil
 }
 
@@ -87,18 +120,19 @@ func (s *Server) load() error {
 // One is added by its package and a line here.
 var services = []func(*api.Account) api.Service{
 	kms.New,
+	organizations.New,
 }
 
 // ServeHTTP answers a request to any of the services, or to the emulator
 // itself below /_openirsa/, unless the host is a bucket's. The services are
-// asked one after the other: those of the JSON protocols are known by the header
-// that names the operation; then those that are not here; then STS and IAM, by
-// the parameters Action and Version, by the service that the signature names, or
-// by the host; what is left is S3's.
+// asked one after the other: first those that are forwarded; then those of the table,
+// known by the header that names the operation; then those that are not here; then STS
+// and IAM, by the parameters Action and Version, by the service that the signature
+// names, or by the host; what is left is S3's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w, done := api.Pace(w, r, s.store.Behind)
+	paced, done := api.Pace(w, r, s.store.Behind)
 	defer done()
-	w = sendContinue(w, r)
+	w = sendContinue(paced, r)
 	if status := oversized(r); status != 0 {
 		writeProblem(w, status, "the URL may have %d bytes, and the headers together %d", maxURL, maxHeaders)
 		return
@@ -108,9 +142,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.guardPages(w.Header(), r.Host)
-	defer s.enter()()
+	leave := sync.OnceFunc(s.enter())
+	defer leave()
+	if isOutbound(r.Host) {
+		s.serveOutbound(w, r)
+		return
+	}
 	c := api.NewCall(r, s.Now(), &s.bodies)
+	c.Leave = leave
 	defer c.End()
+	defer s.called(c, paced, time.Now())
 	for _, service := range s.services {
 		if answer := service.Take(c); answer != nil {
 			answer(w)

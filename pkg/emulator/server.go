@@ -28,35 +28,59 @@ import (
 
 	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/eks"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/guard"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/s3"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 )
 
-// Server is an emulated account. Its methods may be called by many goroutines.
+// Server is an emulator: one account, or several, of which it is the home account.
+// Its methods may be called by many goroutines.
+//
+// Each account is a Server of its own, by which STS and IAM see it; what they have
+// in common is the front.
 type Server struct {
-	config  Config
+	*front
 	account *api.Account
-	offset  atomic.Int64 // nanoseconds that the clock was moved ahead
+	iam     *directory
+	reports accessReports
+}
+
+// front is what the accounts of an emulator share: all but STS, IAM and who calls.
+type front struct {
+	config   Config
+	offset   atomic.Int64       // nanoseconds that the clock was moved ahead
+	home     *Server            // the account that [New] returned
+	accounts map[string]*Server // all of them by id; fixed
 
 	store    *store.Store
 	state    sync.RWMutex // held by calls, and by who reads the state again
-	iam      *directory
-	seal     *sealer // of session tokens
+	seal     *sealer      // of session tokens
 	verifier sigv4.Verifier
 	headers  tokenHeaders
 	issuers  issuerCache
-	reports  accessReports
 	events   eventLog
+	facts    factBook
+	metrics  serverMetrics
 	bodies   api.Memory
 	faults   faultList
 	control  http.Handler // everything below /_openirsa/
 	s3       *s3.Service
-	services []api.Service // in the order in which they are asked for their requests
-	here     []string      // their names, as signatures have them
+	// organizations says which accounts are in one, and what limits them.
+	organizations api.Organizations
+	eks           *eks.Service
+	clusterSerial atomic.Uint64
+	guard         *guard.Guard
+	services      []api.Service // in the order in which they are asked for their requests
+	here          []string      // their names, as signatures have them
 }
 
 // Close ends the use of the state file. No request may be under way.
-func (s *Server) Close() error { return s.store.Close() }
+func (s *Server) Close() error {
+	s.facts.close()
+	s.guard.Close()
+	return s.store.Close()
+}
 
 // Now is the emulator's time.
 func (s *Server) Now() time.Time {
@@ -69,7 +93,7 @@ func (s *Server) Now() time.Time {
 // sign.
 func (s *Server) FastForward(d time.Duration) { s.offset.Add(int64(d)) }
 
-// arn is an ARN of the emulator's account. STS and IAM have no regions in
+// arn is an ARN of the account. STS and IAM have no regions in
 // theirs.
 func (s *Server) arn(service, resource string) string { return s.account.ARN(service, "", resource) }
 

@@ -38,12 +38,14 @@ type session struct {
 	limited    bool
 
 	// Of sessions from a web identity token only: the provider's ARN, its URL
-	// without a scheme, and the claims that later requests can be told by.
+	// without a scheme, and the claims that later requests can be told by. Those that
+	// EKS Pod Identity got for a pod's token have a cluster, by its ARN, and no provider.
 	provider string
 	issuer   string
 	subject  string
 	audience string
 	amr      []string
+	cluster  string
 }
 
 type sessionKind byte
@@ -182,6 +184,9 @@ func (s *session) marshal(b []byte) []byte {
 	text(s.subject)
 	text(s.audience)
 	texts(s.amr)
+	if s.cluster != "" { // of which tokens of older emulators know nothing
+		text(s.cluster)
+	}
 	return b
 }
 
@@ -260,5 +265,9 @@ func (s *session) unmarshal(b []byte) bool {
 	s.subject = text()
 	s.audience = text()
 	s.amr = texts()
+	if len(b) > 0 {
+		s.cluster = text()
+		ok = ok && s.cluster != ""
+	}
 	return ok && len(b) == 0
 }

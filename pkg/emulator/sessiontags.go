@@ -21,10 +21,11 @@ func sessionTagKeys(tags []wire.Tag) (map[string]bool, *tokenFault) {
 		key := strings.ToLower(t.Key)
 		switch {
 		case keys[key]:
-			return nil, &tokenFault{"parameters", fmt.Sprintf("the session tag %q is there twice", t.Key), invalidParameter(duplicateTags)}
+			return nil, refusal("parameters", fmt.Sprintf("the session tag %q is there twice", t.Key), invalidParameter(duplicateTags))
 		case strings.HasPrefix(key, "aws:"):
-			return nil, &tokenFault{"parameters", fmt.Sprintf("the session tag %q begins with aws:", t.Key),
-				invalidParameter("Tag keys that begin with aws: are reserved, and %s is one.", t.Key)}
+			return nil, refusal("parameters", fmt.Sprintf("the session tag %q begins with aws:", t.Key),
+				invalidParameter("Tag keys that begin with aws: are reserved, and %s is one.", t.Key))
+
 		}
 		keys[key] = true
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,8 +39,8 @@ type olderState struct {
 }
 
 // olderAccount runs an emulator on that state file, at the time when it was
-// made.
-func olderAccount(t *testing.T) (config func(id, secret, token string) aws.Config, state olderState) {
+// made; with accounts, one that has several.
+func olderAccount(t *testing.T, accounts ...string) (config func(id, secret, token string) aws.Config, state olderState) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/state-a44849b.json")
 	if err != nil {
@@ -61,7 +62,7 @@ func olderAccount(t *testing.T) (config func(id, secret, token string) aws.Confi
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server, err := emulator.New(emulator.Config{State: path})
+	server, err := emulator.New(emulator.Config{State: path, Accounts: accounts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +72,32 @@ func olderAccount(t *testing.T) (config func(id, secret, token string) aws.Confi
 	return func(id, secret, token string) aws.Config {
 		return aws.Config{Region: "us-east-1", BaseEndpoint: &web.URL, Credentials: credentials.NewStaticCredentialsProvider(id, secret, token)}
 	}, state
+}
+
+// TestOlderStateOfSeveral: the account of an older file is the home account of an
+// emulator with several.
+func TestOlderStateOfSeveral(t *testing.T) {
+	config, state := olderAccount(t, emulator.DefaultAccount, accountB)
+	for _, c := range []struct {
+		config aws.Config
+		want   string
+	}{
+		{config(state.AccessKey.ID, state.AccessKey.Secret, ""), emulator.DefaultAccount},
+		{config(state.Session.ID, state.Session.Secret, state.Session.Token), emulator.DefaultAccount},
+		{config(accountB, "test", ""), accountB},
+	} {
+		if got, _, _ := strings.Cut(whoIs(t, c.config), " "); got != c.want {
+			t.Errorf("the caller is of %s, not of %s", got, c.want)
+		}
+	}
+	key, err := kms.NewFromConfig(config("test", "test", "")).DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: &state.KMSKey})
+	if err != nil || *key.KeyMetadata.AWSAccountId != emulator.DefaultAccount {
+		t.Errorf("the key: %v %v", key, err)
+	}
+	roles, err := iam.NewFromConfig(config(accountB, "test", "")).ListRoles(t.Context(), &iam.ListRolesInput{})
+	if err != nil || len(roles.Roles) != 0 {
+		t.Errorf("the other account has %v (%v)", roles, err)
+	}
 }
 
 // TestOlderState: all that an earlier emulator stored is there, and means what it

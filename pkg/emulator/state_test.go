@@ -327,7 +327,7 @@ func TestEvents(t *testing.T) {
 	count("action=ListGroups&decision=allow", 0)
 	count("caller=assumed-role/R/app1", 1)
 	count("caller="+*c.AccessKeyId, 2) // who got it, and who used it
-	count("caller="+subject, 1)
+	count("caller="+subject, 2)        // who had the token, and who called with what it was exchanged for
 	count("since=1h&action=ListGroups", 1)
 	count("since="+time.Now().Add(time.Hour).UTC().Format(time.RFC3339), 0)
 	count("limit=2", 2)

@@ -70,42 +70,56 @@ func (s *Server) assumeRole(c *call) (func(*wire.XML), *wire.Failure) {
 	a.readSession()
 	a.event.Resource = a.roleARN
 	if e := c.Err(); e != nil {
-		return nil, s.refuseToken(a, &tokenFault{"parameters", e.Message, e}, nil)
+		return nil, s.refuseToken(a, refusal("parameters", e.Message, e), nil)
 	}
 	asked := a.sourceIdentity
+	owner := s.ofRole(a.roleARN)
 	for _, check := range []func(*assumption) *tokenFault{s.checkAssumeRole, s.chain, s.findRole} {
 		if fault := check(a); fault != nil {
 			return nil, s.refuseToken(a, fault, nil)
 		}
 	}
-	for _, action := range append([]string{"sts:AssumeRole"}, furtherActions(a.tags, asked)...) {
-		q := &api.Question{
-			Action:   action,
-			Resource: a.role.ARN,
-			Bare:     true,
-			Attached: &policy.Named{Name: a.role.Name, Policy: a.role.trust},
-		}
-		if c.Has("ExternalId") {
-			q.Keys.Set("sts:ExternalId", externalID)
-		}
-		s.sessionKeys(a, &q.Keys)
-		if e := s.authorize(c.Call, q); e != nil {
-			return nil, e
-		}
+	var external *string
+	if c.Has("ExternalId") {
+		external = &externalID
+	}
+	if e := s.mayAssume(a, owner, append([]string{"sts:AssumeRole"}, furtherActions(a.tags, asked)...), external); e != nil {
+		return nil, e
 	}
 	a.owner = len(a.sourceIdentity)
-	if fault := s.checkSession(a); fault != nil {
+	if fault := owner.checkSession(a); fault != nil {
 		return nil, s.refuseToken(a, fault, nil)
 	}
-	creds := s.seal.issue(s.config.Account, a.session())
+	creds := s.seal.issue(owner.account.ID, a.session())
 	a.role.used.Store(&roleUse{c.At, c.Region})
-	s.logIssued(c.Call, &creds, s.assumedARN(a.role, a.name))
+	s.logIssued(c.Call, &creds, owner.assumedARN(a.role, a.name))
 	return func(x *wire.XML) {
 		x.Optional("SourceIdentity", a.sourceIdentity)
-		s.writeAssumed(x, a.role, a.name)
+		owner.writeAssumed(x, a.role, a.name)
 		creds.write(x)
 		x.Number("PackedPolicySize", packedSize(a))
 	}, nil
+}
+
+// mayAssume asks the role's trust policy and the caller's own policies about actions.
+func (s *Server) mayAssume(a *assumption, owner *Server, actions []string, externalID *string) *wire.Failure {
+	for _, action := range actions {
+		q := &api.Question{
+			Action:   action,
+			Resource: a.role.ARN,
+			Account:  owner.account.ID,
+			Bare:     true,
+			Attached: &policy.Named{Name: a.role.Name, Policy: a.role.trust},
+		}
+		if externalID != nil {
+			q.Keys.Set("sts:ExternalId", *externalID)
+		}
+		s.sessionKeys(a, &q.Keys)
+		if e := s.authorize(a.Call, q); e != nil {
+			return e
+		}
+	}
+	return nil
 }
 
 // chain gives a chained session what it keeps of the one before: the source
@@ -117,9 +131,10 @@ func (s *Server) chain(a *assumption) *tokenFault {
 	}
 	if chained.sourceIdentity != "" {
 		if a.sourceIdentity != "" && a.sourceIdentity != chained.sourceIdentity {
-			return &tokenFault{"parameters",
+			return refusal("parameters",
 				fmt.Sprintf("the source identity %q was set by an earlier role, and cannot become %q", chained.sourceIdentity, a.sourceIdentity),
-				s.notAssumed(a, "sts:SetSourceIdentity")}
+				s.notAssumed(a, "sts:SetSourceIdentity"))
+
 		}
 		a.sourceIdentity = chained.sourceIdentity
 	}
@@ -130,9 +145,10 @@ func (s *Server) chain(a *assumption) *tokenFault {
 			continue
 		}
 		if slices.ContainsFunc(a.tags, same) {
-			return &tokenFault{"parameters", fmt.Sprintf("the tag %q is transitive and was set by an earlier role", key),
-				invalidParameter("One of the specified transitive tag keys can't be set because " +
-					"it conflicts with a transitive tag key from the calling session.")}
+			return refusal("parameters", fmt.Sprintf("the tag %q is transitive and was set by an earlier role", key),
+				invalidParameter("One of the specified transitive tag keys can't be set because "+
+					"it conflicts with a transitive tag key from the calling session."))
+
 		}
 		a.tags, a.transitive = append(a.tags, chained.tags[i]), append(a.transitive, key)
 	}
@@ -140,9 +156,9 @@ func (s *Server) chain(a *assumption) *tokenFault {
 }
 
 func (s *Server) findRole(a *assumption) *tokenFault {
-	r, found := s.assumedRole(a)
+	r, found := s.ofRole(a.roleARN).assumedRole(a)
 	if !found {
-		return &tokenFault{"trust", "there is no role " + a.roleARN, s.notAssumed(a, "sts:AssumeRole")}
+		return refusal("trust", "there is no role "+a.roleARN+s.notOurs(a.roleARN), s.notAssumed(a, "sts:AssumeRole"))
 	}
 	a.role = r
 	return nil
@@ -162,13 +178,14 @@ func (s *Server) checkAssumeRole(a *assumption) *tokenFault {
 	case !ok:
 		return notRoleARN(a.roleARN, wire.ValidationError("%s is invalid", a.roleARN))
 	case c.Caller.Kind == policy.Root:
-		return &tokenFault{"permission", rootAssumes, accessDenied("Roles may not be assumed by root accounts.")}
+		return refusal("permission", rootAssumes, accessDenied("Roles may not be assumed by root accounts."))
 	case c.Caller.Kind == policy.FederatedUser:
-		return &tokenFault{"permission", "a federated user cannot assume roles", s.notAssumed(a, "sts:AssumeRole")}
+		return refusal("permission", "a federated user cannot assume roles", s.notAssumed(a, "sts:AssumeRole"))
 	case identityOf(&c.Caller).session != nil && a.seconds > maxChained:
-		return &tokenFault{"duration",
+		return refusal("duration",
 			fmt.Sprintf("%d s were asked for with temporary credentials, and with these sessions last %d s at most", a.seconds, maxChained),
-			wire.ValidationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")}
+			wire.ValidationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."))
+
 	}
 	keys, fault := sessionTagKeys(a.tags)
 	if fault != nil {
@@ -176,8 +193,9 @@ func (s *Server) checkAssumeRole(a *assumption) *tokenFault {
 	}
 	for _, key := range a.transitive {
 		if !keys[strings.ToLower(key)] {
-			return &tokenFault{"parameters", fmt.Sprintf("the transitive tag key %q is not among the tags", key),
-				invalidParameter("The specified transitive tag key must be included in the requested tags.")}
+			return refusal("parameters", fmt.Sprintf("the transitive tag key %q is not among the tags", key),
+				invalidParameter("The specified transitive tag key must be included in the requested tags."))
+
 		}
 	}
 	return nil
@@ -219,7 +237,7 @@ func (s *Server) getSessionToken(c *call) (func(*wire.XML), *wire.Failure) {
 	if e := s.refuseSessions(c); e != nil {
 		return nil, e
 	}
-	creds := s.seal.issue(s.config.Account, &session{
+	creds := s.seal.issue(s.account.ID, &session{
 		kind:    userSession,
 		entity:  c.Caller.ID,
 		issued:  c.At,
@@ -259,7 +277,7 @@ func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
 	if fault != nil {
 		return nil, s.refuseToken(a, fault, nil)
 	}
-	creds := s.seal.issue(s.config.Account, &session{
+	creds := s.seal.issue(s.account.ID, &session{
 		kind:       federatedSession,
 		entity:     c.Caller.ID,
 		name:       a.name,
@@ -274,7 +292,7 @@ func (s *Server) getFederationToken(c *call) (func(*wire.XML), *wire.Failure) {
 	return func(x *wire.XML) {
 		creds.write(x)
 		x.Open("FederatedUser")
-		x.Text("FederatedUserId", s.config.Account+":"+a.name)
+		x.Text("FederatedUserId", s.account.ID+":"+a.name)
 		x.Text("Arn", user)
 		x.Close("FederatedUser")
 		x.Number("PackedPolicySize", packedSize(a))

@@ -12,13 +12,12 @@ import (
 	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
-	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 // TestIAMTexts: IAM's errors of 2026, which do not repeat what was sent.
 func TestIAMTexts(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 	a.Role("r", document(map[string]any{"Effect": "Allow", "Principal": map[string]any{"AWS": "*"}, "Action": "sts:AssumeRole"}))
 	const (
@@ -73,7 +72,7 @@ func TestIAMTexts(t *testing.T) {
 // parameters.
 func TestProviderQuotas(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, client := t.Context(), iam.NewFromConfig(a.Config())
 	thumbprint := []string{strings.Repeat("a", 40)}
 	create := func(n int, clientIDs []string) (string, error) {
@@ -116,7 +115,7 @@ func TestProviderQuotas(t *testing.T) {
 // GetSessionToken, to the root user's, and to what is no role.
 func TestTemporaryCredentials(t *testing.T) {
 	t.Parallel()
-	a := emulatortest.Start(t)
+	a := startAWS(t)
 	ctx, root := t.Context(), iam.NewFromConfig(a.Config())
 	must(root.CreateUser(ctx, &iam.CreateUserInput{UserName: new("ann")}))
 	must(root.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: new("ann"), PolicyArn: new(admin)}))

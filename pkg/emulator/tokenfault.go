@@ -14,6 +14,18 @@ type tokenFault struct {
 	step   string
 	why    string
 	answer *wire.Failure
+	// expected and found are the two values that disagree, if it is about two.
+	expected, found []string
+}
+
+func refusal(step, why string, answer *wire.Failure) *tokenFault {
+	return &tokenFault{step: step, why: why, answer: answer}
+}
+
+// between sets the two values that disagree.
+func (f *tokenFault) between(expected, found []string) *tokenFault {
+	f.expected, f.found = expected, found
+	return f
 }
 
 // invalidToken is the code of most answers about tokens.

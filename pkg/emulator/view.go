@@ -2,28 +2,35 @@ package emulator
 
 import (
 	"crypto/ecdsa"
-	"embed"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+	"github.com/openirsa/openirsa/pkg/policy"
 )
 
 // webIdentityView is the state of the account as far as it concerns web identity, for
 // the page: providers with what was fetched of their issuers, roles with their
 // policies, and the sessions that the events mention.
 type webIdentityView struct {
-	Account   string         `json:"account"`
-	Partition string         `json:"partition"`
-	Time      time.Time      `json:"time"`
+	Account   string    `json:"account"`
+	Accounts  []string  `json:"accounts,omitempty"` // if there are several
+	Partition string    `json:"partition"`
+	Time      time.Time `json:"time"`
+	// Chains are those of service accounts, what is broken first; ChainsLeft is how many
+	// more there are.
+	Chains     []chainView `json:"chains"`
+	ChainsLeft int         `json:"chainsLeft"`
+
 	Providers []providerView `json:"providers"`
 	Roles     []roleView     `json:"roles"`
 	Sessions  []sessionView  `json:"sessions"`
+
+	pods     map[chainKey]bool        // chains of associations
+	clusters map[string]*providerView // their clusters, by ARN
 }
 
 type providerView struct {
@@ -57,6 +64,8 @@ type roleView struct {
 	Inline   []policyView    `json:"inline"`
 	Boundary string          `json:"boundary"`
 	Used     *time.Time      `json:"used"`
+
+	subjects []policy.Subject // that the trust policy names
 }
 
 type policyView struct {
@@ -71,37 +80,13 @@ type sessionView struct {
 	Subject   string    `json:"subject"`
 }
 
-// serveChain answers with the view of web identity.
-func (s *Server) serveChain(w http.ResponseWriter, r *http.Request) {
-	c := webIdentityView{
-		Account:   s.config.Account,
-		Partition: s.config.Partition,
-		Time:      s.Now().UTC(),
-		Providers: []providerView{},
-		Roles:     []roleView{},
-		Sessions:  []sessionView{},
-	}
-	s.iam.read(func() {
-		for _, p := range s.iam.providers {
-			c.Providers = append(c.Providers, s.viewProvider(p))
-		}
-		for _, r := range s.iam.roles {
-			c.Roles = append(c.Roles, r.view())
-		}
-	})
-	slices.SortFunc(c.Providers, func(a, b providerView) int { return strings.Compare(a.ARN, b.ARN) })
-	slices.SortFunc(c.Roles, func(a, b roleView) int { return strings.Compare(a.ARN, b.ARN) })
-	allowed, _, _ := s.events.find(EventFilter{Decision: Allow})
-	for _, e := range slices.Backward(allowed) {
-		if e.Session != nil && e.Session.Expires.After(c.Time) {
-			c.Sessions = append(c.Sessions, sessionView{*e.Session, e.Time.UTC(), e.Operation, e.Subject})
-		}
-	}
-	writeJSON(w, http.StatusOK, c)
-}
-
 func (s *Server) viewProvider(p *provider) providerView {
 	c := providerView{ARN: p.ARN, URL: p.URL, ClientIDs: p.ClientIDs, Thumbprints: p.Thumbprints, Tags: p.Tags}
+	if p.keys != nil {
+		c.Fetched = new(s.Now().UTC()) // they came with it
+		c.describe(p.keys)
+		return c
+	}
 	e := s.issuers.entry(p)
 	e.mu.Lock()
 	f := e.latest
@@ -114,12 +99,17 @@ func (s *Server) viewProvider(p *provider) providerView {
 		c.Problems = append(c.Problems, f.fault.why)
 		return c
 	}
-	c.Problems = append(c.Problems, f.keys.left...)
-	for kid, key := range f.keys.keys {
+	c.describe(f.keys)
+	return c
+}
+
+// describe says which keys there are, and which were left out.
+func (c *providerView) describe(keys *keySet) {
+	c.Problems = append(c.Problems, keys.left...)
+	for kid, key := range keys.keys {
 		c.Keys = append(c.Keys, keyView{kid, key.describe()})
 	}
 	slices.SortFunc(c.Keys, func(a, b keyView) int { return strings.Compare(a.KID, b.KID) })
-	return c
 }
 
 func (k *issuerKey) describe() string {
@@ -135,6 +125,7 @@ func (r *role) view() roleView {
 	c := roleView{
 		ARN:      shown(r.ARN, maxText),
 		Trust:    shownDocument(r.Trust),
+		subjects: subjectsOf(r.trust),
 		Warnings: r.warnings,
 		Attached: r.Attached,
 		Boundary: r.Boundary,
@@ -146,29 +137,4 @@ func (r *role) view() roleView {
 		c.Used = new(used.at.UTC())
 	}
 	return c
-}
-
-// page is what people see at /_openirsa/. It has no parts from elsewhere, so
-// it works without internet access.
-//
-//go:embed page
-var pageFiles embed.FS
-
-// servePage serves the page, and what belongs to it, under names that say what
-// they are. Nothing but its own script may run in it.
-func servePage(w http.ResponseWriter, r *http.Request) {
-	name := path.Base(r.URL.Path)
-	if name == "_openirsa" {
-		name = "page.html"
-	}
-	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src "+
-		"data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Cache-Control", "no-cache")
-	http.ServeFileFS(w, r, pageFiles, "page/"+name)
 }

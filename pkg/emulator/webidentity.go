@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/trace"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -23,20 +24,27 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Fail
 	raw := c.Text("WebIdentityToken", ruleWebToken)
 	providerID := c.Text("ProviderId", ruleProviderID)
 	a.readSession()
+	if _, account, ok := parseRoleARN(a.roleARN); ok && s.several() && s.accounts[account] != nil {
+		a.event.Account = account
+	}
 	a.event.Resource = a.roleARN
+	c.Span.Text("openirsa.role_arn", a.roleARN)
 	if e := c.Err(); e != nil {
-		return nil, s.refuseToken(a, &tokenFault{"parameters", e.Message, e}, nil)
+		return nil, s.refuseToken(a, refusal("parameters", e.Message, e), nil)
 	}
 	if c.Has("ProviderId") {
 		return nil, s.refuseToken(a, unknownProvider(providerID), nil)
 	}
 	token, provider, fault := s.authenticate(a, raw)
+	s.metrics.tokenChecked(fault)
 	if fault != nil {
 		return nil, s.refuseToken(a, fault, nil)
 	}
 	a.tags, a.transitive, a.sourceIdentity = token.tags, token.transitive, token.sourceIdentity
 	a.owner = len(provider.ARN) + len(token.subject) + len(token.clientID())
+	part := c.Span.Start("evaluate trust policy")
 	decision, fault := s.trusts(a, token, provider)
+	finish(part, fault)
 	if fault == nil {
 		fault = s.checkSession(a)
 	}
@@ -45,10 +53,12 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Fail
 	}
 	a.event.Warnings = a.role.warnings
 
+	part = c.Span.Start("issue session")
 	session := a.session()
 	session.provider, session.issuer = provider.ARN, provider.URL
 	session.subject, session.audience, session.amr = token.subject, token.clientID(), token.amr
-	creds := s.seal.issue(s.config.Account, session)
+	creds := s.seal.issue(s.account.ID, session)
+	part.End()
 	a.role.used.Store(&roleUse{c.At, c.Region})
 	a.event.Decision, a.event.Step, a.event.AccessKeyID = Allow, "trust", creds.keyID
 	a.event.Session = &IssuedSession{creds.keyID, s.assumedARN(a.role, a.name), creds.expires.UTC()}
@@ -69,18 +79,24 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (func(*wire.XML), *wire.Fail
 // authenticate finds out who has a token: what it says is so, its issuer has a
 // provider, and the issuer's keys verify it.
 func (s *Server) authenticate(a *assumption, raw string) (*webToken, *provider, *tokenFault) {
+	part := a.Span.Start("parse token")
 	token, fault := s.headers.parseToken(raw, a.At, s.config.TokenLeeway)
+	traceToken(a.Span, token)
+	finish(part, fault)
 	if token != nil {
 		a.event.Issuer, a.event.Subject, a.event.Audience = token.issuer, token.subject, strings.Join(token.audience, ", ")
+		a.event.KeyID, a.event.Pod = token.kid, token.pod
 	}
 	if fault != nil {
 		return nil, nil, fault
 	}
+	part = a.Span.Start("find provider")
 	provider, fault := s.providerOf(token, a.roleARN)
+	finish(part, fault)
 	if fault != nil {
 		return nil, nil, fault
 	}
-	a.event.Fetches, fault = s.verifyToken(token, provider, a.At)
+	a.event.Fetches, fault = s.verifyToken(a.Span, token, provider, a.At)
 	if fault != nil {
 		return nil, nil, fault
 	}
@@ -89,8 +105,10 @@ func (s *Server) authenticate(a *assumption, raw string) (*webToken, *provider, 
 		return nil, nil, token.special
 	}
 	if token.hasRoles && !slices.Contains(token.roles, a.roleARN) {
-		return nil, nil, &tokenFault{"roles claim",
-			fmt.Sprintf("the claim %s lists %s, not the role %q", claimRoles, quotedList(token.roles), a.roleARN), errRolesClaim}
+		return nil, nil, refusal("roles claim",
+			fmt.Sprintf("the claim %s lists %s, not the role %q", claimRoles, quotedList(token.roles), a.roleARN), errRolesClaim).
+			between([]string{a.roleARN}, token.roles)
+
 	}
 	return token, provider, nil
 }
@@ -126,11 +144,11 @@ func (s *Server) providerOf(t *webToken, roleARN string) (*provider, *tokenFault
 		if s.config.LegacyMessages {
 			answer = invalidToken("No OpenIDConnect provider found in your account for " + t.issuer)
 		}
-		return &tokenFault{"provider", fmt.Sprintf(format, args...), answer}
+		return refusal("provider", fmt.Sprintf(format, args...), answer)
 	}
-	if partition != s.config.Partition || account != s.config.Account {
+	if partition != s.config.Partition || account != s.account.ID {
 		return nil, missing("the role %q is of account %s in partition %q, and this is %s in %q",
-			roleARN, account, partition, s.config.Account, s.config.Partition)
+			roleARN, account, partition, strings.Join(s.Accounts(), " or "), s.config.Partition)
 	}
 	url, ok := strings.CutPrefix(t.issuer, "https://")
 	if !ok && t.issuer != google {
@@ -139,15 +157,17 @@ func (s *Server) providerOf(t *webToken, roleARN string) (*provider, *tokenFault
 	arn := s.arn("iam", "oidc-provider/"+url)
 	p := s.iam.provider(arn)
 	if p == nil {
-		return nil, missing("there is no OIDC provider %s, which the token's issuer %q would need", arn, t.issuer)
+		return nil, missing("there is no OIDC provider %s, which the token's issuer %q would need", arn, t.issuer).between([]string{arn}, nil)
 	}
 	if id := t.clientID(); id == "" || !slices.Contains(p.ClientIDs, id) {
 		answer := errNotValidated
 		if s.config.LegacyMessages {
 			answer = invalidToken("Incorrect token audience")
 		}
-		return nil, &tokenFault{"audience",
-			fmt.Sprintf("the token is for %q, and the client ids of the provider are %s", id, quotedList(p.ClientIDs)), answer}
+		return nil, refusal("audience",
+			fmt.Sprintf("the token is for %q, and the client ids of the provider are %s", id, quotedList(p.ClientIDs)), answer).
+			between(p.ClientIDs, []string{id})
+
 	}
 	return p, nil
 }
@@ -155,16 +175,28 @@ func (s *Server) providerOf(t *webToken, roleARN string) (*provider, *tokenFault
 // verifyToken verifies the signature of a token with the keys of its issuer.
 // A key that is not known, or under which the token does not verify, may have
 // changed since it was fetched, so it is fetched once more.
-func (s *Server) verifyToken(t *webToken, p *provider, now time.Time) ([]Fetch, *tokenFault) {
+func (s *Server) verifyToken(span *trace.Span, t *webToken, p *provider, now time.Time) ([]Fetch, *tokenFault) {
+	if p.keys != nil {
+		part := span.Start("verify signature")
+		fault := t.verifyWith(p.keys, p)
+		finish(part, fault)
+		return nil, fault
+	}
 	var fetches []Fetch
 	for refetch := false; ; refetch = true {
-		f, fetched := s.issuerKeys(p, now, refetch)
+		part := span.Start("get issuer keys")
+		f, fetched := s.issuerKeys(part, p, now, refetch)
+		s.metrics.keysFound(fetched)
+		part.Bool("openirsa.fetched", fetched)
+		finish(part, f.fault)
 		if fetched {
 			fetches = append(fetches, f.fetches...)
 		}
 		fault := f.fault
 		if fault == nil {
+			part := span.Start("verify signature")
 			fault = t.verifyWith(f.keys, p)
+			finish(part, fault)
 		}
 		if fault == nil || refetch || fetched {
 			return fetches, fault
@@ -180,17 +212,22 @@ func (t *webToken) verifyWith(keys *keySet, p *provider) *tokenFault {
 			kids = append(kids, kid)
 		}
 		slices.Sort(kids)
-		why := fmt.Sprintf("the token is signed with key %q, and https://%s publishes %s", t.kid, p.URL, quotedList(kids))
+		publishes := "https://" + p.URL + " publishes"
+		if p.keys != nil {
+			publishes = "the key set that was registered for " + p.ARN + " has"
+		}
+		why := fmt.Sprintf("the token is signed with key %q, and %s %s", t.kid, publishes, quotedList(kids))
 		if t.kid == "" {
-			why = fmt.Sprintf("the token does not name a key, and https://%s publishes %d", p.URL, len(kids))
+			why = fmt.Sprintf("the token does not name a key, and %s %d", publishes, len(kids))
 		}
 		if len(keys.left) > 0 {
 			why += " (" + strings.Join(keys.left, "; ") + ")"
 		}
-		return &tokenFault{"keys", why, errKeys}
+		return refusal("keys", why, errKeys).between(kids, []string{t.kid})
 	}
 	if err := t.verify(key); err != nil {
-		return &tokenFault{"signature", err.Error(), errNotValidated}
+		return refusal("signature", err.Error(), errNotValidated).
+			between([]string{"a signature by key " + t.kid}, []string{"another signature"})
 	}
 	return nil
 }
@@ -203,15 +240,17 @@ var errNotAuthorized = accessDenied("Not authorized to perform sts:AssumeRoleWit
 func (s *Server) trusts(a *assumption, t *webToken, p *provider) (*policy.Decision, *tokenFault) {
 	var found bool
 	if a.role, found = s.assumedRole(a); !found {
+		var there []string
 		why := fmt.Sprintf("there is no role %s", a.roleARN)
 		if a.role != nil {
+			there = []string{a.role.ARN}
 			why += ": the role of that name is " + a.role.ARN
 		}
-		return nil, &tokenFault{"trust", why, errNotAuthorized}
+		return nil, refusal("trust", why, errNotAuthorized).between([]string{a.roleARN}, there)
 	}
 
 	var keys policy.Context
-	s.requestKeys(a.Call, &keys, s.config.Account)
+	s.requestKeys(a.Call, &keys, s.account.ID)
 	// IAM User Guide, "IAM and AWS STS condition context keys", section
 	// "Available keys for AWS OIDC federation". Other claims are not keys.
 	keys.Set(p.URL+":sub", t.subject)
@@ -229,20 +268,23 @@ func (s *Server) trusts(a *assumption, t *webToken, p *provider) (*policy.Decisi
 		keys.Set(p.URL+":email", t.email)
 	}
 	keys.Set("aws:FederatedProvider", p.ARN)
-	keys.Set("aws:PrincipalAccount", s.config.Account)
+	keys.Set("aws:PrincipalAccount", s.account.ID)
 	keys.Set("aws:PrincipalType", "User")
 	keys.Set("aws:userid", p.ARN)
 	keys.Set("sts:RoleAuthorizedByIdp", strconv.FormatBool(t.hasRoles))
 	s.sessionKeys(a, &keys)
 
 	request := policy.Request{
-		Principal:       policy.Principal{Kind: policy.WebIdentity, Account: s.config.Account, ARN: p.ARN},
+		Principal:       policy.Principal{Kind: policy.WebIdentity, Account: s.account.ID, ARN: p.ARN},
 		Action:          "sts:AssumeRoleWithWebIdentity",
 		Resource:        a.role.ARN,
-		ResourceAccount: s.config.Account,
+		ResourceAccount: s.account.ID,
 		Context:         &keys,
 	}
 	policies := policy.Policies{Resource: &policy.Named{Name: a.role.Name, Policy: a.role.trust}}
+	if m := s.membership(s.account.ID); m != nil && a.role.Service == "" {
+		policies.ResourceControl = m.ResourceControl
+	}
 	decision := policy.Evaluate(&request, &policies)
 	for _, action := range furtherActions(t.tags, t.sourceIdentity) {
 		if !decision.Allowed {
@@ -253,7 +295,8 @@ func (s *Server) trusts(a *assumption, t *webToken, p *provider) (*policy.Decisi
 	}
 	if !decision.Allowed {
 		a.event.Action = request.Action
-		return &decision, &tokenFault{"trust", "", errNotAuthorized}
+		a.event.Remedy = s.remedy(&a.Caller, &request, &policies)
+		return &decision, refusal("trust", "", errNotAuthorized)
 	}
 	return &decision, nil
 }

@@ -37,6 +37,8 @@ type webToken struct {
 
 	amr   []string
 	email string
+	pod   string     // NAMESPACE/NAME, of the claim kubernetes.io; "" if it has none
+	bound *podClaims // the claim kubernetes.io; nil if it has none, or another
 
 	// AWS's own claims.
 	tags           []wire.Tag
@@ -115,7 +117,7 @@ func (c *tokenHeaders) parse(encoded string) (tokenHeader, *tokenFault) {
 }
 
 func notJWT(format string, args ...any) *tokenFault {
-	return &tokenFault{"token", fmt.Sprintf(format, args...), errNotJWT}
+	return refusal("token", fmt.Sprintf(format, args...), errNotJWT)
 }
 
 func parseTokenHeader(encoded string) (tokenHeader, *tokenFault) {
@@ -149,6 +151,16 @@ func parseTokenHeader(encoded string) (tokenHeader, *tokenFault) {
 // form, its claims and its times. Nothing in the result is true until verify
 // has said so.
 func (c *tokenHeaders) parseToken(raw string, now time.Time, leeway time.Duration) (*webToken, *tokenFault) {
+	t, fault := c.decodeToken(raw, false)
+	if fault != nil {
+		return nil, fault
+	}
+	return t, t.checkTimes(now, leeway)
+}
+
+// decodeToken is parseToken without the times. STS refuses several audiences without
+// azp; with anyAudience they are taken.
+func (c *tokenHeaders) decodeToken(raw string, anyAudience bool) (*webToken, *tokenFault) {
 	header, rest, ok1 := strings.Cut(raw, ".")
 	claims, signature, ok2 := strings.Cut(rest, ".")
 	if !ok1 || !ok2 || strings.Contains(signature, ".") {
@@ -167,25 +179,25 @@ func (c *tokenHeaders) parseToken(raw string, now time.Time, leeway time.Duratio
 	if !ok {
 		return nil, notJWT("the token's claims are not base64url without padding")
 	}
-	if fault := t.parseClaims(body); fault != nil {
+	if fault := t.parseClaims(body, anyAudience); fault != nil {
 		return nil, fault
 	}
-	return t, t.checkTimes(now, leeway)
+	return t, nil
 }
 
 // parseClaims reads the claims. Of a repeated claim the last one counts.
-func (t *webToken) parseClaims(body []byte) *tokenFault {
+func (t *webToken) parseClaims(body []byte, anyAudience bool) *tokenFault {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(body, &all); err != nil || all == nil {
 		return notJWT("the token's claims are not a JSON object")
 	}
 	refuse := func(answer *wire.Failure, format string, args ...any) *tokenFault {
-		return &tokenFault{"claims", fmt.Sprintf(format, args...), answer}
+		return refusal("claims", fmt.Sprintf(format, args...), answer)
 	}
 	for _, name := range []string{"iss", "sub", "aud", "exp", "iat"} {
 		v, ok := all[name]
 		if !ok || string(v) == "null" && name != "exp" && name != "iat" {
-			return refuse(invalidToken("Missing a required claim: "+name), "the token has no %s", name)
+			return refuse(invalidToken("Missing a required claim: "+name), "the token has no %s", name).between([]string{"a claim " + name}, nil)
 		}
 	}
 	if json.Unmarshal(all["iss"], &t.issuer) != nil {
@@ -213,7 +225,7 @@ func (t *webToken) parseClaims(body []byte) *tokenFault {
 		}
 		t.hasAZP = true
 	}
-	if len(t.audience) > 1 && !t.hasAZP {
+	if len(t.audience) > 1 && !t.hasAZP && !anyAudience {
 		return refuse(errManyAudience, "the token is for %s, and without azp it may be for one audience only", quotedList(t.audience))
 	}
 	var ok bool
@@ -239,6 +251,7 @@ func (t *webToken) parseClaims(body []byte) *tokenFault {
 	if email := all["email"]; email != nil && json.Unmarshal(email, &t.email) != nil {
 		t.email = ""
 	}
+	t.bound, t.pod = podOf(all["kubernetes.io"])
 	for name := range all {
 		if strings.HasPrefix(name, "https://aws.amazon.com/") {
 			t.special = t.parseSpecial(all)
@@ -246,6 +259,32 @@ func (t *webToken) parseClaims(body []byte) *tokenFault {
 		}
 	}
 	return nil
+}
+
+// podClaims is the claim kubernetes.io of a token that is bound to a pod (Kubernetes,
+// "Managing Service Accounts", section "Bound service account tokens").
+type podClaims struct {
+	Namespace      string      `json:"namespace"`
+	ServiceAccount boundObject `json:"serviceaccount"`
+	Pod            boundObject `json:"pod"`
+}
+
+type boundObject struct {
+	Name string `json:"name"`
+	UID  string `json:"uid"`
+}
+
+// podOf is what a claim of Kubernetes binds a token to, nil if it cannot be read, and
+// the pod, "" if there is none.
+func podOf(claim json.RawMessage) (*podClaims, string) {
+	bound := new(podClaims)
+	switch {
+	case claim == nil || json.Unmarshal(claim, bound) != nil:
+		return nil, ""
+	case bound.Pod.Name == "":
+		return bound, ""
+	}
+	return bound, bound.Namespace + "/" + bound.Pod.Name
 }
 
 // timestamp reads an integer, or a string of one.
@@ -259,19 +298,23 @@ func (t *webToken) checkTimes(now time.Time, leeway time.Duration) *tokenFault {
 	early, late := now.Add(-leeway).Unix(), now.Add(leeway).Unix()
 	switch {
 	case t.expiry < early:
-		return &tokenFault{"claims",
+		return refusal("claims",
 			fmt.Sprintf("the token expired at %s, now is %s, and %d s are tolerated", clock(t.expiry), clock(now.Unix()), int(leeway.Seconds())),
 			wire.Errorf(400, "ExpiredTokenException", "Token expired: current date/time %d must be before the expiration "+
-				"date/time %d", early, t.expiry)}
+				"date/time %d", early, t.expiry)).between([]string{"exp not before " + clock(early)}, []string{clock(t.expiry)})
+
 	case t.issued > late:
-		return &tokenFault{"claims",
+		return refusal("claims",
 			fmt.Sprintf("the token's iat is %s, now is %s, and %d s are tolerated", clock(t.issued), clock(now.Unix()), int(leeway.Seconds())),
-			invalidToken(fmt.Sprintf("Token issued in the future: %d", t.issued))}
+			invalidToken(fmt.Sprintf("Token issued in the future: %d", t.issued))).
+			between([]string{"iat not after " + clock(late)}, []string{clock(t.issued)})
+
 	case t.hasNBF && t.before > late:
-		return &tokenFault{"claims",
+		return refusal("claims",
 			fmt.Sprintf("the token's nbf is %s, now is %s, and %d s are tolerated", clock(t.before), clock(now.Unix()), int(leeway.Seconds())),
 			invalidToken(fmt.Sprintf("Token not yet valid: current date/time %d must be after or equal to the not-before "+
-				"date/time %d", late, t.before))}
+				"date/time %d", late, t.before))).between([]string{"nbf not after " + clock(late)}, []string{clock(t.before)})
+
 	}
 	return nil
 }
@@ -283,7 +326,7 @@ func clock(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(tim
 // session tags, nested or flattened, the source identity, and the roles.
 func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
 	badTags := func(format string, args ...any) *tokenFault {
-		return &tokenFault{"claims", fmt.Sprintf(format, args...), errTags}
+		return refusal("claims", fmt.Sprintf(format, args...), errTags)
 	}
 	tags := map[string]string{}
 	if raw := all[claimTags]; raw != nil && string(raw) != "null" {
@@ -332,7 +375,7 @@ func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
 	if raw := all[claimSourceIdentity]; raw != nil && string(raw) != "null" {
 		rule := wire.Rule{Min: 2, Max: 64, Pattern: patternSession}
 		if json.Unmarshal(raw, &t.sourceIdentity) != nil || len(rule.Faults(t.sourceIdentity)) > 0 {
-			return &tokenFault{"claims", "the claim " + claimSourceIdentity + " is not 2 to 64 letters, digits or any of _+=,.@-", errNotValidated}
+			return refusal("claims", "the claim "+claimSourceIdentity+" is not 2 to 64 letters, digits or any of _+=,.@-", errNotValidated)
 		}
 	}
 	if raw := all[claimRoles]; raw != nil && string(raw) != "null" {

@@ -55,7 +55,8 @@ func (f *formation) description() string {
 	s := fmt.Sprintf("IAM roles for the service accounts of cluster %s: what OpenIRSA makes in account %s, region %s.",
 		f.Cluster, f.Account, f.Region)
 	if f.Bucket.Bucket != "" {
-		s += " The issuer's documents are not part of it, since CloudFormation makes no S3 objects: setup up or issuer publish writes them."
+		s += " The issuer's documents are not part of it, since CloudFormation makes no S3 objects: " +
+			"openirsa up or openirsa issuer publish writes them."
 	}
 	return s
 }
@@ -125,7 +126,7 @@ func (f *formation) bucket() error {
 		for _, p := range discovery.Paths {
 			objects = append(objects, "s3://"+b.Bucket+"/"+b.Key(p))
 		}
-		f.output("Documents", "Not made by this stack: setup up or issuer publish writes them", strings.Join(objects, " "))
+		f.output("Documents", "Not made by this stack: openirsa up or openirsa issuer publish writes them", strings.Join(objects, " "))
 	}
 	if !b.Owned {
 		if b.Private && b.Distribution == madeHere {
@@ -186,7 +187,7 @@ func (f *formation) distribution() error {
 		}
 	}
 	f.resource("Distribution", "AWS::CloudFront::Distribution", map[string]any{"DistributionConfig": config, "Tags": tagList(f.Bucket.Tags)})
-	f.output("DistributionArn", "The distribution that the bucket's policy lets in, for setup where it writes the policy", f.refs[madeHere])
+	f.output("DistributionArn", "The distribution that the bucket's policy lets in, for openirsa where it writes the policy", f.refs[madeHere])
 	if f.Issuer.IsZero() {
 		f.output("IssuerUrl", "The address of the distribution, which is the issuer URL of the chain",
 			map[string]any{"Fn::Sub": "https://${Distribution.DomainName}"})

@@ -1,5 +1,5 @@
 // Package export writes the chain as input for other tools: as Terraform, as a
-// CloudFormation template, and as the IAM policy that a command of setup needs.
+// CloudFormation template, and as the IAM policy that a command of openirsa needs.
 //
 // Nothing is read and nothing is changed; the same chain always gives the same
 // bytes.

@@ -390,6 +390,23 @@ func parse(text []byte) hcl.Diagnostics {
 	return diags
 }
 
+// examples are the files of that name that users copy.
+func examples(t *testing.T, file string) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", "examples", "*", file))
+	check(t, err)
+	if len(files) == 0 {
+		t.Errorf("no example has a %s", file)
+	}
+	texts := map[string][]byte{}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		check(t, err)
+		texts["example-"+filepath.Base(filepath.Dir(f))] = text
+	}
+	return texts
+}
+
 // The tools themselves, where they are; `make e2e` wants them. The AWS provider is a download, so that
 // Terraform goes no further than to look for it: by then it has read and
 // checked all that is not the provider's.
@@ -408,9 +425,13 @@ func TestTheToolsAgree(t *testing.T) {
 			out, err := cmd.CombinedOutput()
 			return string(out), err
 		}
+		configurations := examples(t, "openirsa.tf")
 		for name, c := range chains(t) {
 			text, err := c.Terraform()
 			check(t, err)
+			configurations[name] = text
+		}
+		for name, text := range configurations {
 			check(t, os.Mkdir(filepath.Join(all, name), 0o755))
 			check(t, os.WriteFile(filepath.Join(all, name, "main.tf"), text, 0o644))
 			out, _ := run("-chdir="+name, "init", "-backend=false", "-input=false")
@@ -429,9 +450,13 @@ func TestTheToolsAgree(t *testing.T) {
 		}
 		dir := t.TempDir()
 		args := []string{"--regions", "eu-west-1", "--template"}
+		templates := examples(t, "openirsa.yaml")
 		for name, c := range chains(t) {
 			text, err := c.CloudFormation()
 			check(t, err)
+			templates[name] = text
+		}
+		for name, text := range templates {
 			args = append(args, filepath.Join(dir, name+".yaml"))
 			check(t, os.WriteFile(args[len(args)-1], text, 0o644))
 		}

@@ -220,7 +220,8 @@ func (t *terraform) documents() error {
 		return nil
 	}
 	if len(t.Documents) == 0 {
-		t.comment("The documents hold the cluster's keys, which are not known here: `setup up` or\n`issuer publish` writes them to the bucket.")
+		t.comment("The documents hold the cluster's keys, which are not known here: `openirsa up`\n" +
+			"or `openirsa issuer publish` writes them to the bucket.")
 		return nil
 	}
 	for _, doc := range t.Documents {
@@ -319,7 +320,7 @@ func (t *terraform) outputs() error {
 		b.SetAttributeRaw("value", value)
 	}
 	if t.distributes() {
-		output("distribution_arn", "The distribution that the bucket's policy lets in, for setup where it writes the policy",
+		output("distribution_arn", "The distribution that the bucket's policy lets in, for openirsa where it writes the policy",
 			hclwrite.TokensForTraversal(reference("aws_cloudfront_distribution", issuerLabel, "arn")))
 	}
 	if b := t.Resources.bucket(); b.Bucket != "" && !b.Owned {

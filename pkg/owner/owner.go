@@ -22,6 +22,9 @@ const (
 	UIDTag = "openirsa.dev/cluster-uid"
 	// ServiceAccountTag is NAMESPACE/NAME of a role's service account.
 	ServiceAccountTag = "openirsa.dev/service-account"
+	// PodIdentityTag is NAMESPACE/NAME of the service account for whose association with
+	// EKS Pod Identity a role was made.
+	PodIdentityTag = "openirsa.dev/pod-identity"
 	// SharedTag is "true" on a role that several clusters may assume. Its trust
 	// policy says which: each has a statement for its provider. The role is deleted
 	// with the last of these, whoever made it.
@@ -29,6 +32,9 @@ const (
 	// ExpiresTag is when a short-lived cluster counts as abandoned, as
 	// RFC 3339 in UTC, or [Never]. A cluster without it lives until `down`.
 	ExpiresTag = "openirsa.dev/expires"
+	// EnforceTag is on a role, "deny" or "log": what the emulator does with a call of
+	// the role that policies deny. AWS knows nothing of it.
+	EnforceTag = "openirsa.dev/enforce"
 )
 
 // Never is the value of [ExpiresTag] that cancels an earlier one.

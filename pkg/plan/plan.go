@@ -30,6 +30,14 @@ const (
 	Webhook        = "webhook"         // 7: what gives the pod its token and environment
 )
 
+// PodIdentity is what EKS Pod Identity takes beside associations: a cluster that EKS
+// knows, and an agent on each node.
+const PodIdentity = "pod identity"
+
+// Association is the link of EKS Pod Identity that stands for links 4 and 6: which role
+// the pods of a service account get.
+const Association = "association"
+
 // What is made and checked beside the links, with names of the same kind.
 const (
 	Record    = "record"     // what the cluster remembers of its chain

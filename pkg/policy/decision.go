@@ -37,6 +37,14 @@ type Policies struct {
 	// Resource is the policy of the resource: a bucket policy, or for the
 	// AssumeRole actions the role's trust policy. Nil if it has none.
 	Resource *Named
+	// MustAllow says that the policy of the resource must allow in any case, as that of
+	// a KMS key must, and of a role even without it ("Key policies in AWS KMS").
+	MustAllow bool
+	// ServiceControl are the levels with the service control policies of the
+	// organization that the caller is in, and ResourceControl those with the resource
+	// control policies of the one that the resource is in, the root first. There are
+	// none for whom and what they do not limit, such as the management account.
+	ServiceControl, ResourceControl []Level
 	// Grant is what the access control list of the resource grants to the request,
 	// beside its policy.
 	Grant Grant
@@ -73,6 +81,9 @@ const (
 	SessionType  Type = "session policy"
 	ResourceType Type = "resource-based policy"
 	TrustType    Type = "role trust policy"
+	// Those of Organizations.
+	ServiceControlType  Type = "service control policy"
+	ResourceControlType Type = "resource control policy"
 	// ACLType is not a policy: the access control list of the resource.
 	ACLType Type = "access control list"
 )
@@ -98,6 +109,11 @@ type Decision struct {
 	Misses []Miss
 	// Policies and Statements count what was examined in vain.
 	Policies, Statements int
+	// Level is the level of the organization that decided, by its name, if one of its
+	// policies denied, or lacked.
+	Level string
+	// Sides is set for a denial because nothing allows of a call across accounts.
+	Sides *Sides
 }
 
 // MaxMisses limits [Decision.Misses].

@@ -1,7 +1,5 @@
 package policy
 
-import "strings"
-
 // outcome is what the policies of one type say of a request.
 type outcome struct {
 	deny, allow ref   // zero if there is none
@@ -12,97 +10,137 @@ type outcome struct {
 // evaluation logic" and "Cross-account policy evaluation logic":
 //
 //  1. A Deny in any policy denies.
-//  2. An Allow in the resource's policy allows at once if it names the very
+//  2. Of the resource control policies for the resource, and then of the service
+//     control policies for the caller, each level must allow. The root user is no
+//     exception.
+//  3. An Allow in the resource's policy allows at once if it names the very
 //     caller or everyone. If it names the role of a session it stands for the
 //     identity policies, and boundary and session policies limit it. If it
 //     names the account it allows nothing by itself.
-//  3. Otherwise identity policies must allow, and the permissions boundary
+//  4. Otherwise identity policies must allow, and the permissions boundary
 //     and session policies, if there are any, as well.
-//  4. If the resource is another account's, 3 and an Allow of any kind in the
+//  5. If the resource is another account's, 4 and an Allow of any kind in the
 //     resource's policy are both needed.
 //
 // For a trust policy, given as the policy of the resource, an Allow in it is
-// needed in any case; an identity policy alone does not let anybody in. Callers
-// of kind [WebIdentity] and [Anonymous] have no policies of their own: the
-// resource's alone decides. The root user needs no Allow in its own account.
+// needed in any case, as with [Policies.MustAllow]; an identity policy alone does not
+// let anybody in. Callers of kind [WebIdentity], [AWSService] and [Anonymous] have no
+// policies of their own: the resource's alone decides. The root user needs no Allow in its own
+// account.
 func Evaluate(req *Request, p *Policies) Decision {
-	service, name, _ := strings.Cut(req.Action, ":")
-	ev := evaluation{req: req, service: strings.ToLower(service), name: name}
-	var identity, boundary, session, resource outcome
+	e := evaluating{evaluation: newEvaluation(req), p: p, resourceType: ResourceType}
+	if p.Resource != nil && p.Resource.Policy.kind == Trust {
+		e.resourceType = TrustType
+	}
+	e.crossAccount = req.ResourceAccount != "" && req.ResourceAccount != req.Principal.Account
+	ofResource, resourceOK := e.control(ResourceControlType, p.ResourceControl)
+	ofService, serviceOK := e.control(ServiceControlType, p.ServiceControl)
+	switch {
+	case ofResource.Explicit:
+		return ofResource
+	case ofService.Explicit:
+		return ofService
+	}
+	switch d, denied := e.denies(); {
+	case denied:
+		return d
+	case !resourceOK:
+		return ofResource
+	case !serviceOK:
+		return ofService
+	}
+	return e.decide()
+}
 
-	caller := &req.Principal
+// evaluating is an evaluation under way.
+type evaluating struct {
+	evaluation
+	p                                     *Policies
+	resourceType                          Type
+	crossAccount                          bool
+	hasSession                            bool
+	identity, boundary, session, resource outcome
+}
+
+// denies asks all policies but those of organizations, and looks for a Deny.
+func (e *evaluating) denies() (Decision, bool) {
+	p, caller := e.p, &e.req.Principal
 	hasPolicies := caller.Kind == User || caller.Kind == RoleSession || caller.Kind == FederatedUser
-	hasSession := hasPolicies && (p.HasSession || len(p.Session) > 0 || caller.Kind == FederatedUser)
+	e.hasSession = hasPolicies && (p.HasSession || len(p.Session) > 0 || caller.Kind == FederatedUser)
 	if hasPolicies {
-		if identity = ev.scan(p.Identity); identity.deny.policy != nil {
-			return ev.denied(IdentityType, identity.deny)
+		if e.identity = e.scan(p.Identity); e.identity.deny.policy != nil {
+			return e.denied(IdentityType, e.identity.deny), true
 		}
 		if p.Boundary != nil {
-			if boundary = ev.scanOne(p.Boundary); boundary.deny.policy != nil {
-				return ev.denied(BoundaryType, boundary.deny)
+			if e.boundary = e.scanOne(p.Boundary); e.boundary.deny.policy != nil {
+				return e.denied(BoundaryType, e.boundary.deny), true
 			}
 		}
-		if hasSession {
-			if session = ev.scan(p.Session); session.deny.policy != nil {
-				return ev.denied(SessionType, session.deny)
+		if e.hasSession {
+			if e.session = e.scan(p.Session); e.session.deny.policy != nil {
+				return e.denied(SessionType, e.session.deny), true
 			}
 		}
 	}
-	resourceType := ResourceType
 	if p.Resource != nil {
-		if p.Resource.Policy.kind == Trust {
-			resourceType = TrustType
-		}
-		if resource = ev.scanOne(p.Resource); resource.deny.policy != nil {
-			return ev.denied(resourceType, resource.deny)
+		if e.resource = e.scanOne(p.Resource); e.resource.deny.policy != nil {
+			return e.denied(e.resourceType, e.resource.deny), true
 		}
 	}
-
-	if reach := p.Grant.reach(); reach > resource.reach {
-		resource.reach, resource.allow = reach, ref{}
+	if reach := p.Grant.reach(); reach > e.resource.reach {
+		e.resource.reach, e.resource.allow = reach, ref{}
 	}
+	return Decision{}, false
+}
 
-	crossAccount := req.ResourceAccount != "" && req.ResourceAccount != caller.Account
-	needResource := crossAccount || resourceType == TrustType
-	switch caller.Kind {
-	case Anonymous, WebIdentity:
-		if resource.reach == unnamed {
-			return ev.missed(resourceType, p)
-		}
-		return ev.allowed(resourceType, resource.allow)
+// decide looks for the Allows that are needed.
+func (e *evaluating) decide() Decision {
+	p, resource := e.p, &e.resource
+	needResource := e.crossAccount || e.resourceType == TrustType || p.MustAllow
+	switch e.req.Principal.Kind {
 	case Root:
 		if !needResource {
-			return ev.allowed("", ref{})
+			return e.allowed("", ref{})
 		}
+		fallthrough
+	case Anonymous, WebIdentity, AWSService:
 		if resource.reach == unnamed {
-			return ev.missed(resourceType, p)
+			return e.lacks(e.resourceType)
 		}
-		return ev.allowed(resourceType, resource.allow)
+		return e.allowed(e.resourceType, resource.allow)
 	}
 
-	if !crossAccount && resource.reach == direct {
-		return ev.allowed(resourceType, resource.allow)
+	if !e.crossAccount && resource.reach == direct {
+		return e.allowed(e.resourceType, resource.allow)
 	}
-	byResource := !crossAccount && resource.reach == viaEntity
-	if !crossAccount && needResource && resource.reach == unnamed {
-		return ev.missed(resourceType, p)
+	byResource := !e.crossAccount && resource.reach == viaEntity
+	switch {
+	case !e.crossAccount && needResource && resource.reach == unnamed:
+		return e.lacks(e.resourceType)
+	case !byResource && e.identity.allow.policy == nil:
+		return e.lacks(IdentityType)
+	case p.Boundary != nil && e.boundary.allow.policy == nil:
+		return e.lacks(BoundaryType)
+	case e.hasSession && e.session.allow.policy == nil:
+		return e.lacks(SessionType)
+	case e.crossAccount && resource.reach == unnamed:
+		return e.lacks(e.resourceType)
+	case byResource:
+		return e.allowed(e.resourceType, resource.allow)
 	}
-	if !byResource && identity.allow.policy == nil {
-		return ev.missed(IdentityType, p)
+	return e.allowed(IdentityType, e.identity.allow)
+}
+
+// lacks is the denial of a request that no policy of type t allows.
+func (e *evaluating) lacks(t Type) Decision {
+	d := e.missedIn(t, e.p.ofType(t))
+	caller := &e.req.Principal
+	if e.crossAccount && caller.ownsPolicies() {
+		byCaller := caller.Kind == Root || e.identity.allow.policy != nil &&
+			(e.p.Boundary == nil || e.boundary.allow.policy != nil) && (!e.hasSession || e.session.allow.policy != nil)
+		d.Sides = &Sides{caller.Account, e.req.ResourceAccount, byCaller, e.resource.reach != unnamed}
 	}
-	if p.Boundary != nil && boundary.allow.policy == nil {
-		return ev.missed(BoundaryType, p)
-	}
-	if hasSession && session.allow.policy == nil {
-		return ev.missed(SessionType, p)
-	}
-	if crossAccount && resource.reach == unnamed {
-		return ev.missed(resourceType, p)
-	}
-	if byResource {
-		return ev.allowed(resourceType, resource.allow)
-	}
-	return ev.allowed(IdentityType, identity.allow)
+	return d
 }
 
 // scan looks for a Deny, and on the way for the first Allow.
@@ -143,8 +181,7 @@ func (ev *evaluation) scanInto(out *outcome, policy *Named) {
 // Applying are the statements of a policy that apply to a request, all of them:
 // those that allow it, and those that deny it.
 func Applying(req *Request, n *Named, t Type) (allows, denies []Statement) {
-	service, name, _ := strings.Cut(req.Action, ":")
-	ev := evaluation{req: req, service: strings.ToLower(service), name: name}
+	ev := newEvaluation(req)
 	for i := range n.Policy.statements {
 		s := &n.Policy.statements[i]
 		switch {

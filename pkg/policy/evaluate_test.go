@@ -26,7 +26,7 @@ func trustStatement(condition string) string {
 
 func evaluateTrust(t testing.TB, doc string, ctx *policy.Context) policy.Decision {
 	t.Helper()
-	return policy.Evaluate(&policy.Request{
+	return evaluate(t, &policy.Request{
 		Principal: webIdentity, Action: "sts:AssumeRoleWithWebIdentity",
 		Resource: "arn:aws:iam::123456789012:role/R", ResourceAccount: account, Context: ctx,
 	}, &policy.Policies{Resource: &policy.Named{Name: "R", Policy: mustParse(t, policy.Trust, doc)}})
@@ -108,7 +108,7 @@ func holds(t testing.TB, condition string, ctx *policy.Context) bool {
 			list = append(list, `{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}`)
 		}
 		doc := statements(list...)
-		return policy.Evaluate(
+		return evaluate(t,
 			&policy.Request{Principal: user, Action: "s3:GetObject", Resource: "arn:aws:s3:::b/k", Context: ctx},
 			&policy.Policies{Identity: []policy.Named{{Name: "p", Policy: mustParse(t, policy.Session, doc)}}},
 		).Allowed
@@ -389,7 +389,7 @@ func TestMalformedARNInPolicy(t *testing.T) {
 				`{"Effect":"`+effect+`","Action":"s3:*","Resource":"*","Condition":`+c.condition+`}`,
 			)
 			action := map[string]string{"Allow": "s3:GetObject", "Deny": "s3:PutObject"}[effect]
-			d := policy.Evaluate(
+			d := evaluate(t,
 				&policy.Request{Principal: user, Action: action, Resource: "*", Context: context("k", c.request)},
 				&policy.Policies{Identity: []policy.Named{{Name: "p", Policy: mustParse(t, policy.Session, doc)}}},
 			)
@@ -403,7 +403,7 @@ func TestMalformedARNInPolicy(t *testing.T) {
 // identity asks an identity policy of one statement.
 func identity(t testing.TB, statement, action, resource string, ctx *policy.Context) bool {
 	t.Helper()
-	return policy.Evaluate(
+	return evaluate(t,
 		&policy.Request{Principal: user, Action: action, Resource: resource, Context: ctx},
 		&policy.Policies{Identity: []policy.Named{{Name: "p", Policy: mustParse(t, policy.Identity, statements(statement))}}},
 	).Allowed
@@ -473,7 +473,7 @@ func TestVariables(t *testing.T) {
 	// In documents of 2008-10-17 variables are plain text.
 	old := mustParse(t, policy.Session, `{"Version":"2008-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::b/${aws:username}"}}`)
 	for resource, allowed := range map[string]bool{"arn:aws:s3:::b/David": false, "arn:aws:s3:::b/${aws:username}": true} {
-		d := policy.Evaluate(&policy.Request{Principal: user, Action: "s3:GetObject", Resource: resource, Context: david},
+		d := evaluate(t, &policy.Request{Principal: user, Action: "s3:GetObject", Resource: resource, Context: david},
 			&policy.Policies{Identity: []policy.Named{{Name: "old", Policy: old}}})
 		if d.Allowed != allowed {
 			t.Errorf("version 2008-10-17, %s: %t", resource, d.Allowed)
@@ -552,7 +552,7 @@ func decide(t testing.TB, caller policy.Principal, action, resource, owner strin
 			p.Resource = &policy.Named{Name: name, Policy: mustParse(t, policy.Trust, doc)}
 		}
 	}
-	return policy.Evaluate(&policy.Request{Principal: caller, Action: action, Resource: resource, ResourceAccount: owner}, &p)
+	return evaluate(t, &policy.Request{Principal: caller, Action: action, Resource: resource, ResourceAccount: owner}, &p)
 }
 
 // "Policy evaluation logic": the example of Carlos, and "The difference
@@ -770,8 +770,9 @@ func TestBind(t *testing.T) {
 	}
 	doc = statements(`{"Effect":"Allow","Principal":{"AWS":"` + session.EntityARN + `"},"Action":"sts:AssumeRole"}`)
 	bound := mustParse(t, policy.Trust, doc).Bind(map[string]string{session.EntityARN: session.ID})
+	documents.Store(bound, doc)
 	ask := func(caller policy.Principal) policy.Decision {
-		return policy.Evaluate(&policy.Request{Principal: caller, Action: "sts:AssumeRole", ResourceAccount: account},
+		return evaluate(t, &policy.Request{Principal: caller, Action: "sts:AssumeRole", ResourceAccount: account},
 			&policy.Policies{Resource: &policy.Named{Name: "R", Policy: bound}})
 	}
 	if d := ask(session); !d.Allowed {
@@ -786,12 +787,12 @@ func TestBind(t *testing.T) {
 	// A unique id in the document itself.
 	byID := mustParse(t, policy.Trust, strings.Replace(doc, session.EntityARN, session.ID, 1))
 	policies := &policy.Policies{Resource: &policy.Named{Name: "R", Policy: byID}}
-	if d = policy.Evaluate(&policy.Request{Principal: session, Action: "sts:AssumeRole"}, policies); !d.Allowed {
+	if d = evaluate(t, &policy.Request{Principal: session, Action: "sts:AssumeRole", Resource: "arn:aws:iam::123456789012:role/R"}, policies); !d.Allowed {
 		t.Error(d)
 	}
 	// It names the role, so that session policies limit it.
 	policies.HasSession = true
-	if d = policy.Evaluate(&policy.Request{Principal: session, Action: "sts:AssumeRole"}, policies); d.Type != policy.SessionType {
+	if d = evaluate(t, &policy.Request{Principal: session, Action: "sts:AssumeRole", Resource: "arn:aws:iam::123456789012:role/R"}, policies); d.Type != policy.SessionType {
 		t.Error(d)
 	}
 }

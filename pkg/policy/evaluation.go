@@ -1,9 +1,16 @@
 package policy
 
+import "strings"
+
 // evaluation is a request prepared for comparison with many statements.
 type evaluation struct {
 	req           *Request
 	service, name string // of the action; the service in lower case
+}
+
+func newEvaluation(req *Request) evaluation {
+	service, name, _ := strings.Cut(req.Action, ":")
+	return evaluation{req: req, service: strings.ToLower(service), name: name}
 }
 
 // ref is a statement somewhere in the policies of a request.

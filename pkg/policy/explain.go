@@ -20,23 +20,10 @@ func (ev *evaluation) denied(t Type, r ref) Decision {
 	return d
 }
 
-// missed is the denial of a request that no policy of type t allows.
-func (ev *evaluation) missed(t Type, p *Policies) Decision {
+// missedIn is the denial of a request that none of the policies of type t allows.
+func (ev *evaluation) missedIn(t Type, looked []Named) Decision {
 	d := ev.decision()
 	d.Type = t
-	var looked []Named
-	switch t {
-	case IdentityType:
-		looked = p.Identity
-	case BoundaryType:
-		looked = []Named{*p.Boundary}
-	case SessionType:
-		looked = p.Session
-	case ResourceType, TrustType:
-		if p.Resource != nil {
-			looked = []Named{*p.Resource}
-		}
-	}
 	type ranked struct {
 		Miss
 		rank int
@@ -64,8 +51,36 @@ func (ev *evaluation) missed(t Type, p *Policies) Decision {
 	return d
 }
 
+// ofType are the policies of a type.
+func (p *Policies) ofType(t Type) []Named {
+	var one *Named
+	switch t {
+	case IdentityType:
+		return p.Identity
+	case SessionType:
+		return p.Session
+	case BoundaryType:
+		one = p.Boundary
+	case ResourceType, TrustType:
+		one = p.Resource
+	}
+	if one == nil {
+		return nil
+	}
+	return []Named{*one}
+}
+
+// How near a statement came: what it missed by. The zero value is that it names
+// other actions.
+const (
+	missedAction = 1 + iota // in a trust policy only
+	missedPrincipal
+	missedResource
+	missedCondition
+)
+
 // firstMiss is the first element of an Allow statement that does not match,
-// and how near the statement came: 0 if it names other actions.
+// and how near the statement came.
 func (ev *evaluation) firstMiss(kind Kind, s *statement) (Check, int) {
 	withPrincipal := kind.hasPrincipals()
 	reached := !withPrincipal || s.principalReach(&ev.req.Principal) != unnamed
@@ -78,7 +93,7 @@ func (ev *evaluation) firstMiss(kind Kind, s *statement) (Check, int) {
 		return Check{
 			Element: notName("Action", s.notAction), Expected: s.actions.raw,
 			Actual: []string{ev.req.Action}, Hint: ev.actionHint(s),
-		}, 1
+		}, missedAction
 	}
 	if !reached {
 		c := Check{Element: notName("Principal", s.notPrincipal), Actual: []string{ev.req.Principal.spelling()}}
@@ -86,20 +101,20 @@ func (ev *evaluation) firstMiss(kind Kind, s *statement) (Check, int) {
 			c.Expected = append(c.Expected, p.value)
 		}
 		c.Hint = ev.principalHint(s)
-		return c, 2
+		return c, missedPrincipal
 	}
 	if !ev.resourceMatches(s) {
 		return Check{
 			Element: notName("Resource", s.notResource), Expected: s.rawResources,
 			Actual: []string{ev.req.Resource}, Hint: ev.resourceHint(s),
-		}, 3
+		}, missedResource
 	}
 	for i := range s.conditions {
 		c := &s.conditions[i]
 		if !c.holds(ev.req.Context, false) {
 			check := c.check(ev.req.Context)
 			check.Hint = c.hint(ev.req.Context)
-			return check, 4
+			return check, missedCondition
 		}
 	}
 	// The statement allows, but by naming the account only, which leaves the
@@ -135,6 +150,10 @@ func (ev *evaluation) principalHint(s *statement) string {
 		switch {
 		case p.id != "" && (p.value == c.ARN || p.value == c.EntityARN):
 			return "The policy was stored for an earlier " + p.value + " that has been deleted since."
+		case c.Kind == AWSService && p.kind == everyone:
+			return `"*" does not let in services of AWS; name ` + c.ARN + ` under "Service".`
+		case c.Kind == AWSService && strings.EqualFold(p.value, c.ARN):
+			return `The service is named, but not under "Service", or in other letters.`
 		case c.Kind != WebIdentity:
 		case p.kind == everyone:
 			return `"*" does not let in web identities; name the provider under "Federated".`
@@ -171,6 +190,20 @@ func (ev *evaluation) resourceHint(s *statement) string {
 	return ""
 }
 
+// alike are keys of a request that may have been meant by one which it does not
+// have: those of OIDC providers are easily misspelt, the path left out, the scheme
+// left in.
+func (c *condition) alike(ctx *Context) []string {
+	suffix := c.key[strings.LastIndexByte(c.key, ':')+1:]
+	var like []string
+	for _, k := range ctx.Keys() {
+		if strings.EqualFold(k[strings.LastIndexByte(k, ':')+1:], suffix) {
+			like = append(like, k)
+		}
+	}
+	return like
+}
+
 // hint is advice on a condition that did not hold.
 func (c *condition) hint(ctx *Context) string {
 	e := ctx.find(c.key)
@@ -178,16 +211,7 @@ func (c *condition) hint(ctx *Context) string {
 		if c.op.class == null {
 			return ""
 		}
-		// Keys of OIDC providers are easily misspelt: the path left out, the
-		// scheme left in.
-		suffix := c.key[strings.LastIndexByte(c.key, ':')+1:]
-		var like []string
-		for _, k := range ctx.Keys() {
-			if strings.EqualFold(k[strings.LastIndexByte(k, ':')+1:], suffix) {
-				like = append(like, k)
-			}
-		}
-		if len(like) > 0 {
+		if like := c.alike(ctx); len(like) > 0 {
 			return "It does have " + strings.Join(like, " and ") + "."
 		}
 		return ""
@@ -226,7 +250,7 @@ func (d Decision) String() string {
 	case d.Allowed:
 		return fmt.Sprintf("%s is allowed by %s.", d.Action, d.Statement)
 	case d.Explicit:
-		s := fmt.Sprintf("%s is explicitly denied by %s", d.Action, d.Statement)
+		s := fmt.Sprintf("%s is explicitly denied by %s%s", d.Action, d.Statement, d.at())
 		if len(d.Matched) > 0 {
 			s += ", where " + d.Matched[0].words()
 		}
@@ -235,12 +259,16 @@ func (d Decision) String() string {
 		}
 		return s + "."
 	}
-	s := fmt.Sprintf("%s is denied: no %s allows it", d.Action, d.Type)
+	s := fmt.Sprintf("%s is denied: no %s%s allows it", d.Action, d.Type, d.at())
+	sides := ""
+	if d.Sides != nil {
+		sides = d.Sides.words()
+	}
 	switch {
 	case d.Policies == 0:
-		return s + "; there is none."
+		return s + "; there is none." + sides
 	case len(d.Misses) == 0:
-		return s + fmt.Sprintf("; none of %s speaks of the action.", count(d.Statements, "statement"))
+		return s + fmt.Sprintf("; none of %s speaks of the action.", count(d.Statements, "statement")) + sides
 	}
 	m := d.Misses[0]
 	s += fmt.Sprintf("; %s does not apply because %s", m.Statement, m.Check.words())
@@ -250,7 +278,15 @@ func (d Decision) String() string {
 	if n := len(d.Misses) - 1; n > 0 {
 		s += fmt.Sprintf(", nor does %s", count(n, "other statement"))
 	}
-	return s + "."
+	return s + "." + sides
+}
+
+// at says at which level of an organization a policy is, or lacks.
+func (d Decision) at() string {
+	if d.Level == "" {
+		return ""
+	}
+	return " at " + d.Level
 }
 
 // Tail is how AWS ends the message of an AccessDenied error: "because no

@@ -15,6 +15,10 @@ func Parse(kind Kind, doc []byte) (*Policy, error) {
 		p, err = parseTrust(doc)
 	case Bucket, Resource:
 		p, err = parseBucket(kind, doc)
+	case ServiceControl:
+		p, err = parseServiceControl(doc)
+	case ResourceControl:
+		p, err = parseResourceControl(doc)
 	default:
 		p, err = parseIdentity(kind, doc)
 	}

@@ -19,8 +19,7 @@
 // Sources: the IAM User Guide, pages "Policy evaluation logic",
 // "Cross-account policy evaluation logic", "IAM JSON policy elements", and,
 // where those pages are silent, captures of AWS's answers; each rule names
-// its page. Organizations' service and resource control policies are not
-// modelled.
+// its page.
 package policy
 
 import "unicode"
@@ -42,10 +41,14 @@ const (
 	// Resource is the grammar of policies of any service's resources, as the policy
 	// simulator accepts them: that of Bucket, but not only for S3.
 	Resource
+	// ServiceControl and ResourceControl are the grammars of Organizations' service
+	// control policies and resource control policies.
+	ServiceControl
+	ResourceControl
 )
 
 // hasPrincipals reports whether policies of the kind name principals, as those of
-// resources do.
+// resources do. Resource control policies are always for everyone.
 func (k Kind) hasPrincipals() bool { return k == Trust || k == Bucket || k == Resource }
 
 // Limits on the size of documents, in characters as counted by [Size] unless

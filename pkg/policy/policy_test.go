@@ -15,6 +15,7 @@ func mustParse(t testing.TB, kind policy.Kind, doc string) *policy.Policy {
 	if err != nil {
 		t.Fatalf("parsing %s: %v", doc, err)
 	}
+	documents.Store(p, doc)
 	return p
 }
 

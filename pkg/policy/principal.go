@@ -18,6 +18,9 @@ const (
 	// WebIdentity is the holder of a web identity token, before it has a
 	// session: the caller of AssumeRoleWithWebIdentity.
 	WebIdentity
+	// AWSService is a service of AWS that acts for itself, under the name of its
+	// service principal, such as pods.eks.amazonaws.com: it is of no account.
+	AWSService
 )
 
 // Principal is who makes a request.
@@ -27,7 +30,7 @@ type Principal struct {
 	Account string
 	// ARN is the caller as AWS names it: the root, user, session or federated
 	// user ARN; of a [WebIdentity], the ARN of the OIDC provider that vouched
-	// for it.
+	// for it; of an [AWSService], the name of the service principal.
 	ARN string
 	// EntityARN is the role of a [RoleSession] (with its path) or the user
 	// behind a [FederatedUser]. Empty for others.
@@ -86,10 +89,11 @@ func (p *principal) names(c *Principal, deny bool) reach {
 			return direct
 		}
 		return unnamed
-	case WebIdentity:
-		// "*" does not let in the holder of a token. That it shuts one out when it
-		// denies everyone is the safe reading.
-		if p.kind == federatedEntry && p.value == c.ARN || p.kind == everyone && deny {
+	case WebIdentity, AWSService:
+		// "*" lets in neither the holder of a token nor a service ("AWS JSON policy
+		// elements: Principal" has both in elements of their own). That it shuts one
+		// out when it denies everyone is the safe reading.
+		if p.kind == c.entry() && p.value == c.ARN || p.kind == everyone && deny {
 			return direct
 		}
 		return unnamed
@@ -123,6 +127,21 @@ func (p *principal) names(c *Principal, deny bool) reach {
 		}
 	}
 	return unnamed
+}
+
+// entry is the kind of entry that names a caller who has no credentials of an
+// account.
+func (c *Principal) entry() principalKind {
+	if c.Kind == AWSService {
+		return serviceEntry
+	}
+	return federatedEntry
+}
+
+// ownsPolicies reports whether a caller of another account than the resource's has
+// policies of its own there, which would have to allow too.
+func (c *Principal) ownsPolicies() bool {
+	return c.Kind != Anonymous && c.Kind != WebIdentity && c.Kind != AWSService
 }
 
 // entityReach is the reach of a unique id: a user is the caller itself, a

@@ -245,3 +245,73 @@ func (p *Policy) Bind(ids map[string]string) *Policy {
 	}
 	return bound
 }
+
+// LetsService reports whether an Allow statement names a service principal and an
+// action, whatever its conditions are.
+func (p *Policy) LetsService(name, action string) bool {
+	caller := Principal{Kind: AWSService, ARN: name}
+	service, operation, _ := strings.Cut(action, ":")
+	for i := range p.statements {
+		s := &p.statements[i]
+		if !s.deny && s.principalReach(&caller) != unnamed && s.actions.match(strings.ToLower(service), operation) != s.notAction {
+			return true
+		}
+	}
+	return false
+}
+
+// Principals are all that Allow statements name, as written and without repetition.
+func (p *Policy) Principals() []string {
+	var all []string
+	for i := range p.statements {
+		for _, q := range p.statements[i].principals {
+			if !p.statements[i].deny && !slices.Contains(all, q.value) {
+				all = append(all, q.value)
+			}
+		}
+	}
+	return all
+}
+
+// Subject is who a trust policy lets in by a token of an OIDC provider.
+type Subject struct {
+	Provider string // ARN
+	// Name is the sub that the token must have, and Pattern says that * and ? in it
+	// stand for others. A statement that asks for no sub has the pattern "*".
+	Name    string
+	Pattern bool
+}
+
+// Subjects are those whom the Allow statements of a trust policy name, as far as one
+// condition says it; whether they are let in is for [Evaluate] to say.
+func (p *Policy) Subjects() []Subject {
+	var all []Subject
+	for i := range p.statements {
+		s := &p.statements[i]
+		if s.deny || s.actions.match("sts", "AssumeRoleWithWebIdentity") == s.notAction {
+			continue
+		}
+		for _, q := range s.principals {
+			_, issuer, ok := strings.Cut(q.value, ":oidc-provider/")
+			if !ok || q.kind != federatedEntry {
+				continue
+			}
+			found := false
+			for j := range s.conditions {
+				c := &s.conditions[j]
+				like := c.op.class == stringLike
+				if !sameKey(c.key, issuer+":sub") || c.op.negate || !like && c.op.class != stringEquals {
+					continue
+				}
+				for _, name := range c.raw {
+					found = true
+					all = append(all, Subject{q.value, name, like && strings.ContainsAny(name, "*?")})
+				}
+			}
+			if !found {
+				all = append(all, Subject{q.value, "*", true})
+			}
+		}
+	}
+	return all
+}

@@ -37,9 +37,15 @@ type Record struct {
 	Endpoint string
 	// Emulator says that AWS is an emulator in this cluster.
 	Emulator bool
+	// Forward are the services that the emulator in the cluster forwards to others, each
+	// SERVICE=URL.
+	Forward []string
 	// KeepIssuer says that the API servers keep the issuer that they had, whose
 	// documents the emulator in the cluster reads from them.
 	KeepIssuer bool
+	// PodIdentity says that the agent of EKS Pod Identity runs in this cluster, and that
+	// the webhook knows the associations.
+	PodIdentity bool
 	// Image is the container image of the webhook and the emulator.
 	Image string
 	// FailurePolicy is the webhook's for workloads; empty for Fail.
@@ -72,7 +78,9 @@ func (r Record) Encode() map[string]string {
 		"partition":         r.Partition,
 		"endpoint":          r.Endpoint,
 		"emulator":          truth(r.Emulator),
+		"forward":           strings.Join(r.Forward, " "),
 		"keepIssuer":        truth(r.KeepIssuer),
+		"podIdentity":       truth(r.PodIdentity),
 		"image":             r.Image,
 		"failurePolicy":     r.FailurePolicy,
 		"ignoreNamespaces":  strings.Join(r.IgnoreNamespaces, " "),
@@ -101,6 +109,8 @@ func Parse(data map[string]string) (Record, error) {
 		FormerIssuers: list(data["formerIssuers"]),
 		Account:       data["account"], Partition: data["partition"], Region: data["region"],
 		Endpoint: data["endpoint"], Emulator: data["emulator"] == yes, KeepIssuer: data["keepIssuer"] == yes, Image: data["image"],
+		PodIdentity:      data["podIdentity"] == yes,
+		Forward:          list(data["forward"]),
 		FailurePolicy:    data["failurePolicy"],
 		IgnoreNamespaces: list(data["ignoreNamespaces"]), ExcludeNamespaces: list(data["excludeNamespaces"]),
 	}

@@ -53,7 +53,7 @@ func TestWritten(t *testing.T) {
 func TestEveryField(t *testing.T) {
 	all := written(t)
 	everything, later := all["everything"], all["everything, later"]
-	if len(everything) != 15 || len(later) != 19 {
+	if len(everything) != 15 || len(later) != 21 {
 		t.Errorf("the test knows %d and %d keys", len(everything), len(later))
 	}
 	r, err := record.Parse(later)
@@ -74,7 +74,8 @@ func TestEveryField(t *testing.T) {
 		},
 		FormerIssuers: []string{"https://a.example", "https://b.example/x"},
 		Account:       "123456789012", Partition: "aws", Region: "eu-west-1",
-		Endpoint: "http://aws.openirsa-system.svc", Emulator: true, KeepIssuer: true, Image: "registry.example/openirsa:v1",
+		Endpoint: "http://aws.openirsa-system.svc", Emulator: true, KeepIssuer: true, PodIdentity: true, Image: "registry.example/openirsa:v1",
+		Forward:       []string{"*=http://b:1", "sqs=http://a:1"},
 		FailurePolicy: "Ignore", IgnoreNamespaces: []string{"ci", "monitoring"}, ExcludeNamespaces: []string{"legacy"},
 		Change: r.Change,
 	}

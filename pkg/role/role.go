@@ -104,6 +104,12 @@ func NameFor(cluster, namespace, serviceAccount string) string {
 	return strings.TrimRight(name[:min(len(name), MaxName-len(sum))], "-.") + sum
 }
 
+// NameForPods is [NameFor] of the role that pods of a service account get by EKS Pod
+// Identity, unless one is given: openirsa-pods-CLUSTER-NAMESPACE-NAME.
+func NameForPods(cluster, namespace, serviceAccount string) string {
+	return NameFor("pods-"+cluster, namespace, serviceAccount)
+}
+
 // PathFor is the path of a cluster's roles, below which they are found again.
 func PathFor(cluster string) string { return "/openirsa/" + cluster + "/" }
 

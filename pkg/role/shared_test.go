@@ -504,7 +504,7 @@ func TestReadMany(t *testing.T) {
 		before := calls()["iam:ListRoles"]
 		n, err := find()
 		if lists := calls()["iam:ListRoles"] - before; err != nil || n != 30 || lists != 1 {
-			t.Errorf("%s: %d roles in %d lists, %v", name, n, lists, err)
+			t.Errorf("%s: %d roles in %d lists, %v: %+v", name, n, lists, err, a.Events(emulator.EventFilter{Action: "iam:ListRoles"}))
 		}
 	}
 }

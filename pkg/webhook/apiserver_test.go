@@ -12,6 +12,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 
 	"github.com/openirsa/openirsa/internal/kubetest"
@@ -29,38 +30,19 @@ func TestAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := webhook.NewEvents(client.CoreV1(), nil)
+	events := webhook.NewEvents(report(client.CoreV1()), nil)
 	run(t, events)
 	d := &webhook.Directory{Metadata: meta, Grace: 3 * time.Second, Events: events, Defaults: irsa.Defaults{PodSession: true}}
 	follow(t, d)
 	ours := &webhook.Handler{Lookup: d.Lookup, Events: events}
 	var refusals, asked atomic.Int32
-	hook := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	register(t, client, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if asked.Add(1); refusals.Add(-1) >= 0 {
 			webhook.TooMany(w)
 			return
 		}
 		ours.ServeHTTP(w, r)
 	}))
-	hook.TLS = &tls.Config{}
-	hook.StartTLS()
-	defer hook.Close()
-	url := hook.URL + "/mutate"
-	_, err = client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, &admissionregistrationv1.MutatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: "openirsa"},
-		Webhooks: []admissionregistrationv1.MutatingWebhook{{
-			Name: "pod-identity.openirsa.dev", AdmissionReviewVersions: []string{"v1"}, TimeoutSeconds: new(int32(5)),
-			SideEffects:  new(admissionregistrationv1.SideEffectClassNoneOnDryRun),
-			ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hook.Certificate().Raw})},
-			Rules: []admissionregistrationv1.RuleWithOperations{{
-				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
-			}},
-		}},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	account := func(name string, annotations map[string]string) {
 		t.Helper()
 		if _, err := client.CoreV1().ServiceAccounts("default").Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations}}, metav1.CreateOptions{}); err != nil {
@@ -103,5 +85,30 @@ func TestAPIServer(t *testing.T) {
 	})
 	if p := pod("later"); variable(p, irsa.EnvRoleARN).Value != roleB {
 		t.Errorf("annotated a second after its pod: %+v", p.Spec.Containers[0].Env)
+	}
+}
+
+// register serves a webhook and has the API server call it for pods.
+func register(t *testing.T, client kubernetes.Interface, h http.Handler) {
+	t.Helper()
+	hook := httptest.NewUnstartedServer(h)
+	hook.TLS = &tls.Config{}
+	hook.StartTLS()
+	t.Cleanup(hook.Close)
+	url := hook.URL + "/mutate"
+	_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), &admissionregistrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "openirsa"},
+		Webhooks: []admissionregistrationv1.MutatingWebhook{{
+			Name: "pod-identity.openirsa.dev", AdmissionReviewVersions: []string{"v1"}, TimeoutSeconds: new(int32(5)),
+			SideEffects:  new(admissionregistrationv1.SideEffectClassNoneOnDryRun),
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hook.Certificate().Raw})},
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+			}},
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

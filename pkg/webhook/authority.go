@@ -29,8 +29,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	admissionregistrationv1client "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
 // Lifetimes unless an [Authority] says otherwise.
@@ -58,10 +56,10 @@ const (
 //
 // Fields are set before Run and not changed.
 type Authority struct {
-	Secrets corev1client.SecretInterface // of the webhook's namespace
-	Secret  string                       // name
+	Secrets Secrets // of the webhook's namespace
+	Secret  string  // name
 
-	Configurations admissionregistrationv1client.MutatingWebhookConfigurationInterface
+	Configurations Configurations
 	// Configuration is the name of the webhook configuration. Of its webhooks
 	// those that call Service in Namespace get the caBundle.
 	Configuration string

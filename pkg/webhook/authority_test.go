@@ -14,7 +14,6 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/openirsa/openirsa/pkg/webhook"
 )
@@ -69,11 +68,11 @@ func verify(a *webhook.Authority, bundle []byte) error {
 }
 
 // lateSecrets are read up to five seconds late.
-type lateSecrets struct{ corev1client.SecretInterface }
+type lateSecrets struct{ webhook.Secrets }
 
 func (s lateSecrets) Get(ctx context.Context, name string, o metav1.GetOptions) (*corev1.Secret, error) {
 	time.Sleep(rand.N(5 * time.Second))
-	return s.SecretInterface.Get(ctx, name, o)
+	return s.Secrets.Get(ctx, name, o)
 }
 
 // TestRotation runs three replicas through nine lives of a CA, in a bubble

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/webhook"
@@ -225,4 +227,39 @@ func BenchmarkParse(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkLookup is what a pod waits for before it is decided about: the service account
+// has a role and associations are not asked about, or it has an association.
+func BenchmarkLookup(b *testing.B) {
+	client, err := metadata.NewForConfig(&rest.Config{Host: manyServiceAccounts(b, manyAccounts, nil).URL})
+	if err != nil {
+		b.Fatal(err)
+	}
+	run := func(name string, a *webhook.Associations) {
+		b.Run(name, func(b *testing.B) {
+			d := &webhook.Directory{Metadata: client, Associations: a}
+			ctx, cancel := context.WithCancel(b.Context())
+			done := make(chan error)
+			go func() { done <- d.Run(ctx) }()
+			defer func() { cancel(); <-done }()
+			for d.Ready() != nil || a != nil && a.Number() == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if g, err := d.Lookup(ctx, "shop", "orders-api"); err != nil || g.Credentials != (a != nil) || g.Nothing() {
+					b.Fatalf("%+v, %v", g, err)
+				}
+			}
+		})
+	}
+	run("role", nil)
+	run("association", &webhook.Associations{List: func(_ context.Context, _, _ string, each func(namespace, account string)) error {
+		each("shop", "orders-api")
+		for i := range manyAccounts {
+			each(fmt.Sprintf("namespace-%d", i%200), fmt.Sprintf("service-account-%d", i))
+		}
+		return nil
+	}})
 }

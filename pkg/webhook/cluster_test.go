@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"context"
 	"encoding/json"
 	"strconv"
 	"sync"
@@ -22,6 +23,8 @@ import (
 	corev1fake "k8s.io/client-go/kubernetes/typed/core/v1/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/openirsa/openirsa/pkg/webhook"
 )
 
 // cluster is client-go's fake API server with the one thing that it lacks and
@@ -52,7 +55,7 @@ func newCluster(t testing.TB) *cluster {
 }
 
 func (c *cluster) core() corev1client.CoreV1Interface {
-	return noWatchList{&corev1fake.FakeCoreV1{Fake: &c.fake}}
+	return &corev1fake.FakeCoreV1{Fake: &c.fake}
 }
 
 func (c *cluster) configurations() admissionregistrationv1client.MutatingWebhookConfigurationInterface {
@@ -61,9 +64,17 @@ func (c *cluster) configurations() admissionregistrationv1client.MutatingWebhook
 
 // noWatchList tells reflectors that the fake cannot do what every API server
 // can: send the present state by watch.
-type noWatchList struct{ corev1client.CoreV1Interface }
+type noWatchList struct{ webhook.ConfigMaps }
 
 func (noWatchList) IsWatchListSemanticsUnSupported() bool { return true }
+
+// report makes Events with a client.
+func report(client corev1client.EventsGetter) func(context.Context, *corev1.Event) error {
+	return func(ctx context.Context, e *corev1.Event) error {
+		_, err := client.Events(e.Namespace).Create(ctx, e, metav1.CreateOptions{})
+		return err
+	}
+}
 
 func (c *cluster) react(action clienttesting.Action) (bool, runtime.Object, error) {
 	c.mu.Lock()

@@ -20,10 +20,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/openirsa/openirsa/internal/trace"
 	"github.com/openirsa/openirsa/pkg/irsa"
 )
 
@@ -50,13 +50,15 @@ type Directory struct {
 	// Resync is how often everything known is checked again; 0 is never.
 	Resync time.Duration
 
-	// ConfigMaps is the client for [ConfigMap], and Namespace where it is; nil
-	// if no roles are read from there.
-	ConfigMaps corev1client.ConfigMapsGetter
-	Namespace  string
+	// ConfigMaps is the client of the namespace for [ConfigMap]; nil if no roles are
+	// read from there.
+	ConfigMaps ConfigMaps
 	// Credentials lists the service accounts with container credentials; nil
 	// if there are none.
 	Credentials func() CredentialsList
+	// Associations are more of them, at their source; nil if they are not asked.
+	// Run runs them too.
+	Associations *Associations
 
 	Events  *Events      // nil reports nothing
 	Metrics *Metrics     // nil counts nothing
@@ -103,6 +105,9 @@ func (d *Directory) Run(ctx context.Context) error {
 	if d.ConfigMaps != nil {
 		c := d.followConfigMap()
 		running, ready = append(running, c.RunWithContext), c.HasSynced
+	}
+	if d.Associations != nil { // whether the EKS API answers or not
+		running = append(running, func(ctx context.Context) { d.Associations.Run(ctx) })
 	}
 	var all sync.WaitGroup
 	for _, run := range running {
@@ -161,7 +166,7 @@ func (d *Directory) inspect(sa *metav1.PartialObjectMetadata) {
 }
 
 // Lookup is a [Lookup]. In this order count: the list of container
-// credentials, the service account's annotations, the ConfigMap.
+// credentials, the associations, the service account's annotations, the ConfigMap.
 func (d *Directory) Lookup(ctx context.Context, namespace, name string) (Grant, error) {
 	d.init()
 	if err := checkNames(namespace, name); err != nil {
@@ -170,6 +175,29 @@ func (d *Directory) Lookup(ctx context.Context, namespace, name string) (Grant, 
 	if d.listed(namespace, name) {
 		return d.credentials(ctx, namespace, name)
 	}
+	if d.Associations == nil {
+		return d.role(ctx, namespace, name)
+	}
+	start := time.Now()
+	found, unknown := d.Associations.find(ctx, namespace, name)
+	if found {
+		return d.credentials(ctx, namespace, name)
+	}
+	if d.Grace > 0 { // both waits together are not longer than the longer one, or hardly
+		var cancel func()
+		ctx, cancel = context.WithTimeout(ctx, max(d.Grace-time.Since(start), d.Grace/4))
+		defer cancel()
+	}
+	g, err := d.role(ctx, namespace, name)
+	if err == nil && unknown != nil {
+		g.Warnings = append(slices.Clip(g.Warnings), "the pod gets no EKS Pod Identity: the EKS API does not say whether service account "+
+			name+" has an association; recreate the pod when it does")
+	}
+	return g, err
+}
+
+// role is the grant of a service account without container credentials.
+func (d *Directory) role(ctx context.Context, namespace, name string) (Grant, error) {
 	var mapped roleEntry
 	isMapped := false
 	if m := d.configMap.Load(); m != nil {
@@ -203,25 +231,33 @@ func (d *Directory) Lookup(ctx context.Context, namespace, name string) (Grant, 
 	return Grant{Warnings: ignored, UID: sa.uid}, nil
 }
 
-// listed reports whether a service account has container credentials.
+// listed reports whether a service account is known to have container credentials.
 func (d *Directory) listed(namespace, name string) bool {
-	return d.Credentials != nil && d.Credentials().Has(namespace, name)
+	return d.Credentials != nil && d.Credentials().Has(namespace, name) ||
+		d.Associations != nil && d.Associations.has(namespace, name)
 }
 
 // credentials is the grant of a service account with container credentials.
-// They need nothing of the service account itself, but follow its annotations.
+// They need nothing of the service account itself, but follow its annotations if it
+// can be read.
 func (d *Directory) credentials(ctx context.Context, namespace, name string) (Grant, error) {
 	sa, err := d.account(ctx, namespace, name, false, func(map[string]string) bool { return true })
-	if err != nil {
-		d.Metrics.missing()
+	if err != nil && ctx.Err() != nil {
 		return Grant{}, err
+	}
+	if err != nil && !sa.known {
+		d.Metrics.missing()
+		d.log().Warn("service account cannot be read; its pods get container credentials with the defaults",
+			"namespace", namespace, "serviceAccount", name, "error", err)
 	}
 	settings, warnings := d.prefix().Token(sa.annotations, d.Defaults)
 	g := Grant{
 		Credentials: true, UID: sa.uid, Warnings: slices.Concat(warnings, d.prefix().Ignored(sa.annotations)),
 		Identity: irsa.Identity{ExpirationSeconds: settings.ExpirationSeconds, RegionalSTS: settings.RegionalSTS},
 	}
-	g.Malformed = d.prefix().Malformed(map[string]string{d.prefix().TokenExpiration(): sa.annotations[d.prefix().TokenExpiration()]})
+	if v, ok := sa.annotations[d.prefix().TokenExpiration()]; ok {
+		g.Malformed = d.prefix().Malformed(map[string]string{d.prefix().TokenExpiration(): v})
+	}
 	if !sa.known {
 		if m := d.configMap.Load(); m != nil {
 			if entry, ok := m.find(namespace, name); ok && entry.err == nil {
@@ -229,10 +265,11 @@ func (d *Directory) credentials(ctx context.Context, namespace, name string) (Gr
 			}
 		}
 	}
+	g.Day = 79200 + rand.Int64N(irsa.ExpirationSeconds-79200+1)
 	if g.ExpirationSeconds == 0 || g.ExpirationSeconds == irsa.ExpirationSeconds {
 		// Many pods of one service account start together; their tokens are
 		// not to be renewed together.
-		g.ExpirationSeconds = 79200 + rand.Int64N(irsa.ExpirationSeconds-79200+1)
+		g.ExpirationSeconds = g.Day
 	}
 	return g, nil
 }
@@ -269,7 +306,11 @@ func (d *Directory) account(ctx context.Context, namespace, name string, wait bo
 	defer cancel()
 	replies, timeout := make(chan reply, 1), ctx.Done()
 	put := func() {
+		span := trace.From(ctx).StartCall("ask API server")
 		sa, there, err := d.questions.put(ctx, namespace, name, seen.known)
+		span.Bool("openirsa.found", there)
+		span.Err(err)
+		span.End()
 		replies <- reply{sa, there, err}
 	}
 	go put()
@@ -372,11 +413,11 @@ func (d *Directory) followConfigMap() cache.Controller {
 		ListerWatcher: cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 				o.FieldSelector = only
-				return d.ConfigMaps.ConfigMaps(d.Namespace).List(ctx, o)
+				return d.ConfigMaps.List(ctx, o)
 			},
 			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 				o.FieldSelector = only
-				return d.ConfigMaps.ConfigMaps(d.Namespace).Watch(ctx, o)
+				return d.ConfigMaps.Watch(ctx, o)
 			},
 		}, d.ConfigMaps),
 		ObjectType: &corev1.ConfigMap{},

@@ -3,7 +3,9 @@ package webhook_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -199,7 +201,7 @@ func TestLookupConfigMap(t *testing.T) {
 	write(`{"ns/own": {"RoleARN": "` + roleB + `"}, "ns/mapped": {"RoleARN": "` + roleB + `", "Audience": "aud", "UseRegionalSTS": true, "TokenExpiration": 1200},
 		"*/everywhere": {"RoleARN": "` + roleB + `"}, "n*/glob": {"RoleARN": "` + roleA + `"}, "*/glob": {"RoleARN": "` + roleB + `"},
 		"ns/malformed": {"RoleARN": "x"}, "ns/absent": {"RoleARN": "` + roleA + `"}}`)
-	d := &webhook.Directory{Metadata: c.meta, Grace: time.Second, ConfigMaps: c.core(), Namespace: "hook", Defaults: irsa.Defaults{Audience: "default-aud", ExpirationSeconds: 7200}}
+	d := &webhook.Directory{Metadata: c.meta, Grace: time.Second, ConfigMaps: noWatchList{c.core().ConfigMaps("hook")}, Defaults: irsa.Defaults{Audience: "default-aud", ExpirationSeconds: 7200}}
 	if _, err := d.Lookup(t.Context(), "ns", "mapped"); err == nil {
 		t.Error("a pod is decided before the ConfigMap is known")
 	}
@@ -261,6 +263,10 @@ func TestLookupCredentials(t *testing.T) {
 	d := &webhook.Directory{Metadata: c.meta, Grace: time.Second, Credentials: func() webhook.CredentialsList { return list }}
 	follow(t, d)
 	g, err := d.Lookup(t.Context(), "ns", "both")
+	if g.Day < 79200 || g.Day > 86400 {
+		t.Errorf("a day of %d seconds", g.Day)
+	}
+	g.Day = 0
 	if diff := cmp.Diff(webhook.Grant{Credentials: true, Identity: irsa.Identity{ExpirationSeconds: 3600, RegionalSTS: true}}, g); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
@@ -268,18 +274,114 @@ func TestLookupCredentials(t *testing.T) {
 		t.Errorf("malformed: %+v, %v", g, err)
 	}
 	seen := map[int64]bool{}
-	for range 200 {
+	for range 1000 {
 		g, err := d.Lookup(t.Context(), "ns", "plain")
 		if err != nil || !g.Credentials || g.ExpirationSeconds < 79200 || g.ExpirationSeconds > 86400 {
 			t.Fatalf("%+v, %v", g, err)
 		}
 		seen[g.ExpirationSeconds] = true
 	}
-	if len(seen) < 100 {
-		t.Errorf("200 tokens have only %d different lives", len(seen))
+	if len(seen) < 500 {
+		t.Errorf("1000 tokens have only %d different lives", len(seen))
 	}
 	if g, err := d.Lookup(t.Context(), "elsewhere", "plain"); err != nil || !g.Nothing() {
 		t.Errorf("another namespace: %+v, %v", g, err)
+	}
+}
+
+// Container credentials need nothing of the service account: where it is not known, and
+// the API server does not answer, they have the defaults.
+func TestLookupCredentialsOfUnknown(t *testing.T) {
+	c := newCluster(t)
+	var failure atomic.Pointer[error]
+	failure.Store(new(error(apierrors.NewTimeoutError("away", 1))))
+	asked(c, &failure)
+	list, err := webhook.ParseCredentialsList([]byte(`{"identities":[{"namespace":"ns","serviceAccount":"app"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, grace := range []time.Duration{0, time.Second} {
+		d := &webhook.Directory{Metadata: c.meta, Grace: grace, Credentials: func() webhook.CredentialsList { return list }}
+		g, err := d.Lookup(t.Context(), "ns", "app")
+		if err != nil || !g.Credentials || g.ExpirationSeconds < 79200 || g.ExpirationSeconds > 86400 {
+			t.Errorf("%s: %+v, %v", grace, g, err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := d.Lookup(ended, "ns", "app"); err == nil && grace > 0 {
+			t.Error("somebody who has gone is answered")
+		}
+	}
+}
+
+// Of an association and a role the association counts, as soon as it is there. A
+// service account whose association is not known gets its role, and its pod's author
+// is told.
+func TestLookupAssociations(t *testing.T) {
+	c := newCluster(t)
+	c.serviceAccount(t, "ns", "both", annotated(roleA, "token-expiration", "3600"))
+	c.serviceAccount(t, "ns", "malformed", annotated("not an ARN"))
+	c.serviceAccount(t, "ns", "role", annotated(roleB))
+	c.serviceAccount(t, "ns", "plain", nil)
+	c.serviceAccount(t, "hook", "both", annotated(roleA))
+	var mu sync.Mutex
+	all := map[[2]string]bool{{"ns", "malformed"}: true, {"ns", "unheard-of"}: true, {"hook", "both"}: true}
+	var failure error
+	d := &webhook.Directory{Metadata: c.meta, Grace: time.Second, Associations: &webhook.Associations{
+		Excluded: []string{"hook"},
+		List: func(_ context.Context, namespace, account string, each func(namespace, account string)) error {
+			mu.Lock()
+			defer mu.Unlock()
+			for p := range all {
+				if namespace == "" || p == [2]string{namespace, account} {
+					each(p[0], p[1])
+				}
+			}
+			return failure
+		},
+	}}
+	follow(t, d)
+	eventually(t, "the associations are known", func() bool { return d.Associations.Number() == 2 })
+	lookup := func(namespace, name string) webhook.Grant {
+		t.Helper()
+		g, err := d.Lookup(t.Context(), namespace, name)
+		if err != nil {
+			t.Errorf("%s/%s: %v", namespace, name, err)
+		}
+		return g
+	}
+	if g := lookup("ns", "both"); g.RoleARN != roleA || g.Credentials {
+		t.Errorf("%+v", g)
+	}
+	mu.Lock()
+	all[[2]string{"ns", "both"}] = true
+	mu.Unlock()
+	if g := lookup("ns", "both"); g.RoleARN != "" || !g.Credentials || g.ExpirationSeconds != 3600 {
+		t.Errorf("with an association: %+v", g)
+	}
+	for _, name := range []string{"malformed", "unheard-of"} {
+		if g := lookup("ns", name); g.RoleARN != "" || !g.Credentials || g.Malformed != nil {
+			t.Errorf("%s: %+v", name, g)
+		}
+	}
+	if g := lookup("hook", "both"); g.RoleARN != roleA || g.Credentials {
+		t.Errorf("in an excluded namespace: %+v", g)
+	}
+	if g := lookup("ns", "plain"); !g.Nothing() || g.Warnings != nil {
+		t.Errorf("plain: %+v", g)
+	}
+
+	mu.Lock()
+	failure = errors.New("AccessDeniedException")
+	mu.Unlock()
+	const want = "the pod gets no EKS Pod Identity: the EKS API does not say whether service account %s has an association; recreate the pod when it does"
+	for name, role := range map[string]string{"role": roleB, "plain": ""} {
+		if g := lookup("ns", name); g.RoleARN != role || g.Credentials || len(g.Warnings) != 1 || g.Warnings[0] != fmt.Sprintf(want, name) {
+			t.Errorf("%s: %+v", name, g)
+		}
+	}
+	if g := lookup("ns", "both"); !g.Credentials || g.Warnings != nil {
+		t.Errorf("one that is known: %+v", g)
 	}
 }
 
@@ -299,7 +401,7 @@ func TestEvents(t *testing.T) {
 	c := newCluster(t)
 	c.serviceAccount(t, "ns", "fine", annotated(roleA))
 	c.serviceAccount(t, "ns", "malformed", annotated("role/a"))
-	events := webhook.NewEvents(c.core(), nil)
+	events := webhook.NewEvents(report(c.core()), nil)
 	run(t, events)
 	list := func() []corev1.Event {
 		l, err := c.core().Events("").List(t.Context(), metav1.ListOptions{})
@@ -339,7 +441,7 @@ func TestEventsCredentials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := webhook.NewEvents(c.core(), nil)
+	events := webhook.NewEvents(report(c.core()), nil)
 	follow(t, &webhook.Directory{Metadata: c.meta, Events: events, Credentials: func() webhook.CredentialsList { return list }})
 	c.serviceAccount(t, "ns", "last", annotated("role/a"))
 	run(t, events)

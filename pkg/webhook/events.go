@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/openirsa/openirsa/internal/redact"
 )
@@ -19,18 +18,18 @@ import (
 // Every replica reports the same; the name of an Event is made of what it
 // says, so that the API server keeps one of them.
 type Events struct {
-	client corev1client.EventsGetter
+	create func(context.Context, *corev1.Event) error
 	log    *slog.Logger
 	queue  chan *corev1.Event
 }
 
-// NewEvents reports through the given client, once Run runs. A log of nil logs
-// nothing.
-func NewEvents(client corev1client.EventsGetter, log *slog.Logger) *Events {
+// NewEvents reports with create, which makes an Event, once Run runs. A log of nil
+// logs nothing.
+func NewEvents(create func(context.Context, *corev1.Event) error, log *slog.Logger) *Events {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Events{client: client, log: log, queue: make(chan *corev1.Event, 1000)}
+	return &Events{create: create, log: log, queue: make(chan *corev1.Event, 1000)}
 }
 
 // report queues a warning about an object. It does not block; when there is
@@ -71,7 +70,7 @@ func (e *Events) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case event := <-e.queue:
-			_, err := e.client.Events(event.Namespace).Create(ctx, event, metav1.CreateOptions{})
+			err := e.create(ctx, event)
 			if err != nil && !apierrors.IsAlreadyExists(err) {
 				e.log.Warn("event could not be reported", "about", event.Namespace+"/"+event.InvolvedObject.Name, "error", err)
 			}

@@ -1,5 +1,7 @@
 package webhook
 
+import "context"
+
 // ReviewObject is the object of an AdmissionReview.
 func ReviewObject(data []byte) ([]byte, error) {
 	r, err := parseReview(data)
@@ -21,3 +23,15 @@ func (d *Directory) Kept() int64 {
 
 // TooMany refuses a review for now.
 var TooMany = tooMany
+
+// Find is whether a service account has an association, known or asked for.
+func (a *Associations) Find(ctx context.Context, namespace, account string) (bool, error) {
+	a.init()
+	if a.has(namespace, account) {
+		return true, nil
+	}
+	return a.find(ctx, namespace, account)
+}
+
+// Number is how many associations are known.
+func (a *Associations) Number() int { return a.number() }

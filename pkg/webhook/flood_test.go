@@ -212,9 +212,7 @@ func (a *apiServer) admit(ctx context.Context) error {
 // it as any pod can hold all that it lets them hold; it lives, it stays below the
 // limit, and pods are admitted throughout.
 func TestFlood(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a flood is not short")
-	}
+	needs.Time(t)
 	command := program(t)
 	g := limitedGroup(t, chartLimit)
 	api := manyServiceAccounts(t, manyAccounts, nil)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/gate"
 	"github.com/openirsa/openirsa/internal/redact"
+	"github.com/openirsa/openirsa/internal/trace"
 	"github.com/openirsa/openirsa/pkg/irsa"
 )
 
@@ -121,7 +122,10 @@ func (h *Handler) review(w http.ResponseWriter, r *http.Request) {
 	}()
 
 	control.SetReadDeadline(time.Now().Add(bodyTime))
+	part := trace.From(ctx).Start("read review")
 	out, err := h.read(ctx, r, share, body)
+	part.Err(err)
+	part.End()
 	if err == nil {
 		control.SetReadDeadline(time.Time{}) // or it would end what follows
 		gate.Heard(ctx)
@@ -238,6 +242,8 @@ func (h *Handler) answer(ctx context.Context, share *gate.Share, body []byte) (o
 	if err != nil {
 		return nil, err
 	}
+	span := trace.From(ctx)
+	describe(span, &rev, account)
 	if !rev.isPodCreation() {
 		return rev.answer(response{Allowed: true})
 	}
@@ -246,13 +252,22 @@ func (h *Handler) answer(ctx context.Context, share *gate.Share, body []byte) (o
 		if err := checkNames(rev.Namespace, account); err != nil {
 			return rev.answer(refuse(http.StatusBadRequest, "BadRequest", err.Error()))
 		}
-		who.grant, who.unknown = h.Lookup(ctx, rev.Namespace, account)
+		part := span.Start("look up service account")
+		who.grant, who.unknown = h.Lookup(trace.With(ctx, part), rev.Namespace, account)
+		part.Text("openirsa.role_arn", who.grant.RoleARN)
+		part.Bool("openirsa.container_credentials", who.grant.Credentials)
+		part.Err(who.unknown)
+		part.End()
 	}
 	err = h.working(ctx, func() error {
+		part := span.Start("decide")
+		defer part.End()
 		var resp response
 		if resp, err = h.admit(ctx, share, &rev, who); err != nil {
+			part.Err(err)
 			return err
 		}
+		conclude(span, &resp)
 		out, err = rev.answer(resp)
 		return err
 	})
@@ -260,6 +275,34 @@ func (h *Handler) answer(ctx context.Context, share *gate.Share, body []byte) (o
 		return nil, err
 	}
 	return out, share.Resize(ctx, int64(len(out)))
+}
+
+// describe says in a span which review it is of.
+func describe(span *trace.Span, r *review, account string) {
+	if span == nil {
+		return
+	}
+	span.Name("AdmissionReview")
+	span.Text("openirsa.review.uid", clip(r.UID))
+	span.Bool("openirsa.review.pod_creation", r.isPodCreation())
+	span.Bool("openirsa.review.dry_run", r.DryRun)
+	span.Text("k8s.namespace.name", clip(r.Namespace))
+	span.Text("openirsa.service_account", clip(account))
+}
+
+// conclude says in a span what a review was answered.
+func conclude(span *trace.Span, r *response) {
+	if span == nil {
+		return
+	}
+	span.Bool("openirsa.review.allowed", r.Allowed)
+	span.Number("openirsa.review.patch_bytes", int64(len(r.Patch)))
+	for _, w := range r.Warnings {
+		span.Event("warning", "openirsa.warning", w)
+	}
+	if r.Status != nil {
+		span.Fail(r.Status.Reason, r.Status.Message)
+	}
 }
 
 // identity is what the lookup of a pod's service account has brought.
@@ -308,6 +351,10 @@ func (h *Handler) admit(ctx context.Context, share *gate.Share, r *review, who i
 	perContainer := int64(len(grant.RoleARN) + 2*len(h.Settings.EndpointURL) + 1<<10)
 	if err := share.Resize(ctx, int64(len(r.Object))+3*perContainer*int64(len(pod.Containers)+len(pod.InitContainers))); err != nil {
 		return response{}, err
+	}
+	if span := trace.From(ctx); span != nil {
+		span.Text("openirsa.role_arn", grant.RoleARN)
+		span.Text("k8s.pod.name", clip(cmp.Or(pod.Name, pod.GenerateName)))
 	}
 	ops, warnings := Mutate(pod, grant, h.Settings)
 	h.Metrics.granted(grant.Credentials)

@@ -339,7 +339,7 @@ func TestHandlerGivesWay(t *testing.T) {
 // account tells those who make pods by a controller.
 func TestHandlerTellsOfMistakes(t *testing.T) {
 	c := newCluster(t)
-	events := webhook.NewEvents(c.core(), nil)
+	events := webhook.NewEvents(report(c.core()), nil)
 	run(t, events)
 	grant := webhook.Grant{UID: "uid-1"}
 	h := &webhook.Handler{Events: events, Lookup: func(context.Context, string, string) (webhook.Grant, error) { return grant, nil }}

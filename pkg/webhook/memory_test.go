@@ -226,12 +226,75 @@ func BenchmarkMemory(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// program builds the program. It returns how to run it with a certificate.
+// BenchmarkMemoryAssociations is the same with 10,000 pod identity associations besides,
+// which are listed every second.
+func BenchmarkMemoryAssociations(b *testing.B) {
+	if runtime.GOOS != "linux" {
+		b.Skip("reads /proc")
+	}
+	eks := newAssociationsAPI(b)
+	eks.add("shop", "orders-api")
+	for i := 1; i < manyAccounts; i++ {
+		eks.add(fmt.Sprintf("namespace-%d", i%200), fmt.Sprintf("service-account-%d", i))
+	}
+	for name, value := range map[string]string{
+		"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": eks.URL, "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
+	} {
+		b.Setenv(name, value)
+	}
+	command := append(program(b), "--kube-api="+manyServiceAccounts(b, manyAccounts, nil).URL, "--pod-identity-cluster=c1", "--pod-identity-refresh=1s")
+	var peak, resident float64
+	for b.Loop() {
+		p, r := memoryOfLife(b, command...)
+		peak, resident = max(peak, p), max(resident, r)
+	}
+	if eks.lists.Load() == 0 {
+		b.Error("the associations were not listed")
+	}
+	b.ReportMetric(peak, "peak-MiB")
+	b.ReportMetric(resident, "resident-MiB")
+	b.ReportMetric(0, "ns/op")
+}
+
+// TestAssociationsMemory: 10,000 associations take little, and listing them again no
+// more.
+func TestAssociationsMemory(t *testing.T) {
+	eks := newAssociationsAPI(t)
+	for i := range manyAccounts {
+		eks.add(fmt.Sprintf("namespace-%d", i%200), fmt.Sprintf("service-account-%d", i))
+	}
+	heap := func() float64 {
+		var m runtime.MemStats
+		for range 3 { // pools are emptied by the second
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc) / (1 << 20)
+	}
+	before := heap()
+	a := &webhook.Associations{List: eks.client(t).List, Refresh: 50 * time.Millisecond}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- a.Run(ctx) }()
+	eventually(t, "the associations are known", func() bool { return a.Number() == manyAccounts && eks.lists.Load() > 2 })
+	cancel()
+	<-done
+	kept := heap() - before
+	t.Logf("%d associations take %.1f MiB", manyAccounts, kept)
+	const most = 2.5
+	if kept > most {
+		t.Errorf("%d associations take %.1f MiB, want at most %.1f", manyAccounts, kept, most)
+	}
+	runtime.KeepAlive(a)
+}
+
+// program builds the program of the container image, which is the webhook by its name.
+// It returns how to run it with a certificate.
 func program(tb testing.TB) []string {
 	tb.Helper()
 	dir := tb.TempDir()
 	program := filepath.Join(dir, "webhook")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "../../cmd/webhook")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags=grpcnotrace", "-o", program, "../../cmd/openirsa")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		tb.Fatalf("building the program: %v: %s", err, out)

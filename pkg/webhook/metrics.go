@@ -3,6 +3,7 @@ package webhook
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,7 +11,7 @@ import (
 )
 
 // Metrics are the webhook's metrics, by the names that dashboards of
-// amazon-eks-pod-identity-webhook know, and one of our own.
+// amazon-eks-pod-identity-webhook know, and some of our own.
 type Metrics struct {
 	used       prometheus.Gauge
 	pods       *prometheus.CounterVec
@@ -21,11 +22,17 @@ type Metrics struct {
 	latencies  *prometheus.HistogramVec
 	durations  *prometheus.SummaryVec
 	rotation   prometheus.Histogram
+
+	registry         prometheus.Registerer
+	followed         sync.Once
+	lists, questions *prometheus.CounterVec // of associations
+	unknownN         prometheus.Counter
 }
 
 // NewMetrics registers the metrics, those of the process and those of Go.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		registry: r,
 		used: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pod_identity_webhook_used",
 			Help: "1 once a service account with a role has been seen.",
@@ -68,9 +75,83 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			},
 		}),
 	}
+	m.associations()
 	r.MustRegister(m.used, m.pods, m.missingSA, m.malformedN, m.missedN, m.requests, m.latencies, m.durations, m.rotation,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// associations makes the counters of pod identity associations; they are registered by
+// [Metrics.follow].
+func (m *Metrics) associations() {
+	m.lists = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pod_identity_webhook_association_list_count",
+		Help: "Lists of all EKS Pod Identity associations, by result: ok or failed.",
+	}, []string{"result"})
+	m.questions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pod_identity_webhook_association_question_count",
+		Help: "Questions to the EKS API about one service account that was not in the list, by answer: found, none or failed.",
+	}, []string{"answer"})
+	m.unknownN = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "pod_identity_webhook_association_unknown_count",
+		Help: "Pods admitted without EKS Pod Identity because the EKS API did not say whether their service account has an association.",
+	})
+	for _, result := range []string{"ok", "failed"} {
+		m.lists.WithLabelValues(result)
+	}
+	for _, answer := range []string{"found", "none", "failed"} {
+		m.questions.WithLabelValues(answer)
+	}
+}
+
+// follow registers the metrics of associations: how many are known, and the age of their
+// list in seconds.
+func (m *Metrics) follow(known func() int, age func() float64) {
+	if m == nil {
+		return
+	}
+	m.followed.Do(func() {
+		m.registry.MustRegister(m.lists, m.questions, m.unknownN,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "pod_identity_webhook_associations",
+				Help: "EKS Pod Identity associations in the last list.",
+			}, func() float64 { return float64(known()) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "pod_identity_webhook_association_list_age_seconds",
+				Help: "Age of the last list of EKS Pod Identity associations; before the first, how long it has been wanted.",
+			}, age))
+	})
+}
+
+func (m *Metrics) listedAssociations(ok bool) {
+	if m == nil {
+		return
+	}
+	result := "failed"
+	if ok {
+		result = "ok"
+	}
+	m.lists.WithLabelValues(result).Inc()
+}
+
+func (m *Metrics) askedAssociation(found bool, err error) {
+	if m == nil {
+		return
+	}
+	answer := "none"
+	switch {
+	case err != nil:
+		answer = "failed"
+	case found:
+		answer = "found"
+	}
+	m.questions.WithLabelValues(answer).Inc()
+}
+
+func (m *Metrics) unknownAssociation() {
+	if m != nil {
+		m.unknownN.Inc()
+	}
 }
 
 func (m *Metrics) inUse() {

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/openirsa/openirsa/pkg/irsa"
 )
@@ -36,9 +35,9 @@ const (
 //
 // Fields are set before Run and not changed.
 type Missed struct {
-	// Pods is the client for pods; it needs the right to list those of
+	// Pods lists the pods of a namespace; it needs the right to do so for
 	// Namespaces.
-	Pods       corev1client.PodsGetter
+	Pods       func(ctx context.Context, namespace string, o metav1.ListOptions) (*corev1.PodList, error)
 	Namespaces []string
 	// Directory knows the service accounts.
 	Directory *Directory
@@ -99,7 +98,7 @@ func (m *Missed) look(ctx context.Context, namespace string) (n int, err error) 
 	for _, account := range m.Directory.granting(namespace) {
 		only := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("spec.serviceAccountName", account).String(), Limit: missedPage}
 		for {
-			page, err := m.Pods.Pods(namespace).List(ctx, only)
+			page, err := m.Pods(ctx, namespace, only)
 			if err != nil {
 				return 0, fmt.Errorf("listing the pods of service account %s/%s: %w", namespace, account, err)
 			}
@@ -158,6 +157,9 @@ func (d *Directory) granting(namespace string) (names []string) {
 	candidates := d.known.inNamespace(namespace)
 	if d.Credentials != nil {
 		candidates = append(candidates, d.Credentials().in(namespace)...)
+	}
+	if d.Associations != nil {
+		candidates = append(candidates, d.Associations.in(namespace)...)
 	}
 	m := d.configMap.Load()
 	if m != nil {

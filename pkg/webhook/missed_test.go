@@ -58,6 +58,12 @@ func servePods(t *testing.T, pods ...corev1.Pod) (*podAPI, *corev1client.CoreV1C
 	return api, client
 }
 
+func list(client corev1client.PodsGetter) func(context.Context, string, metav1.ListOptions) (*corev1.PodList, error) {
+	return func(ctx context.Context, namespace string, o metav1.ListOptions) (*corev1.PodList, error) {
+		return client.Pods(namespace).List(ctx, o)
+	}
+}
+
 func (api *podAPI) list(w http.ResponseWriter, r *http.Request) {
 	api.mu.Lock()
 	defer api.mu.Unlock()
@@ -161,8 +167,8 @@ func TestMissedPods(t *testing.T) {
 
 	metrics := newRegistry()
 	counted := webhook.NewMetrics(metrics)
-	events := webhook.NewEvents(client, nil)
-	m := &webhook.Missed{Pods: client, Namespaces: []string{"kube-system", "kube-flannel"}, Directory: d, Events: events, Metrics: counted}
+	events := webhook.NewEvents(report(client), nil)
+	m := &webhook.Missed{Pods: list(client), Namespaces: []string{"kube-system", "kube-flannel"}, Directory: d, Events: events, Metrics: counted}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { m.Run(ctx); done <- struct{}{} }()
@@ -212,7 +218,7 @@ func TestMissedPodsAgain(t *testing.T) {
 	d := &webhook.Directory{Metadata: c.meta}
 	follow(t, d)
 	metrics := newRegistry()
-	m := &webhook.Missed{Pods: client, Namespaces: []string{"kube-system"}, Directory: d, Metrics: webhook.NewMetrics(metrics), Every: 20 * time.Millisecond}
+	m := &webhook.Missed{Pods: list(client), Namespaces: []string{"kube-system"}, Directory: d, Metrics: webhook.NewMetrics(metrics), Every: 20 * time.Millisecond}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { m.Run(ctx); close(done) }()

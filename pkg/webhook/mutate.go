@@ -43,6 +43,9 @@ type Grant struct {
 	// of a role; of the identity, only the token's life and the choice of STS
 	// endpoint count then.
 	Credentials bool
+	// Day is the life in seconds of a token that is to live exactly a day, by whoever
+	// says so, if there are container credentials; 0 is a day.
+	Day int64
 	// Warnings are for the person who made the pod.
 	Warnings []string
 	// Malformed is an [*irsa.AnnotationError] about something that a default
@@ -118,6 +121,9 @@ func Mutate(p *Pod, g Grant, s Settings) (patch []Operation, warnings []string) 
 				warnings = append(warnings, prefix.TokenExpiration()+" "+warning)
 			}
 		}
+	}
+	if g.Credentials && g.Day != 0 && expiration == irsa.ExpirationSeconds {
+		expiration = g.Day
 	}
 	skip, err := irsa.ParseSkip(p.Annotations[prefix.SkipContainers()])
 	if err != nil {

@@ -27,6 +27,7 @@ type fixture struct {
 		Expiration            int64
 		Regional, Credentials bool
 		Session               bool
+		Day                   int64
 	}
 	Settings struct {
 		Prefix, MountPath, Region, Endpoint string
@@ -37,7 +38,7 @@ type fixture struct {
 }
 
 func (f *fixture) grant() webhook.Grant {
-	g := webhook.Grant{Credentials: f.Grant.Credentials, Identity: irsa.Identity{
+	g := webhook.Grant{Credentials: f.Grant.Credentials, Day: f.Grant.Day, Identity: irsa.Identity{
 		RoleARN: f.Grant.Role, Audience: f.Grant.Audience, ExpirationSeconds: f.Grant.Expiration, RegionalSTS: f.Grant.Regional, PodSession: f.Grant.Session,
 	}}
 	if g.RoleARN != "" && g.Audience == "" {

@@ -216,7 +216,7 @@ func TestDirectoryIsBounded(t *testing.T) {
 				return false
 			}
 		}
-		return true
+		return d.Kept() >= most/2
 	})
 	check()
 	for i := range many {

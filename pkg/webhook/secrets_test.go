@@ -29,7 +29,7 @@ func TestSecretsInWrongPlaces(t *testing.T) {
 	}
 	var log lockedLog
 	c := newCluster(t)
-	events := webhook.NewEvents(c.core(), nil)
+	events := webhook.NewEvents(report(c.core()), nil)
 	logger := slog.New(redact.Handler(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	d := &webhook.Directory{Metadata: c.meta, Events: events, Log: logger}
 	prefix := irsa.DefaultPrefix

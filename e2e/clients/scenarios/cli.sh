@@ -45,6 +45,6 @@ absent UnknownOperationException GetParameter ", so it cannot do GetParameter" s
 absent InvalidAction ListQueues ", so it cannot do ListQueues" sqs list-queues
 absent InvalidAction ListTopics ", so it cannot do ListTopics" sns list-topics
 absent InvalidAction DescribeVpcs ", so it cannot do DescribeVpcs" ec2 describe-vpcs
-absent UnknownOperationException DescribeCluster "" eks describe-cluster --name dev
+absent UnknownOperationException DescribeJobQueues "" batch describe-job-queues
 absent UnknownOperationException ListHostedZones "" route53 list-hosted-zones
 echo passed

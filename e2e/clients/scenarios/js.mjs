@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { CloudWatchClient, ListMetricsCommand } from "@aws-sdk/client-cloudwatch";
 import { DynamoDBClient, ListTablesCommand } from "@aws-sdk/client-dynamodb";
 import { DescribeVpcsCommand, EC2Client } from "@aws-sdk/client-ec2";
-import { EKSClient, ListClustersCommand } from "@aws-sdk/client-eks";
+import { EKSClient, ListNodegroupsCommand } from "@aws-sdk/client-eks";
 import { AttachRolePolicyCommand, CreateGroupCommand, CreateOpenIDConnectProviderCommand, CreateRoleCommand, IAMClient, ListGroupsCommand, PutRolePolicyCommand } from "@aws-sdk/client-iam";
 import { ListHostedZonesCommand, Route53Client } from "@aws-sdk/client-route-53";
 import { CreateBucketCommand, GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
@@ -57,7 +57,7 @@ for (const [client, command, name, text] of [
   [new SQSClient(), new ListQueuesCommand(), "InvalidAction", "sqs, so it cannot do ListQueues;"],
   [new SNSClient(), new ListTopicsCommand(), "InvalidAction", "sns, so it cannot do ListTopics;"],
   [new EC2Client(), new DescribeVpcsCommand(), "InvalidAction", "ec2, so it cannot do DescribeVpcs;"],
-  [new EKSClient(), new ListClustersCommand(), "UnknownOperationException", "eks;"],
+  [new EKSClient(), new ListNodegroupsCommand({ clusterName: "dev" }), "UnknownOperationException", "this operation of eks;"],
   [new Route53Client(), new ListHostedZonesCommand(), "UnknownOperationException", "route53;"],
 ]) {
   const err = await client.send(command).then(() => assert.fail(`${text} answered`), e => e);

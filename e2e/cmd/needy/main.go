@@ -1,6 +1,6 @@
 // Needy finds the tests that need more than Go, which `make test` skips where it is lacking: those from which one gets
-// to needs.Lacking, to a program of kubetest's, or to the variable OPENIRSA_TOOLS. It prints the arguments of the
-// `go test` that runs them alone.
+// to needs.Lacking or needs.Time, to a program of kubetest's, or to the variable OPENIRSA_TOOLS. It prints the arguments
+// of the `go test` that runs them alone.
 //
 //	cd e2e && OPENIRSA_TOOLS=all go -C .. test -count=1 $(go run ./cmd/needy ..)
 //
@@ -107,7 +107,7 @@ func needyTests(files []string) ([]string, error) {
 }
 
 // needed are the functions that ask for more than Go.
-var needed = []string{"needs.Lacking", "kubetest.Start", "kubetest.Bin"}
+var needed = []string{"needs.Lacking", "needs.Time", "kubetest.Start", "kubetest.Bin"}
 
 // reaches reports whether a function's body names what is needed, or one of these functions.
 func reaches(d *ast.FuncDecl, needy map[string]bool) bool {

@@ -19,9 +19,14 @@ var packages = map[string]string{
 	"ip":         "iproute2",
 	"nsenter":    "util-linux",
 	"jq":         "jq",
+	"kubectl":    "kubernetes-client",
 	"node":       "nodejs",
+	"mkdocs":     "mkdocs-material",
+	"man":        "man-db",
 	"sshd":       "openssh-server",
 	"ssh":        "openssh-client",
+
+	"x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64-win32",
 }
 
 // installBuilt installs all that the route Built runs, at once.

@@ -139,6 +139,11 @@ var ErrImpossible = errors.New("no cluster is possible on this machine")
 // It sets DOCKER_HOST, PATH and KUBECONFIG of this process (kind's library runs the docker program); Environ has
 // them for other processes.
 func Up(ctx context.Context, o Options) (*Env, error) {
+	return start(ctx, o, (*Env).up)
+}
+
+// start makes an environment with up, or leaves nothing.
+func start(ctx context.Context, o Options, up func(*Env, context.Context) error) (*Env, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
@@ -151,7 +156,7 @@ func Up(ctx context.Context, o Options) (*Env, error) {
 	if e.lock, err = lockInstance(e.Dir); err != nil {
 		return nil, err
 	}
-	if err := e.up(ctx); err != nil {
+	if err := up(e, ctx); err != nil {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 		defer cancel()
 		return nil, errors.Join(err, e.Down(cleanup))
@@ -417,8 +422,8 @@ func instanceDir(instance int) string {
 	return filepath.Join(base, strconv.Itoa(instance))
 }
 
-// Build makes everything that Up and AWSCLI take from the cache, by the route that Up would take, and starts
-// nothing.
+// Build makes everything that Up, AWSCLI and ExternalSecrets take from the cache, by the route that Up would take, and
+// starts nothing.
 func Build(ctx context.Context, o Options) error {
 	if err := o.defaults(); err != nil {
 		return err
@@ -437,7 +442,10 @@ func Build(ctx context.Context, o Options) error {
 	}
 	o.Clients = true
 	e.opts = o
-	_, _, err = e.images(ctx)
+	if _, _, err = e.images(ctx); err != nil {
+		return err
+	}
+	_, err = ExternalSecrets(ctx, o)
 	return err
 }
 

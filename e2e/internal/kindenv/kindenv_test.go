@@ -296,6 +296,50 @@ func TestWriteImage(t *testing.T) {
 	}
 }
 
+// An image by another name differs in its entry point alone.
+func TestAs(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, []byte("#!"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	im := Image{Ref: "example.com/one:1", Archive: filepath.Join(dir, "one.tar")}
+	if err := WriteImage(im, "/program", File{"/program", program}); err != nil {
+		t.Fatal(err)
+	}
+	as, err := im.As("docker.io/example/two:2", filepath.Join(dir, "two.tar"), "/other")
+	if err != nil || as.Ref != "docker.io/example/two:2" {
+		t.Fatalf("%+v, %v", as, err)
+	}
+	manifest, err := tarball.LoadManifest(func() (io.ReadCloser, error) { return os.Open(as.Archive) })
+	if err != nil || len(manifest) != 1 || len(manifest[0].RepoTags) != 1 || !strings.HasSuffix(manifest[0].RepoTags[0], "example/two:2") {
+		t.Errorf("manifest %+v, %v", manifest, err)
+	}
+	before, err := tarball.ImageFromPath(im.Archive, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := tarball.ImageFromPath(as.Archive, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, err := before.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := after.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	was.Config.Entrypoint = []string{"/other"}
+	if diff := cmp.Diff(was, is); diff != "" {
+		t.Errorf("more than the entry point differs:\n%s", diff)
+	}
+	if _, err := im.As("No Name", as.Archive, "/other"); err == nil {
+		t.Error("a bad name is taken")
+	}
+}
+
 // Clusters that are added at the same time have ports of their own, and one that is recreated has its previous one.
 func TestRegister(t *testing.T) {
 	e := &Env{Dir: t.TempDir(), opts: Options{Clusters: []string{"a", "b"}}}

@@ -27,7 +27,11 @@ type machine struct {
 }
 
 func choose(ctx context.Context, want Route, log *logger) (choice, error) {
-	return chooseOn(ctx, want, machine{
+	return chooseOn(ctx, want, thisMachine(log))
+}
+
+func thisMachine(log *logger) machine {
+	return machine{
 		daemon: func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 			defer cancel()
@@ -38,7 +42,7 @@ func choose(ctx context.Context, want Route, log *logger) (choice, error) {
 		root:  os.Geteuid() == 0,
 		goos:  runtime.GOOS,
 		lacks: missing,
-	})
+	}
 }
 
 func chooseOn(ctx context.Context, want Route, m machine) (choice, error) {

@@ -16,10 +16,8 @@ func TestSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, program := range image.Programs() {
-		if _, err := os.Stat(filepath.Join(dir, "cmd", program, "main.go")); err != nil {
-			t.Error(err)
-		}
+	if _, err := os.Stat(filepath.Join(dir, "cmd", image.Whole, "main.go")); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -37,7 +37,7 @@ func (c *Chain) Run(t testing.TB, p Pod) (output string, err error) {
 	c.explain(t, p.Namespace, p.ServiceAccount)
 	ctx, cancel := context.WithTimeout(t.Context(), cmp.Or(p.Within, 2*time.Minute))
 	defer cancel()
-	pods := c.Chain.Cluster.Client().CoreV1().Pods(p.Namespace)
+	pods := c.Chain.Cluster.Client().Pods(p.Namespace)
 	pod, err := pods.Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "chaintest-"},
 		Spec: corev1.PodSpec{
@@ -61,7 +61,8 @@ func (c *Chain) Run(t testing.TB, p Pod) (output string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("pod %s/%s has not ended: %w (%s)", p.Namespace, pod.Name, err, waiting(pod))
 	}
-	logs, err := pods.GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
+	logs, err := c.Chain.Cluster.Client().REST().Get().AbsPath("/api/v1").
+		Namespace(p.Namespace).Resource("pods").Name(pod.Name).SubResource("log").DoRaw(ctx)
 	if err != nil {
 		return "", fmt.Errorf("reading the log of pod %s/%s: %w", p.Namespace, pod.Name, err)
 	}

@@ -15,8 +15,8 @@ import (
 
 const module = "github.com/openirsa/openirsa"
 
-// build builds the programs of the image into dir/linux-ARCH, from the source of
-// this module.
+// build builds the program of the image into dir/linux-ARCH, from the source of this
+// module.
 func build(ctx context.Context, dir, arch string) error {
 	source, err := sourceDir(ctx)
 	if err != nil {
@@ -26,10 +26,8 @@ func build(ctx context.Context, dir, arch string) error {
 	if err := os.Mkdir(to, 0o755); err != nil {
 		return err
 	}
-	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", to + string(filepath.Separator)}
-	for _, program := range image.Programs() {
-		args = append(args, "./cmd/"+program)
-	}
+	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-tags=grpcnotrace", "-o", to + string(filepath.Separator),
+		"./cmd/" + image.Whole}
 	// What the environment says of modules is about the tests' own.
 	env := []string{"GOOS=linux", "GOARCH=" + arch, "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="}
 	if _, err := goTool(ctx, source, env, args...); err != nil {

@@ -44,8 +44,12 @@ func refusedTo(subject string, events []emulator.Event) (refused []emulator.Even
 func (c *Chain) events(ctx context.Context, query map[string]string) ([]emulator.Event, error) {
 	const most = 10000
 	query["limit"] = strconv.Itoa(most)
-	body, err := c.Chain.Cluster.Client().CoreV1().Services(deploy.Namespace).
-		ProxyGet("http", deploy.EmulatorName, strconv.Itoa(deploy.EmulatorPort), "/_openirsa/events", query).DoRaw(ctx)
+	request := c.Chain.Cluster.Client().REST().Get().AbsPath("/api/v1").Namespace(deploy.Namespace).Resource("services").
+		Name(fmt.Sprintf("http:%s:%d", deploy.EmulatorName, deploy.EmulatorPort)).SubResource("proxy").Suffix("/_openirsa/events")
+	for key, value := range query {
+		request.Param(key, value)
+	}
+	body, err := request.DoRaw(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 
 // webhook reads what asks for pods, and the certificate of what answers.
 func (e *Examination) webhook(ctx context.Context, w *doctor.Webhook) {
-	configurations, err := e.chain.Cluster.Client().AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	configurations, err := e.chain.Cluster.Client().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		w.Err = err
 		return
@@ -41,7 +41,7 @@ func (e *Examination) webhook(ctx context.Context, w *doctor.Webhook) {
 	}
 	service := w.Configuration.Webhooks[i].ClientConfig.Service
 	of := metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name}
-	slices, err := e.chain.Cluster.Client().DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, of)
+	slices, err := e.chain.Cluster.Client().EndpointSlices(service.Namespace).List(ctx, of)
 	if err != nil {
 		w.EndpointsErr = err
 		return
@@ -106,7 +106,7 @@ func (e *Examination) trial(ctx context.Context, f *doctor.Facts) *doctor.Trial 
 			}},
 		},
 	}
-	made, err := e.chain.Cluster.Client().CoreV1().Pods(f.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	made, err := e.chain.Cluster.Client().Pods(f.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return &doctor.Trial{Err: err}
 	}
@@ -122,7 +122,7 @@ func (e *Examination) trial(ctx context.Context, f *doctor.Facts) *doctor.Trial 
 // pods reads the pods of the service account that have not ended, and the names
 // of what they get by envFrom.
 func (e *Examination) pods(ctx context.Context, f *doctor.Facts) {
-	client := e.chain.Cluster.Client().CoreV1()
+	client := e.chain.Cluster.Client()
 	list, err := client.Pods(f.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "spec.serviceAccountName=" + f.Name})
 	if err != nil {
 		f.PodsErr = err

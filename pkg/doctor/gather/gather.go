@@ -40,7 +40,7 @@ func New(ctx context.Context, ch *chain.Chain) (*Examination, error) {
 	f := &e.facts
 	f.Now, f.Issuer, f.Endpoint = time.Now(), ch.Issuer, ch.Record.Endpoint
 	f.Remote, f.Kept = len(ch.Cluster.Nodes()) == 0, ch.Keeps()
-	list, err := ch.Cluster.Client().CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	list, err := ch.Cluster.Client().ServiceAccounts(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, &ListError{Err: err}
 	}
@@ -75,7 +75,7 @@ func (e *Examination) apiServer(ctx context.Context, f *doctor.Facts) {
 	} else {
 		f.Keys, f.KeysErr = keys.ParseJWKS(body)
 	}
-	if version, err := c.Client().Discovery().ServerVersion(); err == nil {
+	if version, err := c.Client().Version(ctx); err == nil {
 		fmt.Sscanf(version.Minor, "%d", &f.Minor)
 	}
 }
@@ -118,7 +118,7 @@ func (e *Examination) WithRoles() []string {
 // examination to that pod, which is NAMESPACE/NAME too. The error is a [*PodError].
 func (e *Examination) OfPod(ctx context.Context, pod string) (string, error) {
 	namespace, name, _ := strings.Cut(pod, "/")
-	p, err := e.chain.Cluster.Client().CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+	p, err := e.chain.Cluster.Client().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return "", &PodError{Namespace: namespace, Err: err}
 	}
@@ -159,14 +159,14 @@ func (e *Examination) Of(ctx context.Context, target string) doctor.Facts {
 			f.Elsewhere = append(f.Elsewhere, sa.Namespace+"/"+sa.Name)
 		}
 	}
-	client := e.chain.Cluster.Client().CoreV1()
+	client := e.chain.Cluster.Client()
 	var annotations map[string]string
 	if f.ServiceAccount != nil {
 		annotations = f.ServiceAccount.Annotations
-		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		request := &authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Name: f.Name}, Spec: authenticationv1.TokenRequestSpec{
 			Audiences: []string{doctor.Audience(annotations)}, ExpirationSeconds: new(int64(irsa.MinExpirationSeconds)),
 		}}
-		if got, err := client.ServiceAccounts(f.Namespace).CreateToken(ctx, f.Name, request, metav1.CreateOptions{}); err != nil {
+		if got, err := client.Tokens(f.Namespace).Create(ctx, request, metav1.CreateOptions{}); err != nil {
 			f.TokenErr = err
 		} else {
 			f.Raw = doctor.Secret(got.Status.Token)

@@ -23,6 +23,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -67,6 +68,8 @@ type AWS struct {
 
 	t      testing.TB
 	config emulator.Config
+	client *http.Client // that trusts CA
+	pods   pods
 }
 
 // Start runs an emulator until the test ends. Of several configurations the
@@ -105,7 +108,7 @@ func start(t testing.TB, run func(*httptest.Server), configs []emulator.Config) 
 			t.Error(err)
 		}
 	})
-	return &AWS{Server: server, URL: web.URL, CA: web.Certificate(), t: t, config: config}
+	return &AWS{Server: server, URL: web.URL, CA: web.Certificate(), t: t, config: config, client: web.Client()}
 }
 
 // testLog is a writer to the log of a test which does nothing when the test is
@@ -168,10 +171,14 @@ func once() aws.Retryer {
 	})
 }
 
-// Account is the account of the emulator.
-func (a *AWS) Account() string {
-	return cmp.Or(a.config.Account, emulator.DefaultAccount)
+// ConfigIn is Config with the credentials of the root user of one of several
+// accounts.
+func (a *AWS) ConfigIn(account string) aws.Config {
+	return a.ConfigFor(account, cmp.Or(a.config.RootSecret, "test"), "")
 }
+
+// Account is the account of the emulator, of several the home account.
+func (a *AWS) Account() string { return a.Accounts()[0] }
 
 func (a *AWS) partition() string {
 	return cmp.Or(a.config.Partition, "aws")

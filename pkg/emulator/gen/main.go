@@ -1,8 +1,7 @@
-// Gen makes tables from AWS's service models, as botocore has them: that of what
-// the answers of STS and IAM may hold, and that of all services:
+// Gen makes a table from AWS's service models, as botocore has them, of what the
+// answers of STS and IAM may hold:
 //
 //	go run ./pkg/emulator/gen -from .../botocore/data -out pkg/emulator/internal/wire/shapes.txt
-//	go run ./pkg/emulator/gen -from .../botocore/data -services pkg/emulator/services.txt
 //
 // It was last run with botocore 1.43.11.
 package main
@@ -31,22 +30,16 @@ const head = `# Made by pkg/emulator/gen from the service models in botocore. Do
 func main() {
 	from := flag.String("from", "", "directory data of botocore")
 	out := flag.String("out", "", "file to write the table of answers to")
-	services := flag.String("services", "", "file to write the table of services to")
 	flag.Parse()
-	if err := run(*from, *out, *services); err != nil {
+	if err := run(*from, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
 }
 
-func run(from, out, services string) error {
-	switch {
-	case from == "" || out == "" && services == "":
-		return errors.New("-from, and -out or -services, are needed")
-	case out == "":
-		return writeServices(from, services)
-	case services != "":
-		return errors.New("-out and -services exclude each other")
+func run(from, out string) error {
+	if from == "" || out == "" {
+		return errors.New("-from and -out are needed")
 	}
 	var b strings.Builder
 	b.WriteString(head)

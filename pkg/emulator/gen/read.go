@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// read reads a model, or a part of one.
-func read(path string, model any) error {
+// read reads a model.
+func read(path string, model *model) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -197,7 +197,7 @@ resource "aws_iam_role" "plain" {
 }
 
 output "distribution_arn" {
-  description = "The distribution that the bucket's policy lets in, for setup where it writes the policy"
+  description = "The distribution that the bucket's policy lets in, for openirsa where it writes the policy"
   value       = aws_cloudfront_distribution.issuer.arn
 }
 

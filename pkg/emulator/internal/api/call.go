@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openirsa/openirsa/internal/sigv4"
+	"github.com/openirsa/openirsa/internal/trace"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -30,10 +31,22 @@ type Call struct {
 	// Dialect are the codes of the service's protocol; nil is [QueryDialect].
 	Dialect *Dialect
 
+	Span *trace.Span // of the request; nil if it is not traced
+
 	Body []byte // once ReadBody or Form has read it
+	// Welcome says that the owner of what is asked for lets web pages of the
+	// request's origin ask for it, as S3's CORS configurations do.
+	Welcome bool
+	// Refused is the step at which the call was refused, "" as long as it was not.
+	Refused string
 	// Dropped says that the answer is to get lost: nothing more is written,
 	// and the connection is cut.
 	Dropped bool
+	// Forwarded says that the call is for a service that a backend has.
+	Forwarded bool
+	// Leave says that nothing of the account's state is needed any more, for what may
+	// take long. It may be called more than once.
+	Leave func()
 
 	memory    *Memory // for bodies
 	held      int64   // bytes of memory
@@ -67,7 +80,7 @@ func (c *Caller) Name() string {
 // NewCall begins a call. Its bodies take their memory from what all calls may
 // have together, until End.
 func NewCall(r *http.Request, at time.Time, memory *Memory) *Call {
-	return &Call{Request: r, ID: NewID(), At: at, Region: "us-east-1", memory: memory}
+	return &Call{Request: r, ID: NewID(), At: at, Region: "us-east-1", Span: trace.From(r.Context()), Leave: func() {}, memory: memory}
 }
 
 // End gives back the memory of a call.

@@ -22,8 +22,22 @@ type Gate interface {
 	// Authorize asks whether the caller may do something. The failure is AWS's
 	// AccessDenied in the dialect of the call.
 	Authorize(c *Call, q *Question) *wire.Failure
+	// Ask is Authorize without an event, which the verdict keeps if it is told to: a
+	// call may need one of several permissions, and then the others are no denials.
+	Ask(c *Call, q *Question) *Verdict
 	// Record keeps a decision that was not one of policies.
 	Record(c *Call, d Decision)
+}
+
+// Verdict is what policies say to a question.
+type Verdict struct {
+	Failure  *wire.Failure // AWS's AccessDenied; nil if the call may go on
+	Explicit bool          // a Deny statement denies it
+	// Unenforced is AWS's AccessDenied if policies deny, and the call may go on because
+	// that is not enforced. Where one of several permissions is enough, one that has it
+	// is no better than one that is denied.
+	Unenforced *wire.Failure
+	Keep       func() // keeps the decision as an event
 }
 
 // Question is what policies are asked about a call.
@@ -31,7 +45,7 @@ type Question struct {
 	Action   string // with its service, such as "iam:GetRole"
 	Resource string // ARN that policies match, or "*"
 	Spelled  string // how AccessDenied spells the resource; "" is as it is
-	Account  string // of the resource's owner; "" is the emulator's account
+	Account  string // of the resource's owner; "" is the caller's account
 	// Keys are the condition keys that are particular to the action. The gate
 	// adds those of the caller and of the request.
 	Keys     policy.Context
@@ -39,6 +53,25 @@ type Question struct {
 	Grant    policy.Grant  // of the resource's access control list
 	Note     string        // what an event of a denial has to say besides
 	Bare     bool          // AccessDenied does not say "because ..."
+
+	// How services differ in their words: what AccessDenied says first, how it spells
+	// the action ("" is as it is), and whether it leaves out the resource.
+	Preface       string
+	SpelledAction string
+	Nowhere       bool
+	// Encoded says that AccessDenied ends with a message for sts:DecodeAuthorizationMessage.
+	Encoded bool
+	// Stranger is what AccessDenied says instead of the resource and the reason to
+	// callers of other accounts, where the policy of the resource is to blame.
+	Stranger string
+	// MustAllow says that the policy of the resource must allow in any case, as that of
+	// a KMS key.
+	MustAllow bool
+
+	// Unknown says that parts of the resource are not known, and Warnings what an event
+	// of any decision has to say besides.
+	Unknown  bool
+	Warnings []string
 }
 
 // Decision is one that a service took itself.
@@ -51,4 +84,6 @@ type Decision struct {
 	// request claims; "" is what the call itself says.
 	Resource    string
 	AccessKeyID string
+	// Expected and Found are the two values that disagree, if it is about two.
+	Expected, Found []string
 }

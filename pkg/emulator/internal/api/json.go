@@ -2,7 +2,9 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
@@ -39,6 +41,11 @@ func JSON[In, Out any](run func(c *Call, in *In) (Out, *wire.Failure)) Operation
 
 // Names implements [Service].
 func (s *JSONService) Names() []string { return []string{s.Name} }
+
+// OperationNames are the name of the service, and those of its operations.
+func (s *JSONService) OperationNames() (service string, names []string) {
+	return s.Name, slices.Sorted(maps.Keys(s.Operations))
+}
 
 // Load implements [Service].
 func (s *JSONService) Load() error {

@@ -34,6 +34,10 @@ func (g *gate) Authorize(c *api.Call, q *api.Question) *wire.Failure {
 	return nil
 }
 
+func (g *gate) Ask(c *api.Call, q *api.Question) *api.Verdict {
+	return &api.Verdict{Failure: g.Authorize(c, q), Keep: func() {}}
+}
+
 func (g *gate) Record(_ *api.Call, d api.Decision) { g.recorded = append(g.recorded, d) }
 
 // queue is a service of two operations.

@@ -56,20 +56,33 @@ func (b *pacedBody) end() {
 	}
 }
 
-// pacedWriter is an answer that must be read in time.
-type pacedWriter struct {
+// PacedWriter is an answer that must be read in time.
+type PacedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	status  int
 }
 
-func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Unwrap is for [http.ResponseController].
+func (w *PacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (w *pacedWriter) WriteHeader(status int) {
+// Status is the status of the answer, 0 as long as there is none.
+func (w *PacedWriter) Status() int { return w.status }
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *PacedWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK { // not 100 Continue
+		w.status = status
+	}
 	w.control.SetWriteDeadline(time.Now().Add(WriteTimeout))
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *pacedWriter) Write(p []byte) (int, error) {
+// Write implements [http.ResponseWriter].
+func (w *PacedWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
 	written := 0
 	for {
 		chunk := p[written:min(len(p), written+writeChunk)]
@@ -85,10 +98,10 @@ func (w *pacedWriter) Write(p []byte) (int, error) {
 // Pace sets the deadlines of a request. Behind says that what is read of an
 // object cannot be stored. The function that Pace returns is to be called at the
 // end.
-func Pace(w http.ResponseWriter, r *http.Request, behind func() bool) (http.ResponseWriter, func()) {
+func Pace(w http.ResponseWriter, r *http.Request, behind func() bool) (*PacedWriter, func()) {
 	control := http.NewResponseController(w)
 	control.SetWriteDeadline(time.Now().Add(WriteTimeout))
-	paced := &pacedWriter{w, control}
+	paced := &PacedWriter{ResponseWriter: w, control: control}
 	if r.Body == nil || r.Body == http.NoBody {
 		r.Body = http.NoBody // an embedded handler may be given none
 		return paced, func() {}

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"encoding/json"
@@ -19,25 +20,31 @@ import (
 // bucketKey is the bucket of the state file with KMS keys, by key id.
 const bucketKey = "kms"
 
-// keyRing are the KMS keys of an account.
+// keyRing are the KMS keys of all accounts.
 type keyRing struct {
 	account *api.Account
 
-	mu   sync.RWMutex // guards keys; the keys themselves never change
+	mu   sync.RWMutex // guards keys; a key itself never changes
 	keys map[string]*key
 }
 
 // key is an asymmetric key for signatures.
 type key struct {
 	ID          string    `json:"id"`
+	Account     string    `json:"account,omitempty"` // "" in older state files, of the home account
 	Region      string    `json:"region"`
 	Spec        string    `json:"spec"`
 	Description string    `json:"description"`
 	Created     time.Time `json:"created"`
 	Tags        []tag     `json:"tags,omitempty"`
 	Private     []byte    `json:"private"` // PKCS #8
+	// Policy is the key policy as it was submitted, "" for the default one, and
+	// Principals are the unique ids of the users and roles that it names, as of then.
+	Policy     string            `json:"policy,omitempty"`
+	Principals map[string]string `json:"principals,omitempty"`
 
 	signer crypto.Signer
+	parsed *policy.Policy // the key policy
 }
 
 type tag struct {
@@ -61,9 +68,9 @@ func (r *keyRing) load() error {
 		if !ok {
 			return fmt.Errorf("a key of type %T", private)
 		}
-		k.signer = signer
+		k.signer, k.Account = signer, cmp.Or(k.Account, r.account.ID)
 		keys[id] = &k
-		return nil
+		return r.parse(&k)
 	})
 	if err == nil {
 		r.keys = keys
@@ -101,9 +108,23 @@ func unsupported(format string, args ...any) *wire.Failure {
 }
 
 // authorize asks whether the caller may do the operation to a key, which may be
-// nil. Conditions, if not nil, sets condition keys that only it has.
+// nil; the resource says whose it is. Conditions, if not nil, sets condition keys
+// that only it has.
 func (r *keyRing) authorize(c *api.Call, resource string, key *key, conditions func(*policy.Context)) *wire.Failure {
-	q := &api.Question{Action: "kms:" + c.Operation, Resource: resource}
+	q := r.question("kms:"+c.Operation, resource, key)
+	if conditions != nil {
+		conditions(&q.Keys)
+	}
+	return r.account.Gate.Authorize(c, q)
+}
+
+// question is what policies are asked about an action on a key, which may be nil. A
+// key is for those whom its policy lets in.
+func (r *keyRing) question(action, resource string, key *key) *api.Question {
+	q := &api.Question{Action: action, Resource: resource, Stranger: stranger}
+	if parts := strings.SplitN(resource, ":", 6); len(parts) == 6 {
+		q.Account = parts[4]
+	}
 	if key != nil {
 		q.Keys.Set("kms:KeySpec", key.Spec)
 		q.Keys.Set("kms:KeyUsage", "SIGN_VERIFY")
@@ -111,25 +132,29 @@ func (r *keyRing) authorize(c *api.Call, resource string, key *key, conditions f
 		for _, t := range key.Tags {
 			q.Keys.Set("aws:ResourceTag/"+t.Key, t.Value)
 		}
+		if key.parsed != nil {
+			q.Attached, q.MustAllow = &policy.Named{Name: "policy of key " + key.ID, Policy: key.parsed}, true
+		}
 	}
-	if conditions != nil {
-		conditions(&q.Keys)
-	}
-	return r.account.Gate.Authorize(c, q)
+	return q
 }
 
-func (r *keyRing) arn(region, id string) string { return r.account.ARN("kms", region, "key/"+id) }
+func (r *keyRing) arn(k *key) string { return r.account.ARNOf(k.Account, "kms", k.Region, "key/"+k.ID) }
 
 // find is the key that a call is for, once the caller may do the operation
-// to it. A key is found in its own region only.
+// to it. A key is found in its own region only, and in another account by its ARN
+// only.
 func (r *keyRing) find(c *api.Call, id string, conditions func(*policy.Context)) (*key, *wire.Failure) {
-	name := id
+	name, owner := id, c.Caller.Account
 	if strings.HasPrefix(id, "arn:") {
-		prefix := r.arn(c.Region, "")
-		if !strings.HasPrefix(id, prefix) {
+		parts := strings.SplitN(id, ":", 6)
+		if len(parts) == 6 {
+			owner = parts[4]
+		}
+		var ok bool
+		if name, ok = strings.CutPrefix(id, r.account.ARNOf(owner, "kms", c.Region, "key/")); !ok {
 			return nil, failure("NotFoundException", "Invalid arn %s", c.Region)
 		}
-		name = strings.TrimPrefix(id, prefix)
 	}
 	if name == "" {
 		return nil, invalid("1 validation error detected: Value '%s' at 'keyId' failed to satisfy constraint: Member must have "+
@@ -138,12 +163,12 @@ func (r *keyRing) find(c *api.Call, id string, conditions func(*policy.Context))
 	r.mu.RLock()
 	key := r.keys[name]
 	r.mu.RUnlock()
-	if key != nil && key.Region != c.Region {
+	if key != nil && (key.Region != c.Region || key.Account != owner) {
 		key = nil
 	}
-	arn := r.arn(c.Region, name)
+	arn := r.account.ARNOf(owner, "kms", c.Region, "key/"+name)
 	if strings.HasPrefix(name, "alias/") {
-		arn = strings.TrimSuffix(r.arn(c.Region, ""), "key/") + name
+		arn = r.account.ARNOf(owner, "kms", c.Region, name)
 	}
 	if e := r.authorize(c, arn, key, conditions); e != nil {
 		return nil, e

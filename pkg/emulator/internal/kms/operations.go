@@ -40,7 +40,7 @@ type metadataOutput struct{ KeyMetadata metadata }
 
 func (r *keyRing) metadata(k *key) metadataOutput {
 	return metadataOutput{metadata{
-		AWSAccountId: r.account.ID, Arn: r.arn(k.Region, k.ID), CreationDate: float64(k.Created.UnixMilli()) / 1000,
+		AWSAccountId: k.Account, Arn: r.arn(k), CreationDate: float64(k.Created.UnixMilli()) / 1000,
 		CustomerMasterKeySpec: k.Spec, Description: k.Description, Enabled: true, KeyId: k.ID, KeyManager: "CUSTOMER",
 		KeySpec: k.Spec, KeyState: "Enabled", KeyUsage: signVerify, Origin: ownOrigin, SigningAlgorithms: specs[k.Spec].algorithms,
 	}}
@@ -51,10 +51,12 @@ type createKeyInput struct {
 	KeyUsage    string
 	Description string
 	Tags        []tag
+	Policy      string
+
+	BypassPolicyLockoutSafetyCheck bool
 
 	// An older name, and what is not here.
 	CustomerMasterKeySpec string
-	Policy                string
 	Origin                string
 	MultiRegion           bool
 	CustomKeyStoreId      string
@@ -79,8 +81,8 @@ func (in *createKeyInput) check() *wire.Failure {
 		return invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
 	case in.KeyUsage != signVerify:
 		return unsupported("The emulator has no keys for %s; it has keys for SIGN_VERIFY", in.KeyUsage)
-	case in.Policy != "" || in.MultiRegion || in.CustomKeyStoreId != "" || in.XksKeyId != "" || in.Origin != "" && in.Origin != ownOrigin:
-		return unsupported("The emulator has no keys with a policy of their own, of several regions or from elsewhere")
+	case in.MultiRegion || in.CustomKeyStoreId != "" || in.XksKeyId != "" || in.Origin != "" && in.Origin != ownOrigin:
+		return unsupported("The emulator has no keys of several regions or from elsewhere")
 	case len(in.Description) > 8192:
 		return invalid("1 validation error detected: Value at 'description' failed to satisfy constraint: " +
 			"Member must have length less than or equal to 8192")
@@ -101,6 +103,18 @@ func (r *keyRing) createKey(c *api.Call, in *createKeyInput) (out metadataOutput
 	if e != nil {
 		return out, e
 	}
+	k := &key{
+		ID: api.NewID(), Account: c.Caller.Account, Region: c.Region, Spec: spec,
+		Description: in.Description, Created: c.At.UTC(), Tags: in.Tags,
+	}
+	if in.Policy != "" {
+		e = r.setPolicy(c, k, in.Policy, in.BypassPolicyLockoutSafetyCheck)
+	} else if r.parse(k) != nil {
+		e = wire.ErrInternal
+	}
+	if e != nil {
+		return out, e
+	}
 	signer, err := specs[spec].generate()
 	if err != nil {
 		return out, wire.ErrInternal
@@ -109,10 +123,7 @@ func (r *keyRing) createKey(c *api.Call, in *createKeyInput) (out metadataOutput
 	if err != nil {
 		return out, wire.ErrInternal
 	}
-	k := &key{
-		ID: api.NewID(), Region: c.Region, Spec: spec, Description: in.Description, Created: c.At.UTC(), Tags: in.Tags,
-		Private: private, signer: signer,
-	}
+	k.Private, k.signer = private, signer
 	if e := r.keep(k); e != nil {
 		return out, e
 	}
@@ -148,7 +159,7 @@ func (r *keyRing) getPublicKey(c *api.Call, in *keyInput) (out publicKeyOutput, 
 	if err != nil {
 		return out, wire.ErrInternal
 	}
-	return publicKeyOutput{r.arn(k.Region, k.ID), der, k.Spec, k.Spec, signVerify, specs[k.Spec].algorithms}, nil
+	return publicKeyOutput{r.arn(k), der, k.Spec, k.Spec, signVerify, specs[k.Spec].algorithms}, nil
 }
 
 type signInput struct {
@@ -225,5 +236,5 @@ func (r *keyRing) sign(c *api.Call, in *signInput) (out signOutput, e *wire.Fail
 	if err != nil {
 		return out, wire.ErrInternal
 	}
-	return signOutput{r.arn(k.Region, k.ID), signature, in.SigningAlgorithm}, nil
+	return signOutput{r.arn(k), signature, in.SigningAlgorithm}, nil
 }

@@ -76,11 +76,8 @@ func (q *call) aclAction(verb string) (action, arn string, e *failure) {
 	if q.key == "" {
 		return "s3:" + verb + "BucketAcl", q.bucketARN(), nil
 	}
-	versioned, e := q.version()
-	if versioned {
-		return "s3:" + verb + "ObjectVersionAcl", q.objectARN(), e
-	}
-	return "s3:" + verb + "ObjectAcl", q.objectARN(), e
+	v, e := q.version()
+	return v.versioned("s3:" + verb + "ObjectAcl"), q.objectARN(), e
 }
 
 // mayACL asks whether the caller may read or set the list of the bucket or the
@@ -89,12 +86,16 @@ func (q *call) mayACL(action, arn string) (*object, *failure) {
 	if q.key == "" {
 		return nil, q.may(q.config, action, arn, nil)
 	}
-	o := q.state.object(q.bucket, q.key)
+	v, e := q.version()
+	if e != nil {
+		return nil, e
+	}
+	o := q.state.pick(q.bucket, q.key, v)
 	if e := q.may(q.config, action, arn, existingTags(o)); e != nil {
 		return nil, e
 	}
-	if o == nil {
-		return nil, q.missing(q.config, q.key)
+	if o == nil || o.DeleteMarker {
+		return nil, q.absent(q.config, q.key, v, o)
 	}
 	return o, nil
 }

@@ -56,6 +56,7 @@ func (q *call) getAttributes() (*answer, *failure) {
 		}
 	})
 	a.set("Last-Modified", o.Modified.Format(http.TimeFormat))
+	q.setVersion(a, o)
 	return a, nil
 }
 

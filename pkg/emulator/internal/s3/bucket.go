@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -214,7 +215,7 @@ func (s *Service) AddForeignBucket(name, account, region string) error {
 		return fmt.Errorf("adding bucket %q: the name is not valid", name)
 	case len(account) != 12 || strings.Trim(account, "0123456789") != "":
 		return fmt.Errorf("adding bucket %q: account %q is not twelve digits", name, account)
-	case account == s.account.ID:
+	case s.config.Own(account):
 		return fmt.Errorf("adding bucket %q: account %s is the emulator's own", name, account)
 	case !isRegion(region):
 		return fmt.Errorf("adding bucket %q: %q is not a region", name, region)
@@ -264,6 +265,9 @@ func (q *call) deleteBucket() (*answer, *failure) {
 			return errNoSuchBucket(q.bucket)
 		case len(b.objects) > 0:
 			return failf(http.StatusConflict, "BucketNotEmpty", "The bucket you tried to delete is not empty").with("BucketName", q.bucket)
+		case len(b.older) > 0:
+			return failf(http.StatusConflict, "BucketNotEmpty",
+				"The bucket you tried to delete is not empty. You must delete all versions in the bucket.").with("BucketName", q.bucket)
 		}
 		for _, u := range q.state.uploads {
 			if u.Bucket == q.bucket {
@@ -307,7 +311,7 @@ func (q *call) listBuckets() (*answer, *failure) {
 	}
 	return document("ListAllMyBucketsResult", func(x *wire.XML) {
 		x.Open("Owner")
-		x.Text("ID", q.service.account.CanonicalUser)
+		x.Text("ID", api.CanonicalUser(q.Caller.Account))
 		x.Close("Owner")
 		x.Open("Buckets")
 		for _, b := range found {

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -19,6 +20,7 @@ type call struct {
 	key    string     // "" for the bucket itself
 	query  url.Values // decoded
 	config *bucketConfig
+	cors   http.Header // of the answer, for pages whose requests the bucket allows
 
 	sig     *sigv4.Signature // nil of an anonymous request
 	signKey sigv4.Key

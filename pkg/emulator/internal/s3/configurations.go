@@ -26,17 +26,12 @@ func emptyDocument(root string) func() *answer {
 // bucketConfigurations are those configurations by subresource (S3 API
 // Reference, the page of each operation).
 var bucketConfigurations = map[string]bucketConfiguration{
-	"cors": {"BucketCors", "BucketCORS", true,
-		notFound("NoSuchCORSConfiguration", "The CORS configuration does not exist"), nil},
-	"lifecycle": {"BucketLifecycleConfiguration", "LifecycleConfiguration", true,
-		notFound("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"), nil},
 	"website": {"BucketWebsite", "BucketWebsite", true,
 		notFound("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"), nil},
 	"replication": {"BucketReplication", "ReplicationConfiguration", true,
 		notFound("ReplicationConfigurationNotFoundError", "The replication configuration was not found"), nil},
 	"object-lock": {"ObjectLockConfiguration", "BucketObjectLockConfiguration", false,
 		notFound("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket"), nil},
-	"versioning":   {"BucketVersioning", "BucketVersioning", false, nil, emptyDocument("VersioningConfiguration")},
 	"accelerate":   {"BucketAccelerateConfiguration", "AccelerateConfiguration", false, nil, emptyDocument("AccelerateConfiguration")},
 	"logging":      {"BucketLogging", "BucketLogging", false, nil, emptyDocument("BucketLoggingStatus")},
 	"notification": {"BucketNotificationConfiguration", "BucketNotification", false, nil, emptyDocument("NotificationConfiguration")},

@@ -22,7 +22,19 @@ func (q *call) routeControl() (func(*call) (*answer, *failure), *failure) {
 	if path == "configuration/publicAccessBlock" {
 		what = path
 	}
-	operations := map[string]operation{
+	op, known := controlOperations[q.Request.Method+" "+what]
+	if !known {
+		return nil, errNotImplemented(q.Request.Method + " " + q.Request.URL.Path)
+	}
+	q.Operation = op.name
+	return op.run, nil
+}
+
+// controlOperations are those of the control API, by method and path.
+var controlOperations map[string]operation
+
+func init() {
+	controlOperations = map[string]operation{
 		"GET configuration/publicAccessBlock":    {"GetPublicAccessBlock", (*call).getAccountBlock},
 		"PUT configuration/publicAccessBlock":    {"PutPublicAccessBlock", (*call).putAccountBlock},
 		"DELETE configuration/publicAccessBlock": {"DeletePublicAccessBlock", (*call).deleteAccountBlock},
@@ -30,12 +42,6 @@ func (q *call) routeControl() (func(*call) (*answer, *failure), *failure) {
 		"POST tags":                              {"TagResource", (*call).tagResource},
 		"DELETE tags":                            {"UntagResource", (*call).untagResource},
 	}
-	op, known := operations[q.Request.Method+" "+what]
-	if !known {
-		return nil, errNotImplemented(q.Request.Method + " " + q.Request.URL.Path)
-	}
-	q.Operation = op.name
-	return op.run, nil
 }
 
 // mayControl asks whether the caller may do something to the account that the
@@ -76,8 +82,8 @@ func (q *call) putAccountBlock() (*answer, *failure) {
 		return nil, e
 	}
 	return &answer{status: http.StatusCreated}, q.state.edit(func(c *store.Change) *failure {
-		q.state.block = block
-		c.Put(storedAccount, accountBlock, block)
+		q.state.blocks[q.Caller.Account] = block
+		c.Put(storedAccount, q.state.blockKey(q.Caller.Account), block)
 		return nil
 	})
 }
@@ -87,8 +93,8 @@ func (q *call) deleteAccountBlock() (*answer, *failure) {
 		return nil, e
 	}
 	return noContent(), q.state.edit(func(c *store.Change) *failure {
-		q.state.block = nil
-		c.Delete(storedAccount, accountBlock)
+		delete(q.state.blocks, q.Caller.Account)
+		c.Delete(storedAccount, q.state.blockKey(q.Caller.Account))
 		return nil
 	})
 }

@@ -27,25 +27,25 @@ func (q *call) copySource() (o *object, config *bucketConfig, done func(), e *fa
 	if config = q.state.config(bucket); config == nil {
 		return nil, nil, nil, errNoSuchBucket(bucket)
 	}
-	if versioned && version != "null" {
+	var v versionRef
+	if versioned {
+		v, found = parseVersion(version)
+	}
+	if !found {
 		return nil, nil, nil, errInvalidArgument("Invalid version id specified", "x-amz-copy-source", version)
 	}
 	if e := q.checkOwner(config, "X-Amz-Source-Expected-Bucket-Owner"); e != nil {
 		return nil, nil, nil, e
 	}
-	action := "s3:GetObject"
-	if versioned {
-		action = "s3:GetObjectVersion"
-	}
-	o = q.state.hold(bucket, key)
+	o = q.state.hold(bucket, key, v)
 	done = func() {
 		if o != nil {
 			q.state.release(o.Blobs...)
 		}
 	}
-	e = q.may(config, action, q.service.bucketARN(bucket)+"/"+key, existingTags(o))
-	if e == nil && o == nil {
-		e = q.missing(config, key)
+	e = q.may(config, v.versioned("s3:GetObject"), q.service.bucketARN(bucket)+"/"+key, existingTags(o))
+	if e == nil && (o == nil || o.DeleteMarker) {
+		e = q.absent(config, key, v, o)
 	}
 	if e == nil {
 		e = q.checkRead(q.Request.Header, "X-Amz-Copy-Source-If-", o)
@@ -122,6 +122,10 @@ func (q *call) copyObject() (*answer, *failure) {
 		x.Text("ChecksumType", o.ChecksumType)
 	}).xml
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
+	q.setVersion(a, o)
+	if from.Versioning != "" {
+		a.set("X-Amz-Copy-Source-Version-Id", source.version())
+	}
 	return a, nil
 }
 
@@ -176,7 +180,8 @@ func (k *copying) readACL() (e *failure) {
 // checkChange refuses a copy to itself that changes nothing.
 func (k *copying) checkChange() *failure {
 	h := k.Request.Header
-	if k.from.Name != k.bucket || k.source.Key != k.key || k.replaceHeaders || h.Get("X-Amz-Storage-Class") != "" ||
+	older := strings.Contains(h.Get("X-Amz-Copy-Source"), "?versionId=")
+	if k.from.Name != k.bucket || k.source.Key != k.key || older || k.replaceHeaders || h.Get("X-Amz-Storage-Class") != "" ||
 		h.Get("X-Amz-Website-Redirect-Location") != "" || h.Get("X-Amz-Server-Side-Encryption") != "" {
 		return nil
 	}

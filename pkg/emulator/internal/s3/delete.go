@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/openirsa/openirsa/internal/checksum"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
@@ -14,43 +15,92 @@ func (q *call) deleteObject() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
-	versioned, e := q.version()
+	v, e := q.version()
 	if e != nil {
 		return nil, e
 	}
-	if e := q.mayDelete(q.key, versioned); e != nil {
+	if e := q.mayDelete(q.key, v); e != nil {
 		return nil, e
 	}
-	return noContent(), q.state.edit(func(c *store.Change) *failure {
+	a := noContent()
+	return a, q.state.edit(func(c *store.Change) *failure {
 		b := q.state.buckets[q.bucket]
 		if b == nil {
 			return errNoSuchBucket(q.bucket)
 		}
-		return q.state.removeIf(c, b, q.key, q.Request.Header.Get("If-Match"))
+		d := &deletion{key: q.key, version: v, ifMatch: q.Request.Header.Get("If-Match"), at: q.At}
+		if e := q.state.remove(c, b, d); e != nil {
+			return e
+		}
+		switch {
+		case d.marker != nil:
+			q.setVersion(a, d.marker)
+		case v.given && b.Versioning != "":
+			a.set("X-Amz-Version-Id", v.String())
+			if d.removed != nil && d.removed.DeleteMarker {
+				a.set("X-Amz-Delete-Marker", "true")
+			}
+		}
+		return nil
 	})
 }
 
-func (q *call) mayDelete(key string, versioned bool) *failure {
-	action := "s3:DeleteObject"
-	if versioned {
-		action = "s3:DeleteObjectVersion"
-	}
-	return q.may(q.config, action, q.bucketARN()+"/"+key, existingTags(q.state.object(q.bucket, key)))
+func (q *call) mayDelete(key string, v versionRef) *failure {
+	return q.may(q.config, v.versioned("s3:DeleteObject"), q.bucketARN()+"/"+key, existingTags(q.state.pick(q.bucket, key, v)))
 }
 
-// removeIf deletes an object, if it is there and has the ETag. The caller
-// holds mu.
-func (s *state) removeIf(c *store.Change, b *bucket, key, ifMatch string) *failure {
-	if o := b.object(key); ifMatch != "" {
+// deletion is the deletion of an object, or of a version for good, and what
+// became of it.
+type deletion struct {
+	key     string
+	version versionRef
+	ifMatch string // the ETag that it must have; "" is any
+	at      time.Time
+
+	removed *object // for good; nil if nothing was there
+	marker  *object // the delete marker that now hides the object
+}
+
+// remove deletes an object, if it is there and has the ETag. In a bucket with
+// versions it only hides it, unless a version is named. The caller holds mu.
+func (s *state) remove(c *store.Change, b *bucket, d *deletion) *failure {
+	if o := b.pick(d.key, d.version); d.ifMatch != "" {
 		switch {
 		case o == nil:
-			return errNoSuchKey(key)
-		case !matchesETag(ifMatch, o.ETag):
+			return errNoSuchKey(d.key)
+		case !matchesETag(d.ifMatch, o.ETag):
 			return errPrecondition("If-Match")
 		}
 	}
-	s.removeObject(c, b, key)
+	if b.Versioning == "" || d.version.given {
+		d.version.given = true // as "null", if there was none
+		d.removed = s.removeVersion(c, b, d.key, d.version)
+		return nil
+	}
+	d.marker = &object{Key: d.key, DeleteMarker: true, Modified: d.at.UTC().Truncate(time.Second)}
+	s.addVersion(c, b, d.marker)
 	return nil
+}
+
+// deletedObject is an object in the document of DeleteObjects.
+type deletedObject struct {
+	Key       *string
+	VersionID *string `xml:"VersionId"`
+	ETag      string
+}
+
+// newDeletion is the deletion of an object, unless the caller may not.
+func (q *call) newDeletion(o *deletedObject) (deletion, *failure) {
+	d := deletion{key: *o.Key, ifMatch: o.ETag, at: q.At}
+	ok := true
+	if o.VersionID != nil {
+		d.version, ok = parseVersion(*o.VersionID)
+	}
+	e := q.mayDelete(*o.Key, d.version)
+	if e == nil && !ok {
+		e = failf(http.StatusNotFound, "NoSuchVersion", "The specified version does not exist.")
+	}
+	return d, e
 }
 
 func (q *call) deleteObjects() (*answer, *failure) {
@@ -66,11 +116,7 @@ func (q *call) deleteObjects() (*answer, *failure) {
 	var body struct {
 		XMLName xml.Name `xml:"Delete"`
 		Quiet   bool
-		Object  []struct {
-			Key       *string
-			VersionID *string `xml:"VersionId"`
-			ETag      string
-		}
+		Object  []deletedObject
 	}
 	if e := q.readXML(&body); e != nil {
 		return nil, e
@@ -84,20 +130,18 @@ func (q *call) deleteObjects() (*answer, *failure) {
 		}
 	}
 	refused := make([]*failure, len(body.Object))
-	for i, o := range body.Object {
-		refused[i] = q.mayDelete(*o.Key, o.VersionID != nil)
-		if refused[i] == nil && o.VersionID != nil && *o.VersionID != "null" {
-			refused[i] = failf(http.StatusNotFound, "NoSuchVersion", "The specified version does not exist.")
-		}
+	deletions := make([]deletion, len(body.Object))
+	for i := range body.Object {
+		deletions[i], refused[i] = q.newDeletion(&body.Object[i])
 	}
 	e := q.state.edit(func(c *store.Change) *failure {
 		b := q.state.buckets[q.bucket]
 		if b == nil {
 			return errNoSuchBucket(q.bucket)
 		}
-		for i, o := range body.Object {
+		for i := range deletions {
 			if refused[i] == nil {
-				refused[i] = q.state.removeIf(c, b, *o.Key, o.ETag)
+				refused[i] = q.state.remove(c, b, &deletions[i])
 			}
 		}
 		return nil
@@ -124,8 +168,21 @@ func (q *call) deleteObjects() (*answer, *failure) {
 				if o.VersionID != nil {
 					x.Text("VersionId", *o.VersionID)
 				}
+				deletions[i].write(x)
 				x.Close("Deleted")
 			}
 		}
 	}), nil
+}
+
+// write writes what DeleteObjects says of a delete marker that was made or removed.
+func (d *deletion) write(x *wire.XML) {
+	marker := d.marker
+	if d.removed != nil && d.removed.DeleteMarker {
+		marker = d.removed
+	}
+	if marker != nil {
+		x.Bool("DeleteMarker", true)
+		x.Text("DeleteMarkerVersionId", marker.version())
+	}
 }

@@ -22,26 +22,24 @@ func (q *call) getObject() (*answer, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
-	versioned, e := q.version()
+	v, e := q.version()
 	if e != nil {
 		return nil, e
 	}
-	action := "s3:GetObject"
-	if versioned {
-		action = "s3:GetObjectVersion"
-	}
-	o := q.state.hold(q.bucket, q.key)
+	o := q.state.hold(q.bucket, q.key, v)
 	a := &answer{done: func() {
 		if o != nil {
 			q.state.release(o.Blobs...)
 		}
 	}}
-	if e := q.may(q.config, action, q.objectARN(), existingTags(o)); e != nil {
+	if e := q.may(q.config, v.versioned("s3:GetObject"), q.objectARN(), existingTags(o)); e != nil {
 		return a, e
 	}
-	if o == nil {
-		return a, q.missing(q.config, q.key)
+	if o == nil || o.DeleteMarker {
+		return a, q.absent(q.config, q.key, v, o)
 	}
+	q.setVersion(a, o)
+	q.setExpiry(a, o)
 	for name, header := range responseHeaders {
 		if v := q.query.Get(name); v != "" {
 			if q.sig == nil {

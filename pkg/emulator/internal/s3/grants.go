@@ -18,7 +18,7 @@ func (q *call) granted(config *bucketConfig, action, arn string) (grant policy.G
 	if permission == "" {
 		permission = objectGrants[action]
 		key, _ := strings.CutPrefix(arn, q.service.bucketARN(config.Name)+"/")
-		o := q.state.object(config.Name, key)
+		o := q.asked(config.Name, key)
 		if permission == "" || o == nil {
 			return policy.NoGrant, ""
 		}
@@ -39,4 +39,14 @@ func (q *call) granted(config *bucketConfig, action, arn string) (grant policy.G
 			q.state.blockedBy(config, func(b publicAccessBlock) bool { return b.IgnorePublicAcls }) + ") ignores that"
 	}
 	return grant, ""
+}
+
+// asked is the version of an object that the request is about, if it is about that
+// object, and the visible one otherwise.
+func (q *call) asked(bucket, key string) *object {
+	v, e := q.version()
+	if e != nil || bucket != q.bucket || key != q.key {
+		v = versionRef{}
+	}
+	return q.state.pick(bucket, key, v)
 }

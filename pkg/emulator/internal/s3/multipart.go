@@ -508,6 +508,7 @@ func (q *call) completed(o *object) *answer {
 		x.Text("ChecksumType", o.ChecksumType)
 	})
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
+	q.setVersion(a, o)
 	return a
 }
 

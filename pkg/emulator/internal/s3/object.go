@@ -1,6 +1,8 @@
 package s3
 
 import (
+	"net/http"
+
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
@@ -67,20 +69,11 @@ func (q *call) missing(config *bucketConfig, key string) *failure {
 		q.deny("existence", "there is no object "+config.Name+"/"+key+", and S3 says so only to those who may s3:ListBucket", e)
 		return e
 	}
-	return errNoSuchKey(key)
-}
-
-// version refuses a version that is not the one that objects have in buckets
-// without versioning. It reports whether the request names one.
-func (q *call) version() (bool, *failure) {
-	v, found := q.query["versionId"]
-	if !found {
-		return false, nil
+	e := errNoSuchKey(key)
+	if marker := q.state.marker(config.Name, key); marker != nil {
+		e.header = http.Header{"X-Amz-Delete-Marker": {"true"}, "X-Amz-Version-Id": {marker.version()}}
 	}
-	if v[0] != "null" {
-		return false, errInvalidArgument("Invalid version id specified", "versionId", v[0])
-	}
-	return true, nil
+	return e
 }
 
 // permitted is the object that a request addresses, once the caller may do
@@ -89,42 +82,47 @@ func (q *call) permitted(actions ...string) (*object, *failure) {
 	if e := q.exists(); e != nil {
 		return nil, e
 	}
-	if _, e := q.version(); e != nil {
+	v, e := q.version()
+	if e != nil {
 		return nil, e
 	}
-	o := q.state.object(q.bucket, q.key)
+	o := q.state.pick(q.bucket, q.key, v)
 	for _, action := range actions {
-		if e := q.may(q.config, action, q.objectARN(), existingTags(o)); e != nil {
+		if e := q.may(q.config, v.versioned(action), q.objectARN(), existingTags(o)); e != nil {
 			return nil, e
 		}
 	}
-	if o == nil {
-		return nil, q.missing(q.config, q.key)
+	if o == nil || o.DeleteMarker {
+		return nil, q.absent(q.config, q.key, v, o)
 	}
 	return o, nil
 }
 
-// changeObject changes what an object is beside its body: f gets a copy.
+// changeObject changes what the version of an object that the request names is
+// beside its body: f gets a copy.
 func (q *call) changeObject(f func(*object)) *failure {
+	v, e := q.version()
+	if e != nil {
+		return e
+	}
 	gone := false
-	e := q.state.edit(func(c *store.Change) *failure {
+	e = q.state.edit(func(c *store.Change) *failure {
 		b := q.state.buckets[q.bucket]
 		if b == nil {
 			return errNoSuchBucket(q.bucket)
 		}
-		old := b.object(q.key)
-		if old == nil {
+		old := b.pick(q.key, v)
+		if old == nil || old.DeleteMarker {
 			gone = true
 			return errNoSuchKey(q.key)
 		}
 		o := *old
 		f(&o)
-		q.state.use(o.Blobs...) // storeObject ends the use by the old one
-		q.state.storeObject(c, b, &o)
+		q.state.replaceVersion(c, b, old, &o)
 		return nil
 	})
 	if gone {
-		return q.missing(q.config, q.key)
+		return q.absent(q.config, q.key, v, nil)
 	}
 	return e
 }

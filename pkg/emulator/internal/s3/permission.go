@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"strconv"
@@ -65,8 +66,8 @@ func (q *call) may(config *bucketConfig, action, arn string, keys func(*policy.C
 	e := asFailure(q.service.account.Gate.Authorize(q.Call, ask))
 	switch {
 	case e == nil:
-	case stranger:
-		e.Message = "Access Denied" // S3 says no more to strangers
+	case stranger && !q.service.config.Together(q.Caller.Account, config.Account):
+		e.Message = "Access Denied" // S3 says no more to those of another organization
 	case arn == "*":
 		e.Message = strings.Replace(e.Message, ` on resource: "*"`, "", 1)
 	}
@@ -105,7 +106,7 @@ func isPolicyAction(action string) bool {
 // setKeys sets the condition keys that S3's actions have ("Actions, resources,
 // and condition keys for Amazon S3" in the Service Authorization Reference).
 func (q *call) setKeys(config *bucketConfig, keys *policy.Context) {
-	owner := q.service.account.ID
+	owner := cmp.Or(q.Caller.Account, q.service.account.ID)
 	if config != nil {
 		owner = config.Account
 	}

@@ -102,3 +102,13 @@ func (q *call) getPolicyStatus() (*answer, *failure) {
 	}
 	return document("PolicyStatus", func(x *wire.XML) { x.Bool("IsPublic", q.config.policy.Public()) }), nil
 }
+
+// BucketPolicy is the policy of a bucket, "" if it has none, and whether the bucket
+// is there and of one of the emulator's accounts.
+func (s *Service) BucketPolicy(bucket string) (document string, own bool) {
+	config := s.state.config(bucket)
+	if config == nil || !s.config.Own(config.Account) {
+		return "", false
+	}
+	return config.Policy, true
+}

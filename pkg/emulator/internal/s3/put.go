@@ -48,6 +48,8 @@ func (q *call) putObject() (*answer, *failure) {
 	a := &answer{}
 	a.set("Etag", `"`+o.ETag+`"`)
 	a.set("X-Amz-Server-Side-Encryption", "AES256")
+	q.setVersion(a, o)
+	q.setExpiry(a, o)
 	o.setChecksum(a)
 	return a, nil
 }

@@ -52,7 +52,7 @@ func (q *call) route() (func(*call) (*answer, *failure), *failure) {
 		level = "bucket"
 	}
 	name := r.Method + " " + level
-	if sub := q.subresource(level); sub != "" {
+	if sub := q.subresource(level); sub != "" && r.Method != http.MethodOptions {
 		name += "?" + sub
 	}
 	if level == "object" && r.Method == http.MethodPut && (r.Header.Get("X-Amz-Copy-Source") != "" || q.hoisted("x-amz-copy-source")) {
@@ -121,11 +121,22 @@ func init() {
 		"GET bucket?tagging":              {"GetBucketTagging", (*call).getBucketTagging},
 		"PUT bucket?tagging":              {"PutBucketTagging", (*call).putBucketTagging},
 		"DELETE bucket?tagging":           {"DeleteBucketTagging", (*call).deleteBucketTagging},
+		"GET bucket?versioning":           {"GetBucketVersioning", (*call).getVersioning},
+		"PUT bucket?versioning":           {"PutBucketVersioning", (*call).putVersioning},
+		"GET bucket?cors":                 {"GetBucketCors", (*call).getCORS},
+		"PUT bucket?cors":                 {"PutBucketCors", (*call).putCORS},
+		"DELETE bucket?cors":              {"DeleteBucketCors", (*call).deleteCORS},
+		"GET bucket?lifecycle":            {"GetBucketLifecycleConfiguration", (*call).getLifecycle},
+		"PUT bucket?lifecycle":            {"PutBucketLifecycleConfiguration", (*call).putLifecycle},
+		"DELETE bucket?lifecycle":         {"DeleteBucketLifecycle", (*call).deleteLifecycle},
 		"GET bucket?acl":                  {"GetBucketAcl", (*call).getACL},
 		"PUT bucket?acl":                  {"PutBucketAcl", (*call).putACL},
 		"GET bucket?encryption":           {"GetBucketEncryption", (*call).getEncryption},
 		"PUT bucket?encryption":           {"PutBucketEncryption", (*call).putEncryption},
 		"DELETE bucket?encryption":        {"DeleteBucketEncryption", (*call).deleteEncryption},
+
+		"OPTIONS bucket": {"OPTIONS", (*call).preflight},
+		"OPTIONS object": {"OPTIONS", (*call).preflight},
 
 		"PUT object":               {"PutObject", (*call).putObject},
 		"PUT object copy":          {"CopyObject", (*call).copyObject},
@@ -152,21 +163,23 @@ func init() {
 			Operations["DELETE bucket?"+sub] = operation{"Delete" + strings.TrimSuffix(c.operation, "Configuration"), c.delete}
 		}
 	}
-	// Real operations that the emulator does not have say so.
-	for _, name := range []string{
-		"POST bucket", "OPTIONS bucket", "OPTIONS object", "POST object?restore", "POST object?select",
-		"GET object?torrent", "GET object?legal-hold", "PUT object?legal-hold", "GET object?retention",
-		"PUT object?retention", "GET bucket?session", "PUT object?renameObject", "POST bucket?metadataTable",
-		"GET bucket?metadataTable", "DELETE bucket?metadataTable", "GET bucket?analytics", "PUT bucket?analytics",
-		"GET bucket?inventory", "PUT bucket?inventory", "GET bucket?metrics", "PUT bucket?metrics",
-		"GET bucket?intelligent-tiering", "PUT bucket?intelligent-tiering", "GET object?annotation",
-		"PUT object?annotation", "DELETE object?annotation", "GET object?annotations",
-	} {
+	for _, name := range notImplemented {
 		method, what, _ := strings.Cut(name, " ")
 		Operations[name] = operation{method + " " + what, func(*call) (*answer, *failure) {
 			return nil, errNotImplemented(name)
 		}}
 	}
+}
+
+// notImplemented are real operations that the emulator does not have, which say so.
+var notImplemented = []string{
+	"POST bucket", "POST object?restore", "POST object?select",
+	"GET object?torrent", "GET object?legal-hold", "PUT object?legal-hold", "GET object?retention",
+	"PUT object?retention", "GET bucket?session", "PUT object?renameObject", "POST bucket?metadataTable",
+	"GET bucket?metadataTable", "DELETE bucket?metadataTable", "GET bucket?analytics", "PUT bucket?analytics",
+	"GET bucket?inventory", "PUT bucket?inventory", "GET bucket?metrics", "PUT bucket?metrics",
+	"GET bucket?intelligent-tiering", "PUT bucket?intelligent-tiering", "GET object?annotation",
+	"PUT object?annotation", "DELETE object?annotation", "GET object?annotations",
 }
 
 // maxKey is the length of a key in bytes.

@@ -10,6 +10,7 @@ package s3
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -58,6 +59,7 @@ func (s *Service) serve(w http.ResponseWriter, c *api.Call) {
 	h := w.Header()
 	h["x-amz-request-id"] = []string{c.ID}
 	h["x-amz-id-2"] = []string{hostID(c.ID)}
+	maps.Copy(h, q.cors)
 	h.Set("Server", "AmazonS3")
 	if e != nil {
 		q.writeError(w, e)
@@ -149,12 +151,17 @@ func (s *Service) newCall(c *api.Call) *call {
 	c.ID = newRequestID()
 	c.Caller = api.Anonymous()
 	c.Region = ""
-	return &call{Call: c, service: s, state: s.state}
+	return &call{Call: c, service: s, state: s.state, cors: make(http.Header)}
 }
 
 // answer does what a request asks for.
 func (q *call) answer() (*answer, *failure) {
 	run, e := q.route()
+	if q.bucket != "" {
+		q.state.age(q.bucket, q.At)
+		q.config = q.state.config(q.bucket)
+		q.Welcome = q.welcome(q.cors)
+	}
 	if q.Operation == "" {
 		q.Operation = q.Request.Method // of requests that are no operation
 	}
@@ -164,8 +171,8 @@ func (q *call) answer() (*answer, *failure) {
 	if e := q.service.account.Gate.Admit(q.Call); e != nil {
 		return nil, asFailure(e)
 	}
-	if q.bucket != "" {
-		q.config = q.state.config(q.bucket)
+	if q.Request.Method == http.MethodOptions { // which nobody signs
+		return run(q)
 	}
 	if e := q.authenticate(); e != nil {
 		return nil, e

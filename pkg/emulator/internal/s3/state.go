@@ -19,34 +19,41 @@ import (
 
 // Buckets of the state file that are S3's.
 const (
-	storedBuckets = "s3-bucket"  // by name
-	storedObjects = "s3-object"  // by name of the bucket, "/" and key
-	storedUploads = "s3-upload"  // by upload id
-	storedParts   = "s3-part"    // by upload id, "/" and number
-	storedAccount = "s3-account" // settings of the account, by name
+	storedBuckets  = "s3-bucket"  // by name
+	storedObjects  = "s3-object"  // by name of the bucket, "/" and key
+	storedVersions = "s3-version" // the others: by that, a zero byte and version
+	storedUploads  = "s3-upload"  // by upload id
+	storedParts    = "s3-part"    // by upload id, "/" and number
+	storedAccount  = "s3-account" // settings of the account, by name
 )
 
-// accountBlock is the key of the account's Block Public Access.
+// accountBlock is the key of the home account's Block Public Access; those of others
+// have a slash and the account after it.
 const accountBlock = "public-access-block"
 
 // state is S3's state. Configurations, objects and parts that it hands out are
 // never written to again; a change puts another in their place.
 type state struct {
 	store   *store.Store
-	account string
+	account string         // the home account
 	changes *atomic.Uint64 // grows with each change
 
 	mu      sync.RWMutex // guards the fields below, and is held while they change
 	buckets map[string]*bucket
 	uploads map[string]*upload
-	block   *publicAccessBlock // of the account; nil if it has none
-	uses    map[string]int     // of bodies, by id: by objects, parts, and calls
+	blocks  map[string]*publicAccessBlock // of accounts, by id
+	uses    map[string]int                // of bodies, by id: by objects, parts, and calls
 }
 
 // bucket is a bucket and what is in it.
 type bucket struct {
 	*bucketConfig
-	objects []*object // in the order of their keys
+	objects []*object            // in the order of their keys
+	older   map[string][]*object // by key: versions that are not visible, newest first
+
+	// By which configuration, and on which day, its lifecycle was looked after last.
+	aged   *bucketConfig
+	agedAt time.Time
 }
 
 // bucketConfig is all that a bucket is, but its objects.
@@ -60,11 +67,16 @@ type bucketConfig struct {
 	Created    time.Time
 	BucketKey  bool `json:",omitempty"` // as the bucket's encryption says
 	// Ownership is the rule of ownership controls, "" if there are none.
-	Ownership string             `json:",omitempty"`
-	ACL       *acl               `json:",omitempty"`
-	Block     *publicAccessBlock `json:",omitempty"`
-	Tags      []wire.Tag         `json:",omitempty"`
-	Policy    string             `json:",omitempty"` // as it was submitted
+	Ownership     string             `json:",omitempty"`
+	ACL           *acl               `json:",omitempty"`
+	Block         *publicAccessBlock `json:",omitempty"`
+	Tags          []wire.Tag         `json:",omitempty"`
+	Policy        string             `json:",omitempty"` // as it was submitted
+	CORS          []corsRule         `json:",omitempty"`
+	Lifecycle     []lifecycleRule    `json:",omitempty"`
+	MinTransition string             `json:",omitempty"` // as it was set with the lifecycle
+	// Versioning is "" for a bucket that never had it, or Enabled or Suspended.
+	Versioning string `json:",omitempty"`
 	// Principals are the unique ids of the users and roles that the policy
 	// names, as of the time when it was stored.
 	Principals map[string]string `json:",omitempty"`
@@ -99,6 +111,11 @@ type object struct {
 	// Parts are those of a multipart upload, and Upload is its id.
 	Parts  []objectPart `json:",omitempty"`
 	Upload string       `json:",omitempty"`
+	// VersionID is "" for the version "null". A delete marker has no body. Of two
+	// versions of a key that with the greater Order is newer.
+	VersionID    string `json:",omitempty"`
+	DeleteMarker bool   `json:",omitempty"`
+	Order        int64  `json:",omitempty"`
 }
 
 // objectPart is a part of an object that was uploaded in parts.
@@ -145,17 +162,20 @@ func load(st *store.Store, account string, changes *atomic.Uint64) (*state, erro
 		buckets: make(map[string]*bucket),
 		uploads: make(map[string]*upload),
 		uses:    make(map[string]int),
+		blocks:  make(map[string]*publicAccessBlock),
 	}
 	for _, part := range []struct {
 		bucket string
 		place  func(string, []byte) error
 	}{
 		{storedAccount, func(key string, v []byte) error {
-			if key != accountBlock {
+			owner, ok := strings.CutPrefix(key, accountBlock)
+			if !ok {
 				return nil
 			}
-			s.block = new(publicAccessBlock)
-			return json.Unmarshal(v, s.block)
+			block := new(publicAccessBlock)
+			s.blocks[cmp.Or(strings.TrimPrefix(owner, "/"), account)] = block
+			return json.Unmarshal(v, block)
 		}},
 		{storedBuckets, func(_ string, v []byte) error {
 			c := new(bucketConfig)
@@ -168,20 +188,15 @@ func load(st *store.Store, account string, changes *atomic.Uint64) (*state, erro
 			s.buckets[c.Name] = &bucket{bucketConfig: c}
 			return nil
 		}},
-		{storedObjects, func(key string, v []byte) error {
-			name, _, _ := strings.Cut(key, "/")
-			b := s.buckets[name]
-			if b == nil {
-				return fmt.Errorf("there is no bucket %q", name)
-			}
-			o := new(object)
-			if err := json.Unmarshal(v, o); err != nil {
-				return err
-			}
-			s.use(o.Blobs...)
+		{storedObjects, s.loadObject(func(b *bucket, o *object) {
 			b.objects = append(b.objects, o) // the keys come in order
-			return nil
-		}},
+		})},
+		{storedVersions, s.loadObject(func(b *bucket, o *object) {
+			if b.older == nil {
+				b.older = make(map[string][]*object)
+			}
+			b.older[o.Key] = append(b.older[o.Key], o)
+		})},
 		{storedUploads, func(_ string, v []byte) error {
 			u := &upload{parts: make(map[int]*part)}
 			if err := json.Unmarshal(v, u); err != nil {
@@ -209,7 +224,31 @@ func load(st *store.Store, account string, changes *atomic.Uint64) (*state, erro
 			return nil, err
 		}
 	}
+	for _, b := range s.buckets {
+		for _, older := range b.older {
+			slices.SortFunc(older, func(a, b *object) int { return cmp.Compare(b.Order, a.Order) })
+		}
+	}
 	return s, nil
+}
+
+// loadObject makes a reader of objects, and of versions that are not visible, from
+// what places them.
+func (s *state) loadObject(place func(*bucket, *object)) func(string, []byte) error {
+	return func(key string, v []byte) error {
+		name, _, _ := strings.Cut(key, "/")
+		b := s.buckets[name]
+		if b == nil {
+			return fmt.Errorf("there is no bucket %q", name)
+		}
+		o := new(object)
+		if err := json.Unmarshal(v, o); err != nil {
+			return err
+		}
+		s.use(o.Blobs...)
+		place(b, o)
+		return nil
+	}
 }
 
 // sweep removes bodies that nothing names: those of uploads that were under
@@ -327,12 +366,17 @@ func (s *state) blockedBy(c *bucketConfig, on func(publicAccessBlock) bool) stri
 // accountBlock is Block Public Access of an account, or nil. Only that of the
 // emulator's own is known.
 func (s *state) accountBlock(account string) *publicAccessBlock {
-	if account != s.account {
-		return nil
-	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.block
+	return s.blocks[account]
+}
+
+// blockKey is where Block Public Access of an account is stored.
+func (s *state) blockKey(account string) string {
+	if account == s.account {
+		return accountBlock
+	}
+	return accountBlock + "/" + account
 }
 
 // find is the position of a key in a bucket, or the one where it belongs. The
@@ -359,24 +403,28 @@ func (s *state) object(bucket, key string) *object {
 	return nil
 }
 
-// hold is object, with its body in use until release.
-func (s *state) hold(bucket, key string) *object {
+// hold is pick, with its body in use until release.
+func (s *state) hold(bucket, key string, v versionRef) *object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.buckets[bucket]
 	if b == nil {
 		return nil
 	}
-	o := b.object(key)
+	o := b.pick(key, v)
 	if o != nil {
 		s.use(o.Blobs...)
 	}
 	return o
 }
 
-// storeObject puts an object into a bucket, instead of an older one. The
-// object's bodies count as in use already. The caller holds mu.
+// storeObject puts an object into a bucket, instead of an older one, or above it if
+// the bucket has versions. The object's bodies count as in use already. The caller holds mu.
 func (s *state) storeObject(c *store.Change, b *bucket, o *object) {
+	if b.Versioning != "" {
+		s.addVersion(c, b, o)
+		return
+	}
 	i, found := b.find(o.Key)
 	if found {
 		s.drop(c, b.objects[i].Blobs...)
@@ -385,15 +433,6 @@ func (s *state) storeObject(c *store.Change, b *bucket, o *object) {
 		b.objects = slices.Insert(b.objects, i, o)
 	}
 	c.Put(storedObjects, b.Name+"/"+o.Key, o)
-}
-
-// removeObject takes an object out of a bucket. The caller holds mu.
-func (s *state) removeObject(c *store.Change, b *bucket, key string) {
-	if i, found := b.find(key); found {
-		s.drop(c, b.objects[i].Blobs...)
-		b.objects = slices.Delete(b.objects, i, i+1)
-		c.Delete(storedObjects, b.Name+"/"+key)
-	}
 }
 
 // removeUpload forgets a multipart upload and its parts. The caller holds mu.

@@ -70,7 +70,9 @@ func (q *call) getObjectTagging() (*answer, *failure) {
 	if e != nil {
 		return nil, e
 	}
-	return tagDocument(o.Tags), nil
+	a := tagDocument(o.Tags)
+	q.setVersion(a, o)
+	return a, nil
 }
 
 func (q *call) putObjectTagging() (*answer, *failure) {
@@ -82,8 +84,12 @@ func (q *call) putObjectTagging() (*answer, *failure) {
 		return nil, e
 	}
 	requested := tagKeys("s3:RequestObjectTag/", "s3:RequestObjectTagKeys", tags)
-	existing := existingTags(q.state.object(q.bucket, q.key))
-	if e := q.may(q.config, "s3:PutObjectTagging", q.objectARN(), func(keys *policy.Context) {
+	v, e := q.version()
+	if e != nil {
+		return nil, e
+	}
+	existing := existingTags(q.state.pick(q.bucket, q.key, v))
+	if e := q.may(q.config, v.versioned("s3:PutObjectTagging"), q.objectARN(), func(keys *policy.Context) {
 		requested(keys)
 		if existing != nil {
 			existing(keys)
@@ -91,16 +97,21 @@ func (q *call) putObjectTagging() (*answer, *failure) {
 	}); e != nil {
 		return nil, e
 	}
-	return &answer{}, q.setTags(tags)
+	a := &answer{}
+	return a, q.setTags(a, tags)
 }
 
 func (q *call) deleteObjectTagging() (*answer, *failure) {
 	if _, e := q.permitted("s3:DeleteObjectTagging"); e != nil {
 		return nil, e
 	}
-	return noContent(), q.setTags(nil)
+	a := noContent()
+	return a, q.setTags(a, nil)
 }
 
-func (q *call) setTags(tags []wire.Tag) *failure {
-	return q.changeObject(func(o *object) { o.Tags = tags })
+func (q *call) setTags(a *answer, tags []wire.Tag) *failure {
+	return q.changeObject(func(o *object) {
+		o.Tags = tags
+		q.setVersion(a, o)
+	})
 }

@@ -40,7 +40,7 @@ func (p Protocol) WriteError(w http.ResponseWriter, r *http.Request, id string, 
 		kind, body = "application/json", textsJSON("message", e.Message)
 	case RPCCBOR:
 		h["smithy-protocol"] = []string{"rpc-v2-cbor"}
-		kind, body = "application/cbor", textsCBOR("__type", e.Code, "message", e.Message)
+		kind, body = "application/cbor", TextsCBOR("__type", e.Code, "message", e.Message)
 	case QueryEC2:
 		kind, body = "text/xml;charset=UTF-8", ec2Error(id, e)
 	case RESTXML:
@@ -112,9 +112,9 @@ func textsJSON(pairs ...string) []byte {
 	return body
 }
 
-// textsCBOR is a map of up to 23 texts to texts in CBOR (RFC 8949, section 3),
+// TextsCBOR is a map of up to 23 texts to texts in CBOR (RFC 8949, section 3),
 // from names and values by turns, each of less than 64 KiB.
-func textsCBOR(pairs ...string) []byte {
+func TextsCBOR(pairs ...string) []byte {
 	b := []byte{0xa0 | byte(len(pairs)/2)}
 	for _, text := range pairs {
 		switch n := len(text); {

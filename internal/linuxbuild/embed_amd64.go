@@ -1,0 +1,8 @@
+//go:build selfcontained
+
+package linuxbuild
+
+import "embed"
+
+//go:embed openirsa-linux-amd64.zst
+var files embed.FS

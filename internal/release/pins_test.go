@@ -1,0 +1,93 @@
+package release_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// TestActionsArePinned: a tag of an action can be moved, a commit cannot.
+func TestActionsArePinned(t *testing.T) {
+	files, err := filepath.Glob("../../.github/workflows/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no workflows: %v", err)
+	}
+	uses := regexp.MustCompile(`^\s*(?:- )?uses: (.*)$`)
+	pinned := regexp.MustCompile(`^(\./\S*|[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)$`)
+	found := 0
+	for _, file := range files {
+		for line := range strings.Lines(read(t, file)) {
+			m := uses.FindStringSubmatch(strings.TrimRight(line, "\n"))
+			if m == nil {
+				continue
+			}
+			found++
+			if !pinned.MatchString(m[1]) {
+				t.Errorf("%s: %q does not name a commit and its version", filepath.Base(file), m[1])
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no workflow uses an action")
+	}
+}
+
+// TestTools: what releases are made with is of one version until somebody changes it.
+func TestTools(t *testing.T) {
+	script := read(t, "../../release/tool")
+	versions := regexp.MustCompile(`version=(\S+)`).FindAllStringSubmatch(script, -1)
+	if len(versions) < 4 {
+		t.Errorf("release/tool has %d versions", len(versions))
+	}
+	for _, v := range versions {
+		if !regexp.MustCompile(`^v\d+\.\d+\.\d+$`).MatchString(v[1]) {
+			t.Errorf("release/tool has the version %q", v[1])
+		}
+	}
+}
+
+// TestFlags: goreleaser and make link programs with the same flags, or what is released
+// would not be what is tested, nor what other systems' programs have in them.
+func TestFlags(t *testing.T) {
+	var config struct {
+		Builds []struct {
+			ID, Main string
+			Env      []string
+			Flags    []string
+			Ldflags  []string
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "../../.goreleaser.yaml")), &config); err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^LDFLAGS\s*:?= (.*)$`).FindStringSubmatch(read(t, "../../Makefile"))
+	if m == nil {
+		t.Fatal("the Makefile has no LDFLAGS")
+	}
+	want := strings.ReplaceAll(m[1], "$(VERSION)", "v{{ .Version }}")
+	if len(config.Builds) != 2 {
+		t.Fatalf("%d builds", len(config.Builds))
+	}
+	for _, b := range config.Builds {
+		if got := strings.Join(b.Ldflags, " "); got != want {
+			t.Errorf("%s: the linker's flags are %q, and the Makefile's %q", b.ID, got, want)
+		}
+		if b.Main != "./cmd/openirsa" || !strings.Contains(strings.Join(b.Flags, " "), "-trimpath") ||
+			!strings.Contains(strings.Join(b.Env, " "), "CGO_ENABLED=0") {
+			t.Errorf("%s: %+v is not built as by the Makefile", b.ID, b)
+		}
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	body, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}

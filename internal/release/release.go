@@ -1,0 +1,65 @@
+package release
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Newest is the newest version in CHANGELOG.md of a checkout, for which the chart must
+// have been made too. The versions there have no v in front; tags, and the image's tags
+// with them, have one.
+func Newest(checkout fs.FS) (Section, error) {
+	body, err := fs.ReadFile(checkout, "CHANGELOG.md")
+	if err != nil {
+		return Section{}, err
+	}
+	sections, err := Changelog(string(body))
+	if err != nil {
+		return Section{}, fmt.Errorf("CHANGELOG.md: %w", err)
+	}
+	if len(sections) < 2 {
+		return Section{}, errors.New("CHANGELOG.md: no version yet")
+	}
+	newest := sections[1]
+
+	const chart = "deploy/chart/Chart.yaml"
+	body, err = fs.ReadFile(checkout, chart)
+	if err != nil {
+		return Section{}, err
+	}
+	var meta struct {
+		Version    string `yaml:"version"`
+		AppVersion string `yaml:"appVersion"`
+	}
+	if err := yaml.Unmarshal(body, &meta); err != nil {
+		return Section{}, fmt.Errorf("%s: %w", chart, err)
+	}
+	if meta.Version != newest.Version {
+		return Section{}, fmt.Errorf("%s: version is %q, and the newest in CHANGELOG.md %q", chart, meta.Version, newest.Version)
+	}
+	// The image's tag, unless values say otherwise.
+	if want := "v" + newest.Version; meta.AppVersion != want {
+		return Section{}, fmt.Errorf("%s: appVersion is %q, and for CHANGELOG.md it must be %q", chart, meta.AppVersion, want)
+	}
+	return newest, nil
+}
+
+// Notes are those of the release that tag names, which must be the newest.
+func Notes(checkout fs.FS, tag string) (string, error) {
+	newest, err := Newest(checkout)
+	if err != nil {
+		return "", err
+	}
+	if tag != "v"+newest.Version {
+		return "", fmt.Errorf("the tag is %q, and the newest version in CHANGELOG.md is %q: it must be tagged %q",
+			tag, newest.Version, "v"+newest.Version)
+	}
+	if !strings.Contains(newest.Text, "\n- ") {
+		return "", fmt.Errorf("CHANGELOG.md says nothing of %s", newest.Version)
+	}
+	return newest.Text + "\n", nil
+}

@@ -1,0 +1,218 @@
+package chain
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/deploy"
+	"github.com/openirsa/openirsa/pkg/association"
+	"github.com/openirsa/openirsa/pkg/config"
+	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/podidentity"
+	"github.com/openirsa/openirsa/pkg/record"
+	"github.com/openirsa/openirsa/pkg/role"
+)
+
+// podIdentityAccounts are the service accounts of the agent and of the webhook, with the
+// least that each needs of EKS. Their pods have the tokens for their roles without the
+// webhook.
+func (ch *Chain) podIdentityAccounts() []config.ServiceAccount {
+	with := func(namespace, name, action string) config.ServiceAccount {
+		sa := config.NewServiceAccount(namespace, name)
+		sa.RoleOnly = true
+		sa.AttachPolicy, _ = json.Marshal(map[string]any{ // of texts alone
+			"Version": "2012-10-17", "Statement": []any{map[string]any{"Effect": "Allow", "Action": action, "Resource": ch.ClusterARN()}},
+		})
+		return sa
+	}
+	return []config.ServiceAccount{
+		with(deploy.AgentNamespace, deploy.AgentName, "eks-auth:AssumeRoleForPodIdentity"),
+		with(deploy.Namespace, deploy.WebhookName, "eks:ListPodIdentityAssociations"),
+	}
+}
+
+// podIdentityRole is the ARN of the role of one of these.
+func (ch *Chain) podIdentityRole(namespace, name string) string {
+	r := role.Role{Name: role.NameFor(ch.Record.Cluster, namespace, name), Path: role.PathFor(ch.Record.Cluster)}
+	return r.ARNIn(ch.Record.Partition, ch.Record.Account)
+}
+
+// AgentParams are those with which [deploy.Agent] makes the objects of the agent of EKS
+// Pod Identity.
+func (ch *Chain) AgentParams() deploy.AgentParams {
+	return deploy.AgentParams{
+		Image: ch.Record.Image, ClusterName: ch.Record.Cluster, Region: ch.Record.Region, EndpointURL: ch.Record.Endpoint,
+		RoleARN: ch.podIdentityRole(deploy.AgentNamespace, deploy.AgentName),
+	}
+}
+
+// podIdentity installs EKS Pod Identity, if it is asked for: EKS learns of the cluster,
+// and the agent runs on every node.
+func (u *upRun) podIdentity(ctx context.Context) error {
+	if !u.Record.PodIdentity {
+		return nil
+	}
+	objects, err := deploy.Agent(u.AgentParams())
+	if err != nil {
+		return err
+	}
+	return u.run.Link(ctx, plan.PodIdentity, "cluster "+u.Record.Cluster+" in EKS, "+deploy.AgentNamespace+"/"+deploy.AgentName,
+		func(ctx context.Context) ([]plan.Step, error) {
+			steps, err := u.planRegistration(ctx)
+			if err != nil {
+				return nil, err
+			}
+			more, err := u.rollout(ctx, plan.PodIdentity, deploy.AgentName, objects)
+			return append(steps, more...), err
+		})
+}
+
+// checkPodIdentity refuses a cluster that EKS would not take, before anything is made.
+func (u *upRun) checkPodIdentity(want record.Record) error {
+	if !u.emulator && want.Endpoint == "" {
+		return fmt.Errorf("%s: AWS's own EKS knows the clusters alone that it has made; another needs an emulator", plan.PodIdentity)
+	}
+	if err := association.CheckCluster(want.Cluster); err != nil {
+		return fmt.Errorf("%s: %w", plan.PodIdentity, err)
+	}
+	return nil
+}
+
+// registration is what EKS is told of a cluster.
+type registration struct {
+	Name    string `json:"name"`
+	Region  string `json:"region"`
+	Issuer  string `json:"issuer"`
+	Version string `json:"version,omitempty"`
+}
+
+// planRegistration decides whether EKS has to learn of the cluster. A cluster cannot be
+// made known to AWS's own EKS, which makes its clusters itself.
+func (u *upRun) planRegistration(ctx context.Context) ([]plan.Step, error) {
+	want := registration{Name: u.Record.Cluster, Region: u.Record.Region, Issuer: u.Issuer.String()}
+	var err error
+	if want.Version, err = u.Cluster.Version(ctx); err != nil {
+		return nil, err
+	}
+	step := plan.Step{Link: plan.PodIdentity, Action: plan.Create, Summary: "cluster " + want.Name + " in EKS",
+		Do: func(ctx context.Context) error { return u.register(ctx, want) }}
+	there, ok, err := u.registered(ctx)
+	if err != nil || !ok {
+		return []plan.Step{step}, err
+	}
+	if there.Issuer == want.Issuer && there.Version == want.Version {
+		return nil, nil
+	}
+	step.Action = plan.Update
+	step.Diff = plan.Diff("issuer "+there.Issuer+"\nversion "+there.Version+"\n", "issuer "+want.Issuer+"\nversion "+want.Version+"\n")
+	return []plan.Step{step}, nil
+}
+
+// registered is what EKS knows of the cluster, if it does.
+func (ch *Chain) registered(ctx context.Context) (there registration, ok bool, err error) {
+	out, err := ch.eks().DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &ch.Record.Cluster})
+	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
+		return registration{}, false, nil
+	}
+	if err != nil {
+		return registration{}, false, fmt.Errorf("reading cluster %s in EKS: %w", ch.Record.Cluster, err)
+	}
+	there = registration{Name: ch.Record.Cluster, Region: ch.Record.Region, Version: aws.ToString(out.Cluster.Version)}
+	if i := out.Cluster.Identity; i != nil && i.Oidc != nil {
+		there.Issuer = aws.ToString(i.Oidc.Issuer)
+	}
+	return there, true, nil
+}
+
+// planUnregistration decides whether EKS has to forget the cluster.
+func (ch *Chain) planUnregistration(ctx context.Context) ([]plan.Step, error) {
+	_, ok, err := ch.registered(ctx)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []plan.Step{{
+		Link: plan.PodIdentity, Action: plan.Delete, Summary: "cluster " + ch.Record.Cluster + " in EKS",
+		Do: func(ctx context.Context) error { return ch.control(ctx, http.MethodDelete, "/"+ch.Record.Cluster, nil) },
+	}}, nil
+}
+
+// register tells the EKS of an emulator of the cluster.
+func (ch *Chain) register(ctx context.Context, c registration) error {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return ch.control(ctx, http.MethodPost, "", body)
+}
+
+// control calls what emulators have for the clusters of their EKS (docs/pod-identity.md,
+// "Clusters"), which AWS has not.
+func (ch *Chain) control(ctx context.Context, method, path string, body []byte) error {
+	config := ch.Account.Config
+	url := aws.ToString(config.BaseEndpoint) + "/_openirsa/control/clusters" + path
+	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	credentials, err := config.Credentials.Retrieve(ctx)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, hex.EncodeToString(sum[:]), "eks", ch.Record.Region, time.Now()); err != nil {
+		return err
+	}
+	var client aws.HTTPClient = http.DefaultClient
+	if config.HTTPClient != nil {
+		client = config.HTTPClient
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= 300 && !(method == http.MethodDelete && answer.StatusCode == http.StatusNotFound) {
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
+		return fmt.Errorf("the emulator's clusters of EKS: %s: %q", answer.Status, bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+// podIdentityStatus is what is wrong with EKS Pod Identity. It adds the associations.
+func (ch *Chain) podIdentityStatus(ctx context.Context, s *Status) error {
+	for _, sa := range ch.podIdentityAccounts() {
+		s.PodIdentityRoles = append(s.PodIdentityRoles, ch.podIdentityRole(sa.Metadata.Namespace, sa.Metadata.Name))
+	}
+	all, err := podidentity.Read(ctx, ch.eks(), ch.Record.Cluster, podidentity.Filter{})
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		s.Associations = append(s.Associations, ServiceAccount{a.Namespace, a.ServiceAccount, a.RoleARN})
+	}
+	d, err := ch.Cluster.Client().DaemonSets(deploy.AgentNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return errors.New("the agent is not installed")
+	}
+	if err == nil && d.Status.NumberAvailable < d.Status.DesiredNumberScheduled {
+		err = fmt.Errorf("the agent is available on %d of %d nodes", d.Status.NumberAvailable, d.Status.DesiredNumberScheduled)
+	}
+	return err
+}

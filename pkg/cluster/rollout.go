@@ -1,0 +1,161 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/openirsa/openirsa/internal/wait"
+)
+
+// workload is what runs pods: a Deployment or a DaemonSet.
+type workload struct {
+	kind, namespace, name string
+	available, want       int32
+	done                  bool // all of its pods are of its present version, and available
+	selector              *metav1.LabelSelector
+	failures              []string
+}
+
+// isWorkload reports whether an object runs pods for which a rollout waits.
+func isWorkload(o *unstructured.Unstructured) bool {
+	return o.GetKind() == "Deployment" || o.GetKind() == "DaemonSet"
+}
+
+// workload reads one.
+func (c *Cluster) workload(ctx context.Context, kind, namespace, name string) (workload, error) {
+	w := workload{kind: kind, namespace: namespace, name: name}
+	if kind == "DaemonSet" {
+		d, err := Retry(ctx, func() (*appsv1.DaemonSet, error) {
+			return c.client.DaemonSets(namespace).Get(ctx, name, metav1.GetOptions{})
+		})
+		if err != nil {
+			return w, err
+		}
+		s := d.Status
+		w.available, w.want, w.selector = s.NumberAvailable, s.DesiredNumberScheduled, d.Spec.Selector
+		w.done = s.ObservedGeneration >= d.Generation && s.UpdatedNumberScheduled == w.want && s.NumberAvailable == w.want
+		return w, nil
+	}
+	d, err := Retry(ctx, func() (*appsv1.Deployment, error) {
+		return c.client.Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+	})
+	if err != nil {
+		return w, err
+	}
+	s := d.Status
+	w.available, w.want, w.selector = s.AvailableReplicas, 1, d.Spec.Selector
+	if d.Spec.Replicas != nil {
+		w.want = *d.Spec.Replicas
+	}
+	w.done = s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == w.want && s.AvailableReplicas == w.want && s.Replicas == w.want
+	for _, condition := range s.Conditions {
+		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
+			w.failures = append(w.failures, condition.Message)
+		}
+	}
+	return w, nil
+}
+
+// Rollout waits until the Deployments and DaemonSets among the objects have all their
+// pods available in their present version. After patience it is an error that says
+// what the pods wait for.
+func (c *Cluster) Rollout(ctx context.Context, objs []*unstructured.Unstructured, patience time.Duration) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, o := range objs {
+		if isWorkload(o) {
+			g.Go(func() error { return c.rollout(ctx, o.GetKind(), o.GetNamespace(), o.GetName(), patience) })
+		}
+	}
+	return g.Wait()
+}
+
+func (c *Cluster) rollout(ctx context.Context, kind, namespace, name string, patience time.Duration) error {
+	var between wait.Looks
+	deadline := time.Now().Add(patience)
+	for {
+		w, err := c.workload(ctx, kind, namespace, name)
+		if err != nil {
+			return fmt.Errorf("waiting for %s %s/%s: %w", kind, namespace, name, err)
+		}
+		if w.done {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the %s %s/%s has %d of %d replicas available after %s: %s",
+				kind, namespace, name, w.available, w.want, patience, c.whyNot(ctx, w))
+		}
+		if err := between.Wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// RolledOut reports whether the Deployments and DaemonSets among the objects are there,
+// with all their pods available in their present version.
+func (c *Cluster) RolledOut(ctx context.Context, objs []*unstructured.Unstructured) (bool, error) {
+	for _, o := range objs {
+		if !isWorkload(o) {
+			continue
+		}
+		w, err := c.workload(ctx, o.GetKind(), o.GetNamespace(), o.GetName())
+		if apierrors.IsNotFound(err) || err == nil && !w.done {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("reading %s of cluster %s: %w", name(o), c.Name, err)
+		}
+	}
+	return true, nil
+}
+
+// whyNot says what the pods of a workload wait for.
+func (c *Cluster) whyNot(ctx context.Context, w workload) string {
+	selector, err := metav1.LabelSelectorAsSelector(w.selector)
+	if err != nil {
+		return err.Error()
+	}
+	pods, err := c.client.Pods(w.namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	if err != nil {
+		return err.Error()
+	}
+	var why []string
+	for _, p := range pods.Items {
+		why = append(why, waitsFor(&p)...)
+	}
+	if why = append(why, w.failures...); len(why) == 0 {
+		return "its pods have not been made; is kube-controller-manager well?"
+	}
+	return strings.Join(why, "; ")
+}
+
+// waitsFor says why a pod is not ready; nothing if it is.
+func waitsFor(p *corev1.Pod) (why []string) {
+	for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+		switch {
+		case s.State.Waiting != nil:
+			why = append(why, fmt.Sprintf("pod %s, container %s: %s %s", p.Name, s.Name, s.State.Waiting.Reason, s.State.Waiting.Message))
+		case s.State.Terminated != nil:
+			ended := s.State.Terminated
+			why = append(why, fmt.Sprintf("pod %s, container %s ended with %d: %s", p.Name, s.Name, ended.ExitCode, ended.Message))
+		case !s.Ready:
+			why = append(why, fmt.Sprintf("pod %s, container %s is not ready: `kubectl --namespace %s logs %[1]s`",
+				p.Name, s.Name, p.Namespace))
+		}
+	}
+	for _, condition := range p.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			why = append(why, fmt.Sprintf("pod %s: %s", p.Name, condition.Message))
+		}
+	}
+	return why
+}

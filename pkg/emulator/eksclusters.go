@@ -1,0 +1,90 @@
+package emulator
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/eks"
+)
+
+// EKSCluster is a cluster that runs somewhere, made known to the emulator's EKS: its
+// pods can then get credentials by EKS Pod Identity.
+type EKSCluster struct {
+	// Name is the name of the cluster: 1 to 100 letters, digits, hyphens and
+	// underscores, of which the first is neither of the latter.
+	Name string
+	// Account and Region say where EKS has it; "" are the home account and us-east-1.
+	Account, Region string
+	// Issuer is the iss of the tokens of its service accounts, an https URL. While it is
+	// "" no token is taken.
+	Issuer string
+	// JWKS is a copy of the issuer's public keys (RFC 7517), 64 KiB at most. Without one
+	// they are read from the issuer, as for IRSA: by a stranger.
+	JWKS json.RawMessage
+	// Endpoint is the URL of its API server, CA the server's certificates (PEM, in
+	// base64), and Version that of Kubernetes, such as "1.35": what DescribeCluster says.
+	Endpoint, CA, Version string
+	// AgentVersion is that of the agent that is installed in it, "" for none or an
+	// unknown one: what DescribeAddon says of eks-pod-identity-agent.
+	AgentVersion string
+	// Tags are those of the cluster. Nil leaves those that it has.
+	Tags map[string]string
+}
+
+// RegisterCluster makes a cluster known, or says anew what is known of it; its
+// associations stay. It returns the cluster's ARN.
+func (s *Server) RegisterCluster(c EKSCluster) (arn string, err error) {
+	where := eks.Cluster{
+		Account: cmp.Or(c.Account, s.config.Account), Region: cmp.Or(c.Region, "us-east-1"), Name: c.Name,
+		Issuer: c.Issuer, JWKS: c.JWKS, Endpoint: c.Endpoint, CA: c.CA, Version: c.Version, AgentVersion: c.AgentVersion, Tags: c.Tags,
+	}
+	if s.accounts[where.Account] == nil {
+		return "", fmt.Errorf("registering cluster %.100q: the emulator has no account %.40q", c.Name, where.Account)
+	}
+	if !isRegion(where.Region) {
+		return "", fmt.Errorf("registering cluster %.100q: %.40q is not a region", c.Name, where.Region)
+	}
+	if err := s.eks.Register(where, s.Now()); err != nil {
+		return "", fmt.Errorf("registering cluster %.100q: %w", c.Name, err)
+	}
+	return s.eks.ARN(&where), nil
+}
+
+// UnregisterCluster forgets a cluster and its associations, and reports whether there
+// was one. "" are the home account and us-east-1.
+func (s *Server) UnregisterCluster(account, region, name string) (bool, error) {
+	return s.eks.Unregister(cmp.Or(account, s.config.Account), cmp.Or(region, "us-east-1"), name)
+}
+
+// isRegion reports whether a text has the form of a region's name.
+func isRegion(s string) bool {
+	isLetter := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' }
+	return s != "" && len(s) <= 32 && strings.TrimFunc(s, isLetter) == ""
+}
+
+// clusterTokens is what verifies the tokens of a cluster: a [provider], whose keys are
+// read as those of IRSA's providers are, or are those that came with the cluster.
+func (f *front) clusterTokens(c *eks.Cluster) (any, error) {
+	u, err := url.Parse(c.Issuer)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(c.Issuer) > 255 {
+		return nil, errors.New("its issuer is not an https URL without user, query and fragment, of 255 characters at most")
+	}
+	p := &provider{ARN: f.eks.ARN(c), URL: strings.TrimPrefix(c.Issuer, "https://"), serial: f.clusterSerial.Add(1)}
+	if c.JWKS == nil {
+		return p, nil
+	}
+	if p.keys, err = parseKeySet(c.JWKS); err != nil {
+		return nil, err
+	}
+	if len(p.keys.keys) == 0 {
+		return nil, fmt.Errorf("the key set has no key that can be used: %s", strings.Join(p.keys.left, "; "))
+	}
+	return p, nil
+}
+
+// clusterGone forgets the keys of a cluster that is no more.
+func (f *front) clusterGone(c *eks.Cluster) { f.issuers.forget(f.eks.ARN(c)) }

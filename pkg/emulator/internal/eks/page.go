@@ -1,0 +1,61 @@
+package eks
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+)
+
+// maxResults is how many items a page has, at most and unless told (the service
+// model).
+const maxResults = 100
+
+// page is the part of a list that is asked for.
+type page struct {
+	size  int
+	after string // the place of the last item of the page before, "" for the first page
+}
+
+// place is where an association is in lists: what was deleted meanwhile leaves no gap
+// and repeats nothing.
+func (a *Association) place() string { return fmt.Sprintf("%020d/%s", a.Created.UnixNano(), a.ID) }
+
+// readPage reads maxResults and nextToken.
+func readPage(c *api.Call) (page, *wire.Failure) {
+	p := page{size: maxResults}
+	query := c.Request.URL.Query()
+	if query.Has("maxResults") {
+		n, err := strconv.Atoi(query.Get("maxResults"))
+		if err != nil || n < 1 || n > maxResults {
+			return p, invalid("The parameter maxResults should be between 1 and %d.", maxResults)
+		}
+		p.size = n
+	}
+	if token := query.Get("nextToken"); token != "" {
+		text, err := base64.RawURLEncoding.DecodeString(token)
+		if err != nil || len(text) == 0 {
+			return p, invalid("The parameter nextToken is not one that was given out.")
+		}
+		p.after = string(text)
+	}
+	return p, nil
+}
+
+// cut is the page of a list that is in the order of places, and the token of the next,
+// "" for none.
+func cut[T any](p page, all []T, place func(T) string) (items []T, token string) {
+	from := slices.IndexFunc(all, func(item T) bool { return place(item) > p.after })
+	if from < 0 {
+		return []T{}, ""
+	}
+	all = all[from:]
+	if len(all) <= p.size {
+		return all, ""
+	}
+	all = all[:p.size]
+	return all, base64.RawURLEncoding.EncodeToString([]byte(place(all[p.size-1])))
+}

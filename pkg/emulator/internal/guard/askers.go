@@ -1,0 +1,355 @@
+package guard
+
+import (
+	"cmp"
+	"net/url"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/question"
+)
+
+// askers ask backends, by kind of fact. What is not in the table, such as the stream of
+// an iterator, can only be remembered.
+var askers map[question.Kind]asker
+
+func init() {
+	askers = map[question.Kind]asker{
+		question.SecretARN:        askSecret,
+		question.KeyOfAlias:       askKey,
+		question.KeyByID:          askKey,
+		question.TableKeys:        askTable,
+		question.Workgroup:        askWorkgroup,
+		question.MappingFunction:  askMapping,
+		question.InstanceGroup:    askInstanceGroup,
+		question.VerifiedIdentity: askIdentity,
+		question.Tags:             askTags,
+		question.ResourcePolicy:   askPolicy,
+	}
+}
+
+type m = map[string]any
+
+func askSecret(q *asking) (question.Known, bool, error) {
+	var out struct{ ARN string }
+	if err := q.json("secretsmanager", "DescribeSecret", m{"SecretId": q.Name}, &out); err != nil {
+		return none(err)
+	}
+	return question.Known{Text: out.ARN}, out.ARN != "", nil
+}
+
+func askKey(q *asking) (question.Known, bool, error) {
+	var out struct{ KeyMetadata struct{ Arn string } }
+	if err := q.json("kms", "DescribeKey", m{"KeyId": q.Name}, &out); err != nil {
+		return none(err)
+	}
+	return question.Known{Text: out.KeyMetadata.Arn}, out.KeyMetadata.Arn != "", nil
+}
+
+// askTable finds the hash attributes of a table and of its indexes.
+func askTable(q *asking) (question.Known, bool, error) {
+	type schema []struct{ AttributeName, KeyType string }
+	type index struct {
+		IndexName string
+		KeySchema schema
+	}
+	var out struct {
+		Table struct {
+			KeySchema                                     schema
+			GlobalSecondaryIndexes, LocalSecondaryIndexes []index
+		}
+	}
+	if err := q.json("dynamodb", "DescribeTable", m{"TableName": q.Name}, &out); err != nil {
+		return none(err)
+	}
+	known := question.Known{Pairs: map[string]string{}}
+	put := func(name string, s schema) {
+		for _, key := range s {
+			if key.KeyType == "HASH" {
+				known.Pairs[name] = key.AttributeName
+			}
+		}
+	}
+	put("", out.Table.KeySchema)
+	for _, i := range append(out.Table.GlobalSecondaryIndexes, out.Table.LocalSecondaryIndexes...) {
+		put(i.IndexName, i.KeySchema)
+	}
+	return known, len(known.Pairs) > 0, nil
+}
+
+func askWorkgroup(q *asking) (question.Known, bool, error) {
+	var out struct {
+		QueryExecution struct{ WorkGroup string }
+		NamedQuery     struct{ WorkGroup string }
+	}
+	err := q.json("athena", "GetQueryExecution", m{"QueryExecutionId": q.Name}, &out)
+	if err != nil {
+		err = q.json("athena", "GetNamedQuery", m{"NamedQueryId": q.Name}, &out)
+	}
+	if err != nil {
+		return none(err)
+	}
+	group := cmp.Or(out.QueryExecution.WorkGroup, out.NamedQuery.WorkGroup)
+	return question.Known{Text: group}, group != "", nil
+}
+
+func askMapping(q *asking) (question.Known, bool, error) {
+	var out struct{ FunctionArn string }
+	if err := q.get("lambda", "/2015-03-31/event-source-mappings/"+url.PathEscape(q.Name), &out); err != nil {
+		return none(err)
+	}
+	return question.Known{Text: out.FunctionArn}, out.FunctionArn != "", nil
+}
+
+func askInstanceGroup(q *asking) (question.Known, bool, error) {
+	var out struct {
+		Names []string `xml:"DescribeAutoScalingInstancesResult>AutoScalingInstances>member>AutoScalingGroupName"`
+	}
+	err := q.query("autoscaling", url.Values{"Action": {"DescribeAutoScalingInstances"}, "InstanceIds.member.1": {q.Name}}, &out)
+	if err != nil || len(out.Names) == 0 {
+		return none(err)
+	}
+	return question.Known{Text: out.Names[0]}, true, nil
+}
+
+func askIdentity(q *asking) (question.Known, bool, error) {
+	var out struct {
+		Entries []struct {
+			Key    string `xml:"key"`
+			Status string `xml:"value>VerificationStatus"`
+		} `xml:"GetIdentityVerificationAttributesResult>VerificationAttributes>entry"`
+	}
+	err := q.query("ses", url.Values{"Action": {"GetIdentityVerificationAttributes"}, "Identities.member.1": {q.Name}}, &out)
+	if err != nil {
+		return none(err)
+	}
+	for _, e := range out.Entries {
+		if strings.EqualFold(e.Key, q.Name) && e.Status == "Success" {
+			return question.Known{Text: q.Name}, true, nil
+		}
+	}
+	return question.Known{}, false, nil
+}
+
+// named is the last part of an ARN after the first of some separators.
+func named(arn string) string { return arn[strings.LastIndexAny(arn, ":/")+1:] }
+
+// queueURL is the URL of a queue by its ARN. Emulators look at its path only.
+func (q *asking) queueURL() (string, error) {
+	part := strings.SplitN(q.Name, ":", 6)
+	var out struct{ QueueUrl string }
+	err := q.json("sqs", "GetQueueUrl", m{"QueueName": part[5], "QueueOwnerAWSAccountId": part[4]}, &out)
+	return out.QueueUrl, err
+}
+
+// policyReaders read policies of resources by the service in their ARNs.
+var policyReaders = map[string]func(*asking) (string, error){
+	"sqs": func(q *asking) (string, error) {
+		address, err := q.queueURL()
+		if err != nil {
+			return "", err
+		}
+		var out struct{ Attributes struct{ Policy string } }
+		err = q.json("sqs", "GetQueueAttributes", m{"QueueUrl": address, "AttributeNames": []string{"Policy"}}, &out)
+		return out.Attributes.Policy, err
+	},
+	"sns": func(q *asking) (string, error) {
+		var out struct {
+			Entries []struct {
+				Key   string `xml:"key"`
+				Value string `xml:"value"`
+			} `xml:"GetTopicAttributesResult>Attributes>entry"`
+		}
+		err := q.query("sns", url.Values{"Action": {"GetTopicAttributes"}, "TopicArn": {topicOf(q.Name)}}, &out)
+		for _, e := range out.Entries {
+			if e.Key == "Policy" {
+				return e.Value, nil
+			}
+		}
+		return "", err
+	},
+	"secretsmanager": func(q *asking) (string, error) {
+		var out struct{ ResourcePolicy string }
+		err := q.json("secretsmanager", "GetResourcePolicy", m{"SecretId": q.Name}, &out)
+		return out.ResourcePolicy, err
+	},
+	"lambda": func(q *asking) (string, error) {
+		var out struct{ Policy string }
+		part := strings.Split(q.Name, ":")
+		if len(part) < 7 || part[5] != "function" {
+			return "", errNotThere
+		}
+		path := "/2015-03-31/functions/" + url.PathEscape(part[6]) + "/policy"
+		if len(part) > 7 {
+			path += "?Qualifier=" + url.QueryEscape(part[7])
+		}
+		err := q.get("lambda", path, &out)
+		return out.Policy, err
+	},
+	"ecr": func(q *asking) (string, error) {
+		_, name, found := strings.Cut(q.Name, ":repository/")
+		if !found {
+			return "", errNotThere
+		}
+		var out struct {
+			PolicyText string `json:"policyText"`
+		}
+		err := q.json("ecr", "GetRepositoryPolicy", m{"repositoryName": name}, &out)
+		return out.PolicyText, err
+	},
+	"kms": func(q *asking) (string, error) {
+		_, id, found := strings.Cut(q.Name, ":key/")
+		if !found {
+			return "", errNotThere
+		}
+		var out struct{ Policy string }
+		err := q.json("kms", "GetKeyPolicy", m{"KeyId": id, "PolicyName": "default"}, &out)
+		return out.Policy, err
+	},
+}
+
+// topicOf is the topic of the ARN of a topic or of a subscription to it.
+func topicOf(arn string) string {
+	part := strings.Split(arn, ":")
+	return strings.Join(part[:min(len(part), 6)], ":")
+}
+
+func askPolicy(q *asking) (question.Known, bool, error) {
+	text, err := policyReaders[strings.SplitN(q.Name, ":", 4)[2]](q)
+	if err != nil {
+		return none(err)
+	}
+	return question.Known{Text: text}, text != "", nil
+}
+
+// tag is a tag as services spell it in JSON: they differ in case.
+type tag struct{ Key, Value, TagKey, TagValue string }
+
+// pairsOf are tags by their keys.
+func pairsOf(tags []tag) map[string]string {
+	pairs := make(map[string]string, len(tags))
+	for _, t := range tags {
+		pairs[cmp.Or(t.Key, t.TagKey)] = cmp.Or(t.Value, t.TagValue)
+	}
+	return pairs
+}
+
+// tagReaders read tags of resources by the service in their ARNs. Those of other
+// services are read with the tagging API, if it has a backend.
+var tagReaders = map[string]func(*asking) (map[string]string, error){
+	"dynamodb":       tagList("dynamodb", "ListTagsOfResource", "ResourceArn"),
+	"secretsmanager": tagList("secretsmanager", "DescribeSecret", "SecretId"),
+	"ecr":            tagList("ecr", "ListTagsForResource", "resourceArn"),
+	"kms":            tagList("kms", "ListResourceTags", "KeyId"),
+	"events":         tagList("events", "ListTagsForResource", "ResourceARN"),
+	"states":         tagList("stepfunctions", "ListTagsForResource", "resourceArn"),
+	"ecs":            tagList("ecs", "ListTagsForResource", "resourceArn"),
+	"athena":         tagList("athena", "ListTagsForResource", "ResourceARN"),
+	"logs": func(q *asking) (map[string]string, error) {
+		var out struct{ Tags map[string]string }
+		err := q.json("logs", "ListTagsForResource", m{"resourceArn": strings.TrimSuffix(q.Name, ":*")}, &out)
+		return out.Tags, err
+	},
+	"kinesis": func(q *asking) (map[string]string, error) {
+		var out struct{ Tags []tag }
+		err := q.json("kinesis", "ListTagsForStream", m{"StreamName": named(q.Name)}, &out)
+		return pairsOf(out.Tags), err
+	},
+	"ssm": func(q *asking) (map[string]string, error) {
+		_, name, found := strings.Cut(q.Name, ":parameter")
+		if !found {
+			return nil, errUnknown
+		}
+		if strings.Count(name, "/") == 1 {
+			name = name[1:]
+		}
+		var out struct{ TagList []tag }
+		err := q.json("ssm", "ListTagsForResource", m{"ResourceType": "Parameter", "ResourceId": name}, &out)
+		return pairsOf(out.TagList), err
+	},
+	"sqs": func(q *asking) (map[string]string, error) {
+		address, err := q.queueURL()
+		if err != nil {
+			return nil, err
+		}
+		var out struct{ Tags map[string]string }
+		err = q.json("sqs", "ListQueueTags", m{"QueueUrl": address}, &out)
+		return out.Tags, err
+	},
+	"lambda": func(q *asking) (map[string]string, error) {
+		var out struct{ Tags map[string]string }
+		arn := strings.Split(q.Name, ":")
+		err := q.get("lambda", "/2017-03-31/tags/"+url.PathEscape(strings.Join(arn[:min(len(arn), 7)], ":")), &out)
+		return out.Tags, err
+	},
+	"eks": func(q *asking) (map[string]string, error) {
+		var out struct {
+			Tags map[string]string `json:"tags"`
+		}
+		err := q.get("eks", "/tags/"+url.PathEscape(q.Name), &out)
+		return out.Tags, err
+	},
+	"sns": func(q *asking) (map[string]string, error) {
+		var out struct {
+			Tags []tag `xml:"ListTagsForResourceResult>Tags>member"`
+		}
+		err := q.query("sns", url.Values{"Action": {"ListTagsForResource"}, "ResourceArn": {topicOf(q.Name)}}, &out)
+		return pairsOf(out.Tags), err
+	},
+	"ec2": func(q *asking) (map[string]string, error) {
+		var out struct {
+			Tags []struct {
+				Key   string `xml:"key"`
+				Value string `xml:"value"`
+			} `xml:"tagSet>item"`
+		}
+		err := q.query("ec2", url.Values{"Action": {"DescribeTags"}, "Filter.1.Name": {"resource-id"}, "Filter.1.Value.1": {named(q.Name)}}, &out)
+		pairs := map[string]string{}
+		for _, t := range out.Tags {
+			pairs[t.Key] = t.Value
+		}
+		return pairs, err
+	},
+	"rds": func(q *asking) (map[string]string, error) {
+		var out struct {
+			Tags []tag `xml:"ListTagsForResourceResult>TagList>Tag"`
+		}
+		err := q.query("rds", url.Values{"Action": {"ListTagsForResource"}, "ResourceName": {q.Name}}, &out)
+		return pairsOf(out.Tags), err
+	},
+}
+
+// tagList reads tags with an operation that takes the ARN and answers with a list.
+func tagList(service, operation, member string) func(*asking) (map[string]string, error) {
+	return func(q *asking) (map[string]string, error) {
+		arn := q.Name
+		if service == "kms" {
+			arn = named(arn)
+		}
+		var out struct{ Tags []tag }
+		err := q.json(service, operation, m{member: arn}, &out)
+		return pairsOf(out.Tags), err
+	}
+}
+
+func askTags(q *asking) (question.Known, bool, error) {
+	part := strings.SplitN(q.Name, ":", 6)
+	if len(part) < 6 {
+		return none(errUnknown)
+	}
+	read := tagReaders[part[2]]
+	if read == nil {
+		read = func(q *asking) (map[string]string, error) {
+			var out struct{ ResourceTagMappingList []struct{ Tags []tag } }
+			err := q.json("resourcegroupstaggingapi", "GetResources", m{"ResourceARNList": []string{q.Name}}, &out)
+			if err != nil || len(out.ResourceTagMappingList) == 0 {
+				return nil, err
+			}
+			return pairsOf(out.ResourceTagMappingList[0].Tags), nil
+		}
+	}
+	pairs, err := read(q)
+	if err != nil {
+		return none(err)
+	}
+	return question.Known{Pairs: pairs}, true, nil
+}

@@ -1,0 +1,221 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/openirsa/openirsa/internal/sigv4"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+)
+
+// loopHeader names the guards that a call has passed.
+const loopHeader = "X-Openirsa-Forwarded"
+
+// isLoop reports whether a call is one that this guard has forwarded.
+func (g *Guard) isLoop(r *http.Request) bool { return slices.Contains(r.Header[loopHeader], g.id) }
+
+// refuseLoop answers a call that came back from a backend. It is the client's fault
+// for its SDK, which would try again otherwise.
+func (g *Guard) refuseLoop(w http.ResponseWriter, c *api.Call, a *asked) {
+	if a == nil {
+		a = &asked{protocol: wire.Query}
+	}
+	c.Service, c.Operation = a.service(), a.operation
+	e := wire.Errorf(http.StatusBadRequest, "InvalidRequest",
+		"The emulator was forwarded a call that it had forwarded itself: a backend leads back to it.")
+	w.Header()[loopHeader] = []string{g.id}
+	a.write(w, c, g.refuse(c, "backend", e))
+}
+
+// forwarded is a call that may be forwarded.
+type forwarded struct {
+	to   *backend
+	body *body
+	plan plan
+}
+
+// forward lets a call through to its backend, signed anew: with the guard's key,
+// and the region and service that the client signed for, from which emulators
+// take them. The host stays the client's, since some answers have it in URLs. What
+// the backend answers passes as it comes, byte for byte.
+func (g *Guard) forward(w http.ResponseWriter, c *api.Call, a *asked, f forwarded) {
+	if f.plan.denied != nil {
+		if f.plan.nothingLeft() {
+			a.write(w, c, f.plan.denied[0].failure)
+			return
+		}
+		if err := f.plan.without(f.body); err != nil {
+			a.write(w, c, g.refuse(c, "parameters", unreadable(a, err)))
+			return
+		}
+	}
+	if !f.plan.holds() {
+		c.Leave() // it may take long, and needs nothing of the state any more
+	}
+	proxy := &httputil.ReverseProxy{
+		// What has no length is a stream, which net/http/httputil flushes as it comes.
+		Transport:  f.to.transport,
+		BufferPool: buffers{},
+		Rewrite:    func(p *httputil.ProxyRequest) { g.rewrite(p.Out, c, a, f) },
+		ModifyResponse: func(answer *http.Response) error {
+			tidy(answer.Header, c.ID)
+			if err := ownQueueURLs(c, answer); err != nil {
+				return err
+			}
+			g.listen(&f.plan, answer)
+			if f.plan.holds() {
+				return g.release(c, a, &f.plan, answer)
+			}
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) { g.failed(w, c, a, f.to, err) },
+	}
+	if c.Dropped {
+		w = &nowhere{header: http.Header{}} // an injected fault loses the answer
+	}
+	r := c.Request
+	if r.Header.Get("Upgrade") != "" || r.Header.Get("Te") != "" || r.Header.Get("Connection") != "" {
+		r = r.Clone(r.Context())
+		r.Header.Del("Upgrade")
+		r.Header.Del("Connection")
+		r.Header.Del("Te")
+	}
+	proxy.ServeHTTP(w, r)
+}
+
+// rewrite makes the request that goes to the backend.
+func (g *Guard) rewrite(out *http.Request, c *api.Call, a *asked, f forwarded) {
+	in := c.Request
+	out.URL.Scheme, out.URL.Host = f.to.url.Scheme, f.to.url.Host
+	out.Host = g.host(in.Host, a, f.to)
+	out.Header = a.headers(in)
+	out.Header[loopHeader] = append(slices.Clone(in.Header[loopHeader]), g.id)
+	out.TransferEncoding, out.Trailer = nil, nil
+	out.RequestURI = "" // the URL is what is sent
+	out.URL.RawQuery = withoutSignature(in.URL.RawQuery)
+	f.body.send(out)
+	if a.op != nil && a.op.Unsigned {
+		return
+	}
+	hash := f.body.hash
+	if f.body.signedAs != "" {
+		hash = f.body.signedAs
+	}
+	if out.Header.Get("X-Amz-Content-Sha256") != "" {
+		out.Header["X-Amz-Content-Sha256"] = []string{hash}
+	}
+	scope := sigv4.Scope{Region: c.Region, Service: a.signs}
+	g.signer.Sign(out, g.key(c.Caller.Account), scope, hash, g.account.Now())
+}
+
+// host is the one that a call has for its backend: the client's, which answers have
+// in URLs, if it is that of the emulator, a name without a domain, one of a Service of
+// Kubernetes, or AWS's for the service. Any other may be one by which a backend
+// would take the call for another service's, as a bucket's is.
+func (g *Guard) host(host string, a *asked, to *backend) string {
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	if h, _, err := net.SplitHostPort(name); err == nil {
+		name = h
+	}
+	label, domain, _ := strings.Cut(name, ".")
+	switch {
+	case a.op != nil && a.op.Unsigned:
+	case g.config.OwnHost(host), domain == "" && name != "":
+		return host
+	case strings.HasSuffix(domain, ".svc") && strings.Count(domain, ".") == 1,
+		strings.HasSuffix(domain, ".svc.cluster.local") && strings.Count(domain, ".") == 3:
+		return host
+	case strings.Contains(domain, "amazonaws.") && (label == a.signs || a.model != nil && label == a.model.Name):
+		return host
+	}
+	return to.url.Host
+}
+
+// send makes the body that of a request. It can be sent again, as over a connection
+// that was closed while it was idle.
+func (b *body) send(out *http.Request) {
+	out.ContentLength = b.size
+	if b.size == 0 {
+		out.Body, out.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
+		return
+	}
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(b.reader()), nil }
+	out.Body, _ = out.GetBody()
+}
+
+// withoutSignature is a query without the parameters of a signature. The rest is as
+// it was sent.
+func withoutSignature(query string) string {
+	if query == "" {
+		return ""
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		raw, _, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(raw)
+		if err != nil || !slices.Contains(signatureParameters, name) {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
+// tidy changes the headers of an answer: the request id is the one that events
+// have, and what a page may read is not for the backend to say.
+func tidy(h http.Header, id string) {
+	for name := range h {
+		if strings.HasPrefix(name, "Access-Control-") {
+			delete(h, name)
+		}
+	}
+	for _, name := range []string{"Set-Cookie", "X-Content-Type-Options", "Content-Security-Policy"} {
+		delete(h, name)
+	}
+	delete(h, "X-Amzn-Requestid")
+	h["x-amzn-RequestId"] = []string{id}
+}
+
+// failed answers a call whose backend did not. SDKs try again.
+func (g *Guard) failed(w http.ResponseWriter, c *api.Call, a *asked, to *backend, err error) {
+	if d, ok := errors.AsType[denied](err); ok {
+		a.write(w, c, d.Failure)
+		return
+	}
+	if errors.Is(err, context.Canceled) && c.Request.Context().Err() != nil {
+		return // nobody is there any more
+	}
+	code := "ServiceUnavailableException"
+	switch a.protocol {
+	case wire.Query, wire.QueryEC2, wire.RESTXML:
+		code = "ServiceUnavailable"
+	}
+	e := wire.Errorf(http.StatusServiceUnavailable, code, "The backend of %s does not answer: %s", c.Service, to)
+	g.account.Gate.Record(c, api.Decision{Step: "backend", Reason: e.Message + ": " + err.Error(), Code: e.Code})
+	a.write(w, c, e)
+}
+
+// nowhere is an answer that gets lost.
+type nowhere struct{ header http.Header }
+
+func (n *nowhere) Header() http.Header         { return n.header }
+func (n *nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (n *nowhere) WriteHeader(int)             {}
+
+// buffers are what answers are copied with.
+type buffers struct{}
+
+type buffer [32 << 10]byte
+
+var pool = sync.Pool{New: func() any { return new(buffer) }}
+
+func (buffers) Get() []byte  { return pool.Get().(*buffer)[:] }
+func (buffers) Put(b []byte) { pool.Put((*buffer)(b)) }

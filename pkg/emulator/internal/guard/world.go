@@ -1,0 +1,100 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/question"
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// How long what a backend said is believed. Somebody may change it without passing
+// here.
+const (
+	believed       = 5 * time.Minute
+	believedTags   = 30 * time.Second
+	believedPolicy = 10 * time.Second
+	believedNot    = 5 * time.Second // that there is no such thing
+	remembered     = 24 * time.Hour  // what only an answer that passed by can tell
+	askTimeout     = 10 * time.Second
+)
+
+// errUnknown is returned for what no backend can be asked.
+var errUnknown = errors.New("it is not known, and there is nobody to ask")
+
+// world is what is known beside one call.
+type world struct {
+	g *Guard
+	c *api.Call
+}
+
+// Mentions implements [question.World].
+func (w *world) Mentions(key string) bool { return w.g.config.Mentions(w.c, key) }
+
+// Find implements [question.World]: by memory, and else by asking the backend with the
+// guard's own credentials.
+func (w *world) Find(ctx context.Context, name question.Fact) (question.Known, bool, error) {
+	if name.Region == "" {
+		name.Region = w.c.Region
+	}
+	if name.Account == "" {
+		name.Account = w.c.Caller.Account
+	}
+	now := time.Now()
+	f, ok, generation := w.g.memory.get(name, now)
+	if ok {
+		return f.known, f.found, nil
+	}
+	ask := askers[name.Kind]
+	if ask == nil {
+		return question.Known{}, false, errUnknown
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	known, found, err := ask(&asking{w.g, ctx, name})
+	if err != nil {
+		return question.Known{}, false, err
+	}
+	f = fact{name: name, known: known, found: found, until: now.Add(lifetime(name.Kind, found))}
+	w.g.memory.put(f, generation)
+	return known, found, nil
+}
+
+func lifetime(kind question.Kind, found bool) time.Duration {
+	switch {
+	case kind == question.ResourcePolicy:
+		return believedPolicy // that there is none, too
+	case !found:
+		return believedNot
+	case kind == question.Tags:
+		return believedTags
+	}
+	return believed
+}
+
+// attached is the policy of the resource that a question is about, nil if it has
+// none. One that cannot be read counts as none, and a sentence says so.
+func (w *world) attached(ctx context.Context, q *question.Question) (*policy.Named, string) {
+	part := strings.SplitN(q.Resource, ":", 6)
+	if !q.Known || len(part) < 6 || policyReaders[part[2]] == nil {
+		return nil, ""
+	}
+	known, found, err := w.Find(ctx, question.Fact{Kind: question.ResourcePolicy, Region: part[3], Account: part[4], Name: q.Resource})
+	switch {
+	case errors.Is(err, errNoCall):
+		w.g.say("no-policies:"+part[2], "the backend of "+part[2]+" does not say what policies its resources have: they are not evaluated")
+		return nil, ""
+	case err != nil:
+		return nil, "The policy of the resource could not be read: the backend does not answer."
+	case !found || known.Text == "":
+		return nil, ""
+	}
+	p, err := policy.Parse(policy.Resource, []byte(known.Text))
+	if err != nil {
+		return nil, "The policy of the resource cannot be parsed and was not evaluated."
+	}
+	return &policy.Named{Name: "policy of " + q.Resource, Policy: p}, ""
+}

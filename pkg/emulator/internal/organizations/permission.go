@@ -1,0 +1,130 @@
+package organizations
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
+	"github.com/openirsa/openirsa/pkg/policy"
+)
+
+// permit asks whether the caller may do the operation to each of some resources;
+// without any it is "*". The type of policy that it is about may be "".
+func (s *Service) permit(c *api.Call, kind string, resources ...string) *wire.Failure {
+	if len(resources) == 0 {
+		resources = []string{"*"}
+	}
+	for _, resource := range resources {
+		q := &api.Question{Action: "organizations:" + c.Operation, Resource: resource}
+		if kind != "" {
+			q.Keys.Set("organizations:PolicyType", kind)
+		}
+		if e := s.account.Gate.Authorize(c, q); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+// managed is the organization that the caller manages, once it may do the operation
+// to the resources, which are ids of targets and policies. Other accounts of the
+// organization may not, nor do they learn what there is.
+func (s *Service) managed(c *api.Call, kind string, ids ...string) (*organization, *wire.Failure) {
+	o := s.organizationOf(c.Caller.Account)
+	var resources []string
+	if o != nil && o.Master == c.Caller.Account {
+		for _, id := range ids {
+			resources = append(resources, o.arnOf(id))
+		}
+	}
+	if e := s.permit(c, kind, resources...); e != nil {
+		return nil, e
+	}
+	switch {
+	case o == nil:
+		return nil, errNotInUse
+	case o.Master != c.Caller.Account:
+		s.account.Gate.Record(c, api.Decision{
+			Step: "permission", Code: errNoAccess.Code,
+			Reason: "only account " + o.Master + " manages organization " + o.ID + ", and the caller is of " + c.Caller.Account,
+		})
+		return nil, errNoAccess
+	}
+	return o, nil
+}
+
+// paging is the part of the input that lists share, and next that of the output.
+type paging struct {
+	NextToken  string
+	MaxResults int
+}
+
+type next struct {
+	NextToken string `json:",omitempty"`
+}
+
+// maxResults is how many items a page has (the service model).
+const maxResults = 20
+
+// cut is the page of a list that is asked for. A token is the number of items before
+// the page.
+func cut[T any](p paging, all []T) ([]T, next, *wire.Failure) {
+	size := p.MaxResults
+	if size == 0 {
+		size = maxResults
+	}
+	if size < 1 || size > maxResults {
+		return nil, next{}, invalid("You provided a value for MaxResults that is not between 1 and %d.", maxResults)
+	}
+	from := 0
+	if p.NextToken != "" {
+		text, err := base64.StdEncoding.DecodeString(p.NextToken)
+		if err == nil {
+			from, err = strconv.Atoi(string(text))
+		}
+		if err != nil || from < 0 || from > len(all) {
+			return nil, next{}, invalid("Invalid NextToken.")
+		}
+	}
+	all = all[from:]
+	if len(all) <= size {
+		return append([]T{}, all...), next{}, nil
+	}
+	return all[:size], next{base64.StdEncoding.EncodeToString([]byte(strconv.Itoa(from + size)))}, nil
+}
+
+// checkName refuses names that the service model does: 1 to 128 characters.
+func checkName(name string) *wire.Failure {
+	if n := len([]rune(name)); n < 1 || n > 128 || strings.TrimSpace(name) == "" {
+		return invalid("You specified an invalid value for Name.")
+	}
+	return nil
+}
+
+// checkType refuses what is no type of policy that there is.
+func checkType(kind string) *wire.Failure {
+	if fullOf(kind) == nil {
+		return invalid("The emulator has no policies of type %q; it has %s.", kind, strings.Join(types, " and "))
+	}
+	return nil
+}
+
+// checkContent refuses the content of a policy.
+func checkContent(kind, content string) *wire.Failure {
+	limit := policy.MaxServiceControl
+	if kind == resourceControl {
+		limit = policy.MaxResourceControl
+	}
+	if len([]rune(content)) > limit {
+		return errSize
+	}
+	if _, err := policy.Parse(grammar(kind), []byte(content)); err != nil {
+		if fault, ok := err.(*policy.Error); ok {
+			return failure(fault.Code, "%s", fault.Message)
+		}
+		return wire.ErrInternal
+	}
+	return nil
+}

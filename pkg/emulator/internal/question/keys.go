@@ -1,0 +1,139 @@
+package question
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/openirsa/openirsa/internal/awsapi"
+)
+
+// keysOf are the condition keys that the Service Authorization Reference lists for
+// an action on a resource: those of the type of the resource, or of all types if it
+// has the form of none.
+func (a *asker) keysOf(action *awsapi.Action, resource string) []string {
+	keys := slices.Clone(action.Keys)
+	var types []string
+	for _, use := range action.Types {
+		types = append(types, use.Name)
+	}
+	kind := typeOf(a.service, resource, types)
+	for _, use := range action.Types {
+		if kind != "" && use.Name != kind {
+			continue
+		}
+		keys = append(keys, use.Keys...)
+		if t := a.service.Types[use.Name]; t != nil {
+			keys = append(keys, t.Keys...)
+		}
+	}
+	return keys
+}
+
+// setKeys sets the condition keys of a question: those of tags, those that the
+// family computes, and for all others the member of like name.
+func (a *asker) setKeys(q *Question, tags []tag) {
+	prefix, _, _ := strings.Cut(q.Action, ":")
+	if prefix != a.prefix {
+		return
+	}
+	action := a.listed(q.Action)
+	var listed []string
+	if action != nil {
+		listed = a.keysOf(action, q.Resource)
+	}
+	takes := func(key string) bool {
+		return action == nil || slices.ContainsFunc(listed, func(k string) bool { return hasPrefix(k, key) })
+	}
+	if a.prefix != "ec2" && (takes("aws:RequestTag/") || takes("aws:TagKeys")) {
+		setTags(q, tags)
+	}
+	if a.family.keys != nil {
+		a.family.keys(a, q)
+	}
+	a.setMembers(q, listed)
+	a.setResourceTags(q)
+}
+
+// setMembers sets the keys of the service that are named as a member of the input
+// is, if that is a scalar or a list of scalars.
+func (a *asker) setMembers(q *Question, listed []string) {
+	members := make(map[string][]string, len(a.Input)) // by their normal names
+	for _, member := range sorted(a.Input) {
+		members[normal(member)] = append(members[normal(member)], member)
+	}
+	for _, name := range listed {
+		service, bare, found := strings.Cut(name, ":")
+		if !found || service == "aws" || strings.ContainsAny(bare, "/$<") {
+			continue
+		}
+		if _, set := q.Keys.Values(name); set {
+			continue
+		}
+		for _, member := range members[normal(bare)] {
+			if l := list(a.Input[member]); l != nil {
+				if values := texts(l); len(values) == len(l) {
+					q.Keys.SetMulti(name, values...)
+				}
+			} else if s, ok := text(a.Input[member]); ok && strings.HasPrefix(a.service.Keys[name], "ArrayOf") {
+				q.Keys.SetMulti(name, s)
+			} else if ok {
+				q.Keys.Set(name, s)
+			}
+		}
+	}
+}
+
+// setResourceTags sets the keys of the tags that the resource has. They are asked
+// of the world only if a policy mentions one.
+func (a *asker) setResourceTags(q *Question) {
+	if q.created || !strings.HasPrefix(q.tagsOf, "arn:") {
+		return
+	}
+	own := a.prefix + ":ResourceTag/"
+	if a.prefix == "rds" {
+		r, _ := parseARN(q.tagsOf)
+		kind, _, _ := strings.Cut(r.resource, ":")
+		own = "rds:" + kind + "-tag/"
+	}
+	if !a.mentions("aws:ResourceTag/") && !a.mentions(own) {
+		return
+	}
+	known, ok := a.find(Fact{Kind: Tags, Region: a.Region, Account: q.Account, Name: q.tagsOf})
+	if !ok {
+		return
+	}
+	for _, key := range sortedPairs(known.Pairs) {
+		q.Keys.Set("aws:ResourceTag/"+key, known.Pairs[key])
+		q.Keys.Set(own+key, known.Pairs[key])
+	}
+}
+
+func sortedPairs(m map[string]string) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// everywhere are the global keys that a request has because of who sends it and
+// how, which are not for this package to set, and those of tags.
+var everywhere = []string{
+	"aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast", "aws:CurrentTime", "aws:EpochTime", "aws:FederatedProvider",
+	"aws:MultiFactorAuthPresent", "aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalIsAWSService", "aws:PrincipalTag/",
+	"aws:PrincipalType", "aws:Referer", "aws:RequestTag/", "aws:RequestedRegion", "aws:ResourceAccount", "aws:ResourceTag/",
+	"aws:SecureTransport", "aws:SourceIdentity", "aws:SourceIp", "aws:TagKeys", "aws:TokenIssueTime", "aws:UserAgent",
+	"aws:userid", "aws:username", "aws:ViaAWSService",
+}
+
+// matches reports whether a key is one of some names, of which those that end in
+// "/" or ":" stand for all that begin so.
+func matches(names []string, key string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		if strings.HasSuffix(name, "/") || strings.HasSuffix(name, ":") {
+			return hasPrefix(key, name)
+		}
+		return strings.EqualFold(name, key)
+	})
+}

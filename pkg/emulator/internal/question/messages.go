@@ -1,0 +1,224 @@
+package question
+
+import (
+	"net/url"
+	"strings"
+)
+
+// sqs are the actions of Amazon SQS (Amazon SQS Developer Guide, "Amazon SQS API
+// permissions: Actions and resource reference": batches need the action of one).
+var sqs = family{
+	rules: map[string]rule{
+		"CreateQueue": asks("", maker("<QueueName>")),
+		"GetQueueUrl": asks("", rename(to("<QueueName>"), func(a *asker, t *target) {
+			if owner := str(a.Input, "QueueOwnerAWSAccountId"); isAccount(owner) {
+				t.arn = withAccount(t.arn, owner)
+			}
+		})),
+		"ListQueues":                   asks("", star),
+		"SendMessageBatch":             asks("SendMessage", queue),
+		"DeleteMessageBatch":           asks("DeleteMessage", queue),
+		"ChangeMessageVisibilityBatch": asks("ChangeMessageVisibility", queue),
+		"StartMessageMoveTask":         asks("", to("<SourceArn>")),
+		"ListMessageMoveTasks":         asks("", to("<SourceArn>")),
+		"CancelMessageMoveTask":        asks("", movedFrom),
+	},
+	otherwise: asks("", queue),
+}
+
+// withAccount is an ARN with another account.
+func withAccount(s, account string) string {
+	a, ok := parseARN(s)
+	if !ok {
+		return s
+	}
+	a.account = account
+	return a.String()
+}
+
+// queue is the queue of a call, by its URL: the account and the name are the last
+// two parts of the path, whatever the host. The oldest form of a call is posted to
+// the queue's own path.
+func queue(a *asker) []target {
+	path := a.Path
+	if named := str(a.Input, "QueueUrl"); named != "" {
+		if path = named; strings.Contains(named, "://") {
+			u, err := url.Parse(named)
+			if err != nil {
+				return to("<?name>")(a)
+			}
+			path = u.EscapedPath()
+		}
+	}
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	for i := range parts {
+		if plain, err := url.PathUnescape(parts[i]); err == nil {
+			parts[i] = plain
+		}
+	}
+	name := parts[len(parts)-1]
+	if name == "" {
+		return to("<?name>")(a)
+	}
+	arn := a.arn(name)
+	if len(parts) > 1 && isAccount(parts[len(parts)-2]) {
+		arn = withAccount(arn, parts[len(parts)-2])
+	}
+	return []target{{arn: arn}}
+}
+
+// movedFrom is the source of a task that moves messages, which the handle of the
+// task holds: base64 of JSON with "sourceArn".
+func movedFrom(a *asker) []target {
+	if inside := dict(decodeJSON(str(a.Input, "TaskHandle"))); inside != nil {
+		if source := str(inside, "sourceArn"); source != "" {
+			return []target{{arn: source}}
+		}
+	}
+	return to("<?name>")(a)
+}
+
+// sns are the actions of Amazon SNS (Amazon SNS Developer Guide, "Amazon SNS API
+// permissions: Actions and resources reference").
+var sns = family{
+	rules: map[string]rule{
+		"CreateTopic":  asks("", maker("<Name>")),
+		"PublishBatch": asks("Publish", published),
+		"Publish":      asks("", published),
+		"Subscribe":    asks("", to("<TopicArn>")),
+	},
+	computed: []string{"sns:Protocol", "sns:Endpoint"},
+}
+
+func init() {
+	sns.on(asks("", subscribed), "GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe")
+}
+
+// published is what a message is sent to. A phone number and an endpoint of a
+// device have no topic, so that only a policy for all resources allows them.
+func published(a *asker) []target {
+	if s := str(a.Input, "PhoneNumber"); s != "" {
+		return []target{{arn: "*", spelled: s}}
+	}
+	name := firstOf(a.Input, "TopicArn", "TargetArn")
+	if topic, ok := parseARN(name); ok && strings.Contains(topic.resource, "/") {
+		return []target{{arn: "*", spelled: name}}
+	}
+	return to("<TopicArn|TargetArn>")(a)
+}
+
+// subscribed is the topic of a subscription, whose ARN has one part more.
+func subscribed(a *asker) []target {
+	name := str(a.Input, "SubscriptionArn")
+	s, ok := parseARN(name)
+	if topic, _, more := cutLast(s.resource, ":"); ok && more {
+		s.resource = topic
+		return []target{{arn: s.String()}}
+	}
+	return to("<SubscriptionArn>")(a)
+}
+
+// cutLast cuts a text at the last of some separators.
+func cutLast(s, separator string) (before, after string, found bool) {
+	i := strings.LastIndex(s, separator)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(separator):], true
+}
+
+// eventBridge are the actions of Amazon EventBridge (Amazon EventBridge User Guide,
+// "Using IAM policy conditions in Amazon EventBridge").
+var eventBridge = family{
+	rules: map[string]rule{
+		"PutEvents":        asks("", busesOfEntries),
+		"DescribeEventBus": asks("", to("event-bus/<Name|'default'>")),
+		"ListRules":        asks("", star),
+		"CreateEventBus":   asks("", maker("event-bus/<Name>")),
+		"CreateArchive":    asks("", maker("archive/<ArchiveName>"), named("EventSourceArn", "event-bus/<EventSourceArn>")),
+		"StartReplay":      asks("", maker("replay/<ReplayName>"), to("archive/<EventSourceArn>"), to("event-bus/<Destination.Arn>")),
+		"UpdateArchive":    asks("", to("archive/<ArchiveName>")),
+
+		"CreateApiDestination":   asks("", maker("api-destination/<Name>"), to("connection/<ConnectionArn>")),
+		"DescribeApiDestination": asks("", to("api-destination/<Name>")),
+		"CreateConnection":       asks("", maker("connection/<Name>")),
+		"CreateEndpoint":         asks("", maker("endpoint/<Name>")),
+	},
+	members: map[string][]string{
+		"ApiDestinationName": {"Name"}, "ConnectionName": {"Name"}, "EndpointName": {"Name"}, "EventSourceName": {"Name"},
+		"EventBusName": {"Name"}, "ReplayName": {"ReplayName"},
+	},
+	keys:     eventKeys,
+	passes:   "events.amazonaws.com",
+	computed: []string{"events:source", "events:detail-type", "events:TargetArn", "events:creatorAccount", "events:eventBusInvocation"},
+}
+
+func init() {
+	eventBridge.on(asks("", ruleOf("Name")), "DeleteRule DescribeRule DisableRule EnableRule PutRule")
+	eventBridge.on(asks("", ruleOf("Rule")), "ListTargetsByRule PutTargets RemoveTargets")
+}
+
+// busesOfEntries are the buses of the entries of PutEvents: the default one for
+// those that name none.
+func busesOfEntries(a *asker) []target {
+	var targets []target
+	for _, entry := range list(a.Input["Entries"]) {
+		name := str(entry, "EventBusName")
+		switch _, is := parseARN(name); {
+		case name == "":
+			name = a.arn("event-bus/default")
+		case !is:
+			name = a.arn("event-bus/" + name)
+		}
+		targets = append(targets, target{arn: name})
+	}
+	if targets == nil {
+		return to("event-bus/<'default'>")(a)
+	}
+	return targets
+}
+
+// ruleOf is the source of a rule, whose ARN has the bus only if that is not the
+// default one.
+func ruleOf(member string) source {
+	return func(a *asker) []target {
+		bus := str(a.Input, "EventBusName")
+		arn := a.arn("rule/")
+		if on, is := parseARN(bus); is {
+			on.resource = "rule/"
+			arn, bus = on.String(), bus[strings.LastIndexByte(bus, '/')+1:]
+		}
+		if bus != "" && bus != "default" {
+			arn += bus + "/"
+		}
+		name := str(a.Input, member)
+		if name == "" {
+			return []target{{arn: arn + sampleName, spelled: arn + "*", unknown: true}}
+		}
+		return []target{{arn: arn + name}}
+	}
+}
+
+// eventKeys sets the keys of events and rules. Those of a rule come from its pattern.
+func eventKeys(a *asker, q *Question) {
+	set := func(name string, values []string) {
+		if len(values) > 0 {
+			q.Keys.SetMulti(name, unique(values)...)
+		}
+	}
+	switch a.Operation {
+	case "PutEvents":
+		set("events:source", strs(a.Input, "Entries[].Source"))
+		set("events:detail-type", strs(a.Input, "Entries[].DetailType"))
+	case "PutRule":
+		pattern := parseJSON(str(a.Input, "EventPattern"))
+		set("events:source", strs(pattern, "source[]"))
+		set("events:detail-type", strs(pattern, "detail-type[]"))
+		q.Keys.Set("events:creatorAccount", a.Account)
+	case "PutTargets":
+		set("events:TargetArn", strs(a.Input, "Targets[].Arn"))
+		q.Keys.Set("events:creatorAccount", a.Account)
+	case "DeleteRule", "DescribeRule", "DisableRule", "EnableRule", "ListTargetsByRule", "RemoveTargets":
+		q.Keys.Set("events:creatorAccount", a.Account)
+	}
+}

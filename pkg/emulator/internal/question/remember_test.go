@@ -1,0 +1,104 @@
+package question_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/question"
+)
+
+// What answers tell is found by the next call.
+func TestLearn(t *testing.T) {
+	for _, c := range []struct {
+		operation, input, answer string
+		then, thenInput, want    string
+	}{
+		{
+			"kinesis.GetShardIterator", `{"StreamName":"s","ShardId":"0"}`, `{"ShardIterator":"it"}`,
+			"kinesis.GetRecords", `{"ShardIterator":"it"}`, "kinesis:GetRecords ~kinesis:stream/s",
+		},
+		{
+			"dynamodbstreams.GetShardIterator", `{"StreamArn":"~dynamodb:table/T/stream/1"}`, `{"ShardIterator":"it"}`,
+			"dynamodbstreams.GetRecords", `{"ShardIterator":"it"}`, "dynamodb:GetRecords ~dynamodb:table/T/stream/1",
+		},
+		{
+			"secretsmanager.CreateSecret", `{"Name":"n"}`, `{"ARN":"~secretsmanager:secret:n-abcdef","Name":"n"}`,
+			"secretsmanager.GetSecretValue", `{"SecretId":"n"}`, "secretsmanager:GetSecretValue ~secretsmanager:secret:n-abcdef",
+		},
+		{
+			"athena.StartQueryExecution", `{"QueryString":"q","WorkGroup":"w"}`, `{"QueryExecutionId":"1"}`,
+			"athena.GetQueryResults", `{"QueryExecutionId":"1"}`, "athena:GetQueryResults ~athena:workgroup/w",
+		},
+		{
+			"logs.StartQuery", `{"logGroupNames":["/a"],"queryString":"q"}`, `{"queryId":"1"}`,
+			"logs.GetQueryResults", `{"queryId":"1"}`, "logs:GetQueryResults ~logs:log-group:/a",
+		},
+		{
+			"kms.CreateGrant", `{"KeyId":"` + keyARN + `"}`, `{"GrantToken":"token","GrantId":"id"}`,
+			"kms.RetireGrant", `{"GrantToken":"token"}`, "kms:RetireGrant " + keyARN,
+		},
+	} {
+		t.Run(c.operation, func(t *testing.T) {
+			first := call(t, c.operation, c.input)
+			if !question.Teaches(first) {
+				t.Error("it does not say that it teaches")
+			}
+			w := &question.Memory{Facts: map[question.Fact]question.Known{}}
+			for _, l := range question.Learn(first, any(input(t, c.answer))) {
+				w.Facts[l.Fact] = l.Known
+			}
+			wantShown(t, ask(t, call(t, c.then, c.thenInput), w), c.want)
+		})
+	}
+	// The next iterator is of the same stream.
+	c := call(t, "kinesis.GetRecords", `{"ShardIterator":"iterator-1"}`)
+	got := question.LearnNext(c, ask(t, c, world()), any(input(t, `{"NextShardIterator":"iterator-2"}`)))
+	want := []question.Learned{{
+		Fact:  question.Fact{Kind: question.Iterator, Region: region, Account: account, Name: "iterator-2"},
+		Known: question.Known{Text: expand("~kinesis:stream/clicks")},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if c := call(t, "sqs.SendMessage", `{}`); question.Teaches(c) || question.Learn(c, nil) != nil {
+		t.Error("SendMessage teaches something")
+	}
+}
+
+func TestStale(t *testing.T) {
+	tags := question.Fact{Kind: question.Tags, Name: expand("~sqs:mail")}
+	for _, c := range []struct {
+		operation string
+		fact      question.Fact
+		want      bool
+	}{
+		{"sqs.TagQueue", tags, true},
+		{"sqs.SendMessage", tags, false},
+		{"sqs.DeleteMessage", tags, false},
+		{"sns.TagResource", tags, false},
+		{"sqs.SetQueueAttributes", question.Fact{Kind: question.ResourcePolicy, Name: expand("~sqs:mail")}, true},
+		{"lambda.AddPermission", question.Fact{Kind: question.ResourcePolicy, Name: expand("~lambda:function:f")}, true},
+		{"dynamodb.DeleteTable", question.Fact{Kind: question.TableKeys, Name: "T"}, true},
+		{"dynamodb.PutItem", question.Fact{Kind: question.TableKeys, Name: "T"}, false},
+		{"kms.UpdateAlias", question.Fact{Kind: question.KeyOfAlias, Name: "alias/k"}, true},
+		{"secretsmanager.DeleteSecret", question.Fact{Kind: question.SecretARN, Name: "n"}, true},
+		{"kinesis.DeleteStream", question.Fact{Kind: question.Iterator, Name: "i"}, false},
+	} {
+		if got := question.Stale(call(t, c.operation, `{}`), c.fact); got != c.want {
+			t.Errorf("%s ends %s of %s: %t", c.operation, c.fact.Kind, c.fact.Name, got)
+		}
+	}
+}
+
+func BenchmarkQuestions(b *testing.B) {
+	c := call(b, "dynamodb.PutItem", `{"TableName":"Cart","Item":{"id":{"S":"7"},"n":{"N":"1"}}}`)
+	w := world()
+	w.Keys = []string{"aws:SourceIp"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := question.Questions(b.Context(), c, w); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
