@@ -103,7 +103,7 @@ var masks = []struct {
 	form *regexp.Regexp
 	mask string
 }{
-	{regexp.MustCompile(` {2}\([0-9.]+m?s\)$`), "  (TIME)"},
+	{regexp.MustCompile(` {2}\([0-9.]+m?s\)$`), ""}, // said of what took a tenth of a second or longer
 	{regexp.MustCompile(`\bDone in [0-9hm.]+s\b`), "Done in TIME"},
 	{regexp.MustCompile(`\bwith [0-9]+ calls to AWS \([0-9]+ writes\)`), "with N calls to AWS (N writes)"},
 	{regexp.MustCompile(`\b(RS256|kid) [A-Za-z0-9_-]{43}(\W|$)`), "$1 KID$2"},

@@ -48,6 +48,7 @@ func TestDiff(t *testing.T) {
 		}
 	}
 	same("image  created  openirsa.dev/openirsa:3bafd4a61ca6bfd3  (6.2s)\n", "image  created  openirsa.dev/openirsa:0123456789abcdef  (16.0s)\n")
+	same("documents  created  s3://bucket\n", "documents  created  s3://bucket  (0.1s)\n")
 	same("Done in 43.5s, with 14 calls to AWS (7 writes).", "Done in 1m3.5s, with 15 calls to AWS (7 writes).")
 	same("RS256 ehEb2C-QCtLLvk9IIYDtxdxVnSQV5DwgtEohrhdzTJM, read", "RS256 V9wSNCfT9RsmpoH_pkJ0_z3Q0nteAz_BlxFT4TEYC1M, read")
 	same("kid ehEb2C-QCtLLvk9IIYDtxdxVnSQV5DwgtEohrhdzTJM, alg RS256", "kid V9wSNCfT9RsmpoH_pkJ0_z3Q0nteAz_BlxFT4TEYC1M, alg RS256")
