@@ -27,7 +27,7 @@ const (
 func TestControlPlanes(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	c, err := environment.Add(suite, controlPlaneCluster, kindenv.Shape{ControlPlanes: controlPlanes, EagerKubelet: true})
+	c, err := environment.Add(suite, controlPlaneCluster, kindenv.Shape{ControlPlanes: controlPlanes, Tuned: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func testMain(m *testing.M) int {
 	suite = ctx
 
 	o := kindenv.Options{
-		Clusters: []string{mainCluster, otherCluster}, Shape: kindenv.Shape{EagerKubelet: true}, Clients: true, Log: os.Stderr,
+		Clusters: []string{mainCluster, otherCluster}, Shape: kindenv.Shape{Tuned: true}, Clients: true, Log: os.Stderr,
 		Route: kindenv.Route(os.Getenv("OPENIRSA_E2E_ROUTE")), Reuse: os.Getenv("OPENIRSA_E2E_KEEP") != "",
 	}
 	if s := os.Getenv("OPENIRSA_E2E_INSTANCE"); s != "" {

@@ -138,6 +138,7 @@ func (s *Server) run(name string, args ...string) {
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), "GOGC=400") // there is more memory than time
 	EndWithTest(cmd)
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)

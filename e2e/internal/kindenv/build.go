@@ -42,13 +42,13 @@ func runScript(ctx context.Context, name string, env ...string) error {
 }
 
 func kubernetesKey() string {
-	return keyOf(mustScript("kubernetes.sh"), Kubernetes, criTools, runtime.Version())
+	return keyOf(mustScript("kubernetes.sh"), Kubernetes, criTools, strings.Join(shared, " "), runtime.Version())
 }
 
 // programs are Kubernetes' programs and etcd, in a folder of the cache.
 func programs(ctx context.Context, c cache) (string, error) {
 	return c.entry(ctx, "kubernetes", kubernetesKey(), func(ctx context.Context, dir string) error {
-		return runScript(ctx, "kubernetes.sh", "OUT="+dir, "VERSION="+Kubernetes, "CRI_TOOLS="+criTools)
+		return runScript(ctx, "kubernetes.sh", "OUT="+dir, "VERSION="+Kubernetes, "CRI_TOOLS="+criTools, "SHARED="+strings.Join(shared, "\n"))
 	})
 }
 

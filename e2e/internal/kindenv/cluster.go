@@ -63,11 +63,27 @@ func configuration(route Route, instance, index int, shape Shape) *v1alpha4.Clus
 			"kind: KubeletConfiguration\nfailCgroupV1: false\n",
 		}
 	}
-	if shape.EagerKubelet {
+	if shape.Tuned {
 		c.KubeadmConfigPatches = append(c.KubeadmConfigPatches,
-			"kind: KubeletConfiguration\nsyncFrequency: 10s\ncrashLoopBackOff: {maxContainerRestartPeriod: 3s}\n")
+			"kind: KubeletConfiguration\nsyncFrequency: 10s\ncrashLoopBackOff: {maxContainerRestartPeriod: 3s}\n",
+			tunedControlPlane(shape.ControlPlanes))
 	}
 	return c
+}
+
+// tunedControlPlane is a patch of kubeadm's configuration of a cluster. A list in it takes the place of kind's.
+func tunedControlPlane(nodes int) string {
+	const env = "  extraEnvs: [{name: GOGC, value: \"400\"}]\n"
+	elect := "{name: leader-elect, value: \"false\"}"
+	if nodes > 1 {
+		elect = "{name: leader-elect-lease-duration, value: 60s}, {name: leader-elect-renew-deadline, value: 40s}, " +
+			"{name: leader-elect-retry-period, value: 10s}"
+	}
+	return "kind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta4\n" +
+		"apiServer:\n" + env +
+		"controllerManager:\n  extraArgs: [{name: enable-hostpath-provisioner, value: \"true\"}, " + elect + "]\n" + env +
+		"scheduler:\n  extraArgs: [" + elect + "]\n" + env +
+		"etcd:\n local:\n  extraArgs: [{name: unsafe-no-fsync, value: \"true\"}]\n" + env
 }
 
 func (c *Cluster) create(ctx context.Context, e *Env, index int, shape Shape) error {

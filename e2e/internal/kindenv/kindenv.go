@@ -48,6 +48,19 @@ const (
 	criTools   = "v1.36.0"
 )
 
+// shared are modules that Kubernetes has in common with our own programs, at the versions of go.mod, which are not below
+// its own. So the API's types and client-go are compiled once for both.
+var shared = []string{
+	"github.com/go-logr/logr v1.4.4",
+	"golang.org/x/crypto v0.58.0",
+	"golang.org/x/net v0.60.0",
+	"golang.org/x/oauth2 v0.37.0",
+	"golang.org/x/sys v0.49.0",
+	"golang.org/x/term v0.47.0",
+	"golang.org/x/text v0.43.0",
+	"google.golang.org/protobuf v1.36.12",
+}
+
 // Route is the way to a cluster.
 type Route string
 
@@ -61,9 +74,11 @@ const (
 type Shape struct {
 	// ControlPlanes is how many nodes it has, each of them a control plane.
 	ControlPlanes int
-	// EagerKubelet has kubelet start a container that ended again within seconds, however often it ends, and look after
-	// each pod every ten seconds. By itself it waits for up to five minutes, and looks once a minute.
-	EagerKubelet bool
+	// Tuned has it wait less and take less of the machine. kubelet starts a container that ended again within seconds,
+	// however often it ends, and looks after each pod every ten seconds: by itself it waits for up to five minutes, and
+	// looks once a minute. Controllers elect no leader where there is one node, and keep it while an API server is
+	// restarted where there are several. Memory is collected later, and etcd does not wait for its disk.
+	Tuned bool
 }
 
 // Options of Up. The zero value is one cluster named "openirsa-e2e", by the route that works.

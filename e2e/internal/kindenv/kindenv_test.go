@@ -417,3 +417,16 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestShared: Kubernetes is compiled with the versions of modules that our own programs have.
+func TestShared(t *testing.T) {
+	text, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range shared {
+		if !strings.Contains(string(text), "\t"+m+" ") && !strings.Contains(string(text), "\t"+m+"\n") {
+			t.Errorf("go.mod does not have %s", m)
+		}
+	}
+}

@@ -19,7 +19,7 @@ func (e *Env) Own(name string) (*Cluster, []byte, error) {
 	if err := c.delete(); err != nil {
 		return nil, nil, err
 	}
-	config := configuration(e.Route, e.opts.Instance, index, Shape{ControlPlanes: 1, EagerKubelet: true})
+	config := configuration(e.Route, e.opts.Instance, index, Shape{ControlPlanes: 1, Tuned: true})
 	config.Name = name
 	for i := range config.Nodes {
 		config.Nodes[i].Image = e.node
