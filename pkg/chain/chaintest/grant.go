@@ -21,14 +21,9 @@ func (c *Chain) Grant(t testing.TB, namespace, name string, policies ...string) 
 	t.Helper()
 	c.explain(t, namespace, name)
 	sa := config.NewServiceAccount(namespace, name)
-	for _, policy := range policies {
-		if !strings.HasPrefix(strings.TrimSpace(policy), "{") {
-			sa.AttachPolicyARNs = append(sa.AttachPolicyARNs, policy)
-		} else if sa.AttachPolicy == nil {
-			sa.AttachPolicy = config.InlinePolicy(policy)
-		} else {
-			t.Fatal("chaintest: Grant takes one policy document; put all statements into it")
-		}
+	sa.AttachPolicyARNs, sa.AttachPolicy = split(t, "Grant", policies)
+	if err := c.forgotten(t.Context(), sa.String()); err != nil {
+		t.Fatalf("chaintest: service account %s: %v", sa.String(), err)
 	}
 	if err := c.grant(t.Context(), sa); err != nil {
 		t.Fatalf("chaintest: service account %s/%s: %v", namespace, name, err)
@@ -40,6 +35,21 @@ func (c *Chain) Grant(t testing.TB, namespace, name string, policies ...string) 
 			t.Errorf("chaintest: removing the role of service account %s/%s: %v", namespace, name, err)
 		}
 	})
+}
+
+// split tells the ARNs of managed policies from the document of an inline one.
+func split(t testing.TB, by string, policies []string) (arns []string, document config.InlinePolicy) {
+	t.Helper()
+	for _, policy := range policies {
+		if !strings.HasPrefix(strings.TrimSpace(policy), "{") {
+			arns = append(arns, policy)
+		} else if document == nil {
+			document = config.InlinePolicy(policy)
+		} else {
+			t.Fatalf("chaintest: %s takes one policy document; put all statements into it", by)
+		}
+	}
+	return arns, document
 }
 
 func (c *Chain) grant(ctx context.Context, sa config.ServiceAccount) error {
