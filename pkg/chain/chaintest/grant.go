@@ -14,7 +14,9 @@ import (
 // at most one document of an inline one, which begins with "{". The service
 // account is made if it is not there; its namespace has to be. At the end of t both
 // are removed again. Another Grant in the same test adds nothing to the first: it
-// says all that the role may do from then on.
+// says all that the role may do from then on. Of a service account that had a role by
+// [Chain.Associate] in an earlier test, Grant first waits for some seconds until the
+// webhook has learned that it has not any more.
 //
 // If t fails, everything that was refused to the service account is in its log.
 func (c *Chain) Grant(t testing.TB, namespace, name string, policies ...string) {
