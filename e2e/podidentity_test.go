@@ -1,12 +1,21 @@
 package e2e
 
 import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 const podsAudience = "pods.eks.amazonaws.com"
@@ -36,29 +45,78 @@ func (k *kube) askAgent(t testing.TB, token string) string {
 	return k.node(t, fmt.Sprintf(`curl -s --max-time 10 -w ' %%{http_code}' -H 'Authorization: %s' http://169.254.170.23/v1/credentials`, token))
 }
 
-// podIdentity: pods get roles from the agent on their node by the association of their service account, with AWS's own CLI
-// and boto3, and nobody else does.
-func podIdentity(t *testing.T, k *kube, ns string) {
-	const sa = "courier"
-	associate := func(args ...string) result {
-		t.Helper()
-		return k.setup(t, append([]string{"podidentityassociation"}, args...)...)
+// agentRefuses checks that a token gets no credentials, what the pod is told, and at which step the emulator refused it; ""
+// if the agent did so itself. It returns the emulator's reason.
+func (k *kube) agentRefuses(t testing.TB, what, token, want, step string) event {
+	t.Helper()
+	from := k.mark(t)
+	if got := k.askAgent(t, token); strings.HasSuffix(got, " 200") || !strings.Contains(got, want) {
+		t.Errorf("%s: %s, want %s", what, got, want)
 	}
-	create := []string{"create", "--namespace", ns, "--service-account-name", sa, "--permission-policy-arns", readOnly,
-		"--create-service-account", "--approve"}
-	associate(create...).ok(t)
-	if r := associate(create...).ok(t); !strings.Contains(r.stdout, "Everything is unchanged") {
+	list, _, err := k.events(suite, url.Values{"after": {strconv.FormatUint(from, 10)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range slices.Backward(list) {
+		if e.Operation == "AssumeRoleForPodIdentity" && e.Decision == "deny" {
+			if e.Step != step {
+				t.Errorf("%s: refused at step %q, want %q: %s", what, e.Step, step, e.Reason)
+			}
+			return e
+		}
+	}
+	if step != "" {
+		t.Errorf("%s: the emulator has no event of it", what)
+	}
+	return event{}
+}
+
+// forgedPod is a token that says that it is another pod's, with the signature of the first.
+func forgedPod(t testing.TB, token string) string {
+	t.Helper()
+	part := strings.Split(token, ".")
+	text, err := base64.RawURLEncoding.DecodeString(part[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(text, &claims); err != nil {
+		t.Fatal(err)
+	}
+	claims["kubernetes.io"].(map[string]any)["pod"] = map[string]any{"name": "another", "uid": "00000000-0000-4000-8000-000000000000"}
+	if text, err = json.Marshal(claims); err != nil {
+		t.Fatal(err)
+	}
+	return part[0] + "." + base64.RawURLEncoding.EncodeToString(text) + "." + part[2]
+}
+
+const courier = "courier" // the service account
+
+// associate runs the command podidentityassociation for the service account in a namespace.
+func (k *kube) associate(t testing.TB, verb, ns string, args ...string) result {
+	t.Helper()
+	return k.setup(t, append([]string{"podidentityassociation", verb, "--namespace", ns, "--service-account-name", courier}, args...)...)
+}
+
+// podIdentity: pods get roles from the agent on their node by the association of their service account, with AWS's own CLI,
+// boto3 and the AWS SDK for Go, and nobody else does.
+func podIdentity(t *testing.T, k *kube, ns string) {
+	create := []string{"--permission-policy-arns", readOnly, "--create-service-account", "--approve"}
+	k.associate(t, "create", ns, create...).ok(t)
+	if r := k.associate(t, "create", ns, create...).ok(t); !strings.Contains(r.stdout, "Everything is unchanged") {
 		t.Errorf("a second run: %s", r.stdout)
 	}
-	if r := associate("get", "--namespace", ns, "-o", "json").ok(t); !strings.Contains(r.stdout, `"ServiceAccountName": "courier"`) {
+	if r := k.associate(t, "get", ns, "-o", "json").ok(t); !strings.Contains(r.stdout, `"ServiceAccountName": "courier"`) {
 		t.Errorf("get: %s", r.stdout)
 	}
 
-	r := k.run(t, podSpec{namespace: ns, name: sa, serviceAccount: sa, image: awscli, args: []string{"bash", "-euc", `
+	watcher := k.pod(t, podSpec{namespace: ns, name: "watcher", serviceAccount: courier, image: client, args: []string{"/client", "watch"}})
+	holder := k.pod(t, podSpec{namespace: ns, name: "holder", serviceAccount: courier, image: awscli, args: []string{"sleep", "infinity"}}).running(t)
+	r := holder.exec(t, "", "bash", "-euc", `
 aws sts get-caller-identity --query Arn --output text
 aws iam list-groups --query Groups --output json
-python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity()["Arn"])'`}})
-	if r.code != 0 || !strings.Contains(r.stdout, ":assumed-role/openirsa-pods-") || !strings.Contains(r.stdout, "/eks-openirsa-e-courier-") ||
+python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity()["Arn"])'`)
+	if r.code != 0 || !strings.Contains(r.stdout, ":assumed-role/openirsa-pods-") || !strings.Contains(r.stdout, "/eks-openirsa-e-holder-") ||
 		!strings.Contains(r.stdout, "boto3 arn:aws:sts::") {
 		t.Errorf("a pod with an association: exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
@@ -70,30 +128,201 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 		strings.Contains(r.stdout, "AWS_CONTAINER") {
 		t.Errorf("a pod without an association: exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
-	holder := k.pod(t, podSpec{namespace: ns, name: "holder", serviceAccount: sa, image: awscli, args: []string{"sleep", "infinity"}}).running(t)
-	if got := k.askAgent(t, k.podToken(t, holder, sa, podsAudience)); !strings.HasSuffix(got, " 200") {
+	own := k.podToken(t, holder, courier, podsAudience)
+	if got := k.askAgent(t, own); !strings.HasSuffix(got, " 200") {
 		t.Errorf("a pod's own token: %s", got)
 	}
-	for what, c := range map[string]struct{ token, want string }{
-		"another service account": {k.podToken(t, stranger, "stranger", podsAudience), "ResourceNotFoundException"},
-		"another audience":        {k.podToken(t, holder, sa, "sts.amazonaws.com"), "InvalidTokenException"},
-		"no pod":                  {k.token(t, ns, sa, podsAudience), "InvalidTokenException"},
-		"no token":                {"x", "cannot be parsed"},
+	for _, c := range []struct{ what, token, want, step string }{
+		{"another service account", k.podToken(t, stranger, "stranger", podsAudience), "ResourceNotFoundException", "association"},
+		{"another audience", k.podToken(t, holder, courier, "sts.amazonaws.com"), "InvalidTokenException", "audience"},
+		{"no pod", k.token(t, ns, courier, podsAudience), "InvalidTokenException", "claims"},
+		{"a forged pod", forgedPod(t, own), "InvalidTokenException", "signature"},
+		{"no token", "x", "cannot be parsed", ""},
 	} {
-		if got := k.askAgent(t, c.token); strings.HasSuffix(got, " 200") || !strings.Contains(got, c.want) {
-			t.Errorf("%s: %s, want %s", what, got, c.want)
-		}
-	}
-	// The role follows the association: its sessions have no tags now, by which it knew them.
-	associate("update", "--namespace", ns, "--service-account-name", sa, "--disable-session-tags").ok(t)
-	if got := k.askAgent(t, k.podToken(t, holder, sa, podsAudience)); !strings.HasSuffix(got, " 200") {
-		t.Errorf("without session tags: %s", got)
-	}
-	unused := k.podToken(t, holder, sa, podsAudience)
-	associate("delete", "--namespace", ns, "--service-account-name", sa).ok(t)
-	if got := k.askAgent(t, unused); !strings.Contains(got, "ResourceNotFoundException") || !strings.HasSuffix(got, " 404") {
-		t.Errorf("after the association was deleted: %s", got)
+		k.agentRefuses(t, c.what, c.token, c.want, c.step)
 	}
 	stranger.remove(t)
+	agentKilled(t, k, holder, watcher)
+	watcher.remove(t)
+
+	// The role follows the association: its sessions have no tags now, by which it knew them.
+	k.associate(t, "update", ns, "--disable-session-tags").ok(t)
+	if got := k.askAgent(t, k.podToken(t, holder, courier, podsAudience)); !strings.HasSuffix(got, " 200") {
+		t.Errorf("without session tags: %s", got)
+	}
+	podPolicies(t, k, ns, holder)
+	unused := k.podToken(t, holder, courier, podsAudience)
+	k.associate(t, "delete", ns).ok(t)
+	k.agentRefuses(t, "after the association was deleted", unused, "ResourceNotFoundException", "association")
 	holder.remove(t)
+}
+
+// renewing calls STS until there is a file /tmp/stop. The SDK renews before each call, as it does in the minutes before
+// credentials end: it goes on with those that it has if that fails.
+const renewing = `
+import boto3, os, time
+session = boto3.session.Session()
+credentials = session.get_credentials()
+credentials._advisory_refresh_timeout = 24 * 3600
+renew, renewed, missed, called, failed = credentials._refresh_using, 0, 0, 0, 0
+def counted():
+    global renewed, missed
+    try:
+        new = renew()
+        renewed += 1
+        return new
+    except Exception:
+        missed += 1
+        raise
+credentials._refresh_using = counted
+sts, end = session.client("sts"), time.time() + 100
+while not os.path.exists("/tmp/stop") and time.time() < end:
+    try:
+        sts.get_caller_identity()
+        called += 1
+    except Exception as e:
+        failed += 1
+        print(e)
+    with open("/tmp/renewed", "w") as f:
+        f.write(str(renewed))
+    time.sleep(0.2)
+print(f"{called} calls, {failed} failed, {renewed} renewals, {missed} missed")
+`
+
+// agentKilled: no call of a running pod fails while there is no agent, neither of one that renews its credentials nor of one
+// that has them (watcher).
+func agentKilled(t *testing.T, k *kube, holder, watcher pod) {
+	lines := func() []string { return strings.Split(strings.TrimSpace(watcher.logs(t)), "\n") }
+	poll(t, patience, "waiting for the watcher's first answers", func(context.Context) error {
+		if l := lines(); len(l) < 2 || !strings.Contains(l[len(l)-1], ":assumed-role/openirsa-pods-") {
+			return fmt.Errorf("its log: %q", l)
+		}
+		return nil
+	})
+	ended := make(chan result, 1)
+	go func() {
+		r, err := holder.tryExec(suite, renewing, "python3", "-")
+		if err != nil {
+			r.stderr += err.Error()
+		}
+		ended <- r
+	}()
+	renewals := func(more int) (all int) {
+		t.Helper()
+		poll(t, patience, "waiting for renewals", func(context.Context) error {
+			r := holder.exec(t, "", "cat", "/tmp/renewed")
+			var err error
+			if all, err = strconv.Atoi(r.stdout); err == nil && all < more {
+				err = fmt.Errorf("%d, want %d", all, more)
+			}
+			return err
+		})
+		return all
+	}
+	before, seen := renewals(3), len(lines())
+	k.node(t, "pkill -KILL -x agent")
+	start := time.Now()
+	poll(t, patience, "waiting for the agent", func(ctx context.Context) error {
+		_, err := k.tryNode(ctx, "curl -s --max-time 2 http://169.254.170.23/") // 404
+		return err
+	})
+	t.Logf("the agent is back after %.1fs", time.Since(start).Seconds())
+	renewals(before + 5)
+	holder.exec(t, "", "touch", "/tmp/stop")
+	if r := <-ended; r.code != 0 || !strings.Contains(r.stdout, " calls, 0 failed, ") {
+		t.Errorf("a pod that renews while the agent is killed: exit %d: %s%s", r.code, r.stdout, r.stderr)
+	} else {
+		t.Logf("a pod that renews: %s", r.stdout)
+	}
+	after := lines()
+	for _, line := range after {
+		if !strings.HasPrefix(line, "ok ") {
+			t.Errorf("the watcher: %s", line)
+		}
+	}
+	if len(after) <= seen {
+		t.Errorf("the watcher has stopped after %d calls", seen)
+	}
+}
+
+// does is what a pod may do, and who it is, by the default chain of boto3.
+const does = `
+import boto3
+print("arn", boto3.client("sts").get_caller_identity()["Arn"])
+iam = boto3.client("iam")
+for call in ("list_groups", "list_users", "list_roles"):
+    try:
+        getattr(iam, call)()
+        print(call, "allowed")
+    except iam.exceptions.ClientError as e:
+        print(call, e.response["Error"]["Code"])
+`
+
+// podPolicies: one role for two namespaces, told apart by the tags of their sessions; a target role, which one service
+// account alone may have; a session policy; and a trust policy without sts:TagSession.
+func podPolicies(t *testing.T, k *kube, ns string, holder pod) {
+	other := ns + "-other"
+	k.namespace(t, other)
+	const shared, target = "arn:aws:iam::" + account + ":role/e2e-shared", "arn:aws:iam::" + account + ":role/e2e-target"
+	type m = map[string]any
+	pods := func(actions ...string) string {
+		return emulatortest.Document(m{"Effect": "Allow", "Principal": m{"Service": podsAudience}, "Action": actions})
+	}
+	may := emulatortest.Document(
+		m{"Effect": "Allow", "Action": "iam:ListGroups", "Resource": "*", "Condition": m{"StringEquals": m{"aws:PrincipalTag/kubernetes-namespace": ns}}},
+		m{"Effect": "Allow", "Action": []string{"iam:ListUsers", "iam:ListRoles"}, "Resource": "*"},
+		m{"Effect": "Allow", "Action": []string{"sts:AssumeRole", "sts:TagSession"}, "Resource": target})
+	from := m{"AWS": shared}
+	targetTrust := emulatortest.Document(
+		m{"Effect": "Allow", "Principal": from, "Action": "sts:AssumeRole", "Condition": m{"StringEquals": m{
+			"sts:ExternalId": strings.Join([]string{region, account, k.Name, ns, courier}, "/")}}},
+		m{"Effect": "Allow", "Principal": from, "Action": "sts:TagSession"})
+	admin := func(script string, args ...any) {
+		t.Helper()
+		const client = "import boto3\niam = boto3.client('iam', aws_access_key_id='test', aws_secret_access_key='test')\n"
+		holder.exec(t, client+fmt.Sprintf(script, args...), "python3", "-").ok(t)
+	}
+	admin("iam.create_role(RoleName='e2e-shared', AssumeRolePolicyDocument=%q)\niam.put_role_policy(RoleName='e2e-shared', PolicyName='p', PolicyDocument=%q)\n"+
+		"iam.create_role(RoleName='e2e-target', AssumeRolePolicyDocument=%q)\n", pods("sts:AssumeRole", "sts:TagSession"), may, targetTrust)
+
+	k.associate(t, "update", ns, "--role-arn", shared, "--no-disable-session-tags").ok(t)
+	k.associate(t, "create", other, "--role-arn", shared, "--create-service-account", "--approve").ok(t)
+	foreign := k.pod(t, podSpec{namespace: other, name: "foreign", serviceAccount: courier, image: awscli, args: []string{"sleep", "infinity"}}).running(t)
+	fresh := func(p pod) string { t.Helper(); return k.podToken(t, p, courier, podsAudience) }
+	check := func(what string, p pod, words ...string) {
+		t.Helper()
+		// A new token is exchanged anew, and the pod's own has what came of it.
+		if got := k.askAgent(t, fresh(p)); !strings.HasSuffix(got, " 200") {
+			t.Errorf("%s: %s", what, got)
+		}
+		r := p.exec(t, does, "python3", "-")
+		for _, word := range words {
+			if !strings.Contains(r.stdout, word) {
+				t.Errorf("%s: no %q: exit %d: %s%s", what, word, r.code, r.stdout, r.stderr)
+			}
+		}
+	}
+	check("the namespace of the tag", holder, ":assumed-role/e2e-shared/eks-", "list_groups allowed", "list_users allowed")
+	check("another namespace", foreign, ":assumed-role/e2e-shared/eks-", "list_groups AccessDenied", "list_users allowed")
+
+	k.associate(t, "update", ns, "--target-role-arn", target).ok(t)
+	k.associate(t, "update", other, "--target-role-arn", target).ok(t)
+	check("a target role", holder, ":assumed-role/e2e-target/eks-", "list_users AccessDenied")
+	const cannot = "EKS does not have permissions to assume the associated role"
+	if e := k.agentRefuses(t, "the target role of another", fresh(foreign), cannot, "permission"); e.Action != "sts:AssumeRole" || e.Resource != target {
+		t.Errorf("the target role of another: %+v", e)
+	}
+
+	policy := emulatortest.Document(m{"Effect": "Allow", "Action": "iam:ListUsers", "Resource": "*"})
+	k.associate(t, "update", ns, "--target-role-arn", "", "--disable-session-tags", "--policy", policy).ok(t)
+	check("a session policy", holder, ":assumed-role/e2e-shared/eks-", "list_users allowed", "list_roles AccessDenied")
+
+	k.associate(t, "update", other, "--target-role-arn", "").ok(t)
+	admin("iam.update_assume_role_policy(RoleName='e2e-shared', PolicyDocument=%q)\n", pods("sts:AssumeRole"))
+	if e := k.agentRefuses(t, "a trust policy without sts:TagSession", fresh(foreign), cannot, "trust"); e.Action != "sts:TagSession" {
+		t.Errorf("a trust policy without sts:TagSession: %+v", e)
+	}
+	k.associate(t, "delete", other).ok(t)
+	k.agentRefuses(t, "another namespace without an association", fresh(foreign), "ResourceNotFoundException", "association")
+	foreign.remove(t)
 }

@@ -1,6 +1,6 @@
-// Package clients holds the emulator, as the program that users run, against clients that nobody here wrote: AWS CLI 2 and
-// boto3 as Debian has them, the AWS SDKs for Go and JavaScript, Terraform, and a browser. None of them is given more than a
-// pod would be.
+// Package clients holds the emulator, and the agent of EKS Pod Identity, as the programs that users run, against clients that
+// nobody here wrote: AWS CLI 2 and boto3 as Debian has them, the AWS SDKs for Go and JavaScript, Terraform, and a browser.
+// None of them is given more than a pod would be.
 package clients
 
 import (
@@ -109,6 +109,7 @@ func TestDebian(t *testing.T) {
 	}
 	t.Run("guide", func(t *testing.T) { guide(t, clients) })
 	t.Run("probes", func(t *testing.T) { probes(t, clients) })
+	t.Run("pod", func(t *testing.T) { debianInPod(t, clients) })
 }
 
 // TestJavaScript runs the AWS SDK for JavaScript v3.

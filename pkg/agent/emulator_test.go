@@ -4,10 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,66 +25,95 @@ import (
 	"github.com/openirsa/openirsa/pkg/emulator"
 )
 
-// The agent and the emulator's EKS Auth, which knows nothing of the agent: an
-// association, a token that its cluster has signed, and what the pod may do then.
-func TestWithTheEmulator(t *testing.T) {
+// cloud is an emulator that knows the cluster, with a role for pods of team-a/app, which
+// have it by an association. It knows nothing of the agent.
+type cloud struct {
+	t         *testing.T
+	url       string
+	arn       string       // of the cluster
+	exchanges atomic.Int64 // requests of EKS Auth
+}
+
+var root = aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}
+
+func newCloud(t *testing.T) *cloud {
+	t.Helper()
 	server, err := emulator.New(emulator.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(server)
+	c := &cloud{t: t}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/assume-role-for-pod-identity") {
+			c.exchanges.Add(1)
+		}
+		server.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
 		web.Close()
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	c.url = web.URL
 	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: signingKey().Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	arn, err := server.RegisterCluster(emulator.EKSCluster{Name: cluster, Issuer: issuerURL, JWKS: keys})
-	if err != nil {
+	if c.arn, err = server.RegisterCluster(emulator.EKSCluster{Name: cluster, Issuer: issuerURL, JWKS: keys}); err != nil {
 		t.Fatal(err)
 	}
-	as := func(c aws.Credentials) aws.Config {
-		return aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(web.URL),
-			Credentials: credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, c.SessionToken)}
-	}
-	root := aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}
-	ctx, admin := t.Context(), iam.NewFromConfig(as(root))
-	role, err := admin.CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String("app-role"), AssumeRolePolicyDocument: aws.String(
+	role, err := iam.NewFromConfig(c.as(root)).CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("app-role"), AssumeRolePolicyDocument: aws.String(
 		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	user := func(name string) aws.Credentials {
-		t.Helper()
-		if _, err := admin.CreateUser(ctx, &iam.CreateUserInput{UserName: &name}); err != nil {
-			t.Fatal(err)
-		}
-		key, err := admin.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &name})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return aws.Credentials{AccessKeyID: *key.AccessKey.AccessKeyId, SecretAccessKey: *key.AccessKey.SecretAccessKey}
-	}
-	allowed, other := user("agent"), user("other")
-	if _, err := admin.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: aws.String("agent"), PolicyName: aws.String("exchange"), PolicyDocument: aws.String(
-		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"eks-auth:AssumeRoleForPodIdentity","Resource":"` + arn + `"}]}`)}); err != nil {
-		t.Fatal(err)
-	}
-	associate(t, web.URL, root, `{"namespace":"team-a","serviceAccount":"app","roleArn":"`+*role.Role.Arn+`"}`)
+	associate(t, c.url, root, `{"namespace":"team-a","serviceAccount":"app","roleArn":"`+*role.Role.Arn+`"}`)
+	return c
+}
 
-	start := func(by aws.Credentials) string {
-		t.Helper()
-		exchange, err := agent.EKSAuth(as(by), agent.Service{Cluster: cluster, Timeout: 20 * time.Second})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return serve(t, agent.New(agent.Config{Exchange: exchange}).Handler())
+// as is a configuration with credentials.
+func (c *cloud) as(by aws.Credentials) aws.Config {
+	return aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(c.url),
+		Credentials: credentials.NewStaticCredentialsProvider(by.AccessKeyID, by.SecretAccessKey, by.SessionToken)}
+}
+
+// user makes a user, who may exchange tokens or nothing.
+func (c *cloud) user(name string, may bool) aws.Credentials {
+	c.t.Helper()
+	ctx, admin := c.t.Context(), iam.NewFromConfig(c.as(root))
+	if _, err := admin.CreateUser(ctx, &iam.CreateUserInput{UserName: &name}); err != nil {
+		c.t.Fatal(err)
 	}
-	address := start(allowed)
+	if may {
+		if _, err := admin.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &name, PolicyName: aws.String("exchange"), PolicyDocument: aws.String(
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"eks-auth:AssumeRoleForPodIdentity","Resource":"` + c.arn + `"}]}`)}); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	key, err := admin.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &name})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return aws.Credentials{AccessKeyID: *key.AccessKey.AccessKeyId, SecretAccessKey: *key.AccessKey.SecretAccessKey}
+}
+
+// agent starts an agent that calls EKS Auth by a user, and returns it and its address.
+func (c *cloud) agent(by aws.Credentials) (a *agent.Agent, address string) {
+	c.t.Helper()
+	exchange, err := agent.EKSAuth(c.as(by), agent.Service{Cluster: cluster, Timeout: 20 * time.Second})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	a = agent.New(agent.Config{Exchange: exchange})
+	return a, serve(c.t, a.Handler())
+}
+
+// The agent and the emulator's EKS Auth: an association, a token that its cluster has
+// signed, and what the pod may do then.
+func TestWithTheEmulator(t *testing.T) {
+	c, ctx := newCloud(t), t.Context()
+	_, address := c.agent(c.user("agent", true))
 	r := get(t, address, token(t, podUID))
 	if r.status != 200 {
 		t.Fatalf("%d %s", r.status, r.body)
@@ -90,7 +122,7 @@ func TestWithTheEmulator(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.body), &given); err != nil {
 		t.Fatal(err)
 	}
-	who, err := sts.NewFromConfig(as(aws.Credentials{AccessKeyID: given.AccessKeyId, SecretAccessKey: given.SecretAccessKey, SessionToken: given.Token})).
+	who, err := sts.NewFromConfig(c.as(aws.Credentials{AccessKeyID: given.AccessKeyId, SecretAccessKey: given.SecretAccessKey, SessionToken: given.Token})).
 		GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil || !strings.Contains(*who.Arn, ":assumed-role/app-role/eks-"+cluster+"-") || *who.Account != given.AccountId {
 		t.Errorf("the pod is %+v, %v", who, err)
@@ -112,7 +144,64 @@ func TestWithTheEmulator(t *testing.T) {
 	refused(address, sign(t, stranger), 404, "ResourceNotFoundException")
 	refused(address, sign(t, claimsOf(podUID, map[string]any{"aud": "sts.amazonaws.com"})), 400, "InvalidTokenException")
 	refused(address, sign(t, claimsOf(podUID, map[string]any{"iss": "https://issuer.example/c2"})), 400, "InvalidTokenException")
-	refused(start(other), token(t, podUID), 403, "AccessDeniedException")
+	_, other := c.agent(c.user("other", false))
+	refused(other, token(t, podUID), 403, "AccessDeniedException")
+}
+
+// 200 pods that start at once on a node, each with three clients: EKS Auth is asked once
+// for each pod, all get credentials, and every pod its own.
+func TestStorm(t *testing.T) {
+	const pods, clients = 200, 3
+	c := newCloud(t)
+	a, first := c.agent(c.user("agent", true))
+	second := serve(t, a.Handler()) // the other address
+	tokens := make([]string, pods)
+	for i := range tokens {
+		tokens[i] = token(t, fmt.Sprint("pod-", i))
+	}
+	var keys [pods][clients]string
+	storm := func() {
+		t.Helper()
+		begin := make(chan struct{})
+		var all sync.WaitGroup
+		for i, tok := range tokens {
+			pod := client(fmt.Sprintf("127.1.%d.%d", i/100, i%100+1))
+			for j := range clients {
+				all.Go(func() {
+					<-begin
+					r, err := ask(pod, []string{first, second}[j%2], tok)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					keys[i][j] = r.accessKey(t)
+				})
+			}
+			defer pod.CloseIdleConnections()
+		}
+		close(begin)
+		all.Wait()
+	}
+	began := time.Now()
+	storm()
+	t.Logf("%d pods have credentials after %s", pods, time.Since(began))
+	given := map[string]bool{}
+	for i := range keys {
+		for j := range keys[i] {
+			if keys[i][j] != keys[i][0] {
+				t.Errorf("pod %d has %s and %s", i, keys[i][0], keys[i][j])
+			}
+		}
+		given[keys[i][0]] = true
+	}
+	if n := c.exchanges.Load(); n != pods || len(given) != pods {
+		t.Errorf("%d exchanges and %d sessions for %d pods", n, len(given), pods)
+	}
+	before := keys
+	storm()
+	if n := c.exchanges.Load(); n != pods || keys != before {
+		t.Errorf("%d exchanges after all have asked again", n)
+	}
 }
 
 // associate gives a service account a role.

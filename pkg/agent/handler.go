@@ -103,6 +103,11 @@ type found struct {
 func (a *Agent) find(d digest, now time.Time) found {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.look(d, now)
+}
+
+// look is find; the mutex is held.
+func (a *Agent) look(d digest, now time.Time) found {
 	e := a.tokens[d]
 	if e == nil {
 		if no, ok := a.refused.get(d); ok && now.Before(no.until) {
@@ -161,7 +166,13 @@ func (a *Agent) fetch(ctx context.Context, q question) (answer, bool) {
 	a.mu.Lock()
 	f, ok := a.flights[q.digest]
 	if !ok {
-		if now := time.Now(); q.share.waiting >= ownWaiting || !q.share.mayAsk(now) || !q.share.asked.AllowN(now, 1) {
+		now := time.Now()
+		// One that was under way when the token was looked up may have ended since.
+		if ended := a.look(q.digest, now).answer; ended.status != 0 {
+			a.mu.Unlock()
+			return ended, true
+		}
+		if q.share.waiting >= ownWaiting || !q.share.mayAsk(now) || !q.share.asked.AllowN(now, 1) {
 			a.mu.Unlock()
 			return tooMany, true
 		}

@@ -2,7 +2,8 @@
 // kubeconfig, with an emulator in the cluster for AWS: pods get IAM roles as they
 // do in EKS, and no AWS account is needed.
 //
-// A test calls [Up], [Chain.Grant] and, if it has no pods of its own, [Chain.Run].
+// A test calls [Up], [Chain.Grant] and, if it has no pods of its own, [Chain.Run]. For
+// EKS Pod Identity it calls Up with PodIdentity, and [Chain.Associate] instead of Grant.
 //
 // From TestMain, where there is no t, use [Start] and [Chain.Down]; with
 // sigs.k8s.io/e2e-framework use [Setup], [Finish] and [From].
@@ -38,6 +39,9 @@ type Options struct {
 	// there, from the source of this module: in the version that the tests' own
 	// module requires, with the versions of libraries that it was released with.
 	Up chain.UpOptions
+	// PodIdentity installs EKS Pod Identity too, as Up.PodIdentity does: the agent on each
+	// node, and the associations of [Chain.Associate].
+	PodIdentity bool
 	// Log has what is done, a line at a time. Nil: silence, and in [Up] the log
 	// of the test.
 	Log func(line string)
@@ -50,6 +54,7 @@ type Chain struct {
 
 	options   Options
 	explained sync.Map // of explanation
+	left      sync.Map // by NAMESPACE/NAME, when its association was deleted
 }
 
 // Up makes the chain and removes it at the end of t. It fails t if either does not
@@ -79,6 +84,7 @@ func Up(t testing.TB, o Options) *Chain {
 // end. If there is an error, what was made has been removed again.
 func Start(ctx context.Context, o Options) (*Chain, error) {
 	o.Cluster.Emulator = true
+	o.Up.PodIdentity = o.Up.PodIdentity || o.PodIdentity
 	ch, err := chain.Open(ctx, o.Cluster)
 	if err != nil {
 		return nil, err

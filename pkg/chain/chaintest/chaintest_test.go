@@ -3,7 +3,10 @@ package chaintest
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/openirsa/openirsa/internal/image"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -38,12 +41,22 @@ func TestRefused(t *testing.T) {
 	if _, err := aws.Assume(other, iss.Token("default", "app")); err == nil {
 		t.Error("app may assume the role of other")
 	}
+	pod, err := aws.PodSession(aws.PodIdentity("default", "app", aws.Role("pods", aws.PodTrust("default", "app"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := iam.NewFromConfig(pod).ListUsers(t.Context(), nil); err == nil {
+		t.Error("app may list users")
+	}
+	if _, err := aws.PodSession(aws.PodIdentity("default", "app", aws.Role("theirs", aws.PodTrust("default", "other")))); err == nil {
+		t.Error("app may be given the role of other")
+	}
 	events := aws.Events(emulator.EventFilter{})
 	var got []string
 	for _, e := range refusedTo(token.Subject("default", "app"), events) {
 		got = append(got, e.Operation)
 	}
-	if len(got) != 2 || got[0] != "ListBuckets" || got[1] != "AssumeRoleWithWebIdentity" {
-		t.Errorf("refused: %q", got)
+	if want := []string{"ListBuckets", "AssumeRoleWithWebIdentity", "ListUsers", "AssumeRoleForPodIdentity"}; !slices.Equal(got, want) {
+		t.Errorf("refused: %q, want %q", got, want)
 	}
 }

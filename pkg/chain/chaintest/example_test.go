@@ -21,6 +21,18 @@ func ExampleUp() {
 	}
 }
 
+// The same by EKS Pod Identity.
+func ExampleChain_Associate() {
+	_ = func(t *testing.T) { // TestListGroups
+		pods := chaintest.Up(t, chaintest.Options{PodIdentity: true})
+		pods.Associate(t, "default", "app", "arn:aws:iam::aws:policy/IAMReadOnlyAccess")
+		out, err := pods.Run(t, chaintest.Pod{ServiceAccount: "app", Image: "amazon/aws-cli", Args: []string{"iam", "list-groups"}})
+		if err != nil || !strings.Contains(out, "Groups") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+}
+
 // One chain for all tests of a package.
 func ExampleStart() {
 	var irsa *chaintest.Chain    // for the tests

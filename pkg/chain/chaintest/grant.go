@@ -14,21 +14,18 @@ import (
 // at most one document of an inline one, which begins with "{". The service
 // account is made if it is not there; its namespace has to be. At the end of t both
 // are removed again. Another Grant in the same test adds nothing to the first: it
-// says all that the role may do from then on.
+// says all that the role may do from then on. Of a service account that had a role by
+// [Chain.Associate] in an earlier test, Grant first waits for some seconds until the
+// webhook has learned that it has not any more.
 //
 // If t fails, everything that was refused to the service account is in its log.
 func (c *Chain) Grant(t testing.TB, namespace, name string, policies ...string) {
 	t.Helper()
 	c.explain(t, namespace, name)
 	sa := config.NewServiceAccount(namespace, name)
-	for _, policy := range policies {
-		if !strings.HasPrefix(strings.TrimSpace(policy), "{") {
-			sa.AttachPolicyARNs = append(sa.AttachPolicyARNs, policy)
-		} else if sa.AttachPolicy == nil {
-			sa.AttachPolicy = config.InlinePolicy(policy)
-		} else {
-			t.Fatal("chaintest: Grant takes one policy document; put all statements into it")
-		}
+	sa.AttachPolicyARNs, sa.AttachPolicy = split(t, "Grant", policies)
+	if err := c.forgotten(t.Context(), sa.String()); err != nil {
+		t.Fatalf("chaintest: service account %s: %v", sa.String(), err)
 	}
 	if err := c.grant(t.Context(), sa); err != nil {
 		t.Fatalf("chaintest: service account %s/%s: %v", namespace, name, err)
@@ -40,6 +37,21 @@ func (c *Chain) Grant(t testing.TB, namespace, name string, policies ...string) 
 			t.Errorf("chaintest: removing the role of service account %s/%s: %v", namespace, name, err)
 		}
 	})
+}
+
+// split tells the ARNs of managed policies from the document of an inline one.
+func split(t testing.TB, by string, policies []string) (arns []string, document config.InlinePolicy) {
+	t.Helper()
+	for _, policy := range policies {
+		if !strings.HasPrefix(strings.TrimSpace(policy), "{") {
+			arns = append(arns, policy)
+		} else if document == nil {
+			document = config.InlinePolicy(policy)
+		} else {
+			t.Fatalf("chaintest: %s takes one policy document; put all statements into it", by)
+		}
+	}
+	return arns, document
 }
 
 func (c *Chain) grant(ctx context.Context, sa config.ServiceAccount) error {
