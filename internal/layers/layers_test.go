@@ -142,7 +142,7 @@ var layers = []map[string][]string{
 			"pkg/config", "pkg/controlplane", "pkg/discovery", "pkg/doctor", "pkg/emulator",
 			"pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner", "pkg/plan",
 			"pkg/podidentity", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token", "pkg/trust"},
-		"pkg/sweep": {"pkg/account", "pkg/discovery", "pkg/owner", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/trust"},
+		"pkg/sweep": {"pkg/account", "pkg/discovery", "pkg/owner", "pkg/plan", "pkg/podidentity", "pkg/provider", "pkg/publish", "pkg/role", "pkg/trust"},
 	},
 	{ // What a story looks like to who asks why it does not work.
 		"pkg/doctor/gather": {"deploy", "pkg/account", "pkg/agent", "pkg/chain", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
