@@ -74,6 +74,13 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 	if got := k.askAgent(t, k.podToken(t, holder, sa, podsAudience)); !strings.HasSuffix(got, " 200") {
 		t.Errorf("a pod's own token: %s", got)
 	}
+	examine := func(code int, want string) {
+		t.Helper()
+		if r := k.setup(t, "doctor", "--service-account", ns+"/"+sa); r.code != code || !strings.Contains(r.stdout, want) {
+			t.Errorf("doctor: exit %d, want %d and %q: %s%s", r.code, code, want, r.stdout, r.stderr)
+		}
+	}
+	examine(0, "EKS Auth takes the token of pod "+ns+"/")
 	for what, c := range map[string]struct{ token, want string }{
 		"another service account": {k.podToken(t, stranger, "stranger", podsAudience), "ResourceNotFoundException"},
 		"another audience":        {k.podToken(t, holder, sa, "sts.amazonaws.com"), "InvalidTokenException"},
@@ -89,11 +96,13 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 	if got := k.askAgent(t, k.podToken(t, holder, sa, podsAudience)); !strings.HasSuffix(got, " 200") {
 		t.Errorf("without session tags: %s", got)
 	}
+	examine(0, "EKS Auth takes the token of pod "+ns+"/")
 	unused := k.podToken(t, holder, sa, podsAudience)
 	associate("delete", "--namespace", ns, "--service-account-name", sa).ok(t)
 	if got := k.askAgent(t, unused); !strings.Contains(got, "ResourceNotFoundException") || !strings.HasSuffix(got, " 404") {
 		t.Errorf("after the association was deleted: %s", got)
 	}
+	examine(1, "podidentityassociation create --namespace "+ns+" --service-account-name "+sa)
 	stranger.remove(t)
 	holder.remove(t)
 }

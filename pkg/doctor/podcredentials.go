@@ -114,6 +114,9 @@ func (d *diagnosis) unassociated(p *corev1.Pod, what string) bool {
 	if made.Before(since) {
 		f.Expected, f.Found = "made after "+stamp(since), "made at "+stamp(made)
 	}
+	if p.Spec.HostNetwork && since.Equal(made) {
+		f.Found += "; pods on their node's network do not wait for it"
+	}
 	f.Summary += ": AWS SDKs in it take the node's credentials, or none"
 	return d.brokenPod(f)
 }

@@ -306,6 +306,10 @@ func TestPodIdentityBroken(t *testing.T) {
 			c.pod().CreationTimestamp = metav1.NewTime(now.Add(-50 * time.Hour))
 		}, "pod", "missed", "made after 2026-11-20", "made at 2026-11-20T10", "rollout restart"},
 		{"pod that was missed", func(c *chain) { c.unsetEnv() }, "pod", "missed", irsa.EnvCredentialsURI, "made at 2026-11-22T11:00:00Z, while", "rollout restart"},
+		{"pod on its node's network that was missed", func(c *chain) {
+			c.unsetEnv()
+			c.pod().Spec.HostNetwork = true
+		}, "pod", "missed", irsa.EnvCredentialsURI, "pods on their node's network do not wait", "rollout restart"},
 		{"pod with IRSA's variables besides", func(c *chain) {
 			c.setEnv(irsa.EnvRoleARN, roleARN)
 			c.setEnv(irsa.EnvTokenFile, irsa.MountPath+"/token")
