@@ -132,6 +132,13 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 	if got := k.askAgent(t, own); !strings.HasSuffix(got, " 200") {
 		t.Errorf("a pod's own token: %s", got)
 	}
+	examine := func(code int, want string) {
+		t.Helper()
+		if r := k.setup(t, "doctor", "--service-account", ns+"/"+courier); r.code != code || !strings.Contains(r.stdout, want) {
+			t.Errorf("doctor: exit %d, want %d and %q: %s%s", r.code, code, want, r.stdout, r.stderr)
+		}
+	}
+	examine(0, "EKS Auth takes the token of pod "+ns+"/")
 	for _, c := range []struct{ what, token, want, step string }{
 		{"another service account", k.podToken(t, stranger, "stranger", podsAudience), "ResourceNotFoundException", "association"},
 		{"another audience", k.podToken(t, holder, courier, "sts.amazonaws.com"), "InvalidTokenException", "audience"},
@@ -150,10 +157,12 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 	if got := k.askAgent(t, k.podToken(t, holder, courier, podsAudience)); !strings.HasSuffix(got, " 200") {
 		t.Errorf("without session tags: %s", got)
 	}
+	examine(0, "EKS Auth takes the token of pod "+ns+"/")
 	podPolicies(t, k, ns, holder)
 	unused := k.podToken(t, holder, courier, podsAudience)
 	k.associate(t, "delete", ns).ok(t)
 	k.agentRefuses(t, "after the association was deleted", unused, "ResourceNotFoundException", "association")
+	examine(1, "podidentityassociation create --namespace "+ns+" --service-account-name "+courier)
 	holder.remove(t)
 }
 

@@ -76,7 +76,10 @@ var served = map[schema.GroupVersion][]metav1.APIResource{
 		{Name: "nodes", Kind: "Node"},
 		{Name: "persistentvolumes", Kind: "PersistentVolume"},
 	},
-	{Group: "apps", Version: "v1"}:                         {{Name: "deployments", Kind: "Deployment", Namespaced: true}},
+	{Group: "apps", Version: "v1"}: {
+		{Name: "deployments", Kind: "Deployment", Namespaced: true},
+		{Name: "daemonsets", Kind: "DaemonSet", Namespaced: true},
+	},
 	{Group: "discovery.k8s.io", Version: "v1"}:             {{Name: "endpointslices", Kind: "EndpointSlice", Namespaced: true}},
 	{Group: "rbac.authorization.k8s.io", Version: "v1"}:    {{Name: "clusterroles", Kind: "ClusterRole"}},
 	{Group: "admissionregistration.k8s.io", Version: "v1"}: {{Name: "mutatingwebhookconfigurations", Kind: "MutatingWebhookConfiguration"}},

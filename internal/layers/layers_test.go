@@ -107,7 +107,7 @@ var layers = []map[string][]string{
 		"pkg/account": {"pkg/publish"},
 	},
 	{ // What the effects would make, written down for other tools.
-		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/provider", "pkg/publish", "pkg/role"},
+		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/podidentity", "pkg/provider", "pkg/publish", "pkg/role"},
 	},
 	{ // What they make together in an account.
 		"pkg/federation": {"pkg/account", "pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},
@@ -142,11 +142,11 @@ var layers = []map[string][]string{
 			"pkg/config", "pkg/controlplane", "pkg/discovery", "pkg/doctor", "pkg/emulator",
 			"pkg/federation", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/owner", "pkg/plan",
 			"pkg/podidentity", "pkg/provider", "pkg/publish", "pkg/record", "pkg/role", "pkg/token", "pkg/trust"},
-		"pkg/sweep": {"pkg/account", "pkg/discovery", "pkg/owner", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/trust"},
+		"pkg/sweep": {"pkg/account", "pkg/discovery", "pkg/owner", "pkg/plan", "pkg/podidentity", "pkg/provider", "pkg/publish", "pkg/role", "pkg/trust"},
 	},
 	{ // What a story looks like to who asks why it does not work.
-		"pkg/doctor/gather": {"deploy", "pkg/account", "pkg/chain", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
-			"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/publish", "pkg/role"},
+		"pkg/doctor/gather": {"deploy", "pkg/account", "pkg/agent", "pkg/chain", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
+			"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/podidentity", "pkg/publish", "pkg/role"},
 	},
 	{ // The chain for others' tests.
 		"pkg/chain/chaintest": {"deploy", "internal/image", "pkg/chain", "pkg/config", "pkg/emulator", "pkg/plan", "pkg/token"},

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
@@ -127,6 +128,31 @@ func (ch *Chain) associateAll(ctx context.Context, run *plan.Runner, o Associate
 		items = append(items, plan.Item{Object: want.String(), Decide: func(context.Context) ([]plan.Step, error) { return steps[i], nil }})
 	}
 	return run.All(ctx, plan.Association, items)
+}
+
+// WantAssociations are the associations as [Chain.Associate] makes them, and the roles that
+// it makes for those that name none, by name. Neither AWS nor the cluster is called, but
+// for the cluster's uid.
+func (ch *Chain) WantAssociations(ctx context.Context, all []config.PodIdentityAssociation) (
+	[]podidentity.Association, map[string]role.Role, error) {
+	mark, err := ch.Tags(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	roles, err := ch.podsRoles(ctx, AssociateOptions{Associations: all}, mark)
+	if err != nil {
+		return nil, nil, err
+	}
+	wants := make([]podidentity.Association, len(all))
+	for i := range all {
+		a := ch.association(&all[i], roles, mark)
+		if all[i].RoleARN == "" {
+			a.RoleARN = roles[ch.podsRoleName(&all[i])].ARNIn(ch.Record.Partition, ch.Record.Account)
+		}
+		wants[i] = a
+	}
+	slices.SortFunc(wants, func(a, b podidentity.Association) int { return strings.Compare(a.String(), b.String()) })
+	return wants, roles, nil
 }
 
 // planGiven decides about the roles that associations name. One that was made for the

@@ -77,12 +77,7 @@ func (d *diagnosis) annotation(key string) string {
 func (d *diagnosis) roleARN() string { return d.annotation(irsa.DefaultPrefix.RoleARN()) }
 
 // audience is that of the service account's tokens.
-func (d *diagnosis) audience() string {
-	if d.ServiceAccount == nil {
-		return irsa.Audience
-	}
-	return Audience(d.ServiceAccount.Annotations)
-}
+func (d *diagnosis) audience() string { return d.TokenAudience() }
 
 // Audience is the audience of the tokens of a service account with these annotations:
 // that of the annotation, or else sts.amazonaws.com. A malformed annotation counts as

@@ -25,15 +25,26 @@ func Diagnose(f Facts) []Finding {
 		d.freshToken()
 	}
 	d.documents()
-	d.provider()
-	if f.Name != "" {
+	if d.irsa() {
+		d.provider()
+	}
+	if f.Name != "" && d.irsa() {
 		d.role()
 		d.serviceAccount()
+	} else if d.ServiceAccount != nil {
+		d.ignored()
 	}
+	d.podIdentity()
 	d.webhook()
-	if f.Name != "" {
-		d.pods()
+	if f.Name == "" {
+		return d.findings
+	}
+	d.pods()
+	if d.irsa() {
 		d.credentials()
+	}
+	if d.associated() {
+		d.exchange()
 	}
 	return d.findings
 }

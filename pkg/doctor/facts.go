@@ -73,6 +73,8 @@ type Facts struct {
 	Role    *Role
 	RoleErr error
 
+	PodIdentity PodIdentity
+
 	Webhook Webhook
 
 	// Pods are those of the service account that have not ended.
@@ -183,6 +185,8 @@ type Webhook struct {
 	// Trial is a pod that the API server was asked to make without keeping it;
 	// nil if it was not asked.
 	Trial *Trial
+	// Args are the arguments of its program; nil if they are not known.
+	Args []string
 	// NamespaceLabels are those of the service account's namespace.
 	NamespaceLabels map[string]string
 }
@@ -193,6 +197,8 @@ type Trial struct {
 	Err error
 	// RoleARN is the AWS_ROLE_ARN that the pod would have.
 	RoleARN string
+	// CredentialsURI is the AWS_CONTAINER_CREDENTIALS_FULL_URI that it would have.
+	CredentialsURI string
 }
 
 // Call is AssumeRoleWithWebIdentity with the token, and GetCallerIdentity with

@@ -28,7 +28,7 @@ func (d *diagnosis) pods() {
 			Fix: kubectl(d.Namespace, "get", "pods"),
 		})
 		return
-	case d.roleARN() == "":
+	case d.roleARN() == "" && !d.associated():
 		d.ignoredOnPods()
 		d.unknown(Pod, check, "the service account has no role")
 		return
@@ -94,7 +94,11 @@ func (d *diagnosis) pod(p *corev1.Pod) bool {
 		if slices.Contains(skip, c.Name) {
 			continue
 		}
-		if !d.container(p, &c) {
+		check := d.container
+		if d.associated() {
+			check = d.agentContainer
+		}
+		if !check(p, &c) {
 			return false
 		}
 	}
@@ -168,7 +172,7 @@ func (d *diagnosis) container(p *corev1.Pod, c *corev1.Container) bool {
 	if strings.Contains(file, `\`) {
 		return true // Windows, where mounts and users are others
 	}
-	return d.tokenFile(p, c, file, what)
+	return d.tokenFile(p, c, mounted{file, d.audience(), what})
 }
 
 // brokenPod reports what is wrong with a pod. It is false, for the caller to return.
@@ -178,8 +182,15 @@ func (d *diagnosis) brokenPod(f Finding) bool {
 	return false
 }
 
+// mounted is a token as a container should have it.
+type mounted struct {
+	file, audience string
+	what           string // the container, in words
+}
+
 // tokenFile checks that a container has the token where its variable says.
-func (d *diagnosis) tokenFile(p *corev1.Pod, c *corev1.Container, file, what string) bool {
+func (d *diagnosis) tokenFile(p *corev1.Pod, c *corev1.Container, m mounted) bool {
+	file, what := m.file, m.what
 	mount := slices.IndexFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return path.Clean(m.MountPath) == path.Dir(file) })
 	if mount < 0 {
 		return d.brokenPod(Finding{
@@ -210,11 +221,11 @@ func (d *diagnosis) tokenFile(p *corev1.Pod, c *corev1.Container, file, what str
 		if t == nil || t.Path != path.Base(file) {
 			continue
 		}
-		if t.Audience != d.audience() {
+		if t.Audience != m.audience {
 			return d.brokenPod(Finding{
 				Check:    "audience of pod",
 				Summary:  what + " has a token for another audience",
-				Expected: "audience " + d.audience(), Found: "audience " + t.Audience, Fix: restart(p),
+				Expected: "audience " + m.audience, Found: "audience " + t.Audience, Fix: restart(p),
 			})
 		}
 		return d.readable(p, c, p.Spec.Volumes[at].Projected, what)
@@ -269,9 +280,12 @@ func (d *diagnosis) source(c *corev1.Container, name string) string {
 }
 
 // reached reports whether some container of a pod has a role.
-func reached(p *corev1.Pod) bool {
+func reached(p *corev1.Pod) bool { return has(p, irsa.EnvRoleARN) }
+
+// has reports whether some container of a pod has a variable in its env.
+func has(p *corev1.Pod, name string) bool {
 	return slices.ContainsFunc(slices.Concat(p.Spec.Containers, p.Spec.InitContainers), func(c corev1.Container) bool {
-		_, ok := env(&c, irsa.EnvRoleARN)
+		_, ok := env(&c, name)
 		return ok
 	})
 }

@@ -209,6 +209,13 @@ func (d *diagnosis) noRole(key string) {
 		}
 	}
 	found := "no such annotation"
+	switch {
+	case d.PodIdentity.Used && (d.PodIdentity.AssociationErr != nil || d.PodIdentity.EKS == nil):
+		d.unknown(plan.ServiceAccount, "annotation", "the service account has none, and whether it has an association is not known")
+		return
+	case d.PodIdentity.Used:
+		found += ", and no association in EKS"
+	}
 	if len(d.Elsewhere) > 0 {
 		found = "it is on " + join(d.Elsewhere)
 	}

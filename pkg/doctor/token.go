@@ -17,6 +17,9 @@ func (d *diagnosis) freshToken() {
 			found = join(d.Elsewhere)
 			fix = setup("doctor", "--service-account", d.Elsewhere[0])
 		}
+		if d.associated() { // which does not ask whether it exists
+			found, fix = "no such service account", kubectl(d.Namespace, "create", "serviceaccount", d.Name)
+		}
 		d.broken(Finding{
 			Link: plan.ServiceAccount, Check: "service account",
 			Summary:  "service account " + d.account() + " does not exist",

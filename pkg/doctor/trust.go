@@ -156,7 +156,7 @@ func (d *diagnosis) fixTrust() Fix {
 	if err != nil {
 		return d.showRole().noting("and have its trust policy let in " + d.subject())
 	}
-	return run("aws", "iam", "update-assume-role-policy", "--role-name", d.Role.Name, "--policy-document", string(document))
+	return putTrust(d.Role.Name, document)
 }
 
 // narrowTrust is the command for a trust policy that lets in more than is meant,
@@ -169,7 +169,7 @@ func (d *diagnosis) narrowTrust() Fix {
 }
 
 // showRole is the command that shows the role.
-func (d *diagnosis) showRole() Fix { return run("aws", "iam", "get-role", "--role-name", d.Role.Name) }
+func (d *diagnosis) showRole() Fix { return showRole(d.Role.Name) }
 
 // admitting is the role's trust policy made to let in the service account too,
 // and nobody else. Those it lets in stay let in, on the same conditions.

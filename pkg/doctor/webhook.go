@@ -60,7 +60,7 @@ func (d *diagnosis) webhook() {
 			return
 		}
 	}
-	if !d.admits(hook, name) || !d.trial(hook) {
+	if !d.admits(hook, name) || !d.follows() || !d.trial(hook) {
 		return
 	}
 	if d.Namespace == "" {
@@ -78,7 +78,7 @@ const webhookColumns = "custom-columns=CONFIGURATION:.metadata.name,WEBHOOKS:.we
 func (d *diagnosis) trial(hook *admissionv1.MutatingWebhook) bool {
 	t := d.Webhook.Trial
 	switch {
-	case t == nil || irsa.CheckRoleARN(d.roleARN()) != nil:
+	case t == nil || !d.associated() && irsa.CheckRoleARN(d.roleARN()) != nil:
 		return true
 	case t.Err != nil && failedWebhook(t.Err) == hook.Name:
 		d.broken(Finding{
@@ -100,6 +100,8 @@ func (d *diagnosis) trial(hook *admissionv1.MutatingWebhook) bool {
 	case t.Err != nil:
 		d.unknown(plan.Webhook, "trial", "the API server would not make a pod to try it with: %v", t.Err)
 		return true
+	case d.associated():
+		return d.associatedTrial()
 	case t.RoleARN != d.roleARN():
 		d.broken(Finding{
 			Link: plan.Webhook, Check: "trial",

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/openirsa/openirsa/pkg/discovery"
+	"github.com/openirsa/openirsa/pkg/podidentity"
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
@@ -22,7 +23,7 @@ func (c *Resources) CloudFormation() ([]byte, error) {
 		c.Provider.ARN: ref("Provider"),
 		madeHere:       map[string]any{"Fn::Sub": madeHereARN},
 	}}
-	for _, write := range []func() error{f.bucket, f.distribution, f.provider, f.roles} {
+	for _, write := range []func() error{f.bucket, f.distribution, f.provider, f.roles, f.associations} {
 		if err := write(); err != nil {
 			return nil, fmt.Errorf("writing CloudFormation: %w", err)
 		}
@@ -222,17 +223,57 @@ func (f *formation) roles() error {
 
 // logicalIDs are the names of roles in a template, which hold letters and digits
 // only: RoleOpenirsaDevDefaultApp.
-func logicalIDs(roles []role.Role) map[string]string {
+func logicalIDs(roles []role.Role) map[string]string { return beginning("Role", roleNames(roles)) }
+
+// associationIDs are the names of associations in a template:
+// AssociationDefaultApp.
+func associationIDs(all []podidentity.Association) map[string]string {
+	return beginning("Association", associationNames(all))
+}
+
+// beginning are names in a template that begin with a word.
+func beginning(kind string, names []string) map[string]string {
 	var ids []string
-	for _, r := range roles {
+	for _, name := range names {
 		var id strings.Builder
-		id.WriteString("Role")
-		for word := range strings.FieldsFuncSeq(r.Name, func(r rune) bool { return !isAlphanumeric(r) }) {
+		id.WriteString(kind)
+		for word := range strings.FieldsFuncSeq(name, func(r rune) bool { return !isAlphanumeric(r) }) {
 			id.WriteString(strings.ToUpper(word[:1]) + word[1:])
 		}
 		ids = append(ids, id.String())
 	}
-	return labels(roleNames(roles), ids)
+	return labels(names, ids)
+}
+
+// associations are those of EKS Pod Identity.
+func (f *formation) associations() error {
+	roles := logicalIDs(f.Roles)
+	byARN := map[string]any{}
+	for _, r := range f.Roles {
+		byARN[r.ARNIn(f.Partition, f.Account)] = map[string]any{"Fn::GetAtt": []any{roles[r.Name], "Arn"}}
+	}
+	ids := associationIDs(f.Associations)
+	for _, a := range f.Associations {
+		properties := map[string]any{"ClusterName": a.Cluster, "Namespace": a.Namespace, "ServiceAccount": a.ServiceAccount}
+		if len(a.Tags) > 0 {
+			properties["Tags"] = tagList(a.Tags)
+		}
+		for key, arn := range map[string]string{"RoleArn": a.RoleARN, "TargetRoleArn": a.TargetRoleARN} {
+			if to, ok := byARN[arn]; ok {
+				properties[key] = to
+			} else if arn != "" {
+				properties[key] = arn
+			}
+		}
+		if a.DisableSessionTags {
+			properties["DisableSessionTags"] = true
+		}
+		if a.Policy != "" {
+			properties["Policy"] = a.Policy
+		}
+		f.resource(ids[a.String()], "AWS::EKS::PodIdentityAssociation", properties)
+	}
+	return nil
 }
 
 func (f *formation) role(name string, want role.Role) error {
@@ -292,6 +333,12 @@ func (c *Resources) ResourcesToImport() ([]byte, error) {
 	labels := logicalIDs(c.Roles)
 	for _, r := range c.Roles {
 		add(labels[r.Name], "AWS::IAM::Role", "RoleName", r.Name)
+	}
+	ids := associationIDs(c.Associations)
+	for _, a := range c.Associations {
+		if a.ARN != "" {
+			add(ids[a.String()], "AWS::EKS::PodIdentityAssociation", "AssociationArn", a.ARN)
+		}
 	}
 	return json.MarshalIndent(list, "", "  ")
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/podidentity"
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/publish"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -44,6 +45,9 @@ type Resources struct {
 	Documents []discovery.Document
 	Provider  provider.Provider
 	Roles     []role.Role // sorted by name
+	// Associations of EKS Pod Identity, sorted by service account. EKS must know the
+	// cluster; their roles are among the Roles, or others'.
+	Associations []podidentity.Association
 
 	// Import adopts existing resources instead of creating them.
 	Import bool
@@ -127,6 +131,15 @@ func roleNames(roles []role.Role) []string {
 	var names []string
 	for _, r := range roles {
 		names = append(names, r.Name)
+	}
+	return names
+}
+
+// associationNames are NAMESPACE/NAME of the service accounts.
+func associationNames(all []podidentity.Association) []string {
+	var names []string
+	for _, a := range all {
+		names = append(names, a.String())
 	}
 	return names
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/owner"
+	"github.com/openirsa/openirsa/pkg/podidentity"
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/publish"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -78,6 +79,24 @@ func check(t *testing.T, err error) {
 	}
 }
 
+// associate gives the chain associations of EKS Pod Identity.
+func associate(t *testing.T, c *export.Resources) *export.Resources {
+	t.Helper()
+	document, err := trust.WithPods(nil, trust.Pods{ClusterARN: "arn:aws:eks:eu-west-1:123456789012:cluster/dev", Namespace: "team-a", ServiceAccount: "app"})
+	check(t, err)
+	pods := role.Role{Name: "openirsa-pods-dev-team-a-app", Path: role.PathFor("dev"), Trust: document, Tags: owner.Tags("dev", "42")}
+	c.Associations = []podidentity.Association{
+		{Cluster: "dev", Namespace: "team-a", ServiceAccount: "app", RoleARN: pods.ARNIn("aws", c.Account), Tags: owner.Tags("dev", "42"),
+			ID: "a-dt1bedfjc72dlwp5n", ARN: "arn:aws:eks:eu-west-1:123456789012:podidentityassociation/dev/a-dt1bedfjc72dlwp5n"},
+		{Cluster: "dev", Namespace: "team-a", ServiceAccount: "web.v1", RoleARN: "arn:aws:iam::123456789012:role/theirs",
+			TargetRoleARN: "arn:aws:iam::444455556666:role/target", DisableSessionTags: true,
+			ID: "a-8mvwvh57cu74mgcst", ARN: "arn:aws:eks:eu-west-1:123456789012:podidentityassociation/dev/a-8mvwvh57cu74mgcst",
+			Policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`},
+	}
+	c.Roles = []role.Role{c.Roles[0], pods, c.Roles[1]}
+	return c
+}
+
 var update = flag.Bool("update", false, "write the files of testdata again")
 
 // chains are what is exported in the tests, by the name of their files.
@@ -102,6 +121,7 @@ func chains(t *testing.T) map[string]*export.Resources {
 		"private-own-name": chain(t, "eu-west-1", func(c *export.Resources) {
 			c.Bucket.Private, c.Bucket.Prefix, c.Bucket.Owned, c.Issuer = true, "dev", false, parse("https://oidc.example.com/dev")
 		}),
+		"pod-identity": associate(t, chain(t, "eu-west-1", func(c *export.Resources) { c.Import = true })),
 		"private-given-distribution": chain(t, "eu-west-1", func(c *export.Resources) {
 			c.Bucket.Private, c.Issuer = true, parse("https://d111111abcdef8.cloudfront.net")
 			c.Bucket.Distribution = "arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE"
@@ -147,6 +167,7 @@ var schema = map[string]string{
 	"aws_iam_role":                         "name path description permissions_boundary assume_role_policy! tags",
 	"aws_iam_role_policy":                  "name role! policy!",
 	"aws_iam_role_policy_attachment":       "role! policy_arn!",
+	"aws_eks_pod_identity_association":     "cluster_name! namespace! service_account! role_arn! target_role_arn disable_session_tags policy tags",
 	"aws_cloudfront_origin_access_control": "name! description origin_access_control_origin_type! signing_behavior! signing_protocol!",
 	"aws_cloudfront_distribution":          "enabled! is_ipv6_enabled comment aliases origin! default_cache_behavior! restrictions! viewer_certificate! tags",
 	"origin":                               "domain_name! origin_id! origin_access_control_id",
@@ -159,7 +180,7 @@ var schema = map[string]string{
 
 // attributes are what other resources refer to.
 var attributes = map[string]string{
-	"aws_s3_bucket": "id bucket_regional_domain_name", "aws_iam_openid_connect_provider": "arn", "aws_iam_role": "name",
+	"aws_s3_bucket": "id bucket_regional_domain_name", "aws_iam_openid_connect_provider": "arn", "aws_iam_role": "name arn",
 	"aws_cloudfront_origin_access_control": "id", "aws_cloudfront_distribution": "arn domain_name",
 	"aws_s3_bucket_public_access_block": "",
 }
@@ -293,6 +314,14 @@ func TestTerraformSaysTheSame(t *testing.T) {
 			t.Errorf("%s: key %s", label, got)
 		}
 	}
+	pods := associate(t, chains(t)["adopt"])
+	text, err = pods.Terraform()
+	check(t, err)
+	if file, diags = hclsyntax.ParseConfig(text, "", hcl.InitialPos); diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	same("aws_iam_role.openirsa-pods-dev-team-a-app", "assume_role_policy", pods.Roles[1].Trust)
+	same("aws_eks_pod_identity_association.team-a_web_v1", "policy", []byte(pods.Associations[1].Policy))
 	var attached []string
 	for _, v := range value("aws_iam_role_policy_attachment."+app.Name, "for_each").AsValueSlice() {
 		attached = append(attached, v.AsString())

@@ -53,6 +53,10 @@ const (
 	abandonedRoles     what = "AbandonedRoles"
 	abandonedBuckets   what = "AbandonedBuckets"
 	abandonedDocuments what = "AbandonedDocuments"
+	// Of EKS Pod Identity, in all regions.
+	anyCluster            what = "ReadClusters"
+	anyAssociation        what = "ReadAssociations"
+	abandonedAssociations what = "AbandonedAssociations"
 )
 
 // actions that a command needs, by their object.
@@ -154,7 +158,10 @@ var commands = []command{
 			abandonedRoles:     {"iam:UpdateAssumeRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRole"},
 			abandonedBuckets: {"s3:ListBucket", "s3:GetBucketTagging", "s3:GetBucketPolicy", "s3:PutBucketPolicy",
 				"s3:DeleteBucketPolicy", "s3:DeleteBucket"},
-			abandonedDocuments: {"s3:DeleteObject"},
+			abandonedDocuments:    {"s3:DeleteObject"},
+			anyCluster:            {"eks:ListPodIdentityAssociations"},
+			anyAssociation:        {"eks:DescribePodIdentityAssociation"},
+			abandonedAssociations: {"eks:DeletePodIdentityAssociation"},
 		})
 	}},
 	{"status", func(*Resources) actions {
@@ -238,7 +245,8 @@ func (c *Resources) Policy(p Permissions) ([]byte, error) {
 func (c *Resources) statements(needs actions, p Permissions, ending string) []statement {
 	var list []statement
 	for _, on := range []what{theBucket, theDocuments, theProvider, theAccount, anyRole, thePolicies, makingRoles, attaching, theRoles,
-		anyProvider, abandonedProviders, abandonedRoles, abandonedBuckets, abandonedDocuments} {
+		anyProvider, abandonedProviders, abandonedRoles, abandonedBuckets, abandonedDocuments, anyCluster, anyAssociation,
+		abandonedAssociations} {
 		names := needs[on]
 		if p.Boundary != "" { // it must not be removable
 			names = slices.DeleteFunc(slices.Clone(names), func(a string) bool { return a == "iam:DeleteRolePermissionsBoundary" })
@@ -279,6 +287,10 @@ func (c *Resources) resources(on what, p Permissions) []string {
 			objects = append(objects, "arn:"+c.Partition+":s3:::openirsa-*"+path)
 		}
 		return objects
+	case anyCluster:
+		return []string{"arn:" + c.Partition + ":eks:*:" + c.Account + ":cluster/*"}
+	case anyAssociation, abandonedAssociations:
+		return []string{"arn:" + c.Partition + ":eks:*:" + c.Account + ":podidentityassociation/*"}
 	case thePolicies:
 		return []string{iam + "policy/*", "arn:" + c.Partition + ":iam::aws:policy/*"}
 	case theAccount:
@@ -307,7 +319,7 @@ func (c *Resources) condition(on what, p Permissions) map[string]map[string][]st
 	if p.Boundary != "" && (on == makingRoles || on == attaching) {
 		return map[string]map[string][]string{"StringEquals": {"iam:PermissionsBoundary": {p.Boundary}}}
 	}
-	if on == abandonedProviders || on == abandonedRoles {
+	if on == abandonedProviders || on == abandonedRoles || on == abandonedAssociations {
 		return map[string]map[string][]string{"StringEquals": {"aws:ResourceTag/" + owner.Tag: {"true"}}}
 	}
 	return nil

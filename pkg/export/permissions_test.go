@@ -571,6 +571,8 @@ func TestPermissionsAreNarrow(t *testing.T) {
 				case resource == "arn:"+partition+":iam::aws:policy/*", strings.HasPrefix(resource, "arn:"+partition+":s3:::openirsa-dev-123456789012"),
 					strings.HasPrefix(resource, "arn:"+partition+":s3:::openirsa-*") && strings.HasPrefix(s.Sid, "Abandoned"),
 					strings.HasPrefix(resource, "arn:"+partition+":s3:::elsewhere") && strings.HasSuffix(s.Sid, "To"):
+				case strings.HasPrefix(resource, "arn:"+partition+":eks:*:123456789012:") && slices.Contains([]string{
+					"ReadClusters", "ReadAssociations", "AbandonedAssociations"}, s.Sid):
 				case !strings.HasPrefix(resource, "arn:"+partition+":iam::123456789012:"):
 					t.Errorf("%s: %s: resource %s", region, s.Sid, resource)
 				}

@@ -46,7 +46,7 @@ func (c *Resources) Terraform() ([]byte, error) {
 	}}
 	t.comment("IAM roles for the service accounts of cluster %s: what OpenIRSA makes in AWS account %s.", c.Cluster, c.Account)
 	t.preamble()
-	for _, write := range []func() error{t.bucket, t.distribution, t.documents, t.provider, t.roles, t.outputs} {
+	for _, write := range []func() error{t.bucket, t.distribution, t.documents, t.provider, t.roles, t.associations, t.outputs} {
 		if err := write(); err != nil {
 			return nil, fmt.Errorf("writing Terraform: %w", err)
 		}
@@ -309,6 +309,49 @@ func (t *terraform) role(label string, want role.Role) error {
 		if err := t.policy(r, "policy", want.Inline[policy]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// associations are those of EKS Pod Identity. The provider calls an existing one
+// CLUSTER,ID.
+func (t *terraform) associations() error {
+	if len(t.Associations) == 0 {
+		return nil
+	}
+	t.comment("Associations of EKS Pod Identity. EKS must know cluster %s by the issuer of its tokens: AWS's own\nknows the clusters "+
+		"alone that it has made.", t.Cluster)
+	roles := identifiers(roleNames(t.Roles))
+	byARN := map[string]hcl.Traversal{}
+	for _, r := range t.Roles {
+		byARN[r.ARNIn(t.Partition, t.Account)] = reference("aws_iam_role", roles[r.Name], "arn")
+	}
+	labels := identifiers(associationNames(t.Associations))
+	for _, a := range t.Associations {
+		id := ""
+		if a.ID != "" {
+			id = a.Cluster + "," + a.ID
+		}
+		r := t.resource("aws_eks_pod_identity_association", labels[a.String()], id)
+		r.SetAttributeValue("cluster_name", cty.StringVal(a.Cluster))
+		r.SetAttributeValue("namespace", cty.StringVal(a.Namespace))
+		r.SetAttributeValue("service_account", cty.StringVal(a.ServiceAccount))
+		for _, arn := range [][2]string{{"role_arn", a.RoleARN}, {"target_role_arn", a.TargetRoleARN}} {
+			if to, ok := byARN[arn[1]]; ok {
+				r.SetAttributeTraversal(arn[0], to)
+			} else if arn[1] != "" {
+				r.SetAttributeValue(arn[0], cty.StringVal(arn[1]))
+			}
+		}
+		if a.DisableSessionTags {
+			r.SetAttributeValue("disable_session_tags", cty.True)
+		}
+		if a.Policy != "" {
+			if err := t.policy(r, "policy", []byte(a.Policy)); err != nil {
+				return fmt.Errorf("association of %s: %w", a, err)
+			}
+		}
+		t.tags(r, a.Tags)
 	}
 	return nil
 }

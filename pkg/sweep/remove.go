@@ -26,6 +26,13 @@ func (r *Remains) Plan(ctx context.Context, acct *account.Account) ([]plan.Step,
 	arns := r.providerARNs()
 	mark := owner.Tags(r.Cluster, r.UID)
 	var steps []plan.Step
+	for _, a := range r.associations { // first: no pod gets a role that is about to go
+		more, err := a.Delete(eksIn(acct, a.region))
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, more...)
+	}
 	for _, of := range r.roles {
 		more, err := of.Delete(acct.IAM, mark, arns...)
 		if err != nil {
@@ -68,6 +75,9 @@ func (r *Remains) Gone(ctx context.Context, acct *account.Account) error {
 		}
 		left := *r
 		left.roles = slices.Collect(maps.Values(there))
+		if left.associations, err = r.readAssociations(ctx, acct); err != nil {
+			return nil, err
+		}
 		return left.Plan(ctx, acct)
 	})
 	if err != nil {

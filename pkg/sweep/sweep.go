@@ -40,12 +40,15 @@ type Remains struct {
 	// Expires is the tag that says when the cluster may be taken for abandoned: a
 	// time in RFC 3339, [owner.Never], or empty. Of several the latest counts.
 	Expires string
-	// Things are all of it, such as "provider ARN" and "role NAME".
+	// Things are all of it, such as "provider ARN", "role NAME" and "association
+	// NAMESPACE/NAME".
 	Things []string
 
 	providers []provider.Provider
 	buckets   []publish.S3
 	roles     []role.Role
+
+	associations []association
 }
 
 // readAtOnce is how many clusters are read at the same time.
@@ -72,6 +75,9 @@ func Find(ctx context.Context, acct *account.Account) ([]*Remains, error) {
 	c.addRoles(roles)
 	c.addBuckets(ctx, buckets)
 	if err := c.addDocuments(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.addAssociations(ctx); err != nil {
 		return nil, err
 	}
 	return slices.SortedFunc(maps.Values(c.clusters), func(a, b *Remains) int {

@@ -29,8 +29,8 @@ there is a cluster. The same chain always gives the same bytes.`,
 	}
 	c.AddCommand(
 		a.exportTo(exportTool{use: "terraform", file: "openirsa.tf", short: "The AWS half as a Terraform configuration",
-			long: `Write the bucket with its policy and documents, the provider, and the roles as a
-Terraform configuration. For an existing chain, import blocks adopt what setup has
+			long: `Write the bucket with its policy and documents, the provider, the roles, and the
+associations of EKS Pod Identity as a Terraform configuration. For an existing chain, import blocks adopt what setup has
 made: 'terraform plan' then shows imports, and no change.
 
 The tag openirsa.dev/owned is kept, so setup still manages the same resources;
@@ -40,8 +40,8 @@ with --disown it is removed, and setup leaves them alone from then on.`,
   setup export terraform --name dev --account 123456789012 --region eu-west-1 --private-bucket`,
 			write: (*export.Resources).Terraform}),
 		a.exportTo(exportTool{use: "cloudformation", file: "openirsa.yaml", short: "The AWS half as a CloudFormation template",
-			long: `Write the bucket with its policy, the provider, and the roles as a CloudFormation
-template. CloudFormation makes no S3 objects: 'setup up' or 'issuer publish'
+			long: `Write the bucket with its policy, the provider, the roles, and the associations of
+EKS Pod Identity as a CloudFormation template. CloudFormation makes no S3 objects: 'setup up' or 'issuer publish'
 writes the documents. Roles have names, so the stack needs CAPABILITY_NAMED_IAM.
 With --output-dir an existing chain gets a second file, resources-to-import.json,
 with which a change set of type IMPORT adopts it.`,
@@ -117,7 +117,7 @@ func (a *app) exportManifestsCommand() *cobra.Command {
 		Use:   "manifests",
 		Short: "The Kubernetes half as manifests, for GitOps",
 		Long: `Write the namespace, the record of the chain, the webhook, with --emulator the
-emulator, and the annotated service accounts of --config as one YAML stream, in
+emulator, the agent of EKS Pod Identity if the chain has it, and the annotated service accounts of --config as one YAML stream, in
 the order in which to apply them. The namespaces of service accounts are not in
 it. The API server's flags are not a Kubernetes object: a comment lists them.
 

@@ -24,6 +24,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/podidentity"
 	"github.com/openirsa/openirsa/pkg/publish"
 	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -38,6 +39,7 @@ type exportOptions struct {
 	outputDir      string
 	adopt          bool // write what adopts existing resources
 	adoptSet       bool
+	associations   []config.PodIdentityAssociation // of the configuration file
 
 	permissions export.Permissions
 	to          string
@@ -52,7 +54,7 @@ func (a *app) exported(ctx context.Context, o *exportOptions) (*chain.Chain, err
 			return nil, err
 		}
 		applyFile(file, a, &o.upOptions)
-		o.accounts = file.IAMServiceAccounts
+		o.accounts, o.associations = file.IAMServiceAccounts, file.PodIdentityAssociations
 	}
 	// Of a distribution that is only to be made the address is not known.
 	if first := o.private && o.issuerURL == ""; !first {
@@ -202,8 +204,14 @@ func resources(ctx context.Context, ch *chain.Chain, o *exportOptions) (*export.
 	}
 	if ch.Installed && o.config == "" {
 		e.Roles, err = rolesInAWS(ctx, ch)
+		if err == nil && ch.Record.PodIdentity {
+			e.Associations, err = associationsInAWS(ctx, ch)
+		}
 	} else {
 		e.Roles, err = exportRoles(ctx, ch, o)
+		if err == nil {
+			err = exportAssociations(ctx, ch, o, e)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -219,6 +227,10 @@ func resources(ctx context.Context, ch *chain.Chain, o *exportOptions) (*export.
 		for i := range e.Roles {
 			e.Roles[i].Tags = maps.Clone(e.Roles[i].Tags)
 			delete(e.Roles[i].Tags, owner.Tag)
+		}
+		for i := range e.Associations {
+			e.Associations[i].Tags = maps.Clone(e.Associations[i].Tags)
+			delete(e.Associations[i].Tags, owner.Tag)
 		}
 	}
 	return e, nil
@@ -282,6 +294,50 @@ func rolesInAWS(ctx context.Context, ch *chain.Chain) ([]role.Role, error) {
 	return slices.DeleteFunc(list, func(r role.Role) bool { return !owner.Owns(r.Tags, mark) }), nil
 }
 
+// associationsInAWS are the associations that were made for the cluster, as they are.
+func associationsInAWS(ctx context.Context, ch *chain.Chain) ([]podidentity.Association, error) {
+	mark, err := ch.Tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := ch.Associations(ctx, podidentity.Filter{})
+	if err != nil {
+		return nil, account.Cause(err)
+	}
+	return slices.DeleteFunc(all, func(a podidentity.Association) bool { return !owner.Owns(a.Tags, mark) || a.OwnerARN != "" }), nil
+}
+
+// exportAssociations adds the associations of the configuration file, and the roles that
+// are made for them. Of existing ones it adds by what they are adopted.
+func exportAssociations(ctx context.Context, ch *chain.Chain, o *exportOptions, e *export.Resources) error {
+	if len(o.associations) == 0 {
+		return nil
+	}
+	wants, roles, err := ch.WantAssociations(ctx, o.associations)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(roles)) {
+		e.Roles = append(e.Roles, roles[name])
+	}
+	slices.SortFunc(e.Roles, func(a, b role.Role) int { return strings.Compare(a.Name, b.Name) })
+	e.Associations = wants
+	if !ch.Installed || !e.Import {
+		return nil
+	}
+	there, err := ch.Associations(ctx, podidentity.Filter{})
+	if err != nil {
+		return account.Cause(err)
+	}
+	for i := range wants {
+		at := slices.IndexFunc(there, func(a podidentity.Association) bool { return a.String() == wants[i].String() })
+		if at >= 0 {
+			wants[i].ID, wants[i].ARN = there[at].ID, there[at].ARN
+		}
+	}
+	return nil
+}
+
 // manifests are the Kubernetes half, as a stream of YAML.
 func manifests(ctx context.Context, ch *chain.Chain, o *exportOptions) ([]byte, error) {
 	if ch.Issuer.IsZero() {
@@ -321,6 +377,13 @@ func manifests(ctx context.Context, ch *chain.Chain, o *exportOptions) ([]byte, 
 		objects[min(1, len(objects)):],
 		webhook[1:last],
 	)
+	if ch.Record.PodIdentity {
+		agent, err := deploy.Agent(ch.AgentParams())
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, agent...)
+	}
 	accounts, err := serviceAccountObjects(ctx, ch, o)
 	if err != nil {
 		return nil, err

@@ -35,9 +35,10 @@ func (a *app) gcCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gc",
 		Short: "Remove what abandoned short-lived clusters left in the AWS account",
-		Long: `Remove the roles, providers and documents of clusters that are gone without a
-down, such as those of CI jobs that were stopped. An account has 100 OIDC
-providers. No cluster is called: everything is found in the account by its tags.
+		Long: `Remove the roles, providers, documents and associations of EKS Pod Identity of
+clusters that are gone without a down, such as those of CI jobs that were stopped. An
+account has 100 OIDC providers. No cluster is called: everything is found in the
+account by its tags.
 
 Age alone does not make a cluster abandoned, since production is old too. gc only
 removes what was made by a cluster

@@ -49,6 +49,7 @@ func TestGCNeedsItsPolicyAndNoLess(t *testing.T) {
 		past := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 		gone := y.cluster("ci-1", past, "openirsa-ci-1", "")
 		y.cluster("ci-2", past, "openirsa-issuers", "ci-2")
+		y.associate("ci-1", "app")
 		live := y.cluster("live", "", "openirsa-issuers", "live")
 		y.role(live, "live", "shared", true)
 		there, _, err := role.Get(t.Context(), y.acct.IAM, "shared")

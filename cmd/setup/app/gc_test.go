@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/podidentity"
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/publish"
 	"github.com/openirsa/openirsa/pkg/role"
@@ -164,8 +166,77 @@ func (y *yard) there() []string {
 			all = append(all, "object "+*b.Name+"/"+*o.Key)
 		}
 	}
+	clusters, err := eks.NewFromConfig(y.acct.Config).ListClusters(ctx, &eks.ListClustersInput{})
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	for _, name := range clusters.Clusters {
+		associations, err := podidentity.List(ctx, eks.NewFromConfig(y.acct.Config), name, podidentity.Filter{})
+		if err != nil {
+			y.t.Fatal(err)
+		}
+		for _, a := range associations {
+			all = append(all, "association of "+name+": "+a.String())
+		}
+	}
 	slices.Sort(all)
 	return all
+}
+
+// associate makes what EKS Pod Identity has of a cluster: EKS knows it, and a service
+// account has an association and a role for it.
+func (y *yard) associate(cluster, name string) {
+	y.t.Helper()
+	ctx := y.t.Context()
+	arn, err := y.aws.RegisterCluster(emulator.EKSCluster{Name: cluster, Region: emulatortest.Region, Account: y.acct.ID})
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	document, err := trust.WithPods(nil, trust.Pods{ClusterARN: arn, Namespace: "default", ServiceAccount: name})
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	tags := owner.Tags(cluster, "uid-"+cluster)
+	r := role.Role{Name: role.NameForPods(cluster, "default", name), Path: role.PathFor(cluster), Trust: document, PolicyARNs: []string{readOnly}, Tags: tags}
+	y.run(role.Plan(ctx, y.acct.IAM, r))
+	y.run(podidentity.Plan(ctx, eks.NewFromConfig(y.acct.Config), podidentity.Association{
+		Cluster: cluster, Namespace: "default", ServiceAccount: name, RoleARN: r.ARNIn("aws", y.acct.ID), Tags: tags,
+	}))
+}
+
+// The associations of a cluster that is gone go, and those of others stay: of a cluster
+// that lives, and what somebody else has associated in the one that is gone.
+func TestGCAssociations(t *testing.T) {
+	y := newYard(t)
+	y.cluster("ci-own", in(time.Hour), "openirsa-ci-own", "")
+	y.cluster("live", "", "openirsa-live", "")
+	y.associate("live", "app")
+	before := y.there()
+	y.associate("ci-own", "app")
+	client := eks.NewFromConfig(y.acct.Config)
+	y.run(podidentity.Plan(t.Context(), client, podidentity.Association{
+		Cluster: "ci-own", Namespace: "default", ServiceAccount: "somebodys",
+		RoleARN: role.Role{Name: role.NameForPods("live", "default", "app"), Path: role.PathFor("live")}.ARNIn("aws", y.acct.ID),
+	}))
+	clusters, err := y.gc(gcOptions{approve: true}, 2*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := clusters["ci-own"]; c == nil || c.Result != plan.Deleted || !slices.Contains(c.Things, "association default/app") || len(c.Things) != 6 {
+		t.Errorf("%+v", c)
+	}
+	if c := clusters["live"]; c == nil || c.Remove || !slices.Contains(c.Things, "association default/app") {
+		t.Errorf("%+v", c)
+	}
+	after := y.there()
+	for _, thing := range []string{"association of live: default/app", "association of ci-own: default/somebodys"} {
+		if !slices.Contains(after, thing) {
+			t.Errorf("%s is gone: %q", thing, after)
+		}
+	}
+	if slices.Contains(after, "association of ci-own: default/app") || len(after) >= len(before) {
+		t.Errorf("left are %q", after)
+	}
 }
 
 func in(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }

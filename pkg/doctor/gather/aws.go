@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 	"time"
 
@@ -57,17 +56,7 @@ func (e *Examination) role(ctx context.Context, f *doctor.Facts) {
 	if err != nil || parsed.AccountID != e.chain.Account.ID {
 		return
 	}
-	there, ok, err := role.Get(ctx, e.chain.Account.IAM, path.Base(parsed.Resource))
-	if err != nil {
-		f.RoleErr = account.Cause(err)
-		return
-	}
-	if ok {
-		f.Role = &doctor.Role{
-			Name: there.Name, ARN: there.ARN, Trust: there.Trust, PolicyARNs: there.PolicyARNs, Inline: len(there.Inline),
-			Boundary: there.Boundary, Tags: there.Tags,
-		}
-	}
+	f.Role, f.RoleErr = e.readRole(ctx, parsed.Resource)
 }
 
 // call does what a pod's SDK does: it exchanges the token, and asks who it is.

@@ -46,6 +46,7 @@ func (e *Examination) webhook(ctx context.Context, w *doctor.Webhook) {
 		w.EndpointsErr = err
 		return
 	}
+	w.Args = e.arguments(ctx, service.Namespace, service.Name)
 	for _, s := range slices.Items {
 		for _, endpoint := range s.Endpoints {
 			if endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready {
@@ -69,6 +70,17 @@ func (e *Examination) webhook(ctx context.Context, w *doctor.Webhook) {
 	}
 	defer stop()
 	w.Certificates, w.DialErr = presented(ctx, addr, service.Name+"."+service.Namespace+".svc")
+}
+
+// arguments are those of the webhook's program, which runs in a Deployment that is called
+// as its Service; nil if there is none.
+func (e *Examination) arguments(ctx context.Context, namespace, name string) []string {
+	d, err := e.chain.Cluster.Client().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil || len(d.Spec.Template.Spec.Containers) == 0 {
+		return nil
+	}
+	c := d.Spec.Template.Spec.Containers[0]
+	return append(append([]string{}, c.Command...), c.Args...)
 }
 
 // presented is the certificate chain that a TLS server sends; whether to trust
@@ -112,8 +124,11 @@ func (e *Examination) trial(ctx context.Context, f *doctor.Facts) *doctor.Trial 
 	}
 	t := &doctor.Trial{}
 	for _, v := range made.Spec.Containers[0].Env {
-		if v.Name == irsa.EnvRoleARN {
+		switch v.Name {
+		case irsa.EnvRoleARN:
 			t.RoleARN = v.Value
+		case irsa.EnvCredentialsURI:
+			t.CredentialsURI = v.Value
 		}
 	}
 	return t
@@ -130,8 +145,7 @@ func (e *Examination) pods(ctx context.Context, f *doctor.Facts) {
 	}
 	f.Bulk = map[string][]string{}
 	for _, p := range list.Items {
-		ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed || p.DeletionTimestamp != nil
-		if ended || f.PodName != "" && p.Name != f.PodName {
+		if ended(&p) || f.PodName != "" && p.Name != f.PodName {
 			continue
 		}
 		f.Pods = append(f.Pods, p)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/doctor"
+	"github.com/openirsa/openirsa/pkg/podidentity"
 )
 
 // Examination is of one chain. What all service accounts share is read once.
@@ -14,6 +15,9 @@ type Examination struct {
 	chain    *chain.Chain
 	facts    doctor.Facts // those that all service accounts share
 	accounts []corev1.ServiceAccount
+
+	associations map[string]podidentity.Association // by service account, NAMESPACE/NAME
+	byAgent      map[string]bool                    // service accounts whose pods have EKS Pod Identity
 }
 
 // ListError is a cluster whose service accounts cannot be listed, mostly because the

@@ -47,6 +47,7 @@ func New(ctx context.Context, ch *chain.Chain) (*Examination, error) {
 	e.accounts = list.Items
 	e.apiServer(ctx, f)
 	e.webhook(ctx, &f.Webhook)
+	e.agent(ctx, &f.PodIdentity)
 	if ch.Installed {
 		f.AWSErr = ch.Connect(ctx)
 	} else {
@@ -55,6 +56,7 @@ func New(ctx context.Context, ch *chain.Chain) (*Examination, error) {
 	if f.AWSErr == nil {
 		f.Account, f.Partition = ch.Account.ID, ch.Account.Partition
 		e.clock(ctx, f)
+		e.podIdentity(ctx, &f.PodIdentity)
 	}
 	e.issued(ctx, f)
 	return e, nil
@@ -98,13 +100,17 @@ func (e *Examination) clock(ctx context.Context, f *doctor.Facts) {
 	}
 }
 
-// WithRoles are the service accounts that have a role, as NAMESPACE/NAME and sorted;
-// one empty name if there are none, for what is to be said of the rest of the chain.
+// WithRoles are the service accounts that have a role, by an annotation or by an
+// association of EKS Pod Identity, and those whose pods look for one at an agent, as
+// NAMESPACE/NAME and sorted; one empty name if there are none, for what is to be said of
+// the rest of the chain.
 func (e *Examination) WithRoles() []string {
 	var all []string
 	for _, sa := range e.accounts {
-		if doctor.HasRole(sa.Annotations) {
-			all = append(all, sa.Namespace+"/"+sa.Name)
+		name := sa.Namespace + "/" + sa.Name
+		_, associated := e.associations[name]
+		if doctor.HasRole(sa.Annotations) || associated || e.byAgent[name] {
+			all = append(all, name)
 		}
 	}
 	slices.Sort(all)
@@ -160,11 +166,10 @@ func (e *Examination) Of(ctx context.Context, target string) doctor.Facts {
 		}
 	}
 	client := e.chain.Cluster.Client()
-	var annotations map[string]string
+	e.association(f)
 	if f.ServiceAccount != nil {
-		annotations = f.ServiceAccount.Annotations
 		request := &authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Name: f.Name}, Spec: authenticationv1.TokenRequestSpec{
-			Audiences: []string{doctor.Audience(annotations)}, ExpirationSeconds: new(int64(irsa.MinExpirationSeconds)),
+			Audiences: []string{f.TokenAudience()}, ExpirationSeconds: new(int64(irsa.MinExpirationSeconds)),
 		}}
 		if got, err := client.Tokens(f.Namespace).Create(ctx, request, metav1.CreateOptions{}); err != nil {
 			f.TokenErr = err
@@ -188,5 +193,7 @@ func (e *Examination) Of(ctx context.Context, target string) doctor.Facts {
 	}
 	e.role(ctx, f)
 	e.call(ctx, f)
+	e.podRoles(ctx, f)
+	e.exchange(ctx, f)
 	return facts
 }

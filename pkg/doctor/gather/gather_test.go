@@ -43,10 +43,7 @@ func newPatient(t *testing.T) *patient {
 	p.iss = p.Issuer("dev")
 	p.iam = iam.NewFromConfig(p.Config())
 	p.roleARN = p.Role("app", p.iss.Trust("default", "app"), "arn:aws:iam::aws:policy/IAMReadOnlyAccess")
-	acct, err := account.Connect(t.Context(), account.Options{Region: emulatortest.Region, Endpoint: p.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
+	acct := connect(t, p.AWS)
 	p.e = &Examination{chain: &chain.Chain{Account: acct}}
 	set, err := keys.NewSet(p.iss.Key.Public())
 	if err != nil {
@@ -61,6 +58,16 @@ func newPatient(t *testing.T) *patient {
 		Raw: doctor.Secret(p.iss.Token("default", "app")),
 	}
 	return p
+}
+
+// connect is the account of an emulator.
+func connect(t *testing.T, a *emulatortest.AWS) *account.Account {
+	t.Helper()
+	acct, err := account.Connect(t.Context(), account.Options{Region: emulatortest.Region, Endpoint: a.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return acct
 }
 
 // diagnose gathers what is in AWS. What is in the cluster is not looked at.
