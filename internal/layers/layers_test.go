@@ -145,7 +145,7 @@ var layers = []map[string][]string{
 		"pkg/sweep": {"pkg/account", "pkg/discovery", "pkg/owner", "pkg/plan", "pkg/podidentity", "pkg/provider", "pkg/publish", "pkg/role", "pkg/trust"},
 	},
 	{ // What a story looks like to who asks why it does not work.
-		"pkg/doctor/gather": {"deploy", "pkg/account", "pkg/agent", "pkg/chain", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
+		"pkg/doctor/gather": {"deploy", "pkg/account", "pkg/chain", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
 			"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/podidentity", "pkg/publish", "pkg/role"},
 	},
 	{ // The chain for others' tests.

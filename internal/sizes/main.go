@@ -24,7 +24,7 @@ var budgets = map[string]int64{
 	"emulator": 15_500_000,
 	"issuer":   36_000_000,
 	"openirsa": 53_000_000,
-	"setup":    36_000_000,
+	"setup":    36_500_000,
 	"webhook":  23_000_000,
 }
 

@@ -7,30 +7,22 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/pkg/account"
-	"github.com/openirsa/openirsa/pkg/agent"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/podidentity"
 	"github.com/openirsa/openirsa/pkg/role"
 )
-
-// patience is how long EKS Auth may take to answer.
-const patience = 10 * time.Second
 
 // agents are the names of DaemonSets with an agent: ours, and that of AWS's add-on.
 var agents = []string{deploy.AgentName, "eks-pod-identity-agent"}
@@ -259,57 +251,4 @@ func (e *Examination) podRoles(ctx context.Context, f *doctor.Facts) {
 	if ours(a.TargetRoleARN) {
 		p.Target, p.TargetErr = e.readRole(ctx, a.TargetRoleARN)
 	}
-}
-
-// exchange does what an agent does with the token of a pod of the service account, for
-// which a new one is asked for. Neither it nor the credentials are kept.
-func (e *Examination) exchange(ctx context.Context, f *doctor.Facts) {
-	if e.chain.Account == nil || f.PodIdentity.Association == nil || f.PodIdentity.EKS == nil {
-		return
-	}
-	i := slices.IndexFunc(f.Pods, func(p corev1.Pod) bool { return p.Spec.NodeName != "" })
-	if i < 0 {
-		return
-	}
-	pod := &f.Pods[i]
-	request := &authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Name: f.Name}, Spec: authenticationv1.TokenRequestSpec{
-		Audiences: []string{irsa.CredentialsAudience}, ExpirationSeconds: new(int64(irsa.MinExpirationSeconds)),
-		BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
-	}}
-	x := &doctor.Exchange{Pod: pod.Namespace + "/" + pod.Name}
-	f.PodIdentity.Exchange = x
-	got, err := e.chain.Cluster.Client().Tokens(f.Namespace).Create(ctx, request, metav1.CreateOptions{})
-	if err != nil {
-		x.Err = err
-		return
-	}
-	e.exchanged(ctx, &f.PodIdentity, got.Status.Token)
-}
-
-// exchanged asks EKS Auth about a token, and who that makes.
-func (e *Examination) exchanged(ctx context.Context, p *doctor.PodIdentity, token string) {
-	x, config := p.Exchange, e.chain.Account.Config.Copy()
-	config.Region = p.Region
-	ask, err := agent.EKSAuth(config, agent.Service{Cluster: p.Cluster, Endpoint: aws.ToString(config.BaseEndpoint), Timeout: patience})
-	if err != nil {
-		x.Err = err
-		return
-	}
-	given, err := ask(ctx, token)
-	if said, ok := errors.AsType[*agent.Failure](err); ok && said.Status != 0 {
-		x.Status, x.Code, x.Message = said.Status, said.Code, said.Message
-		x.Reason = e.explained(ctx, said.RequestID)
-		return
-	}
-	if err != nil {
-		x.Err = err
-		return
-	}
-	config.Credentials = credentials.NewStaticCredentialsProvider(given.AccessKeyID, given.SecretAccessKey, given.SessionToken)
-	who, err := sts.NewFromConfig(config).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	if err != nil {
-		x.IdentityErr = account.Cause(err)
-		return
-	}
-	x.Identity = aws.ToString(who.Arn)
 }
