@@ -84,9 +84,9 @@ func poll(t testing.TB, within time.Duration, what string, check func(ctx contex
 // testLabel marks what tests made, so that it does not count as left behind by the product.
 const testLabel = "openirsa.dev/e2e"
 
-// steady returns when somebody leads kube-controller-manager and kube-scheduler. Both end when the API server is away
-// for longer than their leases, and kubelet starts them again later and later, in the end after five minutes; restarted
-// itself, it has forgotten that.
+// steady returns when somebody leads kube-controller-manager and kube-scheduler, where leaders are elected. Both end when
+// the API server is away for longer than their leases, and kubelet starts them again later and later, in the end after five
+// minutes; restarted itself, it has forgotten that.
 func (k *kube) steady(t testing.TB) {
 	t.Helper()
 	restart := time.Now().Add(15 * time.Second)
@@ -94,7 +94,10 @@ func (k *kube) steady(t testing.TB) {
 		var err error
 		for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
 			lease, e := k.client.CoordinationV1().Leases(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
-			if e == nil && (lease.Spec.RenewTime == nil || time.Since(lease.Spec.RenewTime.Time) > 10*time.Second) {
+			switch {
+			case apierrors.IsNotFound(e):
+				e = nil
+			case e == nil && (lease.Spec.RenewTime == nil || time.Since(lease.Spec.RenewTime.Time) > 25*time.Second):
 				e = fmt.Errorf("nobody leads %s", name)
 			}
 			err = errors.Join(err, e)
