@@ -29,6 +29,9 @@ type ServiceAccount struct {
 	RoleARN   string `json:"roleARN"`
 }
 
+// String is NAMESPACE/NAME.
+func (sa ServiceAccount) String() string { return sa.Namespace + "/" + sa.Name }
+
 // Status is each link of a chain as it is. Its JSON form is what `setup status -o
 // json` prints.
 type Status struct {

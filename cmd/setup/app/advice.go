@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/openirsa/openirsa/internal/registry"
 	"github.com/openirsa/openirsa/internal/shell"
@@ -99,6 +100,9 @@ func chainNext(command string, err error) string {
 	if e, ok := errors.AsType[*registry.DeniedError](err); ok {
 		return "docker login " + e.Registry + ", then the same command again"
 	}
+	if e, ok := errors.AsType[*chain.UnreadyError](err); ok {
+		return unreadyNext(e)
+	}
 	switch {
 	case is[*chain.MissingError](err):
 		return "SETUP up, or SETUP up --emulator"
@@ -130,6 +134,21 @@ func chainNext(command string, err error) string {
 		return undoIssuer + "; then SETUP down again, or at once with --immediately"
 	}
 	return ""
+}
+
+// unreadyNext is what to do about the first association that has no effect.
+func unreadyNext(e *chain.UnreadyError) string {
+	namespace, name, _ := strings.Cut(e.Accounts[0], "/")
+	switch why := e.Why[e.Accounts[0]]; {
+	case errors.Is(why, chain.ErrNotAssociated):
+		return "SETUP podidentityassociation create --namespace " + namespace + " --service-account-name " + name
+	case errors.Is(why, chain.ErrNotInjected):
+		return "SETUP doctor --service-account " + e.Accounts[0]
+	case apierrors.IsForbidden(why) && strings.Contains(why.Error(), "error looking up service account"):
+		return "kubectl --namespace " + namespace + " create serviceaccount " + name + ", then the same command again"
+	}
+	return "kubectl --namespace " + namespace + " describe resourcequota,limitrange shows what pods must be like; kubectl get " +
+		"validatingwebhookconfigurations who else is asked"
 }
 
 // is reports whether an error is of a type.
