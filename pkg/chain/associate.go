@@ -406,7 +406,7 @@ func (ch *Chain) shutOutPods(ctx context.Context, mark map[string]string, name s
 	if err != nil || !ok || !owner.Owns(there.Tags, mark) {
 		return nil, err
 	}
-	if there.Tags[owner.PodIdentityTag] == a.String() {
+	if there.Tags[owner.PodIdentityTag] == a.String() && len(trust.Providers(there.Trust)) == 0 {
 		return there.Delete(ch.Account.IAM, mark, ch.providers()...)
 	}
 	left, err := trust.WithoutPods(there.Trust, ch.pods(a, true))

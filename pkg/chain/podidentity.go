@@ -207,6 +207,9 @@ func (ch *Chain) podIdentityStatus(ctx context.Context, s *Status) error {
 	for _, a := range all {
 		s.Associations = append(s.Associations, ServiceAccount{a.Namespace, a.ServiceAccount, a.RoleARN})
 	}
+	if s.Moves, err = ch.underWay(ctx, s.Associations); err != nil {
+		return err
+	}
 	d, err := ch.Cluster.Client().DaemonSets(deploy.AgentNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return errors.New("the agent is not installed")

@@ -55,6 +55,9 @@ type Status struct {
 	Accounts []AccountStatus `json:"iamServiceAccounts"`
 	// Associations are the service accounts whose pods get roles by EKS Pod Identity.
 	Associations []ServiceAccount `json:"podIdentityAssociations,omitempty"`
+	// Moves are the service accounts that have both an annotation and an association: how
+	// far they are on their way from IRSA to EKS Pod Identity.
+	Moves []Move `json:"podIdentityMigration,omitempty"`
 	// PodIdentityRoles are the ARNs of the roles of the agent and of the webhook themselves.
 	PodIdentityRoles []string `json:"podIdentityRoles,omitempty"`
 	// Roles are the ARNs, sorted, of all roles that were made for the cluster or that

@@ -179,6 +179,20 @@ func (w *world) trusts(name string) (tokens, pods bool) {
 	return len(trust.Providers(document)) > 0, len(trust.PodsOf(document)) > 0
 }
 
+// roles are the names of all.
+func (w *world) roles() (names []string) {
+	w.Helper()
+	list, err := iam.NewFromConfig(w.aws.Config()).ListRoles(w.Context(), &iam.ListRolesInput{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, r := range list.Roles {
+		names = append(names, *r.RoleName)
+	}
+	return names
+}
+
+// annotation is the role of a service account.
 func (w *world) annotation(name string) string {
 	w.api.Mu.Lock()
 	defer w.api.Mu.Unlock()
