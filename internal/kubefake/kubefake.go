@@ -88,8 +88,14 @@ var served = map[schema.GroupVersion][]metav1.APIResource{
 		{Name: "statefulsets", Kind: "StatefulSet", Namespaced: true},
 		{Name: "daemonsets", Kind: "DaemonSet", Namespaced: true},
 	},
-	{Group: "discovery.k8s.io", Version: "v1"}:             {{Name: "endpointslices", Kind: "EndpointSlice", Namespaced: true}},
-	{Group: "rbac.authorization.k8s.io", Version: "v1"}:    {{Name: "clusterroles", Kind: "ClusterRole"}},
+	{Group: "discovery.k8s.io", Version: "v1"}: {{Name: "endpointslices", Kind: "EndpointSlice", Namespaced: true}},
+	{Group: "rbac.authorization.k8s.io", Version: "v1"}: {
+		{Name: "clusterroles", Kind: "ClusterRole"},
+		{Name: "clusterrolebindings", Kind: "ClusterRoleBinding"},
+		{Name: "roles", Kind: "Role", Namespaced: true},
+		{Name: "rolebindings", Kind: "RoleBinding", Namespaced: true},
+	},
+	{Group: "policy", Version: "v1"}:                       {{Name: "poddisruptionbudgets", Kind: "PodDisruptionBudget", Namespaced: true}},
 	{Group: "admissionregistration.k8s.io", Version: "v1"}: {{Name: "mutatingwebhookconfigurations", Kind: "MutatingWebhookConfiguration"}},
 }
 
@@ -142,7 +148,11 @@ func (f *API) Stamp(o runtime.Object) {
 	}
 	m.SetResourceVersion(strconv.Itoa(f.version))
 	if d, ok := o.(*appsv1.Deployment); ok { // kube-controller-manager is quick
-		d.Status = appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}
+		all := int32(1)
+		if d.Spec.Replicas != nil {
+			all = *d.Spec.Replicas
+		}
+		d.Status = appsv1.DeploymentStatus{Replicas: all, UpdatedReplicas: all, AvailableReplicas: all}
 	}
 }
 

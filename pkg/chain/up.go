@@ -32,7 +32,7 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 	// The API server restarts last but one: until kube-controller-manager has its lease again, nothing is rolled out.
 	for _, link := range []func(context.Context) error{
 		u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents,
-		u.formerRoles, u.provider, u.podIdentity, u.webhook, u.apiServer, u.serviceAccounts,
+		u.formerRoles, u.provider, u.podIdentity, u.webhook, u.leavePodIdentity, u.apiServer, u.serviceAccounts, u.associations,
 	} {
 		if err := link(ctx); err != nil {
 			return Outcome{}, err
@@ -41,7 +41,7 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 	notAsked := false
 	if !o.DryRun {
 		var err error
-		if notAsked, err = u.noteNotAsked(ctx, u.run, o.Accounts); err != nil {
+		if notAsked, err = u.noteNotAsked(ctx, u.run, u.withRoles()); err != nil {
 			return Outcome{}, err
 		}
 		work.Installed = true
@@ -91,7 +91,7 @@ func (u *upRun) record(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		record, err := u.Cluster.SetState(ctx, u.Record)
+		record, err := u.Cluster.SetState(ctx, u.toRecord())
 		return append(steps, record...), err
 	})
 }

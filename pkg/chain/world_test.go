@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +25,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/irsa"
+	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/podidentity"
@@ -70,16 +72,22 @@ func newWorld(t *testing.T) *world {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	set, err := keys.NewSet(w.iss.Key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.api.Mu.Lock()
+	w.api.Issuer, w.api.JWKS, w.api.GitVersion = w.iss.URL.String(), set.JWKS(), "v1.37.2"
+	w.api.Mu.Unlock()
 	rec := record.Record{
 		Cluster: "dev", Account: w.aws.Account(), Partition: "aws", Region: emulatortest.Region, Image: "registry.example/openirsa",
-		PodIdentity: true,
-		Location:    record.Location{Issuer: w.iss.URL.String(), Provider: w.iss.ARN, Bucket: w.iss.Bucket, BucketOwned: true},
+		PodIdentity: true, Endpoint: w.aws.URL,
+		Location: record.Location{Issuer: w.iss.URL.String(), Provider: w.iss.ARN, Bucket: w.iss.Bucket, BucketOwned: true},
 	}
 	w.api.Put("/api/v1/namespaces/"+cluster.Namespace+"/configmaps/openirsa", &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: "openirsa"}, Data: rec.Encode(),
 	})
 	w.api.Admit, w.api.Applied = w.admit, w.applied
-	var err error
 	if w.ch, err = chain.Open(t.Context(), chain.Options{Kubeconfig: w.api.Kubeconfig(t, "dev")}); err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +125,11 @@ func (w *world) associations(namespace, account string) []podidentity.Associatio
 
 // applied is kube-controller-manager: a Deployment whose template has changed has new pods.
 func (w *world) applied(path string, o runtime.Object) {
+	if c, ok := o.(*admissionv1.MutatingWebhookConfiguration); ok { // the webhook makes itself trusted
+		for i := range c.Webhooks {
+			c.Webhooks[i].ClientConfig.CABundle = []byte("a certificate")
+		}
+	}
 	d, ok := o.(*appsv1.Deployment)
 	if !ok || d.Spec.Template.Annotations["kubectl.kubernetes.io/restartedAt"] == "" {
 		return

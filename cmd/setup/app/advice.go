@@ -57,7 +57,10 @@ func advice(command string, err error) error {
 		}
 	}
 	if e, ok := errors.AsType[*chain.OptionError](err); ok {
-		if flag := map[string]string{"KeepIssuer": "--keep-issuer", "PodIdentity": "--pod-identity"}[e.Option]; flag != "" {
+		flags := map[string]string{
+			"KeepIssuer": "--keep-issuer", "PodIdentity": "--pod-identity", "Associations": "podIdentityAssociations",
+		}
+		if flag := flags[e.Option]; flag != "" {
 			return fmt.Errorf("%s: %w", flag, err)
 		}
 	}
@@ -111,6 +114,8 @@ func chainNext(command string, err error) string {
 	case is[*chain.NoPodsError](err):
 		return "leave the role out, and one is made; or let pods.eks.amazonaws.com have sts:AssumeRole and sts:TagSession in its trust policy: " +
 			"aws iam update-assume-role-policy"
+	case is[*chain.AssociationsError](err):
+		return "SETUP podidentityassociation delete each, or SETUP up --pod-identity=false --delete-associations"
 	case is[*podidentity.OwnedError](err):
 		return "change it with the add-on: aws eks update-addon"
 	case is[*chain.EmulatorError](err):
