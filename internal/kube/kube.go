@@ -123,6 +123,11 @@ func (c *Client) Pods(namespace string) Resource[corev1.Pod] {
 	return resource[corev1.Pod](c, corev1.SchemeGroupVersion, "Pod", "pods", namespace)
 }
 
+// ReplicaSets are those of a namespace.
+func (c *Client) ReplicaSets(namespace string) Resource[appsv1.ReplicaSet] {
+	return resource[appsv1.ReplicaSet](c, appsv1.SchemeGroupVersion, "ReplicaSet", "replicasets", namespace)
+}
+
 // Secrets are those of a namespace.
 func (c *Client) Secrets(namespace string) Resource[corev1.Secret] {
 	return resource[corev1.Secret](c, corev1.SchemeGroupVersion, "Secret", "secrets", namespace)
@@ -136,6 +141,11 @@ func (c *Client) Services(namespace string) Resource[corev1.Service] {
 // ServiceAccounts are those of a namespace.
 func (c *Client) ServiceAccounts(namespace string) Resource[corev1.ServiceAccount] {
 	return resource[corev1.ServiceAccount](c, corev1.SchemeGroupVersion, "ServiceAccount", "serviceaccounts", namespace)
+}
+
+// StatefulSets are those of a namespace.
+func (c *Client) StatefulSets(namespace string) Resource[appsv1.StatefulSet] {
+	return resource[appsv1.StatefulSet](c, appsv1.SchemeGroupVersion, "StatefulSet", "statefulsets", namespace)
 }
 
 // Tokens of the service accounts of a namespace are made, each with the name of its

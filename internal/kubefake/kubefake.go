@@ -60,6 +60,12 @@ type API struct {
 
 	Meanwhile func() // done once, before the next apply
 
+	// Applied is called with what was applied and is there, under the lock: what
+	// controllers make of it. Nil: there are none.
+	Applied func(path string, o runtime.Object)
+	// Admit is called with what is created: what webhooks make of it. Nil: there are none.
+	Admit func(o runtime.Object)
+
 	gone    map[string]int // how many more times a deleted object is seen, by path
 	version int
 	writes  []string // what changed something
@@ -78,10 +84,18 @@ var served = map[schema.GroupVersion][]metav1.APIResource{
 	},
 	{Group: "apps", Version: "v1"}: {
 		{Name: "deployments", Kind: "Deployment", Namespaced: true},
+		{Name: "replicasets", Kind: "ReplicaSet", Namespaced: true},
+		{Name: "statefulsets", Kind: "StatefulSet", Namespaced: true},
 		{Name: "daemonsets", Kind: "DaemonSet", Namespaced: true},
 	},
-	{Group: "discovery.k8s.io", Version: "v1"}:             {{Name: "endpointslices", Kind: "EndpointSlice", Namespaced: true}},
-	{Group: "rbac.authorization.k8s.io", Version: "v1"}:    {{Name: "clusterroles", Kind: "ClusterRole"}},
+	{Group: "discovery.k8s.io", Version: "v1"}: {{Name: "endpointslices", Kind: "EndpointSlice", Namespaced: true}},
+	{Group: "rbac.authorization.k8s.io", Version: "v1"}: {
+		{Name: "clusterroles", Kind: "ClusterRole"},
+		{Name: "clusterrolebindings", Kind: "ClusterRoleBinding"},
+		{Name: "roles", Kind: "Role", Namespaced: true},
+		{Name: "rolebindings", Kind: "RoleBinding", Namespaced: true},
+	},
+	{Group: "policy", Version: "v1"}:                       {{Name: "poddisruptionbudgets", Kind: "PodDisruptionBudget", Namespaced: true}},
 	{Group: "admissionregistration.k8s.io", Version: "v1"}: {{Name: "mutatingwebhookconfigurations", Kind: "MutatingWebhookConfiguration"}},
 }
 
@@ -134,7 +148,11 @@ func (f *API) Stamp(o runtime.Object) {
 	}
 	m.SetResourceVersion(strconv.Itoa(f.version))
 	if d, ok := o.(*appsv1.Deployment); ok { // kube-controller-manager is quick
-		d.Status = appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}
+		all := int32(1)
+		if d.Spec.Replicas != nil {
+			all = *d.Spec.Replicas
+		}
+		d.Status = appsv1.DeploymentStatus{Replicas: all, UpdatedReplicas: all, AvailableReplicas: all}
 	}
 }
 
@@ -421,6 +439,12 @@ func (f *API) create(r *http.Request, gvk schema.GroupVersionKind, path, namespa
 		return nil, err
 	}
 	m.SetNamespace(namespace)
+	if f.Admit != nil {
+		f.Admit(o)
+	}
+	if r.URL.Query().Get("dryRun") == "All" {
+		return typed(o, gvk), nil
+	}
 	path += "/" + m.GetName()
 	if _, ok := f.Objects[path]; ok {
 		return nil, apierrors.NewAlreadyExists(schema.GroupResource{Resource: gvk.Kind}, m.GetName())
@@ -493,6 +517,9 @@ func (f *API) apply(r *http.Request, gvk schema.GroupVersionKind, path, namespac
 	f.Stamp(after)
 	f.Objects[path] = after
 	f.writes = append(f.writes, "apply "+path)
+	if f.Applied != nil {
+		f.Applied(path, after)
+	}
 	return typed(after, gvk), nil
 }
 

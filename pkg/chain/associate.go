@@ -72,25 +72,45 @@ func (ch *Chain) Associate(ctx context.Context, o AssociateOptions, observer pla
 		return Outcome{}, err
 	}
 	run := &plan.Runner{Observer: observer, DryRun: o.DryRun, Calls: ch.Account.Calls}
-	if err := ch.associateAll(ctx, run, o); err != nil {
+	p, err := ch.planAssociations(ctx, ch.eks(), o)
+	if err == nil {
+		err = p.run(ctx, run)
+	}
+	if err != nil {
 		return Outcome{}, err
 	}
 	return outcome(ch, run), nil
 }
 
-func (ch *Chain) associateAll(ctx context.Context, run *plan.Runner, o AssociateOptions) error {
+// associations are what must be done for some associations.
+type associations struct{ roles, accounts, associations []plan.Item }
+
+// run makes the roles first, so that no association names one that is not there.
+func (p associations) run(ctx context.Context, run *plan.Runner) error {
+	if err := run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return p.roles, nil }); err != nil {
+		return err
+	}
+	if err := run.Many(ctx, plan.ServiceAccount, func(context.Context) ([]plan.Item, error) { return p.accounts, nil }); err != nil {
+		return err
+	}
+	return run.All(ctx, plan.Association, p.associations)
+}
+
+// planAssociations reads all that the associations depend on, and decides about them, in
+// an EKS that knows the cluster.
+func (ch *Chain) planAssociations(ctx context.Context, client podidentity.EKS, o AssociateOptions) (p associations, err error) {
 	mark, err := ch.Tags(ctx)
 	if err != nil {
-		return err
+		return associations{}, err
 	}
 	for i := range o.Associations {
 		if err := o.Associations[i].Check(); err != nil {
-			return &OptionError{Option: "Associations", Err: err}
+			return associations{}, &OptionError{Option: "Associations", Err: err}
 		}
 	}
 	roles, err := ch.podsRoles(ctx, o, mark)
 	if err != nil {
-		return err
+		return associations{}, err
 	}
 	var accounts []config.ServiceAccount // to be made
 	wants := make([]podidentity.Association, len(o.Associations))
@@ -101,33 +121,28 @@ func (ch *Chain) associateAll(ctx context.Context, run *plan.Runner, o Associate
 		}
 		wants[i] = ch.association(a, roles, mark)
 	}
-	steps, err := podidentity.PlanAll(ctx, ch.eks(), ch.Record.Cluster, wants)
+	steps, err := podidentity.PlanAll(ctx, client, ch.Record.Cluster, wants)
 	if err != nil {
-		return ch.withoutEKS(err)
+		return associations{}, ch.withoutEKS(err)
 	}
 	given, err := ch.planGiven(ctx, o.Associations, mark)
 	if err != nil {
-		return err
+		return associations{}, err
 	}
 	made, err := ch.planPodsRoles(ctx, roles)
 	if err != nil {
-		return err
+		return associations{}, err
 	}
-	makes, err := ch.planMade(ctx, accounts)
-	if err != nil {
-		return err
+	if p.accounts, err = ch.planMade(ctx, accounts); err != nil {
+		return associations{}, err
 	}
-	if err := run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return slices.Concat(given, made), nil }); err != nil {
-		return err
-	}
-	if err := run.Many(ctx, plan.ServiceAccount, func(context.Context) ([]plan.Item, error) { return makes, nil }); err != nil {
-		return err
-	}
-	var items []plan.Item
+	p.roles = slices.Concat(given, made)
 	for i, want := range wants {
-		items = append(items, plan.Item{Object: want.String(), Decide: func(context.Context) ([]plan.Step, error) { return steps[i], nil }})
+		p.associations = append(p.associations, plan.Item{Object: want.String(), Decide: func(context.Context) ([]plan.Step, error) {
+			return steps[i], nil
+		}})
 	}
-	return run.All(ctx, plan.Association, items)
+	return p, nil
 }
 
 // WantAssociations are the associations as [Chain.Associate] makes them, and the roles that
@@ -432,7 +447,7 @@ func (ch *Chain) shutOutPods(ctx context.Context, mark map[string]string, name s
 	if err != nil || !ok || !owner.Owns(there.Tags, mark) {
 		return nil, err
 	}
-	if there.Tags[owner.PodIdentityTag] == a.String() {
+	if there.Tags[owner.PodIdentityTag] == a.String() && len(trust.Providers(there.Trust)) == 0 {
 		return there.Delete(ch.Account.IAM, mark, ch.providers()...)
 	}
 	left, err := trust.WithoutPods(there.Trust, ch.pods(a, true))

@@ -20,6 +20,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/role"
+	"github.com/openirsa/openirsa/pkg/trust"
 )
 
 // GrantOptions say which service accounts get roles.
@@ -248,6 +249,6 @@ func (ch *Chain) prune(ctx context.Context, run *plan.Runner, accounts []config.
 		return err
 	}
 	return ch.deleteRoles(ctx, run, func(r role.Role) bool {
-		return !keepRoles[strings.ToLower(r.Name)] && r.Tags[owner.PodIdentityTag] == ""
+		return !keepRoles[strings.ToLower(r.Name)] && r.Tags[owner.PodIdentityTag] == "" && len(trust.PodsOf(r.Trust)) == 0
 	})
 }

@@ -76,7 +76,7 @@ func (u *upRun) recordAddress(ctx context.Context) error {
 	if u.Record.Endpoint, err = u.emulatorAddress(ctx); err != nil {
 		return err
 	}
-	steps, err := u.Cluster.SetState(ctx, u.Record)
+	steps, err := u.Cluster.SetState(ctx, u.toRecord())
 	if err != nil {
 		return err
 	}

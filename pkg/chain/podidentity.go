@@ -21,11 +21,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/deploy"
-	"github.com/openirsa/openirsa/pkg/association"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/podidentity"
-	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
@@ -60,38 +58,6 @@ func (ch *Chain) AgentParams() deploy.AgentParams {
 		Image: ch.Record.Image, ClusterName: ch.Record.Cluster, Region: ch.Record.Region, EndpointURL: ch.Record.Endpoint,
 		RoleARN: ch.podIdentityRole(deploy.AgentNamespace, deploy.AgentName),
 	}
-}
-
-// podIdentity installs EKS Pod Identity, if it is asked for: EKS learns of the cluster,
-// and the agent runs on every node.
-func (u *upRun) podIdentity(ctx context.Context) error {
-	if !u.Record.PodIdentity {
-		return nil
-	}
-	objects, err := deploy.Agent(u.AgentParams())
-	if err != nil {
-		return err
-	}
-	return u.run.Link(ctx, plan.PodIdentity, "cluster "+u.Record.Cluster+" in EKS, "+deploy.AgentNamespace+"/"+deploy.AgentName,
-		func(ctx context.Context) ([]plan.Step, error) {
-			steps, err := u.planRegistration(ctx)
-			if err != nil {
-				return nil, err
-			}
-			more, err := u.rollout(ctx, plan.PodIdentity, deploy.AgentName, objects)
-			return append(steps, more...), err
-		})
-}
-
-// checkPodIdentity refuses a cluster that EKS would not take, before anything is made.
-func (u *upRun) checkPodIdentity(want record.Record) error {
-	if !u.emulator && want.Endpoint == "" {
-		return fmt.Errorf("%s: AWS's own EKS knows the clusters alone that it has made; another needs an emulator", plan.PodIdentity)
-	}
-	if err := association.CheckCluster(want.Cluster); err != nil {
-		return fmt.Errorf("%s: %w", plan.PodIdentity, err)
-	}
-	return nil
 }
 
 // registration is what EKS is told of a cluster.
@@ -206,6 +172,9 @@ func (ch *Chain) podIdentityStatus(ctx context.Context, s *Status) error {
 	}
 	for _, a := range all {
 		s.Associations = append(s.Associations, ServiceAccount{a.Namespace, a.ServiceAccount, a.RoleARN})
+	}
+	if s.Moves, err = ch.underWay(ctx, s.Associations); err != nil {
+		return err
 	}
 	d, err := ch.Cluster.Client().DaemonSets(deploy.AgentNamespace).Get(ctx, deploy.AgentName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

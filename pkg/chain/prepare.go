@@ -103,10 +103,8 @@ func (u *upRun) whatToRecord(ctx context.Context) (err error) {
 		}
 		want.Forward = slices.Compact(slices.Sorted(slices.Values(u.o.Forward)))
 	}
-	if want.PodIdentity = want.PodIdentity || u.o.PodIdentity; want.PodIdentity {
-		if err := u.checkPodIdentity(want); err != nil {
-			return &OptionError{Option: "PodIdentity", Err: err}
-		}
+	if err := u.wantPodIdentity(&want); err != nil {
+		return err
 	}
 	if err := Admit(&want, u.o.Admission); err != nil {
 		return err
@@ -196,8 +194,13 @@ func (u *upRun) mayMake(ctx context.Context) (err error) {
 	} else {
 		err = u.checkAccounts(ctx)
 	}
-	if err != nil || u.Installed {
+	switch {
+	case err != nil:
 		return err
+	case u.leaves:
+		return u.mayLeave(ctx)
+	case u.Installed:
+		return nil
 	}
 	return u.answered(ctx)
 }
@@ -276,7 +279,10 @@ func (u *upRun) checkAWS(ctx context.Context) error {
 	if u.o.TakeOver {
 		u.adoptedUID = u.mark[owner.UIDTag]
 	}
-	u.planned, err = u.planGrants(ctx, u.o.Accounts, u.wanted, u.o.Override, u.o.Prune)
+	if u.planned, err = u.planGrants(ctx, u.o.Accounts, u.wanted, u.o.Override, u.o.Prune); err != nil {
+		return err
+	}
+	_, err = u.planUpAssociations(ctx)
 	return err
 }
 

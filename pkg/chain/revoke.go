@@ -106,16 +106,38 @@ func (ch *Chain) shutOut(ctx context.Context, mark map[string]string, roleName, 
 		return nil, nil // one of a pattern, or of another service account
 	case len(others) == len(subjects) && len(others) > 0:
 		return nil, nil
-	case len(others) == 0:
+	case len(others) == 0 && (len(trust.PodsOf(there.Trust)) == 0 || owner.Shared(there.Tags)):
 		return there.Delete(ch.Account.IAM, mark, ch.providers()...)
+	case len(subjects) == 0:
+		return nil, nil // it is of an association alone
 	}
 	want := there
 	want.KeepAttached, want.Shared = true, owner.Shared(there.Tags)
 	want.Tags = maps.Clone(there.Tags)
 	want.Tags[owner.ClusterTag] = ch.Record.Cluster
-	if want.Trust, err = ch.TrustPolicy(others, ""); err != nil {
+	if want.Trust, err = ch.trustWithout(there, others); err != nil {
 		return nil, err
 	}
 	steps, err := role.PlanAll(ctx, ch.Account.IAM, map[string]role.Role{roleName: there}, []role.Role{want})
 	return steps[roleName], err
+}
+
+// trustWithout is the trust policy of a role, or this cluster's part of one that is shared,
+// which lets in tokens of the subjects that are left alone. Pods that it lets in by EKS Pod
+// Identity keep that.
+func (ch *Chain) trustWithout(there role.Role, left []string) (document []byte, err error) {
+	if len(left) > 0 {
+		document, err = ch.TrustPolicy(left, "")
+		if err != nil || owner.Shared(there.Tags) {
+			return document, err
+		}
+		return trust.WithPods(document, trust.PodsOf(there.Trust)...)
+	}
+	document = there.Trust
+	for _, arn := range ch.providers() {
+		if document, err = trust.Without(document, arn); err != nil {
+			return nil, err
+		}
+	}
+	return document, nil
 }

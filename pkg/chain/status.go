@@ -29,6 +29,9 @@ type ServiceAccount struct {
 	RoleARN   string `json:"roleARN"`
 }
 
+// String is NAMESPACE/NAME.
+func (sa ServiceAccount) String() string { return sa.Namespace + "/" + sa.Name }
+
 // Status is each link of a chain as it is. Its JSON form is what `setup status -o
 // json` prints.
 type Status struct {
@@ -52,6 +55,9 @@ type Status struct {
 	Accounts []AccountStatus `json:"iamServiceAccounts"`
 	// Associations are the service accounts whose pods get roles by EKS Pod Identity.
 	Associations []ServiceAccount `json:"podIdentityAssociations,omitempty"`
+	// Moves are the service accounts that have both an annotation and an association: how
+	// far they are on their way from IRSA to EKS Pod Identity.
+	Moves []Move `json:"podIdentityMigration,omitempty"`
 	// PodIdentityRoles are the ARNs of the roles of the agent and of the webhook themselves.
 	PodIdentityRoles []string `json:"podIdentityRoles,omitempty"`
 	// Roles are the ARNs, sorted, of all roles that were made for the cluster or that

@@ -29,11 +29,7 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 		return Outcome{}, err
 	}
 	u.run.Say("cluster %s, issuer %s", u.Record.Cluster, u.Issuer)
-	// The API server restarts last but one: until kube-controller-manager has its lease again, nothing is rolled out.
-	for _, link := range []func(context.Context) error{
-		u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents,
-		u.formerRoles, u.provider, u.podIdentity, u.webhook, u.apiServer, u.serviceAccounts,
-	} {
+	for _, link := range u.links() {
 		if err := link(ctx); err != nil {
 			return Outcome{}, err
 		}
@@ -41,7 +37,7 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 	notAsked := false
 	if !o.DryRun {
 		var err error
-		if notAsked, err = u.noteNotAsked(ctx, u.run, o.Accounts); err != nil {
+		if notAsked, err = u.noteNotAsked(ctx, u.run, u.withRoles()); err != nil {
 			return Outcome{}, err
 		}
 		work.Installed = true
@@ -51,6 +47,24 @@ func (ch *Chain) Up(ctx context.Context, o UpOptions, observer plan.Observer) (O
 	out := outcome(&work, u.run)
 	out.Pending, out.NotAsked = u.pending, notAsked
 	return out, nil
+}
+
+// links make the chain, one after the other.
+//
+// The API server restarts after everything that is rolled out: until
+// kube-controller-manager has its lease again, nothing is. With EKS Pod Identity it has to
+// be before: the webhook and the agent have tokens of their own, for their roles, and those
+// of another issuer would stay with them until kubelet asks for new ones, 48 minutes later.
+func (u *upRun) links() []func(context.Context) error {
+	links := []func(context.Context) error{
+		u.signingKey, u.record, u.loadImage, u.installEmulator, u.documents, u.formerRoles, u.provider,
+	}
+	if u.Record.PodIdentity {
+		links = append(links, u.apiServer, u.podIdentity, u.webhook)
+	} else {
+		links = append(links, u.webhook, u.leavePodIdentity, u.apiServer)
+	}
+	return append(links, u.serviceAccounts, u.associations)
 }
 
 // Plan is what [Chain.Up] would do: its dry run, as the steps that have something to
@@ -91,7 +105,7 @@ func (u *upRun) record(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		record, err := u.Cluster.SetState(ctx, u.Record)
+		record, err := u.Cluster.SetState(ctx, u.toRecord())
 		return append(steps, record...), err
 	})
 }

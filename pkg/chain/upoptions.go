@@ -36,10 +36,14 @@ type UpOptions struct {
 	// them. Nil: as recorded, and in the first run with an emulator true where the
 	// nodes cannot be reached.
 	KeepIssuer *bool
-	// PodIdentity installs EKS Pod Identity too, in an emulator whose EKS learns of the
-	// cluster: the agent on each node, and a webhook that follows the associations. Once
-	// installed it stays.
-	PodIdentity bool
+	// PodIdentity, if true, installs EKS Pod Identity too, in an emulator whose EKS learns
+	// of the cluster: the agent on each node, and a webhook that follows the associations.
+	// False removes these, which is an [*AssociationsError] as long as there are
+	// associations. Nil: as recorded.
+	PodIdentity *bool
+	// Dissociate has PodIdentity false delete the associations first, with the roles that
+	// were made for them.
+	Dissociate bool
 	// Image is the reference of a container image with the webhook and the emulator,
 	// in a registry. Empty: Build makes the image.
 	Image string
@@ -49,7 +53,11 @@ type UpOptions struct {
 	// Accounts are service accounts that get roles with the chain, as by
 	// [Chain.Grant].
 	Accounts []config.ServiceAccount
-	// Override and Prune are those of [GrantOptions].
+	// Associations are service accounts that get roles by EKS Pod Identity, as by
+	// [Chain.Associate]. With any, EKS Pod Identity is installed too.
+	Associations []config.PodIdentityAssociation
+	// Override and Prune are those of [GrantOptions]. Prune also says that the
+	// Associations are all: others that were made for the cluster are removed.
 	Override, Prune bool
 	// TakeOver uses the documents, the provider and the roles of an earlier cluster
 	// of the same name.
@@ -82,6 +90,9 @@ type upRun struct {
 	docs    []discovery.Document
 	wanted  map[string]role.Role // the roles of o.Accounts, by name
 	planned grants               // what to do for o.Accounts, once AWS has been read
+
+	// leaves says that EKS Pod Identity is to be removed.
+	leaves bool
 
 	// pending are API servers that somebody else has to give the issuer.
 	pending *controlplane.PendingError

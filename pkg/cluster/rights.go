@@ -72,6 +72,17 @@ func ServiceAccountRights(namespace string) []Right {
 	return rights
 }
 
+// RestartRights are the rights that [Cluster.Restart] of workloads of a namespace needs.
+func RestartRights(namespace string) []Right {
+	rights := []Right{{Verb: "list", Resource: "pods", Namespace: namespace}}
+	for _, verb := range []string{"get", "patch"} {
+		for _, resource := range []string{"deployments", "statefulsets", "daemonsets"} {
+			rights = append(rights, Right{Verb: verb, Group: "apps", Resource: resource, Namespace: namespace})
+		}
+	}
+	return append(rights, Right{Verb: "get", Group: "apps", Resource: "replicasets", Namespace: namespace})
+}
+
 // Check asks the API server whether the user of the kubeconfig has the rights
 // (a SelfSubjectAccessReview each). If not, the error wraps [ErrForbidden] and
 // names those that are missing.

@@ -17,7 +17,7 @@ import (
 	"github.com/openirsa/openirsa/internal/wait"
 )
 
-// workload is what runs pods: a Deployment or a DaemonSet.
+// workload is what runs pods: a Deployment, a DaemonSet or a StatefulSet.
 type workload struct {
 	kind, namespace, name string
 	available, want       int32
@@ -34,7 +34,11 @@ func isWorkload(o *unstructured.Unstructured) bool {
 // workload reads one.
 func (c *Cluster) workload(ctx context.Context, kind, namespace, name string) (workload, error) {
 	w := workload{kind: kind, namespace: namespace, name: name}
-	if kind == "DaemonSet" {
+	switch kind {
+	case "StatefulSet":
+		err := c.statefulSet(ctx, &w)
+		return w, err
+	case "DaemonSet":
 		d, err := Retry(ctx, func() (*appsv1.DaemonSet, error) {
 			return c.client.DaemonSets(namespace).Get(ctx, name, metav1.GetOptions{})
 		})
@@ -64,6 +68,24 @@ func (c *Cluster) workload(ctx context.Context, kind, namespace, name string) (w
 		}
 	}
 	return w, nil
+}
+
+// statefulSet reads one.
+func (c *Cluster) statefulSet(ctx context.Context, w *workload) error {
+	d, err := Retry(ctx, func() (*appsv1.StatefulSet, error) {
+		return c.client.StatefulSets(w.namespace).Get(ctx, w.name, metav1.GetOptions{})
+	})
+	if err != nil {
+		return err
+	}
+	s := d.Status
+	w.available, w.want, w.selector = s.AvailableReplicas, 1, d.Spec.Selector
+	if d.Spec.Replicas != nil {
+		w.want = *d.Spec.Replicas
+	}
+	w.done = s.ObservedGeneration >= d.Generation && s.CurrentRevision == s.UpdateRevision &&
+		s.AvailableReplicas == w.want && s.Replicas == w.want
+	return nil
 }
 
 // Rollout waits until the Deployments and DaemonSets among the objects have all their

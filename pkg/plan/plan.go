@@ -45,6 +45,7 @@ const (
 	Emulator  = "emulator"   // what stands in for AWS
 	APIServer = "API server" // its flags
 	Cluster   = "cluster"    // what else is in the cluster and on its nodes
+	Workload  = "workload"   // what runs the pods of a service account
 )
 
 // What a step does to its object.

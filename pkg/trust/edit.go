@@ -14,8 +14,9 @@ import (
 // stays as it is, including elements that this package does not know.
 
 // With returns the policy document existing with the statements of ours, another
-// document, instead of those with the same provider. A new provider comes last. An
-// empty existing document gives ours.
+// document, instead of those with the same provider. A new provider comes last, and so
+// does a statement without one, unless it is there. An empty existing document gives
+// ours.
 //
 // Only statements that allow are replaced: a Deny that names the provider is
 // somebody's precaution and stays. The result may be longer than IAM allows; see
@@ -34,6 +35,9 @@ func With(existing, ours []byte) ([]byte, error) {
 	}
 	for _, s := range add.Statement {
 		providers, _ := providersOf(s)
+		if len(providers) == 0 && slices.ContainsFunc(doc.Statement, func(there json.RawMessage) bool { return Equal(there, s) }) {
+			continue
+		}
 		at := len(doc.Statement)
 		for _, arn := range providers {
 			if i := slices.IndexFunc(doc.Statement, func(s json.RawMessage) bool { return allows(s, arn) }); i >= 0 {

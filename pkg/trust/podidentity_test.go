@@ -61,3 +61,15 @@ func TestNamesPodIdentity(t *testing.T) {
 		}
 	}
 }
+
+// A statement for pods that is there already is not added once more with those of a provider.
+func TestPodsAreAddedOnce(t *testing.T) {
+	pods, err := trust.WithPods(nil, trust.Pods{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := trust.With(pods, pods)
+	if err != nil || !trust.Equal(again, pods) {
+		t.Errorf("%s, %v, want %s", again, err, pods)
+	}
+}

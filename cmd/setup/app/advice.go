@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/openirsa/openirsa/internal/registry"
 	"github.com/openirsa/openirsa/internal/shell"
@@ -56,7 +57,10 @@ func advice(command string, err error) error {
 		}
 	}
 	if e, ok := errors.AsType[*chain.OptionError](err); ok {
-		if flag := map[string]string{"KeepIssuer": "--keep-issuer", "PodIdentity": "--pod-identity"}[e.Option]; flag != "" {
+		flags := map[string]string{
+			"KeepIssuer": "--keep-issuer", "PodIdentity": "--pod-identity", "Associations": "podIdentityAssociations",
+		}
+		if flag := flags[e.Option]; flag != "" {
 			return fmt.Errorf("%s: %w", flag, err)
 		}
 	}
@@ -99,6 +103,9 @@ func chainNext(command string, err error) string {
 	if e, ok := errors.AsType[*registry.DeniedError](err); ok {
 		return "docker login " + e.Registry + ", then the same command again"
 	}
+	if e, ok := errors.AsType[*chain.UnreadyError](err); ok {
+		return unreadyNext(e)
+	}
 	switch {
 	case is[*chain.MissingError](err):
 		return "SETUP up, or SETUP up --emulator"
@@ -107,6 +114,8 @@ func chainNext(command string, err error) string {
 	case is[*chain.NoPodsError](err):
 		return "leave the role out, and one is made; or let pods.eks.amazonaws.com have sts:AssumeRole and sts:TagSession in its trust policy: " +
 			"aws iam update-assume-role-policy"
+	case is[*chain.AssociationsError](err):
+		return "SETUP podidentityassociation delete each, or SETUP up --pod-identity=false --delete-associations"
 	case is[*podidentity.OwnedError](err):
 		return "change it with the add-on: aws eks update-addon"
 	case is[*chain.EmulatorError](err):
@@ -130,6 +139,21 @@ func chainNext(command string, err error) string {
 		return undoIssuer + "; then SETUP down again, or at once with --immediately"
 	}
 	return ""
+}
+
+// unreadyNext is what to do about the first association that has no effect.
+func unreadyNext(e *chain.UnreadyError) string {
+	namespace, name, _ := strings.Cut(e.Accounts[0], "/")
+	switch why := e.Why[e.Accounts[0]]; {
+	case errors.Is(why, chain.ErrNotAssociated):
+		return "SETUP podidentityassociation create --namespace " + namespace + " --service-account-name " + name
+	case errors.Is(why, chain.ErrNotInjected):
+		return "SETUP doctor --service-account " + e.Accounts[0]
+	case apierrors.IsForbidden(why) && strings.Contains(why.Error(), "error looking up service account"):
+		return "kubectl --namespace " + namespace + " create serviceaccount " + name + ", then the same command again"
+	}
+	return "kubectl --namespace " + namespace + " describe resourcequota,limitrange shows what pods must be like; kubectl get " +
+		"validatingwebhookconfigurations who else is asked"
 }
 
 // is reports whether an error is of a type.

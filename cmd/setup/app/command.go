@@ -147,6 +147,7 @@ func (a *app) command() *cobra.Command {
 		a.doctorCommand(),
 		a.serviceAccountCommand(),
 		a.podIdentityCommand(),
+		a.moveCommand(),
 		a.keysCommand(),
 		issuer,
 		a.kindConfigCommand(),

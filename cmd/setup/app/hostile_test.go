@@ -152,6 +152,8 @@ func (s *strangers) arguments() map[string][]string {
 		"podidentityassociation delete": {"--namespace", "default", "--service-account-name", "app", "--context", s.context()},
 		"podidentityassociation get":    nil,
 		"podidentityassociation update": {"--namespace", "default", "--service-account-name", "app", "--context", s.context()},
+		"podidentityassociation wait":   {"--timeout", "1s", "--context", s.context()},
+		"migrate-to-pod-identity":       {"--context", s.context()},
 		"status":                        nil,
 		"up":                            nil,
 	}

@@ -27,7 +27,8 @@ func (a *app) podIdentityCommand() *cobra.Command {
 agent on their node, without an annotation. The flags are those of eksctl. They need a
 cluster that EKS knows: with setup up --emulator --pod-identity that is the emulator's.`,
 	}
-	c.AddCommand(a.createAssociationCommand(), a.getAssociationCommand(), a.updateAssociationCommand(), a.deleteAssociationCommand())
+	c.AddCommand(a.createAssociationCommand(), a.getAssociationCommand(), a.updateAssociationCommand(), a.deleteAssociationCommand(),
+		a.waitAssociationCommand())
 	for _, verb := range c.Commands() {
 		f := verb.Flags()
 		f.StringVarP(&a.cluster, "cluster", "c", "", "name of the cluster as setup recorded it: it is checked, and chooses the context or "+

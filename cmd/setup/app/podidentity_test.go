@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -69,9 +70,17 @@ func TestAssociationAdvice(t *testing.T) {
 		"SETUP up --emulator --pod-identity": &chain.NoEKSError{Cluster: "dev"},
 		"update-assume-role-policy":          &chain.NoPodsError{Role: "app", Account: "team-a/app"},
 		"aws eks update-addon":               &podidentity.OwnedError{},
+		"SETUP podidentityassociation create --namespace team-a --service-account-name app": unready(chain.ErrNotAssociated),
+		"SETUP doctor --service-account team-a/app":                                         unready(chain.ErrNotInjected),
+		"describe resourcequota":                                                            unready(errors.New("exceeded quota")),
 	} {
 		if got := chainNext("podidentityassociation create", err); !strings.Contains(got, want) {
 			t.Errorf("%v: next is %q, want %q", err, got, want)
 		}
 	}
+}
+
+// unready is a wait that ended without the association of team-a/app.
+func unready(why error) error {
+	return &chain.UnreadyError{Accounts: []string{"team-a/app"}, Why: map[string]error{"team-a/app": why}, Err: errors.New("not done")}
 }

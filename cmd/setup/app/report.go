@@ -35,6 +35,8 @@ type report struct {
 	// it waits for.
 	Change  *record.Change `json:"change,omitempty"`
 	Waiting *change.Wait   `json:"waiting,omitempty"`
+	// Moves are the service accounts on their way from IRSA to EKS Pod Identity.
+	Moves []chain.Move `json:"podIdentityMigration,omitempty"`
 }
 
 type linkReport struct {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -84,6 +85,11 @@ func (a *app) printStatus(s chain.Status) error {
 	for _, sa := range s.Associations {
 		line(plan.Association, true, sa.Namespace+"/"+sa.Name+"  "+sa.RoleARN, "")
 	}
+	for _, m := range s.Moves {
+		if m.Stage != chain.MoveAssociate {
+			line(plan.PodIdentity, true, m.String()+"  "+a.says(moveState(m)), "")
+		}
+	}
 	for _, arn := range s.Roles {
 		if slices.Contains(s.PodIdentityRoles, arn) {
 			line(plan.Role, true, arn+"  for EKS Pod Identity itself", "")
@@ -95,4 +101,16 @@ func (a *app) printStatus(s chain.Status) error {
 		}
 	}
 	return nil
+}
+
+// moveState says how far a service account with an association is on its way from IRSA.
+func moveState(m chain.Move) string {
+	next := "SETUP migrate-to-pod-identity --approve"
+	switch m.Stage {
+	case chain.MoveRestart:
+		return fmt.Sprintf("%d of %s with IRSA still (%s --restart)", len(m.Old), plural(m.Pods, "pod"), next)
+	case chain.MoveRemove:
+		return "no pod uses IRSA any more (" + next + " --remove-irsa)"
+	}
+	return m.Held
 }

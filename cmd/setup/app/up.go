@@ -26,17 +26,22 @@ type upOptions struct {
 	prune    bool
 	override bool
 	accounts []config.ServiceAccount // of the configuration file
-	dryRun   bool
-	image    string
-	endpoint string
-	forward  []string
 
-	podIdentity bool
-	takeOver    bool
-	keep        bool // the issuer that the API servers have
-	keepSet     bool // the flag was given
-	expires     string
-	wait        time.Duration
+	associations []config.PodIdentityAssociation // of the configuration file too
+	dryRun       bool
+	image        string
+	endpoint     string
+	forward      []string
+
+	podIdentity    bool
+	podIdentitySet bool // the flag was given
+	dissociate     bool
+
+	takeOver bool
+	keep     bool // the issuer that the API servers have
+	keepSet  bool // the flag was given
+	expires  string
+	wait     time.Duration
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -70,14 +75,17 @@ Run it again at any time: what is right stays unchanged, what is missing is made
   setup up --config cluster.yaml --prune
   setup up --dry-run`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			o.keepSet = c.Flags().Changed("keep-issuer")
+			o.keepSet, o.podIdentitySet = c.Flags().Changed("keep-issuer"), c.Flags().Changed("pod-identity")
+			if o.dissociate && (!o.podIdentitySet || o.podIdentity) {
+				return cli.Usagef("--delete-associations needs --pod-identity=false")
+			}
 			if o.config != "" {
 				file, err := a.readConfig(o.config)
 				if err != nil {
 					return err
 				}
 				applyFile(file, a, &o)
-				o.accounts = file.IAMServiceAccounts
+				o.accounts, o.associations = file.IAMServiceAccounts, file.PodIdentityAssociations
 			} else if o.prune {
 				return cli.Usagef("--prune needs a --config, which lists what stays")
 			}
@@ -95,8 +103,10 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	a.outputFlag(c, "text", "json")
 	f := c.Flags()
 	f.StringVar(&a.region, "region", "", "AWS region of the bucket, and the default region of pods (default: $AWS_REGION, ~/.aws/config)")
-	f.StringVar(&o.config, "config", "", "configuration file with the settings of these flags, and service accounts with their roles")
-	f.BoolVar(&o.prune, "prune", false, "remove the roles of service accounts that the configuration file does not list")
+	f.StringVar(&o.config, "config", "", "configuration file with the settings of these flags, and service accounts with their roles, "+
+		"by IRSA or by EKS Pod Identity")
+	f.BoolVar(&o.prune, "prune", false, "remove the roles and associations of service accounts that the configuration file does not "+
+		"list")
 	f.BoolVar(&o.override, "override-existing-serviceaccounts", false, "replace the role of service accounts that have another one")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and change nothing")
 	f.StringVar(&o.image, "image", "", "container image with the webhook and the emulator, in a registry (default: built from "+
@@ -104,8 +114,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator outside of the cluster")
 	f.StringArrayVar(&o.forward, "forward", nil, "with --emulator: let it forward a service that it does not have, SERVICE=URL, "+
 		"once a call is allowed (repeatable; *=URL is the rest, and an empty one forgets all)")
-	f.BoolVar(&o.podIdentity, "pod-identity", false, "with --emulator: install EKS Pod Identity too, the agent on each node (see "+
-		"'setup podidentityassociation'); once installed it stays")
+	o.podIdentityFlags(c)
 	o.keepFlag(c)
 	f.BoolVar(&o.takeOver, "take-over", false, "use the documents, the provider and the roles of an earlier cluster of the same name")
 	f.StringVar(&o.expires, "expires", "",
@@ -113,6 +122,14 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long an API server or a Deployment may take to come up")
 	c.MarkFlagsMutuallyExclusive("emulator", "pod-endpoint-url")
 	return c
+}
+
+func (o *upOptions) podIdentityFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.BoolVar(&o.podIdentity, "pod-identity", false, "with --emulator: install EKS Pod Identity too, the agent on each node (see "+
+		"'setup podidentityassociation'); once installed it stays until --pod-identity=false")
+	f.BoolVar(&o.dissociate, "delete-associations", false, "with --pod-identity=false: delete the associations, and the roles that were "+
+		"made for them, which is refused otherwise")
 }
 
 func (o *upOptions) keepFlag(c *cobra.Command) {
@@ -161,11 +178,14 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 func (o *upOptions) options() chain.UpOptions {
 	options := chain.UpOptions{
 		Name: o.name, Documents: o.documents(), Admission: o.admission.values(), Endpoint: o.endpoint,
-		Image: o.image, Accounts: o.accounts, Override: o.override, Prune: o.prune,
-		PodIdentity: o.podIdentity, TakeOver: o.takeOver, Expires: o.expires, DryRun: o.dryRun, Wait: o.wait,
+		Image: o.image, Accounts: o.accounts, Associations: o.associations, Override: o.override, Prune: o.prune,
+		Dissociate: o.dissociate, TakeOver: o.takeOver, Expires: o.expires, DryRun: o.dryRun, Wait: o.wait,
 	}
 	if o.forward != nil {
 		options.Forward = slices.DeleteFunc(o.forward, func(s string) bool { return s == "" })
+	}
+	if o.podIdentitySet {
+		options.PodIdentity = &o.podIdentity
 	}
 	if o.keepSet {
 		options.KeepIssuer = &o.keep
