@@ -331,7 +331,8 @@ func podPolicies(t *testing.T, k *kube, ns string, holder pod) {
 	if e := k.agentRefuses(t, "a trust policy without sts:TagSession", fresh(foreign), cannot, "trust"); e.Action != "sts:TagSession" {
 		t.Errorf("a trust policy without sts:TagSession: %+v", e)
 	}
+	unused := fresh(foreign) // its service account goes with the association
 	k.associate(t, "delete", other).ok(t)
-	k.agentRefuses(t, "another namespace without an association", fresh(foreign), "ResourceNotFoundException", "association")
+	k.agentRefuses(t, "another namespace without an association", unused, "ResourceNotFoundException", "association")
 	foreign.remove(t)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -479,6 +480,9 @@ func TestRolloutSaysWhatIsWrong(t *testing.T) {
 			Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "no such image"},
 		}}}},
 	})
+	f.Applied = func(_ string, o runtime.Object) {
+		o.(*appsv1.Deployment).Status = appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}
+	}
 	replicas := objects(t, "{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: openirsa-system, name: webhook}, spec: {replicas: 3, selector: {matchLabels: {app: webhook}}, template: {metadata: {labels: {app: webhook}}, spec: {containers: [{name: webhook, image: a}]}}}}")
 	apply(t, c, replicas)
 	err := c.Rollout(t.Context(), objs, 100*time.Millisecond)
