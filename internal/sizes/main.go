@@ -23,8 +23,8 @@ var budgets = map[string]int64{
 	"agent":    14_000_000,
 	"emulator": 15_500_000,
 	"issuer":   36_000_000,
-	"openirsa": 53_000_000,
-	"setup":    36_500_000,
+	"openirsa": 54_000_000,
+	"setup":    37_000_000,
 	"webhook":  23_000_000,
 }
 

@@ -84,7 +84,9 @@ func Up(t testing.TB, o Options) *Chain {
 // end. If there is an error, what was made has been removed again.
 func Start(ctx context.Context, o Options) (*Chain, error) {
 	o.Cluster.Emulator = true
-	o.Up.PodIdentity = o.Up.PodIdentity || o.PodIdentity
+	if o.PodIdentity {
+		o.Up.PodIdentity = &o.PodIdentity
+	}
 	ch, err := chain.Open(ctx, o.Cluster)
 	if err != nil {
 		return nil, err
