@@ -3,6 +3,7 @@ package agent_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -32,9 +33,7 @@ func answering(t *testing.T, status int, header http.Header, body string) (addre
 			t.Error(err)
 		}
 		all <- seen{r.Method + " " + r.RequestURI + " " + r.Proto, string(got), r.Header}
-		for name, values := range header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), header)
 		w.WriteHeader(status)
 		io.WriteString(w, body)
 	}))

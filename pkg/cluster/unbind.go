@@ -49,12 +49,13 @@ func (c *Cluster) Unbind(ctx context.Context, namespace, name string, prefix irs
 	if !ours {
 		return nil, true, nil
 	}
-	diff := diffMaps("labels", live.Labels, labels)
+	var diff strings.Builder
+	diff.WriteString(diffMaps("labels", live.Labels, labels))
 	for _, key := range stale(live, labels, annotations) {
-		diff += fmt.Sprintf("-metadata.%s\n", key)
+		fmt.Fprintf(&diff, "-metadata.%s\n", key)
 	}
 	return []plan.Step{{
-		Link: plan.ServiceAccount, Action: plan.Update, Summary: "service account " + namespace + "/" + name, Diff: diff,
+		Link: plan.ServiceAccount, Action: plan.Update, Summary: "service account " + namespace + "/" + name, Diff: diff.String(),
 		Do: func(ctx context.Context) error {
 			now, err := c.serviceAccount(ctx, namespace, name)
 			if err != nil || now == nil {
