@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -74,11 +75,7 @@ func configuration(route Route, instance, index int, shape Shape) *v1alpha4.Clus
 // tunedControlPlane is a patch of kubeadm's configuration of a cluster. A list in it takes the place of kind's.
 func tunedControlPlane(nodes int) string {
 	const env = "  extraEnvs: [{name: GOGC, value: \"400\"}]\n"
-	elect := "{name: leader-elect, value: \"false\"}"
-	if nodes > 1 {
-		elect = "{name: leader-elect-lease-duration, value: 60s}, {name: leader-elect-renew-deadline, value: 40s}, " +
-			"{name: leader-elect-retry-period, value: 10s}"
-	}
+	elect := "{name: leader-elect, value: \"" + strconv.FormatBool(nodes > 1) + "\"}"
 	return "kind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta4\n" +
 		"apiServer:\n" + env +
 		"controllerManager:\n  extraArgs: [{name: enable-hostpath-provisioner, value: \"true\"}, " + elect + "]\n" + env +

@@ -76,8 +76,8 @@ type Shape struct {
 	ControlPlanes int
 	// Tuned has it wait less and take less of the machine. kubelet starts a container that ended again within seconds,
 	// however often it ends, and looks after each pod every ten seconds: by itself it waits for up to five minutes, and
-	// looks once a minute. Controllers elect no leader where there is one node, and keep it while an API server is
-	// restarted where there are several. Memory is collected later, and etcd does not wait for its disk.
+	// looks once a minute. Controllers elect no leader where there is one node. Memory is collected later, and
+	// etcd does not wait for its disk.
 	Tuned bool
 }
 
