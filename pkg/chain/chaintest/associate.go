@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/openirsa/openirsa/pkg/chain"
@@ -87,7 +86,7 @@ func (c *Chain) injected(ctx context.Context, namespace, name string) error {
 	var last error
 	err := wait.PollUntilContextCancel(ctx, 500*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		var pod *corev1.Pod
-		pod, last = c.Chain.Cluster.Client().Pods(namespace).Create(ctx, probe(name), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		pod, last = c.Chain.Cluster.TrialPod(ctx, namespace, name)
 		if last != nil {
 			// Somebody may refuse such a pod. The tests' own show whether they have the role.
 			return apierrors.IsForbidden(last) || apierrors.IsInvalid(last), nil
@@ -103,24 +102,6 @@ func (c *Chain) injected(ctx context.Context, namespace, name string) error {
 		return errors.Join(context.Cause(ctx), last)
 	}
 	return nil
-}
-
-// probe is a pod for a dry run, which every profile of Pod Security lets in.
-func probe(serviceAccount string) *corev1.Pod {
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "chaintest-"},
-		Spec: corev1.PodSpec{
-			ServiceAccountName: serviceAccount,
-			Containers: []corev1.Container{{
-				Name: "main", Image: "chaintest.invalid/none",
-				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: new(false), RunAsNonRoot: new(true),
-					Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-					SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-				},
-			}},
-		},
-	}
 }
 
 // forgotten waits until no webhook knows an association any more that was deleted: pods

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -101,24 +100,7 @@ func (e *Examination) trial(ctx context.Context, f *doctor.Facts) *doctor.Trial 
 	if f.ServiceAccount == nil || f.Webhook.Configuration == nil {
 		return nil
 	}
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "openirsa-doctor-"},
-		Spec: corev1.PodSpec{
-			ServiceAccountName: f.Name,
-			// As the strictest of the pod security standards wants it.
-			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: new(true), RunAsUser: new(int64(65532)),
-				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-			},
-			Containers: []corev1.Container{{
-				Name: "trial", Image: "openirsa.dev/never-run",
-				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-				},
-			}},
-		},
-	}
-	made, err := e.chain.Cluster.Client().Pods(f.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	made, err := e.chain.Cluster.TrialPod(ctx, f.Namespace, f.Name)
 	if err != nil {
 		return &doctor.Trial{Err: err}
 	}
