@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/openirsa/openirsa/internal/needs"
 )
 
 // Without a umask the socket is private from its first moment on.
@@ -74,7 +76,7 @@ func TestSocketDirectoryOfOthers(t *testing.T) {
 		l.Close()
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("only root can give a directory away")
+		needs.Lacking(t, "only root can give a directory away")
 	}
 	dir := filepath.Join(t.TempDir(), "theirs")
 	if err := os.Mkdir(dir, 0o755); err != nil {
