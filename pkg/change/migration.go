@@ -35,7 +35,8 @@ type MigrateOptions struct {
 //
 // The chain must be installed ([*chain.MissingError]), nothing else under way in it
 // ([*chain.UnderWayError]), and its issuer not one that it keeps
-// ([*chain.KeptError]). Refused are a location that is another cluster's
+// ([*chain.KeptError]), nor one that EKS Pod Identity depends on
+// ([*PodIdentityError]). Refused are a location that is another cluster's
 // ([*TargetError]) and the issuer that it has ([*SameIssuerError]). Roles that were
 // not made for this cluster are not changed; as long as one trusts only the old
 // provider, the last stage is refused ([*RolesError]). The observer learns of each
@@ -52,6 +53,8 @@ func Migrate(ctx context.Context, ch *chain.Chain, o MigrateOptions, observer pl
 	case c.Migration == nil && o.To == "":
 		err := errors.New("the bucket or the URL of the new issuer is required")
 		return Outcome{}, &chain.OptionError{Option: "To", Err: err}
+	case c.Migration == nil && ch.Record.PodIdentity:
+		return Outcome{}, &PodIdentityError{Cluster: ch.Record.Cluster}
 	case c.Migration == nil:
 		c.Migration = &record.Migration{From: ch.Record.Location}
 		if c.Migration.To, err = target(ctx, ch, o.To); err != nil {
