@@ -53,7 +53,7 @@ const (
 var shared = []string{
 	"github.com/go-logr/logr v1.4.4",
 	"golang.org/x/crypto v0.58.0",
-	"golang.org/x/net v0.60.0",
+	"golang.org/x/net v0.62.0",
 	"golang.org/x/oauth2 v0.37.0",
 	"golang.org/x/sys v0.49.0",
 	"golang.org/x/term v0.47.0",
