@@ -67,6 +67,7 @@ func testKeepIssuer(t *testing.T) {
 		strings.Contains(r.stdout, "The API server needs these flags") {
 		t.Errorf("export manifests: %s", r.stdout)
 	}
+	moveToPodIdentity(t, k, ns, "app")
 	if now := k.apiServerLife(t); now != life {
 		t.Errorf("the API server is another one: %s, was %s", now, life)
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
@@ -120,6 +123,7 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 		!strings.Contains(r.stdout, "boto3 arn:aws:sts::") {
 		t.Errorf("a pod with an association: exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
+	javaScript(t, k, ns)
 	// Without an association there is nothing to be had.
 	k.serviceAccount(t, ns, "stranger", nil)
 	stranger := k.pod(t, podSpec{namespace: ns, name: "stranger", serviceAccount: "stranger", image: awscli,
@@ -164,6 +168,34 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 	k.agentRefuses(t, "after the association was deleted", unused, "ResourceNotFoundException", "association")
 	examine(1, "podidentityassociation create --namespace "+ns+" --service-account-name "+courier)
 	holder.remove(t)
+}
+
+// javaScript: the AWS SDK for JavaScript v3 finds the agent by its default chain.
+func javaScript(t *testing.T, k *kube, ns string) {
+	if err := kindenv.Install(suite, os.Stderr, "node", "npm"); err != nil {
+		t.Fatal(err)
+	}
+	modules, err := kindenv.NodeModules(suite, filepath.Join("clients", "scenarios"), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := kindenv.JavaScript(suite, t.TempDir(), modules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Load(suite, image); err != nil {
+		t.Fatal(err)
+	}
+	r := k.run(t, podSpec{namespace: ns, name: "javascript", serviceAccount: courier, image: image, args: []string{"/usr/bin/node",
+		"--input-type=module", "--eval", `
+import { STSClient, GetCallerIdentityCommand } from "@aws-sdk/client-sts";
+import { IAMClient, ListGroupsCommand } from "@aws-sdk/client-iam";
+console.log((await new STSClient().send(new GetCallerIdentityCommand())).Arn);
+console.log("groups", (await new IAMClient().send(new ListGroupsCommand())).Groups.length);`}})
+	if r.code != 0 || !strings.Contains(r.stdout, ":assumed-role/openirsa-pods-") || !strings.Contains(r.stdout, "-javascript-") ||
+		!strings.Contains(r.stdout, "groups ") {
+		t.Errorf("a pod with JavaScript: exit %d: %s", r.code, r.stdout)
+	}
 }
 
 // renewing calls STS until there is a file /tmp/stop. The SDK renews before each call, as it does in the minutes before

@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -177,4 +179,36 @@ func Program(ctx context.Context, dir, pkg, repository string) (Image, error) {
 	}
 	im := Image{Ref: repository + ":" + keyOf(string(b)), Archive: bin + ".tar"}
 	return im, WriteImage(im, "/"+path.Base(pkg), File{Path: "/" + path.Base(pkg), Source: bin})
+}
+
+// JavaScript makes an image in dir of this machine's Node.js and of the npm packages in modules, a folder that
+// NodeModules returned. Programs in its folder / find them.
+func JavaScript(ctx context.Context, dir, modules string) (Image, error) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		return Image{}, err
+	}
+	files := []File{{Path: "/usr/bin/node", Source: node}}
+	needed, err := run(ctx, "ldd", node)
+	if err != nil {
+		return Image{}, err
+	}
+	for word := range strings.FieldsSeq(needed) {
+		if strings.HasPrefix(word, "/") {
+			files = append(files, File{Path: word, Source: word})
+		}
+	}
+	err = filepath.WalkDir(modules, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(modules, file)
+		files = append(files, File{Path: path.Join("/node_modules", filepath.ToSlash(rel)), Source: file})
+		return err
+	})
+	if err != nil {
+		return Image{}, err
+	}
+	im := Image{Ref: "openirsa.dev/e2e/javascript:" + keyOf(node, modules), Archive: filepath.Join(dir, "javascript.tar")}
+	return im, WriteImage(im, "/usr/bin/node", files...)
 }
