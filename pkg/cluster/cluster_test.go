@@ -29,6 +29,7 @@ case "$*" in
 *"--filter label=io.x-k8s.kind.cluster --format"*) printf '%s' "$CLUSTERS" ;;
 *"--filter label=io.x-k8s.kind.cluster="*)
   name=${*##*cluster=}; name=${name%% *}
+  printf '%s' "$CLUSTERS" | grep -qx "$name" || exit 0
   printf '%s\n' "$name-worker" "$name-control-plane" "$name-external-load-balancer" ;;
 *inspect*kind.role*-control-plane) echo control-plane ;;
 *inspect*kind.role*-worker) echo worker ;;

@@ -93,21 +93,16 @@ func Connect(ctx context.Context, opts Options) (*Cluster, error) {
 // server restarted. One that has just started knows no roles yet and forbids
 // everything; one that says that it is not ready but answers must do.
 func (c *Cluster) answers(ctx context.Context) error {
-	patience := 5 * time.Second
-	nodes := c.nodes
-	if c.Kind {
-		nodes = node.ControlPlanes(nodes) // of others it is not known yet which they are
-	}
-	if len(nodes) > 0 && nodes[0].Exec(ctx, nil, io.Discard, "true") == nil {
-		patience = time.Minute
-	}
-	deadline := time.Now().Add(patience)
+	var deadline time.Time
 	for {
 		ask, cancel := context.WithTimeout(ctx, 5*time.Second)
 		_, err := c.raw(ask, "/readyz")
 		cancel()
 		if err == nil {
 			return nil
+		}
+		if deadline.IsZero() {
+			deadline = time.Now().Add(c.patience(ctx))
 		}
 		if apierrors.IsUnauthorized(err) || time.Now().After(deadline) || wait.Sleep(ctx, 500*time.Millisecond) != nil {
 			if _, answered := errors.AsType[*apierrors.StatusError](err); answered && !apierrors.IsUnauthorized(err) && context.Cause(ctx) == nil {
@@ -116,6 +111,18 @@ func (c *Cluster) answers(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// patience is how long answers waits.
+func (c *Cluster) patience(ctx context.Context) time.Duration {
+	nodes := c.nodes
+	if c.Kind {
+		nodes = node.ControlPlanes(nodes) // of others it is not known yet which they are
+	}
+	if len(nodes) > 0 && nodes[0].Exec(ctx, nil, io.Discard, "true") == nil {
+		return time.Minute
+	}
+	return 5 * time.Second
 }
 
 // find chooses the cluster, without asking it anything.

@@ -80,32 +80,34 @@ func (e *NoKindClusterError) Unwrap() error { return ErrNoCluster }
 
 // findKind is the kind cluster of that name.
 func findKind(name string) (*Cluster, error) {
-	names, err := kindNames()
-	if err != nil {
-		return nil, err
-	}
-	if !slices.Contains(names, name) {
-		return nil, &NoKindClusterError{Name: name, Names: names}
-	}
 	provider, err := kindProvider()
 	if err != nil {
 		return nil, err
-	}
-	kubeconfig, err := provider.KubeConfig(name, false)
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig of kind cluster %q (do its containers run?): %w", name, kindError(err))
-	}
-	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig))
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig of kind cluster %q: %w", name, err)
 	}
 	all, err := provider.ListNodes(name)
 	if err != nil {
 		return nil, fmt.Errorf("listing the nodes of kind cluster %q: %w", name, kindError(err))
 	}
-	c := &Cluster{Name: name, Kind: true, config: config}
+	if len(all) == 0 {
+		names, err := kindNames()
+		if err != nil {
+			return nil, err
+		}
+		return nil, &NoKindClusterError{Name: name, Names: names}
+	}
+	c := &Cluster{Name: name, Kind: true}
 	var mu sync.Mutex
 	var g errgroup.Group
+	g.Go(func() error {
+		kubeconfig, err := provider.KubeConfig(name, false)
+		if err != nil {
+			return fmt.Errorf("reading the kubeconfig of kind cluster %q (do its containers run?): %w", name, kindError(err))
+		}
+		if c.config, err = clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig)); err != nil {
+			return fmt.Errorf("reading the kubeconfig of kind cluster %q: %w", name, err)
+		}
+		return nil
+	})
 	for _, n := range all {
 		g.Go(func() error {
 			role, err := n.Role()

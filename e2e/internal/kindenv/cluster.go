@@ -31,6 +31,9 @@ type Cluster struct {
 	current    string // is the current one
 	provider   *cluster.Provider
 	log        *logger
+
+	mu    sync.Mutex
+	nodes []nodes.Node // once there are any
 }
 
 func (e *Env) newCluster(name string) *Cluster {
@@ -119,6 +122,9 @@ func (c *Cluster) create(ctx context.Context, e *Env, index int, shape Shape) er
 func (c *Cluster) delete() error {
 	kubeconfigs.Lock()
 	defer kubeconfigs.Unlock()
+	c.mu.Lock()
+	c.nodes = nil
+	c.mu.Unlock()
 	if err := c.provider.Delete(c.Name, c.kubeconfig); err != nil {
 		return fmt.Errorf("deleting the cluster %s: %w", c.Name, err)
 	}
@@ -229,6 +235,11 @@ func (c *Cluster) KubeconfigData() ([]byte, error) {
 
 // Nodes are the cluster's nodes, the one that was made first at the front.
 func (c *Cluster) Nodes() ([]nodes.Node, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.nodes) > 0 {
+		return slices.Clone(c.nodes), nil
+	}
 	list, err := c.provider.ListInternalNodes(c.Name)
 	if err == nil && len(list) == 0 {
 		err = errors.New("there is none")
@@ -239,7 +250,8 @@ func (c *Cluster) Nodes() ([]nodes.Node, error) {
 	slices.SortFunc(list, func(a, b nodes.Node) int {
 		return cmp.Or(cmp.Compare(len(a.String()), len(b.String())), cmp.Compare(a.String(), b.String()))
 	})
-	return list, nil
+	c.nodes = list
+	return slices.Clone(list), nil
 }
 
 // Node is the first of Nodes.
