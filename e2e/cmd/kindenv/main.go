@@ -4,6 +4,7 @@
 //	go run ./cmd/kindenv programs         # kube-apiserver, etcd and the rest alone: prints their folder
 //	go run ./cmd/kindenv image            # build what a cluster needs into the cache, start nothing
 //	go run ./cmd/kindenv install sshd     # the Debian packages of programs that are missing
+//	go run ./cmd/kindenv debian DIR       # a new Debian in a folder
 //	go run ./cmd/kindenv down             # also after a run that was killed
 //
 // Progress goes to standard error, what a shell is to evaluate to standard output.
@@ -92,6 +93,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Use: "install PROGRAM...", Short: "Install the Debian packages of programs that are missing", Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return kindenv.Install(ctx, stderr, args...) },
 	}
-	root.AddCommand(up, down, image, programs, install)
+	debian := &cobra.Command{
+		Use: "debian DIR [PACKAGE...]", Short: "Make a new Debian in a folder, with these packages", Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return kindenv.Debian(ctx, stderr, args[0], args[1:]...) },
+	}
+	root.AddCommand(up, down, image, programs, install, debian)
 	return root.ExecuteContext(ctx)
 }

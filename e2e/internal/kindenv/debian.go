@@ -3,6 +3,7 @@ package kindenv
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,6 +68,21 @@ func install(ctx context.Context, log *logger, programs ...string) error {
 	}
 	if left := missing(programs...); len(left) > 0 {
 		return fmt.Errorf("installing packages: %v is still missing", left)
+	}
+	return nil
+}
+
+// Debian makes a Debian trixie in a folder, as small as it can be, with these packages. Progress goes to log.
+func Debian(ctx context.Context, log io.Writer, dir string, names ...string) error {
+	if err := Install(ctx, log, "debootstrap"); err != nil {
+		return err
+	}
+	m, err := mirror(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := run(ctx, "debootstrap", "--variant=minbase", "--include="+strings.Join(names, ","), "trixie", dir, m); err != nil {
+		return fmt.Errorf("making a Debian in %s: %w", dir, err)
 	}
 	return nil
 }
