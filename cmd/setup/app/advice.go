@@ -417,8 +417,6 @@ func stagedNext(err error) string {
 		return "SETUP status"
 	case is[*change.TargetError](err):
 		return "choose another --to"
-	case is[*change.PodIdentityError](err):
-		return "move these pods to IRSA, then SETUP up --pod-identity=false, migrate, and SETUP up --pod-identity"
 	case is[*change.SilentError](err):
 		return "run the same command again"
 	case errors.Is(err, controlplane.ErrExternalSigner):
