@@ -365,7 +365,11 @@ func permissionAdvice(command *cobra.Command, err error) error {
 	next := "SETUP export iam-policy"
 	// As a plugin of kubectl the program's name has a space in it.
 	verbs := strings.TrimPrefix(command.CommandPath(), command.Root().CommandPath()+" ")
-	if name := strings.ReplaceAll(verbs, " ", "-"); slices.Contains(export.Commands(), name) {
+	name := strings.ReplaceAll(verbs, " ", "-")
+	if !slices.Contains(export.Commands(), name) { // some have one policy for all their verbs
+		name, _, _ = strings.Cut(verbs, " ")
+	}
+	if slices.Contains(export.Commands(), name) {
 		next += " --command " + name
 		command.Flags().Visit(func(f *pflag.Flag) {
 			if more := name + "-" + f.Name; slices.Contains(export.Commands(), more) {
