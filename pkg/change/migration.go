@@ -130,6 +130,11 @@ func (m *migration) options(iss issuer.URL) controlplane.IssuerOptions {
 
 // Check refuses what cannot work. The record comes before the first write.
 func (m *migration) Check(ctx context.Context) error {
+	if m.ch.Record.PodIdentity { // of whose issuers only the root user of an emulator tells EKS
+		if _, err := m.then(record.Prepare).PlanRegistration(ctx); err != nil {
+			return fmt.Errorf("%s: %w", plan.PodIdentity, err)
+		}
+	}
 	if err := controlplane.Of(m.ch.Cluster).AllReached(ctx); err != nil {
 		return fmt.Errorf("%s: %w", plan.Issuer, err)
 	}
@@ -240,15 +245,21 @@ func (m *migration) makeProvider(ctx context.Context, to *chain.Chain, mark map[
 	})
 }
 
+// then is the chain in a stage of the migration, which in a dry run has not come.
+func (m *migration) then(stage record.Stage) *chain.Chain {
+	then, change := *m.ch, *m.change
+	change.Stage = stage
+	then.Record.Change = &change
+	return &then
+}
+
 // register has EKS, if it knows the cluster, take the tokens of the issuers that the
 // cluster has in a stage: of both, and in the last one of the chain's alone.
 func (m *migration) register(ctx context.Context, stage record.Stage) error {
 	if !m.ch.Record.PodIdentity {
 		return nil
 	}
-	then, change := *m.ch, *m.change // in a dry run the stage has not come
-	change.Stage = stage
-	then.Record.Change = &change
+	then := m.then(stage)
 	takes := "both issuers"
 	if stage == record.Prune {
 		takes = "only " + then.Record.Issuer

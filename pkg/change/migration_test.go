@@ -3,6 +3,7 @@ package change
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -176,6 +177,27 @@ func TestMigrationWithPodIdentity(t *testing.T) {
 		if !errors.Is(err, cluster.ErrNoNodeAccess) {
 			t.Fatal(err)
 		}
+	}
+	// Whoever may not tell EKS is refused before anything is written.
+	if err := m.Check(t.Context()); !errors.Is(err, cluster.ErrNoNodeAccess) {
+		t.Errorf("the root user is refused with %v", err)
+	}
+	admin := aws.Role("admin", from.Trust("default", "admin"), "arn:aws:iam::aws:policy/AdministratorAccess")
+	for name, value := range aws.Env(admin, from.Token("default", "admin")) {
+		t.Setenv(name, value)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	other, err := chain.Open(t.Context(), chain.Options{Kubeconfig: api.Kubeconfig(t, "dev")})
+	if err == nil {
+		err = other.ConnectInstalled(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := &migration{share(other, c, Options{}, nil)}
+	if err := by.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "only the root user") {
+		t.Errorf("an administrator is refused with %v", err)
 	}
 	is("before", "from")
 	m.run.DryRun = true
