@@ -555,14 +555,17 @@ func TestSchemaRejects(t *testing.T) {
 }
 
 var (
-	metricName = regexp.MustCompile(`\b(pod_identity_webhook|http_request|certificate_manager|openirsa|process|go)_[a-z_]+\b`)
+	metricName = regexp.MustCompile(`\b(pod_identity|http_request|certificate_manager|openirsa|process|go)_[a-z_]+\b`)
 	histogram  = regexp.MustCompile(`_(bucket|count|sum)$`)
+	variable   = regexp.MustCompile(`\$([a-z]+)\b`)
+	// ofPodIdentity are the metrics of EKS Pod Identity: the webhook's of associations, and the agent's.
+	ofPodIdentity = regexp.MustCompile(`"(pod_identity_(?:webhook_association|http|cache|exchange)[a-z_]*)"`)
 )
 
 // Alerts and dashboard ask for metrics that the programs have.
 func TestMetricsExist(t *testing.T) {
 	var source strings.Builder
-	for _, dir := range []string{"../pkg/webhook", "../pkg/emulator", "../cmd"} {
+	for _, dir := range []string{"../pkg/webhook", "../pkg/agent", "../pkg/emulator", "../cmd"} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
@@ -592,10 +595,25 @@ func TestMetricsExist(t *testing.T) {
 	if err := json.Unmarshal(raw, &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	asked := map[string]string{}
+	asked, shown := map[string]string{}, ""
 	for _, p := range dashboard.Panels {
 		for _, target := range p.Targets {
 			asked["panel "+p.Title] += target.Expr + "\n"
+			shown += target.Expr + "\n"
+			for _, v := range variable.FindAllStringSubmatch(target.Expr, -1) {
+				if !slices.ContainsFunc(dashboard.Templating.List, func(l struct{ Name string }) bool { return l.Name == v[1] }) {
+					t.Errorf("panel %s: there is no variable %s", p.Title, v[1])
+				}
+			}
+		}
+	}
+	all := ofPodIdentity.FindAllStringSubmatch(source.String(), -1)
+	if len(all) < 10 {
+		t.Errorf("only %q are metrics of EKS Pod Identity", all)
+	}
+	for _, name := range all {
+		if !strings.Contains(shown, name[1]) {
+			t.Errorf("no panel shows %s", name[1])
 		}
 	}
 	rules := byName(t, rendered(t, values(t, everything(t))))["PrometheusRule "+deploy.Namespace+"/openirsa"]

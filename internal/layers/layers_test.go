@@ -107,7 +107,8 @@ var layers = []map[string][]string{
 		"pkg/account": {"pkg/publish"},
 	},
 	{ // What the effects would make, written down for other tools.
-		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/podidentity", "pkg/provider", "pkg/publish", "pkg/role"},
+		"pkg/export": {"pkg/discovery", "pkg/issuer", "pkg/owner", "pkg/podidentity", "pkg/provider", "pkg/publish", "pkg/role",
+			"pkg/trust"},
 	},
 	{ // What they make together in an account.
 		"pkg/federation": {"pkg/account", "pkg/discovery", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/plan", "pkg/provider", "pkg/publish", "pkg/role", "pkg/token", "pkg/trust"},

@@ -87,10 +87,10 @@ type associations struct{ roles, accounts, associations []plan.Item }
 
 // run makes the roles first, so that no association names one that is not there.
 func (p associations) run(ctx context.Context, run *plan.Runner) error {
-	if err := run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return p.roles, nil }); err != nil {
+	if err := run.All(ctx, plan.Role, p.roles); err != nil {
 		return err
 	}
-	if err := run.Many(ctx, plan.ServiceAccount, func(context.Context) ([]plan.Item, error) { return p.accounts, nil }); err != nil {
+	if err := run.All(ctx, plan.ServiceAccount, p.accounts); err != nil {
 		return err
 	}
 	return run.All(ctx, plan.Association, p.associations)
@@ -138,9 +138,7 @@ func (ch *Chain) planAssociations(ctx context.Context, client podidentity.EKS, o
 	}
 	p.roles = slices.Concat(given, made)
 	for i, want := range wants {
-		p.associations = append(p.associations, plan.Item{Object: want.String(), Decide: func(context.Context) ([]plan.Step, error) {
-			return steps[i], nil
-		}})
+		p.associations = append(p.associations, plan.Ready(want.String(), steps[i]))
 	}
 	return p, nil
 }
@@ -208,7 +206,7 @@ func (ch *Chain) planGiven(ctx context.Context, all []config.PodIdentityAssociat
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", plan.Role, err)
 		}
-		items = append(items, plan.Item{Object: r.ARN, Decide: func(context.Context) ([]plan.Step, error) { return steps[name], nil }})
+		items = append(items, plan.Ready(r.ARN, steps[name]))
 	}
 	return items, nil
 }
@@ -329,7 +327,7 @@ func (ch *Chain) planPodsRoles(ctx context.Context, roles map[string]role.Role) 
 	}
 	var items []plan.Item
 	for _, want := range wants {
-		items = append(items, plan.Item{Object: want.ARN, Decide: func(context.Context) ([]plan.Step, error) { return steps[want.Name], nil }})
+		items = append(items, plan.Ready(want.ARN, steps[want.Name]))
 	}
 	return items, nil
 }
@@ -343,7 +341,7 @@ func (ch *Chain) planMade(ctx context.Context, accounts []config.ServiceAccount)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", plan.ServiceAccount, err)
 		}
-		items = append(items, plan.Item{Object: sa.String(), Decide: func(context.Context) ([]plan.Step, error) { return steps, nil }})
+		items = append(items, plan.Ready(sa.String(), steps))
 	}
 	return items, nil
 }

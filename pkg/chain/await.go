@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/openirsa/openirsa/internal/wait"
+	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -181,7 +181,7 @@ func (ch *Chain) injected(ctx context.Context, a ServiceAccount) (missing, err e
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case err == nil && hasCredentials(pod):
+	case err == nil && cluster.HasVariable(&pod.Spec, irsa.EnvCredentialsURI):
 		return nil, nil
 	case err == nil:
 		return ErrNotInjected, nil
@@ -189,15 +189,4 @@ func (ch *Chain) injected(ctx context.Context, a ServiceAccount) (missing, err e
 		return nil, fmt.Errorf("%s: asking for a pod of %s in a dry run: %w", plan.Webhook, a, err)
 	}
 	return fmt.Errorf("the API server makes no pod of it: %w", err), nil
-}
-
-func hasCredentials(p *corev1.Pod) bool {
-	for _, c := range p.Spec.Containers {
-		for _, v := range c.Env {
-			if v.Name == irsa.EnvCredentialsURI {
-				return true
-			}
-		}
-	}
-	return false
 }

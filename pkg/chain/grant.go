@@ -169,10 +169,10 @@ func (p grants) changes(ctx context.Context) (bool, error) {
 // run makes every role first and then every service account, so that no pod finds an
 // annotation without a role.
 func (p grants) run(ctx context.Context, run *plan.Runner) error {
-	if err := run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return p.roles, nil }); err != nil {
+	if err := run.All(ctx, plan.Role, p.roles); err != nil {
 		return err
 	}
-	return run.Many(ctx, plan.ServiceAccount, func(context.Context) ([]plan.Item, error) { return p.accounts, nil })
+	return run.All(ctx, plan.ServiceAccount, p.accounts)
 }
 
 // planGrants reads all that links 5 and 6 of the accounts depend on, and
@@ -208,9 +208,7 @@ func (ch *Chain) planAnnotations(ctx context.Context, accounts []config.ServiceA
 	}
 	var items []plan.Item
 	for i, want := range wants {
-		items = append(items, plan.Item{Object: want.Namespace + "/" + want.Name, Decide: func(context.Context) ([]plan.Step, error) {
-			return steps[i], nil
-		}})
+		items = append(items, plan.Ready(want.Namespace+"/"+want.Name, steps[i]))
 	}
 	return items, nil
 }

@@ -50,10 +50,12 @@ type Move struct {
 	// Held is why it cannot be moved; empty unless the Stage is [MoveHeld].
 	Held string `json:"held,omitempty"`
 
-	pods []cluster.Pod
-	role role.Role
-	ours bool // the role may be changed
-	held error
+	pods       []cluster.Pod
+	role       role.Role
+	ours       bool   // the role may be changed
+	associated string // the role of its association, "" without one
+	unasked    bool   // the webhook is not asked about its pods
+	held       error
 }
 
 // Why a service account cannot be moved to EKS Pod Identity.
@@ -124,28 +126,34 @@ func (ch *Chain) moves(ctx context.Context, only []ServiceAccount) ([]Move, erro
 	if err != nil {
 		return nil, err
 	}
+	for i := range moves {
+		m := &moves[i]
+		m.role = roles[path.Base(m.RoleARN)]
+		m.ours = owner.Owns(m.role.Tags, mark) || owner.Shared(m.role.Tags)
+		m.associated, m.unasked = associated[m.String()], unasked[m.Namespace]
+	}
+	return moves, ch.seePods(ctx, moves)
+}
+
+// seePods reads the pods, and decides how far each has come; nothing else is read anew.
+func (ch *Chain) seePods(ctx context.Context, moves []Move) (err error) {
 	pods := map[string][]cluster.Pod{} // by namespace
 	for i := range moves {
 		m := &moves[i]
-		if m.Stage == MoveDone || m.held != nil {
-			continue
-		}
-		if _, ok := pods[m.Namespace]; !ok {
-			if pods[m.Namespace], err = ch.Cluster.PodsOf(ctx, m.Namespace, ""); err != nil {
-				return nil, err
+		if m.Stage != MoveDone && m.held == nil {
+			if _, ok := pods[m.Namespace]; !ok {
+				if pods[m.Namespace], err = ch.Cluster.PodsOf(ctx, m.Namespace, ""); err != nil {
+					return err
+				}
 			}
+			m.see(pods[m.Namespace])
+			m.decide()
 		}
-		m.role = roles[path.Base(m.RoleARN)]
-		m.ours = owner.Owns(m.role.Tags, mark) || owner.Shared(m.role.Tags)
-		m.see(pods[m.Namespace])
-		m.decide(associated[m.String()], unasked[m.Namespace])
-	}
-	for i := range moves {
-		if m := &moves[i]; m.held != nil {
+		if m.held != nil {
 			m.Stage, m.Held = MoveHeld, m.held.Error()
 		}
 	}
-	return moves, nil
+	return nil
 }
 
 // underWay are the moves of service accounts that have both an annotation and an
@@ -222,18 +230,18 @@ func (m *Move) see(pods []cluster.Pod) {
 	}
 }
 
-// decide says how far it has come, with the role of its association, if it has one.
-func (m *Move) decide(associated string, unasked bool) {
+// decide says how far it has come.
+func (m *Move) decide() {
 	switch {
 	case m.role.ARN == "" || m.role.ARN != m.RoleARN:
 		m.held = ErrNoRole
-	case associated != "" && associated != m.RoleARN:
-		m.held = fmt.Errorf("%w, %s", ErrOtherRole, associated)
-	case unasked:
+	case m.associated != "" && m.associated != m.RoleARN:
+		m.held = fmt.Errorf("%w, %s", ErrOtherRole, m.associated)
+	case m.unasked:
 		m.held = ErrNotAsked
 	case !m.ours && !trust.NamesPodIdentity(m.role.Trust):
 		m.held = ErrRoleOfOthers
-	case associated == "":
+	case m.associated == "":
 		m.Stage = MoveAssociate
 	case len(m.Old) > 0:
 		m.Stage = MoveRestart
@@ -289,7 +297,7 @@ func (ch *Chain) items(ctx context.Context, there, wants map[string]role.Role) (
 	}
 	var items []plan.Item
 	for _, name := range slices.Sorted(maps.Keys(wants)) {
-		items = append(items, plan.Item{Object: there[name].ARN, Decide: func(context.Context) ([]plan.Step, error) { return steps[name], nil }})
+		items = append(items, plan.Ready(there[name].ARN, steps[name]))
 	}
 	return items, nil
 }

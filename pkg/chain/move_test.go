@@ -8,12 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
+	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
@@ -173,6 +176,62 @@ func TestMoveStuckPod(t *testing.T) {
 		t.Errorf("%+v\n%s", m, said)
 	}
 	w.check("with a pod that stays", "app", true, true, true)
+}
+
+// waiter ends a pod once it was waited for a few times, and remembers what was asked of AWS by each time.
+type waiter struct {
+	notes
+	w     *world
+	calls []int
+	last  func() // done the last time
+}
+
+func (o *waiter) Start(_, what string) {
+	if !strings.Contains(what, "being deleted") {
+		return
+	}
+	o.calls = append(o.calls, len(o.w.aws.Events(emulator.EventFilter{})))
+	if len(o.calls) == 4 {
+		o.w.api.Mu.Lock()
+		defer o.w.api.Mu.Unlock()
+		delete(o.w.api.Objects, "/api/v1/namespaces/default/pods/leaving")
+		o.last()
+	}
+}
+
+// While pods that use IRSA end, nothing is asked of AWS; after that, roles are read once more before they are changed.
+func TestMoveWaitsForPods(t *testing.T) {
+	w := newWorld(t)
+	w.grant("app")
+	w.move(chain.MoveOptions{})
+	w.api.Put("/api/v1/namespaces/default/pods/leaving", &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "leaving", DeletionTimestamp: new(metav1.Now())},
+		Spec:       corev1.PodSpec{ServiceAccountName: "app", Containers: []corev1.Container{{Name: "main", Env: []corev1.EnvVar{{Name: irsa.EnvTokenFile}}}}},
+	})
+	client, name := iam.NewFromConfig(w.aws.Config()), new("openirsa-dev-default-app")
+	trusted := func() string {
+		r, err := client.GetRole(t.Context(), &iam.GetRoleInput{RoleName: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return unescape(*r.Role.AssumeRolePolicyDocument)
+	}
+	o := &waiter{w: w, last: func() {
+		more := strings.Replace(trusted(), `"Statement":[`, `"Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"},`, 1)
+		if _, err := client.UpdateAssumeRolePolicy(t.Context(), &iam.UpdateAssumeRolePolicyInput{RoleName: name, PolicyDocument: &more}); err != nil {
+			t.Error(err)
+		}
+	}}
+	if _, err := w.ch.Move(t.Context(), chain.MoveOptions{Remove: true, Wait: time.Minute}, o); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(o.calls); n != 4 || o.calls[0] != o.calls[n-1] {
+		t.Errorf("waited %d times, calls of AWS by then %d", n, o.calls)
+	}
+	w.check("in the end", "app", false, true, false)
+	if !strings.Contains(trusted(), "ec2.amazonaws.com") {
+		t.Errorf("what somebody has added meanwhile is gone: %s", trusted())
+	}
 }
 
 // A run that was stopped anywhere is continued by the next one, and old pods can use their role all the time.

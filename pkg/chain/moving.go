@@ -208,13 +208,13 @@ func (m *moveRun) associate(ctx context.Context) error {
 			return m.withoutEKS(err)
 		}
 		for i, want := range wants {
-			items = append(items, plan.Item{Object: want.String(), Decide: func(context.Context) ([]plan.Step, error) { return steps[i], nil }})
+			items = append(items, plan.Ready(want.String(), steps[i]))
 		}
 	}
-	if err := m.run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return roles, nil }); err != nil {
+	if err := m.run.All(ctx, plan.Role, roles); err != nil {
 		return err
 	}
-	if err := m.run.Many(ctx, plan.Association, func(context.Context) ([]plan.Item, error) { return items, nil }); err != nil {
+	if err := m.run.All(ctx, plan.Association, items); err != nil {
 		return err
 	}
 	if m.o.DryRun {
@@ -299,31 +299,38 @@ func (m *moveRun) remove(ctx context.Context) error {
 		if kept {
 			m.run.Note(&AnnotationError{Account: one.String()})
 		}
-		items = append(items, plan.Item{Object: one.String(), Decide: func(context.Context) ([]plan.Step, error) { return steps, nil }})
+		items = append(items, plan.Ready(one.String(), steps))
 	}
-	if err := m.run.Many(ctx, plan.Role, func(context.Context) ([]plan.Item, error) { return roles, nil }); err != nil {
+	if err := m.run.All(ctx, plan.Role, roles); err != nil {
 		return err
 	}
-	return m.run.Many(ctx, plan.ServiceAccount, func(context.Context) ([]plan.Item, error) { return items, nil })
+	return m.run.All(ctx, plan.ServiceAccount, items)
 }
 
-// gone waits until those pods with IRSA have ended that are being deleted.
+// gone waits until those pods with IRSA have ended that are being deleted. Then it looks
+// once more: others may have changed the roles meanwhile.
 func (m *moveRun) gone(ctx context.Context) error {
+	if err := m.look(ctx); err != nil || !m.leaving() {
+		return err
+	}
 	deadline := time.Now().Add(m.o.Wait)
 	var between wait.Looks
-	for {
-		if err := m.look(ctx); err != nil {
-			return err
-		}
-		leaving := slices.ContainsFunc(m.at(MoveRestart), func(one Move) bool {
-			return !slices.ContainsFunc(one.pods, func(p cluster.Pod) bool { return !p.Leaving })
-		})
-		if !leaving || time.Now().After(deadline) {
-			return nil
-		}
+	for m.leaving() && time.Now().Before(deadline) {
 		m.run.Start(plan.Workload, "waiting for the end of pods that are being deleted")
 		if err := between.Wait(ctx); err != nil {
 			return err
 		}
+		if err := m.seePods(ctx, m.moves); err != nil {
+			return err
+		}
 	}
+	return m.look(ctx)
+}
+
+// leaving reports whether there is a service account of whose pods with IRSA all are being
+// deleted.
+func (m *moveRun) leaving() bool {
+	return slices.ContainsFunc(m.at(MoveRestart), func(one Move) bool {
+		return !slices.ContainsFunc(one.pods, func(p cluster.Pod) bool { return !p.Leaving })
+	})
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/podidentity"
+	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
@@ -62,35 +63,67 @@ func (ch *Chain) AgentParams() deploy.AgentParams {
 
 // registration is what EKS is told of a cluster.
 type registration struct {
-	Name    string `json:"name"`
-	Region  string `json:"region"`
-	Issuer  string `json:"issuer"`
-	Version string `json:"version,omitempty"`
+	Name         string   `json:"name"`
+	Region       string   `json:"region"`
+	Issuer       string   `json:"issuer"`
+	OtherIssuers []string `json:"otherIssuers,omitempty"`
+	Version      string   `json:"version,omitempty"`
 }
 
-// planRegistration decides whether EKS has to learn of the cluster. A cluster cannot be
+// text is what of it may change, for a diff.
+func (r *registration) text() string {
+	text := "issuer " + r.Issuer + "\n"
+	for _, iss := range r.OtherIssuers {
+		text += "other issuer " + iss + "\n"
+	}
+	return text + "version " + r.Version + "\n"
+}
+
+// PlanRegistration decides whether EKS has to learn of the cluster: of its issuer, and
+// during a migration of the other one, until that is being removed. A cluster cannot be
 // made known to AWS's own EKS, which makes its clusters itself.
-func (u *upRun) planRegistration(ctx context.Context) ([]plan.Step, error) {
-	want := registration{Name: u.Record.Cluster, Region: u.Record.Region, Issuer: u.Issuer.String()}
+func (ch *Chain) PlanRegistration(ctx context.Context) ([]plan.Step, error) {
+	want := registration{Name: ch.Record.Cluster, Region: ch.Record.Region, Issuer: ch.Issuer.String()}
+	other, stage := ch.migrating()
+	if other != nil && stage != record.Prune {
+		want.OtherIssuers = []string{other.Issuer}
+	}
 	var err error
-	if want.Version, err = u.Cluster.Version(ctx); err != nil {
+	if want.Version, err = ch.Cluster.Version(ctx); err != nil {
 		return nil, err
 	}
 	step := plan.Step{Link: plan.PodIdentity, Action: plan.Create, Summary: "cluster " + want.Name + " in EKS",
-		Do: func(ctx context.Context) error { return u.register(ctx, want) }}
-	there, ok, err := u.registered(ctx)
+		Do: func(ctx context.Context) error { return ch.register(ctx, want) }}
+	there, ok, err := ch.registered(ctx)
+	if err == nil && ok && other != nil {
+		there.OtherIssuers, err = ch.otherIssuers(ctx)
+	}
 	if err != nil || !ok {
 		return []plan.Step{step}, err
 	}
-	if there.Issuer == want.Issuer && there.Version == want.Version {
+	if there.text() == want.text() {
 		return nil, nil
 	}
-	step.Action = plan.Update
-	step.Diff = plan.Diff("issuer "+there.Issuer+"\nversion "+there.Version+"\n", "issuer "+want.Issuer+"\nversion "+want.Version+"\n")
+	step.Action, step.Diff = plan.Update, plan.Diff(there.text(), want.text())
 	return []plan.Step{step}, nil
 }
 
-// registered is what EKS knows of the cluster, if it does.
+// otherIssuers are those whose tokens EKS takes beside those of the cluster's issuer. AWS
+// has none, so that DescribeCluster does not say it: there are some during a migration
+// alone, and only then is it asked for.
+func (ch *Chain) otherIssuers(ctx context.Context) ([]string, error) {
+	answer, err := ch.control(ctx, http.MethodGet, "/"+ch.Record.Cluster, nil)
+	if err != nil {
+		return nil, err
+	}
+	var there registration
+	if err := json.Unmarshal(answer, &there); err != nil {
+		return nil, fmt.Errorf("reading what the emulator's EKS knows of cluster %s: %w", ch.Record.Cluster, err)
+	}
+	return there.OtherIssuers, nil
+}
+
+// registered is what EKS says of the cluster, if it knows it.
 func (ch *Chain) registered(ctx context.Context) (there registration, ok bool, err error) {
 	out, err := ch.eks().DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &ch.Record.Cluster})
 	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
@@ -114,7 +147,10 @@ func (ch *Chain) planUnregistration(ctx context.Context) ([]plan.Step, error) {
 	}
 	return []plan.Step{{
 		Link: plan.PodIdentity, Action: plan.Delete, Summary: "cluster " + ch.Record.Cluster + " in EKS",
-		Do: func(ctx context.Context) error { return ch.control(ctx, http.MethodDelete, "/"+ch.Record.Cluster, nil) },
+		Do: func(ctx context.Context) error {
+			_, err := ch.control(ctx, http.MethodDelete, "/"+ch.Record.Cluster, nil)
+			return err
+		},
 	}}, nil
 }
 
@@ -124,26 +160,27 @@ func (ch *Chain) register(ctx context.Context, c registration) error {
 	if err != nil {
 		return err
 	}
-	return ch.control(ctx, http.MethodPost, "", body)
+	_, err = ch.control(ctx, http.MethodPost, "", body)
+	return err
 }
 
 // control calls what emulators have for the clusters of their EKS (docs/pod-identity.md,
 // "Clusters"), which AWS has not.
-func (ch *Chain) control(ctx context.Context, method, path string, body []byte) error {
+func (ch *Chain) control(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	config := ch.Account.Config
 	url := aws.ToString(config.BaseEndpoint) + "/_openirsa/control/clusters" + path
 	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	credentials, err := config.Credentials.Retrieve(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sum := sha256.Sum256(body)
 	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, hex.EncodeToString(sum[:]), "eks", ch.Record.Region, time.Now()); err != nil {
-		return err
+		return nil, err
 	}
 	var client aws.HTTPClient = http.DefaultClient
 	if config.HTTPClient != nil {
@@ -151,14 +188,14 @@ func (ch *Chain) control(ctx context.Context, method, path string, body []byte) 
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode >= 300 && !(method == http.MethodDelete && answer.StatusCode == http.StatusNotFound) {
 		text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
-		return fmt.Errorf("the emulator's clusters of EKS: %s: %q", answer.Status, bytes.TrimSpace(text))
+		return nil, fmt.Errorf("the emulator's clusters of EKS: %s: %q", answer.Status, bytes.TrimSpace(text))
 	}
-	return nil
+	return io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 }
 
 // podIdentityStatus is what is wrong with EKS Pod Identity. It adds the associations.

@@ -70,7 +70,7 @@ func (ch *Chain) planRoles(ctx context.Context, roles map[string]role.Role,
 	}
 	var items []plan.Item
 	for _, want := range wants {
-		items = append(items, plan.Item{Object: want.ARN, Decide: func(context.Context) ([]plan.Step, error) { return steps[want.Name], nil }})
+		items = append(items, plan.Ready(want.ARN, steps[want.Name]))
 	}
 	return items, nil
 }

@@ -31,7 +31,7 @@ func (u *upRun) podIdentity(ctx context.Context) error {
 	}
 	return u.run.Link(ctx, plan.PodIdentity, "cluster "+u.Record.Cluster+" in EKS, "+deploy.AgentNamespace+"/"+deploy.AgentName,
 		func(ctx context.Context) ([]plan.Step, error) {
-			steps, err := u.planRegistration(ctx)
+			steps, err := u.PlanRegistration(ctx)
 			if err != nil {
 				return nil, err
 			}

@@ -35,16 +35,6 @@ func (e *SameIssuerError) Error() string {
 	return fmt.Sprintf("%s: %s is the cluster's issuer already", plan.Issuer, e.Issuer)
 }
 
-// PodIdentityError is a migration of a cluster with EKS Pod Identity. EKS knows a cluster
-// by one issuer, and takes the tokens of no other: pods that it gives roles would lose
-// them on the way.
-type PodIdentityError struct{ Cluster string }
-
-func (e *PodIdentityError) Error() string {
-	return fmt.Sprintf("%s: EKS takes the tokens of one issuer of cluster %s, so that its pods would lose their roles in a migration",
-		plan.PodIdentity, e.Cluster)
-}
-
 // TargetError is a migration to where something of another cluster is, by its tags.
 type TargetError struct {
 	Link string // [plan.Provider] or [plan.Documents]

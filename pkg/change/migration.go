@@ -35,8 +35,7 @@ type MigrateOptions struct {
 //
 // The chain must be installed ([*chain.MissingError]), nothing else under way in it
 // ([*chain.UnderWayError]), and its issuer not one that it keeps
-// ([*chain.KeptError]), nor one that EKS Pod Identity depends on
-// ([*PodIdentityError]). Refused are a location that is another cluster's
+// ([*chain.KeptError]). Refused are a location that is another cluster's
 // ([*TargetError]) and the issuer that it has ([*SameIssuerError]). Roles that were
 // not made for this cluster are not changed; as long as one trusts only the old
 // provider, the last stage is refused ([*RolesError]). The observer learns of each
@@ -53,8 +52,6 @@ func Migrate(ctx context.Context, ch *chain.Chain, o MigrateOptions, observer pl
 	case c.Migration == nil && o.To == "":
 		err := errors.New("the bucket or the URL of the new issuer is required")
 		return Outcome{}, &chain.OptionError{Option: "To", Err: err}
-	case c.Migration == nil && ch.Record.PodIdentity:
-		return Outcome{}, &PodIdentityError{Cluster: ch.Record.Cluster}
 	case c.Migration == nil:
 		c.Migration = &record.Migration{From: ch.Record.Location}
 		if c.Migration.To, err = target(ctx, ch, o.To); err != nil {
@@ -133,6 +130,11 @@ func (m *migration) options(iss issuer.URL) controlplane.IssuerOptions {
 
 // Check refuses what cannot work. The record comes before the first write.
 func (m *migration) Check(ctx context.Context) error {
+	if m.ch.Record.PodIdentity { // of whose issuers only the root user of an emulator tells EKS
+		if _, err := m.then(record.Prepare).PlanRegistration(ctx); err != nil {
+			return fmt.Errorf("%s: %w", plan.PodIdentity, err)
+		}
+	}
 	if err := controlplane.Of(m.ch.Cluster).AllReached(ctx); err != nil {
 		return fmt.Errorf("%s: %w", plan.Issuer, err)
 	}
@@ -219,6 +221,9 @@ func (m *migration) Prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := m.register(ctx, record.Prepare); err != nil {
+		return err
+	}
 	options := m.options(to.Issuer)
 	options.AcceptOnly = true
 	return m.ch.Restart(ctx, m.run, m.o.Wait, "accepts both issuers", func(ctx context.Context) ([]plan.Step, error) {
@@ -240,6 +245,28 @@ func (m *migration) makeProvider(ctx context.Context, to *chain.Chain, mark map[
 	})
 }
 
+// then is the chain in a stage of the migration, which in a dry run has not come.
+func (m *migration) then(stage record.Stage) *chain.Chain {
+	then, change := *m.ch, *m.change
+	change.Stage = stage
+	then.Record.Change = &change
+	return &then
+}
+
+// register has EKS, if it knows the cluster, take the tokens of the issuers that the
+// cluster has in a stage: of both, and in the last one of the chain's alone.
+func (m *migration) register(ctx context.Context, stage record.Stage) error {
+	if !m.ch.Record.PodIdentity {
+		return nil
+	}
+	then := m.then(stage)
+	takes := "both issuers"
+	if stage == record.Prune {
+		takes = "only " + then.Record.Issuer
+	}
+	return m.run.Link(ctx, plan.PodIdentity, "EKS takes tokens of "+takes, then.PlanRegistration)
+}
+
 // Sign records the issuer first: another command that runs meanwhile works
 // towards the same.
 func (m *migration) Sign(ctx context.Context, back bool) error {
@@ -251,6 +278,9 @@ func (m *migration) Sign(ctx context.Context, back bool) error {
 	m.ch.Record, m.ch.Issuer = now.Record, now.Issuer
 	m.ch.Record.FormerIssuers = union(m.ch.Record.FormerIssuers, []string{goes.Issuer})
 	if err := m.Save(ctx, m.change); err != nil {
+		return err
+	}
+	if err := m.register(ctx, record.Sign); err != nil {
 		return err
 	}
 	return m.ch.Restart(ctx, m.run, m.o.Wait, "--service-account-issuer="+stays.Issuer, func(ctx context.Context) ([]plan.Step, error) {
@@ -288,6 +318,9 @@ func (m *migration) Prune(ctx context.Context, back bool) error {
 	}
 	mark, err := m.ch.Tags(ctx)
 	if err != nil {
+		return err
+	}
+	if err := m.register(ctx, record.Prune); err != nil {
 		return err
 	}
 	err = m.ch.Restart(ctx, m.run, m.o.Wait, "refuses "+goes.Issuer, func(ctx context.Context) ([]plan.Step, error) {

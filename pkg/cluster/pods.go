@@ -62,13 +62,13 @@ func (c *Cluster) PodsOf(ctx context.Context, namespace, account string) ([]Pod,
 func podOf(p *corev1.Pod) Pod {
 	return Pod{
 		Namespace: p.Namespace, Name: p.Name, Account: cmp.Or(p.Spec.ServiceAccountName, "default"),
-		WebIdentity: hasVariable(&p.Spec, irsa.EnvTokenFile), PodIdentity: hasVariable(&p.Spec, irsa.EnvCredentialsURI),
+		WebIdentity: HasVariable(&p.Spec, irsa.EnvTokenFile), PodIdentity: HasVariable(&p.Spec, irsa.EnvCredentialsURI),
 		Leaving: p.DeletionTimestamp != nil, controller: metav1.GetControllerOfNoCopy(p),
 	}
 }
 
-// hasVariable reports whether a container has a variable.
-func hasVariable(p *corev1.PodSpec, name string) bool {
+// HasVariable reports whether a container of a pod has a variable.
+func HasVariable(p *corev1.PodSpec, name string) bool {
 	return slices.ContainsFunc(slices.Concat(p.InitContainers, p.Containers), func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == name })
 	})

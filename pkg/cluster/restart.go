@@ -133,7 +133,7 @@ func (c *Cluster) keepsFromRestart(ctx context.Context, w Workload) (string, err
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("reading %s: %w", w, err)
-	case hasVariable(&template.Spec, irsa.EnvTokenFile):
+	case HasVariable(&template.Spec, irsa.EnvTokenFile):
 		return w.String() + " sets " + irsa.EnvTokenFile + " itself", nil
 	case why != "":
 		return fmt.Sprintf(why, w), nil

@@ -170,9 +170,23 @@ func TestConfigRejects(t *testing.T) {
 	reject(header+"kindName: dev\nbucket: my.bucket/dev\n", `line 4: bucket "my.bucket" has a dot`)
 	reject(header+"bucket: my-bucket/a//b\n", `line 3: prefix "a//b"`)
 	reject(header+"emulator: true\npodEndpointURL: http://aws.example\n", "line 4: podEndpointURL and emulator exclude each other")
+	const one = "- {namespace: a, serviceAccountName: b, roleARN: 'arn:aws:iam::123456789012:role/r'}\n"
+	reject(header+"podIdentity: false\npodIdentityAssociations:\n"+one, "line 3: podIdentity is false, and podIdentityAssociations need it")
+	reject(header+"iam:\n  podIdentityAssociations:\n  "+one+"podIdentity: false\n", "line 6: podIdentity is false, and iam.podIdentityAssociations need it")
+	reject(header+"podIdentity: yes please\n", "line 3: ")
 	reject(header+"context: prod\nkindName: dev\n", "line 4: kindName and context exclude each other")
 	reject(header+"<<: {kindName: dev}\nkubeconfig: f\n", "line 3: kindName and kubeconfig exclude each other")
 	reject(header+"---\nkind: Cluster\n", "more than one document")
+}
+
+// Whether there is to be EKS Pod Identity is said, or left as it is.
+func TestConfigPodIdentity(t *testing.T) {
+	for text, want := range map[string]*bool{"": nil, "podIdentity: true\n": new(true), "podIdentity: false\npodIdentityAssociations: []\n": new(false)} {
+		file, err := parseConfig([]byte(header + text))
+		if err != nil || (file.PodIdentity == nil) != (want == nil) || want != nil && *file.PodIdentity != *want {
+			t.Errorf("%q: %v, %v", text, file.PodIdentity, err)
+		}
+	}
 }
 
 // parseConfig reads a file, whatever of it is ignored.

@@ -56,6 +56,9 @@ type File struct {
 	ExcludeNamespaces []string `yaml:"excludeNamespaces"`
 
 	IAMServiceAccounts []ServiceAccount `yaml:"iamServiceAccounts"`
+	// PodIdentity says whether there is to be EKS Pod Identity; nil where the file does
+	// not say. Associations need it.
+	PodIdentity *bool `yaml:"podIdentity"`
 	// PodIdentityAssociations give service accounts roles by EKS Pod Identity.
 	PodIdentityAssociations []PodIdentityAssociation `yaml:"podIdentityAssociations"`
 	// IAM is the section of eksctl's ClusterConfig, as it is.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -69,6 +70,10 @@ func Parse(body []byte) (file File, unread []string, err error) {
 		}
 	}
 	file.PodIdentityAssociations = append(file.PodIdentityAssociations, file.IAM.PodIdentityAssociations...)
+	if len(paths) > 0 && file.PodIdentity != nil && !*file.PodIdentity {
+		at, _, _ := strings.Cut(paths[0], "[")
+		return File{}, nil, fmt.Errorf("line %d: podIdentity is false, and %s need it", d.lines["podIdentity"], at)
+	}
 	if err := checkAssociations(file.PodIdentityAssociations, paths, d.lines); err != nil {
 		return File{}, nil, err
 	}

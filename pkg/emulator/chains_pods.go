@@ -14,8 +14,8 @@ func (s *Server) podChains(view *webIdentityView) {
 	for _, c := range s.eks.Clusters() {
 		arn := s.eks.ARN(c)
 		v := providerView{ARN: arn, URL: strings.TrimPrefix(c.Issuer, "https://"), ClientIDs: []string{podAudience}}
-		if p, ok := c.Verifier.(*provider); ok {
-			v = s.viewProvider(p)
+		if list := issuersOf(c); list != nil {
+			v = s.viewProvider(list[0])
 			v.ClientIDs = []string{podAudience}
 		}
 		view.clusters[arn] = &v

@@ -29,6 +29,7 @@ func (s *Server) controlHandler() http.Handler {
 	mux.HandleFunc("GET /_openirsa/page.js", servePage)
 	mux.Handle("GET /_openirsa", http.RedirectHandler("/_openirsa/", http.StatusFound))
 	mux.HandleFunc("POST "+clustersPath, s.serveRegisterCluster)
+	mux.HandleFunc("GET "+clustersPath+"/{name}", s.serveCluster)
 	mux.HandleFunc("DELETE "+clustersPath+"/{name}", s.serveUnregisterCluster)
 	if s.config.Control {
 		mux.HandleFunc("POST /_openirsa/control/clock", s.serveClock)

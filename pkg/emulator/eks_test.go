@@ -3,6 +3,7 @@ package emulator_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -374,14 +376,42 @@ func TestRegisterCluster(t *testing.T) {
 		"a bad name":             {root, "eks", `{"name":"-"}`, 400},
 		"no keys":                {root, "eks", `{"name":"c4","issuer":"https://x.example","jwks":{"keys":[]}}`, 400},
 		"an unknown member":      {root, "eks", `{"name":"c4","isuer":"https://x.example"}`, 400},
+		"other issuers alone":    {root, "eks", `{"name":"c4","otherIssuers":["https://x.example"]}`, 400},
+		"an issuer twice":        {root, "eks", `{"name":"c4","issuer":"https://x.example","otherIssuers":["https://x.example"]}`, 400},
+		"another without https":  {root, "eks", `{"name":"c4","issuer":"https://x.example","otherIssuers":["http://y.example"]}`, 400},
+		"too many issuers":       {root, "eks", `{"name":"c4","issuer":"https://x.example","otherIssuers":["https://1","https://2","https://3","https://4","https://5","https://6","https://7","https://8"]}`, 400},
 		"a key set of no issuer": {root, "eks", `{"name":"c4","jwks":` + string(jwks) + `}`, 400},
 	} {
 		if status, got := registration(t, w.AWS.URL, c.by, c.service, "POST", path, c.body); status != c.status {
 			t.Errorf("%s: %d %s, want %d", name, status, got, c.status)
 		}
 	}
-	if status, _ := registration(t, w.AWS.URL, may, "eks", "DELETE", path+"/c3", ""); status != 403 {
-		t.Errorf("deleted by an administrator: %d", status)
+	for _, method := range []string{"DELETE", "GET"} {
+		if status, _ := registration(t, w.AWS.URL, may, "eks", method, path+"/c3", ""); status != 403 {
+			t.Errorf("%s by an administrator: %d", method, status)
+		}
+	}
+	// What is read is what was written, and can be written again.
+	withTwo := strings.Replace(body, `"jwks"`, `"otherIssuers":["https://nowhere.example/next"],"jwks"`, 1)
+	if status, got := registration(t, w.AWS.URL, root, "eks", "POST", path, withTwo); status != 200 {
+		t.Fatalf("with another issuer: %d %s", status, got)
+	}
+	for _, iss := range []string{"c3", "next"} {
+		if status, got := exchange(claims{"iss": "https://nowhere.example/" + iss}); status != 200 || w.idp.count() != 0 {
+			t.Errorf("a token of %s with the registered keys: %d %s, %d requests", iss, status, got, w.idp.count())
+		}
+	}
+	_, read := registration(t, w.AWS.URL, root, "eks", "GET", path+"/c3", "")
+	var got, want map[string]any
+	if err := errors.Join(json.Unmarshal([]byte(read), &got), json.Unmarshal([]byte(withTwo), &want)); err != nil {
+		t.Fatal(err)
+	}
+	want["account"], want["region"] = accountA, "eu-west-1"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if status, _ := registration(t, w.AWS.URL, root, "eks", "GET", path+"/c9", ""); status != 404 {
+		t.Errorf("an unknown one is read with %d", status)
 	}
 	for _, want := range []int{204, 404} {
 		if status, got := registration(t, w.AWS.URL, root, "eks", "DELETE", path+"/c3", ""); status != want {

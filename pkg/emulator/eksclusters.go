@@ -3,7 +3,6 @@ package emulator
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -22,8 +21,12 @@ type EKSCluster struct {
 	// Issuer is the iss of the tokens of its service accounts, an https URL. While it is
 	// "" no token is taken.
 	Issuer string
-	// JWKS is a copy of the issuer's public keys (RFC 7517), 64 KiB at most. Without one
-	// they are read from the issuer, as for IRSA: by a stranger.
+	// OtherIssuers are those whose tokens are taken too, seven at most: of a cluster whose
+	// issuer is being changed, the one that it had or will have. EKS has no such thing, and
+	// DescribeCluster does not show them.
+	OtherIssuers []string
+	// JWKS is a copy of the public keys of its issuers (RFC 7517), 64 KiB at most. Without
+	// one they are read from each issuer, as for IRSA: by a stranger.
 	JWKS json.RawMessage
 	// Endpoint is the URL of its API server, CA the server's certificates (PEM, in
 	// base64), and Version that of Kubernetes, such as "1.35": what DescribeCluster says.
@@ -40,7 +43,8 @@ type EKSCluster struct {
 func (s *Server) RegisterCluster(c EKSCluster) (arn string, err error) {
 	where := eks.Cluster{
 		Account: cmp.Or(c.Account, s.config.Account), Region: cmp.Or(c.Region, "us-east-1"), Name: c.Name,
-		Issuer: c.Issuer, JWKS: c.JWKS, Endpoint: c.Endpoint, CA: c.CA, Version: c.Version, AgentVersion: c.AgentVersion, Tags: c.Tags,
+		Issuer: c.Issuer, OtherIssuers: c.OtherIssuers, JWKS: c.JWKS, Endpoint: c.Endpoint, CA: c.CA, Version: c.Version,
+		AgentVersion: c.AgentVersion, Tags: c.Tags,
 	}
 	if s.accounts[where.Account] == nil {
 		return "", fmt.Errorf("registering cluster %.100q: the emulator has no account %.40q", c.Name, where.Account)
@@ -66,24 +70,36 @@ func isRegion(s string) bool {
 	return s != "" && len(s) <= 32 && strings.TrimFunc(s, isLetter) == ""
 }
 
-// clusterTokens is what verifies the tokens of a cluster: a [provider], whose keys are
-// read as those of IRSA's providers are, or are those that came with the cluster.
+// clusterTokens is what verifies the tokens of a cluster: a list of [*provider], one for
+// each issuer, whose keys are read as those of IRSA's providers are, or are those that
+// came with the cluster.
 func (f *front) clusterTokens(c *eks.Cluster) (any, error) {
-	u, err := url.Parse(c.Issuer)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(c.Issuer) > 255 {
-		return nil, errors.New("its issuer is not an https URL without user, query and fragment, of 255 characters at most")
+	var keys *keySet
+	if c.JWKS != nil {
+		var err error
+		if keys, err = parseKeySet(c.JWKS); err != nil {
+			return nil, err
+		}
+		if len(keys.keys) == 0 {
+			return nil, fmt.Errorf("the key set has no key that can be used: %s", strings.Join(keys.left, "; "))
+		}
 	}
-	p := &provider{ARN: f.eks.ARN(c), URL: strings.TrimPrefix(c.Issuer, "https://"), serial: f.clusterSerial.Add(1)}
-	if c.JWKS == nil {
-		return p, nil
+	var list []*provider
+	for _, iss := range c.Issuers() {
+		u, err := url.Parse(iss)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(iss) > 255 {
+			return nil, fmt.Errorf("its issuer %.100q is not an https URL without user, query and fragment, of 255 characters at most", iss)
+		}
+		list = append(list, &provider{ARN: f.eks.ARN(c), URL: strings.TrimPrefix(iss, "https://"), serial: f.clusterSerial.Add(1), keys: keys})
 	}
-	if p.keys, err = parseKeySet(c.JWKS); err != nil {
-		return nil, err
-	}
-	if len(p.keys.keys) == 0 {
-		return nil, fmt.Errorf("the key set has no key that can be used: %s", strings.Join(p.keys.left, "; "))
-	}
-	return p, nil
+	return list, nil
+}
+
+// issuersOf are what verifies the tokens of a cluster, that of its own issuer first; none
+// while it has no issuer.
+func issuersOf(c *eks.Cluster) []*provider {
+	list, _ := c.Verifier.([]*provider)
+	return list
 }
 
 // clusterGone forgets the keys of a cluster that is no more.

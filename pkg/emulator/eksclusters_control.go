@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -79,6 +80,47 @@ func (s *Server) registrant(w http.ResponseWriter, r *http.Request, operation st
 	return registrant{c.Caller.Account, c.Region}, true
 }
 
+// clusterBody is a registration in the control API, as it is written and as it is read.
+type clusterBody struct {
+	Name         string            `json:"name"`
+	Account      string            `json:"account,omitempty"`
+	Region       string            `json:"region,omitempty"`
+	Issuer       string            `json:"issuer,omitempty"`
+	OtherIssuers []string          `json:"otherIssuers,omitempty"`
+	JWKS         json.RawMessage   `json:"jwks,omitempty"`
+	Endpoint     string            `json:"endpoint,omitempty"`
+	CA           string            `json:"certificateAuthority,omitempty"`
+	Version      string            `json:"version,omitempty"`
+	AgentVersion string            `json:"agentVersion,omitempty"`
+	Tags         map[string]string `json:"tags,omitempty"`
+}
+
+// serveCluster answers with what is registered of a cluster, of the account and the region
+// in the query, or 404.
+func (s *Server) serveCluster(w http.ResponseWriter, r *http.Request) {
+	who, ok := s.registrant(w, r, "ReadCluster")
+	if !ok {
+		return
+	}
+	account, region := r.URL.Query().Get("account"), r.URL.Query().Get("region")
+	if err := who.of(&account, &region); err != nil {
+		writeProblem(w, http.StatusForbidden, "%v", err)
+		return
+	}
+	c := s.eks.Cluster(cmp.Or(account, s.config.Account), cmp.Or(region, "us-east-1"), r.PathValue("name"))
+	if c == nil {
+		writeProblem(w, http.StatusNotFound, "%s", noCluster)
+		return
+	}
+	writeJSON(w, http.StatusOK, clusterBody{
+		Name: c.Name, Account: c.Account, Region: c.Region, Issuer: c.Issuer, OtherIssuers: c.OtherIssuers, JWKS: c.JWKS,
+		Endpoint: c.Endpoint, CA: c.CA, Version: c.Version, AgentVersion: c.AgentVersion, Tags: c.Tags,
+	})
+}
+
+// noCluster is the answer about a cluster that nobody has registered.
+const noCluster = "there is no such cluster in that account and region"
+
 // serveRegisterCluster is RegisterCluster in the control API. It answers with
 // {"arn": ...}.
 func (s *Server) serveRegisterCluster(w http.ResponseWriter, r *http.Request) {
@@ -86,18 +128,7 @@ func (s *Server) serveRegisterCluster(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	var body struct {
-		Name         string            `json:"name"`
-		Account      string            `json:"account"`
-		Region       string            `json:"region"`
-		Issuer       string            `json:"issuer"`
-		JWKS         json.RawMessage   `json:"jwks"`
-		Endpoint     string            `json:"endpoint"`
-		CA           string            `json:"certificateAuthority"`
-		Version      string            `json:"version"`
-		AgentVersion string            `json:"agentVersion"`
-		Tags         map[string]string `json:"tags"`
-	}
+	var body clusterBody
 	if !readControl(w, r, &body) {
 		return
 	}
@@ -109,8 +140,8 @@ func (s *Server) serveRegisterCluster(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	arn, err := s.RegisterCluster(EKSCluster{
-		Name: body.Name, Account: body.Account, Region: body.Region, Issuer: body.Issuer, JWKS: body.JWKS, Endpoint: body.Endpoint,
-		CA: body.CA, Version: body.Version, AgentVersion: body.AgentVersion, Tags: body.Tags,
+		Name: body.Name, Account: body.Account, Region: body.Region, Issuer: body.Issuer, OtherIssuers: body.OtherIssuers, JWKS: body.JWKS,
+		Endpoint: body.Endpoint, CA: body.CA, Version: body.Version, AgentVersion: body.AgentVersion, Tags: body.Tags,
 	})
 	if err != nil {
 		writeProblem(w, http.StatusBadRequest, "%v", err)
@@ -135,7 +166,7 @@ func (s *Server) serveUnregisterCluster(w http.ResponseWriter, r *http.Request) 
 	case err != nil:
 		writeProblem(w, http.StatusInternalServerError, "%v", err)
 	case !found:
-		writeProblem(w, http.StatusNotFound, "there is no such cluster in that account and region")
+		writeProblem(w, http.StatusNotFound, "%s", noCluster)
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}

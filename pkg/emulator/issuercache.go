@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -8,8 +9,11 @@ import (
 // issuerCache keeps the keys of issuers, by provider.
 type issuerCache struct {
 	mu      sync.Mutex // guards entries
-	entries map[string]*issuerEntry
+	entries map[cacheKey]*issuerEntry
 }
+
+// cacheKey is an issuer of a provider: a cluster can have several.
+type cacheKey struct{ arn, url string }
 
 // issuerEntry is what is known of one provider's issuer.
 type issuerEntry struct {
@@ -47,13 +51,14 @@ type fetched struct {
 func (c *issuerCache) entry(p *provider) *issuerEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.entries[p.ARN]
+	key := cacheKey{p.ARN, p.URL}
+	e := c.entries[key]
 	if e == nil || e.serial != p.serial {
 		if c.entries == nil {
-			c.entries = make(map[string]*issuerEntry)
+			c.entries = make(map[cacheKey]*issuerEntry)
 		}
 		e = &issuerEntry{serial: p.serial}
-		c.entries[p.ARN] = e
+		c.entries[key] = e
 	}
 	return e
 }
@@ -62,7 +67,7 @@ func (c *issuerCache) entry(p *provider) *issuerEntry {
 func (c *issuerCache) forget(arn string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.entries, arn)
+	maps.DeleteFunc(c.entries, func(key cacheKey, _ *issuerEntry) bool { return key.arn == arn })
 }
 
 // clear forgets the keys of all issuers.

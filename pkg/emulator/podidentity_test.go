@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/openirsa/openirsa/pkg/emulator"
+	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
+	"github.com/openirsa/openirsa/pkg/token"
 )
 
 const (
@@ -339,5 +341,77 @@ func TestPodIdentityTarget(t *testing.T) {
 		if e := w.LastDenial(); e.Action != "sts:AssumeRole" || e.Resource != target || !slices.Equal(e.Expected, []string{"us-east-1/" + accountA + "/c1/team-a/x"}) {
 			t.Errorf("A35: event %+v", e)
 		}
+	}
+}
+
+// TestPodIdentityOtherIssuers: while the issuer of a cluster is changed, tokens of both are taken, each verified with the
+// keys of the one that it names.
+func TestPodIdentityOtherIssuers(t *testing.T) {
+	t.Parallel()
+	w := newPodWorld(t)
+	w.associate(nil)
+	of := map[string]*emulatortest.Issuer{}
+	for _, name := range []string{"now", "next", "third"} {
+		of[name] = w.Issuer(name)
+	}
+	url := func(name string) string { return of[name].URL.String() }
+	signed := func(iss, by string) string {
+		t.Helper()
+		now := token.At(w.AWS.Now())
+		raw, err := token.Mint(of[by].Key, token.Claims{
+			Issuer: url(iss), Subject: token.Subject("team-a", "app"), Audience: token.Strings{"pods.eks.amazonaws.com"},
+			IssuedAt: now, NotBefore: now, Expiry: token.At(w.AWS.Now().Add(time.Hour)),
+			Kubernetes: token.Kubernetes{Namespace: "team-a", ServiceAccount: &token.Ref{Name: "app", UID: "1"}, Pod: &token.Ref{Name: podName, UID: podUID}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	taken := func(when string, names ...string) {
+		t.Helper()
+		for _, name := range slices.Concat(names, names) { // also with the keys that are known by then
+			w.exchange(signed(name, name)).good(t, when+": "+name)
+		}
+	}
+	refused := func(when, iss, by, step string, expected, found []string) {
+		t.Helper()
+		w.exchange(signed(iss, by)).is(t, when, 400, "InvalidTokenException", "")
+		if e := w.LastDenial(); e.Step != step || expected != nil && (!slices.Equal(e.Expected, expected) || !slices.Equal(e.Found, found)) {
+			t.Errorf("%s: event %+v", when, e)
+		}
+	}
+	register := func(issuer string, others ...string) {
+		t.Helper()
+		if _, err := w.RegisterCluster(emulator.EKSCluster{Account: accountA, Name: "c1", Issuer: issuer, OtherIssuers: others}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	register(url("now"))
+	taken("before", "now")
+	refused("before", "next", "next", "issuer", []string{url("now")}, []string{url("next")})
+	register(url("now"), url("next"))
+	taken("prepared", "now", "next")
+	refused("of neither", "third", "third", "issuer", []string{url("now"), url("next")}, []string{url("third")})
+	refused("with the keys of the other", "now", "next", "keys", nil, nil)
+	refused("with the keys of the other", "next", "now", "keys", nil, nil)
+	if got := w.eks("GET", "/clusters/c1", nil).good(t, "describe").text("cluster", "identity", "oidc", "issuer"); got != url("now") {
+		t.Errorf("described with issuer %q", got)
+	}
+	register(url("next"), url("now"))
+	taken("changed", "now", "next")
+	register(url("next"))
+	taken("after", "next")
+	refused("after", "now", "now", "issuer", []string{url("next")}, []string{url("now")})
+
+	// The keys of both are kept.
+	register(w.idp.URL+"/c1", w.idp.URL+"/next")
+	for range 3 {
+		for _, path := range []string{"/c1", "/next"} {
+			w.exchange(w.podToken(claims{"iss": w.idp.URL + path})).good(t, path)
+		}
+	}
+	if n := w.idp.count(); n != 4 {
+		t.Errorf("%d requests for the documents of two issuers, want 2 for each", n)
 	}
 }

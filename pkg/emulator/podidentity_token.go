@@ -23,7 +23,7 @@ func refusedPod(step, format string, args ...any) *tokenFault {
 	return refusal(step, fmt.Sprintf(format, args...), errPodToken)
 }
 
-// authenticatePod finds out whose token it is: the issuer of this cluster, and no other
+// authenticatePod finds out whose token it is: an issuer of this cluster, and no other
 // cluster's, has signed it for EKS Pod Identity, it is good now, and it is bound to a
 // pod. That it has expired is said of a token only whose signature is right.
 func (s *Server) authenticatePod(x *exchange, raw string) *tokenFault {
@@ -37,18 +37,20 @@ func (s *Server) authenticatePod(x *exchange, raw string) *tokenFault {
 	x.token = token
 	x.event.Issuer, x.event.Subject, x.event.Audience = token.issuer, token.subject, strings.Join(token.audience, ", ")
 	x.event.KeyID, x.event.Pod = token.kid, token.pod
-	issuer, ok := x.cluster.Verifier.(*provider)
+	// Which keys verify it follows from its iss, and from nothing else in it.
+	known := issuersOf(x.cluster)
+	at := slices.IndexFunc(known, func(p *provider) bool { return "https://"+p.URL == token.issuer })
 	switch {
-	case !ok:
+	case known == nil:
 		return refusedPod("issuer", "cluster %s is registered without an issuer, so no token can be of it", x.cluster.Name)
-	case token.issuer != x.cluster.Issuer:
-		return refusedPod("issuer", "the token's issuer is %q, and that of cluster %s is %q", token.issuer, x.cluster.Name, x.cluster.Issuer).
-			between([]string{x.cluster.Issuer}, []string{token.issuer})
+	case at < 0:
+		return refusedPod("issuer", "the token's issuer is %q, and cluster %s has %s", token.issuer, x.cluster.Name,
+			quotedList(x.cluster.Issuers())).between(x.cluster.Issuers(), []string{token.issuer})
 	case !slices.Contains(token.audience, podAudience):
 		return refusedPod("audience", "the token is for %s, and EKS Pod Identity takes those for %q", quotedList(token.audience), podAudience).
 			between([]string{podAudience}, token.audience)
 	}
-	if x.event.Fetches, fault = s.verifyToken(x.Span, token, issuer, x.At); fault != nil {
+	if x.event.Fetches, fault = s.verifyToken(x.Span, token, known[at], x.At); fault != nil {
 		return fault.answered(errPodToken)
 	}
 	if fault := token.checkPodTimes(x.At); fault != nil {

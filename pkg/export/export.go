@@ -45,6 +45,9 @@ type Resources struct {
 	Documents []discovery.Document
 	Provider  provider.Provider
 	Roles     []role.Role // sorted by name
+	// PodIdentity says that the chain has EKS Pod Identity: EKS knows the cluster, and the
+	// agent and the webhook have roles.
+	PodIdentity bool
 	// Associations of EKS Pod Identity, sorted by service account. EKS must know the
 	// cluster; their roles are among the Roles, or others'.
 	Associations []podidentity.Association

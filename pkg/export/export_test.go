@@ -86,9 +86,9 @@ func associate(t *testing.T, c *export.Resources) *export.Resources {
 	check(t, err)
 	pods := role.Role{Name: "openirsa-pods-dev-team-a-app", Path: role.PathFor("dev"), Trust: document, Tags: owner.Tags("dev", "42")}
 	c.Associations = []podidentity.Association{
-		{Cluster: "dev", Namespace: "team-a", ServiceAccount: "app", RoleARN: pods.ARNIn("aws", c.Account), Tags: owner.Tags("dev", "42"),
+		{Cluster: "dev", Namespace: "team-a", ServiceAccount: "app", RoleARN: pods.ARNIn(c.Partition, c.Account), Tags: owner.Tags("dev", "42"),
 			ID: "a-dt1bedfjc72dlwp5n", ARN: "arn:aws:eks:eu-west-1:123456789012:podidentityassociation/dev/a-dt1bedfjc72dlwp5n"},
-		{Cluster: "dev", Namespace: "team-a", ServiceAccount: "web.v1", RoleARN: "arn:aws:iam::123456789012:role/theirs",
+		{Cluster: "dev", Namespace: "team-a", ServiceAccount: "web.v1", RoleARN: "arn:" + c.Partition + ":iam::123456789012:role/theirs",
 			TargetRoleARN: "arn:aws:iam::444455556666:role/target", DisableSessionTags: true,
 			ID: "a-8mvwvh57cu74mgcst", ARN: "arn:aws:eks:eu-west-1:123456789012:podidentityassociation/dev/a-8mvwvh57cu74mgcst",
 			Policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`},

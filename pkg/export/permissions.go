@@ -9,6 +9,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/role"
+	"github.com/openirsa/openirsa/pkg/trust"
 )
 
 // Permissions say what an IAM policy for an operator, or for a CI job, must allow.
@@ -44,6 +45,11 @@ const (
 	thePolicies what = "ReadPolicies"
 	attaching   what = "AttachPolicies"
 	theAccount  what = "Account" // what IAM grants on no resource in particular
+
+	// Of EKS Pod Identity.
+	theCluster      what = "Cluster"
+	theAssociations what = "Associations"
+	passing         what = "PassRoles" // to EKS alone
 
 	// What the account's clusters have left; this chain's cluster is one of them.
 	// The tag says what is ours. S3 has no such condition for buckets, so their name
@@ -93,6 +99,15 @@ var (
 		"iam:TagOpenIDConnectProvider", "iam:AddClientIDToOpenIDConnectProvider"}})
 	deleteProvider = together(readProvider, actions{theProvider: {"iam:DeleteOpenIDConnectProvider"}})
 
+	// EKS learns of a cluster, and forgets it, by the root user of an emulator alone.
+	findCluster       = actions{theCluster: {"eks:DescribeCluster"}}
+	readAssociations  = actions{theCluster: {"eks:ListPodIdentityAssociations"}, theAssociations: {"eks:DescribePodIdentityAssociation"}}
+	writeAssociations = together(readAssociations, makeRoles, actions{
+		theCluster:      {"eks:CreatePodIdentityAssociation"},
+		theAssociations: {"eks:UpdatePodIdentityAssociation", "eks:TagResource"},
+		passing:         {"iam:PassRole"},
+	})
+
 	writeDocuments = actions{theDocuments: {"s3:GetObject", "s3:PutObject"}}
 )
 
@@ -127,6 +142,29 @@ func (c *Resources) emptyBucket() actions {
 	return need
 }
 
+// up is what `up` needs in every case.
+func (c *Resources) up() actions {
+	need := together(c.makeBucket(), makeProvider)
+	if len(c.Roles) > 0 || c.PodIdentity { // with which agent and webhook have roles of their own
+		need = together(need, makeRoles)
+	}
+	if c.PodIdentity {
+		need = together(need, findCluster)
+	}
+	if len(c.Associations) > 0 {
+		need = together(need, writeAssociations)
+	}
+	return need
+}
+
+// ifPodIdentity is what a chain needs that has EKS Pod Identity.
+func (c *Resources) ifPodIdentity(all ...actions) actions {
+	if !c.PodIdentity {
+		return nil
+	}
+	return together(all...)
+}
+
 type command struct {
 	name  string
 	needs func(*Resources) actions
@@ -135,21 +173,17 @@ type command struct {
 // commands are the commands of setup and issuer that call AWS, and what they need.
 // sts:GetCallerIdentity is always allowed.
 var commands = []command{
-	{"up", func(c *Resources) actions {
-		if len(c.Roles) > 0 {
-			return together(c.makeBucket(), makeProvider, makeRoles)
-		}
-		return together(c.makeBucket(), makeProvider)
+	{"up", (*Resources).up},
+	{"up-prune", func(c *Resources) actions {
+		return together(c.up(), makeRoles, deleteRoles,
+			c.ifPodIdentity(readAssociations, actions{theAssociations: {"eks:DeletePodIdentityAssociation"}}))
 	}},
-	{"up-prune", func(c *Resources) actions { return together(c.makeBucket(), makeProvider, makeRoles, deleteRoles) }},
 	{"up-take-over", func(c *Resources) actions {
-		need := together(c.makeBucket(), makeProvider, readRoles, actions{theAccount: {"iam:ListRoles"}, theRoles: {"iam:TagRole"}})
-		if len(c.Roles) > 0 {
-			return together(need, makeRoles)
-		}
-		return need
+		return together(c.up(), readRoles, actions{theAccount: {"iam:ListRoles"}, theRoles: {"iam:TagRole"}})
 	}},
-	{"down", func(c *Resources) actions { return together(deleteRoles, deleteProvider, c.emptyBucket()) }},
+	{"down", func(c *Resources) actions {
+		return together(deleteRoles, deleteProvider, c.emptyBucket(), c.ifPodIdentity(findCluster))
+	}},
 	{"gc", func(*Resources) actions {
 		return together(readRoles, actions{
 			theAccount:         {"iam:ListRoles", "iam:ListOpenIDConnectProviders", "s3:ListAllMyBuckets"},
@@ -164,15 +198,24 @@ var commands = []command{
 			abandonedAssociations: {"eks:DeletePodIdentityAssociation"},
 		})
 	}},
-	{"status", func(*Resources) actions {
-		return together(readProvider, readRoles, actions{theAccount: {"iam:ListRoles"}})
+	{"status", func(c *Resources) actions {
+		return together(readProvider, readRoles, actions{theAccount: {"iam:ListRoles"}}, c.ifPodIdentity(readAssociations))
 	}},
-	{"doctor", func(*Resources) actions {
-		return together(readProvider, readRoles, actions{theAccount: {"iam:ListOpenIDConnectProviders"}})
+	{"doctor", func(c *Resources) actions {
+		// What the agent's role may do is asked of IAM, and what EKS Auth answers to a pod's
+		// token of EKS Auth.
+		return together(readProvider, readRoles, actions{theAccount: {"iam:ListOpenIDConnectProviders"}},
+			c.ifPodIdentity(findCluster, readAssociations, actions{
+				theAccount: {"eks:ListClusters"}, anyRole: {"iam:SimulatePrincipalPolicy"},
+				theCluster: {"eks-auth:AssumeRoleForPodIdentity"},
+			}))
 	}},
 	{"iamserviceaccount", func(*Resources) actions { return together(readProvider, makeRoles, deleteRoles) }},
 	{"iamserviceaccount-create", func(*Resources) actions { return together(readProvider, makeRoles) }},
 	{"iamserviceaccount-delete", func(*Resources) actions { return together(readProvider, deleteRoles) }},
+	{"podidentityassociation", func(*Resources) actions {
+		return together(readProvider, writeAssociations, deleteRoles, actions{theAssociations: {"eks:DeletePodIdentityAssociation"}})
+	}},
 	{"keys-rotate", func(c *Resources) actions {
 		if c.Bucket.Owned {
 			return together(readProvider, c.repairBucket(), actions{theBucket: {"s3:GetBucketTagging", "s3:PutBucketTagging"}})
@@ -183,7 +226,7 @@ var commands = []command{
 		return together(readProvider, c.repairBucket())
 	}},
 	{migrate, func(c *Resources) actions {
-		return together(readRoles, deleteProvider, c.emptyBucket(), actions{
+		return together(readRoles, deleteProvider, c.emptyBucket(), c.ifPodIdentity(findCluster), actions{
 			theAccount: {"iam:ListRoles", "iam:GetAccountSummary"}, theRoles: {"iam:UpdateAssumeRolePolicy"},
 		})
 	}},
@@ -245,8 +288,8 @@ func (c *Resources) Policy(p Permissions) ([]byte, error) {
 func (c *Resources) statements(needs actions, p Permissions, ending string) []statement {
 	var list []statement
 	for _, on := range []what{theBucket, theDocuments, theProvider, theAccount, anyRole, thePolicies, makingRoles, attaching, theRoles,
-		anyProvider, abandonedProviders, abandonedRoles, abandonedBuckets, abandonedDocuments, anyCluster, anyAssociation,
-		abandonedAssociations} {
+		theCluster, theAssociations, passing, anyProvider, abandonedProviders, abandonedRoles, abandonedBuckets, abandonedDocuments,
+		anyCluster, anyAssociation, abandonedAssociations} {
 		names := needs[on]
 		if p.Boundary != "" { // it must not be removable
 			names = slices.DeleteFunc(slices.Clone(names), func(a string) bool { return a == "iam:DeleteRolePermissionsBoundary" })
@@ -264,6 +307,7 @@ func (c *Resources) statements(needs actions, p Permissions, ending string) []st
 
 func (c *Resources) resources(on what, p Permissions) []string {
 	iam := "arn:" + c.Partition + ":iam::" + c.Account + ":"
+	eks := "arn:" + c.Partition + ":eks:" + c.Region + ":" + c.Account + ":"
 	switch on {
 	case theBucket:
 		return []string{"arn:" + c.Partition + ":s3:::" + c.Bucket.Bucket}
@@ -287,6 +331,10 @@ func (c *Resources) resources(on what, p Permissions) []string {
 			objects = append(objects, "arn:"+c.Partition+":s3:::openirsa-*"+path)
 		}
 		return objects
+	case theCluster:
+		return []string{eks + "cluster/" + c.Cluster}
+	case theAssociations:
+		return []string{eks + "podidentityassociation/" + c.Cluster + "/*"}
 	case anyCluster:
 		return []string{"arn:" + c.Partition + ":eks:*:" + c.Account + ":cluster/*"}
 	case anyAssociation, abandonedAssociations:
@@ -298,9 +346,18 @@ func (c *Resources) resources(on what, p Permissions) []string {
 	}
 	below := iam + "role" + role.PathFor(c.Cluster)
 	roles := []string{below + "*"}
-	for _, r := range c.Roles {
-		if arn := iam + "role" + orSlash(r.Path) + r.Name; !strings.HasPrefix(arn, below) {
+	add := func(arn string) {
+		if !strings.HasPrefix(arn, below) {
 			roles = append(roles, arn)
+		}
+	}
+	if on == passing { // also roles of others, which EKS takes as they are
+		for _, a := range c.Associations {
+			add(a.RoleARN)
+		}
+	} else {
+		for _, r := range c.Roles {
+			add(iam + "role" + orSlash(r.Path) + r.Name)
 		}
 	}
 	roles = append(roles, p.RoleARNs...)
@@ -318,6 +375,9 @@ func orSlash(path string) string {
 func (c *Resources) condition(on what, p Permissions) map[string]map[string][]string {
 	if p.Boundary != "" && (on == makingRoles || on == attaching) {
 		return map[string]map[string][]string{"StringEquals": {"iam:PermissionsBoundary": {p.Boundary}}}
+	}
+	if on == passing {
+		return map[string]map[string][]string{"StringEquals": {"iam:PassedToService": {trust.PodIdentityPrincipal}}}
 	}
 	if on == abandonedProviders || on == abandonedRoles || on == abandonedAssociations {
 		return map[string]map[string][]string{"StringEquals": {"aws:ResourceTag/" + owner.Tag: {"true"}}}

@@ -2,14 +2,20 @@ package export_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -23,6 +29,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/keys"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/podidentity"
 	"github.com/openirsa/openirsa/pkg/provider"
 	"github.com/openirsa/openirsa/pkg/role"
 	"github.com/openirsa/openirsa/pkg/token"
@@ -38,6 +45,8 @@ type world struct {
 	to    *export.Resources // where a migration goes
 	root  caller
 	user  caller // whose permissions are the policy
+
+	config awssdk.Config // of the user
 }
 
 // caller calls AWS as somebody. Its methods make the calls of the commands.
@@ -45,6 +54,7 @@ type caller struct {
 	ctx   context.Context
 	iam   *iam.Client
 	s3    *s3.Client
+	eks   *eks.Client
 	chain *export.Resources
 }
 
@@ -57,13 +67,14 @@ func newWorld(t *testing.T, c *export.Resources) *world {
 	check(t, err)
 	a := emulatortest.Start(t, emulator.Config{Account: c.Account, Partition: c.Partition})
 	w := &world{t: t, ctx: t.Context(), aws: a, chain: c, to: to}
-	w.root = caller{w.ctx, iam.NewFromConfig(a.Config()), a.S3(a.Config()), c}
+	w.root = caller{w.ctx, iam.NewFromConfig(a.Config()), a.S3(a.Config()), eks.NewFromConfig(a.Config()), c}
 	_, err = w.root.iam.CreateUser(w.ctx, &iam.CreateUserInput{UserName: new("operator")})
 	check(t, err)
 	key, err := w.root.iam.CreateAccessKey(w.ctx, &iam.CreateAccessKeyInput{UserName: new("operator")})
 	check(t, err)
 	config := a.ConfigFor(*key.AccessKey.AccessKeyId, *key.AccessKey.SecretAccessKey, "")
-	w.user = caller{w.ctx, iam.NewFromConfig(config), a.S3(config), c}
+	w.user = caller{w.ctx, iam.NewFromConfig(config), a.S3(config), eks.NewFromConfig(config), c}
+	w.config = config
 	_, err = w.root.iam.CreatePolicy(w.ctx, &iam.CreatePolicyInput{PolicyName: new("boundary"), PolicyDocument: new(emulatortest.Document(
 		map[string]any{"Effect": "Allow", "Action": "*", "Resource": "*"}))})
 	check(t, err)
@@ -354,6 +365,15 @@ var scenarios = map[string]func(*world) error{
 		_, err := w.user.iam.ListOpenIDConnectProviders(w.ctx, &iam.ListOpenIDConnectProvidersInput{})
 		return errors.Join(err, w.user.read())
 	},
+	"podidentityassociation": func(w *world) error {
+		check(w.t, w.root.provider())
+		w.register()
+		if err := errors.Join(w.user.checkRecord(), w.manageRoles(), w.manageAssociations(), w.removeAssociations()); err != nil {
+			return err
+		}
+		w.share()
+		return w.user.removeRoles()
+	},
 	"iamserviceaccount": func(w *world) error {
 		check(w.t, w.root.provider())
 		if err := errors.Join(w.user.checkRecord(), w.manageRoles()); err != nil {
@@ -428,12 +448,116 @@ var scenarios = map[string]func(*world) error{
 	},
 }
 
+// findCluster asks EKS whether it knows the cluster.
+func (c caller) findCluster() error {
+	_, err := c.eks.DescribeCluster(c.ctx, &eks.DescribeClusterInput{Name: &c.chain.Cluster})
+	return err
+}
+
+// readAssociations reads those of the cluster, of which there are some.
+func (c caller) readAssociations() error {
+	all, err := podidentity.Read(c.ctx, c.eks, c.chain.Cluster, podidentity.Filter{})
+	if err == nil && len(all) == 0 {
+		err = errors.New("there are no associations")
+	}
+	return err
+}
+
+func (c caller) associations() error {
+	return c.converge(func() ([]plan.Step, error) {
+		steps, err := podidentity.PlanAll(c.ctx, c.eks, c.chain.Cluster, c.chain.Associations)
+		return slices.Concat(steps...), err
+	})
+}
+
+// register has EKS know the cluster, and makes the roles that its associations name.
+func (w *world) register() {
+	w.t.Helper()
+	_, err := w.aws.RegisterCluster(emulator.EKSCluster{Name: w.chain.Cluster, Region: w.chain.Region, Issuer: w.chain.Issuer.String()})
+	check(w.t, err)
+	theirs := w.chain.Roles[1]
+	theirs.Name, theirs.Path = "theirs", ""
+	check(w.t, w.root.roles(w.chain.Roles[1], theirs))
+}
+
+// manageAssociations is what is done to associations over their life, except that they go.
+func (w *world) manageAssociations() error {
+	if err := w.user.associations(); err != nil {
+		return err
+	}
+	list, err := podidentity.Read(w.ctx, w.root.eks, w.chain.Cluster, podidentity.Filter{Namespace: "team-a", ServiceAccount: "app"})
+	check(w.t, err)
+	_, err = w.root.eks.UpdatePodIdentityAssociation(w.ctx, &eks.UpdatePodIdentityAssociationInput{
+		ClusterName: &w.chain.Cluster, AssociationId: &list[0].ID, RoleArn: &w.chain.Associations[1].RoleARN,
+	})
+	check(w.t, err)
+	_, err = w.root.eks.UntagResource(w.ctx, &eks.UntagResourceInput{ResourceArn: &list[0].ARN, TagKeys: []string{owner.UIDTag}})
+	check(w.t, err)
+	return w.user.associations()
+}
+
+func (w *world) removeAssociations() error {
+	return w.user.converge(func() ([]plan.Step, error) {
+		all, err := podidentity.Read(w.ctx, w.user.eks, w.chain.Cluster, podidentity.Filter{})
+		var steps []plan.Step
+		for _, a := range all {
+			more, e := a.Delete(w.user.eks)
+			steps, err = append(steps, more...), errors.Join(err, e)
+		}
+		return steps, err
+	})
+}
+
+// exchange asks EKS Auth about a token, which need not be one.
+func (w *world) exchange() error {
+	const body = `{"token":"a.b.c"}`
+	r, err := http.NewRequestWithContext(w.ctx, http.MethodPost, w.aws.URL+"/clusters/"+w.chain.Cluster+"/assume-role-for-pod-identity", strings.NewReader(body))
+	check(w.t, err)
+	r.Header.Set("Content-Type", "application/json")
+	key, err := w.config.Credentials.Retrieve(w.ctx)
+	check(w.t, err)
+	check(w.t, v4.NewSigner().SignHTTP(w.ctx, key, r, fmt.Sprintf("%x", sha256.Sum256([]byte(body))), "eks-auth", w.chain.Region, time.Now()))
+	answer, err := http.DefaultClient.Do(r)
+	check(w.t, err)
+	defer answer.Body.Close()
+	if code := answer.Header.Get("x-amzn-ErrorType"); code != "InvalidTokenException" {
+		return errors.New(code)
+	}
+	return nil
+}
+
+// podScenarios are the commands on a chain with EKS Pod Identity, before what they do otherwise.
+var podScenarios = map[string]func(*world) error{
+	"up":           func(w *world) error { return errors.Join(w.user.findCluster(), w.manageAssociations()) },
+	"up-take-over": func(w *world) error { return errors.Join(w.user.findCluster(), w.manageAssociations()) },
+	"up-prune": func(w *world) error {
+		return errors.Join(w.user.findCluster(), w.manageAssociations(), w.removeAssociations())
+	},
+	"down":           func(w *world) error { return w.user.findCluster() },
+	"issuer-migrate": func(w *world) error { return w.user.findCluster() },
+	"status": func(w *world) error {
+		check(w.t, w.root.associations())
+		return w.user.readAssociations()
+	},
+	"doctor": func(w *world) error {
+		check(w.t, w.root.associations())
+		_, err := w.user.eks.ListClusters(w.ctx, &eks.ListClustersInput{})
+		role := w.chain.Roles[1].ARNIn(w.chain.Partition, w.chain.Account)
+		_, err2 := w.user.iam.SimulatePrincipalPolicy(w.ctx, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: &role, ActionNames: []string{"sts:AssumeRole"}})
+		return errors.Join(err, err2, w.user.findCluster(), w.user.readAssociations(), w.exchange())
+	},
+}
+
 // subject is the chain that a command works on.
 func subject(t *testing.T, command string) *export.Resources {
-	return chain(t, emulatortest.Region, func(c *export.Resources) {
+	c := chain(t, emulatortest.Region, func(c *export.Resources) {
 		// The publisher knows of no owner.
 		c.Bucket.Owned = !strings.HasPrefix(command, "issuer-")
 	})
+	if command == "podidentityassociation" {
+		return associate(t, c)
+	}
+	return c
 }
 
 // TestPermissionsSufficeAndAreLeast runs each command as somebody who has its
@@ -443,31 +567,46 @@ func TestPermissionsSufficeAndAreLeast(t *testing.T) {
 		if command == "gc" {
 			continue // which needs no cluster, so that the command itself is tested so
 		}
-		t.Run(command, func(t *testing.T) {
-			t.Parallel()
-			run, ok := scenarios[command]
-			if !ok {
-				t.Fatal("it has no scenario")
-			}
-			c := subject(t, command)
-			document, err := c.Policy(export.Permissions{Commands: []string{command}, RoleARNs: []string{"arn:aws:iam::123456789012:role/shared"}, To: place(t, c)})
-			check(t, err)
-			w := newWorld(t, c)
-			w.permit(document)
-			if err := run(w); err != nil {
-				t.Fatalf("with all of the policy: %v\n%s", err, document)
-			}
-			for _, action := range actions(t, document) {
-				w := newWorld(t, c)
-				w.permit(without(t, document, action))
-				if err := run(w); err == nil {
-					t.Errorf("without %s it succeeds too", action)
-				} else if !slices.ContainsFunc([]string{"AccessDenied", "another AWS account", "more to do"}, func(s string) bool { return strings.Contains(err.Error(), s) }) {
-					t.Errorf("without %s it fails for another reason: %v", action, err)
+		run, ok := scenarios[command]
+		if !ok {
+			t.Fatal(command + " has no scenario")
+		}
+		leastPolicy(t, command, command, subject(t, command), run)
+		if before, ok := podScenarios[command]; ok {
+			c := associate(t, subject(t, command))
+			c.PodIdentity = true
+			leastPolicy(t, command+" with EKS Pod Identity", command, c, func(w *world) error {
+				w.register()
+				if err := before(w); err != nil {
+					return err
 				}
-			}
-		})
+				return run(w)
+			})
+		}
 	}
+}
+
+// leastPolicy is the test of one command on a chain.
+func leastPolicy(t *testing.T, name, command string, c *export.Resources, run func(*world) error) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		document, err := c.Policy(export.Permissions{Commands: []string{command}, RoleARNs: []string{"arn:aws:iam::123456789012:role/shared"}, To: place(t, c)})
+		check(t, err)
+		w := newWorld(t, c)
+		w.permit(document)
+		if err := run(w); err != nil {
+			t.Fatalf("with all of the policy: %v\n%s", err, document)
+		}
+		for _, action := range actions(t, document) {
+			w := newWorld(t, c)
+			w.permit(without(t, document, action))
+			if err := run(w); err == nil {
+				t.Errorf("without %s it succeeds too", action)
+			} else if !slices.ContainsFunc([]string{"AccessDenied", "another AWS account", "more to do"}, func(s string) bool { return strings.Contains(err.Error(), s) }) {
+				t.Errorf("without %s it fails for another reason: %v", action, err)
+			}
+		}
+	})
 }
 
 // place is where a migration goes.
@@ -558,12 +697,14 @@ func TestPermissionsWithABoundary(t *testing.T) {
 
 func TestPermissionsAreNarrow(t *testing.T) {
 	for region, partition := range map[string]string{"eu-west-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "eusc-de-east-1": "aws-eusc"} {
-		c := chain(t, region, nil)
+		c := associate(t, chain(t, region, nil))
+		c.PodIdentity = true
 		body, err := c.Policy(export.Permissions{Commands: export.Commands(), To: place(t, c)})
 		check(t, err)
 		if n := trust.Size(body); n > 6144 { // of a managed policy ("IAM and AWS STS quotas")
 			t.Errorf("%s: %d characters", region, n)
 		}
+		eks := "arn:" + partition + ":eks:" + region + ":123456789012:"
 		for _, s := range parsePolicy(t, body).Statement {
 			for _, resource := range s.Resource {
 				switch {
@@ -571,11 +712,16 @@ func TestPermissionsAreNarrow(t *testing.T) {
 				case resource == "arn:"+partition+":iam::aws:policy/*", strings.HasPrefix(resource, "arn:"+partition+":s3:::openirsa-dev-123456789012"),
 					strings.HasPrefix(resource, "arn:"+partition+":s3:::openirsa-*") && strings.HasPrefix(s.Sid, "Abandoned"),
 					strings.HasPrefix(resource, "arn:"+partition+":s3:::elsewhere") && strings.HasSuffix(s.Sid, "To"):
+				case resource == eks+"cluster/dev" && s.Sid == "Cluster", resource == eks+"podidentityassociation/dev/*" && s.Sid == "Associations":
 				case strings.HasPrefix(resource, "arn:"+partition+":eks:*:123456789012:") && slices.Contains([]string{
 					"ReadClusters", "ReadAssociations", "AbandonedAssociations"}, s.Sid):
 				case !strings.HasPrefix(resource, "arn:"+partition+":iam::123456789012:"):
 					t.Errorf("%s: %s: resource %s", region, s.Sid, resource)
 				}
+			}
+			if s.Sid == "PassRoles" && (!slices.Contains(s.Resource, "arn:"+partition+":iam::123456789012:role/theirs") ||
+				!slices.Equal(s.Condition["StringEquals"]["iam:PassedToService"], []string{"pods.eks.amazonaws.com"})) {
+				t.Errorf("%s: roles %q are passed if %v", region, s.Resource, s.Condition)
 			}
 			if s.Sid == "Roles" && !slices.Equal(s.Resource, []string{
 				"arn:" + partition + ":iam::123456789012:role/openirsa/dev/*", "arn:" + partition + ":iam::123456789012:role/plain"}) {

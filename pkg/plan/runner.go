@@ -80,6 +80,11 @@ type Item struct {
 	Decide func(context.Context) ([]Step, error)
 }
 
+// Ready is an object about which it is decided already.
+func Ready(object string, steps []Step) Item {
+	return Item{Object: object, Decide: func(context.Context) ([]Step, error) { return steps, nil }}
+}
+
 // atOnce is how many objects are worked on at the same time: enough for a
 // hundred to take a second or two, and well below what IAM throttles.
 const atOnce = 16

@@ -365,7 +365,11 @@ func permissionAdvice(command *cobra.Command, err error) error {
 	next := "SETUP export iam-policy"
 	// As a plugin of kubectl the program's name has a space in it.
 	verbs := strings.TrimPrefix(command.CommandPath(), command.Root().CommandPath()+" ")
-	if name := strings.ReplaceAll(verbs, " ", "-"); slices.Contains(export.Commands(), name) {
+	name := strings.ReplaceAll(verbs, " ", "-")
+	if !slices.Contains(export.Commands(), name) { // some have one policy for all their verbs
+		name, _, _ = strings.Cut(verbs, " ")
+	}
+	if slices.Contains(export.Commands(), name) {
 		next += " --command " + name
 		command.Flags().Visit(func(f *pflag.Flag) {
 			if more := name + "-" + f.Name; slices.Contains(export.Commands(), more) {
@@ -417,8 +421,6 @@ func stagedNext(err error) string {
 		return "SETUP status"
 	case is[*change.TargetError](err):
 		return "choose another --to"
-	case is[*change.PodIdentityError](err):
-		return "move these pods to IRSA, then SETUP up --pod-identity=false, migrate, and SETUP up --pod-identity"
 	case is[*change.SilentError](err):
 		return "run the same command again"
 	case errors.Is(err, controlplane.ErrExternalSigner):

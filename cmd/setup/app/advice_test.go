@@ -32,7 +32,6 @@ func TestAdviceAboutChanges(t *testing.T) {
 	}{
 		{"issuer migrate", &change.NoneError{Kind: record.IssuerMigration, Cluster: "dev"}, "SETUP status"},
 		{"issuer migrate", &change.SameIssuerError{Issuer: iss}, "SETUP status"},
-		{"issuer migrate", &change.PodIdentityError{Cluster: "dev"}, "move these pods to IRSA, then SETUP up --pod-identity=false, migrate, and SETUP up --pod-identity"},
 		{"issuer migrate", &change.OtherTargetError{Change: migration}, "SETUP issuer migrate --to https://b.example, or with --rollback first"},
 		{"issuer migrate", &change.TargetError{Link: plan.Provider, Err: &owner.ForeignError{}}, "choose another --to"},
 		{"issuer migrate", &change.RolesError{Roles: []string{"R"}, Provider: "old", Other: "new"}, "let each trust new too"},

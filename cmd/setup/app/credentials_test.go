@@ -273,6 +273,7 @@ func TestWhatIsNotPermittedNamesThePolicy(t *testing.T) {
 		{[]string{"up", "--config", "x", "--prune", "--take-over"}, denied, "--command up --command up-prune --command up-take-over writes"},
 		{[]string{"iamserviceaccount", "create"}, denied, "--command iamserviceaccount-create "},
 		{[]string{"sa", "delete"}, denied, "--command iamserviceaccount-delete "},
+		{[]string{"pia", "create"}, denied, "SETUP export iam-policy --command podidentityassociation writes"},
 		{[]string{"export", "terraform"}, denied, "SETUP export iam-policy writes"},
 		{[]string{"up"}, advise(denied, "something better"), "something better"},
 		{[]string{"up"}, &smithy.GenericAPIError{Code: "Throttling"}, ""},

@@ -190,6 +190,9 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 		{file: config.File{Emulator: true, KindName: "dev"}, app: app{context: "prod"}, flags: upOptions{endpoint: "http://aws"}, wantApp: app{context: "prod"}, wantFlags: upOptions{endpoint: "http://aws"}},
 		{file: config.File{PodEndpointURL: "http://aws"}, flags: upOptions{documentFlags: documentFlags{emulator: true}}, wantFlags: upOptions{documentFlags: documentFlags{emulator: true}}},
 		{file: config.File{PodEndpointURL: "http://aws", Context: "prod", Kubeconfig: "f"}, wantApp: app{context: "prod", kubeconfig: "f"}, wantFlags: upOptions{endpoint: "http://aws"}},
+		{file: config.File{PodIdentity: new(true)}, wantFlags: upOptions{podIdentity: true, podIdentitySet: true}},
+		{file: config.File{PodIdentity: new(false)}, wantFlags: upOptions{podIdentitySet: true}},
+		{file: config.File{PodIdentity: new(true)}, flags: upOptions{podIdentitySet: true}, wantFlags: upOptions{podIdentitySet: true}},
 	} {
 		applyFile(c.file, &c.app, &c.flags)
 		if !reflect.DeepEqual(c.app, c.wantApp) || !reflect.DeepEqual(c.flags, c.wantFlags) {

@@ -193,6 +193,9 @@ user's inline policies. 'iamserviceaccount get' needs no permission.`,
 				if e.Roles, err = exportRoles(c.Context(), ch, &o); err != nil {
 					return err
 				}
+				if err := exportAssociations(c.Context(), ch, &o, e); err != nil {
+					return err
+				}
 			}
 			if o.to != "" {
 				if o.permissions.To, err = e.At(c.Context(), o.to); err != nil {
@@ -215,6 +218,7 @@ user's inline policies. 'iamserviceaccount get' needs no permission.`,
 	f.StringArrayVar(&o.permissions.RoleARNs, "role-arn", nil, "ARN of a further role that may be changed, such as one that clusters "+
 		"share (repeatable)")
 	f.BoolVar(&o.existingBucket, "existing-bucket", false, "the bucket exists, and is neither created nor deleted (with --account)")
+	f.BoolVar(&o.podIdentity, "pod-identity", false, "the chain has EKS Pod Identity, in an emulator (with --account)")
 	c.RegisterFlagCompletionFunc("command", cobra.FixedCompletions(export.Commands(), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

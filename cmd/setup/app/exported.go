@@ -115,6 +115,8 @@ func (a *app) imagined(ctx context.Context, o *exportOptions) (*chain.Chain, err
 		Emulator:   o.emulator,
 		KeepIssuer: o.keep,
 		Location:   record.Location{PrivateBucket: o.private, Distribution: o.distribution},
+		// AWS's own EKS has its clusters alone.
+		PodIdentity: o.podIdentity || len(o.associations) > 0 && (o.emulator || o.endpoint != ""),
 	}
 	switch {
 	case o.private && o.issuerURL == "":
@@ -162,7 +164,8 @@ func bareResources(ctx context.Context, ch *chain.Chain, o *exportOptions) (*exp
 	e := &export.Resources{
 		Cluster: ch.Record.Cluster, Account: ch.Record.Account, Partition: ch.Record.Partition, Region: ch.Record.Region,
 		Issuer: ch.Issuer, Bucket: ch.Bucket(tags),
-		Import: ch.Installed,
+		PodIdentity: ch.Record.PodIdentity,
+		Import:      ch.Installed,
 	}
 	if o.adoptSet {
 		e.Import = o.adopt
@@ -211,6 +214,9 @@ func resources(ctx context.Context, ch *chain.Chain, o *exportOptions) (*export.
 		e.Roles, err = exportRoles(ctx, ch, o)
 		if err == nil {
 			err = exportAssociations(ctx, ch, o, e)
+		}
+		if err == nil {
+			err = adoptAssociations(ctx, ch, e)
 		}
 	}
 	if err != nil {
@@ -308,11 +314,8 @@ func associationsInAWS(ctx context.Context, ch *chain.Chain) ([]podidentity.Asso
 }
 
 // exportAssociations adds the associations of the configuration file, and the roles that
-// are made for them. Of existing ones it adds by what they are adopted.
+// are made for them.
 func exportAssociations(ctx context.Context, ch *chain.Chain, o *exportOptions, e *export.Resources) error {
-	if len(o.associations) == 0 {
-		return nil
-	}
 	wants, roles, err := ch.WantAssociations(ctx, o.associations)
 	if err != nil {
 		return err
@@ -322,17 +325,23 @@ func exportAssociations(ctx context.Context, ch *chain.Chain, o *exportOptions, 
 	}
 	slices.SortFunc(e.Roles, func(a, b role.Role) int { return strings.Compare(a.Name, b.Name) })
 	e.Associations = wants
-	if !ch.Installed || !e.Import {
+	return nil
+}
+
+// adoptAssociations adds by what existing associations are adopted.
+func adoptAssociations(ctx context.Context, ch *chain.Chain, e *export.Resources) error {
+	if !ch.Installed || !e.Import || len(e.Associations) == 0 {
 		return nil
 	}
 	there, err := ch.Associations(ctx, podidentity.Filter{})
 	if err != nil {
 		return account.Cause(err)
 	}
-	for i := range wants {
-		at := slices.IndexFunc(there, func(a podidentity.Association) bool { return a.String() == wants[i].String() })
+	for i := range e.Associations {
+		want := &e.Associations[i]
+		at := slices.IndexFunc(there, func(a podidentity.Association) bool { return a.String() == want.String() })
 		if at >= 0 {
-			wants[i].ID, wants[i].ARN = there[at].ID, there[at].ARN
+			want.ID, want.ARN = there[at].ID, there[at].ARN
 		}
 	}
 	return nil

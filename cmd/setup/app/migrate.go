@@ -34,7 +34,8 @@ cluster's tokens. No valid token fails at any moment, at the API servers or at A
 
   prepare      the documents are published at the new issuer and read back, the
                new provider is made, the trust policies of the cluster's roles
-               let in tokens of both, and every API server accepts both
+               let in tokens of both, the emulator's EKS takes those of both if it
+               knows the cluster, and every API server accepts both
   wait-caches  until AWS knows it everywhere (--cache-wait)
   sign         every API server issues tokens as the new issuer
   wait-tokens  until no live token is of the old issuer: kubelet renews those of

@@ -76,9 +76,6 @@ Run it again at any time: what is right stays unchanged, what is missing is made
   setup up --dry-run`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.keepSet, o.podIdentitySet = c.Flags().Changed("keep-issuer"), c.Flags().Changed("pod-identity")
-			if o.dissociate && (!o.podIdentitySet || o.podIdentity) {
-				return cli.Usagef("--delete-associations needs --pod-identity=false")
-			}
 			if o.config != "" {
 				file, err := a.readConfig(o.config)
 				if err != nil {
@@ -88,6 +85,9 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 				o.accounts, o.associations = file.IAMServiceAccounts, file.PodIdentityAssociations
 			} else if o.prune {
 				return cli.Usagef("--prune needs a --config, which lists what stays")
+			}
+			if o.dissociate && (!o.podIdentitySet || o.podIdentity) {
+				return cli.Usagef("--delete-associations needs --pod-identity=false")
 			}
 			if o.expires != "" {
 				if _, err := chain.Expiry(o.expires, "", time.Now()); err != nil {
@@ -242,5 +242,8 @@ func applyFile(file config.File, a *app, o *upOptions) {
 	}
 	if file.KeepIssuer != nil && !o.keepSet && !o.keep {
 		o.keep, o.keepSet = *file.KeepIssuer, true
+	}
+	if file.PodIdentity != nil && !o.podIdentitySet && !o.podIdentity {
+		o.podIdentity, o.podIdentitySet = *file.PodIdentity, true
 	}
 }

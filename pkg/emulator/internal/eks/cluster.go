@@ -26,11 +26,13 @@ type Cluster struct {
 	// Issuer is the iss of the tokens of the cluster's service accounts, "" as long as
 	// nobody has said it. JWKS is a copy of its keys; without one they are read from the
 	// issuer.
-	Issuer   string          `json:",omitempty"`
-	JWKS     json.RawMessage `json:",omitempty"`
-	Endpoint string          `json:",omitempty"` // URL of the API server
-	CA       string          `json:",omitempty"` // its certificates, PEM in base64
-	Version  string          `json:",omitempty"` // of Kubernetes
+	Issuer string `json:",omitempty"`
+	// OtherIssuers are those whose tokens are taken beside those of Issuer.
+	OtherIssuers []string        `json:",omitempty"`
+	JWKS         json.RawMessage `json:",omitempty"`
+	Endpoint     string          `json:",omitempty"` // URL of the API server
+	CA           string          `json:",omitempty"` // its certificates, PEM in base64
+	Version      string          `json:",omitempty"` // of Kubernetes
 	// AgentVersion is that of the agent that is installed, "" for none.
 	AgentVersion string            `json:",omitempty"`
 	Tags         map[string]string `json:",omitempty"`
@@ -47,6 +49,18 @@ type Cluster struct {
 // maxJWKS bounds the copy of a cluster's keys, in bytes.
 const maxJWKS = 64 << 10
 
+// maxIssuers is how many issuers a cluster can have: an API server that changes its
+// issuer has two.
+const maxIssuers = 8
+
+// Issuers are those whose tokens are taken, the cluster's own one first.
+func (c *Cluster) Issuers() []string {
+	if c.Issuer == "" {
+		return nil
+	}
+	return append([]string{c.Issuer}, c.OtherIssuers...)
+}
+
 // check refuses a cluster that cannot be registered.
 func (c *Cluster) check() error {
 	switch {
@@ -56,6 +70,15 @@ func (c *Cluster) check() error {
 		return fmt.Errorf("the key set has %d bytes, and it can have %d", len(c.JWKS), maxJWKS)
 	case c.Issuer == "" && c.JWKS != nil:
 		return fmt.Errorf("there is a key set, and no issuer that it would be of")
+	case c.Issuer == "" && len(c.OtherIssuers) > 0:
+		return fmt.Errorf("there are other issuers, and none that they would be beside")
+	case len(c.OtherIssuers) >= maxIssuers:
+		return fmt.Errorf("there are %d issuers, and there can be %d", len(c.OtherIssuers)+1, maxIssuers)
+	}
+	for i, iss := range c.OtherIssuers {
+		if slices.Contains(c.Issuers()[:i+1], iss) {
+			return fmt.Errorf("the issuer %.100q is there twice", iss)
+		}
 	}
 	if e := checkTags(c.Tags); e != nil {
 		return fmt.Errorf("%s", e.Message)

@@ -38,7 +38,7 @@ type Config struct {
 	// MaxAssociations is how many associations a cluster can have.
 	MaxAssociations int
 	// Issuer makes what verifies the tokens of a cluster, or says what is wrong with
-	// its issuer or its key set. It is called for each cluster that is registered or
+	// its issuers or its key set. It is called for each cluster that is registered or
 	// read from the state file.
 	Issuer func(*Cluster) (any, error)
 	// Gone is told of each cluster that is no more, or is another now.
