@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,26 +27,39 @@ const podsAudience = "pods.eks.amazonaws.com"
 // podToken is a token of a pod that kubelet could give it, for an audience.
 func (k *kube) podToken(t testing.TB, p pod, serviceAccount, audience string) string {
 	t.Helper()
-	live, err := k.client.CoreV1().Pods(p.namespace).Get(suite, p.name, metav1.GetOptions{})
+	token, err := k.tryPodToken(suite, p, serviceAccount, audience)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := k.client.CoreV1().ServiceAccounts(p.namespace).CreateToken(suite, serviceAccount, &authenticationv1.TokenRequest{
+	return token
+}
+
+func (k *kube) tryPodToken(ctx context.Context, p pod, serviceAccount, audience string) (string, error) {
+	live, err := k.client.CoreV1().Pods(p.namespace).Get(ctx, p.name, metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	tr, err := k.client.CoreV1().ServiceAccounts(p.namespace).CreateToken(ctx, serviceAccount, &authenticationv1.TokenRequest{
 		Spec: authenticationv1.TokenRequestSpec{
 			Audiences:      []string{audience},
 			BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: p.name, UID: live.UID},
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	return tr.Status.Token
+	return tr.Status.Token, nil
 }
 
 // askAgent asks the agent on the node for credentials, and returns its status and what it says.
 func (k *kube) askAgent(t testing.TB, token string) string {
 	t.Helper()
-	return k.node(t, fmt.Sprintf(`curl -s --max-time 10 -w ' %%{http_code}' -H 'Authorization: %s' http://169.254.170.23/v1/credentials`, token))
+	return k.node(t, agentRequest(token))
+}
+
+// agentRequest is what asks the agent, in a shell on its node.
+func agentRequest(token string) string {
+	return fmt.Sprintf(`curl -s --max-time 10 -w ' %%{http_code}' -H 'Authorization: %s' http://169.254.170.23/v1/credentials`, token)
 }
 
 // agentRefuses checks that a token gets no credentials, what the pod is told, and at which step the emulator refused it; ""
@@ -195,6 +209,52 @@ console.log("groups", (await new IAMClient().send(new ListGroupsCommand())).Grou
 	if r.code != 0 || !strings.Contains(r.stdout, ":assumed-role/openirsa-pods-") || !strings.Contains(r.stdout, "-javascript-") ||
 		!strings.Contains(r.stdout, "groups ") {
 		t.Errorf("a pod with JavaScript: exit %d: %s", r.code, r.stdout)
+	}
+}
+
+// exchanging has the agent exchange new tokens of a pod with an association, until the function that it returns is called:
+// tokens of two issuers, and none is refused.
+func exchanging(t *testing.T, k *kube, ns string) (end func()) {
+	t.Helper()
+	k.namespace(t, ns)
+	k.associate(t, "create", ns, "--permission-policy-arns", readOnly, "--create-service-account", "--approve").ok(t)
+	p := k.pod(t, podSpec{namespace: ns, name: "exchanging", serviceAccount: courier, image: client, args: []string{"/client", "sleep"}}).running(t)
+	ctx, cancel := context.WithCancel(suite)
+	count := map[string]int{} // by issuer
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ; ctx.Err() == nil; time.Sleep(time.Second) {
+			token, err := k.tryPodToken(ctx, p, courier, podsAudience)
+			if err != nil {
+				continue // the API server is between two of its lives
+			}
+			answer, err := k.tryNode(ctx, agentRequest(token))
+			if err != nil {
+				if ctx.Err() == nil {
+					t.Errorf("asking the agent: %v", err)
+				}
+				continue
+			}
+			var claims struct{ Iss string }
+			if text, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1]); err == nil {
+				json.Unmarshal(text, &claims)
+			}
+			if !strings.HasSuffix(answer, " 200") {
+				t.Errorf("a token of %s: %s", claims.Iss, answer)
+			}
+			count[claims.Iss]++
+		}
+	})
+	stop := func() { cancel(); wg.Wait() }
+	t.Cleanup(stop)
+	return func() {
+		t.Helper()
+		stop()
+		t.Logf("exchanged by the agent: %v", count)
+		if len(count) != 2 {
+			t.Errorf("tokens of %d issuers were exchanged, want 2", len(count))
+		}
+		p.remove(t)
 	}
 }
 

@@ -220,7 +220,12 @@ func testMigration(t *testing.T) {
 			t.Errorf("providers after the migration from %s: %s", was, text)
 		}
 	}
-	t.Run("UnderLoad", func(t *testing.T) { moved(t, false) })
+	t.Run("UnderLoad", func(t *testing.T) {
+		secondary.setup(t, "up", "--emulator", "--pod-identity").ok(t)
+		ended := exchanging(t, secondary, "e2e-exchanging")
+		moved(t, false)
+		ended()
+	})
 	t.Run("Killed", func(t *testing.T) { moved(t, true) })
 	if !t.Failed() {
 		secondary.setup(t, "down").ok(t)
