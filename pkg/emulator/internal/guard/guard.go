@@ -127,7 +127,7 @@ func (g *Guard) Take(c *api.Call) api.Answer {
 	if loop {
 		return func(w http.ResponseWriter) { g.refuseLoop(w, c, a) }
 	}
-	if a == nil {
+	if a == nil || a.service() == "" {
 		return nil
 	}
 	to := all.of(a.model, a.signs, g.config.Own)
