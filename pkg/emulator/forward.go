@@ -21,8 +21,7 @@ type Backend struct {
 }
 
 // ParseForward reads backends that are each given as SERVICE=URL. Names that no
-// service has are refused, and so are STS, IAM and S3, and services that are there
-// twice.
+// service has are refused, and so are STS and IAM, and services that are there twice.
 func ParseForward(all []string) (map[string]Backend, error) {
 	forward := make(map[string]Backend, len(all))
 	for _, text := range all {

@@ -70,19 +70,24 @@ func (q *asking) json(service, operation string, in map[string]any, out any) err
 // get calls an operation of a model that is known by its path, and reads its answer
 // in JSON.
 func (q *asking) get(service, escapedPath string, out any) error {
-	m := awsapi.ByName(service)
-	if m == nil {
-		return errUnknown
-	}
-	r, err := http.NewRequestWithContext(q.ctx, http.MethodGet, "http://backend"+escapedPath, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := q.call(m, r, nil)
+	answer, err := q.fetch(service, escapedPath)
 	if err != nil {
 		return err
 	}
 	return understood(json.Unmarshal(answer, out))
+}
+
+// fetch is get for an answer of any form.
+func (q *asking) fetch(service, escapedPath string) ([]byte, error) {
+	m := awsapi.ByName(service)
+	if m == nil {
+		return nil, errUnknown
+	}
+	r, err := http.NewRequestWithContext(q.ctx, http.MethodGet, "http://backend"+escapedPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	return q.call(m, r, nil)
 }
 
 // query calls an operation of a model that speaks Query, and reads its answer.
@@ -130,6 +135,9 @@ func (q *asking) call(m *awsapi.Model, r *http.Request, body []byte) ([]byte, er
 		account = q.g.account.ID
 	}
 	scope := sigv4.Scope{Region: region, Service: m.SigningName}
+	if scope.Service == "s3" { // which wants it
+		r.Header.Set("X-Amz-Content-Sha256", sigv4.HashPayload(body))
+	}
 	q.g.signer.Sign(r, q.g.key(account), scope, sigv4.HashPayload(body), q.g.account.Now())
 	answer, err := to.transport.RoundTrip(r)
 	if err != nil {

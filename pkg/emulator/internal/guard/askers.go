@@ -2,6 +2,7 @@ package guard
 
 import (
 	"cmp"
+	"encoding/xml"
 	"net/url"
 	"strings"
 
@@ -185,6 +186,11 @@ var policyReaders = map[string]func(*asking) (string, error){
 		err := q.get("lambda", path, &out)
 		return out.Policy, err
 	},
+	"s3": func(q *asking) (string, error) {
+		_, bucket, _ := strings.Cut(q.Name, ":::")
+		text, err := q.fetch("s3", "/"+url.PathEscape(bucket)+"?policy")
+		return string(text), err
+	},
 	"ecr": func(q *asking) (string, error) {
 		_, name, found := strings.Cut(q.Name, ":repository/")
 		if !found {
@@ -288,6 +294,24 @@ var tagReaders = map[string]func(*asking) (map[string]string, error){
 		err := q.get("eks", "/tags/"+url.PathEscape(q.Name), &out)
 		return out.Tags, err
 	},
+	"s3": func(q *asking) (map[string]string, error) {
+		object, version, _ := strings.Cut(q.Name, "\x00")
+		_, path, _ := strings.Cut(object, ":::")
+		bucket, key, _ := strings.Cut(path, "/")
+		address := "/" + url.PathEscape(bucket) + "/" + escapedKey(key) + "?tagging"
+		if version != "" {
+			address += "&versionId=" + url.QueryEscape(version)
+		}
+		text, err := q.fetch("s3", address)
+		if err != nil {
+			return nil, err
+		}
+		var out struct {
+			Tags []tag `xml:"TagSet>Tag"`
+		}
+		err = understood(xml.Unmarshal(text, &out))
+		return pairsOf(out.Tags), err
+	},
 	"sns": func(q *asking) (map[string]string, error) {
 		var out struct {
 			Tags []tag `xml:"ListTagsForResourceResult>Tags>member"`
@@ -316,6 +340,15 @@ var tagReaders = map[string]func(*asking) (map[string]string, error){
 		err := q.query("rds", url.Values{"Action": {"ListTagsForResource"}, "ResourceName": {q.Name}}, &out)
 		return pairsOf(out.Tags), err
 	},
+}
+
+// escapedKey is the key of an object in a path, whose slashes stay.
+func escapedKey(key string) string {
+	segments := strings.Split(key, "/")
+	for i, s := range segments {
+		segments[i] = url.PathEscape(s)
+	}
+	return strings.Join(segments, "/")
 }
 
 // tagList reads tags with an operation that takes the ARN and answers with a list.

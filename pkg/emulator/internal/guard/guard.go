@@ -51,16 +51,18 @@ type Config struct {
 
 // Guard is an [api.Service] of all services that have a backend.
 type Guard struct {
-	account  *api.Account
-	config   Config
-	own      []string // services that are never forwarded
-	backends atomic.Pointer[backends]
-	id       string // of this guard, by which it knows its own calls
-	shared   *http.Transport
-	spool    spool
-	memory   memory
-	signer   sigv4.Signer
-	said     sync.Map // what was logged once
+	account *api.Account
+	config  Config
+	// own are services whose calls are not taken here, and away those of the emulator
+	// that are forwarded. S3 is in both: it decides about its calls itself.
+	own, away []string
+	backends  atomic.Pointer[backends]
+	id        string // of this guard, by which it knows its own calls
+	shared    *http.Transport
+	spool     spool
+	memory    memory
+	signer    sigv4.Signer
+	said      sync.Map // what was logged once
 }
 
 // say logs a line that was not logged before, by a name for it.
@@ -83,7 +85,11 @@ func New(account *api.Account, config Config) (*Guard, error) {
 	}
 	// What is forwarded by name when the emulator starts is not the emulator's.
 	for _, name := range config.Own {
-		if (*g.backends.Load())[name] == nil {
+		forwarded := (*g.backends.Load())[name] != nil
+		if forwarded {
+			g.away = append(g.away, name)
+		}
+		if !forwarded || name == "s3" {
 			g.own = append(g.own, name)
 		}
 	}
@@ -102,7 +108,7 @@ func (g *Guard) SetForward(forward map[string]Backend) error {
 }
 
 // Forwards reports whether a service of the emulator is forwarded by its name.
-func (g *Guard) Forwards(service string) bool { return !slices.Contains(g.own, service) }
+func (g *Guard) Forwards(service string) bool { return slices.Contains(g.away, service) }
 
 // Close closes idle connections to backends.
 func (g *Guard) Close() { g.shared.CloseIdleConnections() }

@@ -78,11 +78,19 @@ func lifetime(kind question.Kind, found bool) time.Duration {
 // attached is the policy of the resource that a question is about, nil if it has
 // none. One that cannot be read counts as none, and a sentence says so.
 func (w *world) attached(ctx context.Context, q *question.Question) (*policy.Named, string) {
-	part := strings.SplitN(q.Resource, ":", 6)
-	if !q.Known || len(part) < 6 || policyReaders[part[2]] == nil {
+	if !q.Known {
 		return nil, ""
 	}
-	known, found, err := w.Find(ctx, question.Fact{Kind: question.ResourcePolicy, Region: part[3], Account: part[4], Name: q.Resource})
+	return w.policyOf(ctx, q.Resource)
+}
+
+// policyOf is the policy of the resource with an ARN, as for attached.
+func (w *world) policyOf(ctx context.Context, arn string) (*policy.Named, string) {
+	part := strings.SplitN(arn, ":", 6)
+	if len(part) < 6 || policyReaders[part[2]] == nil {
+		return nil, ""
+	}
+	known, found, err := w.Find(ctx, question.Fact{Kind: question.ResourcePolicy, Region: part[3], Account: part[4], Name: arn})
 	switch {
 	case errors.Is(err, errNoCall):
 		w.g.say("no-policies:"+part[2], "the backend of "+part[2]+" does not say what policies its resources have: they are not evaluated")
@@ -92,9 +100,13 @@ func (w *world) attached(ctx context.Context, q *question.Question) (*policy.Nam
 	case !found || known.Text == "":
 		return nil, ""
 	}
-	p, err := policy.Parse(policy.Resource, []byte(known.Text))
+	kind, name := policy.Resource, "policy of "+arn
+	if part[2] == "s3" {
+		kind, name = policy.Bucket, "policy of bucket "+part[5]
+	}
+	p, err := policy.Parse(kind, []byte(known.Text))
 	if err != nil {
 		return nil, "The policy of the resource cannot be parsed and was not evaluated."
 	}
-	return &policy.Named{Name: "policy of " + q.Resource, Policy: p}, ""
+	return &policy.Named{Name: name, Policy: p}, ""
 }
