@@ -90,6 +90,20 @@ func (q *asking) fetch(service, escapedPath string) ([]byte, error) {
 	return q.call(m, r, nil)
 }
 
+// head is the header of what a path has.
+func (q *asking) head(service, escapedPath string) (http.Header, error) {
+	m := awsapi.ByName(service)
+	if m == nil {
+		return nil, errUnknown
+	}
+	r, err := http.NewRequestWithContext(q.ctx, http.MethodHead, "http://backend"+escapedPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	header, _, err := q.exchange(m, r, nil)
+	return header, err
+}
+
 // query calls an operation of a model that speaks Query, and reads its answer.
 func (q *asking) query(service string, params url.Values, out any) error {
 	m := awsapi.ByName(service)
@@ -120,9 +134,15 @@ func understood(err error) error {
 
 // call signs and sends a request to the backend of a model.
 func (q *asking) call(m *awsapi.Model, r *http.Request, body []byte) ([]byte, error) {
+	_, text, err := q.exchange(m, r, body)
+	return text, err
+}
+
+// exchange is call, with the header of the answer.
+func (q *asking) exchange(m *awsapi.Model, r *http.Request, body []byte) (http.Header, []byte, error) {
 	to := (*q.g.backends.Load()).of(m, "", q.g.config.Own)
 	if to == nil {
-		return nil, errUnknown
+		return nil, nil, errUnknown
 	}
 	r.URL.Scheme, r.URL.Host = to.url.Scheme, to.url.Host
 	r.Host = to.url.Host
@@ -141,24 +161,27 @@ func (q *asking) call(m *awsapi.Model, r *http.Request, body []byte) ([]byte, er
 	q.g.signer.Sign(r, q.g.key(account), scope, sigv4.HashPayload(body), q.g.account.Now())
 	answer, err := to.transport.RoundTrip(r)
 	if err != nil {
-		return nil, fmt.Errorf("asking %s: %w", to, err)
+		return nil, nil, fmt.Errorf("asking %s: %w", to, err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("asking %s: %w", to, err)
+		return nil, nil, fmt.Errorf("asking %s: %w", to, err)
 	case answer.StatusCode < 300:
-		return text, nil
+		return answer.Header, text, nil
 	case answer.StatusCode >= 500:
-		return nil, fmt.Errorf("asking %s: %w: status %d", to, errNoCall, answer.StatusCode)
+		return nil, nil, fmt.Errorf("asking %s: %w: status %d", to, errNoCall, answer.StatusCode)
 	}
-	return nil, refusedBy(answer, text)
+	return nil, nil, refusedBy(answer, text)
 }
 
 // refusedBy is what an error of a backend means: that there is no such thing, or
 // that the backend does not know the call.
 func refusedBy(answer *http.Response, text []byte) error {
+	if answer.StatusCode == http.StatusNotFound && answer.Request != nil && answer.Request.Method == http.MethodHead {
+		return errNotThere
+	}
 	said := answer.Header.Get("X-Amzn-Errortype") + " " + answer.Header.Get("X-Amzn-Query-Error") + " " + string(text[:min(len(text), 4<<10)])
 	for _, word := range []string{"NotFound", "NonExistent", "NoSuch", "DoesNotExist", "InvalidInstanceID"} {
 		if strings.Contains(said, word) {

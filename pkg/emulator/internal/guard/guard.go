@@ -43,6 +43,8 @@ type Config struct {
 	// Mentions reports whether a policy of the caller names a condition key, see
 	// [question.World].
 	Mentions func(c *api.Call, key string) bool
+	// KeyPolicy is the policy of a key of the emulator's own KMS, and whether there is one.
+	KeyPolicy func(arn string) (document string, found bool)
 	// Log gets what is worth a line only once. It is not nil.
 	Log *slog.Logger
 	// Dir is a directory for large bodies; "" is the system's for temporary files.

@@ -15,6 +15,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/question"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/s3"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -40,6 +41,35 @@ func (b buckets) ObjectTags(c *api.Call, arn, version string) (map[string]string
 
 // Mentions implements [s3.Backend].
 func (b buckets) Mentions(c *api.Call, key string) bool { return b.g.config.Mentions(c, key) }
+
+// Key implements [s3.Backend].
+func (b buckets) Key(c *api.Call, arn, version string) string {
+	name := arn
+	if version != "" || strings.Contains(arn, "/") {
+		name += "\x00" + version
+	}
+	known, _, _ := (&world{b.g, c}).Find(c.Request.Context(), question.Fact{Kind: question.EncryptionKey, Name: name})
+	return known.Text
+}
+
+// UseKey implements [s3.Backend].
+func (b buckets) UseKey(c *api.Call, id, arn, actions string) *wire.Failure {
+	w := &world{b.g, c}
+	call := &question.Call{Region: c.Region, Account: c.Caller.Account, Partition: b.g.account.Partition}
+	if call.Account == "" {
+		call.Account = b.g.account.ID
+	}
+	asks, err := question.S3Keys(c.Request.Context(), call, w, question.KeyUse{Key: id, ARN: arn, Actions: actions})
+	if err != nil {
+		return wire.ErrInternal
+	}
+	for i := range asks {
+		if e := b.g.account.Gate.Authorize(c, (&asked{}).put(c, &asks[i], w)); e != nil {
+			return e
+		}
+	}
+	return nil
+}
 
 // errRefused ends a call whose answer is not released.
 var errRefused = errors.New("the answer is not released")
@@ -69,8 +99,8 @@ func (b buckets) Pass(w http.ResponseWriter, c *api.Call, p *s3.Passed) {
 		fail(w, "The emulator was forwarded a call that it had forwarded itself: a backend leads back to it.", nil)
 		return
 	}
-	if c.Request.Method != http.MethodGet && c.Request.Method != http.MethodHead { // even if the answer breaks off
-		defer g.memory.forget(func(f question.Fact) bool { return strings.Contains(f.Name, ":s3:::") })
+	if p.Changes != "" { // even if the answer breaks off
+		defer g.memory.forget(func(f question.Fact) bool { return strings.HasPrefix(f.Name, p.Changes) })
 	}
 	a := &asked{model: m, op: m.Operation(c.Operation), signs: "s3", operation: c.Operation}
 	proxy := &httputil.ReverseProxy{

@@ -195,6 +195,9 @@ func (g *Guard) ask(c *api.Call, a *asked, p *plan, w *world) *wire.Failure {
 	}
 	p.later = decided.Later
 	for _, i := range decided.Items {
+		if slices.ContainsFunc(p.denied, func(d part) bool { return d.name == p.asks[i].Item }) {
+			continue
+		}
 		p.denied = append(p.denied, part{p.asks[i].Item, verdicts[i].Failure})
 	}
 	if p.denied != nil && !canLeaveOut(c) {
@@ -229,6 +232,9 @@ func (a *asked) put(c *api.Call, q *question.Question, w *world) *api.Question {
 		SpelledAction: a.spelledAction(q.Action), Preface: a.preface(), Unknown: !q.Known, Warnings: q.Warnings,
 		Encoded: a.protocol == wire.QueryEC2 && !strings.HasPrefix(a.operation, "Describe"),
 		Nowhere: q.Resource == "*" && q.Spelled == "" && a.lacksResource(),
+	}
+	if q.Via != "" {
+		asked.SpelledAction, asked.Code, asked.Text = "", viaCodes[q.Via], viaTexts[q.Via]
 	}
 	attached, warning := w.attached(c.Request.Context(), q)
 	// The policy of a key is the root of all permissions to use it (KMS Developer Guide,

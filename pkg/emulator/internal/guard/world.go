@@ -43,6 +43,9 @@ func (w *world) Find(ctx context.Context, name question.Fact) (question.Known, b
 	if name.Account == "" {
 		name.Account = w.c.Caller.Account
 	}
+	if known, found, own := w.ownKey(name); own {
+		return known, found, nil
+	}
 	now := time.Now()
 	f, ok, generation := w.g.memory.get(name, now)
 	if ok {
@@ -61,6 +64,32 @@ func (w *world) Find(ctx context.Context, name question.Fact) (question.Known, b
 	f = fact{name: name, known: known, found: found, until: now.Add(lifetime(name.Kind, found))}
 	w.g.memory.put(f, generation)
 	return known, found, nil
+}
+
+// ownKey is what is known of keys if KMS is not forwarded: the emulator's own keys, as they
+// are now. They have no aliases.
+func (w *world) ownKey(name question.Fact) (known question.Known, found, own bool) {
+	if w.g.Forwards("kms") {
+		return question.Known{}, false, false
+	}
+	switch name.Kind {
+	case question.KeyByID:
+		arn := "arn:" + w.g.account.Partition + ":kms:" + name.Region + ":" + name.Account + ":key/" + name.Name
+		_, found = w.g.config.KeyPolicy(arn)
+		return question.Known{Text: arn}, found, true
+	case question.KeyOfAlias:
+		return question.Known{}, false, true
+	case question.ResourcePolicy, question.Tags:
+		if part := strings.SplitN(name.Name, ":", 4); len(part) < 4 || part[2] != "kms" {
+			return question.Known{}, false, false
+		}
+		if name.Kind == question.Tags {
+			return question.Known{}, false, true
+		}
+		document, found := w.g.config.KeyPolicy(name.Name)
+		return question.Known{Text: document}, found, true
+	}
+	return question.Known{}, false, false
 }
 
 func lifetime(kind question.Kind, found bool) time.Duration {
@@ -97,6 +126,8 @@ func (w *world) policyOf(ctx context.Context, arn string) (*policy.Named, string
 		return nil, ""
 	case err != nil:
 		return nil, "The policy of the resource could not be read: the backend does not answer."
+	case (!found || known.Text == "") && part[2] == "kms" && !w.g.Forwards("kms"):
+		return nil, "The policy of the key was not evaluated: the emulator's KMS has no such key, and kms is not forwarded."
 	case !found || known.Text == "":
 		return nil, ""
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/openirsa/openirsa/internal/checksum"
 	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -26,6 +27,12 @@ type Backend interface {
 	// ObjectTags are the tags of an object by its ARN; version is "" for the latest. An
 	// error says that they cannot be read.
 	ObjectTags(c *api.Call, arn, version string) (map[string]string, error)
+	// Key is the key of KMS that a bucket, or an object by its ARN and version, is encrypted
+	// with, as S3 names it; "" if there is none, or none is known.
+	Key(c *api.Call, arn, version string) string
+	// UseKey asks whether the caller may do what S3 asks of KMS on its behalf: some
+	// actions, with spaces between them, on a key of an object or a bucket.
+	UseKey(c *api.Call, key, arn, actions string) *wire.Failure
 	// Mentions reports whether a policy of the caller names a condition key, see
 	// [policy.Policies.Mentions].
 	Mentions(c *api.Call, key string) bool
@@ -41,6 +48,8 @@ type Passed struct {
 	Body   io.Reader // nil if there is none
 	Length int64     // of the body, in bytes
 	Hash   string    // of the body, as signatures have it
+	// Changes begins the ARNs of what the call may change; "" is nothing.
+	Changes string
 
 	// Answer, if not nil, may change the answer. If it returns false it has the call
 	// answered by Fail.
@@ -80,7 +89,7 @@ func (s *Service) serveForwarded(w http.ResponseWriter, c *api.Call) {
 	case a != nil:
 		p.writeAnswer(w, a)
 	default:
-		if p.hides == nil {
+		if !p.holds() {
 			c.Leave() // it may take long, and needs nothing of the state any more
 		}
 		s.backend.Pass(w, c, passed)
@@ -224,67 +233,24 @@ func (q *call) rawQuery() string {
 // decoded, which is broken off before its end if it is not the one that was signed.
 func (p *passing) pass() (*Passed, *failure) {
 	passed := &Passed{Path: p.path(), Query: p.passedQuery(), Header: p.Request.Header.Clone()}
-	h := passed.Header
-	var held *heldBody
-	switch {
-	case p.read:
-		h.Del("X-Amz-Decoded-Content-Length")
-		h.Del("X-Amz-Trailer")
-		unchunk(h)
-		if h.Get("Content-Md5") == "" && !hasChecksum(h) { // it was at the end, or of another document
-			h.Del("X-Amz-Sdk-Checksum-Algorithm")
-			sum := md5.Sum(p.document)
-			h.Set("Content-Md5", base64.StdEncoding.EncodeToString(sum[:]))
-		}
-		passed.Body, passed.Length, passed.Hash = bytes.NewReader(p.document), int64(len(p.document)), sigv4.HashPayload(p.document)
-	case p.Request.ContentLength != 0:
-		p.ReadsObject()
-		body, err := sigv4.NewBody(p.Request, p.sig, p.signKey)
-		if err != nil {
-			return nil, payloadError(err)
-		}
-		if body.Len() < 0 {
-			return nil, errNoLength()
-		}
-		if body.Len() > p.service.config.MaxObject {
-			return nil, errTooLarge(body.Len(), p.service.config.MaxObject)
-		}
-		held = &heldBody{body: body, left: body.Len()}
-		if e := held.put(passed); e != nil {
-			return nil, payloadError(e)
-		}
-	default:
-		passed.Hash = sigv4.EmptyPayload
-		body, err := sigv4.NewBody(p.Request, p.sig, p.signKey)
-		if err == nil {
-			_, err = io.Copy(io.Discard, body)
-		}
-		if err != nil {
-			return nil, payloadError(err)
+	held, e := p.passBody(passed)
+	if e != nil {
+		return nil, e
+	}
+	if m := p.Request.Method; m != http.MethodGet && m != http.MethodHead {
+		if passed.Changes = p.bucketARN(); p.key != "" || p.Operation == "DeleteObjects" {
+			passed.Changes += "/"
 		}
 	}
 	var refused *failure
 	passed.Answer = func(answer *http.Response) bool {
-		switch {
-		case held != nil && held.failed() != nil:
-			return false
-		case p.hides != nil && answer.StatusCode == http.StatusNotFound && !isNoBucket(answer):
-			refused = asFailure(p.hides.Failure)
-			p.hides.Keep()
-			p.deny("existence", "there is no object "+p.bucket+"/"+p.key+", and S3 says so only to those who may s3:ListBucket", refused)
-			return false
-		case p.denied != nil:
-			refused = p.addDenied(answer)
-			return refused == nil
-		}
-		return true
+		refused = p.judge(answer)
+		return refused == nil && held.failed() == nil
 	}
 	passed.Fail = func(w http.ResponseWriter, why string) {
 		e := refused
-		if e == nil && held != nil {
-			if err := held.failed(); err != nil {
-				e = payloadError(err)
-			}
+		if err := held.failed(); e == nil && err != nil {
+			e = payloadError(err)
 		}
 		if e == nil {
 			e = failf(http.StatusServiceUnavailable, "ServiceUnavailable", "%s", why)
@@ -295,10 +261,75 @@ func (p *passing) pass() (*Passed, *failure) {
 	return passed, nil
 }
 
+// passBody makes the body that of the request to the backend. It returns what is held
+// back of an object's, nil if nothing is.
+func (p *passing) passBody(passed *Passed) (*heldBody, *failure) {
+	if p.read {
+		p.passDocument(passed)
+		return nil, nil
+	}
+	body, err := sigv4.NewBody(p.Request, p.sig, p.signKey)
+	switch {
+	case err != nil:
+		return nil, payloadError(err)
+	case p.Request.ContentLength == 0:
+		passed.Hash = sigv4.EmptyPayload
+		if _, err := io.Copy(io.Discard, body); err != nil {
+			return nil, payloadError(err)
+		}
+		return nil, nil
+	case body.Len() < 0:
+		return nil, errNoLength()
+	case body.Len() > p.service.config.MaxObject:
+		return nil, errTooLarge(body.Len(), p.service.config.MaxObject)
+	}
+	p.ReadsObject()
+	held := &heldBody{body: body, left: body.Len()}
+	if err := held.put(passed); err != nil {
+		return nil, payloadError(err)
+	}
+	return held, nil
+}
+
+// passDocument makes a document that was decided about the body of the request.
+func (p *passing) passDocument(passed *Passed) {
+	h := passed.Header
+	h.Del("X-Amz-Decoded-Content-Length")
+	h.Del("X-Amz-Trailer")
+	unchunk(h)
+	if h.Get("Content-Md5") == "" && !hasChecksum(h) { // it was at the end, or of another document
+		h.Del("X-Amz-Sdk-Checksum-Algorithm")
+		sum := md5.Sum(p.document)
+		h.Set("Content-Md5", base64.StdEncoding.EncodeToString(sum[:]))
+	}
+	passed.Body, passed.Length, passed.Hash = bytes.NewReader(p.document), int64(len(p.document)), sigv4.HashPayload(p.document)
+}
+
+// judge decides about an answer before it is released.
+func (p *passing) judge(answer *http.Response) *failure {
+	defer p.Leave()
+	if e := p.decrypts(answer); e != nil {
+		return e
+	}
+	if p.hides != nil && answer.StatusCode == http.StatusNotFound && !isNoBucket(answer) {
+		e := asFailure(p.hides.Failure)
+		p.hides.Keep()
+		p.deny("existence", "there is no object "+p.bucket+"/"+p.key+", and S3 says so only to those who may s3:ListBucket", e)
+		return e
+	}
+	if p.denied != nil {
+		return p.addDenied(answer)
+	}
+	return nil
+}
+
 // hasChecksum reports whether a header has a checksum of the body.
 func hasChecksum(h http.Header) bool {
 	return slices.ContainsFunc(checksum.All, func(a checksum.Algorithm) bool { return h.Get(a.Header()) != "" })
 }
+
+// holds reports whether something is asked once the answer has come.
+func (p *passing) holds() bool { return p.hides != nil || p.reads() }
 
 // path is the address of a bucket or an object by path, whatever the client used.
 func (p *passing) path() string {

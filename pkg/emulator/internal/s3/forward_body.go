@@ -25,8 +25,11 @@ type heldBody struct {
 	err error // of the body
 }
 
-// failed is the error of the body, nil if there was none so far.
+// failed is the error of the body, nil if there was none so far, or if there is no body.
 func (h *heldBody) failed() error {
+	if h == nil {
+		return nil
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.err

@@ -245,6 +245,9 @@ func (p *passing) permitPut() *failure {
 	also(h.Get("X-Amz-Object-Lock-Mode") != "" || h.Get("X-Amz-Object-Lock-Retain-Until-Date") != "", "PutObjectRetention", nil)
 	also(h.Get("X-Amz-Object-Lock-Legal-Hold") != "", "PutObjectLegalHold", nil)
 	also(h.Get("If-Match") != "", "GetObject", nil) // it tells what is there ("Add preconditions to S3 operations")
+	if e == nil {
+		e = p.encrypts()
+	}
 	return e
 }
 
@@ -259,7 +262,55 @@ func (p *passing) permitSource() (arn, version string, e *failure) {
 		return "", "", errInvalidArgument("Invalid copy source object key", "x-amz-copy-source", source)
 	}
 	arn = p.service.bucketARN(bucket) + "/" + key
-	return arn, version, p.need("GetObject", arn, version, nil)
+	if e = p.need("GetObject", arn, version, nil); e == nil {
+		e = p.useKey(p.service.backend.Key(p.Call, arn, version), arn, "Decrypt")
+	}
+	return arn, version, e
+}
+
+const headerKey = "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"
+
+// encrypts asks for the key that an object is to be encrypted with: the one that the
+// request names, or that of the bucket (Amazon S3 User Guide, "Using server-side
+// encryption with AWS KMS keys").
+func (p *passing) encrypts() *failure {
+	h := p.Request.Header
+	key := h.Get(headerKey)
+	if key == "" && h.Get("X-Amz-Server-Side-Encryption") != "AES256" && h.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") == "" {
+		key = p.service.backend.Key(p.Call, p.bucketARN(), "")
+	}
+	arn, actions := p.objectARN(), "GenerateDataKey"
+	if strings.EqualFold(h.Get("X-Amz-Server-Side-Encryption-Bucket-Key-Enabled"), "true") {
+		arn = p.bucketARN()
+	}
+	if p.Operation == "CreateMultipartUpload" { // whose parts are read again when it is completed
+		actions = "GenerateDataKey Decrypt"
+	}
+	return p.useKey(key, arn, actions)
+}
+
+// reads reports whether the answer to the call has what is encrypted.
+func (p *passing) reads() bool {
+	return p.Operation == "GetObject" || p.Operation == "SelectObjectContent" || p.Operation == "GetObjectTorrent"
+}
+
+// decrypts asks for the key of an object that is read, which the answer names.
+func (p *passing) decrypts(answer *http.Response) *failure {
+	if !p.reads() || answer.StatusCode >= http.StatusMultipleChoices {
+		return nil
+	}
+	arn := p.objectARN()
+	if strings.EqualFold(answer.Header.Get("X-Amz-Server-Side-Encryption-Bucket-Key-Enabled"), "true") {
+		arn = p.bucketARN()
+	}
+	return p.useKey(answer.Header.Get(headerKey), arn, "Decrypt")
+}
+
+func (p *passing) useKey(key, arn, actions string) *failure {
+	if key == "" {
+		return nil
+	}
+	return asFailure(p.service.backend.UseKey(p.Call, key, arn, actions))
 }
 
 // permitTagging is permit for PutObjectTagging.
