@@ -82,6 +82,12 @@ func (s *Server) ask(c *api.Call, q *api.Question) *api.Verdict {
 // is to blame and nothing else.
 func (s *Server) accessDenied(c *api.Call, q *api.Question, d *policy.Decision) *wire.Failure {
 	code := c.Speaks().AccessDenied
+	if q.Code.Name != "" {
+		code = q.Code
+	}
+	if q.Text != "" {
+		return wire.Errorf(code.Status, code.Name, "%s", q.Text)
+	}
 	if c.Caller.Kind == policy.Anonymous {
 		return wire.Errorf(code.Status, code.Name, "Access Denied")
 	}
@@ -112,7 +118,12 @@ func (s *Server) accessDenied(c *api.Call, q *api.Question, d *policy.Decision) 
 // requestKeys sets the condition keys that every request has (IAM User Guide,
 // "AWS global condition context keys").
 func (s *Server) requestKeys(c *api.Call, keys *policy.Context, resourceAccount string) {
-	keys.Set("aws:SourceIp", sourceIP(c.Request))
+	// A request that a service makes with the permissions of the caller comes from the
+	// service (the page's aws:SourceIp and aws:ViaAWSService).
+	if _, via := keys.Values("aws:ViaAWSService"); !via {
+		keys.Set("aws:SourceIp", sourceIP(c.Request))
+		keys.Set("aws:ViaAWSService", "false")
+	}
 	keys.Set("aws:SecureTransport", strconv.FormatBool(c.Request.TLS != nil))
 	keys.Set("aws:CurrentTime", c.At.UTC().Format(time.RFC3339))
 	keys.Set("aws:EpochTime", strconv.FormatInt(c.At.Unix(), 10))
@@ -132,7 +143,6 @@ func (s *Server) requestKeys(c *api.Call, keys *policy.Context, resourceAccount 
 	keys.Set("aws:ResourceAccount", resourceAccount)
 	s.organizationKeys("Resource", resourceAccount, keys)
 	keys.Set("aws:PrincipalIsAWSService", "false")
-	keys.Set("aws:ViaAWSService", "false")
 }
 
 // callerKeys sets the condition keys that follow from who calls (the same page,

@@ -97,7 +97,7 @@ type Config struct {
 	// Forward are backends for services that the emulator does not have, by the name
 	// in signatures, the prefix of actions or the name that the AWS CLI has; "*" is the
 	// rest. A call is verified and needs its permission here, then it goes to the
-	// backend. STS, IAM and S3 cannot be forwarded; KMS is if it is named.
+	// backend. STS and IAM cannot be forwarded; S3 and KMS are if they are named.
 	Forward map[string]Backend
 	// ForwardKeyID and ForwardSecret sign what is forwarded. Both "" are the caller's
 	// account id and "test", by which most emulators of AWS know the account.

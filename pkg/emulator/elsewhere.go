@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"regexp"
@@ -10,6 +12,7 @@ import (
 	"github.com/openirsa/openirsa/internal/awsapi"
 	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/guard"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
@@ -19,9 +22,9 @@ import (
 // that client looks for it. The protocols are those of Smithy's and botocore's
 // documentation.
 
-// maxUnused bounds, in bytes, what is read and thrown away of a body that is
-// too large to be kept: a client that still sends does not see an answer. The
-// largest are those of Lambda, 67 MB.
+// maxUnused bounds, in bytes, what is read of a body that nobody uses: the signature
+// covers it, and a client that still sends does not see an answer. The largest are those
+// of Lambda, 67 MB.
 const maxUnused = 128 << 20
 
 // elsewhereServices are those that the emulator does not have.
@@ -46,9 +49,9 @@ func (s elsewhereServices) Take(c *api.Call) api.Answer {
 // An elsewhere is a call of a service that is not here.
 type elsewhere struct {
 	protocol  wire.Protocol
-	service   string   // the name that clients have for it; "" if it was not well said
-	operation string   // "" if it is not known
-	clients   []string // service ids of the clients that it may be for
+	service   string          // the name that clients have for it; "" if it was not well said
+	operation string          // "" if it is not known
+	models    []*awsapi.Model // of the services that it may be for
 }
 
 var (
@@ -173,7 +176,7 @@ func queriedElsewhere(signed string, p wire.Params) (elsewhere, bool) {
 // the signature. Names and operations without the form of one are left out:
 // they are a stranger's words.
 func named(kind wire.Protocol, signed, operation string, found []*awsapi.Model) elsewhere {
-	e := elsewhere{protocol: kind}
+	e := elsewhere{protocol: kind, models: found}
 	switch {
 	case len(found) == 1:
 		e.service = found[0].Name
@@ -184,9 +187,6 @@ func named(kind wire.Protocol, signed, operation string, found []*awsapi.Model) 
 	}
 	if operationForm.MatchString(operation) {
 		e.operation = shown(operation, maxText)
-	}
-	for _, m := range found {
-		e.clients = append(e.clients, m.ServiceID)
 	}
 	return e
 }
@@ -203,12 +203,12 @@ func (s *Server) notHere(e elsewhere) string {
 	}
 	text += "; it has " + s.has() + ". AWS_ENDPOINT_URL sends the calls of all services here: give the client of " +
 		service + " an endpoint of its own, such as with "
-	if len(e.clients) == 0 {
+	if len(e.models) == 0 {
 		return text + "AWS_ENDPOINT_URL_ and the service's name" + e.forward()
 	}
-	variables := make([]string, len(e.clients))
-	for i, id := range e.clients {
-		variables[i] = "AWS_ENDPOINT_URL_" + strings.ToUpper(strings.NewReplacer(" ", "_", "-", "_").Replace(id))
+	variables := make([]string, len(e.models))
+	for i, m := range e.models {
+		variables[i] = "AWS_ENDPOINT_URL_" + strings.ToUpper(strings.NewReplacer(" ", "_", "-", "_").Replace(m.ServiceID))
 	}
 	return text + strings.Join(variables, " or ") + e.forward()
 }
@@ -248,33 +248,46 @@ func (s *Server) refusal(e elsewhere) *wire.Failure {
 	return wire.Errorf(http.StatusBadRequest, code, "%s", s.notHere(e))
 }
 
-// serveElsewhere refuses a call of a service that is not here. Failed is what
-// went wrong when the form was read.
+// serveElsewhere refuses a call of a service that is not here, once it is known who
+// calls. Failed is what went wrong when the form was read.
 func (s *Server) serveElsewhere(w http.ResponseWriter, c *api.Call, where elsewhere, failed *wire.Failure) {
 	c.Service, c.Operation = where.service, where.operation
-	if failed == nil {
-		failed = c.ReadBody()
+	hash, e := unusedBody(c, failed)
+	if e == nil {
+		e = s.refusePage(c)
 	}
-	e := failed
-	if failed == nil || failed.Status < http.StatusInternalServerError {
-		e = s.refuseElsewhere(c, where, failed == nil || c.Body != nil)
+	if e != nil {
+		where.protocol.WriteError(w, c.Request, c.ID, e)
+		return
 	}
-	where.protocol.WriteError(w, c.Request, c.ID, e)
+	if s.guard.Authenticate(w, c, &guard.Absent{Protocol: where.protocol, Models: where.models, Hash: hash}) {
+		where.protocol.WriteError(w, c.Request, c.ID, s.refuseElsewhere(c, where))
+	}
 }
 
-// refuseElsewhere is the error for a call, and its event. It says who called if
-// the whole body is there, without which no signature can be verified; but a
-// bad signature is no matter, since nobody may do what cannot be done.
-func (s *Server) refuseElsewhere(c *api.Call, where elsewhere, whole bool) *wire.Failure {
-	if !whole && !expectsContinue(c.Request) {
-		io.CopyN(io.Discard, c.Request.Body, maxUnused)
+// unusedBody reads a body to its end, and keeps no more of it than its hash, which the
+// signature covers. A client that waits for 100 Continue, and says the hash in a
+// header, need not send the body. Failed is what went wrong when a form was read.
+func unusedBody(c *api.Call, failed *wire.Failure) (hash string, e *wire.Failure) {
+	switch {
+	case failed != nil && failed.Status >= http.StatusInternalServerError:
+		return "", failed
+	case c.Body != nil:
+		return sigv4.HashPayload(c.Body), nil
 	}
-	if e := s.refusePage(c); e != nil {
-		return e
+	said := c.Request.Header.Get("X-Amz-Content-Sha256")
+	if said != "" && expectsContinue(c.Request) {
+		return said, nil
 	}
-	if sig, err := c.Signature(); err == nil && whole {
-		s.identify(c, &sig, sigv4.HashPayload(c.Body))
+	sum := sha256.New()
+	if _, err := io.CopyN(sum, c.Request.Body, maxUnused); err != nil && err != io.EOF {
+		return "", wire.MalformedInput("The request body cannot be read")
 	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// refuseElsewhere is the error for a call, and its event.
+func (s *Server) refuseElsewhere(c *api.Call, where elsewhere) *wire.Failure {
 	e := s.refusal(where)
 	event := eventOf(c)
 	event.Action = strings.Trim(event.Action, ":")

@@ -144,7 +144,6 @@ func TestElsewhere(t *testing.T) {
 		{"SQS at a queue", query("sqs", "/000000000000/q", "Action=SendMessage&Version=2012-11-05&MessageBody=a"),
 			errorXML("InvalidAction", notHere("sqs", "", "AWS_ENDPOINT_URL_SQS"))},
 		{"query", query("sns", "/", "Action=Publish&Version=2010-03-31&Message=m"), errorXML("InvalidAction", notHere("sns", "Publish", "AWS_ENDPOINT_URL_SNS"))},
-		{"query, not signed", query("", "/", "Action=Publish&Version=2010-03-31"), errorXML("InvalidAction", notHere("sns", "Publish", "AWS_ENDPOINT_URL_SNS"))},
 		{"query, which is no form", query("sns", "/", "Action=%zz"), errorXML("InvalidAction", notHere("sns", "", "AWS_ENDPOINT_URL_SNS"))},
 		{"query in JSON", query("sns", "/", "Action=Publish&Version=2010-03-31", "Accept", "application/json"),
 			"400 application/json\n" + `{"Error":{"Code":"InvalidAction","Message":"` + notHere("sns", "Publish", "AWS_ENDPOINT_URL_SNS") + `","Type":"Sender"},"RequestId":"ID"}`},
@@ -156,7 +155,6 @@ func TestElsewhere(t *testing.T) {
 			errorXML("InvalidAction", notHere("rds", "StopDBCluster", "AWS_ENDPOINT_URL_DOCDB or AWS_ENDPOINT_URL_NEPTUNE or AWS_ENDPOINT_URL_RDS"))},
 		{"EC2", query("ec2", "/", "Action=DescribeInstances&Version=2016-11-15"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
 		{"EC2 of another version", query("ec2", "/", "Action=DescribeInstances&Version=2014-10-01"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
-		{"EC2, not signed", query("", "/", "Action=DescribeInstances&Version=2016-11-15"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
 		{"REST JSON", foreign(t, "batch", "GET", "/v1/queues/prod", ""), errorREST(notHere("batch", "", "AWS_ENDPOINT_URL_BATCH"))},
 		{"REST JSON at /", foreign(t, "sso", "GET", "/", ""), errorREST(notHere("sso-admin", "", "AWS_ENDPOINT_URL_SSO_ADMIN"))},
 		{"REST JSON with a body", foreign(t, "lambda", "POST", "/2015-03-31/functions/f/invocations", `{}`, "Content-Type", "application/json"),
@@ -197,6 +195,66 @@ func TestElsewhere(t *testing.T) {
 				t.Errorf("events %+v", events)
 			}
 		})
+	}
+}
+
+// TestElsewhereStranger: who cannot prove who it is does not learn what is not here. Each
+// error is the one of the client's protocol; see TestGuardAuthentication for the words.
+func TestElsewhereStranger(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	const (
+		form = "application/x-www-form-urlencoded; charset=utf-8"
+		j10  = "application/x-amz-json-1.0"
+		j11  = "application/x-amz-json-1.1"
+	)
+	forged := func(service, method, uri, body string, header ...string) *http.Request {
+		r := foreign(t, service, method, uri, body, header...)
+		r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "Signature=", "Signature=0", 1))
+		return r
+	}
+	unknown := func(r *http.Request) *http.Request {
+		r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "Credential=test/", "Credential=AKIAUNKNOWN/", 1))
+		return r
+	}
+	const missing = "Request is missing Authentication Token"
+	for name, test := range map[string]struct {
+		r    *http.Request
+		want string // code, status and the beginning of the text
+	}{
+		"JSON, not signed": {foreign(t, "", "POST", "/", "{}", "Content-Type", j11, "X-Amz-Target", "AmazonSSM.GetParameter"),
+			`400 application/x-amz-json-1.1|MissingAuthenticationTokenException|` + missing},
+		"JSON of an unknown service, not signed": {foreign(t, "", "POST", "/", "{}", "Content-Type", j11, "X-Amz-Target", "NewService_2031.Frobnicate"),
+			`400 application/x-amz-json-1.1|MissingAuthenticationTokenException|` + missing},
+		"JSON, forged":         {forged("dynamodb", "POST", "/", "{}", "Content-Type", j10, "X-Amz-Target", "DynamoDB_20120810.PutItem"), "400 application/x-amz-json-1.0|InvalidSignatureException|"},
+		"JSON, large, forged":  {forged("dynamodb", "POST", "/", strings.Repeat("x", 2<<20), "Content-Type", j10, "X-Amz-Target", "DynamoDB_20120810.PutItem"), "400 application/x-amz-json-1.0|InvalidSignatureException|"},
+		"JSON, an unknown key": {unknown(foreign(t, "dynamodb", "POST", "/", "{}", "Content-Type", j10, "X-Amz-Target", "DynamoDB_20120810.PutItem")), "400 application/x-amz-json-1.0|UnrecognizedClientException|"},
+		"JSON, signed for another": {foreign(t, "sqs", "POST", "/", "{}", "Content-Type", j10, "X-Amz-Target", "DynamoDB_20120810.PutItem"),
+			"400 application/x-amz-json-1.0|InvalidSignatureException|Credential should be scoped to correct service: 'dynamodb'."},
+		"SQS, not signed":   {foreign(t, "", "POST", "/", "{}", "Content-Type", j10, "X-Amz-Target", "AmazonSQS.SendMessage"), "403 application/x-amz-json-1.0; x-amzn-query-error: MissingAuthenticationToken;Sender|MissingAuthenticationTokenException|" + missing},
+		"query, not signed": {foreign(t, "", "POST", "/", "Action=Publish&Version=2010-03-31", "Content-Type", form), "403 text/xml|<Code>MissingAuthenticationToken<|" + missing},
+		"query, forged":     {forged("sns", "POST", "/", "Action=Publish&Version=2010-03-31", "Content-Type", form), "403 text/xml|<Code>SignatureDoesNotMatch<|"},
+		"EC2, not signed":   {foreign(t, "", "POST", "/", "Action=DescribeInstances&Version=2016-11-15", "Content-Type", form), "401 text/xml;charset=UTF-8|<Response><Errors><Error><Code>AuthFailure<|" + missing},
+		"REST JSON, forged": {forged("lambda", "POST", "/2015-03-31/functions/f/invocations", "{}"), "403 application/json; x-amzn-ErrorType: InvalidSignatureException||"},
+		"REST JSON, not signed": {foreign(t, "", "GET", "/2015-03-31/functions/f", "", "User-Agent", "aws-sdk-js/3.1 ua/2.1 api/lambda#3.1"),
+			"403 application/json; x-amzn-ErrorType: MissingAuthenticationTokenException||" + missing},
+		"REST XML, forged":    {forged("route53", "GET", "/2013-04-01/hostedzone", ""), "403 text/xml|<Code>SignatureDoesNotMatch<|"},
+		"S3's family, forged": {forged("s3express", "GET", "/bucket?session", ""), "403 application/xml|<Code>SignatureDoesNotMatch<|"},
+		"CBOR, forged": {forged("monitoring", "POST", "/service/GraniteServiceVersion20100801/operation/PutMetricData", "\xa0", "Smithy-Protocol", "rpc-v2-cbor"),
+			"403 application/cbor; x-amzn-query-error: SignatureDoesNotMatch;Sender; smithy-protocol: rpc-v2-cbor|InvalidSignatureException|"},
+	} {
+		rec := httptest.NewRecorder()
+		before := len(w.Events(emulator.EventFilter{}))
+		w.ServeHTTP(rec, test.r)
+		got := raw(rec)
+		part := strings.Split(test.want, "|")
+		if !strings.HasPrefix(got, part[0]+"\n") || !strings.Contains(got, part[1]) || !strings.Contains(got, part[2]) || strings.Contains(got, "does not have") {
+			t.Errorf("%s: %s\nwant %s", name, got, test.want)
+		}
+		events := w.Events(emulator.EventFilter{})[before:]
+		if len(events) != 1 || events[0].Decision != emulator.Deny || events[0].Step != "signature" || events[0].Caller != "anonymous" {
+			t.Errorf("%s: events %+v", name, events)
+		}
 	}
 }
 
@@ -255,9 +313,9 @@ func TestElsewhereEvent(t *testing.T) {
 		"a secret in a path": {foreign(t, "batch", "GET", "/v1/queues/"+secret, ""),
 			seen{"batch", "", "batch", "GET /v1/queues/[secret]", root, "UnknownOperationException"}},
 		"a query":        {foreign(t, "sns", "GET", "/?Action=Publish&Version=2010-03-31", ""), seen{"sns", "Publish", "sns:Publish", "", root, "InvalidAction"}},
-		"a forged one":   {forged, seen{"dynamodb", "PutItem", "dynamodb:PutItem", "", "anonymous", "UnknownOperationException"}},
-		"a large body":   {foreign(t, "lambda", "POST", "/2015-03-31/functions", large), seen{"lambda", "", "lambda", "POST /2015-03-31/functions", "anonymous", "UnknownOperationException"}},
-		"a large target": {foreign(t, "ssm", "POST", "/", large, "X-Amz-Target", "AmazonSSM.PutParameter"), seen{"ssm", "PutParameter", "ssm:PutParameter", "", "anonymous", "UnknownOperationException"}},
+		"a forged one":   {forged, seen{"dynamodb", "PutItem", "dynamodb:PutItem", "", "anonymous", "InvalidSignatureException"}},
+		"a large body":   {foreign(t, "lambda", "POST", "/2015-03-31/functions", large), seen{"lambda", "", "lambda", "POST /2015-03-31/functions", root, "UnknownOperationException"}},
+		"a large target": {foreign(t, "ssm", "POST", "/", large, "X-Amz-Target", "AmazonSSM.PutParameter"), seen{"ssm", "PutParameter", "ssm:PutParameter", "", root, "UnknownOperationException"}},
 		"no operation":   {foreign(t, "sns", "GET", "/?Action="+secret+"&Version=2010-03-31", ""), seen{"sns", "", "sns", "GET /", root, "InvalidAction"}},
 		"no service": {foreign(t, strings.ReplaceAll(secret, "/", "."), "GET", "/", ""),
 			seen{"", "", "", "GET /", root, "UnknownOperationException"}},

@@ -21,8 +21,7 @@ type Backend struct {
 }
 
 // ParseForward reads backends that are each given as SERVICE=URL. Names that no
-// service has are refused, and so are STS, IAM and S3, and services that are there
-// twice.
+// service has are refused, and so are STS and IAM, and services that are there twice.
 func ParseForward(all []string) (map[string]Backend, error) {
 	forward := make(map[string]Backend, len(all))
 	for _, text := range all {
@@ -61,13 +60,14 @@ func backendsOf(forward map[string]Backend) map[string]guard.Backend {
 // since a container may have no other place that can be written to.
 func (s *Server) newGuard(own []string) (*guard.Guard, error) {
 	config := guard.Config{
-		Forward:  backendsOf(s.config.Forward),
-		Key:      sigv4.Credentials{AccessKeyID: s.config.ForwardKeyID, Secret: s.config.ForwardSecret},
-		Own:      own,
-		IsBucket: func(host string) bool { return s.bucketOf(host) != "" },
-		OwnHost:  s.ownHost,
-		Mentions: s.mentions,
-		Log:      s.config.Log,
+		Forward:   backendsOf(s.config.Forward),
+		Key:       sigv4.Credentials{AccessKeyID: s.config.ForwardKeyID, Secret: s.config.ForwardSecret},
+		Own:       own,
+		IsBucket:  func(host string) bool { return s.bucketOf(host) != "" },
+		OwnHost:   s.ownHost,
+		Mentions:  s.mentions,
+		KeyPolicy: s.keyPolicy,
+		Log:       s.config.Log,
 	}
 	if s.config.State != "" {
 		config.Dir = filepath.Dir(s.config.State)

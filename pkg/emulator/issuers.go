@@ -141,6 +141,7 @@ type reader struct {
 	now      time.Time
 	age      time.Duration // how long what was read may be kept
 	outside  bool          // something was read over the network
+	backend  bool          // what was read last is of the backend of S3
 	fetches  []Fetch
 	document []byte              // the discovery document, if it is to be shown
 	chain    []*x509.Certificate // that the host read last presented
@@ -233,6 +234,9 @@ func (r *reader) get(ctx context.Context, address string) ([]byte, error) {
 			return nil, fmt.Errorf("fetching %s: the answer is %d %s: the emulator's service account may not read the cluster's "+
 				"documents (ClusterRole system:service-account-issuer-discovery)",
 				address, status, http.StatusText(status))
+		case r.backend:
+			return nil, fmt.Errorf("fetching %s: the answer is %d %s%s; S3 is forwarded, so the issuer's bucket has to be at the backend",
+				fetch.URL, status, http.StatusText(status), excerpt(header, body))
 		default:
 			return nil, fmt.Errorf("fetching %s: the answer is %d %s%s", fetch.URL, status, http.StatusText(status), excerpt(header, body))
 		}
@@ -279,12 +283,14 @@ func cacheAge(header http.Header) time.Duration {
 func (r *reader) fetch(ctx context.Context, u *url.URL, fetch *Fetch) (int, http.Header, []byte, error) {
 	s := r.server
 	if r.cluster == nil {
-		if status, header, body, ours := s.s3.ReadPublic(u, r.now); ours {
-			fetch.Inside = true
+		if status, header, body, ours := s.s3.ReadPublic(ctx, u, r.now); ours {
+			// Of what a backend of S3 has it is not known when it changes.
+			fetch.Inside, r.backend = !s.s3.Forwards(), s.s3.Forwards()
+			r.outside = r.outside || r.backend
 			return status, header, body, nil
 		}
 	}
-	r.outside = true
+	r.outside, r.backend = true, false
 	client := s.config.HTTP
 	switch {
 	case r.cluster != nil:

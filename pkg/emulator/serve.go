@@ -58,6 +58,10 @@ func (s *Server) load() error {
 	if err := s.s3.Sweep(); err != nil {
 		return err
 	}
+	if n := s.s3.Buckets(); n > 0 && s.s3.Forwards() {
+		s.config.Log.Warn("S3 is forwarded, so the buckets in the state file cannot be reached: tokens of an issuer whose documents "+
+			"are in one are refused until the documents are published again, to the backend", "buckets", n)
+	}
 	if err := s.facts.load(s.store, s.config.State != "", reference{}); err != nil {
 		return err
 	}
@@ -107,6 +111,9 @@ func (s *Server) chooseServices() error {
 	var err error
 	if s.guard, err = s.newGuard(names); err != nil {
 		return err
+	}
+	if s.guard.Forwards("s3") {
+		s.s3.Forward(s.guard.S3())
 	}
 	own = slices.DeleteFunc(own, func(service api.Service) bool { return slices.ContainsFunc(service.Names(), s.guard.Forwards) })
 	s.services = slices.Concat([]api.Service{s.guard}, own, others)

@@ -64,8 +64,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.MaxPodIdentityAssociations, "max-pod-identity-associations", 5000, "how many associations of EKS Pod Identity a cluster "+
 		"can have; 0 is 5000")
 
-	f.StringSliceVar(&o.forward, "forward", nil, "backend for a service that is not here, SERVICE=URL, such as "+
-		"dynamodb=http://127.0.0.1:8000 (repeatable): calls are verified and need permission here, then go there; *=URL is the rest")
+	f.StringSliceVar(&o.forward, "forward", nil, "backend for a service, SERVICE=URL, such as dynamodb=http://127.0.0.1:8000 "+
+		"(repeatable): calls are verified and need permission here, then go there; *=URL is the rest that is not here")
 	f.StringVar(&o.forwardFile, "forward-file", "", "file with more of them, one a line; it is read again when it changes")
 	f.StringVar(&o.forwardKey, "forward-key", "", "key that signs what is forwarded, ID:SECRET; preferably set in the environment "+
 		"(default: the caller's account id, and test)")

@@ -61,6 +61,10 @@ type Question struct {
 	Nowhere       bool
 	// Encoded says that AccessDenied ends with a message for sts:DecodeAuthorizationMessage.
 	Encoded bool
+	// Code is that of AccessDenied, the zero Code that of the dialect; Text, if not "", is
+	// all that it says.
+	Code Code
+	Text string
 	// Stranger is what AccessDenied says instead of the resource and the reason to
 	// callers of other accounts, where the policy of the resource is to blame.
 	Stranger string

@@ -69,6 +69,8 @@ func (a *asked) coded() bool {
 // modern is the name in the JSON protocols of a code of the Query protocol.
 func modern(code string) string {
 	switch code {
+	case "KMS.AccessDeniedException":
+		return "KmsAccessDenied"
 	case "AccessDenied":
 		return "AccessDeniedException"
 	case "InvalidAction":

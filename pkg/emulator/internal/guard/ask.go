@@ -70,19 +70,38 @@ func (q *asking) json(service, operation string, in map[string]any, out any) err
 // get calls an operation of a model that is known by its path, and reads its answer
 // in JSON.
 func (q *asking) get(service, escapedPath string, out any) error {
-	m := awsapi.ByName(service)
-	if m == nil {
-		return errUnknown
-	}
-	r, err := http.NewRequestWithContext(q.ctx, http.MethodGet, "http://backend"+escapedPath, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := q.call(m, r, nil)
+	answer, err := q.fetch(service, escapedPath)
 	if err != nil {
 		return err
 	}
 	return understood(json.Unmarshal(answer, out))
+}
+
+// fetch is get for an answer of any form.
+func (q *asking) fetch(service, escapedPath string) ([]byte, error) {
+	m := awsapi.ByName(service)
+	if m == nil {
+		return nil, errUnknown
+	}
+	r, err := http.NewRequestWithContext(q.ctx, http.MethodGet, "http://backend"+escapedPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	return q.call(m, r, nil)
+}
+
+// head is the header of what a path has.
+func (q *asking) head(service, escapedPath string) (http.Header, error) {
+	m := awsapi.ByName(service)
+	if m == nil {
+		return nil, errUnknown
+	}
+	r, err := http.NewRequestWithContext(q.ctx, http.MethodHead, "http://backend"+escapedPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	header, _, err := q.exchange(m, r, nil)
+	return header, err
 }
 
 // query calls an operation of a model that speaks Query, and reads its answer.
@@ -115,9 +134,15 @@ func understood(err error) error {
 
 // call signs and sends a request to the backend of a model.
 func (q *asking) call(m *awsapi.Model, r *http.Request, body []byte) ([]byte, error) {
+	_, text, err := q.exchange(m, r, body)
+	return text, err
+}
+
+// exchange is call, with the header of the answer.
+func (q *asking) exchange(m *awsapi.Model, r *http.Request, body []byte) (http.Header, []byte, error) {
 	to := (*q.g.backends.Load()).of(m, "", q.g.config.Own)
 	if to == nil {
-		return nil, errUnknown
+		return nil, nil, errUnknown
 	}
 	r.URL.Scheme, r.URL.Host = to.url.Scheme, to.url.Host
 	r.Host = to.url.Host
@@ -130,27 +155,33 @@ func (q *asking) call(m *awsapi.Model, r *http.Request, body []byte) ([]byte, er
 		account = q.g.account.ID
 	}
 	scope := sigv4.Scope{Region: region, Service: m.SigningName}
+	if scope.Service == "s3" { // which wants it
+		r.Header.Set("X-Amz-Content-Sha256", sigv4.HashPayload(body))
+	}
 	q.g.signer.Sign(r, q.g.key(account), scope, sigv4.HashPayload(body), q.g.account.Now())
 	answer, err := to.transport.RoundTrip(r)
 	if err != nil {
-		return nil, fmt.Errorf("asking %s: %w", to, err)
+		return nil, nil, fmt.Errorf("asking %s: %w", to, err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("asking %s: %w", to, err)
+		return nil, nil, fmt.Errorf("asking %s: %w", to, err)
 	case answer.StatusCode < 300:
-		return text, nil
+		return answer.Header, text, nil
 	case answer.StatusCode >= 500:
-		return nil, fmt.Errorf("asking %s: %w: status %d", to, errNoCall, answer.StatusCode)
+		return nil, nil, fmt.Errorf("asking %s: %w: status %d", to, errNoCall, answer.StatusCode)
 	}
-	return nil, refusedBy(answer, text)
+	return nil, nil, refusedBy(answer, text)
 }
 
 // refusedBy is what an error of a backend means: that there is no such thing, or
 // that the backend does not know the call.
 func refusedBy(answer *http.Response, text []byte) error {
+	if answer.StatusCode == http.StatusNotFound && answer.Request != nil && answer.Request.Method == http.MethodHead {
+		return errNotThere
+	}
 	said := answer.Header.Get("X-Amzn-Errortype") + " " + answer.Header.Get("X-Amzn-Query-Error") + " " + string(text[:min(len(text), 4<<10)])
 	for _, word := range []string{"NotFound", "NonExistent", "NoSuch", "DoesNotExist", "InvalidInstanceID"} {
 		if strings.Contains(said, word) {

@@ -2,8 +2,11 @@ package guard
 
 import (
 	"cmp"
+	"encoding/xml"
+	"errors"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/question"
 )
@@ -24,25 +27,129 @@ func init() {
 		question.VerifiedIdentity: askIdentity,
 		question.Tags:             askTags,
 		question.ResourcePolicy:   askPolicy,
+		question.EncryptionKey:    askEncryptionKey,
 	}
 }
 
 type m = map[string]any
 
 func askSecret(q *asking) (question.Known, bool, error) {
-	var out struct{ ARN string }
+	var out struct{ ARN, KmsKeyId string }
 	if err := q.json("secretsmanager", "DescribeSecret", m{"SecretId": q.Name}, &out); err != nil {
 		return none(err)
 	}
+	q.saysKey(out.ARN, out.KmsKeyId)
 	return question.Known{Text: out.ARN}, out.ARN != "", nil
 }
 
 func askKey(q *asking) (question.Known, bool, error) {
-	var out struct{ KeyMetadata struct{ Arn string } }
+	var out struct {
+		KeyMetadata struct{ Arn, KeyManager string }
+	}
 	if err := q.json("kms", "DescribeKey", m{"KeyId": q.Name}, &out); err != nil {
 		return none(err)
 	}
-	return question.Known{Text: out.KeyMetadata.Arn}, out.KeyMetadata.Arn != "", nil
+	known := question.Known{Text: out.KeyMetadata.Arn}
+	if out.KeyMetadata.KeyManager == question.AWSManaged {
+		known.List = []string{question.AWSManaged}
+	}
+	return known, known.Text != "", nil
+}
+
+// keyReaders read with which key a resource is encrypted, by the service in its ARN.
+var keyReaders = map[string]func(*asking) (string, error){
+	"sqs": func(q *asking) (string, error) {
+		address, err := q.queueURL()
+		if err != nil {
+			return "", err
+		}
+		var out struct {
+			Attributes struct{ KmsMasterKeyId string }
+		}
+		err = q.json("sqs", "GetQueueAttributes", m{"QueueUrl": address, "AttributeNames": []string{"KmsMasterKeyId"}}, &out)
+		return out.Attributes.KmsMasterKeyId, err
+	},
+	"sns": func(q *asking) (string, error) { return q.topicAttribute("KmsMasterKeyId") },
+	"s3": func(q *asking) (string, error) {
+		if address := objectPath(q.Name); address != "" {
+			header, err := q.head("s3", address)
+			return header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"), err
+		}
+		_, bucket, _ := strings.Cut(q.Name, ":::")
+		text, err := q.fetch("s3", "/"+url.PathEscape(bucket)+"?encryption")
+		if err != nil {
+			return "", err
+		}
+		var out struct {
+			Key string `xml:"Rule>ApplyServerSideEncryptionByDefault>KMSMasterKeyID"`
+		}
+		err = understood(xml.Unmarshal(text, &out))
+		return out.Key, err
+	},
+	"secretsmanager": func(q *asking) (string, error) {
+		var out struct{ KmsKeyId string }
+		err := q.json("secretsmanager", "DescribeSecret", m{"SecretId": q.Name}, &out)
+		return out.KmsKeyId, err
+	},
+	"ssm": func(q *asking) (string, error) {
+		_, name, found := strings.Cut(q.Name, ":parameter")
+		if !found {
+			return "", errNotThere
+		}
+		if strings.Count(name, "/") == 1 {
+			name = name[1:]
+		}
+		var out struct {
+			Parameters []struct{ KeyId, Type string }
+		}
+		named := m{"Key": "Name", "Option": "Equals", "Values": []string{name}}
+		err := q.json("ssm", "DescribeParameters", m{"ParameterFilters": []m{named}}, &out)
+		if err != nil || len(out.Parameters) != 1 || out.Parameters[0].Type != "SecureString" {
+			return "", err
+		}
+		return out.Parameters[0].KeyId, nil
+	},
+	"dynamodb": func(q *asking) (string, error) {
+		var out struct {
+			Table struct {
+				SSEDescription struct{ Status, KMSMasterKeyArn string }
+			}
+		}
+		err := q.json("dynamodb", "DescribeTable", m{"TableName": named(q.Name)}, &out)
+		return out.Table.SSEDescription.KMSMasterKeyArn, err
+	},
+	"kinesis": func(q *asking) (string, error) {
+		var out struct {
+			StreamDescriptionSummary struct{ EncryptionType, KeyId string }
+		}
+		err := q.json("kinesis", "DescribeStreamSummary", m{"StreamName": named(q.Name)}, &out)
+		if out.StreamDescriptionSummary.EncryptionType != "KMS" {
+			return "", err
+		}
+		return out.StreamDescriptionSummary.KeyId, err
+	},
+}
+
+// saysKey remembers the key of a resource that the answer about another fact said too.
+func (q *asking) saysKey(arn, key string) {
+	q.g.memory.learn(fact{
+		name:  question.Fact{Kind: question.EncryptionKey, Region: q.Region, Account: q.Account, Name: arn},
+		known: question.Known{Text: key}, found: true, until: time.Now().Add(believed),
+	})
+}
+
+// askEncryptionKey finds the key of a resource. A backend that cannot say encrypts
+// nothing.
+func askEncryptionKey(q *asking) (question.Known, bool, error) {
+	read := keyReaders[strings.SplitN(q.Name, ":", 4)[2]]
+	if read == nil {
+		return none(errUnknown)
+	}
+	key, err := read(q)
+	if err != nil && !errors.Is(err, errNoCall) && !errors.Is(err, errNotThere) {
+		return none(err)
+	}
+	return question.Known{Text: key}, true, nil
 }
 
 // askTable finds the hash attributes of a table and of its indexes.
@@ -54,6 +161,8 @@ func askTable(q *asking) (question.Known, bool, error) {
 	}
 	var out struct {
 		Table struct {
+			TableArn                                      string
+			SSEDescription                                struct{ KMSMasterKeyArn string }
 			KeySchema                                     schema
 			GlobalSecondaryIndexes, LocalSecondaryIndexes []index
 		}
@@ -61,6 +170,7 @@ func askTable(q *asking) (question.Known, bool, error) {
 	if err := q.json("dynamodb", "DescribeTable", m{"TableName": q.Name}, &out); err != nil {
 		return none(err)
 	}
+	q.saysKey(out.Table.TableArn, out.Table.SSEDescription.KMSMasterKeyArn)
 	known := question.Known{Pairs: map[string]string{}}
 	put := func(name string, s schema) {
 		for _, key := range s {
@@ -152,21 +262,7 @@ var policyReaders = map[string]func(*asking) (string, error){
 		err = q.json("sqs", "GetQueueAttributes", m{"QueueUrl": address, "AttributeNames": []string{"Policy"}}, &out)
 		return out.Attributes.Policy, err
 	},
-	"sns": func(q *asking) (string, error) {
-		var out struct {
-			Entries []struct {
-				Key   string `xml:"key"`
-				Value string `xml:"value"`
-			} `xml:"GetTopicAttributesResult>Attributes>entry"`
-		}
-		err := q.query("sns", url.Values{"Action": {"GetTopicAttributes"}, "TopicArn": {topicOf(q.Name)}}, &out)
-		for _, e := range out.Entries {
-			if e.Key == "Policy" {
-				return e.Value, nil
-			}
-		}
-		return "", err
-	},
+	"sns": func(q *asking) (string, error) { return q.topicAttribute("Policy") },
 	"secretsmanager": func(q *asking) (string, error) {
 		var out struct{ ResourcePolicy string }
 		err := q.json("secretsmanager", "GetResourcePolicy", m{"SecretId": q.Name}, &out)
@@ -184,6 +280,11 @@ var policyReaders = map[string]func(*asking) (string, error){
 		}
 		err := q.get("lambda", path, &out)
 		return out.Policy, err
+	},
+	"s3": func(q *asking) (string, error) {
+		_, bucket, _ := strings.Cut(q.Name, ":::")
+		text, err := q.fetch("s3", "/"+url.PathEscape(bucket)+"?policy")
+		return string(text), err
 	},
 	"ecr": func(q *asking) (string, error) {
 		_, name, found := strings.Cut(q.Name, ":repository/")
@@ -205,6 +306,23 @@ var policyReaders = map[string]func(*asking) (string, error){
 		err := q.json("kms", "GetKeyPolicy", m{"KeyId": id, "PolicyName": "default"}, &out)
 		return out.Policy, err
 	},
+}
+
+// topicAttribute is an attribute of a topic.
+func (q *asking) topicAttribute(name string) (string, error) {
+	var out struct {
+		Entries []struct {
+			Key   string `xml:"key"`
+			Value string `xml:"value"`
+		} `xml:"GetTopicAttributesResult>Attributes>entry"`
+	}
+	err := q.query("sns", url.Values{"Action": {"GetTopicAttributes"}, "TopicArn": {topicOf(q.Name)}}, &out)
+	for _, e := range out.Entries {
+		if e.Key == name {
+			return e.Value, nil
+		}
+	}
+	return "", err
 }
 
 // topicOf is the topic of the ARN of a topic or of a subscription to it.
@@ -288,6 +406,22 @@ var tagReaders = map[string]func(*asking) (map[string]string, error){
 		err := q.get("eks", "/tags/"+url.PathEscape(q.Name), &out)
 		return out.Tags, err
 	},
+	"s3": func(q *asking) (map[string]string, error) {
+		address := objectPath(q.Name)
+		path, version, found := strings.Cut(address, "?")
+		if address = path + "?tagging"; found {
+			address += "&" + version
+		}
+		text, err := q.fetch("s3", address)
+		if err != nil {
+			return nil, err
+		}
+		var out struct {
+			Tags []tag `xml:"TagSet>Tag"`
+		}
+		err = understood(xml.Unmarshal(text, &out))
+		return pairsOf(out.Tags), err
+	},
 	"sns": func(q *asking) (map[string]string, error) {
 		var out struct {
 			Tags []tag `xml:"ListTagsForResourceResult>Tags>member"`
@@ -316,6 +450,31 @@ var tagReaders = map[string]func(*asking) (map[string]string, error){
 		err := q.query("rds", url.Values{"Action": {"ListTagsForResource"}, "ResourceName": {q.Name}}, &out)
 		return pairsOf(out.Tags), err
 	},
+}
+
+// objectPath is the path of an object at S3, of an ARN and, behind a zero byte, a version;
+// "" if it is a bucket's.
+func objectPath(name string) string {
+	object, version, _ := strings.Cut(name, "\x00")
+	_, path, _ := strings.Cut(object, ":::")
+	bucket, key, found := strings.Cut(path, "/")
+	if !found {
+		return ""
+	}
+	address := "/" + url.PathEscape(bucket) + "/" + escapedKey(key)
+	if version != "" {
+		address += "?versionId=" + url.QueryEscape(version)
+	}
+	return address
+}
+
+// escapedKey is the key of an object in a path, whose slashes stay.
+func escapedKey(key string) string {
+	segments := strings.Split(key, "/")
+	for i, s := range segments {
+		segments[i] = url.PathEscape(s)
+	}
+	return strings.Join(segments, "/")
 }
 
 // tagList reads tags with an operation that takes the ARN and answers with a list.

@@ -89,9 +89,10 @@ func checkName(name string) error {
 	case All:
 		return nil
 	case "sts", "iam":
-		return fmt.Errorf("forwarding %s: who a caller is and what it may do is decided here", name)
-	case "s3":
-		return fmt.Errorf("forwarding s3: S3 is always the emulator's own")
+		return fmt.Errorf("forwarding %s: by STS and IAM the emulator knows who calls and what it may do, without which it could decide "+
+			"about nothing that it forwards: they are always its own", name)
+	case "s3control":
+		return fmt.Errorf("forwarding s3control: only S3 itself can be forwarded, with s3=URL")
 	}
 	if len(awsapi.Named(name)) > 0 {
 		return nil

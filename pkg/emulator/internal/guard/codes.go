@@ -107,6 +107,18 @@ func (a *asked) spelledAction(action string) string {
 	return ""
 }
 
+// viaCodes are the codes of services whose caller may not use the key of KMS that
+// something is encrypted with, by the prefix of their actions, as their models have them;
+// others have the one of any denial.
+var viaCodes = map[string]api.Code{
+	"sqs":     {Status: http.StatusBadRequest, Name: "KMS.AccessDeniedException"},
+	"sns":     {Status: http.StatusBadRequest, Name: "KMSAccessDenied"},
+	"kinesis": {Status: http.StatusBadRequest, Name: "KMSAccessDeniedException"},
+}
+
+// viaTexts are all that some of them say then.
+var viaTexts = map[string]string{"secretsmanager": "Access to KMS is not allowed"}
+
 // preface is what a service's denials say before who the caller is.
 func (a *asked) preface() string {
 	if a.model != nil && a.model.Protocol == awsapi.EC2 {

@@ -43,6 +43,8 @@ type Config struct {
 	// Mentions reports whether a policy of the caller names a condition key, see
 	// [question.World].
 	Mentions func(c *api.Call, key string) bool
+	// KeyPolicy is the policy of a key of the emulator's own KMS, and whether there is one.
+	KeyPolicy func(arn string) (document string, found bool)
 	// Log gets what is worth a line only once. It is not nil.
 	Log *slog.Logger
 	// Dir is a directory for large bodies; "" is the system's for temporary files.
@@ -51,16 +53,18 @@ type Config struct {
 
 // Guard is an [api.Service] of all services that have a backend.
 type Guard struct {
-	account  *api.Account
-	config   Config
-	own      []string // services that are never forwarded
-	backends atomic.Pointer[backends]
-	id       string // of this guard, by which it knows its own calls
-	shared   *http.Transport
-	spool    spool
-	memory   memory
-	signer   sigv4.Signer
-	said     sync.Map // what was logged once
+	account *api.Account
+	config  Config
+	// own are services whose calls are not taken here, and away those of the emulator
+	// that are forwarded. S3 is in both: it decides about its calls itself.
+	own, away []string
+	backends  atomic.Pointer[backends]
+	id        string // of this guard, by which it knows its own calls
+	shared    *http.Transport
+	spool     spool
+	memory    memory
+	signer    sigv4.Signer
+	said      sync.Map // what was logged once
 }
 
 // say logs a line that was not logged before, by a name for it.
@@ -83,7 +87,11 @@ func New(account *api.Account, config Config) (*Guard, error) {
 	}
 	// What is forwarded by name when the emulator starts is not the emulator's.
 	for _, name := range config.Own {
-		if (*g.backends.Load())[name] == nil {
+		forwarded := (*g.backends.Load())[name] != nil
+		if forwarded {
+			g.away = append(g.away, name)
+		}
+		if !forwarded || name == "s3" {
 			g.own = append(g.own, name)
 		}
 	}
@@ -102,7 +110,7 @@ func (g *Guard) SetForward(forward map[string]Backend) error {
 }
 
 // Forwards reports whether a service of the emulator is forwarded by its name.
-func (g *Guard) Forwards(service string) bool { return !slices.Contains(g.own, service) }
+func (g *Guard) Forwards(service string) bool { return slices.Contains(g.away, service) }
 
 // Close closes idle connections to backends.
 func (g *Guard) Close() { g.shared.CloseIdleConnections() }
@@ -127,7 +135,7 @@ func (g *Guard) Take(c *api.Call) api.Answer {
 	if loop {
 		return func(w http.ResponseWriter) { g.refuseLoop(w, c, a) }
 	}
-	if a == nil {
+	if a == nil || a.service() == "" {
 		return nil
 	}
 	to := all.of(a.model, a.signs, g.config.Own)

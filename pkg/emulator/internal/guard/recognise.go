@@ -146,6 +146,16 @@ func (a *asked) rest(r *http.Request) {
 		models = hosted(r.Host)
 	}
 	a.protocol = wire.RESTJSON
+	a.route(r, models, said)
+	if a.model != nil && a.model.Protocol == awsapi.RESTXML {
+		a.protocol = wire.RESTXML
+	}
+}
+
+// route chooses of models the one that has the method and path of a request, best one
+// that the client says it is of.
+func (a *asked) route(r *http.Request, models, said []*awsapi.Model) {
+	a.models = nil
 	for _, m := range models {
 		if m.Protocol != awsapi.RESTJSON && m.Protocol != awsapi.RESTXML {
 			continue
@@ -158,9 +168,6 @@ func (a *asked) rest(r *http.Request) {
 	}
 	if a.model == nil && len(a.models) > 0 {
 		a.model = a.models[0]
-	}
-	if a.model != nil && a.model.Protocol == awsapi.RESTXML {
-		a.protocol = wire.RESTXML
 	}
 }
 

@@ -73,6 +73,9 @@ func (g *Guard) decide(c *api.Call, a *asked, b *body) (plan, *wire.Failure) {
 	if e := g.authenticate(c, a, b); e != nil {
 		return plan{}, e
 	}
+	if b.signedAs == signedEvents || a.op != nil && a.op.EventsUp {
+		return plan{}, g.refuse(c, "parameters", eventsUp(c))
+	}
 	if unread == nil {
 		unread = a.suspicious(c.Request)
 	}
@@ -103,21 +106,14 @@ func (g *Guard) authenticate(c *api.Call, a *asked, b *body) *wire.Failure {
 		return e
 	}
 	hash := b.hash
-	if given := c.Request.Header.Get("X-Amz-Content-Sha256"); given != "" && given != hash {
-		switch {
-		case given == sigv4.UnsignedPayload && a.op != nil && a.op.UnsignedPayload:
-			hash = given
-		case given == "STREAMING-AWS4-HMAC-SHA256-EVENTS":
-			return g.refuse(c, "parameters", eventsUp(c))
-		}
+	switch given := c.Request.Header.Get("X-Amz-Content-Sha256"); {
+	case given == sigv4.UnsignedPayload && a.op != nil && a.op.UnsignedPayload, given == signedEvents:
+		hash = given
 	}
-	if a.op != nil && a.op.EventsUp {
-		return g.refuse(c, "parameters", eventsUp(c))
-	}
-	if sig.Service != c.Service {
+	if service := a.service(); service != "" && sig.Service != service {
 		c.Region = sig.Region
 		e := wire.Errorf(c.Speaks().Mismatch.Status, c.Speaks().Mismatch.Name,
-			"Credential should be scoped to correct service: '%s'.", c.Service)
+			"Credential should be scoped to correct service: '%s'.", service)
 		g.account.Gate.Record(c, api.Decision{Step: "signature", Reason: "the signature is for service " + sig.Service, Code: e.Code})
 		return e
 	}
@@ -129,6 +125,10 @@ func (g *Guard) authenticate(c *api.Call, a *asked, b *body) *wire.Failure {
 	b.signedAs = hash
 	return nil
 }
+
+// signedEvents is in place of the hash of a body that is a stream of events, each of
+// which is signed.
+const signedEvents = "STREAMING-AWS4-HMAC-SHA256-EVENTS"
 
 // eventsUp refuses a stream of events from the client, each of which is signed.
 func eventsUp(c *api.Call) *wire.Failure {
@@ -195,6 +195,9 @@ func (g *Guard) ask(c *api.Call, a *asked, p *plan, w *world) *wire.Failure {
 	}
 	p.later = decided.Later
 	for _, i := range decided.Items {
+		if slices.ContainsFunc(p.denied, func(d part) bool { return d.name == p.asks[i].Item }) {
+			continue
+		}
 		p.denied = append(p.denied, part{p.asks[i].Item, verdicts[i].Failure})
 	}
 	if p.denied != nil && !canLeaveOut(c) {
@@ -229,6 +232,9 @@ func (a *asked) put(c *api.Call, q *question.Question, w *world) *api.Question {
 		SpelledAction: a.spelledAction(q.Action), Preface: a.preface(), Unknown: !q.Known, Warnings: q.Warnings,
 		Encoded: a.protocol == wire.QueryEC2 && !strings.HasPrefix(a.operation, "Describe"),
 		Nowhere: q.Resource == "*" && q.Spelled == "" && a.lacksResource(),
+	}
+	if q.Via != "" {
+		asked.SpelledAction, asked.Code, asked.Text = "", viaCodes[q.Via], viaTexts[q.Via]
 	}
 	attached, warning := w.attached(c.Request.Context(), q)
 	// The policy of a key is the root of all permissions to use it (KMS Developer Guide,

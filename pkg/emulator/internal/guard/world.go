@@ -43,6 +43,9 @@ func (w *world) Find(ctx context.Context, name question.Fact) (question.Known, b
 	if name.Account == "" {
 		name.Account = w.c.Caller.Account
 	}
+	if known, found, own := w.ownKey(name); own {
+		return known, found, nil
+	}
 	now := time.Now()
 	f, ok, generation := w.g.memory.get(name, now)
 	if ok {
@@ -63,6 +66,32 @@ func (w *world) Find(ctx context.Context, name question.Fact) (question.Known, b
 	return known, found, nil
 }
 
+// ownKey is what is known of keys if KMS is not forwarded: the emulator's own keys, as they
+// are now. They have no aliases.
+func (w *world) ownKey(name question.Fact) (known question.Known, found, own bool) {
+	if w.g.Forwards("kms") {
+		return question.Known{}, false, false
+	}
+	switch name.Kind {
+	case question.KeyByID:
+		arn := "arn:" + w.g.account.Partition + ":kms:" + name.Region + ":" + name.Account + ":key/" + name.Name
+		_, found = w.g.config.KeyPolicy(arn)
+		return question.Known{Text: arn}, found, true
+	case question.KeyOfAlias:
+		return question.Known{}, false, true
+	case question.ResourcePolicy, question.Tags:
+		if part := strings.SplitN(name.Name, ":", 4); len(part) < 4 || part[2] != "kms" {
+			return question.Known{}, false, false
+		}
+		if name.Kind == question.Tags {
+			return question.Known{}, false, true
+		}
+		document, found := w.g.config.KeyPolicy(name.Name)
+		return question.Known{Text: document}, found, true
+	}
+	return question.Known{}, false, false
+}
+
 func lifetime(kind question.Kind, found bool) time.Duration {
 	switch {
 	case kind == question.ResourcePolicy:
@@ -78,23 +107,37 @@ func lifetime(kind question.Kind, found bool) time.Duration {
 // attached is the policy of the resource that a question is about, nil if it has
 // none. One that cannot be read counts as none, and a sentence says so.
 func (w *world) attached(ctx context.Context, q *question.Question) (*policy.Named, string) {
-	part := strings.SplitN(q.Resource, ":", 6)
-	if !q.Known || len(part) < 6 || policyReaders[part[2]] == nil {
+	if !q.Known {
 		return nil, ""
 	}
-	known, found, err := w.Find(ctx, question.Fact{Kind: question.ResourcePolicy, Region: part[3], Account: part[4], Name: q.Resource})
+	return w.policyOf(ctx, q.Resource)
+}
+
+// policyOf is the policy of the resource with an ARN, as for attached.
+func (w *world) policyOf(ctx context.Context, arn string) (*policy.Named, string) {
+	part := strings.SplitN(arn, ":", 6)
+	if len(part) < 6 || policyReaders[part[2]] == nil {
+		return nil, ""
+	}
+	known, found, err := w.Find(ctx, question.Fact{Kind: question.ResourcePolicy, Region: part[3], Account: part[4], Name: arn})
 	switch {
 	case errors.Is(err, errNoCall):
 		w.g.say("no-policies:"+part[2], "the backend of "+part[2]+" does not say what policies its resources have: they are not evaluated")
 		return nil, ""
 	case err != nil:
 		return nil, "The policy of the resource could not be read: the backend does not answer."
+	case (!found || known.Text == "") && part[2] == "kms" && !w.g.Forwards("kms"):
+		return nil, "The policy of the key was not evaluated: the emulator's KMS has no such key, and kms is not forwarded."
 	case !found || known.Text == "":
 		return nil, ""
 	}
-	p, err := policy.Parse(policy.Resource, []byte(known.Text))
+	kind, name := policy.Resource, "policy of "+arn
+	if part[2] == "s3" {
+		kind, name = policy.Bucket, "policy of bucket "+part[5]
+	}
+	p, err := policy.Parse(kind, []byte(known.Text))
 	if err != nil {
 		return nil, "The policy of the resource cannot be parsed and was not evaluated."
 	}
-	return &policy.Named{Name: "policy of " + q.Resource, Policy: p}, ""
+	return &policy.Named{Name: name, Policy: p}, ""
 }

@@ -316,18 +316,23 @@ func TestNobodyToAsk(t *testing.T) {
 	}
 }
 
-// Nothing is asked of the world that no policy needs.
+// Nothing is asked of the world that no policy needs, but for the key of what is encrypted.
 func TestAsksLittle(t *testing.T) {
 	w := world()
 	w.Keys = []string{"aws:SourceIp"}
-	for _, c := range []struct{ operation, input string }{
-		{"dynamodb.PutItem", `{"TableName":"Cart","Item":{"id":{"S":"red"},"n":{"N":"1"}}}`},
-		{"sqs.SendMessage", `{"QueueUrl":"http://x/123456789012/mail"}`},
+	for _, c := range []struct {
+		operation, input string
+		want             int
+	}{
+		{"dynamodb.PutItem", `{"TableName":"Cart","Item":{"id":{"S":"red"},"n":{"N":"1"}}}`, 1},
+		{"sqs.SendMessage", `{"QueueUrl":"http://x/123456789012/mail"}`, 1},
+		{"dynamodb.DescribeTable", `{"TableName":"Cart"}`, 0},
+		{"sqs.DeleteMessage", `{"QueueUrl":"http://x/123456789012/mail"}`, 0},
 	} {
 		counting := &counter{Memory: w}
 		ask(t, call(t, c.operation, c.input), counting)
-		if counting.asked != 0 {
-			t.Errorf("%s asks %d times", c.operation, counting.asked)
+		if counting.asked != c.want {
+			t.Errorf("%s asks %d times, want %d", c.operation, counting.asked, c.want)
 		}
 	}
 }

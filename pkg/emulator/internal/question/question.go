@@ -137,8 +137,11 @@ const (
 	SecretARN Kind = "secret"
 	// KeyOfAlias: "alias/..." → Text, the ARN of the key.
 	KeyOfAlias Kind = "alias"
-	// KeyByID: id of a KMS key → Text, its ARN.
+	// KeyByID: id of a KMS key → Text, its ARN; List has [AWSManaged] if it is AWS's.
 	KeyByID Kind = "key"
+	// EncryptionKey: ARN of a resource → Text, the KMS key that it is encrypted with as
+	// its service names it: an id, an ARN or an alias; "" if no key of KMS is known.
+	EncryptionKey Kind = "encryption key"
 	// GrantKey: grant token or id → Text, the ARN of the key.
 	GrantKey Kind = "grant"
 	// TableKeys: name of a table → Pairs, name of the hash attribute by index, the
@@ -162,6 +165,10 @@ const (
 	// verified identity of SES.
 	VerifiedIdentity Kind = "identity"
 )
+
+// AWSManaged says of a KMS key that it is AWS's, which every principal of the account may
+// use through the service that it is for.
+const AWSManaged = "AWS"
 
 // Fact is a question to the backend. It is the key of a cache.
 type Fact struct {

@@ -65,7 +65,10 @@ func Questions(ctx context.Context, call *Call, world World) ([]Question, error)
 			q.Warnings = append(q.Warnings, fmt.Sprintf("%s is not in the tables of %s", q.Action, awsapi.Date()))
 		}
 	}
-	a.warnOfKMS()
+	a.askKeys()
+	if a.err != nil {
+		return nil, a.err
+	}
 	if len(a.out) > 0 {
 		a.out[0].Warnings = append(a.out[0].Warnings, a.warnings...)
 	}
@@ -78,26 +81,6 @@ func Questions(ctx context.Context, call *Call, world World) ([]Question, error)
 var globals = map[string]bool{
 	"cloudfront": true, "organizations": true, "iam": true, "route53domains": true, "budgets": true, "ce": true, "health": true,
 	"shield": true, "waf": true, "support": true, "trustedadvisor": true, "account": true,
-}
-
-// encrypts are the services whose calls use a customer's KMS key on the caller's
-// behalf, by the member that names it.
-var encrypts = map[string]string{
-	"secretsmanager": "KmsKeyId", "ssm": "KeyId", "dynamodb": "SSESpecification", "sqs": "KmsMasterKeyId", "sns": "KmsMasterKeyId",
-	"kinesis": "KeyId",
-}
-
-// warnOfKMS says that the key was not asked about, if a call names one.
-func (a *asker) warnOfKMS() {
-	member := encrypts[a.prefix]
-	if member == "" {
-		return
-	}
-	for _, in := range []map[string]any{a.Input, dict(a.Input["Attributes"])} {
-		if name, _ := text(in[member]); in[member] != nil && !strings.Contains(name, "alias/aws/") {
-			a.warn("the KMS key in %s was not asked about", member)
-		}
-	}
 }
 
 func newAsker(ctx context.Context, call *Call, world World) *asker {

@@ -109,6 +109,9 @@ var dataWrites = map[string]bool{
 
 // Changes reports whether a call may end what is known of anything: see [Stale].
 func Changes(call *Call) bool {
+	if call.Operation == "StartStreamEncryption" || call.Operation == "StopStreamEncryption" {
+		return true
+	}
 	return !dataWrites[call.Operation] && slices.Contains(changing, verb(call.Operation))
 }
 
@@ -120,7 +123,7 @@ func Stale(call *Call, f Fact) bool {
 	}
 	prefix := call.prefix()
 	switch f.Kind {
-	case Tags, ResourcePolicy:
+	case Tags, ResourcePolicy, EncryptionKey:
 		r, ok := parseARN(f.Name)
 		return !ok || r.service == prefix || prefix == "tag" || prefix == "cloudformation"
 	}

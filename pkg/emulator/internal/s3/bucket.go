@@ -207,6 +207,9 @@ func (q *call) createIn(constraint string) (string, *failure) {
 // test can run into it: its name is taken, and nobody here may look into it.
 // The account has twelve digits. An empty region is us-east-1.
 func (s *Service) AddForeignBucket(name, account, region string) error {
+	if s.backend != nil {
+		return fmt.Errorf("adding a bucket of another account: S3 is forwarded, so buckets are the backend's")
+	}
 	if region == "" {
 		region = "us-east-1"
 	}

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
@@ -77,6 +78,11 @@ func errAccessDenied() *failure {
 
 func errNoLength() *failure {
 	return failf(http.StatusLengthRequired, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+}
+
+func errTooLarge(size, limit int64) *failure {
+	return failf(http.StatusBadRequest, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size").
+		with("ProposedSize", strconv.FormatInt(size, 10)).with("MaxSizeAllowed", strconv.FormatInt(limit, 10))
 }
 
 // errBadDigest is the answer to a payload that does not have its checksum,

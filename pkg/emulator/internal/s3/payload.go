@@ -145,8 +145,7 @@ func (q *call) receive(body *sigv4.Body, d *digests, also ...io.Writer) (blobRef
 	case body.Len() < 0:
 		return blobRef{}, errNoLength()
 	case body.Len() > limit:
-		return blobRef{}, failf(http.StatusBadRequest, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size").
-			with("ProposedSize", strconv.FormatInt(body.Len(), 10)).with("MaxSizeAllowed", strconv.FormatInt(limit, 10))
+		return blobRef{}, errTooLarge(body.Len(), limit)
 	}
 	ref, err := q.state.newBody(io.TeeReader(body, io.MultiWriter(append(also, d)...)))
 	if err != nil {

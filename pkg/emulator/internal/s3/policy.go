@@ -107,7 +107,7 @@ func (q *call) getPolicyStatus() (*answer, *failure) {
 // is there and of one of the emulator's accounts.
 func (s *Service) BucketPolicy(bucket string) (document string, own bool) {
 	config := s.state.config(bucket)
-	if config == nil || !s.config.Own(config.Account) {
+	if s.backend != nil || config == nil || !s.config.Own(config.Account) {
 		return "", false
 	}
 	return config.Policy, true

@@ -23,7 +23,7 @@ const strangerAddr = "192.0.2.1:443"
 // the same routing, the same policies and the same Block Public Access. ours is
 // false if the URL is not one of S3's. Of an object that is larger than a
 // megabyte the body is cut short there.
-func (s *Service) ReadPublic(u *url.URL, now time.Time) (status int, header http.Header, body []byte, ours bool) {
+func (s *Service) ReadPublic(ctx context.Context, u *url.URL, now time.Time) (status int, header http.Header, body []byte, ours bool) {
 	if port := u.Port(); u.Scheme != "https" || port != "" && port != "443" {
 		return 0, nil, nil, false
 	}
@@ -42,7 +42,7 @@ func (s *Service) ReadPublic(u *url.URL, now time.Time) (status int, header http
 		Body:       http.NoBody,
 		RemoteAddr: strangerAddr,
 		TLS:        &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true},
-	}).WithContext(context.Background())
+	}).WithContext(ctx)
 	w := &memoryAnswer{header: make(http.Header)}
 	c := api.NewCall(r, now, s.account.Memory)
 	c.Service = "s3"

@@ -48,23 +48,36 @@ func (s *Service) Take(c *api.Call) api.Answer {
 
 // serve answers a request to S3.
 func (s *Service) serve(w http.ResponseWriter, c *api.Call) {
+	if s.backend != nil {
+		s.serveForwarded(w, c)
+		return
+	}
 	q := s.newCall(c)
 	answer, e := q.answer()
 	if answer != nil && answer.done != nil {
 		defer answer.done()
 	}
-	if c.Dropped {
-		return
+	switch {
+	case c.Dropped:
+	case e != nil:
+		q.setHeaders(w.Header())
+		q.writeError(w, e)
+	default:
+		q.writeAnswer(w, answer)
 	}
-	h := w.Header()
-	h["x-amz-request-id"] = []string{c.ID}
-	h["x-amz-id-2"] = []string{hostID(c.ID)}
+}
+
+// setHeaders sets the headers that every answer has.
+func (q *call) setHeaders(h http.Header) {
+	h["x-amz-request-id"] = []string{q.ID}
+	h["x-amz-id-2"] = []string{hostID(q.ID)}
 	maps.Copy(h, q.cors)
 	h.Set("Server", "AmazonS3")
-	if e != nil {
-		q.writeError(w, e)
-		return
-	}
+}
+
+func (q *call) writeAnswer(w http.ResponseWriter, answer *answer) {
+	h := w.Header()
+	q.setHeaders(h)
 	answer.write(h)
 	status := answer.status
 	if status == 0 {
@@ -74,19 +87,19 @@ func (s *Service) serve(w http.ResponseWriter, c *api.Call) {
 	case answer.stream != nil:
 		h.Set("Content-Length", strconv.FormatInt(answer.length, 10))
 		w.WriteHeader(status)
-		if c.Request.Method == http.MethodHead {
+		if q.Request.Method == http.MethodHead {
 			return
 		}
 		if err := answer.stream(w); err != nil {
 			// The status is out; a cut connection is the only way left to say
 			// that what came is not the object.
-			c.Dropped = true
+			q.Dropped = true
 		}
 	case answer.xml != nil:
 		h.Set("Content-Type", "application/xml")
 		h.Set("Content-Length", strconv.Itoa(len(answer.xml)))
 		w.WriteHeader(status)
-		if c.Request.Method != http.MethodHead {
+		if q.Request.Method != http.MethodHead {
 			w.Write(answer.xml)
 		}
 	default:

@@ -32,6 +32,7 @@ type Service struct {
 	config  Config
 	state   *state
 	changes atomic.Uint64
+	backend Backend // not nil: it has the buckets
 }
 
 // Hosts are the host names of S3.
