@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // For is the objects of the kind of o, in its namespace. A kind that the API server
@@ -112,7 +114,7 @@ func (c *Client) Resources(ctx context.Context, needed func(group string) bool) 
 // is that of another.
 func (c *Client) preferred(ctx context.Context, group metav1.APIGroup) ([]metav1.APIResource, error) {
 	versions := slices.Clone(group.Versions)
-	slices.SortStableFunc(versions, func(a, b metav1.GroupVersionForDiscovery) int {
+	order.By(versions, func(a, b metav1.GroupVersionForDiscovery) int {
 		switch group.PreferredVersion.Version {
 		case a.Version:
 			return -1

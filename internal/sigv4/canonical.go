@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // splitURI is the request's path and query as the client sent them. Not
@@ -101,7 +103,7 @@ func appendQuery(dst []byte, query string, presigned, withToken bool) []byte {
 		}
 		parameters = append(parameters, p)
 	}
-	slices.SortFunc(parameters, func(a, b parameter) int {
+	order.By(parameters, func(a, b parameter) int {
 		if c := strings.Compare(a.name, b.name); c != 0 {
 			return c
 		}

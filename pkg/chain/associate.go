@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -164,7 +165,7 @@ func (ch *Chain) WantAssociations(ctx context.Context, all []config.PodIdentityA
 		}
 		wants[i] = a
 	}
-	slices.SortFunc(wants, func(a, b podidentity.Association) int { return strings.Compare(a.String(), b.String()) })
+	order.By(wants, func(a, b podidentity.Association) int { return strings.Compare(a.String(), b.String()) })
 	return wants, roles, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/controlplane"
@@ -168,7 +169,7 @@ func (m *moveRun) may(ctx context.Context) error {
 			rights = append(rights, cluster.Right{Verb: "patch", Resource: "serviceaccounts", Namespace: one.Namespace})
 		}
 	}
-	slices.SortFunc(rights, func(a, b cluster.Right) int { return cmp.Compare(a.String(), b.String()) })
+	order.By(rights, func(a, b cluster.Right) int { return cmp.Compare(a.String(), b.String()) })
 	return m.Cluster.Check(ctx, slices.Compact(rights)...)
 }
 

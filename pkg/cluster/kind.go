@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/kind/pkg/cluster/constants"
 	kindexec "sigs.k8s.io/kind/pkg/exec"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/node"
 )
 
@@ -125,6 +126,6 @@ func findKind(name string) (*Cluster, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(c.nodes, func(a, b node.Node) int { return strings.Compare(a.Name, b.Name) })
+	order.By(c.nodes, func(a, b node.Node) int { return strings.Compare(a.Name, b.Name) })
 	return c, nil
 }

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/internal/kube"
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/irsa"
 )
 
@@ -53,7 +54,7 @@ func (c *Cluster) PodsOf(ctx context.Context, namespace, account string) ([]Pod,
 			}
 		}
 		if options.Continue = list.Continue; options.Continue == "" {
-			slices.SortFunc(all, func(a, b Pod) int { return cmp.Compare(a.Name, b.Name) })
+			order.By(all, func(a, b Pod) int { return cmp.Compare(a.Name, b.Name) })
 			return all, nil
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
@@ -354,7 +355,7 @@ func (m *manifest) With(want Flags) ([]byte, error) {
 	}
 	// From the end, so that offsets stay true. Insertions at one place are in
 	// the order in which they shall stand.
-	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Or(a.from-b.from, a.to-b.to) })
+	order.By(edits, func(a, b edit) int { return cmp.Or(a.from-b.from, a.to-b.to) })
 	text := slices.Clone(m.text)
 	for _, e := range slices.Backward(edits) {
 		text = slices.Replace(text, e.from, e.to, e.text...)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -218,6 +219,6 @@ const restartGrace = 30 * time.Second
 
 // sortKeys is a list sorted by id, each key once.
 func sortKeys(list []keys.Public) []keys.Public {
-	slices.SortFunc(list, func(a, b keys.Public) int { return cmp.Compare(a.KID, b.KID) })
+	order.By(list, func(a, b keys.Public) int { return cmp.Compare(a.KID, b.KID) })
 	return slices.CompactFunc(list, func(a, b keys.Public) bool { return a.KID == b.KID })
 }

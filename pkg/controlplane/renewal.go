@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/internal/kube"
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/node"
@@ -69,7 +70,7 @@ func (c *ControlPlane) renewTokens(ctx context.Context, opts IssuerOptions, audi
 			return err
 		}
 		if time.Now().After(deadline) {
-			slices.SortFunc(ours, func(a, b cluster.Token) int { return cmp.Compare(a.String(), b.String()) })
+			order.By(ours, func(a, b cluster.Token) int { return cmp.Compare(a.String(), b.String()) })
 			return fmt.Errorf("after %s, %d pods still have tokens of the issuer to be removed, such as %s; "+
 				"the previous issuer signs again and both are accepted: remove the issuer again later, or delete these pods",
 				opts.wait(), len(ours), ours[0])

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -161,7 +162,7 @@ func (s *Server) chains(view *webIdentityView, entries []*entry) ([]chainView, i
 		views = append(views, c.view(s))
 	}
 	rank := map[string]int{chainBroken: 0, chainIntact: 1, chainUnused: 2}
-	slices.SortStableFunc(views, func(a, b chainView) int { return rank[a.State] - rank[b.State] })
+	order.By(views, func(a, b chainView) int { return rank[a.State] - rank[b.State] })
 	return views, left
 }
 

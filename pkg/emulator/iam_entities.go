@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -262,7 +263,7 @@ func (k *entityKind) putInline(s *Server, c *call) (func(*wire.XML), *wire.Failu
 		return func(n *entity) {
 			n.Inline = slices.DeleteFunc(slices.Clone(n.Inline), func(in inlinePolicy) bool { return in.Name == policyName })
 			n.Inline = append(n.Inline, inlinePolicy{policyName, document})
-			slices.SortFunc(n.Inline, func(a, b inlinePolicy) int { return strings.Compare(a.Name, b.Name) })
+			order.By(n.Inline, func(a, b inlinePolicy) int { return strings.Compare(a.Name, b.Name) })
 		}, nil
 	})
 }

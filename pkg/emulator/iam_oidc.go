@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -224,7 +225,9 @@ func (s *Server) editProvider(arn string, f func(*provider) *wire.Failure) *wire
 // sortedTags are tags as IAM lists those of a provider: upper case before
 // lower case.
 func sortedTags(tags []wire.Tag) []wire.Tag {
-	return slices.SortedFunc(slices.Values(tags), func(a, b wire.Tag) int { return strings.Compare(a.Key, b.Key) })
+	sorted := slices.Clone(tags)
+	order.By(sorted, func(a, b wire.Tag) int { return strings.Compare(a.Key, b.Key) })
+	return sorted
 }
 
 func (s *Server) getProvider(c *call) (func(*wire.XML), *wire.Failure) {

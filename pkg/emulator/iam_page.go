@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
@@ -40,7 +41,7 @@ func (c *call) readPage() page {
 // cut sorts items by a key that is unique among them, and returns those of the
 // page, and the marker of the next, "" if this is the last.
 func cut[T any](p page, items []T, key func(T) string) ([]T, string) {
-	slices.SortFunc(items, func(a, b T) int { return strings.Compare(key(a), key(b)) })
+	order.By(items, func(a, b T) int { return strings.Compare(key(a), key(b)) })
 	i, found := slices.BinarySearchFunc(items, p.after, func(item T, after string) int { return strings.Compare(key(item), after) })
 	if found {
 		i++

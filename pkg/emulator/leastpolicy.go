@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/policy"
 	"github.com/openirsa/openirsa/pkg/policy/least"
 )
@@ -195,7 +196,7 @@ func (a *LeastPolicy) add(p *factPair) {
 			a.Holders = append(a.Holders, h)
 		}
 	}
-	slices.SortFunc(a.Holders, func(x, y Holder) int {
+	order.By(a.Holders, func(x, y Holder) int {
 		return cmp.Or(strings.Compare(x.Issuer, y.Issuer), strings.Compare(x.Subject, y.Subject))
 	})
 }

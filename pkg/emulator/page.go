@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // serveChain answers with the view of web identity.
@@ -29,8 +31,8 @@ func (s *Server) serveChain(w http.ResponseWriter, r *http.Request) {
 			}
 		})
 	}
-	slices.SortFunc(c.Providers, func(a, b providerView) int { return strings.Compare(a.ARN, b.ARN) })
-	slices.SortFunc(c.Roles, func(a, b roleView) int { return strings.Compare(a.ARN, b.ARN) })
+	order.By(c.Providers, func(a, b providerView) int { return strings.Compare(a.ARN, b.ARN) })
+	order.By(c.Roles, func(a, b roleView) int { return strings.Compare(a.ARN, b.ARN) })
 	s.podChains(&c)
 	entries, _, _ := s.events.find(EventFilter{})
 	c.Chains, c.ChainsLeft = s.chains(&c, entries)

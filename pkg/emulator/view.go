@@ -4,10 +4,10 @@ import (
 	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -109,7 +109,7 @@ func (c *providerView) describe(keys *keySet) {
 	for kid, key := range keys.keys {
 		c.Keys = append(c.Keys, keyView{kid, key.describe()})
 	}
-	slices.SortFunc(c.Keys, func(a, b keyView) int { return strings.Compare(a.KID, b.KID) })
+	order.By(c.Keys, func(a, b keyView) int { return strings.Compare(a.KID, b.KID) })
 }
 
 func (k *issuerKey) describe() string {

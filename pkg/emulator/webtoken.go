@@ -10,12 +10,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
@@ -362,7 +362,7 @@ func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
 		}
 		t.tags = append(t.tags, wire.Tag{Key: k, Value: v})
 	}
-	slices.SortFunc(t.tags, func(a, b wire.Tag) int { return strings.Compare(a.Key, b.Key) })
+	order.By(t.tags, func(a, b wire.Tag) int { return strings.Compare(a.Key, b.Key) })
 	keys, fault := sessionTagKeys(t.tags)
 	if fault != nil {
 		return badTags("%s", fault.why)

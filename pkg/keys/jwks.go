@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/openirsa/openirsa/internal/exactjson"
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // Limits of a published set.
@@ -35,7 +36,7 @@ type Set struct {
 // keys with one id are an error, as are more than [MaxKeys].
 func NewSet(public ...Public) (Set, error) {
 	sorted := slices.Clone(public)
-	slices.SortStableFunc(sorted, byKID)
+	order.By(sorted, byKID)
 	for i, key := range sorted {
 		if key.KID == "" {
 			return Set{}, errors.New("a key has no key id")

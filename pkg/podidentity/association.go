@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // EKS is what this package calls; *eks.Client is one.
@@ -95,7 +97,7 @@ func List(ctx context.Context, client EKS, cluster string, f Filter) ([]Associat
 		}
 		in.NextToken = out.NextToken
 	}
-	slices.SortFunc(all, func(a, b Association) int {
+	order.By(all, func(a, b Association) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.ServiceAccount, b.ServiceAccount))
 	})
 	return all, nil

@@ -3,8 +3,9 @@ package policy
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // The code in this file runs after a denial, and when a decision is printed; never
@@ -44,7 +45,7 @@ func (ev *evaluation) missedIn(t Type, looked []Named) Decision {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b ranked) int { return cmp.Compare(b.rank, a.rank) })
+	order.By(all, func(a, b ranked) int { return cmp.Compare(b.rank, a.rank) })
 	for _, m := range all[:min(len(all), MaxMisses)] {
 		d.Misses = append(d.Misses, m.Miss)
 	}

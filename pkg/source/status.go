@@ -3,10 +3,10 @@ package source
 import (
 	"cmp"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/issuer"
 )
 
@@ -51,7 +51,7 @@ func (k *Keeper) Status() Status {
 			s.Faults = append(s.Faults, Fault{Issuer: iss, Error: c.fault, Since: c.broken, Good: c.good})
 		}
 	}
-	slices.SortFunc(s.Faults, func(a, b Fault) int { return strings.Compare(a.Issuer.String(), b.Issuer.String()) })
+	order.By(s.Faults, func(a, b Fault) int { return strings.Compare(a.Issuer.String(), b.Issuer.String()) })
 	return s
 }
 
@@ -97,7 +97,7 @@ func (k *Keeper) Oldest(n int) []Age {
 		}
 	}
 	k.mu.Unlock()
-	slices.SortFunc(all, func(a, b Age) int {
+	order.By(all, func(a, b Age) int {
 		return cmp.Or(cmp.Compare(b.Age, a.Age), strings.Compare(a.Issuer.String(), b.Issuer.String()))
 	})
 	return all[:min(n, len(all))]

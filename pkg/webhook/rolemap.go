@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/irsa"
 )
 
@@ -111,10 +111,10 @@ func parseRoleMap(text []byte, d irsa.Defaults) (*roleMap, error) {
 			m.exact[key] = entry
 		}
 	}
-	slices.SortFunc(m.globs, func(a, b roleGlob) int {
+	order.By(m.globs, func(a, b roleGlob) int {
 		return cmp.Or(cmp.Compare(len(b.namespace), len(a.namespace)), cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
 	})
-	slices.SortFunc(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	order.By(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
 	const most = 20 // each has its error with it; these are for the log
 	if n := len(errs); n > most {
 		errs = append(errs[:most], fmt.Errorf("and %d more", n-most))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/internal/cli"
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
@@ -323,7 +324,7 @@ func exportAssociations(ctx context.Context, ch *chain.Chain, o *exportOptions, 
 	for _, name := range slices.Sorted(maps.Keys(roles)) {
 		e.Roles = append(e.Roles, roles[name])
 	}
-	slices.SortFunc(e.Roles, func(a, b role.Role) int { return strings.Compare(a.Name, b.Name) })
+	order.By(e.Roles, func(a, b role.Role) int { return strings.Compare(a.Name, b.Name) })
 	e.Associations = wants
 	return nil
 }

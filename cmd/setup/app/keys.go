@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/cli"
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/internal/plain"
 	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/change"
@@ -247,7 +248,7 @@ func (a *app) listKeys(ctx context.Context) error {
 			}
 		}
 	}
-	slices.SortFunc(list.Keys, func(a, b listKey) int { return strings.Compare(a.KID, b.KID) })
+	order.By(list.Keys, func(a, b listKey) int { return strings.Compare(a.KID, b.KID) })
 	return a.printKeys(list, max(servers, 1))
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // Attached is a policy that a role has.
@@ -83,11 +85,11 @@ func Compare(attached []Attached, facts, others []Fact, s *Suggestion, reference
 			d.Lost = append(d.Lost, *f)
 		}
 	}
-	slices.SortFunc(d.OnlyByWildcard, func(a, b Broad) int {
+	order.By(d.OnlyByWildcard, func(a, b Broad) int {
 		return cmp.Or(strings.Compare(a.Action, b.Action), strings.Compare(a.Resource, b.Resource))
 	})
 	for _, list := range [][]Fact{d.Missing, d.Lost} {
-		slices.SortFunc(list, func(a, b Fact) int {
+		order.By(list, func(a, b Fact) int {
 			return cmp.Or(strings.Compare(a.Action, b.Action), strings.Compare(a.Resource, b.Resource))
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -71,7 +72,7 @@ func statementsOf(grants []grant, reference Reference) []statement {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b statement) int {
+	order.By(all, func(a, b statement) int {
 		return cmp.Or(strings.Compare(a.service, b.service), level(a.actions[0])-level(b.actions[0]),
 			strings.Compare(a.actions[0], b.actions[0]), slices.Compare(a.resources, b.resources),
 			strings.Compare(a.condition.signature(), b.condition.signature()))

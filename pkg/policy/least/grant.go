@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // grant is an action on a resource, or a pattern, that the policy allows.
@@ -60,7 +62,7 @@ func grantsOf(needs []need, widen Widen, pressed map[string]bool) []grant {
 
 // grantsOfAction are the grants for the needs of one action.
 func grantsOfAction(needs []need, widen Widen, pressed map[string]bool) []grant {
-	var order []string
+	var ids []string
 	together := map[string][]need{}
 	var grants []grant
 	fixed := map[string]int{} // where the pattern of several needs is
@@ -79,14 +81,14 @@ func grantsOfAction(needs []need, widen Widen, pressed map[string]bool) []grant 
 		}
 		id := n.group() + "\x00" + n.condition.signature()
 		if together[id] == nil {
-			order = append(order, id)
+			ids = append(ids, id)
 		}
 		together[id] = append(together[id], n)
 	}
-	for _, id := range order {
+	for _, id := range ids {
 		grants = append(grants, collapsed(together[id], widen, pressed)...)
 	}
-	slices.SortStableFunc(grants, func(a, b grant) int {
+	order.By(grants, func(a, b grant) int {
 		return cmp.Or(strings.Compare(a.text, b.text), strings.Compare(a.condition.signature(), b.condition.signature()))
 	})
 	return withoutSuperfluous(grants)

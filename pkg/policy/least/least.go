@@ -34,6 +34,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/pkg/policy"
 )
 
@@ -175,7 +176,7 @@ func wideningsOf(grants []grant, widen Widen, pressed map[string]bool) []Widenin
 			all[at].Actions = append(all[at].Actions, g.action)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Widening) int { return strings.Compare(a.Pattern, b.Pattern) })
+	order.By(all, func(a, b Widening) int { return strings.Compare(a.Pattern, b.Pattern) })
 	return all
 }
 

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // need is an action on a resource that a policy must allow.
@@ -78,7 +80,7 @@ func needsOf(facts []Fact, reference Reference) ([]need, []string) {
 		}
 		needs = append(needs, *n)
 	}
-	slices.SortFunc(needs, func(a, b need) int {
+	order.By(needs, func(a, b need) int {
 		return cmp.Or(strings.Compare(a.action, b.action), strings.Compare(a.resource, b.resource), strings.Compare(a.seen, b.seen))
 	})
 	var notes []string

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/openirsa/openirsa/internal/awsapi"
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // Backend is where the calls of a service go: a URL, or a handler in this
@@ -124,7 +125,7 @@ func similar(name string) []string {
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b candidate) int {
+	order.By(found, func(a, b candidate) int {
 		if a.distance != b.distance {
 			return a.distance - b.distance
 		}

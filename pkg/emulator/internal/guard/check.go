@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openirsa/openirsa/internal/order"
 	"github.com/openirsa/openirsa/internal/sigv4"
 )
 
@@ -50,7 +51,7 @@ func (g *Guard) CheckBackends(ctx context.Context) []error {
 		})
 	}
 	checks.Wait()
-	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	order.By(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return wrong
 }
 

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/openirsa/openirsa/internal/awsapi"
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // maxParams is how many parameters a form may have.
@@ -298,7 +298,7 @@ func (b *branch) entries() ([]*branch, error) {
 		}
 		all = append(all, numbered{n, part})
 	}
-	slices.SortFunc(all, func(a, b numbered) int { return a.number - b.number })
+	order.By(all, func(a, b numbered) int { return a.number - b.number })
 	entries := make([]*branch, len(all))
 	for i, n := range all {
 		if entries[i] = n.branch; i > 0 && n.number == all[i-1].number {

@@ -23,6 +23,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // ContentType is that of what Set.Write writes.
@@ -145,7 +147,7 @@ func (s *series[T]) each(f func(values, *T)) {
 		sorted = append(sorted, at)
 	}
 	s.mu.RUnlock()
-	slices.SortFunc(sorted, func(a, b values) int { return slices.Compare(a[:], b[:]) })
+	order.By(sorted, func(a, b values) int { return slices.Compare(a[:], b[:]) })
 	for _, at := range sorted {
 		s.mu.RLock()
 		one := s.all[at]

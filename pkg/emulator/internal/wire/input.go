@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/openirsa/openirsa/internal/order"
 )
 
 // MaxListGap is how far one index may go beyond the list so far.
@@ -34,7 +36,7 @@ func (in *Input) Err() *Failure {
 		return in.Malformed
 	}
 	if in.Quiet {
-		slices.SortStableFunc(in.faults, func(a, b fault) int { return strings.Compare(a.member, b.member) })
+		order.By(in.faults, func(a, b fault) int { return strings.Compare(a.member, b.member) })
 	}
 	texts := make([]string, len(in.faults))
 	for i, f := range in.faults {
@@ -169,7 +171,7 @@ func (in *Input) Size(name string) int {
 		fields = append(fields, field{n, key, after[len(index):], value})
 		delete(in.Params, key)
 	}
-	slices.SortFunc(fields, func(a, b field) int {
+	order.By(fields, func(a, b field) int {
 		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.key, b.key))
 	})
 	n, last := 0, 0
