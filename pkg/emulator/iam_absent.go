@@ -25,6 +25,8 @@ func absentList(list string, resource func(*Server) string) operation {
 
 // absentOfUser is an operation that lists what a user never has here. The user,
 // who is the caller unless named, must exist.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func absentOfUser(list string) operation {
 	return operation{run: func(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 		c.Bool("AllUsers")
@@ -59,6 +61,8 @@ func emptyPage(list string) func(*wire.XML) {
 // absent is an operation on one thing that does not exist. The parameter names
 // it, and kind is the first part of the ARN of its kind, "" if the parameter is
 // the ARN. text has a place for what the parameter says.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func absent(parameter string, r wire.Rule, kind, text string) operation {
 	return operation{run: func(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 		name := c.Text(parameter, r)
@@ -75,6 +79,8 @@ func absent(parameter string, r wire.Rule, kind, text string) operation {
 
 // absentFromUser is an operation on something that a user does not have. The
 // text has a place for what the parameter says; without one, for the user.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func absentFromUser(parameter string, r wire.Rule, text string) operation {
 	return operation{run: func(s *Server, c *call) (func(*wire.XML), *wire.Failure) {
 		name := ""

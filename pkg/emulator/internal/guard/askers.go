@@ -478,6 +478,8 @@ func escapedKey(key string) string {
 }
 
 // tagList reads tags with an operation that takes the ARN and answers with a list.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func tagList(service, operation, member string) func(*asking) (map[string]string, error) {
 	return func(q *asking) (map[string]string, error) {
 		arn := q.Name

@@ -144,6 +144,8 @@ var profiles = []string{"us.", "us-gov.", "eu.", "apac.", "jp.", "au.", "ca.", "
 
 // model is the source of the model that a member names: a foundation model, or an
 // inference profile and the model that it serves.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func model(member string) source {
 	return func(a *asker) []target {
 		id := str(a.Input, member)

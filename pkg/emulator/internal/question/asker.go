@@ -173,6 +173,8 @@ func (a *asker) warn(format string, args ...any) {
 
 // asks is the rule that asks about an action on everything that some sources find,
 // or without any resource if they find nothing. "" is the operation's own action.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func asks(action string, sources ...source) rule {
 	return func(a *asker) {
 		before := len(a.out)
@@ -186,6 +188,8 @@ func asks(action string, sources ...source) rule {
 }
 
 // rename changes the resources that a source finds.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func rename(s source, change func(a *asker, t *target)) source {
 	return func(a *asker) []target {
 		targets := s(a)

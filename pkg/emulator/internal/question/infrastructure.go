@@ -117,6 +117,8 @@ var autoScaling = family{
 }
 
 // group is the source of groups by name.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func group(member string, made bool) source {
 	return func(a *asker) []target {
 		var targets []target

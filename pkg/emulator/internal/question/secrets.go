@@ -183,6 +183,8 @@ func ifNamed(member string, s source) source {
 
 // parameters are those that a member names: the slash in front is not doubled, and a
 // version or label at the end is not part of the ARN.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func parameters(member string) source {
 	return func(a *asker) []target {
 		var targets []target
@@ -261,6 +263,8 @@ func documents(member string) source {
 }
 
 // instances are those that a member names, and any, if others are chosen by tags.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func instances(member, targets string) source {
 	return func(a *asker) []target {
 		ids := strs(a.Input, member)

@@ -77,6 +77,8 @@ func logsOther(a *asker) {
 
 // logGroup is the source of the groups that some members name, or their ARNs, which
 // may end in ":*".
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func logGroup(members ...string) source {
 	return func(a *asker) []target {
 		var names []string

@@ -207,6 +207,8 @@ func ecsCluster(a *asker) []target {
 
 // inCluster is the source of what a member names in the cluster of the call, by ARN,
 // id or name; any of it, if it names none.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func inCluster(kind, member string) source {
 	return func(a *asker) []target {
 		var targets []target

@@ -318,6 +318,8 @@ func (s *state) config(name string) *bucketConfig {
 }
 
 // configure changes the configuration of a bucket: f gets a copy.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func (s *state) configure(name string, f func(*bucketConfig)) *failure {
 	return s.edit(func(c *store.Change) *failure {
 		b := s.buckets[name]

@@ -55,6 +55,8 @@ func validTagText(s string) bool {
 
 // tagKeys sets the condition keys for tags: one each below prefix, and the
 // list of their keys.
+//
+//go:noinline // so that what it makes is there once, not again at each call
 func tagKeys(prefix, list string, tags []wire.Tag) func(*policy.Context) {
 	return func(keys *policy.Context) {
 		names := make([]string, len(tags))
