@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
@@ -152,7 +153,67 @@ func TestTerraform(t *testing.T) {
 			t.Fatalf("%s: %v", name, diags)
 		}
 		conform(t, name, file.Body.(*hclsyntax.Body))
+		if diff := cmp.Diff(string(hclwrite.Format(got)), string(got)); diff != "" {
+			t.Errorf("%s: not as terraform fmt has it (-want +got):\n%s", name, diff)
+		}
 	}
+}
+
+// Terraform reads what was written, whatever is in it.
+func TestTerraformReadsTheSame(t *testing.T) {
+	texts := []string{"", " ", "for", "null", "true", "in", "if", "a-b", "-", "9", "a.b", "a b", "é", "日本", "\u00ad", "\u200b", "\U0001f600", "\U000e0001",
+		`"`, `\`, `\"`, `\n`, "\n", "\r\n", "\t", "\x00", "\x7f", "$", "%", "${", "%{", "${a}", "%{if a}", "$${a}", "$$", "%%{", "a${b}c%{d}", "#", "//", "/*", "<<EOT", "=", "{", "}"}
+	c := chain(t, "eu-west-1", func(c *export.Resources) { c.Import = true })
+	document := map[string]any{"Numbers": []any{json.Number("1"), json.Number("-2.5"), json.Number("1e3")}, "Others": []any{true, false, nil, []any{}, map[string]any{}},
+		"Lists": []any{map[string]any{"a": "b"}, map[string]any{"long-name": []any{map[string]any{"c": "d"}}}}, "Texts": texts}
+	tags := map[string]string{}
+	for _, text := range texts {
+		document["of "+text], tags[text] = map[string]any{text: text}, text
+	}
+	want, err := json.Marshal(document)
+	check(t, err)
+	c.Roles = []role.Role{{Name: "odd", Description: strings.Join(texts, " "), Trust: want, Tags: tags}}
+	text, err := c.Terraform()
+	check(t, err)
+	if diff := cmp.Diff(string(hclwrite.Format(text)), string(text)); diff != "" {
+		t.Errorf("not as terraform fmt has it (-want +got):\n%s", diff)
+	}
+	file, diags := hclsyntax.ParseConfig(text, "", hcl.InitialPos)
+	if diags.HasErrors() {
+		t.Fatalf("%v\n%s", diags, text)
+	}
+	context := &hcl.EvalContext{Functions: map[string]function.Function{"jsonencode": stdlib.JSONEncodeFunc}}
+	for _, block := range file.Body.(*hclsyntax.Body).Blocks {
+		if block.Type != "resource" || block.Labels[0] != "aws_iam_role" {
+			continue
+		}
+		read := func(name string) cty.Value {
+			v, diags := block.Body.Attributes[name].Expr.Value(context)
+			if diags.HasErrors() {
+				t.Fatal(diags)
+			}
+			return v
+		}
+		var policy map[string]any
+		check(t, json.Unmarshal([]byte(read("assume_role_policy").AsString()), &policy))
+		var wanted map[string]any
+		check(t, json.Unmarshal(want, &wanted))
+		if diff := cmp.Diff(wanted, policy); diff != "" {
+			t.Errorf("policy (-want +got):\n%s", diff)
+		}
+		got := map[string]string{}
+		for k, v := range read("tags").AsValueMap() {
+			got[k] = v.AsString()
+		}
+		if diff := cmp.Diff(tags, got); diff != "" {
+			t.Errorf("tags (-want +got):\n%s", diff)
+		}
+		if got := read("description").AsString(); got != c.Roles[0].Description {
+			t.Errorf("description %q", got)
+		}
+		return
+	}
+	t.Fatal("no role")
 }
 
 // schema are the arguments of resources that the provider hashicorp/aws

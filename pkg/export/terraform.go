@@ -7,11 +7,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/hashicorp/hcl/v2/hclwrite"
-	"github.com/zclconf/go-cty/cty"
-
 	"github.com/openirsa/openirsa/pkg/discovery"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/owner"
@@ -40,7 +35,7 @@ const cachingOptimized = "658327ea-f89d-4fab-a63d-7e88639e58f6"
 // Terraform is the chain as a Terraform configuration (HCL) for the provider
 // hashicorp/aws.
 func (c *Resources) Terraform() ([]byte, error) {
-	t := &terraform{Resources: c, file: hclwrite.NewEmptyFile(), refs: map[string]hcl.Traversal{
+	t := &terraform{Resources: c, refs: map[string]expression{
 		c.Provider.ARN: reference("aws_iam_openid_connect_provider", clusterLabel, "arn"),
 		madeHere:       reference("aws_cloudfront_distribution", issuerLabel, "arn"),
 	}}
@@ -51,63 +46,51 @@ func (c *Resources) Terraform() ([]byte, error) {
 			return nil, fmt.Errorf("writing Terraform: %w", err)
 		}
 	}
-	return hclwrite.Format(bytes.TrimLeft(t.file.Bytes(), "\n")), nil
+	return []byte(strings.TrimLeft(t.file.String(), "\n")), nil
 }
 
 // terraform is a configuration being written.
 type terraform struct {
 	*Resources
-	file *hclwrite.File
-	refs map[string]hcl.Traversal // what stands for a string that has a name here
-}
-
-func reference(parts ...string) hcl.Traversal {
-	t := hcl.Traversal{hcl.TraverseRoot{Name: parts[0]}}
-	for _, part := range parts[1:] {
-		t = append(t, hcl.TraverseAttr{Name: part})
-	}
-	return t
+	file body
+	refs map[string]expression // what stands for a string that has a name here
 }
 
 // comment writes lines of text, after an empty one.
 func (t *terraform) comment(format string, args ...any) {
-	t.file.Body().AppendNewline()
+	t.file.newline()
 	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
-		comment(t.file.Body(), strings.TrimSpace(line))
+		t.file.comment(strings.TrimSpace(line))
 	}
 }
 
-func comment(b *hclwrite.Body, line string) {
-	b.AppendUnstructuredTokens(hclwrite.Tokens{{Type: hclsyntax.TokenComment, Bytes: []byte("# " + line + "\n")}})
-}
-
 // block appends a block, after an empty line.
-func (t *terraform) block(kind string, labels ...string) *hclwrite.Body {
-	t.file.Body().AppendNewline()
-	return t.file.Body().AppendNewBlock(kind, labels).Body()
+func (t *terraform) block(kind string, labels ...string) *body {
+	t.file.newline()
+	return t.file.block(kind, labels...)
 }
 
 // resource appends a resource, and the import block for the existing one with that
 // id.
-func (t *terraform) resource(kind, label, id string) *hclwrite.Body {
+func (t *terraform) resource(kind, label, id string) *body {
 	if t.Import && id != "" {
 		b := t.block("import")
-		b.SetAttributeTraversal("to", reference(kind, label))
-		b.SetAttributeValue("id", cty.StringVal(id))
+		b.set("to", reference(kind, label))
+		b.setText("id", id)
 	}
 	return t.block("resource", kind, label)
 }
 
 func (t *terraform) preamble() {
 	b := t.block("terraform")
-	b.SetAttributeValue("required_version", cty.StringVal(terraformVersion))
-	b.AppendNewline()
-	b.AppendNewBlock("required_providers", nil).Body().SetAttributeValue("aws", cty.ObjectVal(map[string]cty.Value{
-		"source": cty.StringVal("hashicorp/aws"), "version": cty.StringVal(providerVersion),
+	b.setText("required_version", terraformVersion)
+	b.newline()
+	b.block("required_providers").set("aws", object([]member{
+		{"source", quoted("hashicorp/aws")}, {"version", quoted(providerVersion)},
 	}))
 	b = t.block("provider", "aws")
-	b.SetAttributeValue("region", cty.StringVal(t.Region))
-	b.SetAttributeRaw("allowed_account_ids", texts(t.Account))
+	b.setText("region", t.Region)
+	b.set("allowed_account_ids", texts(t.Account))
 }
 
 func (t *terraform) bucket() error {
@@ -123,15 +106,15 @@ func (t *terraform) bucket() error {
 	bucket := reference("aws_s3_bucket", issuerLabel, "id")
 
 	r := t.resource("aws_s3_bucket", issuerLabel, b.Bucket)
-	r.SetAttributeValue("bucket", cty.StringVal(b.Bucket))
+	r.setText("bucket", b.Bucket)
 	t.tags(r, b.Tags)
 
 	r = t.resource("aws_s3_bucket_public_access_block", issuerLabel, b.Bucket)
-	r.SetAttributeTraversal("bucket", bucket)
-	r.SetAttributeValue("block_public_acls", cty.True)
-	r.SetAttributeValue("ignore_public_acls", cty.True)
-	r.SetAttributeValue("block_public_policy", cty.BoolVal(b.Private))
-	r.SetAttributeValue("restrict_public_buckets", cty.BoolVal(b.Private))
+	r.set("bucket", bucket)
+	r.setBool("block_public_acls", true)
+	r.setBool("ignore_public_acls", true)
+	r.setBool("block_public_policy", b.Private)
+	r.setBool("restrict_public_buckets", b.Private)
 
 	document, err := b.PolicyDocument(discovery.Paths)
 	if err != nil {
@@ -139,16 +122,16 @@ func (t *terraform) bucket() error {
 	}
 	r = t.resource("aws_s3_bucket_policy", issuerLabel, b.Bucket)
 	if b.Private {
-		comment(r, "The distribution may read the documents, and nothing else.")
+		r.comment("The distribution may read the documents, and nothing else.")
 	} else {
-		comment(r, "Anybody may read the documents, and nothing else.")
+		r.comment("Anybody may read the documents, and nothing else.")
 	}
-	r.SetAttributeTraversal("bucket", bucket)
+	r.set("bucket", bucket)
 	if err := t.policy(r, "policy", document); err != nil {
 		return err
 	}
-	r.AppendNewline()
-	r.SetAttributeRaw("depends_on", list(hclwrite.TokensForTraversal(reference("aws_s3_bucket_public_access_block", issuerLabel))))
+	r.newline()
+	r.set("depends_on", list(reference("aws_s3_bucket_public_access_block", issuerLabel)))
 	return nil
 }
 
@@ -158,56 +141,56 @@ func (t *terraform) distribution() error {
 		return nil
 	}
 	r := t.resource("aws_cloudfront_origin_access_control", issuerLabel, "")
-	r.SetAttributeValue("name", cty.StringVal("openirsa-"+t.Cluster))
-	r.SetAttributeValue("description", cty.StringVal("Issuer documents of cluster "+t.Cluster))
-	r.SetAttributeValue("origin_access_control_origin_type", cty.StringVal("s3"))
-	r.SetAttributeValue("signing_behavior", cty.StringVal("always"))
-	r.SetAttributeValue("signing_protocol", cty.StringVal("sigv4"))
+	r.setText("name", "openirsa-"+t.Cluster)
+	r.setText("description", "Issuer documents of cluster "+t.Cluster)
+	r.setText("origin_access_control_origin_type", "s3")
+	r.setText("signing_behavior", "always")
+	r.setText("signing_protocol", "sigv4")
 
 	alias := t.alias()
 	if alias != "" {
 		v := t.block("variable", "certificate_arn")
-		v.SetAttributeRaw("type", hclwrite.TokensForIdentifier("string"))
-		v.SetAttributeValue("description", cty.StringVal("ARN of the certificate of "+alias+" in ACM, in us-east-1"))
+		v.set("type", "string")
+		v.setText("description", "ARN of the certificate of "+alias+" in ACM, in us-east-1")
 	}
 	if !t.Bucket.Owned {
 		b := t.block("data", "aws_s3_bucket", issuerLabel)
-		b.SetAttributeValue("bucket", cty.StringVal(t.Bucket.Bucket))
+		b.setText("bucket", t.Bucket.Bucket)
 	}
 	r = t.resource("aws_cloudfront_distribution", issuerLabel, "")
-	r.SetAttributeValue("enabled", cty.True)
-	r.SetAttributeValue("is_ipv6_enabled", cty.True)
-	r.SetAttributeValue("comment", cty.StringVal("Issuer documents of cluster "+t.Cluster))
+	r.setBool("enabled", true)
+	r.setBool("is_ipv6_enabled", true)
+	r.setText("comment", "Issuer documents of cluster "+t.Cluster)
 	if alias != "" {
-		r.SetAttributeRaw("aliases", texts(alias))
+		r.set("aliases", texts(alias))
 	}
-	r.AppendNewline()
-	o := r.AppendNewBlock("origin", nil).Body()
+	r.newline()
+	o := r.block("origin")
 	domain := reference("aws_s3_bucket", issuerLabel, "bucket_regional_domain_name")
 	if !t.Bucket.Owned {
 		domain = reference("data", "aws_s3_bucket", issuerLabel, "bucket_regional_domain_name")
 	}
-	o.SetAttributeTraversal("domain_name", domain)
-	o.SetAttributeValue("origin_id", cty.StringVal("bucket"))
-	o.SetAttributeTraversal("origin_access_control_id", reference("aws_cloudfront_origin_access_control", issuerLabel, "id"))
-	r.AppendNewline()
-	b := r.AppendNewBlock("default_cache_behavior", nil).Body()
-	b.SetAttributeValue("target_origin_id", cty.StringVal("bucket"))
-	b.SetAttributeValue("viewer_protocol_policy", cty.StringVal("https-only"))
-	b.SetAttributeRaw("allowed_methods", texts("GET", "HEAD"))
-	b.SetAttributeRaw("cached_methods", texts("GET", "HEAD"))
-	b.SetAttributeValue("cache_policy_id", cty.StringVal(cachingOptimized))
-	r.AppendNewline()
-	restriction := r.AppendNewBlock("restrictions", nil).Body().AppendNewBlock("geo_restriction", nil).Body()
-	restriction.SetAttributeValue("restriction_type", cty.StringVal("none"))
-	r.AppendNewline()
-	v := r.AppendNewBlock("viewer_certificate", nil).Body()
+	o.set("domain_name", domain)
+	o.setText("origin_id", "bucket")
+	o.set("origin_access_control_id", reference("aws_cloudfront_origin_access_control", issuerLabel, "id"))
+	r.newline()
+	b := r.block("default_cache_behavior")
+	b.setText("target_origin_id", "bucket")
+	b.setText("viewer_protocol_policy", "https-only")
+	b.set("allowed_methods", texts("GET", "HEAD"))
+	b.set("cached_methods", texts("GET", "HEAD"))
+	b.setText("cache_policy_id", cachingOptimized)
+	r.newline()
+	restriction := r.block("restrictions").block("geo_restriction")
+	restriction.setText("restriction_type", "none")
+	r.newline()
+	v := r.block("viewer_certificate")
 	if alias == "" {
-		v.SetAttributeValue("cloudfront_default_certificate", cty.True)
+		v.setBool("cloudfront_default_certificate", true)
 	} else {
-		v.SetAttributeTraversal("acm_certificate_arn", reference("var", "certificate_arn"))
-		v.SetAttributeValue("ssl_support_method", cty.StringVal("sni-only"))
-		v.SetAttributeValue("minimum_protocol_version", cty.StringVal("TLSv1.2_2021"))
+		v.set("acm_certificate_arn", reference("var", "certificate_arn"))
+		v.setText("ssl_support_method", "sni-only")
+		v.setText("minimum_protocol_version", "TLSv1.2_2021")
 	}
 	t.tags(r, t.Bucket.Tags)
 	return nil
@@ -229,17 +212,17 @@ func (t *terraform) documents() error {
 		key := t.Bucket.Key(doc.Path)
 		r := t.resource("aws_s3_object", label, "s3://"+t.Bucket.Bucket+"/"+key)
 		if t.Bucket.Owned {
-			r.SetAttributeTraversal("bucket", reference("aws_s3_bucket", issuerLabel, "id"))
+			r.set("bucket", reference("aws_s3_bucket", issuerLabel, "id"))
 		} else {
-			r.SetAttributeValue("bucket", cty.StringVal(t.Bucket.Bucket))
+			r.setText("bucket", t.Bucket.Bucket)
 		}
-		r.SetAttributeValue("key", cty.StringVal(key))
-		r.SetAttributeValue("content", cty.StringVal(string(doc.Body)))
-		r.SetAttributeValue("content_type", cty.StringVal(doc.ContentType))
-		r.SetAttributeValue("cache_control", cty.StringVal(discovery.CacheControl))
-		r.AppendNewline()
-		comment(r, "Whoever rotates the cluster's keys writes it.")
-		r.AppendNewBlock("lifecycle", nil).Body().SetAttributeRaw("ignore_changes", list(hclwrite.TokensForIdentifier("content")))
+		r.setText("key", key)
+		r.setText("content", string(doc.Body))
+		r.setText("content_type", doc.ContentType)
+		r.setText("cache_control", discovery.CacheControl)
+		r.newline()
+		r.comment("Whoever rotates the cluster's keys writes it.")
+		r.block("lifecycle").set("ignore_changes", list("content"))
 	}
 	return nil
 }
@@ -250,10 +233,10 @@ func (t *terraform) provider() error {
 	}
 	p := t.Provider
 	r := t.resource("aws_iam_openid_connect_provider", clusterLabel, p.ARN)
-	r.SetAttributeValue("url", cty.StringVal(p.Issuer.String()))
-	r.SetAttributeRaw("client_id_list", texts(p.ClientIDs...))
+	r.setText("url", p.Issuer.String())
+	r.set("client_id_list", texts(p.ClientIDs...))
 	if len(p.Thumbprints) > 0 {
-		r.SetAttributeRaw("thumbprint_list", texts(p.Thumbprints...))
+		r.set("thumbprint_list", texts(p.Thumbprints...))
 	}
 	t.tags(r, p.Tags)
 	return nil
@@ -271,17 +254,17 @@ func (t *terraform) roles() error {
 
 func (t *terraform) role(label string, want role.Role) error {
 	r := t.resource("aws_iam_role", label, want.Name)
-	r.SetAttributeValue("name", cty.StringVal(want.Name))
+	r.setText("name", want.Name)
 	if want.Path != "" {
-		r.SetAttributeValue("path", cty.StringVal(want.Path))
+		r.setText("path", want.Path)
 	}
 	if want.Description != "" {
-		r.SetAttributeValue("description", cty.StringVal(want.Description))
+		r.setText("description", want.Description)
 	}
 	if want.Boundary != "" {
-		r.SetAttributeValue("permissions_boundary", cty.StringVal(want.Boundary))
+		r.setText("permissions_boundary", want.Boundary)
 	}
-	r.AppendNewline()
+	r.newline()
 	if err := t.policy(r, "assume_role_policy", want.Trust); err != nil {
 		return err
 	}
@@ -291,21 +274,21 @@ func (t *terraform) role(label string, want role.Role) error {
 	if len(want.PolicyARNs) > 0 {
 		if t.Import {
 			b := t.block("import")
-			b.SetAttributeRaw("for_each", hclwrite.TokensForFunctionCall("toset", texts(want.PolicyARNs...)))
-			b.SetAttributeRaw("to", append(hclwrite.TokensForTraversal(reference("aws_iam_role_policy_attachment", label)), raw("[each.key]")...))
-			b.SetAttributeRaw("id", raw(`"`+want.Name+`/${each.key}"`))
+			b.set("for_each", call("toset", texts(want.PolicyARNs...)))
+			b.set("to", reference("aws_iam_role_policy_attachment", label)+"[each.key]")
+			b.set("id", expression(`"`+want.Name+`/${each.key}"`))
 		}
 		r := t.block("resource", "aws_iam_role_policy_attachment", label)
-		r.SetAttributeRaw("for_each", hclwrite.TokensForFunctionCall("toset", texts(want.PolicyARNs...)))
-		r.AppendNewline()
-		r.SetAttributeTraversal("role", name)
-		r.SetAttributeRaw("policy_arn", raw("each.key"))
+		r.set("for_each", call("toset", texts(want.PolicyARNs...)))
+		r.newline()
+		r.set("role", name)
+		r.set("policy_arn", "each.key")
 	}
 	inline := identifiers(sortedKeys(want.Inline))
 	for _, policy := range sortedKeys(want.Inline) {
 		r := t.resource("aws_iam_role_policy", label+"-"+inline[policy], want.Name+":"+policy)
-		r.SetAttributeValue("name", cty.StringVal(policy))
-		r.SetAttributeTraversal("role", name)
+		r.setText("name", policy)
+		r.set("role", name)
 		if err := t.policy(r, "policy", want.Inline[policy]); err != nil {
 			return err
 		}
@@ -322,7 +305,7 @@ func (t *terraform) associations() error {
 	t.comment("Associations of EKS Pod Identity. EKS must know cluster %s by the issuer of its tokens: AWS's own\nknows the clusters "+
 		"alone that it has made.", t.Cluster)
 	roles := identifiers(roleNames(t.Roles))
-	byARN := map[string]hcl.Traversal{}
+	byARN := map[string]expression{}
 	for _, r := range t.Roles {
 		byARN[r.ARNIn(t.Partition, t.Account)] = reference("aws_iam_role", roles[r.Name], "arn")
 	}
@@ -333,18 +316,18 @@ func (t *terraform) associations() error {
 			id = a.Cluster + "," + a.ID
 		}
 		r := t.resource("aws_eks_pod_identity_association", labels[a.String()], id)
-		r.SetAttributeValue("cluster_name", cty.StringVal(a.Cluster))
-		r.SetAttributeValue("namespace", cty.StringVal(a.Namespace))
-		r.SetAttributeValue("service_account", cty.StringVal(a.ServiceAccount))
+		r.setText("cluster_name", a.Cluster)
+		r.setText("namespace", a.Namespace)
+		r.setText("service_account", a.ServiceAccount)
 		for _, arn := range [][2]string{{"role_arn", a.RoleARN}, {"target_role_arn", a.TargetRoleARN}} {
 			if to, ok := byARN[arn[1]]; ok {
-				r.SetAttributeTraversal(arn[0], to)
+				r.set(arn[0], to)
 			} else if arn[1] != "" {
-				r.SetAttributeValue(arn[0], cty.StringVal(arn[1]))
+				r.setText(arn[0], arn[1])
 			}
 		}
 		if a.DisableSessionTags {
-			r.SetAttributeValue("disable_session_tags", cty.True)
+			r.setBool("disable_session_tags", true)
 		}
 		if a.Policy != "" {
 			if err := t.policy(r, "policy", []byte(a.Policy)); err != nil {
@@ -357,14 +340,14 @@ func (t *terraform) associations() error {
 }
 
 func (t *terraform) outputs() error {
-	output := func(name, description string, value hclwrite.Tokens) {
+	output := func(name, description string, value expression) {
 		b := t.block("output", name)
-		b.SetAttributeValue("description", cty.StringVal(description))
-		b.SetAttributeRaw("value", value)
+		b.setText("description", description)
+		b.set("value", value)
 	}
 	if t.distributes() {
 		output("distribution_arn", "The distribution that the bucket's policy lets in, for openirsa where it writes the policy",
-			hclwrite.TokensForTraversal(reference("aws_cloudfront_distribution", issuerLabel, "arn")))
+			reference("aws_cloudfront_distribution", issuerLabel, "arn"))
 	}
 	if b := t.Resources.bucket(); b.Bucket != "" && !b.Owned {
 		document, err := b.PolicyDocument(discovery.Paths)
@@ -376,17 +359,17 @@ func (t *terraform) outputs() error {
 			return err
 		}
 		output("bucket_policy", "The statement that the policy of bucket "+b.Bucket+" needs",
-			hclwrite.TokensForFunctionCall("jsonencode", value))
+			call("jsonencode", value))
 	}
 	if t.Issuer.IsZero() {
 		output("issuer_url", "The address of the distribution, which is the issuer URL of the chain",
-			raw(`"https://${aws_cloudfront_distribution.`+issuerLabel+`.domain_name}"`))
+			`"https://${aws_cloudfront_distribution.`+issuerLabel+`.domain_name}"`)
 		return nil
 	}
 	output("issuer_url", "The API server's --service-account-issuer; keys are at "+issuer.JWKSPath+" below it",
-		hclwrite.TokensForValue(cty.StringVal(t.Issuer.String())))
+		quoted(t.Issuer.String()))
 	output("provider_arn", "The provider that trust policies name",
-		hclwrite.TokensForTraversal(reference("aws_iam_openid_connect_provider", clusterLabel, "arn")))
+		reference("aws_iam_openid_connect_provider", clusterLabel, "arn"))
 	return nil
 }
 
@@ -400,7 +383,7 @@ func identifiers(names []string) map[string]string {
 			}
 			return '_'
 		}, name)
-		if !hclsyntax.ValidIdentifier(id) { // it begins with a digit
+		if !isIdentifier(id) { // it begins with a digit
 			id = "_" + id
 		}
 		ids = append(ids, id)
@@ -409,47 +392,47 @@ func identifiers(names []string) map[string]string {
 }
 
 // tags sets the tags of a resource. One that setup will add stays.
-func (t *terraform) tags(r *hclwrite.Body, tags map[string]string) {
+func (t *terraform) tags(r *body, tags map[string]string) {
 	if len(tags) == 0 {
 		return
 	}
-	values := map[string]cty.Value{}
-	for k, v := range tags {
-		values[k] = cty.StringVal(v)
+	var values []member
+	for _, k := range sortedKeys(tags) {
+		values = append(values, member{key(k), quoted(tags[k])})
 	}
-	r.AppendNewline()
-	r.SetAttributeValue("tags", cty.ObjectVal(values))
+	r.newline()
+	r.set("tags", object(values))
 	if tagsGrow(tags) {
-		r.AppendNewline()
-		r.AppendNewBlock("lifecycle", nil).Body().SetAttributeRaw("ignore_changes", list(raw(`tags["`+owner.UIDTag+`"]`)))
+		r.newline()
+		r.block("lifecycle").set("ignore_changes", list(`tags["`+owner.UIDTag+`"]`))
 	}
 }
 
 // policy sets an attribute to a policy document.
-func (t *terraform) policy(r *hclwrite.Body, name string, document []byte) error {
+func (t *terraform) policy(r *body, name string, document []byte) error {
 	value, err := t.json(document)
 	if err != nil {
 		return err
 	}
-	r.SetAttributeRaw(name, hclwrite.TokensForFunctionCall("jsonencode", value))
+	r.set(name, call("jsonencode", value))
 	return nil
 }
 
 // json is a JSON document as an expression, its members in their order.
-func (t *terraform) json(document []byte) (hclwrite.Tokens, error) {
+func (t *terraform) json(document []byte) (expression, error) {
 	d := json.NewDecoder(bytes.NewReader(document))
 	d.UseNumber()
-	tokens, err := t.value(d)
+	value, err := t.value(d)
 	if err != nil {
-		return nil, fmt.Errorf("reading a policy document: %w", err)
+		return "", fmt.Errorf("reading a policy document: %w", err)
 	}
-	return tokens, nil
+	return value, nil
 }
 
-func (t *terraform) value(d *json.Decoder) (hclwrite.Tokens, error) {
+func (t *terraform) value(d *json.Decoder) (expression, error) {
 	token, err := d.Token()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	switch v := token.(type) {
 	case json.Delim:
@@ -459,27 +442,21 @@ func (t *terraform) value(d *json.Decoder) (hclwrite.Tokens, error) {
 		return t.object(d)
 	case string:
 		if to, ok := t.refs[v]; ok {
-			return hclwrite.TokensForTraversal(to), nil
+			return to, nil
 		}
-		return hclwrite.TokensForValue(cty.StringVal(v)), nil
-	case bool:
-		return hclwrite.TokensForValue(cty.BoolVal(v)), nil
-	case json.Number:
-		n, err := cty.ParseNumberVal(v.String())
-		if err != nil {
-			return nil, err
-		}
-		return hclwrite.TokensForValue(n), nil
+		return quoted(v), nil
+	case nil:
+		return "null", nil
 	}
-	return hclwrite.TokensForValue(cty.NullVal(cty.DynamicPseudoType)), nil
+	return expression(fmt.Sprint(token)), nil // a number as it was written, true or false
 }
 
-func (t *terraform) array(d *json.Decoder) (hclwrite.Tokens, error) {
-	var items []hclwrite.Tokens
+func (t *terraform) array(d *json.Decoder) (expression, error) {
+	var items []expression
 	for d.More() {
 		item, err := t.value(d)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		items = append(items, item)
 	}
@@ -487,52 +464,19 @@ func (t *terraform) array(d *json.Decoder) (hclwrite.Tokens, error) {
 	return list(items...), err
 }
 
-func (t *terraform) object(d *json.Decoder) (hclwrite.Tokens, error) {
-	var members []hclwrite.ObjectAttrTokens
+func (t *terraform) object(d *json.Decoder) (expression, error) {
+	var members []member
 	for d.More() {
-		key, err := d.Token()
+		name, err := d.Token()
 		if err != nil {
-			return nil, err
-		}
-		name := hclwrite.TokensForValue(cty.StringVal(key.(string)))
-		if hclsyntax.ValidIdentifier(key.(string)) {
-			name = hclwrite.TokensForIdentifier(key.(string))
+			return "", err
 		}
 		value, err := t.value(d)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
-		members = append(members, hclwrite.ObjectAttrTokens{Name: name, Value: value})
+		members = append(members, member{key(name.(string)), value})
 	}
 	_, err := d.Token()
-	return hclwrite.TokensForObject(members), err
-}
-
-// longLine is the length above which a list gets a line per item.
-const longLine = 80
-
-func list(items ...hclwrite.Tokens) hclwrite.Tokens {
-	tuple := hclwrite.TokensForTuple(items)
-	if len(items) < 2 || len(tuple.Bytes()) <= longLine {
-		return tuple
-	}
-	lines := raw("[\n")
-	for _, item := range items {
-		lines = append(lines, item...)
-		lines = append(lines, raw(",\n")...)
-	}
-	return append(lines, raw("]")...)
-}
-
-func texts(items ...string) hclwrite.Tokens {
-	values := make([]hclwrite.Tokens, len(items))
-	for i, s := range items {
-		values[i] = hclwrite.TokensForValue(cty.StringVal(s))
-	}
-	return list(values...)
-}
-
-// raw is an expression written as it is.
-func raw(expression string) hclwrite.Tokens {
-	return hclwrite.Tokens{{Type: hclsyntax.TokenIdent, Bytes: []byte(expression)}}
+	return object(members), err
 }
