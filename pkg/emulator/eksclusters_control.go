@@ -139,10 +139,7 @@ func (s *Server) serveRegisterCluster(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusForbidden, "%v", err)
 		return
 	}
-	arn, err := s.RegisterCluster(EKSCluster{
-		Name: body.Name, Account: body.Account, Region: body.Region, Issuer: body.Issuer, OtherIssuers: body.OtherIssuers, JWKS: body.JWKS,
-		Endpoint: body.Endpoint, CA: body.CA, Version: body.Version, AgentVersion: body.AgentVersion, Tags: body.Tags,
-	})
+	arn, err := s.RegisterCluster(EKSCluster(body))
 	if err != nil {
 		writeProblem(w, http.StatusBadRequest, "%v", err)
 		return
