@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -72,11 +73,12 @@ type registration struct {
 
 // text is what of it may change, for a diff.
 func (r *registration) text() string {
-	text := "issuer " + r.Issuer + "\n"
+	var text strings.Builder
+	text.WriteString("issuer " + r.Issuer + "\n")
 	for _, iss := range r.OtherIssuers {
-		text += "other issuer " + iss + "\n"
+		text.WriteString("other issuer " + iss + "\n")
 	}
-	return text + "version " + r.Version + "\n"
+	return text.String() + "version " + r.Version + "\n"
 }
 
 // PlanRegistration decides whether EKS has to learn of the cluster: of its issuer, and
