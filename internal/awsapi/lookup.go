@@ -52,16 +52,40 @@ func where(is func(*Model) bool) []*Model {
 	return found
 }
 
+func (m *Model) signing() string { return m.SigningName }
+func (m *Model) target() string  { return m.Target }
+
+// sortedBy are models in the order of one of their names; those that have the same stay
+// in theirs.
+func sortedBy(models []*Model, name func(*Model) string) []*Model {
+	sorted := slices.Clone(models)
+	slices.SortStableFunc(sorted, func(a, b *Model) int { return cmp.Compare(name(a), name(b)) })
+	return sorted
+}
+
+// having are those of sorted models that have a name.
+func having(sorted []*Model, name func(*Model) string, want string) []*Model {
+	i, _ := slices.BinarySearchFunc(sorted, want, func(m *Model, want string) int { return cmp.Compare(name(m), want) })
+	end := i
+	for end < len(sorted) && name(sorted[end]) == want {
+		end++
+	}
+	return slices.Clone(sorted[i:end])
+}
+
 // ByTarget are the models that have a prefix in X-Amz-Target, which is what is
 // before its last dot. There is one at most but for Timestream, of which the
 // operation tells.
 func ByTarget(prefix string) []*Model {
-	return where(func(m *Model) bool { return prefix != "" && m.Target == prefix })
+	if prefix == "" {
+		return nil
+	}
+	return having(tables().byTarget, (*Model).target, prefix)
 }
 
 // BySigning are the models that are signed for under a name.
 func BySigning(name string) []*Model {
-	return where(func(m *Model) bool { return m.SigningName == name })
+	return having(tables().bySigning, (*Model).signing, name)
 }
 
 // ByVersion are the models that speak Query or EC2, if only with old clients, in a

@@ -21,6 +21,8 @@ var packed []byte
 type index struct {
 	botocore, date string
 	models         []*Model // by name
+	bySigning      []*Model // by the name in signatures, and then by name
+	byTarget       []*Model // by the prefix in X-Amz-Target, and then by name
 	references     map[string]*reference
 }
 
@@ -69,5 +71,7 @@ func readIndex() *index {
 		x.models = append(x.models, m)
 	}
 	slices.SortFunc(x.models, func(a, b *Model) int { return cmp.Compare(a.Name, b.Name) })
+	x.bySigning = sortedBy(x.models, (*Model).signing)
+	x.byTarget = sortedBy(x.models, (*Model).target)
 	return x
 }

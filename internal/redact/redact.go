@@ -86,7 +86,7 @@ func suspect(s string) bool {
 	run := 0
 	for i := range len(s) {
 		switch c := s[i]; {
-		case isWord(c) || c == '+' || c == '/' || c == '=' || c == '%':
+		case ofSecret[c]:
 			if run++; run >= minRun {
 				return true
 			}
@@ -96,6 +96,14 @@ func suspect(s string) bool {
 	}
 	return strings.Contains(s, "eyJ") || strings.Contains(s, "@") || strings.Contains(s, "-----")
 }
+
+// ofSecret are the characters of base64 in both its alphabets, escaped for a URL or not.
+var ofSecret = func() (is [256]bool) {
+	for c := range is {
+		is[c] = isWord(byte(c)) || strings.IndexByte("+/=%", byte(c)) >= 0
+	}
+	return is
+}()
 
 func isWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
@@ -159,14 +167,32 @@ func units(s string) []unit {
 
 // runs replaces secret access keys and long base64.
 func runs(s string) string {
-	list := units(s)
 	var b strings.Builder
 	last := 0
-	cut := func(from, to int) {
-		b.WriteString(s[last:list[from].start])
-		b.WriteString(Secret)
-		last = list[to-1].end
+	for i := 0; i < len(s); {
+		if !ofSecret[s[i]] {
+			i++
+			continue
+		}
+		end := i
+		for end < len(s) && ofSecret[s[end]] {
+			end++
+		}
+		if end-i >= minRun {
+			runsIn(units(s[i:end]), func(from, to int) {
+				b.WriteString(s[last : i+from])
+				b.WriteString(Secret)
+				last = i + to
+			})
+		}
+		i = end
 	}
+	return b.String() + s[last:]
+}
+
+// runsIn finds secret access keys and long base64, by where in the text they are.
+func runsIn(list []unit, found func(from, to int)) {
+	cut := func(from, to int) { found(list[from].start, list[to-1].end) }
 	for i := 0; i < len(list); {
 		if list[i].char == 0 {
 			i++
@@ -183,7 +209,6 @@ func runs(s string) string {
 		}
 		i = end
 	}
-	return b.String() + s[last:]
 }
 
 // edge reports whether a character separates the segments of a path, or a name from a

@@ -56,7 +56,6 @@ type elsewhere struct {
 
 var (
 	serviceForm   = regexp.MustCompile(`^[a-z][a-z0-9-]{1,39}$`)
-	targetForm    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,99}\.[A-Z][A-Za-z0-9]{1,99}$`)
 	operationForm = regexp.MustCompile(`^[A-Z][A-Za-z0-9]{1,99}$`)
 	rpcPath       = regexp.MustCompile(`/service/([A-Za-z][A-Za-z0-9_.]{0,99})/operation/([A-Z][A-Za-z0-9]{1,99})$`)
 )
@@ -72,18 +71,17 @@ func (s *Server) elsewhere(c *api.Call, params wire.Params) (elsewhere, bool) {
 	}
 	r := c.Request
 	post := r.Method == http.MethodPost && (signed != "" || s.bucketOf(r.Host) == "")
-	target := r.Header.Get("X-Amz-Target")
+	target, operation, targeted := api.Target(r)
 	rpc := rpcPath.FindStringSubmatch(r.URL.Path)
 	switch {
 	case post && r.Header.Get("Smithy-Protocol") == "rpc-v2-cbor" && rpc != nil:
 		return calledBy(wire.RPCCBOR, signed, rpc[1], rpc[2]), true
-	case post && targetForm.MatchString(target):
+	case post && targeted:
 		kind := wire.JSON11
 		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-amz-json-1.0") {
 			kind = wire.JSON10
 		}
-		dot := strings.LastIndexByte(target, '.')
-		return calledBy(kind, signed, target[:dot], target[dot+1:]), true
+		return calledBy(kind, signed, target, operation), true
 	case params["Action"] != "" || params["Version"] != "":
 		return queriedElsewhere(signed, params)
 	}

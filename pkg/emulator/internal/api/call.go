@@ -117,14 +117,14 @@ func (c *Call) ReadBody() *wire.Failure {
 	if c.Body != nil {
 		return nil
 	}
-	tooLarge := wire.Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Request body is larger than %d bytes", MaxBody)
-	if c.Request.ContentLength > MaxBody {
-		return tooLarge
+	var body []byte
+	err := ErrTooLong
+	if c.Request.ContentLength <= MaxBody {
+		body, err = c.ReadAll(c.Request.Body, MaxBody)
 	}
-	body, err := c.ReadAll(c.Request.Body, MaxBody)
 	switch {
 	case errors.Is(err, ErrTooLong):
-		return tooLarge
+		return wire.Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Request body is larger than %d bytes", MaxBody)
 	case errors.Is(err, ErrNoMemory):
 		return Busy()
 	case err != nil:
@@ -135,13 +135,17 @@ func (c *Call) ReadBody() *wire.Failure {
 }
 
 // ReadAll reads at most limit bytes. It takes the memory for them as they come,
-// not as they are announced, from what all requests may have together, until
-// the call is over.
+// and never much more at first than a small body is announced to have, from what all
+// requests may have together, until the call is over.
 func (c *Call) ReadAll(r io.Reader, limit int) ([]byte, error) {
+	first := 4 << 10
+	if n := c.Request.ContentLength; n >= 0 && n < int64(first) {
+		first = int(n) + 1 // the end is found without more room
+	}
 	var body []byte
 	for {
 		if len(body) == cap(body) {
-			size := min(max(2*cap(body), 4<<10), limit+1)
+			size := min(max(2*cap(body), first), limit+1)
 			more := int64(size - cap(body))
 			if !c.memory.take(more) {
 				return nil, ErrNoMemory

@@ -60,6 +60,7 @@ func (b *pacedBody) end() {
 type PacedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	until   time.Time // the deadline that is set
 	status  int
 }
 
@@ -74,8 +75,17 @@ func (w *PacedWriter) WriteHeader(status int) {
 	if w.status == 0 && status >= http.StatusOK { // not 100 Continue
 		w.status = status
 	}
-	w.control.SetWriteDeadline(time.Now().Add(WriteTimeout))
+	w.pace()
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// pace sets the deadline of what is written next, unless the one that is set is about
+// the same.
+func (w *PacedWriter) pace() {
+	if now := time.Now(); w.until.Sub(now) < WriteTimeout-time.Second {
+		w.until = now.Add(WriteTimeout)
+		w.control.SetWriteDeadline(w.until)
+	}
 }
 
 // Write implements [http.ResponseWriter].
@@ -86,7 +96,7 @@ func (w *PacedWriter) Write(p []byte) (int, error) {
 	written := 0
 	for {
 		chunk := p[written:min(len(p), written+writeChunk)]
-		w.control.SetWriteDeadline(time.Now().Add(WriteTimeout))
+		w.pace()
 		n, err := w.ResponseWriter.Write(chunk)
 		written += n
 		if err != nil || written == len(p) {
@@ -100,8 +110,8 @@ func (w *PacedWriter) Write(p []byte) (int, error) {
 // end.
 func Pace(w http.ResponseWriter, r *http.Request, behind func() bool) (*PacedWriter, func()) {
 	control := http.NewResponseController(w)
-	control.SetWriteDeadline(time.Now().Add(WriteTimeout))
 	paced := &PacedWriter{ResponseWriter: w, control: control}
+	paced.pace()
 	if r.Body == nil || r.Body == http.NoBody {
 		r.Body = http.NoBody // an embedded handler may be given none
 		return paced, func() {}

@@ -50,21 +50,19 @@ var errNoRoom = errors.New("there is no room for the body")
 
 // read reads the body of a call.
 func (s *spool) read(c *api.Call) (*body, *wire.Failure) {
-	tooLarge := wire.Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException",
-		"The emulator forwards bodies of at most %d bytes.", maxBody)
-	if c.Request.ContentLength > maxBody {
-		return nil, tooLarge
-	}
 	b := &body{spool: s}
-	err := b.fill(c)
-	switch {
-	case err == nil:
+	err := api.ErrTooLong
+	if c.Request.ContentLength <= maxBody {
+		err = b.fill(c)
+	}
+	if err == nil {
 		return b, nil
-	case errors.Is(err, api.ErrTooLong):
-		b.close()
-		return nil, tooLarge
 	}
 	b.close()
+	if errors.Is(err, api.ErrTooLong) {
+		return nil, wire.Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException",
+			"The emulator forwards bodies of at most %d bytes.", maxBody)
+	}
 	if errors.Is(err, api.ErrNoMemory) || errors.Is(err, errNoRoom) {
 		return nil, api.Busy()
 	}

@@ -82,13 +82,8 @@ func (g *Guard) forward(w http.ResponseWriter, c *api.Call, a *asked, f forwarde
 	if c.Dropped {
 		w = &nowhere{header: http.Header{}} // an injected fault loses the answer
 	}
-	r := c.Request
-	if r.Header.Get("Upgrade") != "" || r.Header.Get("Te") != "" || r.Header.Get("Connection") != "" {
-		r = r.Clone(r.Context())
-		r.Header.Del("Upgrade")
-		r.Header.Del("Connection")
-		r.Header.Del("Te")
-	}
+	r := c.Request.WithContext(c.Request.Context())
+	r.Header = a.headers(c.Request) // neither Connection, Te nor Upgrade, which the proxy would heed
 	proxy.ServeHTTP(w, r)
 }
 
@@ -97,7 +92,6 @@ func (g *Guard) rewrite(out *http.Request, c *api.Call, a *asked, f forwarded) {
 	in := c.Request
 	out.URL.Scheme, out.URL.Host = f.to.url.Scheme, f.to.url.Host
 	out.Host = g.host(in.Host, a, f.to)
-	out.Header = a.headers(in)
 	out.Header[loopHeader] = append(slices.Clone(in.Header[loopHeader]), g.id)
 	out.TransferEncoding, out.Trailer = nil, nil
 	out.RequestURI = "" // the URL is what is sent

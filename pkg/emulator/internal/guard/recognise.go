@@ -31,7 +31,6 @@ type asked struct {
 }
 
 var (
-	targetForm = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9_.-]{0,99})\.([A-Z][A-Za-z0-9]{1,99})$`)
 	rpcPath    = regexp.MustCompile(`/service/([A-Za-z][A-Za-z0-9_.]{0,99})/operation/([A-Z][A-Za-z0-9]{1,99})$`)
 	actionForm = regexp.MustCompile(`^[A-Z][A-Za-z0-9]{1,99}$`)
 	nameForm   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{1,63}$`)
@@ -53,10 +52,8 @@ func (g *Guard) recognise(c *api.Call) *asked {
 	}
 	a.query = unsigned(r.URL.Query())
 	post := r.Method == http.MethodPost
-	var target, rpc []string
-	if text := r.Header.Get("X-Amz-Target"); text != "" {
-		target = targetForm.FindStringSubmatch(text)
-	}
+	target, operation, targeted := api.Target(r)
+	var rpc []string
 	if r.Header.Get("Smithy-Protocol") == "rpc-v2-cbor" {
 		rpc = rpcPath.FindStringSubmatch(r.URL.Path)
 	}
@@ -64,10 +61,10 @@ func (g *Guard) recognise(c *api.Call) *asked {
 	case post && rpc != nil:
 		a.protocol, a.operation = wire.RPCCBOR, rpc[2]
 		a.choose(awsapi.ByShape(rpc[1]))
-	case post && target != nil:
-		a.protocol, a.operation = jsonVersion(r), target[2]
+	case post && targeted:
+		a.protocol, a.operation = jsonVersion(r), operation
 		a.oldCBOR = contentType(r) == oldCBOR
-		a.choose(awsapi.ByTarget(target[1]))
+		a.choose(awsapi.ByTarget(target))
 	case api.IsForm(r) || a.query.Has("Action"):
 		if !g.form(c, a) {
 			return nil

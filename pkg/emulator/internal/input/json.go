@@ -52,7 +52,11 @@ func (b *budget) keep(n int) error {
 // It reads a stream rather than bytes, so that a function's archive of 67 MB
 // does not come into memory.
 func JSON(r io.Reader) (map[string]any, error) {
-	d := &jsonReader{r: r, buf: make([]byte, 0, 4<<10)}
+	size := 4 << 10
+	if known, ok := r.(interface{ Len() int }); ok { // as of a body in memory
+		size = max(1, min(size, known.Len()))
+	}
+	d := &jsonReader{r: r, buf: make([]byte, 0, size)}
 	if err := d.space(); err == io.EOF {
 		return map[string]any{}, nil
 	}

@@ -9,11 +9,18 @@ type arn struct {
 
 // parseARN cuts an ARN into its parts.
 func parseARN(s string) (arn, bool) {
-	p := strings.SplitN(s, ":", 6)
-	if len(p) != 6 || p[0] != "arn" || p[1] == "" || p[2] == "" {
+	var a arn
+	rest, ok := strings.CutPrefix(s, "arn:")
+	for _, part := range []*string{&a.partition, &a.service, &a.region, &a.account} {
+		if ok {
+			*part, rest, ok = strings.Cut(rest, ":")
+		}
+	}
+	if !ok || a.partition == "" || a.service == "" {
 		return arn{}, false
 	}
-	return arn{p[1], p[2], p[3], p[4], p[5]}, true
+	a.resource = rest
+	return a, true
 }
 
 func (a arn) String() string {

@@ -15,7 +15,7 @@ type hole struct {
 
 // holes cuts a template such as arn:${Partition}:sqs:${Region}:${Account}:${QueueName}.
 func holes(template string) []hole {
-	var all []hole
+	all := make([]hole, 0, 1+strings.Count(template, "${"))
 	for {
 		before, rest, found := strings.Cut(template, "${")
 		if !found {

@@ -146,16 +146,17 @@ func firstOf(v any, paths ...string) string {
 // normal is a name without case and separators, so that function-name,
 // FunctionName and functionName are one.
 func normal(name string) string {
-	plain := func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		case r == '-' || r == '_' || r == ' ' || r == '.':
-			return -1
+	plain := make([]byte, 0, 64)
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'A' && c <= 'Z':
+			plain = append(plain, c+'a'-'A')
+		case c == '-' || c == '_' || c == ' ' || c == '.':
+		default:
+			plain = append(plain, c)
 		}
-		return r
 	}
-	return strings.Map(plain, name)
+	return string(plain)
 }
 
 // unique are the values without those that came before, in their order.

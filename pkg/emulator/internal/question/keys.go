@@ -59,7 +59,8 @@ func (a *asker) setKeys(q *Question, tags []tag) {
 func (a *asker) setMembers(q *Question, listed []string) {
 	members := make(map[string][]string, len(a.Input)) // by their normal names
 	for _, member := range sorted(a.Input) {
-		members[normal(member)] = append(members[normal(member)], member)
+		plain := normal(member)
+		members[plain] = append(members[plain], member)
 	}
 	for _, name := range listed {
 		service, bare, found := strings.Cut(name, ":")
