@@ -22,8 +22,10 @@ import (
 // splitHost is a host name in lower case without its port and final dot.
 func splitHost(hostport string) string {
 	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
+	if strings.Contains(hostport, ":") { // or an error is made of it
+		if h, _, err := net.SplitHostPort(hostport); err == nil {
+			host = h
+		}
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	return strings.ToLower(strings.TrimSuffix(host, "."))
@@ -127,8 +129,8 @@ func (s *Server) refusePage(c *api.Call) *wire.Failure {
 // has an origin of its own, and no scripts. A bucket's own host is another
 // origin already, where sites that are tested may run.
 func (s *Server) guardPages(h http.Header, host string) {
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["X-Content-Type-Options"] = []string{"nosniff"}
 	if s.bucketOf(host) == "" {
-		h.Set("Content-Security-Policy", "sandbox")
+		h["Content-Security-Policy"] = []string{"sandbox"}
 	}
 }

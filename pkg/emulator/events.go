@@ -344,14 +344,16 @@ func (l *eventLog) wait(ctx context.Context, f EventFilter) ([]*entry, uint64) {
 
 // tidy brings an event into the bounds of what is kept and shown.
 func (e *Event) tidy() {
-	for _, text := range []*string{
+	texts := []*string{
 		&e.Operation, &e.Service, &e.Step, &e.Code, &e.Caller, &e.Action, &e.Issuer, &e.Subject, &e.Audience, &e.KeyID, &e.Pod,
 		&e.Node, &e.Cluster,
-	} {
-		*text = shown(*text, maxText)
 	}
+	for _, text := range texts {
+		*text = fit(*text, maxText)
+	}
+	e.Reason = fit(e.Reason, maxReason)
+	copyTexts(append(texts, &e.Reason)...)
 	e.Resource = shownResource(e.Resource)
-	e.Reason = shown(e.Reason, maxReason)
 	if e.AccessKeyID != "" {
 		e.AccessKeyID = shownKeyID(e.AccessKeyID)
 	}

@@ -76,7 +76,10 @@ const (
 // shown is a text as events and the log have it: without what looks like a
 // token, a secret or a private key, and not too long. It is a copy, so that it
 // does not hold on to the request that it is from.
-func shown(text string, limit int) string {
+func shown(text string, limit int) string { return strings.Clone(fit(text, limit)) }
+
+// fit is shown, but may be a part of text.
+func fit(text string, limit int) string {
 	if text == "" {
 		return ""
 	}
@@ -89,7 +92,24 @@ func shown(text string, limit int) string {
 		// Of a secret that was cut in two the first half is not known for one.
 		text = strings.TrimRightFunc(text, func(r rune) bool { return r > ' ' }) + "..."
 	}
-	return strings.Clone(clipText(text, limit))
+	return clipText(text, limit)
+}
+
+// copyTexts puts copies in the place of texts, all of them in one piece of memory.
+func copyTexts(texts ...*string) {
+	n := 0
+	for _, text := range texts {
+		n += len(*text)
+	}
+	var all strings.Builder
+	all.Grow(n)
+	for _, text := range texts {
+		all.WriteString(*text)
+	}
+	rest := all.String()
+	for _, text := range texts {
+		*text, rest = rest[:len(*text)], rest[len(*text):]
+	}
 }
 
 // shownList is shown of a list, as far as what is left of a bound allows.

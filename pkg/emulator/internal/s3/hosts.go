@@ -2,7 +2,6 @@ package s3
 
 import (
 	"net"
-	"slices"
 	"strings"
 )
 
@@ -26,26 +25,40 @@ type Host struct {
 // general purpose buckets" in the S3 User Guide).
 func (hosts *Hosts) Parse(hostport string) Host {
 	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
+	if strings.Contains(hostport, ":") { // or an error is made of it
+		if h, _, err := net.SplitHostPort(hostport); err == nil {
+			host = h
+		}
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if rest, found := strings.CutSuffix(host, "."+hosts.DNSSuffix); found {
+	if rest, found := below(host, hosts.DNSSuffix); found {
 		if h, ok := parseAmazonHost(rest); ok {
 			return h
 		}
 	}
 	var bucket, longest string
-	for _, base := range append(slices.Clone(hosts.Bases), "localhost") {
-		base = strings.ToLower(strings.Trim(base, "."))
+	for i := range len(hosts.Bases) + 1 {
+		base := "localhost"
+		if i < len(hosts.Bases) {
+			base = strings.ToLower(strings.Trim(hosts.Bases[i], "."))
+		}
 		if host == base {
 			return Host{} // a base itself is not a bucket below a shorter one
 		}
-		if b, found := strings.CutSuffix(host, "."+base); found && len(base) > len(longest) {
+		if b, found := below(host, base); found && len(base) > len(longest) {
 			bucket, longest = b, base
 		}
 	}
 	return Host{Bucket: bucket}
+}
+
+// below is what a host has before a domain and the dot, if it is below it.
+func below(host, domain string) (string, bool) {
+	before, found := strings.CutSuffix(host, domain)
+	if !found {
+		return "", false
+	}
+	return strings.CutSuffix(before, ".")
 }
 
 // parseAmazonHost reads a host name of S3 without the partition's suffix:

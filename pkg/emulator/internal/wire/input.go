@@ -76,23 +76,26 @@ func (in *Input) Has(name string) bool {
 
 // Text reads a text.
 func (in *Input) Text(name string, r Rule) string {
-	return in.TextAt(name, member(name), r)
+	return in.TextAt(name, "", r)
 }
 
+// TextAt is Text of a member that errors spell in a way of its own; "" is as [member]
+// does.
 func (in *Input) TextAt(name, at string, r Rule) string {
 	s, ok := in.Params[name]
-	if !ok {
-		if r.Required {
-			in.Fault("", at, "Member must not be null")
-		}
+	if !ok && !r.Required {
 		return ""
 	}
-	for _, f := range r.Faults(s) {
-		if r.Secret {
-			in.Fault("", at, f)
-		} else {
-			in.Fault("'"+s+"'", at, f)
+	faults := []string{"Member must not be null"}
+	if ok {
+		faults = r.Faults(s)
+	}
+	for _, f := range faults {
+		value := "'" + s + "'"
+		if r.Secret || !ok {
+			value = ""
 		}
+		in.Fault(value, cmp.Or(at, member(name)), f)
 	}
 	return s
 }

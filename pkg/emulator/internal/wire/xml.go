@@ -78,33 +78,40 @@ func (x *XML) Texts(name string, values []string) {
 
 // Escape appends text with what XML 1.0 does not allow in it replaced.
 func (x *XML) Escape(s string) {
+	plain := 0 // from here to i nothing is replaced
 	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			switch {
-			case c == '&':
-				x.Buf = append(x.Buf, "&amp;"...)
-			case c == '<':
-				x.Buf = append(x.Buf, "&lt;"...)
-			case c == '>':
-				x.Buf = append(x.Buf, "&gt;"...)
-			case c == '"':
-				x.Buf = append(x.Buf, "&quot;"...)
-			case c == '\r':
-				x.Buf = append(x.Buf, "&#xD;"...)
-			case c < ' ' && c != '\n' && c != '\t':
-				x.Buf = utf8.AppendRune(x.Buf, utf8.RuneError)
-			default:
-				x.Buf = append(x.Buf, c)
-			}
+		if c := s[i]; c > '>' && c < utf8.RuneSelf { // as most are
 			i++
 			continue
 		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == 0xfffe || r == 0xffff {
-			r = utf8.RuneError
+		r, size := rune(s[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRuneInString(s[i:])
 		}
-		x.Buf = utf8.AppendRune(x.Buf, r)
+		if with := escaped(r, size); with != "" {
+			x.Buf = append(append(x.Buf, s[plain:i]...), with...)
+			plain = i + size
+		}
 		i += size
 	}
+	x.Buf = append(x.Buf, s[plain:]...)
+}
+
+// escaped is what stands for a character of some bytes, "" if it stands for itself.
+func escaped(r rune, size int) string {
+	switch {
+	case r == '&':
+		return "&amp;"
+	case r == '<':
+		return "&lt;"
+	case r == '>':
+		return "&gt;"
+	case r == '"':
+		return "&quot;"
+	case r == '\r':
+		return "&#xD;"
+	case r < ' ' && r != '\n' && r != '\t', r == 0xfffe, r == 0xffff, r == utf8.RuneError && size == 1:
+		return string(utf8.RuneError)
+	}
+	return ""
 }
