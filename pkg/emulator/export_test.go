@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"maps"
 	"net/http/httptest"
 	"slices"
@@ -93,4 +94,21 @@ func Pairs(s *Server) int {
 	s.facts.mu.Lock()
 	defer s.facts.mu.Unlock()
 	return s.facts.pairs
+}
+
+// ReadClaims are the claims of a document by their names, ReadText is a claim that is a
+// string, and ReadPodClaims is the claim kubernetes.io.
+func ReadClaims(document []byte) (members, bool) {
+	all, ok := readClaims(document)
+	return all.byName(), ok
+}
+
+func ReadText(value []byte) (text string, ok bool) {
+	ok = readText(value, &text)
+	return text, ok
+}
+
+func ReadPodClaims(document []byte) *podClaims {
+	bound, _ := podOf(bytes.TrimSpace(document))
+	return bound
 }

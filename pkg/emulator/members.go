@@ -72,5 +72,5 @@ func decodeSegment(s string) ([]byte, bool) { return decodeStrict(base64.RawURLE
 // last byte are zero, and there are no line breaks, which package base64 ignores.
 func decodeStrict(e *base64.Encoding, s string) ([]byte, bool) {
 	b, err := e.Strict().DecodeString(s)
-	return b, err == nil && !strings.ContainsAny(s, "\r\n")
+	return b, err == nil && !strings.Contains(s, "\r") && !strings.Contains(s, "\n")
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -187,23 +188,23 @@ func (c *tokenHeaders) decodeToken(raw string, anyAudience bool) (*webToken, *to
 
 // parseClaims reads the claims. Of a repeated claim the last one counts.
 func (t *webToken) parseClaims(body []byte, anyAudience bool) *tokenFault {
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(body, &all); err != nil || all == nil {
+	all, ok := readClaims(body)
+	if !ok {
 		return notJWT("the token's claims are not a JSON object")
 	}
 	refuse := func(answer *wire.Failure, format string, args ...any) *tokenFault {
 		return refusal("claims", fmt.Sprintf(format, args...), answer)
 	}
 	for _, name := range []string{"iss", "sub", "aud", "exp", "iat"} {
-		v, ok := all[name]
-		if !ok || string(v) == "null" && name != "exp" && name != "iat" {
+		v := all.get(name)
+		if v == nil || string(v) == "null" && name != "exp" && name != "iat" {
 			return refuse(invalidToken("Missing a required claim: "+name), "the token has no %s", name).between([]string{"a claim " + name}, nil)
 		}
 	}
-	if json.Unmarshal(all["iss"], &t.issuer) != nil {
+	if !readText(all.get("iss"), &t.issuer) {
 		return refuse(errNotValidated, "the token's iss is not a string")
 	}
-	if sub := all["sub"]; json.Unmarshal(sub, &t.subject) != nil {
+	if sub := all.get("sub"); !readText(sub, &t.subject) {
 		var n json.Number
 		if json.Unmarshal(sub, &n) != nil {
 			return refuse(errNotValidated, "the token's sub is neither a string nor a number")
@@ -211,16 +212,16 @@ func (t *webToken) parseClaims(body []byte, anyAudience bool) *tokenFault {
 		t.subject = n.String()
 	}
 	var single string
-	switch aud := all["aud"]; {
-	case json.Unmarshal(aud, &single) == nil:
+	switch aud := all.get("aud"); {
+	case readText(aud, &single):
 		t.audience = []string{single}
 	case json.Unmarshal(aud, &t.audience) != nil:
 		return refuse(errNotValidated, "the token's aud is neither a string nor a list of strings")
 	case len(t.audience) == 0:
 		return refuse(invalidToken("Claim is not allowed to be empty: aud"), "the token's aud is an empty list")
 	}
-	if azp, ok := all["azp"]; ok && string(azp) != "null" {
-		if json.Unmarshal(azp, &t.azp) != nil {
+	if azp := all.get("azp"); azp != nil && string(azp) != "null" {
+		if !readText(azp, &t.azp) {
 			return refuse(errNotValidated, "the token's azp is not a string")
 		}
 		t.hasAZP = true
@@ -228,35 +229,31 @@ func (t *webToken) parseClaims(body []byte, anyAudience bool) *tokenFault {
 	if len(t.audience) > 1 && !t.hasAZP && !anyAudience {
 		return refuse(errManyAudience, "the token is for %s, and without azp it may be for one audience only", quotedList(t.audience))
 	}
-	var ok bool
 	for _, at := range []struct {
 		name string
 		to   *int64
 	}{{"exp", &t.expiry}, {"iat", &t.issued}, {"nbf", &t.before}} {
-		v, present := all[at.name]
-		if !present {
+		v := all.get(at.name)
+		if v == nil {
 			continue
 		}
 		if *at.to, ok = timestamp(v); !ok {
 			return refuse(errTimestamp, "the token's %s is not a whole number of seconds: %.40s", at.name, v)
 		}
 	}
-	_, t.hasNBF = all["nbf"]
-	if amr := all["amr"]; amr != nil && json.Unmarshal(amr, &t.amr) != nil {
+	t.hasNBF = all.get("nbf") != nil
+	if amr := all.get("amr"); amr != nil && json.Unmarshal(amr, &t.amr) != nil {
 		t.amr = nil
-		if json.Unmarshal(amr, &single) == nil {
+		if readText(amr, &single) {
 			t.amr = []string{single}
 		}
 	}
-	if email := all["email"]; email != nil && json.Unmarshal(email, &t.email) != nil {
+	if email := all.get("email"); email != nil && !readText(email, &t.email) {
 		t.email = ""
 	}
-	t.bound, t.pod = podOf(all["kubernetes.io"])
-	for name := range all {
-		if strings.HasPrefix(name, "https://aws.amazon.com/") {
-			t.special = t.parseSpecial(all)
-			break
-		}
+	t.bound, t.pod = podOf(all.get("kubernetes.io"))
+	if slices.ContainsFunc(all, func(c claim) bool { return bytes.HasPrefix(c.name, []byte("https://aws.amazon.com/")) }) {
+		t.special = t.parseSpecial(all.byName())
 	}
 	return nil
 }
@@ -264,14 +261,37 @@ func (t *webToken) parseClaims(body []byte, anyAudience bool) *tokenFault {
 // podClaims is the claim kubernetes.io of a token that is bound to a pod (Kubernetes,
 // "Managing Service Accounts", section "Bound service account tokens").
 type podClaims struct {
-	Namespace      string      `json:"namespace"`
-	ServiceAccount boundObject `json:"serviceaccount"`
-	Pod            boundObject `json:"pod"`
+	Namespace      string
+	ServiceAccount boundObject
+	Pod            boundObject
 }
 
-type boundObject struct {
-	Name string `json:"name"`
-	UID  string `json:"uid"`
+func (p *podClaims) read(claim []byte) bool {
+	return readFields(claim, func(name, value []byte) bool {
+		switch {
+		case bytes.EqualFold(name, []byte("namespace")):
+			return readText(value, &p.Namespace)
+		case bytes.EqualFold(name, []byte("serviceaccount")):
+			return p.ServiceAccount.read(value)
+		case bytes.EqualFold(name, []byte("pod")):
+			return p.Pod.read(value)
+		}
+		return true
+	})
+}
+
+type boundObject struct{ Name, UID string }
+
+func (o *boundObject) read(value []byte) bool {
+	return readFields(value, func(name, value []byte) bool {
+		switch {
+		case bytes.EqualFold(name, []byte("name")):
+			return readText(value, &o.Name)
+		case bytes.EqualFold(name, []byte("uid")):
+			return readText(value, &o.UID)
+		}
+		return true
+	})
 }
 
 // podOf is what a claim of Kubernetes binds a token to, nil if it cannot be read, and
@@ -279,7 +299,7 @@ type boundObject struct {
 func podOf(claim json.RawMessage) (*podClaims, string) {
 	bound := new(podClaims)
 	switch {
-	case claim == nil || json.Unmarshal(claim, bound) != nil:
+	case claim == nil || !bound.read(claim):
 		return nil, ""
 	case bound.Pod.Name == "":
 		return bound, ""
@@ -324,7 +344,7 @@ func clock(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(tim
 
 // parseSpecial reads the claims by which an identity provider speaks to STS:
 // session tags, nested or flattened, the source identity, and the roles.
-func (t *webToken) parseSpecial(all map[string]json.RawMessage) *tokenFault {
+func (t *webToken) parseSpecial(all members) *tokenFault {
 	badTags := func(format string, args ...any) *tokenFault {
 		return refusal("claims", fmt.Sprintf(format, args...), errTags)
 	}
