@@ -90,8 +90,8 @@ func afterSpace(b []byte, at int) int {
 	return at
 }
 
-// valueEnd is where the value ends that begins at a place within an object of valid
-// JSON.
+// valueEnd is where the value ends that begins at a place within an object or a list of
+// valid JSON.
 func valueEnd(b []byte, at int) int {
 	depth := 0
 	for ; ; at++ {
@@ -111,7 +111,7 @@ func valueEnd(b []byte, at int) int {
 			if depth--; depth == 0 {
 				return at + 1
 			}
-			if depth < 0 { // of the object that a number or a word is in
+			if depth < 0 { // of what a number or a word is in
 				return at
 			}
 		case ',', ' ', '\t', '\n', '\r':
@@ -144,6 +144,29 @@ func readText(value []byte, to *string) bool {
 		return json.Unmarshal(value, to) == nil
 	}
 	return value[0] == 'n'
+}
+
+// readTexts reads a list of strings of valid JSON, as json.Unmarshal does.
+func readTexts(value []byte, to *[]string) bool {
+	if value[0] != '[' {
+		return json.Unmarshal(value, to) == nil
+	}
+	list := []string{}
+	for at := afterSpace(value, 1); value[at] != ']'; at = afterSpace(value, at) {
+		if value[at] == ',' {
+			at++
+			continue
+		}
+		end := valueEnd(value, at)
+		var text string
+		if !readText(value[at:end], &text) {
+			return false
+		}
+		list = append(list, text)
+		at = end
+	}
+	*to = list
+	return true
 }
 
 // readFields reads members of an object of valid JSON into texts and other objects, as

@@ -24,6 +24,7 @@ var claimDocuments = []string{
 	`{"a":1,"a":"last"}`, `{"\u0061":1,"a\\":2,"é":"ü","\ud800":"\ud800","":""}`, "{\"\xff\":\"\xff\"}",
 	`{"namespace":"n","serviceaccount":{"name":"s","uid":"u"},"pod":{"name":"p","uid":"v"},"node":{"name":"x"},"warnafter":1}`,
 	`{"Namespace":"n","SERVICEACCOUNT":{"Name":"\u0073","UID":null},"ſerviceaccount":null,"pod":{"name":"p"},"pod":{"uid":"v"}}`,
+	`{"a":[],"b":[ ],"c":["x"],"d":[ "x" , "\u0079", null ],"e":[1],"f":["x",{}],"g":[["x"]],"h":[null,true]}`,
 	`{"namespace":1}`, `{"pod":[]}`, `{"pod":{"name":{}}}`, `{"pod":null,"namespace":null}`, `{"namespace":1,"pod":{"name":"p"}}`,
 }
 
@@ -42,6 +43,11 @@ func checkClaims(t *testing.T, document []byte) {
 		wanted := json.Unmarshal(value, &text) == nil
 		if got, ok := emulator.ReadText(value); ok != wanted || ok && got != text {
 			t.Fatalf("%q: %s is %q, %v, want %q, %v", document, name, got, ok, text, wanted)
+		}
+		var texts []string
+		wanted = json.Unmarshal(value, &texts) == nil
+		if got, ok := emulator.ReadTexts(value); ok != wanted || ok && !reflect.DeepEqual(got, texts) {
+			t.Fatalf("%q: %s is %q, %v, want %q, %v", document, name, got, ok, texts, wanted)
 		}
 	}
 	if !json.Valid(document) {

@@ -97,7 +97,7 @@ func Pairs(s *Server) int {
 }
 
 // ReadClaims are the claims of a document by their names, ReadText is a claim that is a
-// string, and ReadPodClaims is the claim kubernetes.io.
+// string, ReadTexts one that is a list of them, and ReadPodClaims is the claim kubernetes.io.
 func ReadClaims(document []byte) (members, bool) {
 	all, ok := readClaims(document)
 	return all.byName(), ok
@@ -106,6 +106,11 @@ func ReadClaims(document []byte) (members, bool) {
 func ReadText(value []byte) (text string, ok bool) {
 	ok = readText(value, &text)
 	return text, ok
+}
+
+func ReadTexts(value []byte) (texts []string, ok bool) {
+	ok = readTexts(value, &texts)
+	return texts, ok
 }
 
 func ReadPodClaims(document []byte) *podClaims {

@@ -215,7 +215,7 @@ func (t *webToken) parseClaims(body []byte, anyAudience bool) *tokenFault {
 	switch aud := all.get("aud"); {
 	case readText(aud, &single):
 		t.audience = []string{single}
-	case json.Unmarshal(aud, &t.audience) != nil:
+	case !readTexts(aud, &t.audience):
 		return refuse(errNotValidated, "the token's aud is neither a string nor a list of strings")
 	case len(t.audience) == 0:
 		return refuse(invalidToken("Claim is not allowed to be empty: aud"), "the token's aud is an empty list")
@@ -242,7 +242,7 @@ func (t *webToken) parseClaims(body []byte, anyAudience bool) *tokenFault {
 		}
 	}
 	t.hasNBF = all.get("nbf") != nil
-	if amr := all.get("amr"); amr != nil && json.Unmarshal(amr, &t.amr) != nil {
+	if amr := all.get("amr"); amr != nil && !readTexts(amr, &t.amr) {
 		t.amr = nil
 		if readText(amr, &single) {
 			t.amr = []string{single}
