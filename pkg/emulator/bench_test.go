@@ -194,10 +194,12 @@ func BenchmarkAssumeRoleWithWebIdentity(b *testing.B) {
 	role := a.Role("R", idp.usual())
 	request := assumeRequest(role, kubernetesToken(idp))
 	b.Run("empty", func(b *testing.B) { sideBySide(b, a.Server, http.HandlerFunc(bareVerify), request) })
-	for range 100_000 {
-		a.ServeHTTP(httptest.NewRecorder(), request())
-	}
-	b.Run("100000-sessions", func(b *testing.B) { sideBySide(b, a.Server, http.HandlerFunc(bareVerify), request) })
+	b.Run("100000-sessions", func(b *testing.B) {
+		for range 100_000 {
+			a.ServeHTTP(httptest.NewRecorder(), request())
+		}
+		sideBySide(b, a.Server, http.HandlerFunc(bareVerify), request)
+	})
 }
 
 // bareVerifyJSON is bareVerify for a token in JSON.
