@@ -116,7 +116,7 @@ e2e: build
 
 # The tests on kind clusters alone.
 stories:
-	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/stories.json -- -vet=off -parallel 2 -count=1 -timeout 80m .
+	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/stories.json -- -vet=off -parallel 5 -count=1 -timeout 80m .
 
 # What needs programs besides Go's, and no cluster: installed or built where they are missing.
 tools: export OPENIRSA_TOOLS = all

@@ -23,7 +23,7 @@ const kubeadmCluster = "openirsa-e2e-kubeadm"
 // TestKubeadm: a cluster of kubeadm's with two control-plane nodes, which `up` cannot reach, gets the chain: setup
 // runs on each node as on any host, and tokens of one API server are never refused by the other one.
 func TestKubeadm(t *testing.T) {
-	t.Parallel()
+	onOwnCluster(t)
 	c, err := environment.Add(suite, kubeadmCluster, kindenv.Shape{ControlPlanes: 2})
 	if err != nil {
 		t.Fatal(err)

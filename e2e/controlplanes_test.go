@@ -25,7 +25,7 @@ const (
 // keys, and is in the end as it was. All the time each API server is asked, by itself, about tokens that any of them
 // gave: none ever refuses what another one signed.
 func TestControlPlanes(t *testing.T) {
-	t.Parallel()
+	onOwnCluster(t)
 	start := time.Now()
 	c, err := environment.Add(suite, controlPlaneCluster, kindenv.Shape{ControlPlanes: controlPlanes, Tuned: true})
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package e2e holds the end-to-end tests: the project's real programs on real kind clusters, with AWS's own
 // clients in the pods.
 //
-//	make build && cd e2e && go test -count=1 -parallel 2 -timeout 80m -v .
+//	make build && cd e2e && go test -count=1 -parallel 5 -timeout 80m -v .
 //
 // TestMain brings two clusters up (package kindenv says how, and keeps what it builds outside the checkout) and
 // takes them down at the end, also after a failure or an interrupt. Where no cluster is possible, the tests fail

@@ -191,7 +191,7 @@ func (k *kube) published(t testing.TB, iss string) keys.Set {
 	return set
 }
 
-// testMigration: the issuer is replaced, on the second cluster, while tokens are presented without pause, and none
+// testMigration: the issuer is replaced while tokens are presented without pause, by IRSA and by EKS Pod Identity, and none
 // fails.
 func testMigration(t *testing.T) {
 	bucket := ""
@@ -201,11 +201,11 @@ func testMigration(t *testing.T) {
 	}
 	moved := func(t *testing.T, kill bool) {
 		was := ""
-		if secondary.installed(t) {
-			was = secondary.issuer(t)
+		if primary.installed(t) {
+			was = primary.issuer(t)
 		}
-		staged(t, secondary, migrate, kill)
-		if is := secondary.issuer(t); !strings.HasPrefix(is, "https://"+bucket+".s3.") {
+		staged(t, primary, migrate, kill)
+		if is := primary.issuer(t); !strings.HasPrefix(is, "https://"+bucket+".s3.") {
 			t.Errorf("the issuer is %s, want that of bucket %s", is, bucket)
 		}
 		if was == "" {
@@ -213,7 +213,7 @@ func testMigration(t *testing.T) {
 		}
 		// Nothing is left of the former: AWS has no provider of it, and its bucket is gone.
 		var chain struct{ Providers []struct{ URL string } }
-		if err := secondary.emulatorGet(suite, "/_openirsa/chain", nil, &chain); err != nil {
+		if err := primary.emulatorGet(suite, "/_openirsa/chain", nil, &chain); err != nil {
 			t.Fatal(err)
 		}
 		if text := fmt.Sprint(chain); len(chain.Providers) != 1 || strings.Contains(text, strings.TrimPrefix(was, "https://")) {
@@ -221,13 +221,13 @@ func testMigration(t *testing.T) {
 		}
 	}
 	t.Run("UnderLoad", func(t *testing.T) {
-		secondary.setup(t, "up", "--emulator", "--pod-identity").ok(t)
-		ended := exchanging(t, secondary, "e2e-exchanging")
+		primary.setup(t, "up", "--emulator", "--pod-identity").ok(t)
+		ended := exchanging(t, primary, "e2e-exchanging")
 		moved(t, false)
 		ended()
 	})
 	t.Run("Killed", func(t *testing.T) { moved(t, true) })
 	if !t.Failed() {
-		secondary.setup(t, "down").ok(t)
+		primary.setup(t, "down").ok(t)
 	}
 }

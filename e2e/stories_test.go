@@ -2,11 +2,23 @@ package e2e
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 )
 
-// TestMainCluster tells the stories of the first cluster, on which the chain stays up between them.
+// Stories on the first two clusters, and those on clusters of their own, are told side by side, in three lanes: that
+// takes two processors whole, and each lane half an hour.
+var ownClusters sync.Mutex
+
+// onOwnCluster has the test run beside those of other lanes, and waits for its turn among those of its own.
+func onOwnCluster(t *testing.T) {
+	t.Parallel()
+	ownClusters.Lock()
+	t.Cleanup(ownClusters.Unlock)
+}
+
+// TestMainCluster tells the stories of the first cluster, on which the chain stays up between them; the last one removes it.
 func TestMainCluster(t *testing.T) {
 	t.Parallel()
 	tell(t, []story{
@@ -15,6 +27,7 @@ func TestMainCluster(t *testing.T) {
 		{"Issuer", testIssuer},
 		{"Load", testLoad},
 		{"Rotation", testRotation},
+		{"Migration", testMigration},
 	})
 }
 
@@ -30,7 +43,6 @@ func TestOtherCluster(t *testing.T) {
 		{"PrivateBucket", testPrivateBucket},
 		{"Webhook", testWebhook},
 		{"Chart", testChart},
-		{"Migration", testMigration},
 	})
 }
 
