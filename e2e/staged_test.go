@@ -226,7 +226,6 @@ func testMigration(t *testing.T) {
 	}
 	t.Run("UnderLoad", func(t *testing.T) {
 		primary.setup(t, "up", "--emulator", "--pod-identity").ok(t)
-		primary.available(t, system, "webhook", patience) // its pods of before, which know no associations, have ended
 		ended := exchanging(t, primary, "e2e-exchanging")
 		moved(t, false)
 		ended()

@@ -493,6 +493,36 @@ func TestRolloutSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// A pod of before that is draining still answers, so a rollout is not over.
+func TestRolloutWaitsForFormerPods(t *testing.T) {
+	f, c := newAPI(t)
+	f.Applied = func(_ string, o runtime.Object) {
+		if d, ok := o.(*appsv1.Deployment); ok {
+			d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}
+		}
+	}
+	objs := installation(t)
+	apply(t, c, objs)
+	const former = "/api/v1/namespaces/openirsa-system/pods/webhook-1"
+	f.Put(former, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "openirsa-system", Name: "webhook-1", Labels: map[string]string{"app": "webhook"},
+		DeletionTimestamp: new(metav1.Now()), DeletionGracePeriodSeconds: new(int64(300)),
+	}})
+	done := make(chan error, 1)
+	go func() { done <- c.Rollout(t.Context(), objs, time.Minute) }()
+	select {
+	case err := <-done:
+		t.Fatalf("the rollout is over while a pod of before is there: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	f.Mu.Lock()
+	delete(f.Objects, former)
+	f.Mu.Unlock()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTruth(t *testing.T) {
 	f, c := newAPI(t)
 	if iss, err := c.Issuer(t.Context()); err != nil || iss != kubefake.DefaultIssuer {

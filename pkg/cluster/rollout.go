@@ -89,13 +89,18 @@ func (c *Cluster) statefulSet(ctx context.Context, w *workload) error {
 }
 
 // Rollout waits until the Deployments and DaemonSets among the objects have all their
-// pods available in their present version. After patience it is an error that says
-// what the pods wait for.
+// pods available in their present version, and their former pods have ended. After
+// patience it is an error that says what the pods wait for.
 func (c *Cluster) Rollout(ctx context.Context, objs []*unstructured.Unstructured, patience time.Duration) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, o := range objs {
 		if isWorkload(o) {
-			g.Go(func() error { return c.rollout(ctx, o.GetKind(), o.GetNamespace(), o.GetName(), patience) })
+			g.Go(func() error {
+				if err := c.rollout(ctx, o.GetKind(), o.GetNamespace(), o.GetName(), patience); err != nil {
+					return err
+				}
+				return c.formerEnded(ctx, o.GetKind(), o.GetNamespace(), o.GetName())
+			})
 		}
 	}
 	return g.Wait()
@@ -122,6 +127,36 @@ func (c *Cluster) rollout(ctx context.Context, kind, namespace, name string, pat
 	}
 }
 
+// formerEnded waits until no pod of a workload is ending. Until then it may answer as it
+// did before a change: a webhook drains for seconds, and API servers keep connections to
+// it. A pod is waited for as long as its grace period, since its node may be lost; what
+// cannot be read is not, since the workload's own pods are there.
+func (c *Cluster) formerEnded(ctx context.Context, kind, namespace, name string) error {
+	w, err := c.workload(ctx, kind, namespace, name)
+	if err != nil {
+		return nil
+	}
+	var between wait.Looks
+	for start := time.Now(); ; {
+		pods, err := c.podsOf(ctx, w)
+		if err != nil {
+			return nil
+		}
+		var grace time.Duration
+		for _, p := range pods {
+			if p.DeletionTimestamp != nil && p.DeletionGracePeriodSeconds != nil {
+				grace = max(grace, time.Duration(*p.DeletionGracePeriodSeconds)*time.Second)
+			}
+		}
+		if time.Since(start) >= grace {
+			return nil
+		}
+		if err := between.Wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // RolledOut reports whether the Deployments and DaemonSets among the objects are there,
 // with all their pods available in their present version.
 func (c *Cluster) RolledOut(ctx context.Context, objs []*unstructured.Unstructured) (bool, error) {
@@ -140,18 +175,26 @@ func (c *Cluster) RolledOut(ctx context.Context, objs []*unstructured.Unstructur
 	return true, nil
 }
 
-// whyNot says what the pods of a workload wait for.
-func (c *Cluster) whyNot(ctx context.Context, w workload) string {
+func (c *Cluster) podsOf(ctx context.Context, w workload) ([]corev1.Pod, error) {
 	selector, err := metav1.LabelSelectorAsSelector(w.selector)
 	if err != nil {
-		return err.Error()
+		return nil, err
 	}
-	pods, err := c.client.Pods(w.namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	list, err := c.client.Pods(w.namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	if err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+// whyNot says what the pods of a workload wait for.
+func (c *Cluster) whyNot(ctx context.Context, w workload) string {
+	pods, err := c.podsOf(ctx, w)
 	if err != nil {
 		return err.Error()
 	}
 	var why []string
-	for _, p := range pods.Items {
+	for _, p := range pods {
 		why = append(why, waitsFor(&p)...)
 	}
 	if why = append(why, w.failures...); len(why) == 0 {
