@@ -81,6 +81,7 @@ var served = map[schema.GroupVersion][]metav1.APIResource{
 		{Name: "pods", Kind: "Pod", Namespaced: true},
 		{Name: "nodes", Kind: "Node"},
 		{Name: "persistentvolumes", Kind: "PersistentVolume"},
+		{Name: "persistentvolumeclaims", Kind: "PersistentVolumeClaim", Namespaced: true},
 	},
 	{Group: "apps", Version: "v1"}: {
 		{Name: "deployments", Kind: "Deployment", Namespaced: true},

@@ -130,6 +130,28 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// A volume claim in a namespace would have the namespace controller look twice, 5 seconds
+// apart: it goes before the namespace.
+func TestDeleteOfNamespaceWithClaim(t *testing.T) {
+	f, c := newAPI(t)
+	objs := installation(t)
+	apply(t, c, objs)
+	const claim = "/api/v1/namespaces/openirsa-system/persistentvolumeclaims/state"
+	f.Put(claim, &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "openirsa-system", Name: "state"}})
+	f.Took()
+	steps, err := c.Delete(t.Context(), objs[:1], plan.Emulator)
+	if err == nil {
+		err = plan.Run(t.Context(), steps, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"delete /apis/apps/v1/namespaces/openirsa-system/deployments/webhook", "delete " + claim, "delete /api/v1/namespaces/openirsa-system"}
+	if diff := cmp.Diff(want, f.Took()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A namespace that is still being deleted, from a `down` that was killed, is
 // waited for.
 func TestApplyIntoTerminatingNamespace(t *testing.T) {

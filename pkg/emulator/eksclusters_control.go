@@ -95,16 +95,27 @@ type clusterBody struct {
 	Tags         map[string]string `json:"tags,omitempty"`
 }
 
+// registered is where the cluster is that a request with a name in its path is about: the
+// account and the region in the query, as far as the caller may name them. It answers if
+// there is no such caller.
+func (s *Server) registered(w http.ResponseWriter, r *http.Request, operation string) (account, region string, ok bool) {
+	who, ok := s.registrant(w, r, operation)
+	if !ok {
+		return "", "", false
+	}
+	account, region = r.URL.Query().Get("account"), r.URL.Query().Get("region")
+	if err := who.of(&account, &region); err != nil {
+		writeProblem(w, http.StatusForbidden, "%v", err)
+		return "", "", false
+	}
+	return account, region, true
+}
+
 // serveCluster answers with what is registered of a cluster, of the account and the region
 // in the query, or 404.
 func (s *Server) serveCluster(w http.ResponseWriter, r *http.Request) {
-	who, ok := s.registrant(w, r, "ReadCluster")
+	account, region, ok := s.registered(w, r, "ReadCluster")
 	if !ok {
-		return
-	}
-	account, region := r.URL.Query().Get("account"), r.URL.Query().Get("region")
-	if err := who.of(&account, &region); err != nil {
-		writeProblem(w, http.StatusForbidden, "%v", err)
 		return
 	}
 	c := s.eks.Cluster(cmp.Or(account, s.config.Account), cmp.Or(region, "us-east-1"), r.PathValue("name"))
@@ -150,13 +161,8 @@ func (s *Server) serveRegisterCluster(w http.ResponseWriter, r *http.Request) {
 // serveUnregisterCluster is UnregisterCluster in the control API, with the account and
 // the region in the query. It answers 404 if there is no such cluster.
 func (s *Server) serveUnregisterCluster(w http.ResponseWriter, r *http.Request) {
-	who, ok := s.registrant(w, r, "UnregisterCluster")
+	account, region, ok := s.registered(w, r, "UnregisterCluster")
 	if !ok {
-		return
-	}
-	account, region := r.URL.Query().Get("account"), r.URL.Query().Get("region")
-	if err := who.of(&account, &region); err != nil {
-		writeProblem(w, http.StatusForbidden, "%v", err)
 		return
 	}
 	switch found, err := s.UnregisterCluster(account, region, r.PathValue("name")); {

@@ -104,16 +104,11 @@ func errorCBOR(text string) string {
 func TestElsewhere(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
-	const (
-		form = "application/x-www-form-urlencoded; charset=utf-8"
-		j10  = "application/x-amz-json-1.0"
-		j11  = "application/x-amz-json-1.1"
-	)
 	target := func(service, kind, target string, more ...string) *http.Request {
 		return foreign(t, service, "POST", "/", `{"a":"b"}`, append(more, "Content-Type", kind, "X-Amz-Target", target)...)
 	}
 	query := func(service, uri, body string, more ...string) *http.Request {
-		return foreign(t, service, "POST", uri, body, append(more, "Content-Type", form)...)
+		return foreign(t, service, "POST", uri, body, append(more, "Content-Type", formType)...)
 	}
 	cloudwatch := notHere("cloudwatch", "PutMetricData", "AWS_ENDPOINT_URL_CLOUDWATCH")
 	long := strings.Repeat("Put", 20)
@@ -125,21 +120,21 @@ func TestElsewhere(t *testing.T) {
 		r    *http.Request
 		want string
 	}{
-		{"JSON 1.0", target("dynamodb", j10, "DynamoDB_20120810.PutItem"), errorJSON("1.0", notHere("dynamodb", "PutItem", "AWS_ENDPOINT_URL_DYNAMODB"))},
-		{"JSON 1.1", target("secretsmanager", j11, "secretsmanager.GetSecretValue"),
+		{"JSON 1.0", target("dynamodb", json10, "DynamoDB_20120810.PutItem"), errorJSON("1.0", notHere("dynamodb", "PutItem", "AWS_ENDPOINT_URL_DYNAMODB"))},
+		{"JSON 1.1", target("secretsmanager", json11, "secretsmanager.GetSecretValue"),
 			errorJSON("1.1", notHere("secretsmanager", "GetSecretValue", "AWS_ENDPOINT_URL_SECRETS_MANAGER"))},
-		{"a prefix with dots", target("cloudtrail", j11, "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents"),
+		{"a prefix with dots", target("cloudtrail", json11, "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents"),
 			errorJSON("1.1", notHere("cloudtrail", "LookupEvents", "AWS_ENDPOINT_URL_CLOUDTRAIL"))},
-		{"one signature, two services", target("dynamodb", j10, "DynamoDBStreams_20120810.GetRecords"),
+		{"one signature, two services", target("dynamodb", json10, "DynamoDBStreams_20120810.GetRecords"),
 			errorJSON("1.0", notHere("dynamodbstreams", "GetRecords", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"))},
-		{"another name", target("states", j10, "AWSStepFunctions.StartExecution"), errorJSON("1.0", notHere("stepfunctions", "StartExecution", "AWS_ENDPOINT_URL_SFN"))},
-		{"not signed", target("", j11, "AWSCognitoIdentityProviderService.InitiateAuth"),
+		{"another name", target("states", json10, "AWSStepFunctions.StartExecution"), errorJSON("1.0", notHere("stepfunctions", "StartExecution", "AWS_ENDPOINT_URL_SFN"))},
+		{"not signed", target("", json11, "AWSCognitoIdentityProviderService.InitiateAuth"),
 			errorJSON("1.1", notHere("cognito-idp", "InitiateAuth", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"))},
-		{"a service of tomorrow", target("newsvc", j11, "NewService_2031.Frobnicate"),
+		{"a service of tomorrow", target("newsvc", json11, "NewService_2031.Frobnicate"),
 			errorJSON("1.1", notHere("newsvc", "Frobnicate", "AWS_ENDPOINT_URL_ and the service's name"))},
-		{"SQS", target("sqs", j10, "AmazonSQS.SendMessage", "X-Amzn-Query-Mode", "true"),
+		{"SQS", target("sqs", json10, "AmazonSQS.SendMessage", "X-Amzn-Query-Mode", "true"),
 			strings.Replace(errorJSON("1.0", sqs), "\n", "; x-amzn-query-error: InvalidAction;Sender\n", 1)},
-		{"SQS, which does not ask", target("sqs", j10, "AmazonSQS.SendMessage"), errorJSON("1.0", sqs)},
+		{"SQS, which does not ask", target("sqs", json10, "AmazonSQS.SendMessage"), errorJSON("1.0", sqs)},
 		{"SQS of old SDKs", query("sqs", "/", "Action=SendMessage&Version=2012-11-05&MessageBody=a"), errorXML("InvalidAction", sqs)},
 		{"SQS at a queue", query("sqs", "/000000000000/q", "Action=SendMessage&Version=2012-11-05&MessageBody=a"),
 			errorXML("InvalidAction", notHere("sqs", "", "AWS_ENDPOINT_URL_SQS"))},
@@ -178,7 +173,7 @@ func TestElsewhere(t *testing.T) {
 			strings.Replace(errorCBOR(cloudwatch), "; smithy", "; x-amzn-query-error: InvalidAction;Sender; smithy", 1)},
 		{"CBOR of a long text", foreign(t, "monitoring", "POST", "/service/GraniteServiceVersion20100801/operation/"+long, "\xa0", "Smithy-Protocol", "rpc-v2-cbor"),
 			errorCBOR(notHere("cloudwatch", long, "AWS_ENDPOINT_URL_CLOUDWATCH"))},
-		{"the same in JSON", target("monitoring", j10, "GraniteServiceVersion20100801.PutMetricData"), errorJSON("1.0", cloudwatch)},
+		{"the same in JSON", target("monitoring", json10, "GraniteServiceVersion20100801.PutMetricData"), errorJSON("1.0", cloudwatch)},
 		{"the same as a query", query("monitoring", "/", "Action=PutMetricData&Version=2010-08-01"), errorXML("InvalidAction", cloudwatch)},
 		{"no form of a service", foreign(t, "X<y>", "GET", "/", ""),
 			errorREST(notHere("the service that this request is for", "", "AWS_ENDPOINT_URL_ and the service's name"))},
@@ -203,11 +198,6 @@ func TestElsewhere(t *testing.T) {
 func TestElsewhereStranger(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
-	const (
-		form = "application/x-www-form-urlencoded; charset=utf-8"
-		j10  = "application/x-amz-json-1.0"
-		j11  = "application/x-amz-json-1.1"
-	)
 	forged := func(service, method, uri, body string, header ...string) *http.Request {
 		r := foreign(t, service, method, uri, body, header...)
 		r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "Signature=", "Signature=0", 1))
@@ -222,19 +212,19 @@ func TestElsewhereStranger(t *testing.T) {
 		r    *http.Request
 		want string // code, status and the beginning of the text
 	}{
-		"JSON, not signed": {foreign(t, "", "POST", "/", "{}", "Content-Type", j11, "X-Amz-Target", "AmazonSSM.GetParameter"),
+		"JSON, not signed": {foreign(t, "", "POST", "/", "{}", "Content-Type", json11, "X-Amz-Target", "AmazonSSM.GetParameter"),
 			`400 application/x-amz-json-1.1|MissingAuthenticationTokenException|` + missing},
-		"JSON of an unknown service, not signed": {foreign(t, "", "POST", "/", "{}", "Content-Type", j11, "X-Amz-Target", "NewService_2031.Frobnicate"),
+		"JSON of an unknown service, not signed": {foreign(t, "", "POST", "/", "{}", "Content-Type", json11, "X-Amz-Target", "NewService_2031.Frobnicate"),
 			`400 application/x-amz-json-1.1|MissingAuthenticationTokenException|` + missing},
-		"JSON, forged":         {forged("dynamodb", "POST", "/", "{}", "Content-Type", j10, "X-Amz-Target", "DynamoDB_20120810.PutItem"), "400 application/x-amz-json-1.0|InvalidSignatureException|"},
-		"JSON, large, forged":  {forged("dynamodb", "POST", "/", strings.Repeat("x", 2<<20), "Content-Type", j10, "X-Amz-Target", "DynamoDB_20120810.PutItem"), "400 application/x-amz-json-1.0|InvalidSignatureException|"},
-		"JSON, an unknown key": {unknown(foreign(t, "dynamodb", "POST", "/", "{}", "Content-Type", j10, "X-Amz-Target", "DynamoDB_20120810.PutItem")), "400 application/x-amz-json-1.0|UnrecognizedClientException|"},
-		"JSON, signed for another": {foreign(t, "sqs", "POST", "/", "{}", "Content-Type", j10, "X-Amz-Target", "DynamoDB_20120810.PutItem"),
+		"JSON, forged":         {forged("dynamodb", "POST", "/", "{}", "Content-Type", json10, "X-Amz-Target", "DynamoDB_20120810.PutItem"), "400 application/x-amz-json-1.0|InvalidSignatureException|"},
+		"JSON, large, forged":  {forged("dynamodb", "POST", "/", strings.Repeat("x", 2<<20), "Content-Type", json10, "X-Amz-Target", "DynamoDB_20120810.PutItem"), "400 application/x-amz-json-1.0|InvalidSignatureException|"},
+		"JSON, an unknown key": {unknown(foreign(t, "dynamodb", "POST", "/", "{}", "Content-Type", json10, "X-Amz-Target", "DynamoDB_20120810.PutItem")), "400 application/x-amz-json-1.0|UnrecognizedClientException|"},
+		"JSON, signed for another": {foreign(t, "sqs", "POST", "/", "{}", "Content-Type", json10, "X-Amz-Target", "DynamoDB_20120810.PutItem"),
 			"400 application/x-amz-json-1.0|InvalidSignatureException|Credential should be scoped to correct service: 'dynamodb'."},
-		"SQS, not signed":   {foreign(t, "", "POST", "/", "{}", "Content-Type", j10, "X-Amz-Target", "AmazonSQS.SendMessage"), "403 application/x-amz-json-1.0; x-amzn-query-error: MissingAuthenticationToken;Sender|MissingAuthenticationTokenException|" + missing},
-		"query, not signed": {foreign(t, "", "POST", "/", "Action=Publish&Version=2010-03-31", "Content-Type", form), "403 text/xml|<Code>MissingAuthenticationToken<|" + missing},
-		"query, forged":     {forged("sns", "POST", "/", "Action=Publish&Version=2010-03-31", "Content-Type", form), "403 text/xml|<Code>SignatureDoesNotMatch<|"},
-		"EC2, not signed":   {foreign(t, "", "POST", "/", "Action=DescribeInstances&Version=2016-11-15", "Content-Type", form), "401 text/xml;charset=UTF-8|<Response><Errors><Error><Code>AuthFailure<|" + missing},
+		"SQS, not signed":   {foreign(t, "", "POST", "/", "{}", "Content-Type", json10, "X-Amz-Target", "AmazonSQS.SendMessage"), "403 application/x-amz-json-1.0; x-amzn-query-error: MissingAuthenticationToken;Sender|MissingAuthenticationTokenException|" + missing},
+		"query, not signed": {foreign(t, "", "POST", "/", "Action=Publish&Version=2010-03-31", "Content-Type", formType), "403 text/xml|<Code>MissingAuthenticationToken<|" + missing},
+		"query, forged":     {forged("sns", "POST", "/", "Action=Publish&Version=2010-03-31", "Content-Type", formType), "403 text/xml|<Code>SignatureDoesNotMatch<|"},
+		"EC2, not signed":   {foreign(t, "", "POST", "/", "Action=DescribeInstances&Version=2016-11-15", "Content-Type", formType), "401 text/xml;charset=UTF-8|<Response><Errors><Error><Code>AuthFailure<|" + missing},
 		"REST JSON, forged": {forged("lambda", "POST", "/2015-03-31/functions/f/invocations", "{}"), "403 application/json; x-amzn-ErrorType: InvalidSignatureException||"},
 		"REST JSON, not signed": {foreign(t, "", "GET", "/2015-03-31/functions/f", "", "User-Agent", "aws-sdk-js/3.1 ua/2.1 api/lambda#3.1"),
 			"403 application/json; x-amzn-ErrorType: MissingAuthenticationTokenException||" + missing},
@@ -262,7 +252,7 @@ func TestElsewhereStranger(t *testing.T) {
 func TestNotElsewhere(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
-	const form = "application/x-www-form-urlencoded"
+	const formType = "application/x-www-form-urlencoded"
 	for name, test := range map[string]struct {
 		r    *http.Request
 		want string // part of the answer
@@ -271,11 +261,11 @@ func TestNotElsewhere(t *testing.T) {
 		"unsigned S3":                   {foreign(t, "", "GET", "/bucket/k", "", "X-Amz-Target", "DynamoDB_20120810.GetItem", "User-Agent", "x api/s3#1"), "<Code>AccessDenied</Code>"},
 		"an object's name": {foreign(t, "", "GET", "/bucket/service/X/operation/Y", "", "Smithy-Protocol", "rpc-v2-cbor"),
 			"<Code>AccessDenied</Code>"},
-		"STS":                       {foreign(t, "sts", "POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", "Content-Type", form), "<GetCallerIdentityResult>"},
-		"STS with another scope":    {foreign(t, "sqs", "POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", "Content-Type", form), "Credential should be scoped to correct service: 'sts'."},
-		"STS without an operation":  {foreign(t, "sts", "POST", "/", "a=b", "Content-Type", form), "<Code>MissingAction</Code>"},
-		"STS with another version":  {foreign(t, "sts", "POST", "/", "Action=Publish&Version=2010-03-31", "Content-Type", form), "<Code>InvalidAction</Code><Message>Could not find operation Publish for version 2010-03-31"},
-		"a version that nobody has": {foreign(t, "", "POST", "/", "Action=Publish&Version=1999-01-01", "Content-Type", form), "Could not find operation Publish for version 1999-01-01"},
+		"STS":                       {foreign(t, "sts", "POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", "Content-Type", formType), "<GetCallerIdentityResult>"},
+		"STS with another scope":    {foreign(t, "sqs", "POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", "Content-Type", formType), "Credential should be scoped to correct service: 'sts'."},
+		"STS without an operation":  {foreign(t, "sts", "POST", "/", "a=b", "Content-Type", formType), "<Code>MissingAction</Code>"},
+		"STS with another version":  {foreign(t, "sts", "POST", "/", "Action=Publish&Version=2010-03-31", "Content-Type", formType), "<Code>InvalidAction</Code><Message>Could not find operation Publish for version 2010-03-31"},
+		"a version that nobody has": {foreign(t, "", "POST", "/", "Action=Publish&Version=1999-01-01", "Content-Type", formType), "Could not find operation Publish for version 1999-01-01"},
 		"KMS":                       {foreign(t, "kms", "POST", "/", "{}", "X-Amz-Target", "TrentService.ListKeys"), `"__type":"UnknownOperationException"`},
 		"KMS with another scope":    {foreign(t, "dynamodb", "POST", "/", "{}", "X-Amz-Target", "TrentService.Sign"), "Credential should be scoped to correct service: 'kms'."},
 	} {
