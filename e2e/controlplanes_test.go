@@ -66,7 +66,7 @@ func TestControlPlanes(t *testing.T) {
 
 	// New keys, and an API server that dies in the middle.
 	const lifetime = time.Minute
-	l = startLoad(t, k, spareRate, "-age", lifetime.String())
+	l = startLoad(t, k, "-age", lifetime.String())
 	former := keyIDs(k.listKeys(t))
 	v := invocation{within: 25 * time.Minute, when: map[string]func(*os.Process){"stage sign": func(*os.Process) {
 		if err := k.killAPIServer(suite, k.nodes(t)[1]); err != nil {
