@@ -59,6 +59,9 @@ linuxbuild:
 		$(GO) run ./internal/linuxbuild/pack bin/linux-$$arch/openirsa $$arch || exit; \
 	done
 
+# Tests, and the programs that they start, are short-lived too.
+test e2e stories tools: export GOGC := 400
+
 # Many tests wait, so more packages are tested at a time than there are processors,
 # and first the one that takes longest. What vet has to say is lint's: go test would
 # go through every dependency for it.
