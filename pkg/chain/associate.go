@@ -259,6 +259,9 @@ func (ch *Chain) podsRoles(ctx context.Context, o AssociateOptions, mark map[str
 	}
 	roles := map[string]role.Role{}
 	for name, all := range sharers {
+		if err := agree("Associations", name, all); err != nil {
+			return nil, err
+		}
 		var accounts []*config.ServiceAccount
 		var pods []trust.Pods
 		for _, a := range all {

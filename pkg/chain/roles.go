@@ -226,6 +226,9 @@ func (ch *Chain) WantRoles(ctx context.Context, accounts []config.ServiceAccount
 	}
 	roles := map[string]role.Role{}
 	for name, sas := range sharers {
+		if err := agree("Accounts", name, sas); err != nil {
+			return nil, err
+		}
 		want, err := ch.wantRole(name, sas, mark)
 		if err != nil {
 			return nil, err
@@ -233,6 +236,22 @@ func (ch *Chain) WantRoles(ctx context.Context, accounts []config.ServiceAccount
 		roles[name] = want
 	}
 	return roles, nil
+}
+
+// agree refuses what shares a role and asks for different ones.
+func agree[A interface {
+	fmt.Stringer
+	Differs(A) string
+}](option, name string, sharers []A) error {
+	for i, one := range sharers {
+		for _, other := range sharers[:i] {
+			if field := one.Differs(other); field != "" {
+				err := fmt.Errorf("%s: %s and %s share role %s and ask for different %s", plan.Role, one, other, name, field)
+				return &OptionError{Option: option, Err: err}
+			}
+		}
+	}
+	return nil
 }
 
 // wantRole is the role that some service accounts share, mostly one.
@@ -257,13 +276,7 @@ func (ch *Chain) wantRole(name string, sharers []*config.ServiceAccount, mark ma
 		want.Tags[owner.ServiceAccountTag] = first.String()
 	}
 	inline := map[string][]byte{}
-	for i, sa := range sharers {
-		for _, other := range sharers[:i] {
-			if field := sa.Differs(other); field != "" {
-				err := fmt.Errorf("%s: %s and %s share role %s and ask for different %s", plan.Role, sa, other, name, field)
-				return role.Role{}, &OptionError{Option: "Accounts", Err: err}
-			}
-		}
+	for _, sa := range sharers {
 		maps.Copy(want.Tags, sa.Tags)
 		want.PolicyARNs = append(want.PolicyARNs, sa.AttachPolicyARNs...)
 		for known, on := range sa.WellKnownPolicies {
@@ -282,7 +295,7 @@ func (ch *Chain) wantRole(name string, sharers []*config.ServiceAccount, mark ma
 		}
 	}
 	if first.AttachPolicy != nil {
-		inline["inline"] = first.AttachPolicy
+		inline[first.PolicyName()] = first.AttachPolicy
 	}
 	if len(inline) > 0 {
 		want.Inline = inline

@@ -339,7 +339,7 @@ func TestConfigSchema(t *testing.T) {
 		}
 		switch {
 		case typ == reflect.TypeFor[InlinePolicy]():
-			if node["type"] != "object" {
+			if !reflect.DeepEqual(node["type"], []any{"object", "string"}) {
 				t.Errorf("%s: %v", where, node["type"])
 			}
 		case typ == reflect.TypeFor[ignored](): // whatever it is
@@ -354,6 +354,9 @@ func TestConfigSchema(t *testing.T) {
 			seen := map[string]bool{}
 			for field := range typ.Fields() {
 				name := field.Tag.Get("yaml")
+				if name == "-" {
+					continue
+				}
 				seen[name] = true
 				property, ok := properties[name].(map[string]any)
 				if !ok {
@@ -403,6 +406,9 @@ func TestConfigSchemaAgrees(t *testing.T) {
 	account := func(fields string) string {
 		return header + "iamServiceAccounts:\n- {metadata: {name: a}, " + fields + "}\n"
 	}
+	association := func(fields string) string {
+		return header + "podIdentityAssociations:\n- {namespace: a, serviceAccountName: a, " + fields + "}\n"
+	}
 	attached := func(field string) string {
 		return account("attachRoleARN: 'arn:aws:iam::123456789012:role/r', " + field)
 	}
@@ -411,6 +417,9 @@ func TestConfigSchemaAgrees(t *testing.T) {
 		header + "emulator: false\npodEndpointURL: http://aws.example\ncontext: dev\nkubeconfig: f\n",
 		header + "privateBucket: true\nissuerURL: https://d1.cloudfront.net\nbucket: my-bucket\n",
 		account("attachPolicy: {Version: 2012-10-17, Statement: {Effect: Allow, Action: 's3:GetObject', Resource: '*'}}"),
+		account(`attachPolicy: '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}}'`),
+		association("permissionPolicy: {Version: 2012-10-17, Statement: {Effect: Allow, Action: 's3:GetObject', Resource: '*'}}, permissionPolicyName: p-1"),
+		association("roleARN: 'arn:aws:iam::123456789012:role/r', disableSessionTags: true, policy: '{}'"),
 		header + "failurePolicy: Ignore\nignoreNamespaces: [policies]\nexcludeNamespaces: []\n",
 		account("shareRole: false"), attached("shareRole: false, roleOnly: false"),
 		account("roleName: r, shareRole: true, rolePath: /jobs/, tags: {team: a}, wellKnownPolicies: {certManager: false}"),
@@ -431,6 +440,9 @@ func TestConfigSchemaAgrees(t *testing.T) {
 		header + "privateBucket: true\n", header + "privateBucket: true\nissuerURL: https://d1.cloudfront.net\nemulator: true\n",
 		header + "distributionARN: arn:aws:cloudfront::123456789012:distribution/E1\n", header + "bucket: my-bucket\nissuerURL: https://i.example\n",
 		header + "iamServiceAccounts:\n- roleName: r\n", header + "iamServiceAccounts:\n- metadata: {namespace: a}\n",
+		association("permissionPolicyARNs: ['arn:aws:iam::aws:policy/ReadOnlyAccess'], permissionPolicyName: p"),
+		association("permissionPolicy: {Version: 2012-10-17, Statement: {Effect: Allow, Action: 's3:GetObject', Resource: '*'}}, permissionPolicyName: --"),
+		association("permissionPolicy: {Version: 2012-10-17, Statement: {Effect: Allow, Action: 's3:GetObject', Resource: '*'}}, permissionPolicyName: a b"),
 		account("attachPolicyArn: x"), account("attachPolicy: []"), account("attachPolicyARNs: x"), account("wellKnownPolicies: {nope: true}"), account("wellKnownPolicies: {certManager: yes please}"),
 		account("roleOnly: perhaps"), account("tags: [a]"), account("shareRole: true"), account("subjectPattern: app-*"), account("tags: {OpenIRSA.dev/owned: 'false'}"),
 		attached("permissionsBoundary: 'arn:aws:iam::123456789012:policy/b'"), attached("tags: {team: a}"), attached("rolePath: /jobs/"), attached("wellKnownPolicies: {certManager: true}"),
@@ -469,7 +481,7 @@ func TestConfigExample(t *testing.T) {
 }
 
 // Associations are those of eksctl's section and of ours, and each mistake names line and
-// field.
+// field (A51).
 func TestConfigTakesAssociations(t *testing.T) {
 	const ours = "apiVersion: openirsa.dev/v1alpha1\nkind: Cluster\n"
 	file, unread, err := Parse([]byte(ours + `podIdentityAssociations:
@@ -480,8 +492,10 @@ func TestConfigTakesAssociations(t *testing.T) {
 iam:
   podIdentityAssociations:
   - {namespace: b, serviceAccountName: app, roleARN: "arn:aws:iam::111122223333:role/app", disableSessionTags: true, policy: {Version: "2012-10-17"}}
+  - {namespace: c, serviceAccountName: app, roleARN: "arn:aws:iam::111122223333:role/app", disableSessionTags: true, policy: '{"Version": "2012-10-17"}'}
+  - {namespace: d, serviceAccountName: app, permissionPolicy: {Version: 2012-10-17, Statement: {Effect: Allow, Action: 's3:GetObject', Resource: '*'}}, permissionPolicyName: pod-logs}
 `))
-	if err != nil || len(unread) > 0 || len(file.PodIdentityAssociations) != 2 {
+	if err != nil || len(unread) > 0 || len(file.PodIdentityAssociations) != 4 {
 		t.Fatalf("%v, %v, %+v", err, unread, file.PodIdentityAssociations)
 	}
 	if a := file.PodIdentityAssociations[0]; a.String() != "team-a/app" || !a.CreateServiceAccount || a.Account().AttachPolicyARNs == nil {
@@ -490,7 +504,13 @@ iam:
 	if a := file.PodIdentityAssociations[1]; string(a.Policy) != `{"Version":"2012-10-17"}` {
 		t.Errorf("policy %s", a.Policy)
 	}
-	const app = "{namespace: a, serviceAccountName: app, "
+	if a := file.PodIdentityAssociations[2]; string(a.Policy) != `{"Version": "2012-10-17"}` { // a text, as in eksctl
+		t.Errorf("policy %s", a.Policy)
+	}
+	if sa := file.PodIdentityAssociations[3].Account(); sa.PolicyName() != "pod-logs" {
+		t.Errorf("the inline policy is %s", sa.PolicyName())
+	}
+	const app, document = "{namespace: a, serviceAccountName: app, ", "permissionPolicy: {Version: 2012-10-17, Statement: {Effect: Allow, Action: 's3:GetObject', Resource: '*'}}, "
 	for list, want := range map[string]string{
 		app + "roleARN: \"arn:aws:iam::111122223333:role/r\", permissionPolicyARNs: [x]}": "line 3: iam.podIdentityAssociations[0].permissionPolicyARNs " +
 			"cannot be specified when iam.podIdentityAssociations[0].roleARN is set",
@@ -503,6 +523,15 @@ iam:
 		app + "wellKnownPolicies: {autoScaler: true}, extra: 1}": "extra",
 		app + "permissionPolicyARNs: [x]}":                       `policy "x" is not the ARN`,
 		"{namespace: A, serviceAccountName: app}":                `namespace "A"`,
+		app + "wellKnownPolicies: {autoScaler: true}, permissionPolicyName: p}": "line 3: iam.podIdentityAssociations[0].permissionPolicyName can be " +
+			"specified only with iam.podIdentityAssociations[0].permissionPolicy",
+		app + document + "permissionPolicyName: _-.}":                                               `the name "_-." of the inline policy has neither a letter nor a digit`,
+		app + document + "permissionPolicyName: a/b}":                                               `the name "a/b" of an inline policy is not 1 to 128`,
+		app + document + "permissionPolicynames: a}":                                                "did you mean permissionPolicyName?",
+		app + document + "wellKnownPolicies: {autoScaler: true}, permissionPolicyName: autoScaler}": "well-known policy autoScaler beside the inline policy of that name",
+		app + "roleARN: \"arn:aws:iam::111122223333:role/r\", permissionPolicyName: p}": "iam.podIdentityAssociations[0].permissionPolicyName cannot be " +
+			"specified when iam.podIdentityAssociations[0].roleARN is set",
+		app + "roleARN: \"arn:aws:iam::111122223333:role/r\", disableSessionTags: true, policy: 'no'}":    "line 3: iam.podIdentityAssociations[0].policy: expected a policy, as fields or as a text of JSON",
 		app + "wellKnownPolicies: {autoScaler: true}}, " + app + "wellKnownPolicies: {autoScaler: true}}": "a/app is already on line 3",
 	} {
 		if _, _, err := Parse([]byte(ours + "iam: {podIdentityAssociations: [" + list + "]}\n")); err == nil || !strings.Contains(err.Error(), want) {

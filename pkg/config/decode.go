@@ -178,7 +178,9 @@ func (d *decoder) fields(node *yaml.Node, v reflect.Value, path string) error {
 	}
 	known := map[string]reflect.Value{}
 	for field, value := range v.Fields() {
-		known[field.Tag.Get("yaml")] = value
+		if name := field.Tag.Get("yaml"); name != "-" {
+			known[name] = value
+		}
 	}
 	for _, e := range entries {
 		at := join(path, e.key.Value)
@@ -301,10 +303,17 @@ func (d *decoder) mapping(node *yaml.Node, v reflect.Value, path string) error {
 	return nil
 }
 
-// policy makes JSON of a policy document, which has no dates: what YAML takes for
-// one, such as an unquoted Version, is the text that it is.
+// policy makes JSON of a policy document, which is JSON already or has no dates: what
+// YAML takes for one, such as an unquoted Version, is the text that it is.
 func (d *decoder) policy(node *yaml.Node, v reflect.Value, path string) error {
 	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" {
+		return nil
+	}
+	if node.Kind == yaml.ScalarNode { // as eksctl has session policies
+		if !json.Valid([]byte(node.Value)) || !strings.HasPrefix(strings.TrimSpace(node.Value), "{") {
+			return yamlnode.Fault(node, path, "expected a policy, as fields or as a text of JSON")
+		}
+		v.SetBytes([]byte(node.Value))
 		return nil
 	}
 	document, err := d.any(node, path)

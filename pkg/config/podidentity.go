@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type PodIdentityAssociation struct {
 	PermissionsBoundaryARN string            `yaml:"permissionsBoundaryARN"`
 	PermissionPolicyARNs   []string          `yaml:"permissionPolicyARNs"`
 	PermissionPolicy       InlinePolicy      `yaml:"permissionPolicy"`
+	PermissionPolicyName   string            `yaml:"permissionPolicyName"` // in the role; "inline" unless given
 	WellKnownPolicies      map[string]bool   `yaml:"wellKnownPolicies"`
 	CreateServiceAccount   bool              `yaml:"createServiceAccount"`
 	Tags                   map[string]string `yaml:"tags"`
@@ -43,14 +45,23 @@ func (a *PodIdentityAssociation) Account() ServiceAccount {
 	sa.Metadata.Namespace, sa.Metadata.Name = a.Namespace, a.ServiceAccountName
 	sa.AttachPolicyARNs, sa.AttachPolicy, sa.WellKnownPolicies = a.PermissionPolicyARNs, a.PermissionPolicy, a.WellKnownPolicies
 	sa.PermissionsBoundary, sa.RoleName, sa.Tags = a.PermissionsBoundaryARN, a.RoleName, a.Tags
+	sa.AttachPolicyName = a.PermissionPolicyName
 	return sa
+}
+
+// Differs is the field in which two associations that share a role ask for different
+// ones, empty if there is none.
+func (a *PodIdentityAssociation) Differs(other *PodIdentityAssociation) string {
+	sa, its := a.Account(), other.Account()
+	field := sa.Differs(&its)
+	return cmp.Or(theirNames[field], field)
 }
 
 // theirNames are the fields here of what [PodIdentityAssociation.Account] takes from
 // them.
 var theirNames = map[string]string{
 	"metadata.namespace": "namespace", "metadata.name": "serviceAccountName", "attachPolicyARNs": "permissionPolicyARNs",
-	"attachPolicy": "permissionPolicy", "permissionsBoundary": "permissionsBoundaryARN",
+	"attachPolicy": "permissionPolicy", "attachPolicyName": "permissionPolicyName", "permissionsBoundary": "permissionsBoundaryARN",
 }
 
 // Check refuses what cannot work, before the first call to AWS or the cluster, as a
@@ -82,6 +93,9 @@ func (a *PodIdentityAssociation) Check() error {
 	if a.RoleARN != "" {
 		return a.checkGiven()
 	}
+	if a.PermissionPolicyName != "" && a.PermissionPolicy == nil {
+		return together("permissionPolicyName", "{permissionPolicyName} can be specified only with {permissionPolicy}")
+	}
 	sa := a.Account()
 	if err := sa.Check(); err != nil {
 		if e, ok := errors.AsType[*FieldError](err); ok && theirNames[e.Field] != "" {
@@ -99,6 +113,7 @@ func (a *PodIdentityAssociation) checkGiven() error {
 		set   bool
 	}{
 		{"permissionPolicyARNs", len(a.PermissionPolicyARNs) > 0}, {"permissionPolicy", a.PermissionPolicy != nil},
+		{"permissionPolicyName", a.PermissionPolicyName != ""},
 		{"wellKnownPolicies", anyOf(a.WellKnownPolicies)}, {"roleName", a.RoleName != ""},
 		{"permissionsBoundaryARN", a.PermissionsBoundaryARN != ""},
 	} {

@@ -26,8 +26,11 @@ type ServiceAccount struct {
 		Labels      map[string]string `yaml:"labels"`
 		Annotations map[string]string `yaml:"annotations"`
 	} `yaml:"metadata"`
-	AttachPolicyARNs    []string          `yaml:"attachPolicyARNs"`
-	AttachPolicy        InlinePolicy      `yaml:"attachPolicy"`
+	AttachPolicyARNs []string     `yaml:"attachPolicyARNs"`
+	AttachPolicy     InlinePolicy `yaml:"attachPolicy"`
+	// AttachPolicyName is the name of AttachPolicy in the role, "inline" unless given.
+	// In files associations alone have it.
+	AttachPolicyName    string            `yaml:"-"`
 	WellKnownPolicies   map[string]bool   `yaml:"wellKnownPolicies"`
 	AttachRoleARN       string            `yaml:"attachRoleARN"`
 	PermissionsBoundary string            `yaml:"permissionsBoundary"`
@@ -55,7 +58,14 @@ func NewServiceAccount(namespace, name string, policyARNs ...string) ServiceAcco
 // String is NAMESPACE/NAME.
 func (sa *ServiceAccount) String() string { return sa.Metadata.Namespace + "/" + sa.Metadata.Name }
 
-// InlinePolicy is a policy document as JSON, written as YAML.
+// PolicyName is the name of AttachPolicy in the role.
+func (sa *ServiceAccount) PolicyName() string { return cmp.Or(sa.AttachPolicyName, "inline") }
+
+func isAlphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+}
+
+// InlinePolicy is a policy document as JSON, written as YAML or as a text of JSON.
 type InlinePolicy []byte
 
 // ignored is a field of eksctl's that has no meaning here.
@@ -95,6 +105,14 @@ func (sa *ServiceAccount) Check() error {
 			return inField("attachPolicy", "%s: the inline policy: %w", plan.Role, err)
 		}
 	}
+	if name := sa.AttachPolicyName; name != "" {
+		if !strings.ContainsFunc(name, isAlphanumeric) {
+			return inField("attachPolicyName", "%s: the name %q of the inline policy has neither a letter nor a digit", plan.Role, name)
+		}
+		if sa.WellKnownPolicies[name] {
+			return inField("attachPolicyName", "%s: the role has a well-known policy %s beside the inline policy of that name", plan.Role, name)
+		}
+	}
 	for _, part := range []struct {
 		field string
 		role  role.Role
@@ -102,6 +120,7 @@ func (sa *ServiceAccount) Check() error {
 		{"roleName", role.Role{Name: cmp.Or(sa.RoleName, "x")}}, {"rolePath", role.Role{Name: "x", Path: sa.RolePath}},
 		{"attachPolicyARNs", role.Role{Name: "x", PolicyARNs: sa.AttachPolicyARNs}},
 		{"permissionsBoundary", role.Role{Name: "x", Boundary: sa.PermissionsBoundary}}, {"tags", role.Role{Name: "x", Tags: sa.Tags}},
+		{"attachPolicyName", role.Role{Name: "x", Inline: map[string][]byte{sa.PolicyName(): nil}}},
 	} {
 		if err := part.role.Check(); err != nil {
 			return inField(part.field, "%s: %w", plan.Role, err)
@@ -157,6 +176,8 @@ func (sa *ServiceAccount) Differs(other *ServiceAccount) string {
 		return "shareRole"
 	case !bytes.Equal(sa.AttachPolicy, other.AttachPolicy):
 		return "attachPolicy"
+	case sa.AttachPolicyName != other.AttachPolicyName:
+		return "attachPolicyName"
 	}
 	return ""
 }

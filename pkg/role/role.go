@@ -46,7 +46,9 @@ type IAM interface {
 const (
 	MaxName     = 64
 	MaxPolicies = 10 // managed policies of a role, without a quota increase
-	maxTags     = 50
+
+	maxInlineName = 128
+	maxTags       = 50
 )
 
 // Role is an IAM role: as it is wanted, or as it is.
@@ -152,6 +154,11 @@ func (r Role) Check() error {
 	for _, arn := range r.PolicyARNs {
 		if !arnForm.MatchString(arn) {
 			return fmt.Errorf("policy %q is not the ARN of a managed policy, such as arn:aws:iam::aws:policy/IAMReadOnlyAccess", arn)
+		}
+	}
+	for name := range r.Inline {
+		if !nameForm.MatchString(name) || len(name) > maxInlineName {
+			return fmt.Errorf("the name %q of an inline policy is not 1 to %d of letters, digits and _+=,.@-", name, maxInlineName)
 		}
 	}
 	if r.Boundary != "" && !arnForm.MatchString(r.Boundary) {
