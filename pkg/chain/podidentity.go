@@ -2,14 +2,17 @@ package chain
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -64,11 +67,15 @@ func (ch *Chain) AgentParams() deploy.AgentParams {
 
 // registration is what EKS is told of a cluster.
 type registration struct {
-	Name         string   `json:"name"`
-	Region       string   `json:"region"`
-	Issuer       string   `json:"issuer"`
-	OtherIssuers []string `json:"otherIssuers,omitempty"`
-	Version      string   `json:"version,omitempty"`
+	Name                 string          `json:"name"`
+	Region               string          `json:"region"`
+	Issuer               string          `json:"issuer"`
+	OtherIssuers         []string        `json:"otherIssuers,omitempty"`
+	JWKS                 json.RawMessage `json:"jwks,omitempty"`
+	Endpoint             string          `json:"endpoint,omitempty"`             // of the API server
+	CertificateAuthority string          `json:"certificateAuthority,omitempty"` // PEM in base64
+	Version              string          `json:"version,omitempty"`
+	AgentVersion         string          `json:"agentVersion,omitempty"`
 }
 
 // text is what of it may change, for a diff.
@@ -78,52 +85,112 @@ func (r *registration) text() string {
 	for _, iss := range r.OtherIssuers {
 		text.WriteString("other issuer " + iss + "\n")
 	}
-	return text.String() + "version " + r.Version + "\n"
+	text.WriteString("endpoint " + r.Endpoint + "\n")
+	if r.CertificateAuthority != "" {
+		fmt.Fprintf(&text, "certificate authority, SHA-256 %x\n", sha256.Sum256([]byte(r.CertificateAuthority)))
+	}
+	return text.String() + "version " + r.Version + "\nagent " + r.AgentVersion + "\n"
 }
 
 // PlanRegistration decides whether EKS has to learn of the cluster: of its issuer, and
-// during a migration of the other one, until that is being removed. A cluster cannot be
-// made known to AWS's own EKS, which makes its clusters itself.
+// during a migration of the other one, until that is being removed; of its API server, as
+// the kubeconfig has it; and of the agent. What somebody else has registered and is not
+// known here stays. A cluster cannot be made known to AWS's own EKS, which makes its
+// clusters itself.
 func (ch *Chain) PlanRegistration(ctx context.Context) ([]plan.Step, error) {
-	want := registration{Name: ch.Record.Cluster, Region: ch.Record.Region, Issuer: ch.Issuer.String()}
-	other, stage := ch.migrating()
-	if other != nil && stage != record.Prune {
-		want.OtherIssuers = []string{other.Issuer}
-	}
-	var err error
-	if want.Version, err = ch.Cluster.Version(ctx); err != nil {
+	want, err := ch.registration(ctx)
+	if err != nil {
 		return nil, err
 	}
 	step := plan.Step{Link: plan.PodIdentity, Action: plan.Create, Summary: "cluster " + want.Name + " in EKS",
 		Do: func(ctx context.Context) error { return ch.register(ctx, want) }}
 	there, ok, err := ch.registered(ctx)
-	if err == nil && ok && other != nil {
-		there.OtherIssuers, err = ch.otherIssuers(ctx)
-	}
 	if err != nil || !ok {
 		return []plan.Step{step}, err
 	}
+	if there.AgentVersion, err = ch.agentVersion(ctx); err != nil {
+		return nil, err
+	}
+	if other, _ := ch.migrating(); other != nil {
+		all, err := ch.allRegistered(ctx)
+		if err != nil {
+			return nil, err
+		}
+		there.OtherIssuers = all.OtherIssuers
+	}
+	want.CertificateAuthority = cmp.Or(want.CertificateAuthority, there.CertificateAuthority)
+	want.AgentVersion = cmp.Or(want.AgentVersion, there.AgentVersion)
 	if there.text() == want.text() {
 		return nil, nil
 	}
 	step.Action, step.Diff = plan.Update, plan.Diff(there.text(), want.text())
+	step.Do = func(ctx context.Context) error {
+		all, err := ch.allRegistered(ctx)
+		if err != nil {
+			return err
+		}
+		want.JWKS = all.JWKS
+		return ch.register(ctx, want)
+	}
 	return []plan.Step{step}, nil
 }
 
-// otherIssuers are those whose tokens EKS takes beside those of the cluster's issuer. AWS
-// has none, so that DescribeCluster does not say it: there are some during a migration
-// alone, and only then is it asked for.
-func (ch *Chain) otherIssuers(ctx context.Context) ([]string, error) {
+// registration is what is to be registered, as far as it is known here.
+func (ch *Chain) registration(ctx context.Context) (want registration, err error) {
+	want = registration{
+		Name: ch.Record.Cluster, Region: ch.Record.Region, Issuer: ch.Issuer.String(), AgentVersion: imageVersion(ch.Record.Image),
+	}
+	if other, stage := ch.migrating(); other != nil && stage != record.Prune {
+		want.OtherIssuers = []string{other.Issuer}
+	}
+	if want.Version, err = ch.Cluster.Version(ctx); err != nil {
+		return want, err
+	}
+	at, ca, err := ch.Cluster.Endpoint()
+	want.Endpoint, want.CertificateAuthority = at, base64.StdEncoding.EncodeToString(ca)
+	return want, err
+}
+
+// imageVersion is the version of the agent in an image: its tag, or its digest.
+func imageVersion(image string) string {
+	name, digest, _ := strings.Cut(image, "@")
+	if _, tag, ok := strings.Cut(path.Base(name), ":"); ok {
+		return tag
+	}
+	if digest == "" && image != "" {
+		return "latest"
+	}
+	return digest
+}
+
+// allRegistered is all that the emulator's EKS knows of the cluster. The operations of AWS
+// do not say what AWS has not, such as further issuers and a copy of the keys. Only the
+// root user may ask.
+func (ch *Chain) allRegistered(ctx context.Context) (all registration, err error) {
 	answer, err := ch.control(ctx, http.MethodGet, "/"+ch.Record.Cluster, nil)
 	if err != nil {
-		return nil, err
+		return all, err
 	}
-	var there registration
-	if err := json.Unmarshal(answer, &there); err != nil {
-		return nil, fmt.Errorf("reading what the emulator's EKS knows of cluster %s: %w", ch.Record.Cluster, err)
+	if err := json.Unmarshal(answer, &all); err != nil {
+		return all, fmt.Errorf("reading what the emulator's EKS knows of cluster %s: %w", ch.Record.Cluster, err)
 	}
-	return there.OtherIssuers, nil
+	return all, nil
 }
+
+// agentVersion is the version of the agent that EKS knows, empty if it knows of none.
+func (ch *Chain) agentVersion(ctx context.Context) (string, error) {
+	out, err := ch.eks().DescribeAddon(ctx, &eks.DescribeAddonInput{ClusterName: &ch.Record.Cluster, AddonName: new(agentAddon)})
+	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the add-on %s of cluster %s in EKS: %w", agentAddon, ch.Record.Cluster, err)
+	}
+	return aws.ToString(out.Addon.AddonVersion), nil
+}
+
+// agentAddon is the add-on that the agent is at AWS.
+const agentAddon = "eks-pod-identity-agent"
 
 // registered is what EKS says of the cluster, if it knows it.
 func (ch *Chain) registered(ctx context.Context) (there registration, ok bool, err error) {
@@ -135,8 +202,12 @@ func (ch *Chain) registered(ctx context.Context) (there registration, ok bool, e
 		return registration{}, false, fmt.Errorf("reading cluster %s in EKS: %w", ch.Record.Cluster, err)
 	}
 	there = registration{Name: ch.Record.Cluster, Region: ch.Record.Region, Version: aws.ToString(out.Cluster.Version)}
+	there.Endpoint = aws.ToString(out.Cluster.Endpoint)
 	if i := out.Cluster.Identity; i != nil && i.Oidc != nil {
 		there.Issuer = aws.ToString(i.Oidc.Issuer)
+	}
+	if ca := out.Cluster.CertificateAuthority; ca != nil {
+		there.CertificateAuthority = aws.ToString(ca.Data)
 	}
 	return there, true, nil
 }

@@ -1,24 +1,40 @@
 package chain_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/config"
+	"github.com/openirsa/openirsa/pkg/emulator"
+	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/plan"
 )
 
 // up is a run that must succeed, and what it said.
 func (w *world) up(o chain.UpOptions) (chain.Outcome, string) {
 	w.Helper()
-	o.Image, o.Wait = "registry.example/openirsa", 10*time.Second
+	o.Image, o.Wait = cmp.Or(o.Image, "registry.example/openirsa"), 10*time.Second
 	var seen notes
 	out, err := w.ch.Up(w.Context(), o, &seen)
 	if err != nil {
@@ -76,6 +92,64 @@ func TestUpWithAssociations(t *testing.T) {
 	if out, said := w.up(chain.UpOptions{Associations: associationsOf("app"), Prune: true}); out.Changed {
 		t.Errorf("a second run with Prune changes something:\n%s", said)
 	}
+}
+
+// EKS learns where the API server is, and of the agent; what somebody has registered and is not known here stays.
+func TestUpRegisters(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.aws.RegisterCluster(emulator.EKSCluster{
+		Name: "dev", Region: emulatortest.Region, Issuer: w.iss.URL.String(), JWKS: w.api.JWKS, Endpoint: "https://former.example",
+		CA: base64.StdEncoding.EncodeToString([]byte("a former one")), AgentVersion: "v0", Tags: map[string]string{"team": "a"},
+	})
+	w.must(err)
+	var jwks map[string]any
+	w.must(json.Unmarshal(w.api.JWKS, &jwks))
+	want := map[string]any{
+		"name": "dev", "account": w.aws.Account(), "region": emulatortest.Region, "issuer": w.iss.URL.String(), "jwks": jwks, "version": "1.37",
+		"endpoint": w.api.Config().Host, "certificateAuthority": base64.StdEncoding.EncodeToString([]byte("a former one")),
+		"agentVersion": "v1.2.3", "tags": map[string]any{"team": "a"},
+	}
+	on := chain.UpOptions{PodIdentity: new(true), Image: "registry.example:5000/openirsa:v1.2.3"}
+	w.up(on)
+	if diff := gocmp.Diff(want, w.registered()); diff != "" {
+		t.Error(diff)
+	}
+	if out, said := w.up(on); out.Changed {
+		t.Errorf("a second run changes something:\n%s", said)
+	}
+
+	behind, err := url.Parse(w.api.Config().Host)
+	w.must(err)
+	server := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(behind))
+	t.Cleanup(server.Close)
+	ca := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	file := w.api.Kubeconfig(t, "dev")
+	text, err := os.ReadFile(file)
+	w.must(err)
+	w.must(os.WriteFile(file, bytes.Replace(text, []byte(`"server":"`+behind.String()), []byte(`"certificate-authority-data":"`+ca+`","server":"`+server.URL), 1), 0o600))
+	w.ch, err = chain.Open(t.Context(), chain.Options{Kubeconfig: file})
+	w.must(err)
+	on.Image = "registry.example:5000/openirsa@sha256:" + strings.Repeat("0", 64)
+	w.up(on)
+	want["endpoint"], want["certificateAuthority"], want["agentVersion"] = server.URL, ca, "sha256:"+strings.Repeat("0", 64)
+	if diff := gocmp.Diff(want, w.registered()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// registered is all that the emulator knows of the cluster, which it tells the root user.
+func (w *world) registered() (all map[string]any) {
+	w.Helper()
+	r, err := http.NewRequestWithContext(w.Context(), http.MethodGet, w.aws.URL+"/_openirsa/control/clusters/dev", nil)
+	w.must(err)
+	credentials, err := w.aws.Config().Credentials.Retrieve(w.Context())
+	w.must(err)
+	w.must(v4.NewSigner().SignHTTP(w.Context(), credentials, r, fmt.Sprintf("%x", sha256.Sum256(nil)), "eks", emulatortest.Region, time.Now()))
+	response, err := http.DefaultClient.Do(r)
+	w.must(err)
+	defer response.Body.Close()
+	w.must(json.NewDecoder(response.Body).Decode(&all))
+	return all
 }
 
 // EKS Pod Identity goes without the rest of the chain, and only when no pod needs it; a run that was stopped is continued.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/rest"
 
 	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -91,6 +93,21 @@ func (c *Cluster) Version(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("reading the version of cluster %s: %w", c.Name, err)
 	}
 	return fmt.Sprintf("%d.%d", at.Major(), at.Minor()), nil
+}
+
+// Endpoint is the URL of the API server in the kubeconfig, and the certificates (PEM) of
+// the authorities that have signed its own; nil if the kubeconfig names none.
+func (c *Cluster) Endpoint() (url string, ca []byte, err error) {
+	config := c.Config()
+	at, _, err := rest.DefaultServerUrlFor(config)
+	if err == nil {
+		err = rest.LoadTLSFiles(config)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("reading the kubeconfig of %s: %w", c.Name, err)
+	}
+	at.User = nil
+	return strings.TrimSuffix(at.String(), "/"), config.CAData, nil
 }
 
 // SupportsMatchConditions reports whether the API server honours the matchConditions

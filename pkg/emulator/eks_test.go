@@ -294,6 +294,8 @@ func TestClusters(t *testing.T) {
 
 	addon := "/clusters/c1/addons/eks-pod-identity-agent"
 	w.eks("GET", addon, nil).is(t, "no agent", 404, "ResourceNotFoundException", "No addon: eks-pod-identity-agent found in cluster: c1")
+	w.exchange(w.podToken(claims{"aud": "sts.amazonaws.com"})).is(t, "a token that is not for EKS", 400, "InvalidTokenException", "")
+	w.eks("GET", addon, nil).is(t, "no agent with a good token", 404, "ResourceNotFoundException", "No addon: eks-pod-identity-agent found in cluster: c1")
 	w.exchange(w.podToken(nil))
 	if got := w.eks("GET", addon, nil).good(t, "an agent that has come"); got.text("addon", "status") != "ACTIVE" {
 		t.Errorf("addon: %s", got.raw)
@@ -462,6 +464,16 @@ func TestEKSState(t *testing.T) {
 		t.Fatalf("%d %s", status, made)
 	}
 	_, cluster := call("GET", "/clusters/c1", "")
+	token := sign(t, map[string]any{"alg": "RS256", "kid": "one"}, claims{
+		"iss": "https://x.example", "sub": "system:serviceaccount:team-a:app", "aud": "pods.eks.amazonaws.com", "exp": time.Now().Unix() + 60, "iat": time.Now().Unix(),
+		"kubernetes.io": bound("team-a", "app", "p"),
+	}, keyOne())
+	exchange := func() (int, string) {
+		return registration(t, web.URL, aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, "eks-auth", "POST", "/clusters/c1/assume-role-for-pod-identity", `{"token":"`+token+`"}`)
+	}
+	if status, got := exchange(); status != 200 {
+		t.Errorf("before a restart: %d %s", status, got)
+	}
 	web.Close()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -475,12 +487,8 @@ func TestEKSState(t *testing.T) {
 	if _, got := call("GET", "/clusters/c1", ""); got != cluster {
 		t.Errorf("the cluster is %s, was %s", got, cluster)
 	}
-	token := sign(t, map[string]any{"alg": "RS256", "kid": "one"}, claims{
-		"iss": "https://x.example", "sub": "system:serviceaccount:team-a:app", "aud": "pods.eks.amazonaws.com", "exp": time.Now().Unix() + 60, "iat": time.Now().Unix(),
-		"kubernetes.io": bound("team-a", "app", "p"),
-	}, keyOne())
-	exchange := func() (int, string) {
-		return registration(t, web.URL, aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, "eks-auth", "POST", "/clusters/c1/assume-role-for-pod-identity", `{"token":"`+token+`"}`)
+	if status, got := call("GET", "/clusters/c1/addons/eks-pod-identity-agent", ""); status != 200 || !strings.Contains(got, `"status":"ACTIVE"`) {
+		t.Errorf("the agent that had come, after a restart: %d %s", status, got)
 	}
 	if status, got := exchange(); status != 200 {
 		t.Errorf("after a restart: %d %s", status, got)

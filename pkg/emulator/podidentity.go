@@ -114,10 +114,10 @@ func (s *Server) assumeRoleForPodIdentity(c *api.Call, labels api.Labels, in *po
 		fault := refusal("existence", why, eks.NoCluster(name))
 		return out, s.refuseToken(x.assumption, fault.between([]string{name}, s.clusterNames(c.Region)), nil)
 	}
-	s.eks.Seen(cluster)
 	fault := s.authenticatePod(x, in.Token)
 	s.metrics.tokenChecked(fault)
 	if fault == nil {
+		s.eks.Seen(cluster)
 		fault = s.associate(x)
 	}
 	if fault != nil {

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
@@ -34,16 +33,17 @@ type Cluster struct {
 	CA           string          `json:",omitempty"` // its certificates, PEM in base64
 	Version      string          `json:",omitempty"` // of Kubernetes
 	// AgentVersion is that of the agent that is installed, "" for none.
-	AgentVersion string            `json:",omitempty"`
-	Tags         map[string]string `json:",omitempty"`
+	AgentVersion string `json:",omitempty"`
+	// AgentSeen says that an agent has come with the token of a pod.
+	AgentSeen bool              `json:",omitempty"`
+	Tags      map[string]string `json:",omitempty"`
 	// Made says that CreateCluster made it, with the role and the network that it names.
 	Made    bool            `json:",omitempty"`
 	RoleARN string          `json:",omitempty"`
 	Network json.RawMessage `json:",omitempty"`
 
 	// Verifier verifies the tokens of the cluster; nil as long as there is no issuer.
-	Verifier any          `json:"-"`
-	agent    *atomic.Bool // somebody asked for credentials of a pod
+	Verifier any `json:"-"`
 }
 
 // maxJWKS bounds the copy of a cluster's keys, in bytes.
@@ -92,7 +92,7 @@ func (c *Cluster) check() error {
 // same reports whether two registrations say the same.
 func (c *Cluster) same(d *Cluster) bool {
 	a, b := *c, *d
-	a.Verifier, b.Verifier, a.agent, b.agent = nil, nil, nil, nil
+	a.Verifier, b.Verifier = nil, nil
 	x, err1 := json.Marshal(a)
 	y, err2 := json.Marshal(b)
 	return err1 == nil && err2 == nil && string(x) == string(y)
@@ -116,9 +116,8 @@ func (s *Service) Register(c Cluster, at time.Time) error {
 				return tooMany("There can be %d clusters in an account and a region.", MaxClusters)
 			}
 			c.Created = at.UTC()
-			c.agent = new(atomic.Bool)
 		} else {
-			c.Created, c.Made, c.RoleARN, c.Network, c.agent = old.Created, old.Made, old.RoleARN, old.Network, old.agent
+			c.Created, c.Made, c.RoleARN, c.Network, c.AgentSeen = old.Created, old.Made, old.RoleARN, old.Network, old.AgentSeen
 			if c.Tags == nil {
 				c.Tags = old.Tags
 			}
@@ -368,7 +367,7 @@ func (s *Service) createCluster(c *api.Call, _ api.Labels, in *createClusterInpu
 	}
 	made := &Cluster{
 		Account: c.Caller.Account, Region: c.Region, Name: in.Name, Created: c.At.UTC(), Version: in.Version,
-		Tags: in.Tags, Made: true, RoleARN: in.RoleArn, Network: in.ResourcesVpcConfig, agent: new(atomic.Bool),
+		Tags: in.Tags, Made: true, RoleARN: in.RoleArn, Network: in.ResourcesVpcConfig,
 	}
 	e = s.edit(func(change *store.Change) *wire.Failure {
 		switch {
@@ -425,8 +424,8 @@ type addonOutput struct {
 	Addon addonView `json:"addon"`
 }
 
-// describeAddon says of the agent that it is there, if it was registered or has asked
-// for credentials of a pod. There are no other add-ons.
+// describeAddon says of the agent that it is there, if it was registered or has come with
+// the token of a pod. There are no other add-ons.
 func (s *Service) describeAddon(c *api.Call, labels api.Labels, _ *nothing) (out addonOutput, e *wire.Failure) {
 	name, addon := labels["name"], labels["addon"]
 	if e := checkClusterName(name); e != nil {
@@ -441,7 +440,7 @@ func (s *Service) describeAddon(c *api.Call, labels api.Labels, _ *nothing) (out
 	switch {
 	case cluster == nil:
 		return out, s.missing(c, name)
-	case addon != agentAddon || cluster.AgentVersion == "" && !cluster.agent.Load():
+	case addon != agentAddon || cluster.AgentVersion == "" && !cluster.AgentSeen:
 		return out, notFound("No addon: %s found in cluster: %s", addon, name)
 	}
 	at := seconds(cluster.Created)

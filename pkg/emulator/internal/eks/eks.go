@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/store"
@@ -120,7 +119,6 @@ func (s *Service) load() error {
 		if err := s.verifying(c); err != nil {
 			return fmt.Errorf("cluster %q: %w", c.Name, err)
 		}
-		c.agent = new(atomic.Bool)
 		s.place(c)
 		return nil
 	})
@@ -190,8 +188,25 @@ func (s *Service) For(c *Cluster, namespace, serviceAccount string) *Association
 	return nil
 }
 
-// Seen remembers that an agent asked for credentials of a pod of the cluster.
-func (s *Service) Seen(c *Cluster) { c.agent.Store(true) }
+// Seen remembers that an agent has come with a good token of a pod of the cluster. What
+// cannot be written now is said to whoever next changes something.
+func (s *Service) Seen(c *Cluster) {
+	if c.AgentSeen {
+		return
+	}
+	s.edit(func(change *store.Change) *wire.Failure {
+		arn := s.ARN(c)
+		old := s.clusters[arn]
+		if old == nil || old.AgentSeen {
+			return nil
+		}
+		seen := *old
+		seen.AgentSeen = true
+		s.place(&seen)
+		change.Put(bucketCluster, arn, &seen)
+		return nil
+	})
+}
 
 // Clusters are all clusters, in the order of their ARNs.
 func (s *Service) Clusters() []*Cluster {
