@@ -169,9 +169,21 @@ func TestAssociationLists(t *testing.T) {
 	if page, next := list("?namespace=none"); len(page) != 0 || next != "" {
 		t.Errorf("of none: %v", page)
 	}
-	for _, query := range []string{"?maxResults=0", "?maxResults=101", "?maxResults=x", "?nextToken=%21"} {
+	cluster := w.eks("GET", "/clusters?maxResults=1", nil).good(t, "clusters").text("nextToken")
+	for _, query := range []string{
+		"?maxResults=0", "?maxResults=101", "?maxResults=x", "?nextToken=%21", "?nextToken=foo", "?nextToken=" + next,
+		"?namespace=team-b&nextToken=" + next, "?nextToken=" + cluster,
+	} {
 		w.eks("GET", associations+query, nil).is(t, query, 400, "InvalidParameterException", "The parameter ")
+		if e := w.LastDenial(); e.Step != "parameters" || e.Code != "InvalidParameterException" {
+			t.Errorf("%s: event %+v", query, e)
+		}
 	}
+	for _, token := range []string{"foo", next} {
+		w.eks("GET", "/clusters?nextToken="+token, nil).is(t, "clusters", 400, "InvalidParameterException", "The parameter nextToken")
+	}
+	w.eks("GET", strings.Replace(associations, "c1", "c2", 1)+"?namespace=team-a&nextToken="+next, nil).
+		is(t, "of another cluster", 400, "InvalidParameterException", "The parameter nextToken")
 	w.eks("POST", associations, w.association(map[string]any{"serviceAccount": "e"})).is(t, "one too many", 400, "ResourceLimitExceededException", "The cluster c1 has 4")
 }
 

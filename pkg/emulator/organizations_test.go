@@ -3,6 +3,7 @@ package emulator_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -175,6 +176,12 @@ func TestOrganization(t *testing.T) {
 		if got := ids(rest, "Accounts", "Id"); len(ids(page, "Accounts", "Id")) != 2 || !slices.Equal(got, []string{accountC}) || rest["NextToken"] != nil {
 			t.Errorf("pages %v, %v", page, rest)
 		}
+		const badToken = "InvalidInputException: Invalid NextToken."
+		for _, token := range []any{"!", "foo", base64.StdEncoding.EncodeToString([]byte("1"))} {
+			o.refused("ListAccounts", object{"NextToken": token}, badToken)
+		}
+		o.refused("ListRoots", object{"NextToken": page["NextToken"]}, badToken)
+		o.refused("ListAccountsForParent", object{"ParentId": root, "NextToken": page["NextToken"]}, badToken)
 		if got := ids(o.do("ListOrganizationalUnitsForParent", object{"ParentId": root}), "OrganizationalUnits", "Id"); !slices.Equal(got, []string{unit}) {
 			t.Errorf("units %q", got)
 		}

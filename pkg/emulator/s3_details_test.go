@@ -238,6 +238,37 @@ func TestS3UploadDetails(t *testing.T) {
 	}
 }
 
+// TestS3ContinuationTokens: the token of a list is good for that list alone.
+func TestS3ContinuationTokens(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	w.ok(signed("PUT", "/other", ""))
+	for _, key := range []string{"/bucket/l", "/other/k", "/other/l"} {
+		w.ok(signed("PUT", key, ""))
+	}
+	token := func(uri, element string) string {
+		t.Helper()
+		m := regexp.MustCompile("<" + element + ">(.+)</" + element + ">").FindStringSubmatch(w.ok(signed("GET", uri, "")).Body.String())
+		if m == nil {
+			t.Fatalf("%s has no %s", uri, element)
+		}
+		return url.QueryEscape(m[1])
+	}
+	const bucket, other, buckets = "/bucket?list-type=2&max-keys=1", "/other?list-type=2&max-keys=1", "/?max-buckets=1"
+	tokens := map[string]string{bucket: token(bucket, "NextContinuationToken"), other: token(other, "NextContinuationToken"), buckets: token(buckets, "ContinuationToken")}
+	for of, token := range tokens {
+		for list := range tokens {
+			want := 400
+			if list == of {
+				want = 200
+			}
+			if got := w.do(signed("GET", list+"&continuation-token="+token, "")); got.Code != want {
+				t.Errorf("the token of %s at %s: %d %s", of, list, got.Code, got.Body)
+			}
+		}
+	}
+}
+
 // TestS3UploadList lists uploads page by page. The marker names the last entry of a page, also of the last page, and a
 // common prefix is an entry like an upload.
 func TestS3UploadList(t *testing.T) {

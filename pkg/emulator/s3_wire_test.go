@@ -248,6 +248,7 @@ func TestS3Wire(t *testing.T) {
 		{"precondition", signed("PUT", "/bucket/k", "x", "If-None-Match", "*"), "412 " + xmlError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", field("Condition", "If-None-Match"), "/bucket/k")},
 		{"max-keys", signed("GET", "/bucket?max-keys=-1", ""), argument("Argument max-keys must be an integer between 0 and 2147483647", "max-keys", "-1", "/bucket")},
 		{"continuation token", signed("GET", "/bucket?list-type=2&continuation-token=x", ""), argument("The continuation token provided is incorrect", "continuation-token", "x", "/bucket")},
+		{"continuation token of nobody", signed("GET", "/bucket?list-type=2&continuation-token=1Zm9v", ""), argument("The continuation token provided is incorrect", "continuation-token", "1Zm9v", "/bucket")},
 		{"encoding", signed("GET", "/bucket?encoding-type=xml", ""), argument("Invalid Encoding Method specified in Request", "encoding-type", "xml", "/bucket")},
 		{"anonymous response headers", signed("GET", "/bucket/k?response-content-type=x", "").anonymous(), "403 " + xmlError("AccessDenied", "Access Denied", "", "/bucket/k")},
 

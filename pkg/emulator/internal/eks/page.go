@@ -1,8 +1,8 @@
 package eks
 
 import (
-	"encoding/base64"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -16,6 +16,7 @@ const maxResults = 100
 
 // page is the part of a list that is asked for.
 type page struct {
+	list  api.List
 	size  int
 	after string // the place of the last item of the page before, "" for the first page
 }
@@ -24,10 +25,14 @@ type page struct {
 // and repeats nothing.
 func (a *Association) place() string { return fmt.Sprintf("%020d/%s", a.Created.UnixNano(), a.ID) }
 
-// readPage reads maxResults and nextToken.
+// readPage reads maxResults and nextToken. The rest of the query, such as a namespace,
+// makes another list.
 func readPage(c *api.Call) (page, *wire.Failure) {
-	p := page{size: maxResults}
 	query := c.Request.URL.Query()
+	filter := maps.Clone(query)
+	filter.Del("maxResults")
+	filter.Del("nextToken")
+	p := page{size: maxResults, list: c.List(c.Region, c.Request.URL.Path, filter.Encode())}
 	if query.Has("maxResults") {
 		n, err := strconv.Atoi(query.Get("maxResults"))
 		if err != nil || n < 1 || n > maxResults {
@@ -36,11 +41,10 @@ func readPage(c *api.Call) (page, *wire.Failure) {
 		p.size = n
 	}
 	if token := query.Get("nextToken"); token != "" {
-		text, err := base64.RawURLEncoding.DecodeString(token)
-		if err != nil || len(text) == 0 {
-			return p, invalid("The parameter nextToken is not one that was given out.")
+		var ok bool
+		if p.after, ok = p.list.Place(token); !ok {
+			return p, invalid("The parameter nextToken is not one that was given out for this list.")
 		}
-		p.after = string(text)
 	}
 	return p, nil
 }
@@ -57,5 +61,5 @@ func cut[T any](p page, all []T, place func(T) string) (items []T, token string)
 		return all, ""
 	}
 	all = all[:p.size]
-	return all, base64.RawURLEncoding.EncodeToString([]byte(place(all[p.size-1])))
+	return all, p.list.Token(place(all[p.size-1]))
 }

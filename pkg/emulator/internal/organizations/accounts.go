@@ -121,7 +121,7 @@ func (s *Service) listRoots(c *api.Call, in *paging) (out rootsOutput, e *wire.F
 	if e != nil {
 		return out, e
 	}
-	out.Roots, out.next, e = cut(*in, []root{o.rootOutput()})
+	out.Roots, out.next, e = cut(c.List(), *in, []root{o.rootOutput()})
 	return out, e
 }
 
@@ -157,7 +157,7 @@ func (s *Service) listAccounts(c *api.Call, in *paging) (out accountsOutput, e *
 	for i := range o.Accounts {
 		all = append(all, o.accountOutput(&o.Accounts[i]))
 	}
-	out.Accounts, out.next, e = cut(*in, all)
+	out.Accounts, out.next, e = cut(c.List(), *in, all)
 	return out, e
 }
 
@@ -187,7 +187,7 @@ func (s *Service) listAccountsForParent(c *api.Call, in *parentInput) (out accou
 			all = append(all, o.accountOutput(&o.Accounts[i]))
 		}
 	}
-	out.Accounts, out.next, e = cut(in.paging, all)
+	out.Accounts, out.next, e = cut(c.List(in.ParentId), in.paging, all)
 	return out, e
 }
 

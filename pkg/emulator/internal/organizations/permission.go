@@ -1,7 +1,6 @@
 package organizations
 
 import (
-	"encoding/base64"
 	"strconv"
 	"strings"
 
@@ -68,9 +67,9 @@ type next struct {
 // maxResults is how many items a page has (the service model).
 const maxResults = 20
 
-// cut is the page of a list that is asked for. A token is the number of items before
+// cut is the page of a list that is asked for. A token is of the number of items before
 // the page.
-func cut[T any](p paging, all []T) ([]T, next, *wire.Failure) {
+func cut[T any](list api.List, p paging, all []T) ([]T, next, *wire.Failure) {
 	size := p.MaxResults
 	if size == 0 {
 		size = maxResults
@@ -80,19 +79,18 @@ func cut[T any](p paging, all []T) ([]T, next, *wire.Failure) {
 	}
 	from := 0
 	if p.NextToken != "" {
-		text, err := base64.StdEncoding.DecodeString(p.NextToken)
-		if err == nil {
-			from, err = strconv.Atoi(string(text))
-		}
-		if err != nil || from < 0 || from > len(all) {
+		place, ok := list.Place(p.NextToken)
+		n, err := strconv.Atoi(place)
+		if !ok || err != nil || n < 0 || n > len(all) {
 			return nil, next{}, invalid("Invalid NextToken.")
 		}
+		from = n
 	}
 	all = all[from:]
 	if len(all) <= size {
 		return append([]T{}, all...), next{}, nil
 	}
-	return all[:size], next{base64.StdEncoding.EncodeToString([]byte(strconv.Itoa(from + size)))}, nil
+	return all[:size], next{list.Token(strconv.Itoa(from + size))}, nil
 }
 
 // checkName refuses names that the service model does: 1 to 128 characters.

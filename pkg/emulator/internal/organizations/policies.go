@@ -332,7 +332,7 @@ func (s *Service) listPolicies(c *api.Call, in *listPoliciesInput) (out policies
 			all = append(all, o.summary(&o.Policies[i]))
 		}
 	}
-	out.Policies, out.next, e = cut(in.paging, all)
+	out.Policies, out.next, e = cut(c.List(in.Filter), in.paging, all)
 	return out, e
 }
 
@@ -351,7 +351,7 @@ func (s *Service) listPoliciesForTarget(c *api.Call, in *listPoliciesInput) (out
 	for _, p := range o.at(in.TargetId, in.Filter) {
 		all = append(all, o.summary(p))
 	}
-	out.Policies, out.next, e = cut(in.paging, all)
+	out.Policies, out.next, e = cut(c.List(in.Filter, in.TargetId), in.paging, all)
 	return out, e
 }
 
@@ -387,6 +387,6 @@ func (s *Service) listTargets(c *api.Call, in *listTargetsInput) (out targetsOut
 		}
 		all = append(all, t)
 	}
-	out.Targets, out.next, e = cut(in.paging, all)
+	out.Targets, out.next, e = cut(c.List(in.PolicyId), in.paging, all)
 	return out, e
 }

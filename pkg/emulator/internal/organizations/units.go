@@ -153,7 +153,7 @@ func (s *Service) listUnits(c *api.Call, in *parentInput) (out unitsOutput, e *w
 	for _, id := range o.children(in.ParentId, typeUnit) {
 		all = append(all, o.unitOutput(o.unit(id)))
 	}
-	out.OrganizationalUnits, out.next, e = cut(in.paging, all)
+	out.OrganizationalUnits, out.next, e = cut(c.List(in.ParentId), in.paging, all)
 	return out, e
 }
 
@@ -177,7 +177,7 @@ func (s *Service) listChildren(c *api.Call, in *parentInput) (out childrenOutput
 	for _, id := range o.children(in.ParentId, in.ChildType) {
 		all = append(all, relative{id, in.ChildType})
 	}
-	out.Children, out.next, e = cut(in.paging, all)
+	out.Children, out.next, e = cut(c.List(in.ParentId, in.ChildType), in.paging, all)
 	return out, e
 }
 
@@ -201,6 +201,6 @@ func (s *Service) listParents(c *api.Call, in *childInput) (out parentsOutput, e
 		return out, errNoChild
 	}
 	parent := chain[len(chain)-2]
-	out.Parents, out.next, e = cut(in.paging, []relative{{parent, o.kindOf(parent)}})
+	out.Parents, out.next, e = cut(c.List(in.ChildId), in.paging, []relative{{parent, o.kindOf(parent)}})
 	return out, e
 }

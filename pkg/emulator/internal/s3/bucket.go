@@ -328,7 +328,7 @@ func (q *call) listBuckets() (*answer, *failure) {
 		x.Close("Buckets")
 		x.Optional("Prefix", prefix)
 		if next != "" {
-			x.Text("ContinuationToken", continuationToken(next))
+			x.Text("ContinuationToken", q.continuationToken(next))
 		}
 	}), nil
 }

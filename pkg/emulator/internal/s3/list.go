@@ -97,7 +97,7 @@ func (q *call) listObjects() (*answer, *failure) {
 			x.Optional("StartAfter", r.encode(q.query.Get("start-after")))
 			x.Optional("ContinuationToken", q.query.Get("continuation-token"))
 			if l.next != "" {
-				x.Text("NextContinuationToken", continuationToken(l.next))
+				x.Text("NextContinuationToken", q.continuationToken(l.next))
 			}
 			x.Number("KeyCount", len(l.objects)+len(l.prefixes))
 		} else {

@@ -1,11 +1,9 @@
 package s3
 
 import (
-	"encoding/base64"
 	"net/url"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/openirsa/openirsa/pkg/policy"
 )
@@ -29,17 +27,15 @@ func (q *call) continuation() (string, *failure) {
 	if !found {
 		return "", nil
 	}
-	name, ok := strings.CutPrefix(v[0], "1")
-	b, err := base64.RawURLEncoding.DecodeString(name)
-	if !ok || err != nil || len(b) == 0 || !utf8.Valid(b) {
+	token, ok := strings.CutPrefix(v[0], "1")
+	name, given := q.List(q.bucket).Place(token)
+	if !ok || !given {
 		return "", errInvalidArgument("The continuation token provided is incorrect", "continuation-token", v[0])
 	}
-	return string(b), nil
+	return name, nil
 }
 
-func continuationToken(name string) string {
-	return "1" + base64.RawURLEncoding.EncodeToString([]byte(name))
-}
+func (q *call) continuationToken(name string) string { return "1" + q.List(q.bucket).Token(name) }
 
 // encoding gives the function that encodes names in a listing.
 func (q *call) encoding() (func(string) string, *failure) {
