@@ -83,7 +83,7 @@ webhook:
   roleSessionName: true
   foreignRoleARNs: true
   watchConfigMap: true
-  podIdentity: {cluster: c1, region: eu-west-1, endpointURL: "http://10.0.0.1:4566", roleARN: "arn:aws:iam::123456789012:role/hook"}
+  podIdentity: {cluster: c1, region: eu-west-1, endpointURL: "http://10.0.0.1:4566", fullURI: "http://[fd00:ec2::23]/v1/credentials", roleARN: "arn:aws:iam::123456789012:role/hook"}
   apiServers: [10.0.0.0/24]
   excludeNamespaces: [secret]
   ignoreNamespaces: [policies]

@@ -90,6 +90,8 @@ type PodIdentity struct {
 	RoleARN, KeysSecret string
 	// Refresh is how often all are listed, in whole seconds; 10 s.
 	Refresh time.Duration
+	// FullURI is where pods reach the agent; "" is its IPv4 address.
+	FullURI string
 	// ExcludeNamespaces are those, besides the webhook's, whose associations have no
 	// effect, such as the agent's; nil is kube-system.
 	ExcludeNamespaces []string
@@ -150,6 +152,7 @@ func (p PodIdentity) set(values map[string]any, region string) error {
 	set(values, "endpointURL", p.EndpointURL)
 	set(values, "roleARN", p.RoleARN)
 	set(values, "keysSecret", p.KeysSecret)
+	set(values, "fullURI", p.FullURI)
 	if p.Refresh != 0 {
 		values["refresh"] = fmt.Sprintf("%ds", int64(p.Refresh/time.Second))
 	}

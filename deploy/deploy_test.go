@@ -346,8 +346,10 @@ func TestWebhookPodIdentity(t *testing.T) {
 			volumes += m.Name + " " + m.MountPath
 		}
 		for _, a := range pod.Containers[0].Args {
-			if after, ok := strings.CutPrefix(a, "--pod-identity"); ok {
-				args = append(args, after)
+			for _, prefix := range []string{"--pod-identity", "--container-credentials"} {
+				if after, ok := strings.CutPrefix(a, prefix); ok {
+					args = append(args, after)
+				}
 			}
 		}
 		delete(env, "GOMEMLIMIT")
@@ -370,6 +372,9 @@ func TestWebhookPodIdentity(t *testing.T) {
 	expect(deploy.PodIdentity{Cluster: "c1", KeysSecret: "keys", Region: "us-east-1", EndpointURL: "http://f", Refresh: time.Minute, ExcludeNamespaces: []string{"a", "b"}},
 		[]string{"-cluster=c1", "-refresh=60s", "-exclude-namespaces=a", "-exclude-namespaces=b"},
 		map[string]string{"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://f", "AWS_ACCESS_KEY_ID": "keys/AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "keys/AWS_SECRET_ACCESS_KEY"}, "")
+	if args, _, _ := rendered(deploy.PodIdentity{Cluster: "c1", FullURI: irsa.CredentialsURIv6}); !slices.Contains(args, "-full-uri=http://[fd00:ec2::23]/v1/credentials") {
+		t.Errorf("with IPv6: %q", args)
+	}
 	if args, _, _ := rendered(deploy.PodIdentity{Cluster: "c1", ExcludeNamespaces: []string{}}); !slices.Contains(args, "-exclude-namespaces=") {
 		t.Errorf("no namespace excluded: %q", args)
 	}
@@ -382,11 +387,13 @@ func TestWebhookPodIdentity(t *testing.T) {
 	}
 	s := schema(t)
 	for over, ok := range map[string]bool{
-		`{webhook: {podIdentity: {cluster: c1}}}`:                                    false,
-		`{webhook: {podIdentity: {cluster: c1, region: eu-west-1}}}`:                 true,
-		`{webhook: {region: eu-west-1, podIdentity: {cluster: c1, refresh: 1m30s}}}`: true,
-		`{webhook: {region: eu-west-1, podIdentity: {cluster: c/1}}}`:                false,
-		`{webhook: {region: eu-west-1, podIdentity: {cluster: c1, refresh: "10"}}}`:  false,
+		`{webhook: {podIdentity: {cluster: c1}}}`:                                                                     false,
+		`{webhook: {podIdentity: {cluster: c1, region: eu-west-1}}}`:                                                  true,
+		`{webhook: {region: eu-west-1, podIdentity: {cluster: c1, refresh: 1m30s}}}`:                                  true,
+		`{webhook: {region: eu-west-1, podIdentity: {cluster: c/1}}}`:                                                 false,
+		`{webhook: {region: eu-west-1, podIdentity: {cluster: c1, fullURI: "http://[fd00:ec2::23]/v1/credentials"}}}`: true,
+		`{webhook: {region: eu-west-1, podIdentity: {cluster: c1, fullURI: "[fd00:ec2::23]"}}}`:                       false,
+		`{webhook: {region: eu-west-1, podIdentity: {cluster: c1, refresh: "10"}}}`:                                   false,
 	} {
 		if err := s.Validate(values(t, parseValues(t, over))); (err == nil) != ok {
 			t.Errorf("%s: %v", over, err)

@@ -3,7 +3,11 @@ package chain
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +16,7 @@ import (
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
+	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
 )
@@ -35,8 +40,28 @@ func (ch *Chain) WebhookObjects(ctx context.Context) ([]*unstructured.Unstructur
 	}
 	if ch.Record.PodIdentity {
 		params.PodIdentity = deploy.PodIdentity{Cluster: ch.Record.Cluster, RoleARN: ch.podIdentityRole(deploy.Namespace, deploy.WebhookName)}
+		family, err := ch.ipFamily(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", plan.Webhook, err)
+		}
+		if family == types.IpFamilyIpv6 {
+			params.PodIdentity.FullURI = irsa.CredentialsURIv6
+		}
 	}
 	return deploy.Webhook(params)
+}
+
+// ipFamily is that of the cluster's pods, as EKS calls it, and IPv4 for a chain that is
+// only written down.
+func (ch *Chain) ipFamily(ctx context.Context) (types.IpFamily, error) {
+	if ch.Cluster == nil {
+		return types.IpFamilyIpv4, nil
+	}
+	only, err := ch.Cluster.OnlyIPv6(ctx)
+	if err != nil || !only {
+		return types.IpFamilyIpv4, err
+	}
+	return types.IpFamilyIpv6, nil
 }
 
 // EmulatorParams are those with which [deploy.Emulator] makes the objects of the
@@ -93,5 +118,5 @@ func (ch *Chain) emulatorAddress(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: reading its Service: %w", plan.Emulator, err)
 	}
-	return fmt.Sprintf("http://%s:%d", service.Spec.ClusterIP, deploy.EmulatorPort), nil
+	return "http://" + net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(deploy.EmulatorPort)), nil
 }

@@ -74,6 +74,7 @@ type registration struct {
 	JWKS                 json.RawMessage `json:"jwks,omitempty"`
 	Endpoint             string          `json:"endpoint,omitempty"`             // of the API server
 	CertificateAuthority string          `json:"certificateAuthority,omitempty"` // PEM in base64
+	IPFamily             types.IpFamily  `json:"ipFamily,omitempty"`
 	Version              string          `json:"version,omitempty"`
 	AgentVersion         string          `json:"agentVersion,omitempty"`
 }
@@ -89,7 +90,7 @@ func (r *registration) text() string {
 	if r.CertificateAuthority != "" {
 		fmt.Fprintf(&text, "certificate authority, SHA-256 %x\n", sha256.Sum256([]byte(r.CertificateAuthority)))
 	}
-	return text.String() + "version " + r.Version + "\nagent " + r.AgentVersion + "\n"
+	return text.String() + "IP family " + string(r.IPFamily) + "\nversion " + r.Version + "\nagent " + r.AgentVersion + "\n"
 }
 
 // PlanRegistration decides whether EKS has to learn of the cluster: of its issuer, and
@@ -144,6 +145,9 @@ func (ch *Chain) registration(ctx context.Context) (want registration, err error
 		want.OtherIssuers = []string{other.Issuer}
 	}
 	if want.Version, err = ch.Cluster.Version(ctx); err != nil {
+		return want, err
+	}
+	if want.IPFamily, err = ch.ipFamily(ctx); err != nil {
 		return want, err
 	}
 	at, ca, err := ch.Cluster.Endpoint()
@@ -205,6 +209,9 @@ func (ch *Chain) registered(ctx context.Context) (there registration, ok bool, e
 	there.Endpoint = aws.ToString(out.Cluster.Endpoint)
 	if i := out.Cluster.Identity; i != nil && i.Oidc != nil {
 		there.Issuer = aws.ToString(i.Oidc.Issuer)
+	}
+	if network := out.Cluster.KubernetesNetworkConfig; network != nil {
+		there.IPFamily = network.IpFamily
 	}
 	if ca := out.Cluster.CertificateAuthority; ca != nil {
 		there.CertificateAuthority = aws.ToString(ca.Data)

@@ -23,8 +23,12 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	gocmp "github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/pkg/chain"
+	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/emulator"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
@@ -106,7 +110,7 @@ func TestUpRegisters(t *testing.T) {
 	w.must(json.Unmarshal(w.api.JWKS, &jwks))
 	want := map[string]any{
 		"name": "dev", "account": w.aws.Account(), "region": emulatortest.Region, "issuer": w.iss.URL.String(), "jwks": jwks, "version": "1.37",
-		"endpoint": w.api.Config().Host, "certificateAuthority": base64.StdEncoding.EncodeToString([]byte("a former one")),
+		"endpoint": w.api.Config().Host, "ipFamily": "ipv4", "certificateAuthority": base64.StdEncoding.EncodeToString([]byte("a former one")),
 		"agentVersion": "v1.2.3", "tags": map[string]any{"team": "a"},
 	}
 	on := chain.UpOptions{PodIdentity: new(true), Image: "registry.example:5000/openirsa:v1.2.3"}
@@ -134,6 +138,31 @@ func TestUpRegisters(t *testing.T) {
 	want["endpoint"], want["certificateAuthority"], want["agentVersion"] = server.URL, ca, "sha256:"+strings.Repeat("0", 64)
 	if diff := gocmp.Diff(want, w.registered()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// In a cluster with IPv6 alone pods reach the agent by IPv6, and EKS knows that.
+func TestUpOnIPv6(t *testing.T) {
+	for families, want := range map[corev1.IPFamily]string{
+		corev1.IPv4Protocol: "ipv4", corev1.IPv6Protocol: "ipv6 --container-credentials-full-uri=http://[fd00:ec2::23]/v1/credentials",
+	} {
+		w := newWorld(t)
+		w.api.Put("/api/v1/namespaces/default/services/kubernetes", &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes"}, Spec: corev1.ServiceSpec{IPFamilies: []corev1.IPFamily{families}},
+		})
+		w.up(chain.UpOptions{PodIdentity: new(true)})
+		w.api.Mu.Lock()
+		webhook := w.api.Objects["/apis/apps/v1/namespaces/"+cluster.Namespace+"/deployments/webhook"].(*appsv1.Deployment)
+		w.api.Mu.Unlock()
+		got := w.registered()["ipFamily"].(string)
+		for _, arg := range webhook.Spec.Template.Spec.Containers[0].Args {
+			if strings.HasPrefix(arg, "--container-credentials-full-uri") {
+				got += " " + arg
+			}
+		}
+		if got != want {
+			t.Errorf("with %s: %s, want %s", families, got, want)
+		}
 	}
 }
 

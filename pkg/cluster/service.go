@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/internal/wait"
@@ -57,6 +58,21 @@ func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) er
 		})
 	}
 	return group.Wait()
+}
+
+// OnlyIPv6 reports whether the cluster's pods and Services have IPv6 addresses alone, as
+// the Service of the API server has. Without that Service it is false.
+func (c *Cluster) OnlyIPv6(ctx context.Context) (bool, error) {
+	service, err := Retry(ctx, func() (*corev1.Service, error) {
+		return c.client.Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
+	})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the Service of the API server of cluster %s: %w", c.Name, err)
+	}
+	return slices.Equal(service.Spec.IPFamilies, []corev1.IPFamily{corev1.IPv6Protocol}), nil
 }
 
 // whyNoService says, in brackets, who keeps pods on a node from the API server,

@@ -15,7 +15,7 @@ import (
 const relativeURI = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
 
 // credentialsURIs are those of an agent, by IPv4 and by IPv6.
-var credentialsURIs = []string{irsa.CredentialsURI, "http://[fd00:ec2::23]/v1/credentials"}
+var credentialsURIs = []string{irsa.CredentialsURI, irsa.CredentialsURIv6}
 
 // agentContainer checks what a container has for the credentials of the agent, and reports
 // whether nothing is wrong with it.

@@ -273,7 +273,7 @@ func TestClusters(t *testing.T) {
 	t.Parallel()
 	w := newPodWorld(t)
 	got := w.eks("GET", "/clusters/c1", nil).good(t, "describe")
-	if got.text("cluster", "arn") != clusterARN || got.text("cluster", "status") != "ACTIVE" || got.text("cluster", "identity", "oidc", "issuer") != w.idp.URL+"/c1" {
+	if got.text("cluster", "arn") != clusterARN || got.text("cluster", "status") != "ACTIVE" || got.text("cluster", "kubernetesNetworkConfig", "ipFamily") != "ipv4" || got.text("cluster", "identity", "oidc", "issuer") != w.idp.URL+"/c1" {
 		t.Errorf("describe: %s", got.raw)
 	}
 	if got := w.eks("GET", "/clusters", nil).good(t, "list"); got.raw != `{"clusters":["c1","c2"]}` {
@@ -299,7 +299,12 @@ func TestClusters(t *testing.T) {
 	w.call(w.root(), "eks-auth", "POST", "/clusters/made/assume-role-for-pod-identity", `{"token":"`+w.podToken(claims{"iss": w.idp.URL + "/made"})+`"}`).good(t, "with its issuer")
 	w.eks("DELETE", "/clusters/made", nil).good(t, "delete")
 	w.eks("GET", "/clusters/made", nil).is(t, "a deleted one", 404, "ResourceNotFoundException", "No cluster found for name: made.")
-	w.eks("POST", "/clusters", create).good(t, "create anew")
+	create["kubernetesNetworkConfig"] = map[string]any{"ipFamily": "ipv5"}
+	w.eks("POST", "/clusters", create).is(t, "a bad family", 400, "InvalidParameterException", "The parameter kubernetesNetworkConfig.ipFamily")
+	create["kubernetesNetworkConfig"] = map[string]any{"ipFamily": "ipv6"}
+	if got := w.eks("POST", "/clusters", create).good(t, "create anew"); got.text("cluster", "kubernetesNetworkConfig", "ipFamily") != "ipv6" {
+		t.Errorf("with IPv6: %s", got.raw)
+	}
 	if got := w.eks("GET", "/clusters/made/pod-identity-associations", nil).good(t, "list"); got.raw != `{"associations":[]}` {
 		t.Errorf("associations outlive their cluster: %s", got.raw)
 	}
@@ -351,7 +356,7 @@ func TestRegisterCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	ca := base64.StdEncoding.EncodeToString([]byte("-----BEGIN CERTIFICATE-----"))
-	body := `{"name":"c3","issuer":"https://nowhere.example/c3","jwks":` + string(jwks) + `,"endpoint":"https://10.0.0.1:6443","certificateAuthority":"` + ca + `","version":"1.35","tags":{"a":"b"}}`
+	body := `{"name":"c3","issuer":"https://nowhere.example/c3","jwks":` + string(jwks) + `,"endpoint":"https://10.0.0.1:6443","certificateAuthority":"` + ca + `","ipFamily":"ipv6","version":"1.35","tags":{"a":"b"}}`
 	root := w.root()
 	const arn = `{"arn":"arn:aws:eks:eu-west-1:` + accountA + `:cluster/c3"}`
 	for range 2 {
@@ -360,7 +365,7 @@ func TestRegisterCluster(t *testing.T) {
 		}
 	}
 	if _, got := registration(t, w.AWS.URL, root, "eks", "GET", "/clusters/c3", ""); !strings.Contains(got, `"endpoint":"https://10.0.0.1:6443"`) ||
-		!strings.Contains(got, `"certificateAuthority":{"data":"`+ca+`"}`) || !strings.Contains(got, `"version":"1.35"`) {
+		!strings.Contains(got, `"certificateAuthority":{"data":"`+ca+`"}`) || !strings.Contains(got, `"kubernetesNetworkConfig":{"ipFamily":"ipv6"}`) || !strings.Contains(got, `"version":"1.35"`) {
 		t.Errorf("described as %s", got)
 	}
 	// The keys are those that came with it: nobody is asked at the issuer's address.
@@ -388,6 +393,7 @@ func TestRegisterCluster(t *testing.T) {
 		"for another account":    {other, "eks", `{"name":"c3","account":"` + accountA + `"}`, 403},
 		"no https":               {root, "eks", `{"name":"c4","issuer":"http://x.example"}`, 400},
 		"a bad name":             {root, "eks", `{"name":"-"}`, 400},
+		"a bad family":           {root, "eks", `{"name":"c4","ipFamily":"IPv6"}`, 400},
 		"no keys":                {root, "eks", `{"name":"c4","issuer":"https://x.example","jwks":{"keys":[]}}`, 400},
 		"an unknown member":      {root, "eks", `{"name":"c4","isuer":"https://x.example"}`, 400},
 		"other issuers alone":    {root, "eks", `{"name":"c4","otherIssuers":["https://x.example"]}`, 400},

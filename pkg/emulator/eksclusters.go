@@ -28,9 +28,13 @@ type EKSCluster struct {
 	// JWKS is a copy of the public keys of its issuers (RFC 7517), 64 KiB at most. Without
 	// one they are read from each issuer, as for IRSA: by a stranger.
 	JWKS json.RawMessage
-	// Endpoint is the URL of its API server, CA the server's certificates (PEM, in
-	// base64), and Version that of Kubernetes, such as "1.35": what DescribeCluster says.
-	Endpoint, CA, Version string
+	// Endpoint is the URL of its API server, and CA the server's certificates (PEM, in
+	// base64): what DescribeCluster says.
+	Endpoint, CA string
+	// IPFamily is that of its pods, ipv4 or ipv6. "" leaves what it has, at first ipv4.
+	IPFamily string
+	// Version is that of Kubernetes, such as "1.35".
+	Version string
 	// AgentVersion is that of the agent that is installed in it, "" for none or an
 	// unknown one: what DescribeAddon says of eks-pod-identity-agent.
 	AgentVersion string
@@ -43,8 +47,8 @@ type EKSCluster struct {
 func (s *Server) RegisterCluster(c EKSCluster) (arn string, err error) {
 	where := eks.Cluster{
 		Account: cmp.Or(c.Account, s.config.Account), Region: cmp.Or(c.Region, "us-east-1"), Name: c.Name,
-		Issuer: c.Issuer, OtherIssuers: c.OtherIssuers, JWKS: c.JWKS, Endpoint: c.Endpoint, CA: c.CA, Version: c.Version,
-		AgentVersion: c.AgentVersion, Tags: c.Tags,
+		Issuer: c.Issuer, OtherIssuers: c.OtherIssuers, JWKS: c.JWKS, Endpoint: c.Endpoint, CA: c.CA, IPFamily: c.IPFamily,
+		Version: c.Version, AgentVersion: c.AgentVersion, Tags: c.Tags,
 	}
 	if s.accounts[where.Account] == nil {
 		return "", fmt.Errorf("registering cluster %.100q: the emulator has no account %.40q", c.Name, where.Account)

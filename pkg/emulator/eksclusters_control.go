@@ -90,6 +90,7 @@ type clusterBody struct {
 	JWKS         json.RawMessage   `json:"jwks,omitempty"`
 	Endpoint     string            `json:"endpoint,omitempty"`
 	CA           string            `json:"certificateAuthority,omitempty"`
+	IPFamily     string            `json:"ipFamily,omitempty"`
 	Version      string            `json:"version,omitempty"`
 	AgentVersion string            `json:"agentVersion,omitempty"`
 	Tags         map[string]string `json:"tags,omitempty"`
@@ -125,7 +126,7 @@ func (s *Server) serveCluster(w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, http.StatusOK, clusterBody{
 		Name: c.Name, Account: c.Account, Region: c.Region, Issuer: c.Issuer, OtherIssuers: c.OtherIssuers, JWKS: c.JWKS,
-		Endpoint: c.Endpoint, CA: c.CA, Version: c.Version, AgentVersion: c.AgentVersion, Tags: c.Tags,
+		Endpoint: c.Endpoint, CA: c.CA, IPFamily: c.IPFamily, Version: c.Version, AgentVersion: c.AgentVersion, Tags: c.Tags,
 	})
 }
 

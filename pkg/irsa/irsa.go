@@ -121,6 +121,7 @@ const (
 // Container credentials: EKS Pod Identity, served by an agent on each node.
 const (
 	CredentialsURI       = "http://169.254.170.23/v1/credentials"
+	CredentialsURIv6     = "http://[fd00:ec2::23]/v1/credentials" // where there is no IPv4
 	CredentialsAudience  = "pods.eks.amazonaws.com"
 	CredentialsVolume    = "eks-pod-identity-token"
 	CredentialsMountPath = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"

@@ -1,6 +1,7 @@
 package eks
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -31,6 +32,7 @@ type Cluster struct {
 	JWKS         json.RawMessage `json:",omitempty"`
 	Endpoint     string          `json:",omitempty"` // URL of the API server
 	CA           string          `json:",omitempty"` // its certificates, PEM in base64
+	IPFamily     string          `json:",omitempty"` // ipv4 or ipv6; "" is ipv4
 	Version      string          `json:",omitempty"` // of Kubernetes
 	// AgentVersion is that of the agent that is installed, "" for none.
 	AgentVersion string `json:",omitempty"`
@@ -80,6 +82,9 @@ func (c *Cluster) check() error {
 			return fmt.Errorf("the issuer %.100q is there twice", iss)
 		}
 	}
+	if !isFamily(c.IPFamily) {
+		return fmt.Errorf("the IP family %.40q is neither ipv4 nor ipv6", c.IPFamily)
+	}
 	if e := checkTags(c.Tags); e != nil {
 		return fmt.Errorf("%s", e.Message)
 	}
@@ -88,6 +93,9 @@ func (c *Cluster) check() error {
 	}
 	return nil
 }
+
+// isFamily reports whether a text is the IP family of a cluster's pods; "" is the default.
+func isFamily(s string) bool { return s == "" || s == "ipv4" || s == "ipv6" }
 
 // same reports whether two registrations say the same.
 func (c *Cluster) same(d *Cluster) bool {
@@ -99,7 +107,7 @@ func (c *Cluster) same(d *Cluster) bool {
 }
 
 // Register says which cluster there is, anew or instead of what was said before of its
-// name; its associations stay. Tags that nobody gives stay too.
+// name; its associations stay. Tags and an IP family that nobody gives stay too.
 func (s *Service) Register(c Cluster, at time.Time) error {
 	if err := c.check(); err != nil {
 		return err
@@ -118,6 +126,7 @@ func (s *Service) Register(c Cluster, at time.Time) error {
 			c.Created = at.UTC()
 		} else {
 			c.Created, c.Made, c.RoleARN, c.Network, c.AgentSeen = old.Created, old.Made, old.RoleARN, old.Network, old.AgentSeen
+			c.IPFamily = cmp.Or(c.IPFamily, old.IPFamily)
 			if c.Tags == nil {
 				c.Tags = old.Tags
 			}
@@ -264,7 +273,7 @@ type clusterOutput struct {
 func (s *Service) view(c *Cluster) clusterOutput {
 	v := clusterView{
 		Name: c.Name, ARN: s.ARN(c), CreatedAt: seconds(c.Created), Version: c.Version, Endpoint: c.Endpoint, RoleARN: c.RoleARN,
-		Network: c.Network, KubeNetwork: map[string]string{"ipFamily": "ipv4"}, Status: "ACTIVE", CA: map[string]string{},
+		Network: c.Network, KubeNetwork: map[string]string{"ipFamily": cmp.Or(c.IPFamily, "ipv4")}, Status: "ACTIVE", CA: map[string]string{},
 		PlatformVersion: "eks.1", Tags: orEmpty(c.Tags), Compute: map[string]bool{"enabled": false},
 		Access: map[string]string{"authenticationMode": "API"},
 	}
@@ -328,6 +337,10 @@ type createClusterInput struct {
 	ResourcesVpcConfig json.RawMessage   `json:"resourcesVpcConfig"`
 	Version            string            `json:"version"`
 	Tags               map[string]string `json:"tags"`
+
+	KubernetesNetworkConfig struct {
+		IPFamily string `json:"ipFamily"`
+	} `json:"kubernetesNetworkConfig"`
 }
 
 func (in *createClusterInput) check() *wire.Failure {
@@ -336,6 +349,8 @@ func (in *createClusterInput) check() *wire.Failure {
 		return invalid("The parameter roleArn is required.")
 	case in.ResourcesVpcConfig == nil || in.ResourcesVpcConfig[0] != '{':
 		return invalid("The parameter resourcesVpcConfig is required.")
+	case !isFamily(in.KubernetesNetworkConfig.IPFamily):
+		return invalid("The parameter kubernetesNetworkConfig.ipFamily should be ipv4 or ipv6.")
 	case len(in.ResourcesVpcConfig) > maxJWKS || len(in.Version) > 32:
 		return invalid("The parameters resourcesVpcConfig and version are too long.")
 	}
@@ -368,6 +383,7 @@ func (s *Service) createCluster(c *api.Call, _ api.Labels, in *createClusterInpu
 	made := &Cluster{
 		Account: c.Caller.Account, Region: c.Region, Name: in.Name, Created: c.At.UTC(), Version: in.Version,
 		Tags: in.Tags, Made: true, RoleARN: in.RoleArn, Network: in.ResourcesVpcConfig,
+		IPFamily: in.KubernetesNetworkConfig.IPFamily,
 	}
 	e = s.edit(func(change *store.Change) *wire.Failure {
 		switch {
