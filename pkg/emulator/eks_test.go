@@ -265,6 +265,20 @@ func TestEKSTags(t *testing.T) {
 	w.eks("POST", unknown, map[string]any{"tags": map[string]string{"a": "1"}}).is(t, "A19", 404, "NotFoundException", "")
 	w.eks("GET", "/tags/"+inPath("arn:aws:s3:::b"), nil).is(t, "not of EKS", 400, "BadRequestException", "")
 	w.eks("DELETE", "/tags/"+inPath(arn), nil).is(t, "no keys", 400, "BadRequestException", "")
+	for name, body := range map[string]map[string]any{"no tags": {}, "empty tags": {"tags": map[string]string{}}} {
+		w.eks("POST", "/tags/"+inPath(arn), body).is(t, name, 400, "BadRequestException", "There must be 1 to 50 tags.")
+		w.denied(name, "TagResource", "parameters", "BadRequestException")
+	}
+	many := map[string]string{}
+	for i := range 50 {
+		many[fmt.Sprint(i)] = ""
+	}
+	for _, arn := range []string{arn, clusterARN} { // with the one that is there
+		w.eks("POST", "/tags/"+inPath(arn), map[string]any{"tags": many}).is(t, "too many", 400, "BadRequestException", "There can be 50 tags, and there are 51.")
+		if e := w.denied("too many", "TagResource", "parameters", "BadRequestException"); e.Resource != arn {
+			t.Errorf("too many: event %+v", e)
+		}
+	}
 	w.eks("POST", "/tags/"+inPath(arn), map[string]any{"tags": map[string]string{"aws:a": "1"}}).is(t, "AWS's key", 400, "BadRequestException", "")
 }
 
@@ -288,6 +302,9 @@ func TestClusters(t *testing.T) {
 	create := map[string]any{"name": "made", "roleArn": role, "resourcesVpcConfig": map[string]any{"subnetIds": []string{"subnet-1"}}, "version": "1.35"}
 	w.eks("POST", "/clusters", create).good(t, "create")
 	w.eks("POST", "/clusters", create).is(t, "create again", 409, "ResourceInUseException", "Cluster already exists with name: made")
+	if e := w.denied("create again", "CreateCluster", "parameters", "ResourceInUseException"); !slices.Equal(e.Found, []string{"made"}) || !strings.HasSuffix(e.Resource, ":cluster/made") {
+		t.Errorf("create again: event %+v", e)
+	}
 	w.eks("POST", "/clusters", claims(create).with(claims{"name": "_x"})).is(t, "a bad name", 400, "InvalidParameterException", "")
 	w.eks("POST", "/clusters", claims(create).with(claims{"name": "y", "roleArn": appRole})).is(t, "a role of pods", 400, "InvalidParameterException", "Role with arn: ")
 	w.eks("POST", "/clusters/made/pod-identity-associations", w.association(nil)).good(t, "an association")
@@ -311,6 +328,9 @@ func TestClusters(t *testing.T) {
 
 	addon := "/clusters/c1/addons/eks-pod-identity-agent"
 	w.eks("GET", addon, nil).is(t, "no agent", 404, "ResourceNotFoundException", "No addon: eks-pod-identity-agent found in cluster: c1")
+	if e := w.denied("no agent", "DescribeAddon", "existence", "ResourceNotFoundException"); !strings.Contains(e.Resource, ":addon/c1/eks-pod-identity-agent/") {
+		t.Errorf("no agent: event %+v", e)
+	}
 	w.exchange(w.podToken(claims{"aud": "sts.amazonaws.com"})).is(t, "a token that is not for EKS", 400, "InvalidTokenException", "")
 	w.eks("GET", addon, nil).is(t, "no agent with a good token", 404, "ResourceNotFoundException", "No addon: eks-pod-identity-agent found in cluster: c1")
 	w.exchange(w.podToken(nil))
@@ -318,6 +338,13 @@ func TestClusters(t *testing.T) {
 		t.Errorf("addon: %s", got.raw)
 	}
 	w.eks("GET", "/clusters/c1/addons/vpc-cni", nil).is(t, "another", 404, "ResourceNotFoundException", "No addon: vpc-cni")
+	for i := range 97 { // beside c1, c2 and made
+		if _, err := w.RegisterCluster(emulator.EKSCluster{Account: accountA, Name: fmt.Sprint("more", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.eks("POST", "/clusters", claims(create).with(claims{"name": "last"})).is(t, "too many", 400, "ResourceLimitExceededException", "Limit exceeded: there can be 100 clusters.")
+	w.denied("too many", "CreateCluster", "parameters", "ResourceLimitExceededException")
 }
 
 // registration is a call of the control API, signed by somebody for a service.

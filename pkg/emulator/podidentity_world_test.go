@@ -100,6 +100,16 @@ func (a reply) is(t *testing.T, name string, status int, code, message string) {
 	}
 }
 
+// denied is the event of the last call, which was refused at a step with a code.
+func (w *podWorld) denied(name, operation, step, code string) emulator.Event {
+	w.t.Helper()
+	e := w.LastDenial()
+	if e.Operation != operation || e.Step != step || e.Code != code || e.Reason == "" {
+		w.t.Errorf("%s: event %+v", name, e)
+	}
+	return e
+}
+
 // good fails the test unless the call succeeded.
 func (a reply) good(t *testing.T, name string) reply {
 	t.Helper()

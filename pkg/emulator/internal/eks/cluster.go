@@ -219,26 +219,29 @@ func (s *Service) find(c *api.Call, name string, tags map[string]string) (*Clust
 	}
 	cluster := s.Cluster(c.Caller.Account, c.Region, name)
 	if cluster == nil {
-		return nil, s.missing(c, name)
+		return nil, s.refuse(c, s.noCluster(c, name))
 	}
 	return cluster, nil
 }
 
-// missing is the answer, with an event, if there is no cluster with a name.
-func (s *Service) missing(c *api.Call, name string) *wire.Failure {
-	var there []string
-	for _, other := range s.Clusters() {
-		if other.Account == c.Caller.Account && other.Region == c.Region {
-			there = append(there, other.Name)
+// noCluster is the answer if the caller has no cluster with a name.
+func (s *Service) noCluster(c *api.Call, name string) *why {
+	return &why{
+		Failure: NoCluster(name), step: existence, resource: s.arn(c.Caller.Account, c.Region, "cluster/"+name),
+		reason:   fmt.Sprintf("no cluster of that name is registered in account %s and region %s", c.Caller.Account, c.Region),
+		expected: []string{name}, found: s.names(c),
+	}
+}
+
+// names are those of the caller's clusters, sorted.
+func (s *Service) names(c *api.Call) (names []string) {
+	for _, cluster := range s.Clusters() {
+		if cluster.Account == c.Caller.Account && cluster.Region == c.Region {
+			names = append(names, cluster.Name)
 		}
 	}
-	e := NoCluster(name)
-	s.account.Gate.Record(c, api.Decision{
-		Step: "existence", Code: e.Code, Resource: s.arn(c.Caller.Account, c.Region, "cluster/"+name),
-		Reason:   fmt.Sprintf("no cluster of that name is registered in account %s and region %s", c.Caller.Account, c.Region),
-		Expected: []string{name}, Found: there,
-	})
-	return e
+	slices.Sort(names)
+	return names
 }
 
 // clusterView is a cluster as the API shows it.
@@ -320,14 +323,7 @@ func (s *Service) listClusters(c *api.Call, _ api.Labels, _ *nothing) (out clust
 	if e := s.account.Gate.Authorize(c, &api.Question{Action: "eks:ListClusters", Resource: "*"}); e != nil {
 		return out, e
 	}
-	var names []string
-	for _, cluster := range s.Clusters() {
-		if cluster.Account == c.Caller.Account && cluster.Region == c.Region {
-			names = append(names, cluster.Name)
-		}
-	}
-	slices.Sort(names)
-	out.Clusters, out.NextToken = cut(p, names, func(name string) string { return name })
+	out.Clusters, out.NextToken = cut(p, s.names(c), func(name string) string { return name })
 	return out, nil
 }
 
@@ -385,15 +381,17 @@ func (s *Service) createCluster(c *api.Call, _ api.Labels, in *createClusterInpu
 		Tags: in.Tags, Made: true, RoleARN: in.RoleArn, Network: in.ResourcesVpcConfig,
 		IPFamily: in.KubernetesNetworkConfig.IPFamily,
 	}
-	e = s.edit(func(change *store.Change) *wire.Failure {
+	arn := s.ARN(made)
+	e = s.change(c, func(change *store.Change) *why {
 		switch {
-		case s.clusters[s.ARN(made)] != nil:
-			return inUse("Cluster already exists with name: %s", in.Name)
+		case s.clusters[arn] != nil:
+			return &why{Failure: inUse("Cluster already exists with name: %s", in.Name), resource: arn,
+				expected: []string{"no cluster " + in.Name}, found: []string{in.Name}}
 		case s.count(made.Account, made.Region) >= MaxClusters:
-			return tooMany("Limit exceeded: there can be %d clusters.", MaxClusters)
+			return &why{Failure: tooMany("Limit exceeded: there can be %d clusters.", MaxClusters), resource: arn}
 		}
 		s.place(made)
-		change.Put(bucketCluster, s.ARN(made), made)
+		change.Put(bucketCluster, arn, made)
 		return nil
 	})
 	if e != nil {
@@ -455,9 +453,11 @@ func (s *Service) describeAddon(c *api.Call, labels api.Labels, _ *nothing) (out
 	}
 	switch {
 	case cluster == nil:
-		return out, s.missing(c, name)
+		return out, s.refuse(c, s.noCluster(c, name))
 	case addon != agentAddon || cluster.AgentVersion == "" && !cluster.AgentSeen:
-		return out, notFound("No addon: %s found in cluster: %s", addon, name)
+		return out, s.refuse(c, &why{
+			Failure: notFound("No addon: %s found in cluster: %s", addon, name), step: existence, resource: arn, expected: []string{addon},
+		})
 	}
 	at := seconds(cluster.Created)
 	return addonOutput{addonView{

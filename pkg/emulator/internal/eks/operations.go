@@ -58,11 +58,10 @@ func (s *Service) create(c *api.Call, labels api.Labels, in *createInput) (out a
 		TargetRoleARN: in.TargetRoleArn, Policy: in.Policy, Tags: in.Tags, Created: at, Modified: at,
 		DisableSessionTags: in.DisableSessionTags != nil && *in.DisableSessionTags, Token: in.ClientRequestToken, Asked: in.digest(),
 	}
-	var refused *why
-	e = s.edit(func(change *store.Change) *wire.Failure {
+	e = s.change(c, func(change *store.Change) *why {
 		r := s.of[made.Cluster]
 		if r == nil {
-			return NoCluster(cluster.Name)
+			return &why{Failure: NoCluster(cluster.Name), step: existence, resource: made.Cluster}
 		}
 		before, same := r.byToken(made.Token, at), r.byPair[pair{in.Namespace, in.ServiceAccount}]
 		switch {
@@ -70,24 +69,19 @@ func (s *Service) create(c *api.Call, labels api.Labels, in *createInput) (out a
 			made = before
 			return nil
 		case before != nil:
-			refused = &why{Failure: badRequest("The clientRequestToken was used before, with other parameters."),
+			return &why{Failure: badRequest("The clientRequestToken was used before, with other parameters."),
 				expected: []string{"what made " + before.ID}}
 		case same != nil:
-			refused = &why{Failure: inUse("Association already exists: %s", same.ID), resource: s.associationARN(cluster, same.ID),
+			return &why{Failure: inUse("Association already exists: %s", same.ID), resource: s.associationARN(cluster, same.ID),
 				expected: []string{"no association of " + in.Namespace + "/" + in.ServiceAccount}, found: []string{same.ID}}
 		case len(r.byID) >= s.config.MaxAssociations:
-			refused = &why{Failure: tooMany("The cluster %s has %d pod identity associations, which is the maximum.", cluster.Name, len(r.byID))}
-		default:
-			r.put(made)
-			change.Put(bucketAssociation, s.associationARN(cluster, made.ID), made)
-			return nil
+			return &why{Failure: tooMany("The cluster %s has %d pod identity associations, which is the maximum.", cluster.Name, len(r.byID))}
 		}
-		return refused.Failure
+		r.put(made)
+		change.Put(bucketAssociation, s.associationARN(cluster, made.ID), made)
+		return nil
 	})
-	switch {
-	case refused != nil:
-		return out, s.refuse(c, refused)
-	case e != nil:
+	if e != nil {
 		return out, e
 	}
 	return s.show(cluster, made), nil
@@ -119,13 +113,9 @@ func (s *Service) findAssociation(c *api.Call, labels api.Labels) (*Cluster, *As
 	}
 	switch {
 	case cluster == nil:
-		return nil, nil, s.missing(c, name)
+		return nil, nil, s.refuse(c, s.noCluster(c, name))
 	case found == nil:
-		e := noAssociation(id)
-		s.account.Gate.Record(c, api.Decision{
-			Step: "existence", Reason: "there is no association " + arn, Code: e.Code, Resource: arn, Expected: []string{id},
-		})
-		return nil, nil, e
+		return nil, nil, s.refuse(c, noAssociation(arn))
 	}
 	return cluster, found, nil
 }
@@ -245,34 +235,35 @@ func (s *Service) update(c *api.Call, labels api.Labels, in *updateInput) (out a
 			return out, e
 		}
 	}
-	changed, e := s.replace(cluster, found.ID, func(old *Association) (*Association, *wire.Failure) {
+	changed, e := s.replace(c, cluster, found.ID, func(old *Association) (*Association, *why) {
 		a := in.change(old)
 		a.Modified = c.At.UTC()
 		if a.Policy != "" && !a.DisableSessionTags {
-			return nil, errPolicyWithTags
+			return nil, &why{Failure: errPolicyWithTags}
 		}
 		return a, nil
 	})
 	if e != nil {
-		return out, s.refuse(c, &why{Failure: e})
+		return out, e
 	}
 	return s.show(cluster, changed), nil
 }
 
 // replace puts another association instead of the one with an id.
-func (s *Service) replace(c *Cluster, id string, f func(*Association) (*Association, *wire.Failure)) (*Association, *wire.Failure) {
+func (s *Service) replace(c *api.Call, cluster *Cluster, id string, f func(*Association) (*Association, *why)) (
+	*Association, *wire.Failure) {
 	var changed *Association
-	e := s.edit(func(change *store.Change) *wire.Failure {
-		r := s.of[s.ARN(c)]
+	arn := s.associationARN(cluster, id)
+	e := s.change(c, func(change *store.Change) (refused *why) {
+		r := s.of[s.ARN(cluster)]
 		if r == nil || r.byID[id] == nil {
-			return noAssociation(id)
+			return noAssociation(arn)
 		}
-		var e *wire.Failure
-		if changed, e = f(r.byID[id]); e != nil {
-			return e
+		if changed, refused = f(r.byID[id]); refused != nil {
+			return refused
 		}
 		r.put(changed)
-		change.Put(bucketAssociation, s.associationARN(c, id), changed)
+		change.Put(bucketAssociation, arn, changed)
 		return nil
 	})
 	return changed, e
@@ -283,14 +274,15 @@ func (s *Service) remove(c *api.Call, labels api.Labels, _ *nothing) (out associ
 	if e != nil {
 		return out, e
 	}
-	e = s.edit(func(change *store.Change) *wire.Failure {
+	arn := s.associationARN(cluster, found.ID)
+	e = s.change(c, func(change *store.Change) *why {
 		r := s.of[found.Cluster]
 		if r == nil || r.byID[found.ID] == nil {
-			return noAssociation(found.ID)
+			return noAssociation(arn)
 		}
 		found = r.byID[found.ID]
 		r.drop(found)
-		change.Delete(bucketAssociation, s.associationARN(cluster, found.ID))
+		change.Delete(bucketAssociation, arn)
 		return nil
 	})
 	if e != nil {

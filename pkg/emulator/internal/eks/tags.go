@@ -65,9 +65,7 @@ func (s *Service) findTagged(c *api.Call, arn string, requested map[string]strin
 		return nil, e
 	}
 	if t.cluster == nil || parts[3] != c.Region {
-		e := failure(http.StatusNotFound, "NotFoundException", "The resource was not found: %s", arn)
-		s.account.Gate.Record(c, api.Decision{Step: "existence", Reason: e.Message, Code: e.Code, Resource: arn, Expected: []string{arn}})
-		return nil, e
+		return nil, s.refuse(c, noResource(arn))
 	}
 	return t, nil
 }
@@ -93,33 +91,41 @@ func (s *Service) named(arn string, parts []string) *tagged {
 	return t
 }
 
+// noResource is the answer to an ARN that names nothing.
+func noResource(arn string) *why {
+	e := failure(http.StatusNotFound, "NotFoundException", "The resource was not found: %s", arn)
+	return &why{Failure: e, step: existence, resource: arn, expected: []string{arn}}
+}
+
 // retag gives a resource other tags.
-func (s *Service) retag(t *tagged, f func(map[string]string) *wire.Failure) *wire.Failure {
-	changed := func(old map[string]string) (map[string]string, *wire.Failure) {
-		tags := maps.Clone(orEmpty(old))
-		return tags, f(tags)
-	}
-	if t.association != nil {
-		_, e := s.replace(t.cluster, t.association.ID, func(old *Association) (*Association, *wire.Failure) {
-			a := *old
-			var e *wire.Failure
-			a.Tags, e = changed(old.Tags)
-			return &a, e
-		})
-		return e
-	}
-	return s.edit(func(change *store.Change) *wire.Failure {
-		old := s.clusters[t.arn]
+func (s *Service) retag(c *api.Call, t *tagged, f func(map[string]string) *why) *wire.Failure {
+	return s.change(c, func(change *store.Change) *why {
+		cluster := s.clusters[s.ARN(t.cluster)]
+		if cluster == nil {
+			return noResource(t.arn)
+		}
+		if t.association == nil {
+			changed := *cluster
+			changed.Tags = maps.Clone(orEmpty(cluster.Tags))
+			if refused := f(changed.Tags); refused != nil {
+				return refused
+			}
+			s.place(&changed)
+			change.Put(bucketCluster, t.arn, &changed)
+			return nil
+		}
+		r := s.of[s.ARN(cluster)]
+		old := r.byID[t.association.ID]
 		if old == nil {
-			return NoCluster(t.cluster.Name)
+			return noResource(t.arn)
 		}
-		c := *old
-		var e *wire.Failure
-		if c.Tags, e = changed(old.Tags); e != nil {
-			return e
+		changed := *old
+		changed.Tags = maps.Clone(orEmpty(old.Tags))
+		if refused := f(changed.Tags); refused != nil {
+			return refused
 		}
-		s.place(&c)
-		change.Put(bucketCluster, t.arn, &c)
+		r.put(&changed)
+		change.Put(bucketAssociation, t.arn, &changed)
 		return nil
 	})
 }
@@ -128,23 +134,26 @@ type tagInput struct {
 	Tags map[string]string `json:"tags"`
 }
 
-// badTags is a fault of tags in the words of these operations.
-func badTags(e *wire.Failure) *wire.Failure {
-	return failure(http.StatusBadRequest, "BadRequestException", "%s", e.Message)
+// badTags is a fault of the tags of a resource in the words of these operations.
+func badTags(arn, format string, args ...any) *why {
+	return &why{Failure: failure(http.StatusBadRequest, "BadRequestException", format, args...), resource: arn}
 }
 
 func (s *Service) tagResource(c *api.Call, labels api.Labels, in *tagInput) (out nothing, e *wire.Failure) {
+	if len(in.Tags) == 0 {
+		return out, s.refuse(c, badTags("", "There must be 1 to %d tags.", maxTags))
+	}
 	if e := checkTags(in.Tags); e != nil {
-		return out, s.refuse(c, &why{Failure: badTags(e)})
+		return out, s.refuse(c, badTags("", "%s", e.Message))
 	}
 	t, e := s.findTagged(c, labels["arn"], in.Tags, nil)
 	if e != nil {
 		return out, e
 	}
-	return out, s.retag(t, func(tags map[string]string) *wire.Failure {
+	return out, s.retag(c, t, func(tags map[string]string) *why {
 		maps.Copy(tags, in.Tags)
 		if e := checkTags(tags); e != nil {
-			return badTags(e)
+			return badTags(t.arn, "%s", e.Message)
 		}
 		return nil
 	})
@@ -153,13 +162,13 @@ func (s *Service) tagResource(c *api.Call, labels api.Labels, in *tagInput) (out
 func (s *Service) untagResource(c *api.Call, labels api.Labels, _ *nothing) (out nothing, e *wire.Failure) {
 	keys := c.Request.URL.Query()["tagKeys"]
 	if len(keys) < 1 || len(keys) > maxTags {
-		return out, s.refuse(c, &why{Failure: failure(http.StatusBadRequest, "BadRequestException", "There must be 1 to %d tagKeys.", maxTags)})
+		return out, s.refuse(c, badTags("", "There must be 1 to %d tagKeys.", maxTags))
 	}
 	t, e := s.findTagged(c, labels["arn"], nil, keys)
 	if e != nil {
 		return out, e
 	}
-	return out, s.retag(t, func(tags map[string]string) *wire.Failure {
+	return out, s.retag(c, t, func(tags map[string]string) *why {
 		for _, key := range keys {
 			delete(tags, key)
 		}
