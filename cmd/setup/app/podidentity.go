@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -144,7 +145,12 @@ func (o *associationOptions) complete() error {
 		}
 		o.PermissionPolicy = document
 	}
-	return inFlags(o.Check())
+	err := o.Check()
+	if e, ok := errors.AsType[*config.FieldError](err); ok && e.Field == "roleARN" && o.RoleARN == "" { // in eksctl's words, with our flag
+		return cli.Usagef("at least one of the following flags must be specified: --role-arn, --permission-policy-arns, " +
+			"--well-known-policies, --permission-policy-file")
+	}
+	return inFlags(err)
 }
 
 // associations are those of the flags, or of the file.

@@ -11,7 +11,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/podidentity"
 )
 
-// What is wrong with flags is said in eksctl's words, before a cluster is looked for.
+// What is wrong with flags is said in eksctl's words, before a cluster is looked for (A50).
 func TestAssociationFlags(t *testing.T) {
 	with := func(change func(*associationOptions)) associationOptions {
 		o := associationOptions{PodIdentityAssociation: config.PodIdentityAssociation{
@@ -27,7 +27,9 @@ func TestAssociationFlags(t *testing.T) {
 	for want, o := range map[string]associationOptions{
 		"--namespace is required":            with(func(o *associationOptions) { o.Namespace = "" }),
 		"--service-account-name is required": with(func(o *associationOptions) { o.ServiceAccountName = "" }),
-		"at least one of the following must be specified: --role-arn, --permission-policy-arns": with(func(o *associationOptions) { o.RoleARN = "" }),
+		"at least one of the following flags must be specified: --role-arn, --permission-policy-arns, --well-known-policies, " +
+			"--permission-policy-file": with(func(o *associationOptions) { o.RoleARN = "" }),
+		`"no" is not the ARN of a role`: with(func(o *associationOptions) { o.RoleARN = "no" }),
 		"--permission-policy-arns cannot be specified when --role-arn is set": with(func(o *associationOptions) {
 			o.PermissionPolicyARNs = []string{readOnlyPolicy}
 		}),
