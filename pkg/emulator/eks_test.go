@@ -77,6 +77,23 @@ func TestAssociations(t *testing.T) {
 	}
 }
 
+// TestAssociationToken: a clientRequestToken stands for its call for a day.
+func TestAssociationToken(t *testing.T) {
+	t.Parallel()
+	w := newPodWorld(t)
+	body := w.association(map[string]any{"clientRequestToken": "one"})
+	first := w.eks("POST", associations, body).good(t, "create")
+	w.FastForward(24*time.Hour - time.Minute)
+	if again := w.eks("POST", associations, body).good(t, "within a day"); again.raw != first.raw {
+		t.Errorf("within a day: %s", again.raw)
+	}
+	w.FastForward(2 * time.Minute)
+	w.eks("POST", associations, body).
+		is(t, "after a day", 409, "ResourceInUseException", "Association already exists: "+first.text("association", "associationId"))
+	body["serviceAccount"] = "else"
+	w.eks("POST", associations, body).good(t, "after a day, for another")
+}
+
 // TestAssociationRefused: what cannot be is refused, in AWS's words where they are known.
 func TestAssociationRefused(t *testing.T) {
 	t.Parallel()

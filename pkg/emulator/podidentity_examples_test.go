@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +32,10 @@ func TestPodIdentityEvaluation(t *testing.T) {
 	of := func(principal any) []map[string]any {
 		return one(map[string]any{"Effect": "Allow", "Principal": principal, "Action": both})
 	}
-	provider := "arn:aws:iam::" + accountA + ":oidc-provider/x.example"
+	federated := one(map[string]any{
+		"Effect": "Allow", "Principal": map[string]any{"Federated": "arn:aws:iam::" + accountA + ":oidc-provider/x.example"},
+		"Action": "sts:AssumeRoleWithWebIdentity", "Condition": when("StringEquals", "x.example:sub", "system:serviceaccount:team-a:app"),
+	})
 	for _, c := range []struct {
 		name    string
 		trust   []map[string]any
@@ -57,8 +61,7 @@ func TestPodIdentityEvaluation(t *testing.T) {
 		{"11, another cluster", one(serviceTrust(when("ArnEquals", "aws:SourceArn", strings.Replace(clusterARN, "c1", "c2", 1)))), false, false, "sts:AssumeRole"},
 		{"12", of(map[string]any{"AWS": "*"}), false, false, "sts:AssumeRole"},
 		{"12 for everyone", of("*"), false, false, "sts:AssumeRole"},
-		{"13", one(map[string]any{"Effect": "Allow", "Principal": map[string]any{"Federated": provider}, "Action": "sts:AssumeRoleWithWebIdentity",
-			"Condition": when("StringEquals", "x.example:sub", "system:serviceaccount:team-a:app")}), false, false, "sts:AssumeRole"},
+		{"13", federated, false, false, "sts:AssumeRole"},
 		{"14", []map[string]any{serviceTrust(nil), {"Effect": "Deny", "Principal": map[string]any{"Service": "pods.eks.amazonaws.com"}, "Action": "sts:TagSession"}},
 			false, false, "sts:TagSession"},
 		{"14 for everyone", []map[string]any{serviceTrust(nil), {"Effect": "Deny", "Principal": "*", "Action": "sts:TagSession"}}, false, false, "sts:TagSession"},
@@ -104,8 +107,45 @@ func TestPodIdentityEvaluation(t *testing.T) {
 			t.Errorf("example %s: after its remedy %s, since %s", c.name, got.raw, w.LastDenial().Reason)
 		}
 	}
-	w.trust("app-role", of(map[string]any{"AWS": "*"})...)
-	w.eks("POST", associations, w.association(map[string]any{"serviceAccount": "new"})).is(t, "example 13, create", 400, "InvalidParameterException", "Trust policy")
+	for name, trust := range map[string][]map[string]any{"12": of(map[string]any{"AWS": "*"}), "13": federated} {
+		w.trust("app-role", trust...)
+		w.eks("POST", associations, w.association(map[string]any{"serviceAccount": "new"})).
+			is(t, "example "+name+", create", 400, "InvalidParameterException", "Trust policy of the role provided is invalid")
+	}
+}
+
+// TestPodIdentityOrganization: the trust policy sees the organization of the cluster's account, if it is in one.
+func TestPodIdentityOrganization(t *testing.T) {
+	t.Parallel()
+	w := newPodWorld(t)
+	w.associate(nil)
+	try := func(name string, condition map[string]any, allowed bool) {
+		t.Helper()
+		w.trust("app-role", serviceTrust(condition))
+		got := w.exchange(w.podToken(nil))
+		if allowed {
+			got.good(t, name)
+			return
+		}
+		got.is(t, name, 400, "AccessDeniedException", cannotAssume)
+		if e := w.LastDenial(); e.Step != "trust" || e.Action != "sts:AssumeRole" {
+			t.Errorf("%s: event %+v", name, e)
+		}
+	}
+	for _, key := range []string{"aws:SourceOrgID", "aws:SourceOrgPaths"} {
+		try("no organization", when("Null", key, "true"), true)
+		try("no organization", when("Null", key, "false"), false)
+	}
+	o, root, _ := organization(t, w.AWS)
+	id := at(o.do("DescribeOrganization", nil), "Organization", "Id")
+	try("the organization", when("StringEquals", "aws:SourceOrgID", id), true)
+	try("another organization", when("StringEquals", "aws:SourceOrgID", "o-aaaaaaaaaa"), false)
+	if e := w.LastDenial(); !slices.Equal(e.Expected, []string{"o-aaaaaaaaaa"}) || !slices.Equal(e.Found, []string{id}) {
+		t.Errorf("another organization: event %+v", e)
+	}
+	try("the path", when("ForAnyValue:StringEquals", "aws:SourceOrgPaths", id+"/"+root+"/"), true)
+	try("below the path", when("ForAnyValue:StringLike", "aws:SourceOrgPaths", id+"/"+root+"/*"), true)
+	try("another path", when("ForAnyValue:StringLike", "aws:SourceOrgPaths", id+"/"+root+"/ou-*"), false)
 }
 
 // TestPodIdentityPolicies: tags of the session go before those of the role, and session
@@ -171,6 +211,10 @@ func TestPodIdentityPolicies(t *testing.T) {
 	}
 	if c := policy(document(allowing(nil, "s3:GetObject", "*"))); !get(c) || put(c) {
 		t.Error("example 23")
+	}
+	longest := document(allowing(nil, "s3:GetObject", "*"))
+	if c := policy(longest + strings.Repeat(" ", 2048-len(longest))); !get(c) || put(c) {
+		t.Error("the longest session policy")
 	}
 	w.allow("app-role", allowing(nil, "iam:ListUsers", "*"))
 	if c := policy(document(allowing(nil, "*", "*"))); get(c) {

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/eks"
@@ -26,11 +25,6 @@ func (s *Server) assumeForPod(x *exchange) (creds credentials, arn, id string, e
 	part := x.Span.Start("evaluate trust policy")
 	decision, fault := s.trustsService(x)
 	finish(part, fault)
-	if fault == nil {
-		if fault = s.checkPolicies(a); fault != nil {
-			fault = fault.answered(wire.Errorf(http.StatusBadRequest, "InvalidRequestException", "%s", fault.answer.Message))
-		}
-	}
 	if fault != nil {
 		return creds, "", "", s.refuseToken(a, fault, decision)
 	}
@@ -151,10 +145,6 @@ func (s *Server) assumeTarget(x *exchange, by *session) (creds credentials, arn,
 	external := x.cluster.ExternalID(x.association.Namespace, x.association.ServiceAccount)
 	if s.mayAssume(a, owner, append([]string{"sts:AssumeRole"}, furtherActions(a.tags, "")...), &external) != nil {
 		return creds, "", "", errPodRole
-	}
-	if fault := owner.checkSession(a); fault != nil {
-		return creds, "", "", s.refuseToken(a, fault.answered(wire.Errorf(http.StatusBadRequest, "InvalidRequestException", "%s",
-			fault.answer.Message)), nil)
 	}
 	creds = s.seal.issue(owner.account.ID, x.remember(a.session()))
 	a.role.used.Store(&roleUse{c.At, c.Region})
