@@ -59,6 +59,16 @@ func TestAgent(t *testing.T) {
 	if diff := cmp.Diff([]corev1.Toleration{{Operator: corev1.TolerationOpExists}}, pod.Tolerations); diff != "" {
 		t.Errorf("tolerations: %s", diff)
 	}
+	// As the original: Fargate has no DaemonSets, Auto Mode an agent of its own, and hybrid nodes another DaemonSet.
+	want := corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{
+		Key: "eks.amazonaws.com/compute-type", Operator: corev1.NodeSelectorOpNotIn, Values: []string{"fargate", "hybrid", "auto"},
+	}}}}}
+	if pod.Affinity == nil || pod.Affinity.NodeAffinity == nil {
+		t.Fatalf("affinity %+v", pod.Affinity)
+	}
+	if diff := cmp.Diff(&want, pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution); diff != "" {
+		t.Errorf("affinity: %s", diff)
+	}
 	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken || len(pod.Volumes) != 0 {
 		t.Errorf("it has a token: %+v", pod.Volumes)
 	}
