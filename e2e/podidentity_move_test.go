@@ -61,7 +61,7 @@ func moveToPodIdentity(t *testing.T, k *kube, ns, sa string) {
 	}
 	k.setup(t, "doctor", "--service-account", ns+"/"+sa).ok(t)
 	if r := move("--approve", "--restart", "--remove-irsa").ok(t); !strings.Contains(r.stdout, "Everything is unchanged") {
-		t.Errorf("a second run: %s", r.stdout)
+		t.Errorf("A52, a second run: %s", r.stdout)
 	}
 
 	// A new pod has the role by an association of a file, too.

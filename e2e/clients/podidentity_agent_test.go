@@ -8,10 +8,12 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,15 +42,26 @@ func inPod(t *testing.T, who func(t *testing.T, dir string, env map[string]strin
 	write(t, dir, "pod-token", a.PodIdentity("team-a", "app", a.Role("app", a.PodTrust("team-a", "app"))))
 	write(t, dir, "token", iss.Token("team-a", "app"))
 	const uri = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+	var asked atomic.Int64
+	somebody := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		http.NotFound(w, r)
+	}))
+	t.Cleanup(somebody.Close)
+	forbidden := strings.Replace(somebody.URL, "127.0.0.1", "0.0.0.0", 1) + "/x" // is the same to the kernel, and not to SDKs
+	if r, err := http.Get(forbidden); err != nil || asked.Swap(0) != 1 {
+		t.Fatalf("%s does not lead to %s: %v, %v", forbidden, somebody.URL, r, err)
+	}
 	for _, c := range []struct {
 		what string
 		more map[string]string
 		want string // "": none
 	}{
 		{"by the agent", nil, ":assumed-role/app/eks-emulatorte-app-0-"},
-		{"with the variables of IRSA too", map[string]string{"AWS_ROLE_ARN": irsa, "AWS_WEB_IDENTITY_TOKEN_FILE": "token"}, ":assumed-role/irsa/"},
+		{"A48, with the variables of IRSA too", map[string]string{"AWS_ROLE_ARN": irsa, "AWS_WEB_IDENTITY_TOKEN_FILE": "token"}, ":assumed-role/irsa/"},
 		{"another token", map[string]string{"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "token"}, ""},
-		{"an address that no SDK allows", map[string]string{uri: strings.Replace(agent, "127.0.0.1", "10.0.0.1", 1)}, ""},
+		{"A49, an address that no SDK allows", map[string]string{uri: strings.Replace(agent, "127.0.0.1", "10.0.0.1", 1)}, ""},
+		{"A49, another one, at which somebody answers", map[string]string{uri: forbidden}, ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			env := map[string]string{
@@ -61,6 +74,9 @@ func inPod(t *testing.T, who func(t *testing.T, dir string, env map[string]strin
 				t.Errorf("%s, %v, want %q", got, err, c.want)
 			}
 		})
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("A49: an address that no SDK allows was asked %d times", n)
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/agent"
 )
 
-// What an SDK gets, byte for byte.
+// What an SDK gets, byte for byte (A38).
 func TestCredentials(t *testing.T) {
 	s := newService(t)
 	_, address := start(t, s, agent.Config{})
@@ -62,12 +62,15 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v1/credentials/", "169.254.170.23", good, 404, "404 page not found\n"},
 		{"GET", "/v1", "localhost", good, 404, "404 page not found\n"},
 		{"GET", "//v1/credentials", "169.254.170.23", good, 404, "404 page not found\n"},
+		// A41
 		{"GET", agent.Path, "localhost", good, 403, denied + "localhost\n"},
 		{"GET", agent.Path, "localhost:80", "", 403, denied + "localhost\n"},
 		{"GET", agent.Path, "127.0.0.1:8080", good, 403, denied + "127.0.0.1\n"},
 		{"GET", agent.Path, "[::1]", good, 403, denied + "::1\n"},
 		{"GET", agent.Path, "169.254.170.23.evil.test", good, 403, denied + "169.254.170.23.evil.test\n"},
+		// A39
 		{"GET", agent.Path, "169.254.170.23", "", 400, "Service account token cannot be empty\n"},
+		// A40
 		{"GET", agent.Path, "169.254.170.23", "Bearer " + good, 400, parse + "token is malformed: could not base64 decode header: illegal base64 data at input byte 6\n"},
 		{"GET", agent.Path, "169.254.170.23", "x", 400, parse + "token is malformed: token contains an invalid number of segments\n"},
 		{"GET", agent.Path, "169.254.170.23", good + ".x", 400, parse + "token is malformed: token contains an invalid number of segments\n"},
@@ -145,7 +148,7 @@ func read(t *testing.T, c net.Conn) response {
 	return response{res.StatusCode, string(body), res.Header}
 }
 
-// EKS Auth's errors reach the pod with its own status and words.
+// EKS Auth's errors reach the pod with its own status and words (A43).
 func TestErrorsOfTheService(t *testing.T) {
 	for _, c := range []struct {
 		status   int
@@ -257,7 +260,7 @@ func TestBadService(t *testing.T) {
 }
 
 // Many who show one token at a time are one exchange, which goes on when the first of
-// them leaves.
+// them leaves (A42).
 func TestSingleFlight(t *testing.T) {
 	s := newService(t)
 	release := make(chan struct{})

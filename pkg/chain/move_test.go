@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/record"
+	"github.com/openirsa/openirsa/pkg/trust"
 )
 
 // move is a run that must succeed, and what it said.
@@ -58,7 +60,7 @@ func (w *world) check(what, name string, tokens, pods, annotated bool) {
 }
 
 // A service account goes from IRSA to EKS Pod Identity, a stage at a time: nothing is taken away before all of its pods
-// are new.
+// are new. A second run writes nothing, and the role lets pods in once (A52).
 func TestMove(t *testing.T) {
 	w := newWorld(t)
 	w.grant("app", "idle")
@@ -101,9 +103,13 @@ func TestMove(t *testing.T) {
 
 	w.move(chain.MoveOptions{Remove: true})
 	w.check("in the end", "app", false, true, false)
+	w.api.Took()
 	again, said := w.move(chain.MoveOptions{Restart: true, Remove: true})
-	if again.Changed || w.stages() != "" {
-		t.Errorf("after the end something changes: %s", said)
+	if wrote := w.api.Took(); again.Changed || w.stages() != "" || len(wrote) > 0 {
+		t.Errorf("after the end something changes: %v, %s", wrote, said)
+	}
+	if document := w.trust("app"); bytes.Count(document, []byte(trust.PodIdentityPrincipal)) != 1 {
+		t.Errorf("the trust policy lets pods in more than once, or not at all: %s", document)
 	}
 	if m, _ := w.move(chain.MoveOptions{Accounts: []chain.ServiceAccount{{Namespace: "default", Name: "app"}}}); m.Moves[0].Stage != chain.MoveDone {
 		t.Errorf("one that is done: %+v", m.Moves)

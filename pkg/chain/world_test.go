@@ -180,15 +180,21 @@ func (w *world) grant(names ...string) {
 	}
 }
 
-// trusts are whom the role of a service account lets in: the provider of the cluster, and
-// pods by EKS Pod Identity.
-func (w *world) trusts(name string) (tokens, pods bool) {
+// trust is the trust policy of the role of a service account.
+func (w *world) trust(name string) []byte {
 	w.Helper()
 	r, err := iam.NewFromConfig(w.aws.Config()).GetRole(w.Context(), &iam.GetRoleInput{RoleName: new("openirsa-dev-default-" + name)})
 	if err != nil {
 		w.Fatal(err)
 	}
-	document := []byte(unescape(*r.Role.AssumeRolePolicyDocument))
+	return []byte(unescape(*r.Role.AssumeRolePolicyDocument))
+}
+
+// trusts are whom the role of a service account lets in: the provider of the cluster, and
+// pods by EKS Pod Identity.
+func (w *world) trusts(name string) (tokens, pods bool) {
+	w.Helper()
+	document := w.trust(name)
 	return len(trust.Providers(document)) > 0, len(trust.PodsOf(document)) > 0
 }
 

@@ -251,12 +251,16 @@ func TestLookupConfigMap(t *testing.T) {
 	eventually(t, "the ConfigMap is gone", func() bool { return lookup("mapped").IsZero() })
 }
 
+// A service account on the list has container credentials, whatever role it is annotated
+// with (A45), and its tokens live for a day, more or less (A47).
 func TestLookupCredentials(t *testing.T) {
 	c := newCluster(t)
+	c.serviceAccount(t, "ns", "role", annotated(roleA, "token-expiration", "3600"))
 	c.serviceAccount(t, "ns", "both", annotated("not even an ARN", "token-expiration", "3600", "sts-regional-endpoints", "true"))
 	c.serviceAccount(t, "ns", "plain", nil)
 	c.serviceAccount(t, "ns", "malformed", map[string]string{"eks.amazonaws.com/token-expiration": "x"})
-	list, err := webhook.ParseCredentialsList([]byte(`{"identities":[{"namespace":"ns","serviceAccount":"both"},{"namespace":"ns","serviceAccount":"plain"},{"namespace":"ns","serviceAccount":"malformed"}]}`))
+	list, err := webhook.ParseCredentialsList([]byte(`{"identities":[{"namespace":"ns","serviceAccount":"both"},{"namespace":"ns","serviceAccount":"plain"},
+		{"namespace":"ns","serviceAccount":"malformed"},{"namespace":"ns","serviceAccount":"role"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,6 +273,11 @@ func TestLookupCredentials(t *testing.T) {
 	g.Day = 0
 	if diff := cmp.Diff(webhook.Grant{Credentials: true, Identity: irsa.Identity{ExpirationSeconds: 3600, RegionalSTS: true}}, g); err != nil || diff != "" {
 		t.Error(err, diff)
+	}
+	g, err = d.Lookup(t.Context(), "ns", "role")
+	g.Day = 0
+	if diff := cmp.Diff(webhook.Grant{Credentials: true, Identity: irsa.Identity{ExpirationSeconds: 3600}}, g); err != nil || diff != "" {
+		t.Error("A45", err, diff)
 	}
 	if g, err := d.Lookup(t.Context(), "ns", "malformed"); err != nil || !g.Credentials || !isAnnotationError(g.Malformed) || len(g.Warnings) != 1 {
 		t.Errorf("malformed: %+v, %v", g, err)

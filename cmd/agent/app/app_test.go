@@ -248,8 +248,8 @@ func sdk(port, token string) *endpointcreds.Provider {
 	})
 }
 
-// The program, from its flags to an SDK, on a node that has one of the addresses. It
-// ends with the requests that are under way.
+// The program, from its flags to an SDK, on a node that has one of the addresses, as one
+// without IPv6 (A44). It ends with the requests that are under way.
 func TestAgent(t *testing.T) {
 	ownKeys(t)
 	s := newService(t)
