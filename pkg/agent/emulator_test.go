@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/go-jose/go-jose/v4"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/openirsa/openirsa/pkg/agent"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -38,7 +39,23 @@ var root = aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	server, err := emulator.New(emulator.Config{})
+	return cloudOf(t, emulator.Config{}, keySet(t))
+}
+
+// keySet is the cluster's, as its issuer has it.
+func keySet(t *testing.T) []byte {
+	t.Helper()
+	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: signingKey().Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// cloudOf registers the cluster with a copy of its keys, or without one.
+func cloudOf(t *testing.T, config emulator.Config, keys []byte) *cloud {
+	t.Helper()
+	server, err := emulator.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,10 +73,6 @@ func newCloud(t *testing.T) *cloud {
 		}
 	})
 	c.url = web.URL
-	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: signingKey().Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if c.arn, err = server.RegisterCluster(emulator.EKSCluster{Name: cluster, Issuer: issuerURL, JWKS: keys}); err != nil {
 		t.Fatal(err)
 	}
@@ -101,12 +114,17 @@ func (c *cloud) user(name string, may bool) aws.Credentials {
 // agent starts an agent that calls EKS Auth by a user, and returns it and its address.
 func (c *cloud) agent(by aws.Credentials) (a *agent.Agent, address string) {
 	c.t.Helper()
+	a = agent.New(agent.Config{Exchange: c.exchange(by)})
+	return a, serve(c.t, a.Handler())
+}
+
+func (c *cloud) exchange(by aws.Credentials) agent.Exchange {
+	c.t.Helper()
 	exchange, err := agent.EKSAuth(c.as(by), agent.Service{Cluster: cluster, Timeout: 20 * time.Second})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	a = agent.New(agent.Config{Exchange: exchange})
-	return a, serve(c.t, a.Handler())
+	return exchange
 }
 
 // The agent and the emulator's EKS Auth: an association, a token that its cluster has
@@ -146,6 +164,52 @@ func TestWithTheEmulator(t *testing.T) {
 	refused(address, sign(t, claimsOf(podUID, map[string]any{"iss": "https://issuer.example/c2"})), 400, "InvalidTokenException")
 	_, other := c.agent(c.user("other", false))
 	refused(other, token(t, podUID), 403, "AccessDeniedException")
+}
+
+// documents are those of the issuer, until they are gone.
+type documents struct {
+	keys []byte
+	gone atomic.Bool
+}
+
+func (d *documents) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	switch {
+	case d.gone.Load():
+		w.WriteHeader(http.StatusInternalServerError)
+	case strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration"):
+		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, issuerURL, issuerURL+"/keys")
+	default:
+		w.Write(d.keys)
+	}
+	return w.Result(), nil
+}
+
+// When credentials are to be renewed and the issuer's documents are away, the pod keeps those that it has.
+func TestOutageOfTheDocuments(t *testing.T) {
+	d := &documents{keys: keySet(t)}
+	c := cloudOf(t, emulator.Config{HTTP: &http.Client{Transport: d}, MaxKeyAge: -1}, nil)
+	registry := prometheus.NewRegistry()
+	a := agent.New(agent.Config{Exchange: c.exchange(c.user("agent", true)), RenewAfter: time.Millisecond, Metrics: agent.NewMetrics(registry)})
+	address, tok := serve(t, a.Handler()), token(t, podUID)
+	first := get(t, address, tok)
+	key := first.accessKey(t)
+	d.gone.Store(true)
+	var running sync.WaitGroup
+	running.Go(func() { a.Run(t.Context()) })
+	t.Cleanup(running.Wait) // after the end of the context
+	kept := `pod_identity_cache_errors{code=ServiceUnavailableException,type=Recoverable}`
+	lost := `pod_identity_cache_errors{code=InvalidTokenException,type=NonRecoverable}`
+	for m := metrics(t, registry); m[kept]+m[lost] == 0; m = metrics(t, registry) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	asked := c.exchanges.Load()
+	if again := get(t, address, tok); again.accessKey(t) != key {
+		t.Errorf("the pod had %s, and then %d %s", first.body, again.status, again.body)
+	}
+	if n := c.exchanges.Load() - asked; n != 0 {
+		t.Errorf("%d exchanges for what is kept", n)
+	}
 }
 
 // 200 pods that start at once on a node, each with three clients: EKS Auth is asked once

@@ -230,8 +230,11 @@ func (d *diagnosis) exchangeRefused(x *Exchange) {
 		f.Link, f.Check = Token, "clock"
 		f.Summary, f.Expected, f.Fix = "the clock of the control plane is behind AWS's, for which a new token has expired",
 			"a token that is valid at AWS's time", setClock()
+	case x.Code == "ServiceUnavailableException":
+		f.Summary = "EKS Auth cannot say whether the token is good: it cannot read the issuer's keys, or has troubles of its own"
+		f.Expected = "the keys of " + d.iss.String()
 	case x.Code == "InvalidTokenException":
-		f.Summary = "EKS Auth does not take the token: it cannot read the issuer's keys, or has a copy of older ones"
+		f.Summary = "EKS Auth does not take the token: it knows other keys of the issuer than the one that has signed it"
 		f.Expected = "the keys of " + d.iss.String()
 		f.Fix = d.installPodIdentity()
 	case x.Code == "ResourceNotFoundException":

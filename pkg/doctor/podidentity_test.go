@@ -340,6 +340,9 @@ func TestPodIdentityBroken(t *testing.T) {
 		{"EKS Auth cannot verify the token", func(c *chain) {
 			c.refuse(400, "InvalidTokenException", "invalid")
 		}, "credentials", "AssumeRoleForPodIdentity", "the keys of https://" + host, "InvalidTokenException", "SETUP up"},
+		{"EKS Auth cannot read the keys", func(c *chain) {
+			c.refuse(503, "ServiceUnavailableException", "unavailable")
+		}, "credentials", "AssumeRoleForPodIdentity", "the keys of https://" + host, "ServiceUnavailableException", "SETUP doctor"},
 		{"EKS Auth's clock", func(c *chain) { c.refuse(400, "ExpiredTokenException", "expired") }, "token", "clock", "AWS's time", "expired", "timedatectl"},
 		{"EKS Auth knows no association yet", func(c *chain) {
 			c.refuse(404, "ResourceNotFoundException", "none")

@@ -23,6 +23,7 @@ type issuerEntry struct {
 	latest  *fetched   // nil before the first fetch
 	flight  *flight    // the fetch under way; nil if none is
 	refetch time.Time  // of the latest refetch that a token caused
+	failing bool       // the latest fetch has failed, whatever is kept of earlier ones
 }
 
 // flight is a fetch that others wait for.

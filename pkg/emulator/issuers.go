@@ -38,19 +38,18 @@ const (
 // who need them at the same time one fetches for all. With refetch, keys from
 // the cache will not do, since a token does not verify under them; that is
 // honoured once in refetchInterval, or bad tokens would hammer the issuer. The
-// bool says that the result was fetched for this call.
-func (s *Server) issuerKeys(span *trace.Span, p *provider, now time.Time, refetch bool) (*fetched, bool) {
+// result was fetched for this call or not, and the latest fetch may have failed
+// although there are keys of an earlier one.
+func (s *Server) issuerKeys(span *trace.Span, p *provider, now time.Time, refetch bool) (f *fetched, fresh, failing bool) {
 	e := s.issuers.entry(p)
 	e.mu.Lock()
 	for {
 		if f := e.latest; f != nil {
 			switch {
-			case refetch && e.flight == nil && now.Sub(e.refetch) < refetchInterval:
+			case refetch && e.flight == nil && now.Sub(e.refetch) < refetchInterval, !refetch && s.fresh(f, now):
+				failing := e.failing
 				e.mu.Unlock()
-				return f, false
-			case !refetch && s.fresh(f, now):
-				e.mu.Unlock()
-				return f, false
+				return f, false, failing
 			}
 		}
 		if e.flight == nil {
@@ -61,7 +60,7 @@ func (s *Server) issuerKeys(span *trace.Span, p *provider, now time.Time, refetc
 		<-flight.over // no longer than fetchTimeout
 		if flight.outcome != nil {
 			// Whatever came of it is as new as anything could be.
-			return flight.outcome, true
+			return flight.outcome, true, flight.outcome.fault != nil
 		}
 		e.mu.Lock()
 	}
@@ -79,12 +78,13 @@ func (s *Server) issuerKeys(span *trace.Span, p *provider, now time.Time, refetc
 		if f := flight.outcome; f != nil && (f.fault == nil || !s.usable(e.latest, now)) {
 			e.latest = f
 		}
+		e.failing = flight.outcome == nil || flight.outcome.fault != nil
 		e.flight = nil
 		e.mu.Unlock()
 		close(flight.over)
 	}()
 	flight.outcome = s.fetchKeys(trace.With(context.Background(), span), p, now)
-	return flight.outcome, true
+	return flight.outcome, true, flight.outcome.fault != nil
 }
 
 // usable reports whether there are keys that may still be used. They outlive a

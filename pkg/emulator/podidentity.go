@@ -68,7 +68,9 @@ type podIdentityOutput struct {
 // itself may not do something (the service model; the text is one that users quoted).
 var (
 	errPodToken = wire.Errorf(http.StatusBadRequest, "InvalidTokenException", "The token included in the request is invalid.")
-	errPodRole  = wire.Errorf(http.StatusBadRequest, "AccessDeniedException",
+	errPodKeys  = wire.Errorf(http.StatusServiceUnavailable, "ServiceUnavailableException",
+		"The service is unavailable. Back-off and retry the operation.")
+	errPodRole = wire.Errorf(http.StatusBadRequest, "AccessDeniedException",
 		"Unauthorized Exception! EKS does not have permissions to assume the associated role.")
 )
 

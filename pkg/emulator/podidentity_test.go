@@ -213,6 +213,47 @@ func TestPodIdentityRotation(t *testing.T) {
 	}
 }
 
+// TestPodIdentityOutage: a token whose keys cannot be fetched is not said to be invalid, so that agents keep what they
+// have. A signature that is bad under a key that is known is, and so is an unknown key when the documents are there.
+func TestPodIdentityOutage(t *testing.T) {
+	t.Parallel()
+	w := newPodWorld(t)
+	w.associate(nil)
+	by := func(kid string) string {
+		return sign(t, map[string]any{"alg": "RS256", "kid": kid}, w.podClaims(), keyOther())
+	}
+	documents := func(status int) {
+		w.idp.mu.Lock()
+		defer w.idp.mu.Unlock()
+		w.idp.status = status
+	}
+	unread := func(name, token string) {
+		t.Helper()
+		w.exchange(token).is(t, name, 503, "ServiceUnavailableException", "The service is unavailable.")
+		if e := w.LastDenial(); e.Step != "keys" || e.Code != "ServiceUnavailableException" || e.Reason == "" {
+			t.Errorf("%s: event %+v", name, e)
+		}
+	}
+	w.exchange(w.podToken(nil)).good(t, "before")
+	documents(500)
+	w.exchange(w.podToken(nil)).good(t, "with the keys that are known")
+	for _, fetched := range []string{"one", "two"} {
+		w.FastForward(15 * time.Second) // then it is fetched again, for the first of the tokens
+		w.exchange(by(fetched))
+		unread("a key that may be new", by("two"))
+		w.exchange(by("one")).is(t, "a bad signature", 400, "InvalidTokenException", "")
+	}
+	w.FastForward(time.Hour)
+	for range 3 {
+		unread("the keys are too old", w.podToken(nil))
+		unread("a bad signature, of which nobody knows", by("one"))
+	}
+	documents(0)
+	w.FastForward(time.Minute)
+	w.exchange(w.podToken(nil)).good(t, "after")
+	w.exchange(by("two")).is(t, "an unknown key", 400, "InvalidTokenException", "")
+}
+
 // TestPodIdentityTrust: the role's trust policy decides as it does at AWS, and the
 // session has what its tags and policies say.
 func TestPodIdentityTrust(t *testing.T) {

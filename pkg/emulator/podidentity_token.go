@@ -51,6 +51,9 @@ func (s *Server) authenticatePod(x *exchange, raw string) *tokenFault {
 			between([]string{podAudience}, token.audience)
 	}
 	if x.event.Fetches, fault = s.verifyToken(x.Span, token, known[at], x.At); fault != nil {
+		if fault.unread { // an agent then keeps the credentials that it has
+			return fault.answered(errPodKeys)
+		}
 		return fault.answered(errPodToken)
 	}
 	if fault := token.checkPodTimes(x.At); fault != nil {

@@ -16,6 +16,9 @@ type tokenFault struct {
 	answer *wire.Failure
 	// expected and found are the two values that disagree, if it is about two.
 	expected, found []string
+	// unread says that it is not known whether the token is good, since the issuer's
+	// keys could not be fetched.
+	unread bool
 }
 
 func refusal(step, why string, answer *wire.Failure) *tokenFault {
@@ -26,6 +29,13 @@ func refusal(step, why string, answer *wire.Failure) *tokenFault {
 func (f *tokenFault) between(expected, found []string) *tokenFault {
 	f.expected, f.found = expected, found
 	return f
+}
+
+// whileUnread is the same fault, of keys that could not be fetched.
+func (f *tokenFault) whileUnread() *tokenFault {
+	changed := *f
+	changed.unread = true
+	return &changed
 }
 
 // invalidToken is the code of most answers about tokens.

@@ -174,7 +174,9 @@ func (s *Server) providerOf(t *webToken, roleARN string) (*provider, *tokenFault
 
 // verifyToken verifies the signature of a token with the keys of its issuer.
 // A key that is not known, or under which the token does not verify, may have
-// changed since it was fetched, so it is fetched once more.
+// changed since it was fetched, so it is fetched once more. If the keys cannot be
+// fetched, the fault is unread, unless a key that is known says that the signature
+// is bad.
 func (s *Server) verifyToken(span *trace.Span, t *webToken, p *provider, now time.Time) ([]Fetch, *tokenFault) {
 	if p.keys != nil {
 		part := span.Start("verify signature")
@@ -183,9 +185,10 @@ func (s *Server) verifyToken(span *trace.Span, t *webToken, p *provider, now tim
 		return nil, fault
 	}
 	var fetches []Fetch
+	var before *tokenFault // with the keys that were there
 	for refetch := false; ; refetch = true {
 		part := span.Start("get issuer keys")
-		f, fetched := s.issuerKeys(part, p, now, refetch)
+		f, fetched, failing := s.issuerKeys(part, p, now, refetch)
 		s.metrics.keysFound(fetched)
 		part.Bool("openirsa.fetched", fetched)
 		finish(part, f.fault)
@@ -199,8 +202,12 @@ func (s *Server) verifyToken(span *trace.Span, t *webToken, p *provider, now tim
 			finish(part, fault)
 		}
 		if fault == nil || refetch || fetched {
+			if fault != nil && failing && fault.step == "keys" && (before == nil || before.step == "keys") {
+				fault = fault.whileUnread()
+			}
 			return fetches, fault
 		}
+		before = fault
 	}
 }
 
