@@ -33,6 +33,7 @@ var layers = []map[string][]string{
 		"internal/docs":            {},
 		"internal/docs/site":       {},
 		"internal/durable":         {},
+		"internal/eksauth":         {},
 		"internal/exactjson":       {},
 		"internal/gate":            {},
 		"internal/helmchart":       {"internal/registry"},
@@ -88,9 +89,9 @@ var layers = []map[string][]string{
 		"pkg/role":     {"internal/wait", "pkg/irsa", "pkg/owner", "pkg/plan", "pkg/trust"},
 		"pkg/node":     {"internal/shell"},
 		"pkg/cluster":  {"internal/kube", "internal/order", "internal/wait", "pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/node", "pkg/plan", "pkg/record", "pkg/token"},
-		"pkg/agent":    {},
+		"pkg/agent":    {"internal/eksauth"},
 
-		"pkg/podidentity": {"internal/order", "internal/wait", "pkg/plan"},
+		"pkg/podidentity": {"internal/eksauth", "internal/order", "internal/wait", "pkg/plan"},
 
 		"pkg/webhook": {"internal/gate", "internal/order", "internal/redact", "internal/trace", "pkg/irsa"},
 		"pkg/source":  {"internal/durable", "internal/order", "pkg/discovery", "pkg/issuer", "pkg/keys"},
@@ -147,7 +148,7 @@ var layers = []map[string][]string{
 		"pkg/sweep": {"pkg/account", "pkg/discovery", "pkg/owner", "pkg/plan", "pkg/podidentity", "pkg/provider", "pkg/publish", "pkg/role", "pkg/trust"},
 	},
 	{ // What a story looks like to who asks why it does not work.
-		"pkg/doctor/gather": {"deploy", "pkg/account", "pkg/chain", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
+		"pkg/doctor/gather": {"deploy", "pkg/account", "pkg/chain", "pkg/cluster", "pkg/controlplane", "pkg/discovery", "pkg/doctor",
 			"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/podidentity", "pkg/publish", "pkg/role"},
 	},
 	{ // The chain for others' tests.

@@ -1,25 +1,20 @@
 package agent
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+
+	"github.com/openirsa/openirsa/internal/eksauth"
 )
 
 // How long EKS Auth may take, as the original agent has it. Three attempts end before an
@@ -29,14 +24,6 @@ const (
 	requestTime = time.Second
 	attempts    = 3
 	backoffTime = 500 * time.Millisecond
-	maxResponse = 1 << 20 // bytes
-)
-
-// signingName is EKS Auth's in signatures, and serviceID its own in the AWS SDKs'
-// configuration.
-const (
-	signingName = "eks-auth"
-	serviceID   = "EKS Auth"
 )
 
 // Service is where EKS Auth is, and for which cluster it is asked.
@@ -50,37 +37,31 @@ type Service struct {
 }
 
 // EKSAuth is the exchange at EKS Auth, signed with the credentials of the configuration:
-// the call AssumeRoleForPodIdentity of AWS's API "eks-auth" of 2023-11-26. It is the one
-// call of the service, which is not worth a library that has others' too.
+// the call AssumeRoleForPodIdentity of AWS's API "eks-auth" of 2023-11-26.
 func EKSAuth(cfg aws.Config, s Service) (Exchange, error) {
 	endpoint := s.Endpoint
 	if endpoint == "" {
 		var err error
-		if endpoint, err = endpointOf(cfg); err != nil {
+		if endpoint, err = eksauth.Endpoint(cfg); err != nil {
 			return nil, err
 		}
-	}
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return nil, fmt.Errorf("reading the URL of EKS Auth: %w", err)
 	}
 	web, ok := cfg.HTTPClient.(*awshttp.BuildableClient) // which has the CAs of AWS_CA_BUNDLE
 	if !ok {
 		web = awshttp.NewBuildableClient()
 	}
-	c := &eksAuth{
-		url: u.JoinPath("clusters", s.Cluster, "assume-role-for-pod-identity").String(), region: cfg.Region,
-		credentials: cfg.Credentials, signer: v4.NewSigner(),
-		web: web.WithTimeout(cmp.Or(s.Timeout, requestTime)).WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTime }),
+	web = web.WithTimeout(cmp.Or(s.Timeout, requestTime)).WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTime })
+	client, err := eksauth.New(endpoint, s.Cluster, cfg.Region, web, "openirsa-agent")
+	if err != nil {
+		return nil, err
 	}
+	c := &eksAuth{credentials: cfg.Credentials, client: client}
 	return c.exchange, nil
 }
 
 type eksAuth struct {
-	url, region string
 	credentials aws.CredentialsProvider
-	signer      *v4.Signer
-	web         aws.HTTPClient
+	client      *eksauth.Client
 }
 
 // exchange asks until there is an answer that would not be another one the next time.
@@ -89,12 +70,8 @@ func (c *eksAuth) exchange(ctx context.Context, token string) (*Credentials, err
 	if err != nil {
 		return nil, &Failure{Code: "NoCredentials", Message: "the agent has no AWS credentials of its own", Fault: "server", Err: err}
 	}
-	body, err := json.Marshal(map[string]string{"token": token})
-	if err != nil {
-		return nil, err
-	}
 	for attempt := 1; ; attempt++ {
-		f, given := c.ask(ctx, own, body)
+		f, given := c.ask(ctx, own, token)
 		if f == nil {
 			return given, nil
 		}
@@ -110,48 +87,21 @@ func (c *eksAuth) exchange(ctx context.Context, token string) (*Credentials, err
 }
 
 // ask asks once. There is a failure, or there are credentials.
-func (c *eksAuth) ask(ctx context.Context, own aws.Credentials, body []byte) (*Failure, *Credentials) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+func (c *eksAuth) ask(ctx context.Context, own aws.Credentials, token string) (*Failure, *Credentials) {
+	a, err := c.client.Ask(ctx, own, token)
 	if err != nil {
-		return silent(err), nil
+		return &Failure{Code: "RequestError", Message: "EKS Auth did not answer", Err: fmt.Errorf("asking EKS Auth: %w", err)}, nil
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "openirsa-agent")
-	sum := sha256.Sum256(body)
-	if err := c.signer.SignHTTP(ctx, own, req, hex.EncodeToString(sum[:]), signingName, c.region, time.Now()); err != nil {
-		return silent(err), nil
+	if a.Status != http.StatusOK {
+		return &Failure{Status: a.Status, RequestID: a.RequestID, Code: a.Code, Message: a.Message, Fault: faults[a.Code]}, nil
 	}
-	res, err := c.web.Do(req)
+	given, err := read(a)
 	if err != nil {
-		return silent(err), nil
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxResponse))
-	if res.StatusCode != http.StatusOK {
-		return said(res, answer), nil
-	}
-	if err != nil {
-		return senseless(res, err), nil
-	}
-	given, err := read(answer)
-	if err != nil {
-		return senseless(res, err), nil
+		return &Failure{RequestID: a.RequestID, Code: "ResponseError", Message: "EKS Auth's answer makes no sense", Fault: "server",
+			Err: fmt.Errorf("reading EKS Auth's answer: %w", err)}, nil
 	}
 	return nil, given
 }
-
-// silent is that there was no answer.
-func silent(err error) *Failure {
-	return &Failure{Code: "RequestError", Message: "EKS Auth did not answer", Err: fmt.Errorf("asking EKS Auth: %w", err)}
-}
-
-// senseless is that an answer cannot be read, or does not end.
-func senseless(res *http.Response, err error) *Failure {
-	return &Failure{RequestID: requestID(res), Code: "ResponseError", Message: "EKS Auth's answer makes no sense", Fault: "server",
-		Err: fmt.Errorf("reading EKS Auth's answer: %w", err)}
-}
-
-func requestID(res *http.Response) string { return res.Header.Get("X-Amzn-Requestid") }
 
 // faults are whose fault the errors of the API are by its model.
 var faults = map[string]string{
@@ -160,45 +110,12 @@ var faults = map[string]string{
 	"ThrottlingException": "client", "InternalServerException": "server", "ServiceUnavailableException": "server",
 }
 
-// said is what EKS Auth says of an error, in the form of AWS's REST-JSON protocol.
-func said(res *http.Response, body []byte) *Failure {
-	var e struct {
-		Type    string `json:"__type"`
-		Code    string `json:"code"`
-		Message string `json:"message"`
-	}
-	if json.Unmarshal(body, &e) != nil {
-		e.Message = http.StatusText(res.StatusCode)
-	}
-	// It may be a URI or have one behind it: aws.protocoltests.restjson#FooError:http://...
-	code, _, _ := strings.Cut(cmp.Or(res.Header.Get("X-Amzn-Errortype"), e.Type, e.Code), ":")
-	code = code[strings.LastIndex(code, "#")+1:]
-	return &Failure{Status: res.StatusCode, RequestID: requestID(res), Code: code, Message: e.Message, Fault: faults[code]}
-}
-
 // read reads credentials, all of whose members are needed.
-func read(answer []byte) (*Credentials, error) {
-	var out struct {
-		Subject struct {
-			Namespace      string `json:"namespace"`
-			ServiceAccount string `json:"serviceAccount"`
-		} `json:"subject"`
-		PodIdentityAssociation struct {
-			AssociationID string `json:"associationId"`
-		} `json:"podIdentityAssociation"`
-		AssumedRoleUser struct {
-			ARN string `json:"arn"`
-		} `json:"assumedRoleUser"`
-		Credentials struct {
-			AccessKeyID     string  `json:"accessKeyId"`
-			SecretAccessKey string  `json:"secretAccessKey"`
-			SessionToken    string  `json:"sessionToken"`
-			Expiration      float64 `json:"expiration"` // seconds since 1970
-		} `json:"credentials"`
+func read(a *eksauth.Answer) (*Credentials, error) {
+	if a.Err != nil {
+		return nil, a.Err
 	}
-	if err := json.Unmarshal(answer, &out); err != nil {
-		return nil, err
-	}
+	out := &a.Session
 	c := out.Credentials
 	part := strings.SplitN(out.AssumedRoleUser.ARN, ":", 6) // arn:aws:sts::ACCOUNT:assumed-role/...
 	switch {

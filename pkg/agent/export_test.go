@@ -25,9 +25,6 @@ func Held(a *Agent) (refused, peers, flights int) {
 	return a.refused.len(), a.peers.len(), len(a.flights)
 }
 
-// EndpointOf is where EKS Auth is by the configuration.
-var EndpointOf = endpointOf
-
 // ParseInsecure reads a token, and reports whether it says anything.
 func ParseInsecure(token string) (says bool, err error) {
 	c, err := parseInsecure(token)

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/openirsa/openirsa/internal/kube"
 	"github.com/openirsa/openirsa/internal/order"
@@ -17,6 +19,9 @@ import (
 // Pod is a pod that has not ended, and how its containers get a role.
 type Pod struct {
 	Namespace, Name string
+	UID             types.UID
+	// Node is where it runs; empty as long as it is on none.
+	Node string
 	// Account is the name of its service account.
 	Account string
 	// WebIdentity says that a container has a token for STS, as with IRSA. Every SDK
@@ -50,7 +55,7 @@ func (c *Cluster) PodsOf(ctx context.Context, namespace, account string) ([]Pod,
 			p := &list.Items[i]
 			ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 			if of := cmp.Or(p.Spec.ServiceAccountName, "default"); !ended && (account == "" || of == account) {
-				all = append(all, podOf(p))
+				all = append(all, PodOf(p))
 			}
 		}
 		if options.Continue = list.Continue; options.Continue == "" {
@@ -60,12 +65,31 @@ func (c *Cluster) PodsOf(ctx context.Context, namespace, account string) ([]Pod,
 	}
 }
 
-func podOf(p *corev1.Pod) Pod {
+// PodOf is a pod as the API server has it.
+func PodOf(p *corev1.Pod) Pod {
 	return Pod{
-		Namespace: p.Namespace, Name: p.Name, Account: cmp.Or(p.Spec.ServiceAccountName, "default"),
+		Namespace: p.Namespace, Name: p.Name, UID: p.UID, Node: p.Spec.NodeName, Account: cmp.Or(p.Spec.ServiceAccountName, "default"),
 		WebIdentity: HasVariable(&p.Spec, irsa.EnvTokenFile), PodIdentity: HasVariable(&p.Spec, irsa.EnvCredentialsURI),
 		Leaving: p.DeletionTimestamp != nil, controller: metav1.GetControllerOfNoCopy(p),
 	}
+}
+
+// CredentialsToken is a new token of a pod's service account for EKS Pod Identity, bound to
+// the pod as the ones that kubelet asks for are. It lives for
+// [irsa.MinExpirationSeconds], and no longer than the pod. It needs the right to create
+// serviceaccounts/token in the namespace; the error is the API server's.
+func (c *Cluster) CredentialsToken(ctx context.Context, p Pod) (string, error) {
+	request := &authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Name: p.Account}, Spec: authenticationv1.TokenRequestSpec{
+		Audiences: []string{irsa.CredentialsAudience}, ExpirationSeconds: new(int64(irsa.MinExpirationSeconds)),
+		BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: p.Name, UID: p.UID},
+	}}
+	got, err := Retry(ctx, func() (*authenticationv1.TokenRequest, error) {
+		return c.client.Tokens(p.Namespace).Create(ctx, request, metav1.CreateOptions{})
+	})
+	if err != nil {
+		return "", fmt.Errorf("asking for a token of pod %s: %w", p, err)
+	}
+	return got.Status.Token, nil
 }
 
 // HasVariable reports whether a container of a pod has a variable.

@@ -2,6 +2,8 @@ package gather
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/internal/kubefake"
+	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/doctor"
@@ -240,6 +243,29 @@ func TestPodIdentity(t *testing.T) {
 				t.Errorf("EKS Auth says %+v, want %q in its reason", x, test.reason)
 			}
 		})
+	}
+}
+
+// EKS Auth is asked where agents ask it, which the AWS SDKs have a variable for.
+func TestEndpointOfEKSAuth(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Amzn-Errortype", "ThrottlingException:http://internal.amazon.com/")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	t.Cleanup(other.Close)
+	p := newPodPatient(t)
+	for k, v := range map[string]string{
+		"AWS_ENDPOINT_URL": p.URL, "AWS_ENDPOINT_URL_EKS_AUTH": other.URL, "AWS_REGION": emulatortest.Region,
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "HOME": t.TempDir(),
+	} {
+		t.Setenv(k, v)
+	}
+	var err error
+	p.e.chain.Account, err = account.Connect(t.Context(), account.Options{})
+	p.check(err)
+	p.diagnose()
+	if x := p.facts.PodIdentity.Exchange; x.Status != http.StatusTooManyRequests || x.Code != "ThrottlingException" {
+		t.Errorf("%+v", x)
 	}
 }
 

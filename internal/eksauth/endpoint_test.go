@@ -1,4 +1,4 @@
-package agent_test
+package eksauth_test
 
 import (
 	"os"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
-	"github.com/openirsa/openirsa/pkg/agent"
+	"github.com/openirsa/openirsa/internal/eksauth"
 )
 
 // EKS Auth is found where the AWS SDKs find it.
@@ -43,7 +43,7 @@ func TestEndpoint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := agent.EndpointOf(cfg); got != c.want || (err != nil) != (c.want == "") {
+			if got, err := eksauth.Endpoint(cfg); got != c.want || (err != nil) != (c.want == "") {
 				t.Errorf("%v: %q, %v, want %q", c.env, got, err, c.want)
 			}
 		})

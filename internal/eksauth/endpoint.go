@@ -1,4 +1,4 @@
-package agent
+package eksauth
 
 import (
 	"context"
@@ -23,9 +23,15 @@ var suffixes = []struct{ region, suffix string }{
 
 var region = regexp.MustCompile(`^[a-z0-9-]+$`)
 
-// endpointOf is the URL of EKS Auth, as the AWS SDKs find that of a service: what
-// AWS_ENDPOINT_URL_EKS_AUTH, AWS_ENDPOINT_URL or a profile say, and else AWS's own.
-func endpointOf(cfg aws.Config) (string, error) {
+// serviceID is the service's name in the AWS SDKs' configuration.
+const serviceID = "EKS Auth"
+
+// Endpoint is the URL of EKS Auth, as the AWS SDKs find that of a service: what
+// AWS_ENDPOINT_URL_EKS_AUTH, AWS_ENDPOINT_URL or a profile say, and else AWS's own in the
+// region of the configuration, that for FIPS 140 if it asks for such (AWS SDKs and Tools
+// Reference Guide, "Service-specific endpoints"). The error is a configuration that cannot
+// be read, or the name of a region that none has.
+func Endpoint(cfg aws.Config) (string, error) {
 	ctx := context.Background() // it reads what is in memory
 	ignored, fips := false, false
 	for _, source := range cfg.ConfigSources {
