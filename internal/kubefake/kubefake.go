@@ -25,6 +25,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -65,6 +66,9 @@ type API struct {
 	Applied func(path string, o runtime.Object)
 	// Admit is called with what is created: what webhooks make of it. Nil: there are none.
 	Admit func(o runtime.Object)
+	// Token signs a token of a service account, for the pod that it is bound to. Nil:
+	// nobody gets one. It is called under the lock.
+	Token func(sa *corev1.ServiceAccount, pod *corev1.Pod, spec *authenticationv1.TokenRequestSpec) string
 
 	gone    map[string]int // how many more times a deleted object is seen, by path
 	version int
@@ -316,6 +320,9 @@ func (f *API) serveObjects(r *http.Request) (any, error) {
 		return nil, notFound(path)
 	}
 	gvk := gv.WithKind(resources[i].Kind)
+	if len(parts) == 3 && parts[0] == "serviceaccounts" && parts[2] == "token" && r.Method == http.MethodPost && f.Token != nil {
+		return f.token(r, namespace, parts[1])
+	}
 	if len(parts) == 1 {
 		if r.Method == http.MethodPost {
 			return f.create(r, gvk, path, namespace)
@@ -331,6 +338,33 @@ func (f *API) serveObjects(r *http.Request) (any, error) {
 		return f.Delete(path, gvk)
 	}
 	return nil, apierrors.NewMethodNotSupported(schema.GroupResource{Resource: parts[0]}, r.Method)
+}
+
+// token answers a TokenRequest that is bound to a pod, which must be there and of the
+// service account.
+func (f *API) token(r *http.Request, namespace, account string) (any, error) {
+	o, err := decode(r)
+	if err != nil {
+		return nil, err
+	}
+	request := o.(*authenticationv1.TokenRequest)
+	bound := request.Spec.BoundObjectRef
+	if bound == nil || bound.Kind != "Pod" {
+		return nil, apierrors.NewBadRequest("this API server gives tokens to pods alone")
+	}
+	sa, ok := f.Objects["/api/v1/namespaces/"+namespace+"/serviceaccounts/"+account].(*corev1.ServiceAccount)
+	if !ok {
+		return nil, notFound(account)
+	}
+	pod, ok := f.Objects["/api/v1/namespaces/"+namespace+"/pods/"+bound.Name].(*corev1.Pod)
+	if !ok || pod.UID != bound.UID {
+		return nil, notFound(bound.Name)
+	}
+	if pod.Spec.ServiceAccountName != account {
+		return nil, apierrors.NewBadRequest("cannot bind token to pod running with different service account name")
+	}
+	request.Status.Token = f.Token(sa, pod, &request.Spec)
+	return typed(request, authenticationv1.SchemeGroupVersion.WithKind("TokenRequest")), nil
 }
 
 // decode reads a body, as JSON or as protobuf, which typed clients prefer.

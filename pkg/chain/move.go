@@ -12,6 +12,8 @@ import (
 
 	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/pkg/cluster"
+	"github.com/openirsa/openirsa/pkg/config"
+	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
@@ -50,12 +52,14 @@ type Move struct {
 	// Held is why it cannot be moved; empty unless the Stage is [MoveHeld].
 	Held string `json:"held,omitempty"`
 
-	pods       []cluster.Pod
-	role       role.Role
-	ours       bool   // the role may be changed
-	associated string // the role of its association, "" without one
-	unasked    bool   // the webhook is not asked about its pods
-	held       error
+	pods        []cluster.Pod // with IRSA
+	running     []cluster.Pod // on a node, and not being deleted
+	role        role.Role
+	ours        bool                     // the role may be changed
+	association *podidentity.Association // nil without one
+	unasked     bool                     // the webhook is not asked about its pods
+	shutOut     error                    // why the role does not let in its pods
+	held        error
 }
 
 // Why a service account cannot be moved to EKS Pod Identity.
@@ -63,9 +67,13 @@ var (
 	// ErrNoRole is an annotation with a role that is not there, or of another account.
 	ErrNoRole = errors.New("its role is not there")
 	// ErrRoleOfOthers is a role that was not made for the cluster, which is never changed,
-	// and that does not let in EKS Pod Identity.
-	ErrRoleOfOthers = errors.New("its role was not made for this cluster and does not let in " + trust.PodIdentityPrincipal)
-	// ErrOtherRole is an association with another role than that of the annotation.
+	// and whose trust policy does not let in the pods by EKS Pod Identity.
+	ErrRoleOfOthers = errors.New("its role was not made for this cluster and does not let in its pods by " + trust.PodIdentityPrincipal)
+	// ErrShutOut is a role whose trust policy does not let in the pods by EKS Pod Identity,
+	// whatever is added to it.
+	ErrShutOut = errors.New("its role does not let in its pods by " + trust.PodIdentityPrincipal)
+	// ErrOtherRole is an association with another role than that of the annotation, or with
+	// a target role.
 	ErrOtherRole = errors.New("its association has another role")
 	// ErrNotAsked is a namespace about whose pods the webhook is not asked.
 	ErrNotAsked = errors.New("the webhook is not asked about the pods of its namespace")
@@ -105,9 +113,9 @@ func (ch *Chain) moves(ctx context.Context, only []ServiceAccount) ([]Move, erro
 	if err != nil {
 		return nil, ch.withoutEKS(err)
 	}
-	associated := map[string]string{} // roles, by service account
-	for _, a := range all {
-		associated[a.String()] = a.RoleARN
+	associated := map[string]*podidentity.Association{} // by service account
+	for i, a := range all {
+		associated[a.String()] = &all[i]
 	}
 	moves, err := ch.annotated(ctx, only, associated)
 	if err != nil {
@@ -130,7 +138,8 @@ func (ch *Chain) moves(ctx context.Context, only []ServiceAccount) ([]Move, erro
 		m := &moves[i]
 		m.role = roles[path.Base(m.RoleARN)]
 		m.ours = owner.Owns(m.role.Tags, mark) || owner.Shared(m.role.Tags)
-		m.associated, m.unasked = associated[m.String()], unasked[m.Namespace]
+		m.association, m.unasked = associated[m.String()], unasked[m.Namespace]
+		m.shutOut = ch.shutsOut(m)
 	}
 	return moves, ch.seePods(ctx, moves)
 }
@@ -150,11 +159,14 @@ func (ch *Chain) seePods(ctx context.Context, moves []Move) (err error) {
 			m.decide()
 		}
 		if m.held != nil {
-			m.Stage, m.Held = MoveHeld, m.held.Error()
+			m.hold(m.held)
 		}
 	}
 	return nil
 }
+
+// hold leaves it as it is.
+func (m *Move) hold(err error) { m.Stage, m.Held, m.held = MoveHeld, err.Error(), err }
 
 // underWay are the moves of service accounts that have both an annotation and an
 // association. There are none for who may not see that.
@@ -187,7 +199,7 @@ func (ch *Chain) underWay(ctx context.Context, associations []ServiceAccount) ([
 
 // annotated are the service accounts that are annotated with roles, or those that are
 // named, annotated or not.
-func (ch *Chain) annotated(ctx context.Context, only []ServiceAccount, associated map[string]string) ([]Move, error) {
+func (ch *Chain) annotated(ctx context.Context, only []ServiceAccount, associated map[string]*podidentity.Association) ([]Move, error) {
 	accounts, err := ch.Cluster.WithRole(ctx, irsa.DefaultPrefix)
 	if err != nil {
 		return nil, err
@@ -207,8 +219,10 @@ func (ch *Chain) annotated(ctx context.Context, only []ServiceAccount, associate
 		if o.Name == "" || there {
 			continue
 		}
-		m := Move{ServiceAccount: ServiceAccount{o.Namespace, o.Name, associated[o.String()]}, Stage: MoveDone}
-		if m.RoleARN == "" {
+		m := Move{ServiceAccount: ServiceAccount{Namespace: o.Namespace, Name: o.Name}, Stage: MoveDone}
+		if a := associated[o.String()]; a != nil {
+			m.RoleARN = a.RoleARN
+		} else {
 			m.held = ErrNotAnnotated
 		}
 		moves = append(moves, m)
@@ -218,7 +232,7 @@ func (ch *Chain) annotated(ctx context.Context, only []ServiceAccount, associate
 
 // see takes what the pods of the namespace say.
 func (m *Move) see(pods []cluster.Pod) {
-	m.Pods, m.Old, m.pods = 0, nil, nil
+	m.Pods, m.Old, m.pods, m.running = 0, nil, nil, nil
 	for _, p := range pods {
 		if p.Account != m.Name {
 			continue
@@ -227,21 +241,27 @@ func (m *Move) see(pods []cluster.Pod) {
 		if p.WebIdentity {
 			m.Old, m.pods = append(m.Old, p.Name), append(m.pods, p)
 		}
+		if p.Node != "" && !p.Leaving {
+			m.running = append(m.running, p)
+		}
 	}
 }
 
 // decide says how far it has come.
 func (m *Move) decide() {
+	a := m.association
 	switch {
 	case m.role.ARN == "" || m.role.ARN != m.RoleARN:
 		m.held = ErrNoRole
-	case m.associated != "" && m.associated != m.RoleARN:
-		m.held = fmt.Errorf("%w, %s", ErrOtherRole, m.associated)
+	case a != nil && a.RoleARN != m.RoleARN:
+		m.held = fmt.Errorf("%w, %s", ErrOtherRole, a.RoleARN)
+	case a != nil && a.TargetRoleARN != "":
+		m.held = fmt.Errorf("%w, %s, which it assumes in the end", ErrOtherRole, a.TargetRoleARN)
 	case m.unasked:
 		m.held = ErrNotAsked
-	case !m.ours && !trust.NamesPodIdentity(m.role.Trust):
-		m.held = ErrRoleOfOthers
-	case m.associated == "":
+	case m.shutOut != nil:
+		m.held = m.shutOut
+	case a == nil:
 		m.Stage = MoveAssociate
 	case len(m.Old) > 0:
 		m.Stage = MoveRestart
@@ -249,6 +269,30 @@ func (m *Move) decide() {
 		m.Stage = MoveRemove
 	}
 }
+
+// shutsOut is why the role does not let in the pods of a move by EKS Pod Identity, evaluated
+// with what [Chain.letIn] adds to a role that may be changed; nil if it does.
+func (ch *Chain) shutsOut(m *Move) error {
+	document, refusal := m.role.Trust, ErrRoleOfOthers
+	if m.ours {
+		refusal = ErrShutOut
+		var err error
+		if document, err = trust.WithPods(document, ch.podsOfMove(m)); err != nil {
+			return fmt.Errorf("%w: %w", refusal, err)
+		}
+	}
+	call := doctor.PodCall{
+		ClusterARN: ch.ClusterARN(), Namespace: m.Namespace, ServiceAccount: m.Name, Untagged: m.untagged(),
+	}
+	err := call.LetIn(&doctor.Role{Name: m.role.Name, ARN: m.role.ARN, Trust: document, Tags: m.role.Tags})
+	if err != nil {
+		return fmt.Errorf("%w: %w", refusal, err)
+	}
+	return nil
+}
+
+// untagged reports whether its association has switched session tags off.
+func (m *Move) untagged() bool { return m.association != nil && m.association.DisableSessionTags }
 
 // letIn decides what must be done for the roles of the moves to let in their pods by
 // EKS Pod Identity. Whom they let in now, they let in afterwards.
@@ -270,7 +314,7 @@ func (ch *Chain) letIn(ctx context.Context, moves []Move, mark map[string]string
 			continue // it lets in all
 		}
 		var err error
-		if want.Trust, err = trust.WithPods(want.Trust, ch.podsOfAccount(m.ServiceAccount)); err != nil {
+		if want.Trust, err = trust.WithPods(want.Trust, ch.podsOfMove(&m)); err != nil {
 			return nil, fmt.Errorf("%s: role %s: %w", plan.Role, m.role.Name, err)
 		}
 		wants[m.role.Name] = want
@@ -361,7 +405,7 @@ func (ch *Chain) onlySubjects(r role.Role, subjects []string) ([]byte, error) {
 	return trust.With(r.Trust, ours)
 }
 
-// podsOfAccount are the pods of a service account, whose sessions have tags.
-func (ch *Chain) podsOfAccount(sa ServiceAccount) trust.Pods {
-	return trust.Pods{ClusterARN: ch.ClusterARN(), Namespace: sa.Namespace, ServiceAccount: sa.Name}
+// podsOfMove are the pods of a service account, as its association has them.
+func (ch *Chain) podsOfMove(m *Move) trust.Pods {
+	return ch.pods(&config.PodIdentityAssociation{Namespace: m.Namespace, ServiceAccountName: m.Name}, !m.untagged())
 }

@@ -2,13 +2,18 @@ package chain_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,11 +23,21 @@ import (
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/config"
 	"github.com/openirsa/openirsa/pkg/emulator"
+	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/podidentity"
 	"github.com/openirsa/openirsa/pkg/record"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
+
+// newMover is a world with an agent where pods run.
+func newMover(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t)
+	w.agentOn("node-1", corev1.ConditionTrue)
+	return w
+}
 
 // move is a run that must succeed, and what it said.
 func (w *world) move(o chain.MoveOptions) (chain.Moved, string) {
@@ -62,7 +77,7 @@ func (w *world) check(what, name string, tokens, pods, annotated bool) {
 // A service account goes from IRSA to EKS Pod Identity, a stage at a time: nothing is taken away before all of its pods
 // are new. A second run writes nothing, and the role lets pods in once (A52).
 func TestMove(t *testing.T) {
-	w := newWorld(t)
+	w := newMover(t)
 	w.grant("app", "idle")
 	w.deploy("web", "app")
 	w.deploy("db", "app")
@@ -82,12 +97,15 @@ func TestMove(t *testing.T) {
 	w.check("after the plan", "app", true, false, true)
 
 	// Without a restart pods go on with IRSA, and keep all that it needs.
-	w.move(chain.MoveOptions{Remove: true})
+	_, said = w.move(chain.MoveOptions{Remove: true})
 	if got := w.stages(); got != "app restart" {
 		t.Errorf("with old pods: %s", got)
 	}
 	w.check("with old pods", "app", true, true, true)
 	w.check("without pods", "idle", false, true, false)
+	if !strings.Contains(said, "note: "+(&chain.UntriedError{Account: "default/idle"}).Error()) || strings.Contains(said, "default/app runs") {
+		t.Errorf("what was not tried:\n%s", said)
+	}
 
 	out, said := w.move(chain.MoveOptions{Restart: true})
 	if got := w.stages(); got != "app remove" || !slices.Equal(w.log, []string{"restart db", "restart web"}) {
@@ -127,7 +145,7 @@ func TestMove(t *testing.T) {
 
 // As long as nothing was removed, the association can be deleted, and IRSA is as before.
 func TestMoveBack(t *testing.T) {
-	w := newWorld(t)
+	w := newMover(t)
 	w.grant("app")
 	w.move(chain.MoveOptions{})
 	app := []config.PodIdentityAssociation{{Namespace: "default", ServiceAccountName: "app"}}
@@ -145,33 +163,209 @@ func TestMoveBack(t *testing.T) {
 	}
 }
 
-// What cannot be moved stays, is named, and stops nothing else.
-func TestMoveHeld(t *testing.T) {
-	w := newWorld(t)
-	w.grant("app")
-	theirs := w.aws.Role("theirs", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)
-	for name, arn := range map[string]string{"foreign": theirs, "lost": "arn:aws:iam::" + w.aws.Account() + ":role/none"} {
-		w.api.Put("/api/v1/namespaces/default/serviceaccounts/"+name, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
-			Namespace: "default", Name: name, Annotations: map[string]string{irsa.DefaultPrefix.RoleARN(): arn},
-		}})
+// annotated makes a service account of the namespace default that somebody has annotated with a role.
+func (w *world) annotated(name, arn string) {
+	w.api.Put("/api/v1/namespaces/default/serviceaccounts/"+name, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "default", Name: name, Annotations: map[string]string{irsa.DefaultPrefix.RoleARN(): arn},
+	}})
+}
+
+// theirs makes a role that was not made for the cluster, with a statement about a service.
+func (w *world) theirs(name, service string, condition map[string]any, actions ...string) string {
+	w.Helper()
+	s := map[string]any{"Effect": "Allow", "Principal": map[string]string{"Service": service}, "Action": actions}
+	if condition != nil {
+		s["Condition"] = condition
 	}
+	return w.aws.Role(name, emulatortest.Document(s))
+}
+
+// retrust changes the trust policy of the role of a service account.
+func (w *world) retrust(name string, change func(document string) string) {
+	w.Helper()
+	client, name := iam.NewFromConfig(w.aws.Config()), "openirsa-dev-default-"+name
+	r, err := client.GetRole(w.Context(), &iam.GetRoleInput{RoleName: &name})
+	w.must(err)
+	_, err = client.UpdateAssumeRolePolicy(w.Context(), &iam.UpdateAssumeRolePolicyInput{
+		RoleName: &name, PolicyDocument: new(change(unescape(*r.Role.AssumeRolePolicyDocument))),
+	})
+	w.must(err)
+}
+
+// with adds a statement to a trust policy.
+func with(statement string) func(string) string {
+	return func(document string) string {
+		return strings.Replace(document, `"Statement":[`, `"Statement":[`+statement+`,`, 1)
+	}
+}
+
+// What cannot be moved stays, is named with what was compared, and stops nothing else.
+func TestMoveHeld(t *testing.T) {
+	w := newMover(t)
+	w.grant("app", "denied")
+	w.retrust("denied", with(`{"Effect":"Deny","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":"sts:TagSession"}`))
+	const service = "pods.eks.amazonaws.com"
+	both := []string{"sts:AssumeRole", "sts:TagSession"}
+	equals := func(operator, key, value string) map[string]any {
+		return map[string]any{operator: map[string]string{key: value}}
+	}
+	w.annotated("lost", "arn:aws:iam::"+w.aws.Account()+":role/none")
+	w.annotated("foreign", w.theirs("foreign", "ec2.amazonaws.com", nil, "sts:AssumeRole"))
+	w.annotated("pinned", w.theirs("pinned", service, equals("StringEquals", "aws:RequestTag/kubernetes-namespace", "other"), both...))
+	w.annotated("elsewhere", w.theirs("elsewhere", service, equals("ArnEquals", "aws:SourceArn", "arn:aws:eks:us-east-1:123456789012:cluster/prod"), both...))
+	w.annotated("untagged", w.theirs("untagged", service, nil, "sts:AssumeRole"))
+	w.annotated("open", w.theirs("open", service, equals("StringEquals", "aws:RequestTag/kubernetes-service-account", "open"), both...))
+	target := w.theirs("target", service, nil, both...)
+	w.annotated("target", target)
+	_, err := eks.NewFromConfig(w.aws.Config()).CreatePodIdentityAssociation(t.Context(), &eks.CreatePodIdentityAssociationInput{
+		ClusterName: new("dev"), Namespace: new("default"), ServiceAccount: new("target"), RoleArn: &target, TargetRoleArn: new("arn:aws:iam::444455556666:role/far"),
+	})
+	w.must(err)
 	_, said := w.move(chain.MoveOptions{Accounts: []chain.ServiceAccount{{Namespace: "default"}, {Namespace: "default", Name: "nobody"}}})
-	for _, want := range []error{
-		&chain.HeldError{Account: "default/foreign", Err: chain.ErrRoleOfOthers}, &chain.HeldError{Account: "default/lost", Err: chain.ErrNoRole},
-		&chain.HeldError{Account: "default/nobody", Err: chain.ErrNotAnnotated},
+	for account, want := range map[string]struct {
+		err   error
+		words string
+	}{
+		"lost":    {chain.ErrNoRole, ""},
+		"nobody":  {chain.ErrNotAnnotated, ""},
+		"foreign": {chain.ErrRoleOfOthers, `its Principal is "ec2.amazonaws.com"`},
+		"pinned":  {chain.ErrRoleOfOthers, `aws:RequestTag/kubernetes-namespace expects "other" and the request has "default"`},
+		"elsewhere": {chain.ErrRoleOfOthers, `aws:SourceArn expects "arn:aws:eks:us-east-1:123456789012:cluster/prod" and the request has "` +
+			w.ch.ClusterARN() + `"`},
+		"untagged": {chain.ErrRoleOfOthers, `its Action is "sts:AssumeRole" and the request's is "sts:TagSession"`},
+		"denied":   {chain.ErrShutOut, `sts:TagSession is explicitly denied by statement 0 of role trust policy "openirsa-dev-default-denied"`},
+		"target":   {chain.ErrOtherRole, "arn:aws:iam::444455556666:role/far"},
 	} {
-		if !strings.Contains(said, "note: "+want.Error()) {
-			t.Errorf("it does not say %q:\n%s", want, said)
+		start := "note: " + (&chain.HeldError{Account: "default/" + account, Err: want.err}).Error()
+		if !slices.ContainsFunc(strings.Split(said, "\n"), func(line string) bool { return strings.HasPrefix(line, start) && strings.Contains(line, want.words) }) {
+			t.Errorf("it does not say %q with %q:\n%s", start, want.words, said)
 		}
 	}
-	if got := w.stages(); got != "app remove, foreign held, lost held" {
+	if got := w.stages(); got != "app remove, denied held, elsewhere held, foreign held, lost held, open remove, pinned held, target held, untagged held" {
 		t.Errorf("stages: %s", got)
+	}
+	var associated []string
+	for _, a := range w.associations("", "") {
+		associated = append(associated, a.ServiceAccount)
+	}
+	if !slices.Equal(associated, []string{"app", "open", "target"}) {
+		t.Errorf("associations of %q", associated)
+	}
+	w.check("one that is denied", "denied", true, false, true)
+}
+
+// An association without session tags: the role lets in the cluster's pods, which is all that their sessions say.
+func TestMoveWithoutTags(t *testing.T) {
+	w := newMover(t)
+	w.grant("app")
+	w.deploy("web", "app")
+	w.retrust("app", with(`{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"x"}}}`))
+	_, err := eks.NewFromConfig(w.aws.Config()).CreatePodIdentityAssociation(t.Context(), &eks.CreatePodIdentityAssociationInput{
+		ClusterName: new("dev"), Namespace: new("default"), ServiceAccount: new("app"), DisableSessionTags: new(true),
+		RoleArn: new(w.annotation("app")),
+	})
+	w.must(err)
+	w.move(chain.MoveOptions{Restart: true, Remove: true})
+	w.check("in the end", "app", false, true, false)
+}
+
+// Where no agent would answer the pods nothing is done, and the next run goes on once there is one.
+func TestMoveWithoutAgent(t *testing.T) {
+	w := newWorld(t)
+	w.grant("app")
+	w.deploy("web", "app")
+	w.api.Took()
+	all := chain.MoveOptions{Restart: true, Remove: true}
+	held := func(when string, words ...string) {
+		t.Helper()
+		out, said := w.move(all)
+		if out.Changed || len(out.Moves) != 1 || out.Moves[0].Stage != chain.MoveHeld || len(w.api.Took())+len(w.log)+len(w.associations("", "")) > 0 {
+			t.Errorf("%s: %+v, restarts %q", when, out, w.log)
+		}
+		for _, word := range append(words, "note: service account: default/app stays with IRSA: "+chain.ErrNoAgent.Error()) {
+			if !strings.Contains(said, word) {
+				t.Errorf("%s: it does not say %q:\n%s", when, word, said)
+			}
+		}
+		w.check(when, "app", true, false, true)
+	}
+	held("without one", "no DaemonSet openirsa-agent or eks-pod-identity-agent")
+	w.agentOn("node-2", corev1.ConditionTrue)
+	held("on another node", "on node node-1, where pod default/web-1 runs", "there is none")
+	w.agentOn("node-1", corev1.ConditionFalse)
+	held("that is not ready", "pod openirsa-agent-1, not ready")
+	w.api.Put("/api/v1/nodes/node-1", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{"eks.amazonaws.com/compute-type": "auto"}}})
+	w.move(all) // which has one of its own
+	w.check("in the end", "app", false, true, false)
+}
+
+// unverified is a run that must stop since pods do not get their role.
+func (w *world) unverified(when string, o chain.MoveOptions) *chain.UnverifiedError {
+	w.Helper()
+	o.Wait = cmp.Or(o.Wait, 10*time.Second)
+	_, err := w.ch.Move(w.Context(), o, nil)
+	e, ok := errors.AsType[*chain.UnverifiedError](err)
+	if !ok || e.Account != "default/app" {
+		w.Fatalf("%s: %v", when, err)
+	}
+	return e
+}
+
+// Where EKS Auth gives a pod nothing, no workload is restarted and IRSA stays; the next run goes on.
+func TestMoveVerifies(t *testing.T) {
+	w := newMover(t)
+	w.grant("app")
+	w.deploy("web", "app")
+	w.deploy("db", "app")
+	all := chain.MoveOptions{Restart: true, Remove: true}
+	refused := func(when string, o chain.MoveOptions, code string, restarts ...string) {
+		t.Helper()
+		e := w.unverified(when, o)
+		if r, ok := errors.AsType[*podidentity.RefusedError](e); !ok || r.Code != code || !slices.Equal(w.log, restarts) {
+			t.Errorf("%s: %v, restarts %q", when, e, w.log)
+		}
+		w.check(when, "app", true, true, true)
+	}
+	w.tokensFor("sts.amazonaws.com")
+	refused("before a restart", all, "InvalidTokenException")
+	w.tokensFor("")
+	w.restarted = func() { w.audience = "sts.amazonaws.com" }
+	refused("after the first restart", all, "InvalidTokenException", "restart db")
+	w.restarted = nil
+	w.tokensFor("")
+	w.move(chain.MoveOptions{Restart: true})
+
+	// What only AWS knows shows then: it is waited for, since IAM takes its time, but not for ever.
+	deny := `{"Effect":"Deny","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringLike":{"sts:RoleSessionName":"eks-*"}}}`
+	w.retrust("app", with(deny))
+	refused("before IRSA goes", chain.MoveOptions{Remove: true, Wait: 2 * time.Second}, "AccessDeniedException", "restart db", "restart web")
+	w.retrust("app", func(document string) string { return strings.Replace(document, deny+",", "", 1) })
+	w.move(chain.MoveOptions{Remove: true})
+	w.check("in the end", "app", false, true, false)
+}
+
+// A session that is not the pod's own counts as none. EKS Auth is where the AWS SDKs would look for it.
+func TestMoveAnotherSession(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/clusters/dev/assume-role-for-pod-identity" {
+			t.Errorf("%s %s", r.Method, r.URL)
+		}
+		io.WriteString(rw, `{"credentials":{"accessKeyId":"test","secretAccessKey":"test","expiration":1900000000}}`)
+	}))
+	t.Cleanup(other.Close)
+	t.Setenv("AWS_ENDPOINT_URL_EKS_AUTH", other.URL)
+	w := newMover(t)
+	w.grant("app")
+	w.deploy("web", "app")
+	e := w.unverified("with another session", chain.MoveOptions{Restart: true})
+	if !errors.Is(e, chain.ErrOtherSession) || !strings.Contains(e.Error(), "arn:aws:iam::"+w.aws.Account()+":root") || len(w.log) > 0 {
+		t.Errorf("%v, restarts %q", e, w.log)
 	}
 }
 
 // A pod that nothing replaces is named, and what it needs stays.
 func TestMoveStuckPod(t *testing.T) {
-	w := newWorld(t)
+	w := newMover(t)
 	w.grant("app")
 	w.deploy("web", "app")
 	w.api.Put("/api/v1/namespaces/default/pods/hand", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "hand"}, Spec: corev1.PodSpec{
@@ -207,7 +401,7 @@ func (o *waiter) Start(_, what string) {
 
 // While pods that use IRSA end, nothing is asked of AWS; after that, roles are read once more before they are changed.
 func TestMoveWaitsForPods(t *testing.T) {
-	w := newWorld(t)
+	w := newMover(t)
 	w.grant("app")
 	w.move(chain.MoveOptions{})
 	w.api.Put("/api/v1/namespaces/default/pods/leaving", &corev1.Pod{
@@ -242,7 +436,7 @@ func TestMoveWaitsForPods(t *testing.T) {
 
 // A run that was stopped anywhere is continued by the next one, and old pods can use their role all the time.
 func TestMoveContinues(t *testing.T) {
-	w := newWorld(t)
+	w := newMover(t)
 	w.grant("app")
 	w.deploy("web", "app")
 	all := chain.MoveOptions{Restart: true, Remove: true, Wait: 5 * time.Second}
@@ -291,7 +485,7 @@ func (s *stopper) Done(plan.Result) {
 func TestMoveContinuesAfterEachLink(t *testing.T) {
 	all := chain.MoveOptions{Restart: true, Remove: true, Wait: 5 * time.Second}
 	for links := 1; ; links++ {
-		w := newWorld(t)
+		w := newMover(t)
 		w.grant("app")
 		w.deploy("web", "app")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -310,7 +504,7 @@ func TestMoveContinuesAfterEachLink(t *testing.T) {
 
 // What is under way, or not there, is refused before anything is changed.
 func TestMoveRefuses(t *testing.T) {
-	w := newWorld(t)
+	w := newMover(t)
 	w.grant("app")
 	w.api.Mu.Lock()
 	w.api.Denied["patch deployments"] = true

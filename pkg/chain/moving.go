@@ -30,8 +30,9 @@ type MoveOptions struct {
 	Remove bool
 	// DryRun decides about everything and changes nothing.
 	DryRun bool
-	// Wait is how long the webhook may take to know the associations, and each workload
-	// to have its new pods available. Zero is [controlplane.DefaultWait].
+	// Wait is how long the webhook may take to know the associations, each workload to have
+	// its new pods available, and EKS Auth to give one of them a session. Zero is
+	// [controlplane.DefaultWait].
 	Wait time.Duration
 }
 
@@ -75,17 +76,22 @@ func (e *PolicyError) Error() string {
 // role all the time: the roles let in the pods by EKS Pod Identity as well, then the
 // associations are made, and then new pods get them, once the webhook knows. With Restart
 // the running pods are replaced, and with Remove what IRSA needs is taken away in the end.
-// What is done is seen from what is there, so that each run continues where another was
-// stopped. All is decided before the first write. Undo it with [Chain.Dissociate] and
-// another restart, as long as nothing is removed.
+// Before either, and after each restart, it is tried whether pods get their role: an agent
+// is ready where they run, and EKS Auth gives a session of the role for a token of one of
+// them, by the credentials in use, which need eks-auth:AssumeRoleForPodIdentity on the
+// cluster's ARN. Without a pod there is nothing to be tried, which is noted. What is done
+// is seen from what is there, so that each run continues where another was stopped. All is
+// decided before the first write. Undo it with [Chain.Dissociate] and another restart, as
+// long as nothing is removed.
 //
 // The error is that of [Chain.Associations], an [*UnderWayError] while a change of the
 // keys or of the issuer is under way, a [*trust.SizeError] for a role without room, an
-// [*UnreadyError] if the webhook does not know an association, and that of a workload that
-// does not come up again, after which no other one is restarted. The observer learns of
-// each role, association and workload, and with a [*HeldError], a [*PatternError], an
-// [*AnnotationError], a [*PolicyError] or a [*cluster.StuckError] of what stays; nil is
-// silence.
+// [*UnreadyError] if the webhook does not know an association, an [*UnverifiedError] if a
+// pod does not get its role, and that of a workload that does not come up again; after
+// these nothing else is restarted or removed. The observer learns of each role, association
+// and workload, and with a [*HeldError], a [*PatternError], an [*AnnotationError], a
+// [*PolicyError], an [*UntriedError] or a [*cluster.StuckError] of what stays or is not
+// known; nil is silence.
 func (ch *Chain) Move(ctx context.Context, o MoveOptions, observer plan.Observer) (Moved, error) {
 	o.Wait = cmp.Or(o.Wait, controlplane.DefaultWait)
 	if err := ch.ConnectInstalled(ctx); err != nil {
@@ -98,7 +104,7 @@ func (ch *Chain) Move(ctx context.Context, o MoveOptions, observer plan.Observer
 		return Moved{}, err
 	}
 	run := &plan.Runner{Observer: observer, DryRun: o.DryRun, Calls: ch.Account.Calls}
-	m := &moveRun{Chain: ch, o: o, run: run}
+	m := &moveRun{Chain: ch, o: o, run: run, noted: map[string]bool{}}
 	if err := m.all(ctx); err != nil {
 		return Moved{Outcome: outcome(ch, run), Moves: m.moves}, err
 	}
@@ -112,6 +118,7 @@ type moveRun struct {
 	run   *plan.Runner
 	mark  map[string]string // the tags of what is made
 	moves []Move
+	noted map[string]bool // the service accounts of which it is said that they are held
 }
 
 func (m *moveRun) all(ctx context.Context) (err error) {
@@ -125,11 +132,6 @@ func (m *moveRun) all(ctx context.Context) (err error) {
 	if err := m.may(ctx); err != nil {
 		return err
 	}
-	for _, one := range m.moves {
-		if one.held != nil {
-			m.run.Note(&HeldError{Account: one.String(), Err: one.held})
-		}
-	}
 	m.notePolicies()
 	for _, stage := range []func(context.Context) error{m.associate, m.restart, m.remove} {
 		if err := stage(ctx); err != nil {
@@ -142,10 +144,33 @@ func (m *moveRun) all(ctx context.Context) (err error) {
 	return m.look(ctx)
 }
 
-// look reads how far each has come.
+// look reads how far each has come. Those whose pods no agent would answer are held.
 func (m *moveRun) look(ctx context.Context) (err error) {
-	m.moves, err = m.Chain.moves(ctx, m.o.Accounts)
-	return err
+	if m.moves, err = m.Chain.moves(ctx, m.o.Accounts); err != nil {
+		return err
+	}
+	if len(m.at(MoveAssociate, MoveRestart, MoveRemove)) > 0 {
+		agent, err := m.agent(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range m.moves {
+			one := &m.moves[i]
+			if one.held != nil || one.Stage == MoveDone {
+				continue
+			}
+			if err := unanswered(agent, one.running); err != nil {
+				one.hold(err)
+			}
+		}
+	}
+	for _, one := range m.moves {
+		if one.held != nil && !m.noted[one.String()] {
+			m.noted[one.String()] = true
+			m.run.Note(&HeldError{Account: one.String(), Err: one.held})
+		}
+	}
+	return nil
 }
 
 // at are the moves of some stages.
@@ -162,6 +187,7 @@ func (m *moveRun) at(stages ...MoveStage) (some []Move) {
 func (m *moveRun) may(ctx context.Context) error {
 	var rights []cluster.Right
 	for _, one := range m.at(MoveAssociate, MoveRestart, MoveRemove) {
+		rights = append(rights, cluster.Right{Verb: "create", Resource: "serviceaccounts/token", Namespace: one.Namespace})
 		if m.o.Restart {
 			rights = append(rights, cluster.RestartRights(one.Namespace)...)
 		}
@@ -233,27 +259,42 @@ func (m *moveRun) associate(ctx context.Context) error {
 	return m.await(waits, m.run, accounts)
 }
 
-// restart restarts the workloads whose pods use IRSA, one after the other.
+// restart restarts the workloads whose pods use IRSA, one after the other, as long as their
+// pods get their role by EKS Pod Identity.
 func (m *moveRun) restart(ctx context.Context) error {
 	if !m.o.DryRun {
 		if err := m.look(ctx); err != nil {
+			return err
+		}
+		if err := m.verify(ctx, m.at(MoveRestart)); err != nil {
 			return err
 		}
 	}
 	if !m.o.Restart {
 		return nil
 	}
-	var old []cluster.Pod
+	type restart struct {
+		cluster.Workload
+		of Move
+	}
+	var all []restart
+	var stuck []*cluster.StuckError
 	for _, one := range m.at(MoveAssociate, MoveRestart) {
-		old = append(old, one.pods...)
+		workloads, more, err := m.Cluster.WorkloadsOf(ctx, one.pods)
+		if err != nil {
+			return err
+		}
+		for _, w := range workloads {
+			all = append(all, restart{w, one})
+		}
+		stuck = append(stuck, more...)
 	}
-	workloads, stuck, err := m.Cluster.WorkloadsOf(ctx, old)
-	if err != nil {
-		return err
-	}
-	for _, w := range workloads {
-		step := m.Cluster.Restart(w, m.o.Wait, func(ctx context.Context) (bool, error) { return m.runsOld(ctx, w) })
-		err := m.run.Link(ctx, plan.Workload, w.String(), func(context.Context) ([]plan.Step, error) { return []plan.Step{step}, nil })
+	for _, r := range all {
+		step := m.Cluster.Restart(r.Workload, m.o.Wait, func(ctx context.Context) (bool, error) { return m.runsOld(ctx, r.Workload) })
+		err := m.run.Link(ctx, plan.Workload, r.String(), func(context.Context) ([]plan.Step, error) { return []plan.Step{step}, nil })
+		if err == nil && !m.o.DryRun {
+			err = m.verify(ctx, []Move{r.of})
+		}
 		if err != nil {
 			return err
 		}
@@ -275,8 +316,9 @@ func (m *moveRun) runsOld(ctx context.Context, w cluster.Workload) (bool, error)
 	return slices.Contains(workloads, w), err
 }
 
-// remove takes away what IRSA needs, of service accounts of whose pods none uses it. The
-// roles come first: as long as there is an annotation, the next run finds what is left.
+// remove takes away what IRSA needs, of service accounts of whose pods none uses it, once
+// these get their role without. The roles come first: as long as there is an annotation,
+// the next run finds what is left.
 func (m *moveRun) remove(ctx context.Context) error {
 	if !m.o.Remove {
 		return nil
@@ -287,6 +329,11 @@ func (m *moveRun) remove(ctx context.Context) error {
 		}
 	}
 	clear := m.at(MoveRemove)
+	if !m.o.DryRun {
+		if err := m.verify(ctx, clear); err != nil {
+			return err
+		}
+	}
 	roles, err := m.shutOutTokens(ctx, clear, m.mark, m.run.Note)
 	if err != nil {
 		return err

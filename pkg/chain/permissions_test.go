@@ -1,12 +1,15 @@
 package chain_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/openirsa/openirsa/pkg/chain"
 	"github.com/openirsa/openirsa/pkg/export"
+	"github.com/openirsa/openirsa/pkg/podidentity"
 )
 
 // permit makes the caller somebody who may do what the policy for some commands says, and nothing else.
@@ -69,6 +72,24 @@ func TestExportedPolicies(t *testing.T) {
 		}
 		if len(s.Associations) != 2 {
 			t.Errorf("%+v", s)
+		}
+	})
+	t.Run("migrate-to-pod-identity", func(t *testing.T) {
+		w := newMover(t)
+		w.grant("app")
+		w.deploy("web", "app")
+		w.permit(chain.UpOptions{}, "migrate-to-pod-identity")
+		w.move(chain.MoveOptions{Restart: true, Remove: true})
+		w.check("by whom the policy permits it", "app", false, true, false)
+	})
+	t.Run("migrate-to-pod-identity without EKS Auth", func(t *testing.T) {
+		w := newMover(t)
+		w.grant("app")
+		w.deploy("web", "app")
+		w.permit(chain.UpOptions{}, "podidentityassociation")
+		e := w.unverified("by whom EKS Auth gives nothing", chain.MoveOptions{Restart: true, Remove: true})
+		if r, ok := errors.AsType[*podidentity.RefusedError](e); !ok || r.Status != 403 || !strings.Contains(r.Message, "eks-auth:AssumeRoleForPodIdentity") {
+			t.Error(e)
 		}
 	})
 	t.Run("podidentityassociation", func(t *testing.T) {

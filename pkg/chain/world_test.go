@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -30,6 +32,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/podidentity"
 	"github.com/openirsa/openirsa/pkg/record"
+	"github.com/openirsa/openirsa/pkg/token"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
 
@@ -44,7 +47,9 @@ type world struct {
 	ch  *chain.Chain
 	log []string
 
-	deaf bool // the webhook does not know associations
+	deaf      bool   // the webhook does not know associations
+	audience  string // of all tokens; "": the one that is asked for
+	restarted func() // is called after a restart, under the lock of the API; nil: nothing is
 }
 
 const readOnly = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
@@ -87,11 +92,48 @@ func newWorld(t *testing.T) *world {
 	w.api.Put("/api/v1/namespaces/"+cluster.Namespace+"/configmaps/openirsa", &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: "openirsa"}, Data: rec.Encode(),
 	})
-	w.api.Admit, w.api.Applied = w.admit, w.applied
+	w.api.Admit, w.api.Applied, w.api.Token = w.admit, w.applied, w.token
 	if w.ch, err = chain.Open(t.Context(), chain.Options{Kubeconfig: w.api.Kubeconfig(t, "dev")}); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// token is what the API server signs for a pod. The lock of the API is held.
+func (w *world) token(sa *corev1.ServiceAccount, pod *corev1.Pod, spec *authenticationv1.TokenRequestSpec) string {
+	w.Helper()
+	now := time.Now()
+	return w.iss.Mint(token.Claims{
+		Issuer: w.iss.URL.String(), Subject: token.Subject(sa.Namespace, sa.Name), Audience: token.Strings{cmp.Or(w.audience, spec.Audiences[0])},
+		IssuedAt: token.At(now), NotBefore: token.At(now), Expiry: token.At(now.Add(time.Duration(*spec.ExpirationSeconds) * time.Second)),
+		Kubernetes: token.Kubernetes{
+			Namespace: sa.Namespace, ServiceAccount: &token.Ref{Name: sa.Name, UID: "uid-of-" + sa.Name}, Pod: &token.Ref{Name: pod.Name, UID: string(pod.UID)},
+		},
+	})
+}
+
+// tokensFor has the API server make all tokens for an audience; "": for that which is asked for.
+func (w *world) tokensFor(audience string) {
+	w.api.Mu.Lock()
+	defer w.api.Mu.Unlock()
+	w.audience = audience
+}
+
+// agentOn has an agent of EKS Pod Identity on a node, which is ready or not.
+func (w *world) agentOn(node string, ready corev1.ConditionStatus) {
+	labels := map[string]string{"app.kubernetes.io/name": "openirsa-agent"}
+	status := appsv1.DaemonSetStatus{DesiredNumberScheduled: 1}
+	if ready == corev1.ConditionTrue {
+		status.NumberReady = 1
+	}
+	w.api.Put("/apis/apps/v1/namespaces/kube-system/daemonsets/openirsa-agent", &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "openirsa-agent"},
+		Spec:       appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}}, Status: status,
+	})
+	w.api.Put("/api/v1/namespaces/kube-system/pods/openirsa-agent-1", &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "openirsa-agent-1", Labels: labels}, Spec: corev1.PodSpec{NodeName: node},
+		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}},
+	})
 }
 
 // admit is the webhook. The lock of the API is held.
@@ -138,6 +180,9 @@ func (w *world) applied(path string, o runtime.Object) {
 	delete(w.api.Objects, at)
 	w.log = append(w.log, "restart "+d.Name)
 	w.pod(at, d)
+	if w.restarted != nil {
+		w.restarted()
+	}
 }
 
 // pod makes a pod of a Deployment, with its lock held.
@@ -145,6 +190,7 @@ func (w *world) pod(at string, d *appsv1.Deployment) {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name + "-1", OwnerReferences: []metav1.OwnerReference{{
 		APIVersion: "apps/v1", Kind: "ReplicaSet", Name: d.Name + "-rs", Controller: new(true),
 	}}}, Spec: *d.Spec.Template.Spec.DeepCopy()}
+	p.UID, p.Spec.NodeName = types.UID("uid-of-"+p.Name), "node-1"
 	w.admit(p)
 	w.api.Stamp(p)
 	w.api.Objects[at] = p

@@ -23,12 +23,17 @@ func (d *diagnosis) agent() {
 	case a.Err != nil:
 		d.unknown(plan.PodIdentity, check, "%v", a.Err)
 		return
-	case a.DaemonSet == nil:
+	case a.DaemonSet == nil && len(a.BuiltIn) == 0:
 		d.broken(Finding{
 			Link: plan.PodIdentity, Check: check,
 			Summary:  "no agent runs on the nodes: SDKs find nobody at 169.254.170.23",
 			Expected: "DaemonSet openirsa-agent or eks-pod-identity-agent in kube-system", Found: "none", Fix: d.installPodIdentity(),
 		})
+		return
+	case a.DaemonSet == nil:
+		if d.agentsOfPods() {
+			d.ok(plan.PodIdentity, check, "the nodes of EKS Auto Mode have one of their own")
+		}
 		return
 	}
 	namespace, name := a.DaemonSet.Namespace, a.DaemonSet.Name
@@ -49,11 +54,18 @@ func (d *diagnosis) agent() {
 			Link: plan.PodIdentity, Check: "agent on node",
 			Summary:  "the agent is ready on no node",
 			Expected: fmt.Sprintf("%d ready pods of DaemonSet %s/%s", s.DesiredNumberScheduled, namespace, name),
-			Found:    "0 ready pods" + d.unready(""),
+			Found:    "0 ready pods" + a.unready(""),
 			Fix:      kubectl(namespace, "describe", "daemonset", name),
 		})
 		return
 	}
+	if d.agentsOfPods() {
+		d.ok(plan.PodIdentity, check, "DaemonSet %s/%s, ready on %d of %d nodes", namespace, name, s.NumberReady, s.DesiredNumberScheduled)
+	}
+}
+
+// agentsOfPods checks that an agent is ready on each node where the pods run.
+func (d *diagnosis) agentsOfPods() bool {
 	good := true
 	seen := map[string]bool{}
 	for i := range d.Pods {
@@ -62,9 +74,7 @@ func (d *diagnosis) agent() {
 			good = d.agentOn(&d.Pods[i], node) && good
 		}
 	}
-	if good {
-		d.ok(plan.PodIdentity, check, "DaemonSet %s/%s, ready on %d of %d nodes", namespace, name, s.NumberReady, s.DesiredNumberScheduled)
-	}
+	return good
 }
 
 // agentOn checks that an agent is ready on the node of a pod.
@@ -74,22 +84,43 @@ func (d *diagnosis) agentOn(p *corev1.Pod, node string) bool {
 		d.unknown(plan.PodIdentity, "agent on node", "%v", a.PodsErr)
 		return false
 	}
-	found, fix := "none", kubectl(a.DaemonSet.Namespace, "describe", "daemonset", a.DaemonSet.Name)
-	for i := range a.Pods {
-		if a.Pods[i].Spec.NodeName != node {
-			continue
-		}
-		if ready(&a.Pods[i]) {
-			return true
-		}
-		found, fix = "pod "+a.Pods[i].Name+", not ready"+d.unready(node), kubectl(a.Pods[i].Namespace, "describe", "pod", a.Pods[i].Name)
+	there, found := a.On(node)
+	if found == "" {
+		return true
 	}
-	d.broken(Finding{
+	f := Finding{
 		Link: plan.PodIdentity, Check: "agent on node",
 		Summary:  "no agent is ready on node " + node + ", where pod " + p.Namespace + "/" + p.Name + " runs",
-		Expected: "a ready pod of DaemonSet " + a.DaemonSet.Namespace + "/" + a.DaemonSet.Name + " on " + node, Found: found, Fix: fix,
-	})
+		Expected: "a ready pod of an agent's DaemonSet on " + node, Found: found, Fix: d.installPodIdentity(),
+	}
+	if s := a.DaemonSet; s != nil {
+		f.Expected, f.Fix = "a ready pod of DaemonSet "+s.Namespace+"/"+s.Name+" on "+node, kubectl(s.Namespace, "describe", "daemonset", s.Name)
+	}
+	if there != nil {
+		f.Fix = kubectl(there.Namespace, "describe", "pod", there.Name)
+	}
+	d.broken(f)
 	return false
+}
+
+// On is the agent's pod on a node, nil if there is none, and what is found instead of a
+// ready one: "none", or which pod is not ready and why. It is "" where an agent is ready.
+func (a *Agent) On(node string) (there *corev1.Pod, found string) {
+	if a.BuiltIn[node] {
+		return nil, ""
+	}
+	found = "none"
+	for i := range a.Pods {
+		p := &a.Pods[i]
+		if p.Spec.NodeName != node {
+			continue
+		}
+		if ready(p) {
+			return p, ""
+		}
+		there, found = p, "pod "+p.Name+", not ready"+a.unready(node)
+	}
+	return there, found
 }
 
 // ready reports whether a pod is.
@@ -104,8 +135,8 @@ func ready(p *corev1.Pod) bool {
 
 // unready is why the agent of a node, or of some node, does not run, as far as its
 // containers say.
-func (d *diagnosis) unready(node string) string {
-	for _, p := range d.PodIdentity.Agent.Pods {
+func (a *Agent) unready(node string) string {
+	for _, p := range a.Pods {
 		if node != "" && p.Spec.NodeName != node {
 			continue
 		}

@@ -72,6 +72,8 @@ type Agent struct {
 	// Pods are those of the DaemonSet.
 	Pods    []corev1.Pod
 	PodsErr error
+	// BuiltIn are the nodes that have an agent of their own: those of EKS Auto Mode.
+	BuiltIn map[string]bool
 
 	// Identity is the ARN of the role or the user whose credentials it signs with; ""
 	// if it is not known, as where they are the node's.

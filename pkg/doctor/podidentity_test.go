@@ -283,6 +283,9 @@ func TestPodIdentityBroken(t *testing.T) {
 				Name: "initialize", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
 			}}
 		}, "pod identity", "agent on node", "2 ready pods", "0 ready pods: container initialize, CrashLoopBackOff", "describe daemonset openirsa-agent"},
+		{"agent on nodes of EKS Auto Mode alone", func(c *chain) {
+			c.f.PodIdentity.Agent = doctor.Agent{BuiltIn: map[string]bool{"node-2": true}}
+		}, "pod identity", "agent on node", "on node-1", "none", "SETUP up"},
 		{"agent not on the pod's node", func(c *chain) { c.f.PodIdentity.Agent.Pods = c.f.PodIdentity.Agent.Pods[1:] }, "pod identity", "agent on node", "on node-1", "none", "describe daemonset openirsa-agent"},
 		{"agent not ready on the pod's node", func(c *chain) {
 			c.f.PodIdentity.Agent.Pods[0] = agentPod("agent-1", "node-1", corev1.ConditionFalse)
@@ -437,6 +440,7 @@ func TestPodIdentityAllowed(t *testing.T) {
 		{"the node's credentials", func(c *chain) {
 			c.f.PodIdentity.Agent.Identity, c.f.PodIdentity.Agent.Role, c.f.PodIdentity.Agent.Grant = "", nil, ""
 		}, ""},
+		{"EKS Auto Mode", func(c *chain) { c.f.PodIdentity.Agent = doctor.Agent{BuiltIn: map[string]bool{"node-1": true}} }, ""},
 		{"IPv6", func(c *chain) { c.container().Env[0].Value = "http://[fd00:ec2::23]/v1/credentials" }, ""},
 		{"profile", func(c *chain) { c.setEnv("AWS_PROFILE", "prod") }, "profile"},
 		{"proxy", func(c *chain) { c.setEnv("HTTP_PROXY", "http://proxy:3128") }, "proxy"},

@@ -6,24 +6,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/openirsa/openirsa/pkg/irsa"
 	"github.com/openirsa/openirsa/pkg/plan"
 	"github.com/openirsa/openirsa/pkg/policy"
 	"github.com/openirsa/openirsa/pkg/trust"
 )
-
-// The actions that a session of a pod takes: the second one if it has tags.
-const assumeRole, tagSession = "sts:AssumeRole", "sts:TagSession"
-
-// actions are those that the roles of the association have to allow.
-func (a *Association) actions() []string {
-	if a.DisableSessionTags {
-		return []string{assumeRole}
-	}
-	return []string{assumeRole, tagSession}
-}
 
 // podRole checks the role of the association, and its target role.
 func (d *diagnosis) podRole() {
@@ -84,8 +72,9 @@ func (d *diagnosis) trustsPods() bool {
 		})
 		return false
 	}
-	for _, action := range d.PodIdentity.Association.actions() {
-		switch decision := d.decidePods(p, action, true); {
+	call := d.podCall()
+	for _, action := range call.actions() {
+		switch decision := call.decide(r, p, action, true); {
 		case decision.Allowed:
 		case decision.Explicit:
 			d.deniedPods(action, decision)
@@ -95,9 +84,9 @@ func (d *diagnosis) trustsPods() bool {
 			return false
 		}
 	}
-	for _, action := range d.PodIdentity.Association.actions() {
-		if !d.decidePods(p, action, false).Allowed {
-			keys := slices.DeleteFunc(p.ConditionKeys(), func(key string) bool { return !d.undecidedPods(key) })
+	for _, action := range call.actions() {
+		if !call.decide(r, p, action, false).Allowed {
+			keys := slices.DeleteFunc(p.ConditionKeys(), func(key string) bool { return !call.undecided(key) })
 			d.unknown(plan.Role, check, "whether pods of %s are let in depends on %s, which AWS sees when an agent asks",
 				d.account(), join(keys))
 			return true
@@ -107,64 +96,16 @@ func (d *diagnosis) trustsPods() bool {
 	return true
 }
 
-// decidePods evaluates a trust policy for a pod of the service account, as if all that is
-// unknown turned out well for it, or badly.
-func (d *diagnosis) decidePods(p *policy.Policy, action string, well bool) policy.Decision {
-	r := d.PodIdentity.Role
-	return policy.Evaluate(&policy.Request{
-		Principal: policy.Principal{Kind: policy.AWSService, ARN: trust.PodIdentityPrincipal},
-		Action:    action, Resource: r.ARN, ResourceAccount: d.Account, Context: d.podKeys(r),
-	}, &policy.Policies{Resource: &policy.Named{Name: r.Name, Policy: p.Assuming(well, d.undecidedPods)}})
-}
-
-// podKeys are the condition keys of the call by which EKS Auth assumes the role for a pod,
-// as far as they are known. Nothing of the agent is among them.
-func (d *diagnosis) podKeys(r *Role) *policy.Context {
-	var keys policy.Context
-	cluster := d.clusterARN()
-	keys.Set("aws:PrincipalIsAWSService", "true")
-	keys.Set("aws:PrincipalServiceName", trust.PodIdentityPrincipal)
-	keys.Set("aws:SecureTransport", "true")
-	keys.Set("aws:SourceArn", cluster)
-	keys.Set("aws:SourceAccount", accountOf(cluster))
-	keys.Set("aws:ResourceAccount", d.Account)
-	d.commonKeys(&keys, r)
-	if !d.PodIdentity.Association.DisableSessionTags {
-		d.sessionTags(&keys, "aws:RequestTag/")
+// podCall is the call for a pod of the service account.
+func (d *diagnosis) podCall() PodCall {
+	c := PodCall{
+		ClusterARN: d.clusterARN(), Namespace: d.Namespace, ServiceAccount: d.Name,
+		Untagged: d.PodIdentity.Association.DisableSessionTags, AWSTime: d.AWSTime,
 	}
-	return &keys
-}
-
-// commonKeys are those of every call: the time, and the tags of the role.
-func (d *diagnosis) commonKeys(keys *policy.Context, r *Role) {
-	for k, v := range r.Tags {
-		keys.Set("aws:ResourceTag/"+k, v)
-	}
-	if at := d.AWSTime; !at.IsZero() {
-		keys.Set("aws:CurrentTime", at.UTC().Format(time.RFC3339))
-		keys.Set("aws:EpochTime", strconv.FormatInt(at.Unix(), 10))
-	}
-}
-
-// podTags are the tags of a session of a pod (EKS User Guide, "Grant Pods access to AWS
-// resources based on tags"). Those of the pod itself come last.
-var podTags = []string{
-	"eks-cluster-arn", "eks-cluster-name", "kubernetes-namespace", "kubernetes-service-account", "kubernetes-pod-name", "kubernetes-pod-uid",
-}
-
-// sessionTags sets the tags of the session, under the keys that begin with prefix. Without
-// a pod its name and uid are not known.
-func (d *diagnosis) sessionTags(keys *policy.Context, prefix string) {
-	cluster := d.clusterARN()
-	values := []string{cluster, cluster[strings.LastIndexByte(cluster, '/')+1:], d.Namespace, d.Name}
 	if len(d.Pods) > 0 {
-		values = append(values, d.Pods[0].Name, string(d.Pods[0].UID))
+		c.PodName, c.PodUID = d.Pods[0].Name, string(d.Pods[0].UID)
 	}
-	for i, v := range values {
-		keys.Set(prefix+podTags[i], v)
-	}
-	keys.SetMulti("aws:TagKeys", podTags...)
-	keys.SetMulti("sts:TransitiveTagKeys", podTags...)
+	return c
 }
 
 // clusterARN is the ARN of the cluster in EKS.
@@ -173,20 +114,6 @@ func (d *diagnosis) clusterARN() string {
 		return p.EKS.ARN
 	}
 	return "arn:" + d.partition() + ":eks:" + d.PodIdentity.Region + ":" + d.Account + ":cluster/" + d.PodIdentity.Cluster
-}
-
-// undecidedPods reports whether only AWS knows what a call for a pod has under a key. All
-// others are known: the call has them or not.
-func (d *diagnosis) undecidedPods(key string) bool {
-	switch key = strings.ToLower(key); key {
-	case "sts:rolesessionname", "aws:sourceorgid", "aws:sourceorgpaths", "aws:resourceorgid", "aws:resourceorgpaths", "aws:requestedregion",
-		"aws:principalorgid", "aws:principalorgpaths":
-		return true
-	case "aws:currenttime", "aws:epochtime":
-		return d.AWSTime.IsZero()
-	}
-	tagged := len(d.Pods) == 0 && !d.PodIdentity.Association.DisableSessionTags
-	return tagged && (strings.HasSuffix(key, "tag/kubernetes-pod-name") || strings.HasSuffix(key, "tag/kubernetes-pod-uid"))
 }
 
 // deniedPods reports the statement that shuts the pods out.
@@ -272,8 +199,9 @@ func (d *diagnosis) admittingPods() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, action := range d.PodIdentity.Association.actions() {
-		if !d.decidePods(p, action, true).Allowed {
+	call := d.podCall()
+	for _, action := range call.actions() {
+		if !call.decide(d.PodIdentity.Role, p, action, true).Allowed {
 			return nil, errors.New("it stays out")
 		}
 	}
@@ -294,7 +222,8 @@ func (d *diagnosis) targetRole() {
 	const check = "target role"
 	p := &d.PodIdentity
 	a := p.Association
-	for _, action := range a.actions() {
+	actions := d.podCall().actions()
+	for _, action := range actions {
 		// A trust policy of the same account may let a role in that its own policies do
 		// not speak of.
 		grant := p.Grants[action]
@@ -333,7 +262,7 @@ func (d *diagnosis) targetRole() {
 		})
 		return
 	}
-	for _, action := range a.actions() {
+	for _, action := range actions {
 		if decision := d.decideTarget(document, action); !decision.Allowed {
 			d.targetRefuses(action, decision)
 			return
@@ -350,7 +279,7 @@ func (d *diagnosis) ungranted(action, grant string) Finding {
 		Summary:  "the policies of the association's role do not let it call " + action + " on the target role",
 		Expected: "Allow " + action + " on " + p.Association.TargetRoleARN, Found: grant + " by the policies of " + p.Association.RoleARN,
 		Fix: run("aws", "iam", "put-role-policy", "--role-name", p.Role.Name, "--policy-name", "target", "--policy-document",
-			statement(p.Association.actions(), p.Association.TargetRoleARN)),
+			statement(d.podCall().actions(), p.Association.TargetRoleARN)),
 	}
 	if grant == "explicitDeny" {
 		f.Fix = showRole(p.Role.Name).noting("and take out the Deny in its policies")
@@ -378,7 +307,7 @@ func (d *diagnosis) externalID() string {
 // decideTarget evaluates the trust policy of the target role for the session of the first
 // one, together with what that one's own policies say.
 func (d *diagnosis) decideTarget(document *policy.Policy, action string) policy.Decision {
-	p := &d.PodIdentity
+	p, call := &d.PodIdentity, d.podCall()
 	var keys policy.Context
 	keys.Set("sts:ExternalId", d.externalID())
 	keys.Set("aws:PrincipalArn", p.Role.ARN)
@@ -389,12 +318,12 @@ func (d *diagnosis) decideTarget(document *policy.Policy, action string) policy.
 	for k, v := range p.Role.Tags {
 		keys.Set("aws:PrincipalTag/"+k, v)
 	}
-	d.commonKeys(&keys, p.Target)
-	if !p.Association.DisableSessionTags {
-		d.sessionTags(&keys, "aws:RequestTag/")
-		d.sessionTags(&keys, "aws:PrincipalTag/")
+	call.commonKeys(&keys, p.Target)
+	if !call.Untagged {
+		call.sessionTags(&keys, "aws:RequestTag/")
+		call.sessionTags(&keys, "aws:PrincipalTag/")
 	}
-	policies := policy.Policies{Resource: &policy.Named{Name: p.Target.Name, Policy: document.Assuming(true, d.undecidedPods)}}
+	policies := policy.Policies{Resource: &policy.Named{Name: p.Target.Name, Policy: document.Assuming(true, call.undecided)}}
 	if p.Grants[action] == "allowed" {
 		if all, err := policy.Parse(policy.Identity, []byte(statement([]string{action}, p.Target.ARN))); err == nil {
 			policies.Identity = []policy.Named{{Name: p.Role.Name, Policy: all}}
@@ -414,7 +343,7 @@ func (d *diagnosis) targetRefuses(action string, decision policy.Decision) {
 	f := Finding{
 		Link: plan.Role, Check: "target role",
 		Summary:  "the trust policy of the target role does not let in the role of the association, for " + action,
-		Expected: "AWS " + p.Role.ARN + ", Action " + join(p.Association.actions()) + ", sts:ExternalId " + d.externalID(),
+		Expected: "AWS " + p.Role.ARN + ", Action " + join(d.podCall().actions()) + ", sts:ExternalId " + d.externalID(),
 		Found:    strconv.Itoa(decision.Statements) + " statements about others", Fix: d.admitRole(),
 	}
 	switch {
@@ -440,7 +369,7 @@ func (d *diagnosis) targetRefuses(action string, decision policy.Decision) {
 func (d *diagnosis) admitRole() Fix {
 	p := &d.PodIdentity
 	ours, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
-		"Effect": "Allow", "Principal": map[string]string{"AWS": p.Role.ARN}, "Action": p.Association.actions(),
+		"Effect": "Allow", "Principal": map[string]string{"AWS": p.Role.ARN}, "Action": d.podCall().actions(),
 		"Condition": map[string]any{"StringEquals": map[string]string{"sts:ExternalId": d.externalID()}},
 	}}})
 	if err == nil {

@@ -110,6 +110,9 @@ var (
 		passing:         {"iam:PassRole"},
 	})
 
+	// EKS Auth is asked what it would give to an agent.
+	askEKSAuth = actions{theCluster: {"eks-auth:AssumeRoleForPodIdentity"}}
+
 	writeDocuments = actions{theDocuments: {"s3:GetObject", "s3:PutObject"}}
 )
 
@@ -207,9 +210,8 @@ var commands = []command{
 		// What the agent's role may do is asked of IAM, and what EKS Auth answers to a pod's
 		// token of EKS Auth.
 		return together(readProvider, readRoles, actions{theAccount: {"iam:ListOpenIDConnectProviders"}},
-			c.ifPodIdentity(findCluster, readAssociations, actions{
+			c.ifPodIdentity(findCluster, readAssociations, askEKSAuth, actions{
 				theAccount: {"eks:ListClusters"}, anyRole: {"iam:SimulatePrincipalPolicy"},
-				theCluster: {"eks-auth:AssumeRoleForPodIdentity"},
 			}))
 	}},
 	{"iamserviceaccount", func(*Resources) actions { return together(readProvider, makeRoles, deleteRoles) }},
@@ -217,6 +219,15 @@ var commands = []command{
 	{"iamserviceaccount-delete", func(*Resources) actions { return together(readProvider, deleteRoles) }},
 	{"podidentityassociation", func(*Resources) actions {
 		return together(readProvider, writeAssociations, deleteRoles, actions{theAssociations: {"eks:DeletePodIdentityAssociation"}})
+	}},
+	{"migrate-to-pod-identity", func(*Resources) actions {
+		return together(readProvider, readRoles, readAssociations, askEKSAuth, actions{
+			theRoles:        {"iam:UpdateAssumeRolePolicy", "iam:TagRole"},
+			theAccount:      {"iam:ListRoles", "iam:GetAccountSummary"},
+			theCluster:      {"eks:CreatePodIdentityAssociation"},
+			theAssociations: {"eks:TagResource"},
+			passing:         {"iam:PassRole"},
+		})
 	}},
 	{"keys-rotate", func(c *Resources) actions {
 		if c.Bucket.Owned {

@@ -375,6 +375,39 @@ var scenarios = map[string]func(*world) error{
 		w.share()
 		return w.user.removeRoles()
 	},
+	"migrate-to-pod-identity": func(w *world) error {
+		check(w.t, w.root.provider())
+		w.register()
+		check(w.t, w.root.roles(w.chain.Roles[0]))
+		if err := errors.Join(w.user.checkRecord(), w.user.associations()); err != nil {
+			return err
+		}
+		w.untag()
+		if err := errors.Join(w.user.associations(), w.exchange()); err != nil {
+			return err
+		}
+		moved, names := w.chain.Roles[0], []string{w.chain.Roles[0].Name}
+		var err error
+		moved.KeepAttached, moved.Tags = true, maps.Clone(moved.Tags)
+		moved.Tags[owner.PodIdentityTag] = "team-a/app"
+		moved.Trust, err = trust.WithPods(moved.Trust, trust.Pods{})
+		check(w.t, err)
+		for i := range 9 { // enough for a list to be asked for
+			names = append(names, fmt.Sprint("none-", i))
+		}
+		if _, err := role.Read(w.ctx, w.user.iam, names); err != nil {
+			return err
+		}
+		if err := w.user.roles(moved); err != nil {
+			return err
+		}
+		moved.Trust = trustOf(w.t, w.chain, 60)
+		err = w.user.roles(moved)
+		if _, ok := errors.AsType[*trust.SizeError](err); ok {
+			return nil
+		}
+		return fmt.Errorf("a trust policy that is too long: %w", err)
+	},
 	"iamserviceaccount": func(w *world) error {
 		check(w.t, w.root.provider())
 		if err := errors.Join(w.user.checkRecord(), w.manageRoles()); err != nil {
@@ -501,9 +534,17 @@ func (w *world) manageAssociations() error {
 		ClusterName: &w.chain.Cluster, AssociationId: &list[0].ID, RoleArn: &w.chain.Associations[1].RoleARN,
 	})
 	check(w.t, err)
+	w.untag()
+	return w.user.associations()
+}
+
+// untag takes a tag from the association of team-a/app.
+func (w *world) untag() {
+	w.t.Helper()
+	list, err := podidentity.Read(w.ctx, w.root.eks, w.chain.Cluster, podidentity.Filter{Namespace: "team-a", ServiceAccount: "app"})
+	check(w.t, err)
 	_, err = w.root.eks.UntagResource(w.ctx, &eks.UntagResourceInput{ResourceArn: &list[0].ARN, TagKeys: []string{owner.UIDTag}})
 	check(w.t, err)
-	return w.user.associations()
 }
 
 func (w *world) removeAssociations() error {
@@ -564,7 +605,7 @@ func subject(t *testing.T, command string) *export.Resources {
 		// The publisher knows of no owner.
 		c.Bucket.Owned = !strings.HasPrefix(command, "issuer-")
 	})
-	if command == "podidentityassociation" {
+	if command == "podidentityassociation" || command == "migrate-to-pod-identity" {
 		return associate(t, c)
 	}
 	return c

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -106,6 +107,9 @@ func chainNext(command string, err error) string {
 	if e, ok := errors.AsType[*chain.UnreadyError](err); ok {
 		return unreadyNext(e)
 	}
+	if e, ok := errors.AsType[*chain.UnverifiedError](err); ok {
+		return unverifiedNext(e)
+	}
 	switch {
 	case is[*chain.MissingError](err):
 		return "SETUP up, or SETUP up --emulator"
@@ -154,6 +158,18 @@ func unreadyNext(e *chain.UnreadyError) string {
 	}
 	return "kubectl --namespace " + namespace + " describe resourcequota,limitrange shows what pods must be like; kubectl get " +
 		"validatingwebhookconfigurations who else is asked"
+}
+
+// unverifiedNext is what to do about pods that do not get their role. The caller may have
+// no part in EKS Auth, which then says nothing of the pods.
+func unverifiedNext(e *chain.UnverifiedError) string {
+	refused, ok := errors.AsType[*podidentity.RefusedError](e.Err)
+	if ok && refused.Status == http.StatusForbidden && refused.Code == "AccessDeniedException" {
+		return "SETUP export iam-policy --command migrate-to-pod-identity writes the IAM policy that this takes"
+	}
+	namespace, name, _ := strings.Cut(e.Account, "/")
+	return "SETUP doctor --service-account " + e.Account + " finds the cause, then the same command again, which goes on; or back: " +
+		"SETUP podidentityassociation delete --namespace " + namespace + " --service-account-name " + name
 }
 
 // is reports whether an error is of a type.
@@ -310,6 +326,12 @@ func noted(err error) string {
 	}
 	if e, ok := errors.AsType[*chain.NotAskedError](err); ok {
 		return "warning: " + e.Error() + ". `SETUP doctor --service-account " + e.Account + "` says how they would"
+	}
+	if e, ok := errors.AsType[*chain.UntriedError](err); ok {
+		return "note: " + e.Error() + ". Once one does: SETUP doctor --service-account " + e.Account
+	}
+	if e, ok := errors.AsType[*chain.HeldError](err); ok && errors.Is(e, chain.ErrNoAgent) {
+		return e.Error() + ". SETUP doctor --service-account " + e.Account + " says how there would be one"
 	}
 	if e, ok := errors.AsType[*change.HeldError](err); ok {
 		return e.Error() + ": " + newSecretToken(e.Token)

@@ -10,6 +10,7 @@ import (
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/owner"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/podidentity"
 	"github.com/openirsa/openirsa/pkg/record"
 )
 
@@ -50,5 +51,25 @@ func TestAdviceAboutChanges(t *testing.T) {
 	}
 	if said := noted(&change.HeldError{Token: held}); !strings.Contains(said, "kubectl --namespace ns patch secret robot") {
 		t.Errorf("noted: %s", said)
+	}
+}
+
+// Where pods do not get their role in the middle of a move, the pods are looked at, unless it is whoever asks.
+func TestAdviceAboutMoves(t *testing.T) {
+	for want, cause := range map[string]error{
+		"SETUP export iam-policy --command migrate-to-pod-identity":                     &podidentity.RefusedError{Status: 403, Code: "AccessDeniedException"},
+		"SETUP doctor --service-account ns/app":                                         &podidentity.RefusedError{Status: 400, Code: "AccessDeniedException"},
+		"SETUP podidentityassociation delete --namespace ns --service-account-name app": chain.ErrNoAgent,
+	} {
+		err := &chain.UnverifiedError{Account: "ns/app", Err: cause}
+		got, ok := advice("migrate-to-pod-identity", err).(*adviceError)
+		if !ok || !strings.Contains(got.next, want) {
+			t.Errorf("%v: next %+v, expected %q", err, got, want)
+		}
+	}
+	for _, err := range []error{&chain.UntriedError{Account: "ns/app"}, &chain.HeldError{Account: "ns/app", Err: chain.ErrNoAgent}} {
+		if said := noted(err); !strings.Contains(said, "SETUP doctor --service-account ns/app") {
+			t.Errorf("noted: %s", said)
+		}
 	}
 }

@@ -33,17 +33,24 @@ role. Their pods have it at every moment:
 
   role         its trust policy lets in the pods by EKS Pod Identity too
   association  is made, and it is waited until the webhook knows it: new pods use it
+  pod identity it is tried: an agent is ready where the pods run, and EKS Auth gives a
+               session of the role for the token of one of them
   workload     with --restart: Deployments, StatefulSets and DaemonSets whose pods still
-               use IRSA are restarted, one after the other
-  role, service account   with --remove-irsa: once no pod uses IRSA, the trust policy no
-               longer lets in tokens, and the annotation goes
+               use IRSA are restarted, one after the other, and it is tried each time
+  role, service account   with --remove-irsa: once no pod uses IRSA, and one has its role
+               without, the trust policy no longer lets in tokens, and the annotation goes
 
 Without --approve the plan is printed and nothing is changed. Run the same command again
 at any time: it goes on from what is there, also after it was stopped, and status shows
 how far each service account is. Until --remove-irsa, podidentityassociation delete and a
 restart undo it.
 
-A role that was not made for this cluster is never changed: it must let in
+Where a pod does not get its role, the command stops and says why, and IRSA stays; the next
+run goes on. The credentials in use must be allowed to call
+eks-auth:AssumeRoleForPodIdentity on the cluster, which export iam-policy --command
+migrate-to-pod-identity has. Without a running pod there is nothing to try, which is said.
+
+A role that was not made for this cluster is never changed: it must let in the pods by
 pods.eks.amazonaws.com already. Pods that run by hand or of a Job are named and left
 alone. For pods that move, sessions get another name (eks-CLUSTER-POD-...), the session
 tags of EKS Pod Identity, and last six hours; conditions of policies on the claims of
@@ -73,8 +80,8 @@ their tokens (ISSUER:sub) or on aws:FederatedProvider are not met any more.`,
 		return pflag.NormalizedName(name)
 	})
 	f.BoolVar(&o.approve, "approve", false, "make the changes; without it they are only printed")
-	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long the webhook may take to know the associations, and each workload to "+
-		"come up again")
+	f.DurationVar(&o.wait, "wait", controlplane.DefaultWait, "how long the webhook may take to know the associations, each workload to "+
+		"come up again, and EKS Auth to give one of its pods a session")
 	return c
 }
 

@@ -16,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/openirsa/openirsa/deploy"
 	"github.com/openirsa/openirsa/pkg/account"
 	"github.com/openirsa/openirsa/pkg/doctor"
 	"github.com/openirsa/openirsa/pkg/irsa"
@@ -24,24 +23,12 @@ import (
 	"github.com/openirsa/openirsa/pkg/role"
 )
 
-// agents are the names of DaemonSets with an agent: ours, and that of AWS's add-on.
-var agents = []string{deploy.AgentName, "eks-pod-identity-agent"}
-
 // agent finds the agent, and whatever else in the cluster speaks of EKS Pod Identity.
 func (e *Examination) agent(ctx context.Context, p *doctor.PodIdentity) {
 	client := e.chain.Cluster.Client()
 	p.Installed = e.chain.Installed && e.chain.Record.PodIdentity
-	p.Cluster, p.Used = e.chain.Record.Cluster, p.Installed
-	for _, name := range agents {
-		d, err := client.DaemonSets(deploy.AgentNamespace).Get(ctx, name, metav1.GetOptions{})
-		if err == nil {
-			p.Agent.DaemonSet, p.Agent.Err, p.Used = d, nil, true
-			break
-		}
-		if !apierrors.IsNotFound(err) {
-			p.Agent.Err = err
-		}
-	}
+	p.Agent = e.chain.Agent(ctx)
+	p.Cluster, p.Used = e.chain.Record.Cluster, p.Installed || p.Agent.DaemonSet != nil
 	e.byAgent = map[string]bool{}
 	of := metav1.ListOptions{LabelSelector: irsa.PodIdentityLabel + "=enabled"}
 	if list, err := client.Pods(metav1.NamespaceAll).List(ctx, of); err == nil {
@@ -51,19 +38,8 @@ func (e *Examination) agent(ctx context.Context, p *doctor.PodIdentity) {
 			}
 		}
 	}
-	d := p.Agent.DaemonSet
-	if d == nil {
-		return
-	}
-	p.Cluster = cmp.Or(p.Cluster, clusterName(d.Spec.Template.Spec.Containers))
-	if d.Spec.Selector == nil {
-		return
-	}
-	of = metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)}
-	if list, err := client.Pods(d.Namespace).List(ctx, of); err != nil {
-		p.Agent.PodsErr = err
-	} else {
-		p.Agent.Pods = list.Items
+	if d := p.Agent.DaemonSet; d != nil {
+		p.Cluster = cmp.Or(p.Cluster, clusterName(d.Spec.Template.Spec.Containers))
 	}
 }
 

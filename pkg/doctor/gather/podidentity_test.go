@@ -292,6 +292,8 @@ func TestPodIdentityInCluster(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "old", Labels: map[string]string{irsa.PodIdentityLabel: "enabled"}},
 		Spec:       corev1.PodSpec{ServiceAccountName: "old"}, Status: corev1.PodStatus{Phase: corev1.PodSucceeded},
 	})
+	api.Node("plain", "10.0.0.1")
+	api.Put("/api/v1/nodes/auto", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "auto", Labels: map[string]string{"eks.amazonaws.com/compute-type": "auto"}}})
 	if e.agent(t.Context(), &p); !p.Used || len(e.byAgent) != 1 || !e.byAgent["default/app"] {
 		t.Errorf("with a pod of it: %+v, %v", p, e.byAgent)
 	}
@@ -303,7 +305,7 @@ func TestPodIdentityInCluster(t *testing.T) {
 	api.Put("/apis/apps/v1/namespaces/kube-system/daemonsets/"+d.Name, d)
 	api.Put(pods+"kube-system/pods/agent-1", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "agent-1", Labels: d.Spec.Selector.MatchLabels}})
 	p = doctor.PodIdentity{}
-	if e.agent(t.Context(), &p); p.Cluster != "dev" || len(p.Agent.Pods) != 1 {
+	if e.agent(t.Context(), &p); p.Cluster != "dev" || len(p.Agent.Pods) != 1 || len(p.Agent.BuiltIn) != 1 || !p.Agent.BuiltIn["auto"] {
 		t.Errorf("with an agent: %+v", p)
 	}
 
