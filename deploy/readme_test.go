@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -53,6 +55,36 @@ func TestReadme(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("the chart's README is not what values.yaml and its schema say; run go test ./deploy -update\n%s", diff)
+	}
+}
+
+// What the chart can run is in the README's table of components, by the name of its template.
+func TestReadmeComponents(t *testing.T) {
+	text, err := os.ReadFile("chart/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	templates, err := filepath.Glob("chart/templates/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := regexp.MustCompile(`(?m)^kind: (Deployment|DaemonSet)$`)
+	components := 0
+	for _, file := range templates {
+		template, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !runs.Match(template) {
+			continue
+		}
+		components++
+		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); !strings.Contains(string(text), "\n| "+name+" | ") {
+			t.Errorf("the chart's README has no row for the component %s of %s: add it to readme.md.tmpl", name, file)
+		}
+	}
+	if components < 5 {
+		t.Errorf("%d components found in chart/templates, expected 5 or more", components)
 	}
 }
 

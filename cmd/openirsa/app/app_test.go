@@ -4,7 +4,9 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -43,4 +45,40 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// What runs in pods is named wherever it is said what the program carries.
+func TestDaemonsAreNamed(t *testing.T) {
+	in := &cli.Invocation{Name: "openirsa"}
+	names := []string{"issuer"}
+	for _, c := range daemons(in).Others {
+		names = append(names, c.Name())
+	}
+	root := Command(in)
+	_, carried, ok := strings.Cut(root.Long, "What runs in pods")
+	if !ok {
+		t.Fatalf("the help does not say what runs in pods:\n%s", root.Long)
+	}
+	image, _, err := root.Find([]string{"image"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(image.Long, ".")
+	page, err := os.ReadFile("../../../docs/setup.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, words := range map[string]string{
+		"the help":                 carried,
+		"the help of image, short": image.Short,
+		"the help of image":        first,
+		"the commands in setup.md": strings.Join(regexp.MustCompile("(?m)^openirsa [a-z]+").FindAllString(string(page), -1), "\n"),
+		"the programs of setup.md": strings.Join(regexp.MustCompile("`cmd/[a-z]+`").FindAllString(string(page), -1), "\n"),
+	} {
+		for _, name := range names {
+			if !regexp.MustCompile(`\b` + name + `\b`).MatchString(words) {
+				t.Errorf("%s lacks %s:\n%s", text, name, words)
+			}
+		}
+	}
 }

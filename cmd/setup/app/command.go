@@ -126,7 +126,7 @@ AWS is configured as for the AWS CLI: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL 
 const carried = `
 
 What runs in pods and on other machines is in this program too: the webhook, the
-emulator, and issuer with serve, publish and sign.`
+agent, the emulator, and issuer with serve, publish and sign.`
 
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{

@@ -113,15 +113,15 @@ func (a *app) imageCommand() *cobra.Command {
 	var o imageOptions
 	c := &cobra.Command{
 		Use:   "image",
-		Short: "Make the container image of webhook, emulator and issuer: as a file, a folder, or in a registry",
-		Long: `Make the container image of this program, which is webhook, emulator and issuer as
-well, without a container runtime. 'setup up' loads it into kind nodes by itself; for
-other clusters, push it to a registry and pass its name to --image.
+		Short: "Make the container image of webhook, agent, emulator and issuer: as a file, a folder, or in a registry",
+		Long: `Make the container image of this program, which is webhook, agent, emulator and
+issuer as well, without a container runtime. 'setup up' loads it into kind nodes by
+itself; for other clusters, push it to a registry and pass its name to --image.
 
-On Linux the program that runs is what is packed. Programs for macOS and Windows have
-the Linux program for the same architecture in them if they come from a release. For
-other architectures it is looked for beside this program, at linux-ARCH/openirsa, or in
-the folder --programs.
+On Linux the running program itself is packed. Programs for macOS and Windows from a
+release contain the Linux program for the same architecture. For other architectures
+it is looked for beside this program, at linux-ARCH/openirsa, or in the folder
+--programs.
 
 The same program gives the same image, with the same digest. --push uses the
 credentials that 'docker login' has left.`,
