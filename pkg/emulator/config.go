@@ -116,7 +116,7 @@ type Config struct {
 	MaxEvents     int
 	MaxEventBytes int
 	// Control opens the control API below /_openirsa/control, with which
-	// anyone who can connect can move the clock, inject faults and empty it all.
+	// anyone who can connect can move the clock, inject faults and delete everything.
 	Control bool
 }
 

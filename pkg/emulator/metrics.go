@@ -57,7 +57,7 @@ func (m *serverMetrics) init(s *Server) {
 	m.tokens = metrics.NewCounter("openirsa_emulator_web_identity_tokens_total",
 		"Web identity tokens: verified, or the step at which they were refused.", "result")
 	m.sessions = metrics.NewCounter("openirsa_emulator_sessions_total",
-		"Sessions that were given out.", "operation")
+		"Sessions that were issued.", "operation")
 	m.lookups = metrics.NewCounter("openirsa_emulator_issuer_key_lookups_total",
 		"Lookups of the keys of a token's issuer: cached, or fetched for the call.", "result")
 	m.fetches = metrics.NewHistogram("openirsa_emulator_issuer_fetch_duration_seconds",

@@ -65,7 +65,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 		"can have; 0 is 5000")
 
 	f.StringSliceVar(&o.forward, "forward", nil, "backend for a service, SERVICE=URL, such as dynamodb=http://127.0.0.1:8000 "+
-		"(repeatable): calls are verified and need permission here, then go there; *=URL is the rest that is not here")
+		"(repeatable): calls are verified and need permission here, then go there; *=URL is for all services that are not here")
 	f.StringVar(&o.forwardFile, "forward-file", "", "file with more of them, one a line; it is read again when it changes")
 	f.StringVar(&o.forwardKey, "forward-key", "", "key that signs what is forwarded, ID:SECRET; preferably set in the environment "+
 		"(default: the caller's account id, and test)")
@@ -82,12 +82,12 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.TokenLeeway, "token-leeway", time.Minute, "how far an issuer's clock may be off: a token is accepted this "+
 		"long after exp, and before iat and nbf")
 	f.StringVar((*string)(&c.Enforce), "enforce", "deny", "what becomes of a call that policies deny: deny, or log, which lets it "+
-		"through and tells loudly what AWS would have denied; a role's tag openirsa.dev/enforce goes before it")
+		"through and logs a warning with what AWS would have denied; a role's tag openirsa.dev/enforce overrides it")
 	f.BoolVar(&c.LegacyMessages, "legacy-messages", false, "answer with the texts that STS used until 2026 for an unknown "+
 		"provider and a wrong audience")
 
 	f.BoolVar(&c.Control, "control", false,
-		"open /_openirsa/control, where anyone who can connect can move the clock, inject faults and empty it all")
+		"open /_openirsa/control, where anyone who can connect can move the clock, inject faults and delete everything")
 	f.IntVar(&c.MaxEvents, "max-events", 4096, "how many decisions to keep for /_openirsa/events")
 	f.IntVar(&c.MaxEventBytes, "max-event-bytes", 16<<20, "about how many bytes of decisions to keep; older ones are dropped")
 	f.IntVar(&o.maxConnections, "max-connections", 1024, "how many connections to serve at a time; others wait")

@@ -33,13 +33,13 @@ a stranger reads them, provider, role and trust policy, annotation, webhook, the
 running pods, and AssumeRoleWithWebIdentity itself. It names the first broken
 link, the two values that differ, and the command that fixes it.
 
-Of a service account with an association of EKS Pod Identity it is the cluster in
+For a service account with an EKS Pod Identity association, it checks the cluster in
 EKS, the association, its role and target role, the agent on the nodes of its pods,
 the webhook, the pods, and AssumeRoleForPodIdentity.
 
-Nothing is changed, and no token is printed. Without --service-account or --pod
-all service accounts with a role are checked, by either way. The exit status is 1
-if a link is broken.`,
+Nothing is changed, and no token is printed. Without --service-account or --pod all
+service accounts with a role are checked, whichever way they get it. The exit status
+is 1 if a link is broken.`,
 		Example: `  setup doctor
   setup doctor --service-account default/app
   setup doctor --pod default/app-5d9c7b7f6-x2x9z -o json`,

@@ -35,10 +35,10 @@ func (a *app) gcCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gc",
 		Short: "Remove what abandoned short-lived clusters left in the AWS account",
-		Long: `Remove the roles, providers, documents and associations of EKS Pod Identity of
-clusters that are gone without a down, such as those of CI jobs that were stopped. An
-account has 100 OIDC providers. No cluster is called: everything is found in the
-account by its tags.
+		Long: `Remove the roles, providers, documents and EKS Pod Identity associations of
+clusters deleted without 'setup down', such as those of CI jobs that were stopped.
+An account can have only 100 OIDC providers. No cluster is called: everything is
+found in the account by its tags.
 
 Age alone does not make a cluster abandoned, since production is old too. gc only
 removes what was made by a cluster
@@ -51,7 +51,7 @@ removes what was made by a cluster
 or a bucket, loses only the part of the abandoned one.
 
 Without --approve the plan is printed and nothing is changed. The exit status is 1
-if something that was to be removed is left.`,
+if something that should have been removed is left.`,
 		Example: `  setup up --expires 6h                                    # in the CI job
   setup gc --approve                                       # every night
   setup gc --older-than 24h --name-prefix ci- --keep ci-base --approve`,

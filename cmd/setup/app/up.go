@@ -58,13 +58,13 @@ func (a *app) upCommand() *cobra.Command {
   webhook       gives pods of annotated service accounts their token and role
   API server    issues tokens with this issuer; the previous one stays accepted
 
-With --emulator all of AWS is an emulator in the cluster: no AWS account is
+With --emulator an emulator in the cluster stands in for AWS: no AWS account is
 needed, and pods find it by themselves.
 
 The nodes of clusters other than kind's cannot be reached from here. With
 --emulator the API servers there keep their issuer (--keep-issuer): no node is
-changed and nothing restarts. Without it, everything else is made first, and then
-somebody gives the API servers the issuer (see 'setup apiserver'). The exit status
+changed and nothing restarts. Without it, everything else is made first, and you
+then set the issuer on the API servers (see 'setup apiserver'). The exit status
 is 1 until that is done.
 
 Run it again at any time: what is right stays unchanged, what is missing is made.`,
@@ -113,7 +113,7 @@ Run it again at any time: what is right stays unchanged, what is missing is made
 		"this program and loaded into the kind nodes)")
 	f.StringVar(&o.endpoint, "pod-endpoint-url", "", "AWS_ENDPOINT_URL for pods, where AWS is an emulator outside of the cluster")
 	f.StringArrayVar(&o.forward, "forward", nil, "with --emulator: let it forward a service that it does not have, SERVICE=URL, "+
-		"once a call is allowed (repeatable; *=URL is the rest, and an empty one forgets all)")
+		"once a call is allowed (repeatable; *=URL is for all other services, and an empty value removes all)")
 	o.podIdentityFlags(c)
 	o.keepFlag(c)
 	f.BoolVar(&o.takeOver, "take-over", false, "use the documents, the provider and the roles of an earlier cluster of the same name")
