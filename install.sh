@@ -56,7 +56,7 @@ platform() {
 	case $arch in
 	x86_64 | amd64) arch=amd64 ;;
 	aarch64 | arm64) arch=arm64 ;;
-	*) fail "there is no build for $arch: build it with go install" ;;
+	*) fail "there is no build for $arch: build it with CGO_ENABLED=0 go install -tags grpcnotrace github.com/openirsa/openirsa/cmd/openirsa@latest" ;;
 	esac
 }
 

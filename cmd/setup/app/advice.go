@@ -136,7 +136,7 @@ func chainNext(command string, err error) string {
 	case is[imageError](err) && errors.Is(err, fs.ErrNotExist):
 		return "put the Linux program there: that of a release, or one that is built with CGO_ENABLED=0 GOOS=linux"
 	case is[imageError](err):
-		return "use the program of a release, or build it without C (CGO_ENABLED=0 go install), or SETUP up --image REF"
+		return "use the program of a release, or build it without C (CGO_ENABLED=0 go install -tags grpcnotrace), or SETUP up --image REF"
 	case is[*chain.ImageError](err):
 		return "push the image to a registry and name it: SETUP up --image REF"
 	case is[*chain.AcceptedError](err):
