@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +152,66 @@ func TestPage(t *testing.T) {
 			t.Errorf("the page asked for %s", url)
 		}
 	}
+}
+
+// TestPageRestart: the page goes on where the emulator at its address is another process, which numbers its decisions from 1
+// and may have fewer of them, or more.
+func TestPageRestart(t *testing.T) {
+	browser := findBrowser(t)
+	// started is an emulator that has made decisions about so many groups, of which group is the latest.
+	started := func(decisions int, group string) *emulatortest.AWS {
+		a := emulatortest.Start(t)
+		for i := range decisions - 1 {
+			a.Groups(fmt.Sprint("g", i))
+		}
+		a.Groups(group)
+		return a
+	}
+	first, second, third := emulatortest.Start(t), started(3, "second"), started(30, "third")
+	var current atomic.Pointer[emulatortest.AWS]
+	current.Store(first)
+	waits := make(chan struct{}, 1) // the page waits for a decision
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("wait") == "25s" {
+			select {
+			case waits <- struct{}{}:
+			default:
+			}
+		}
+		if a := current.Load(); a != nil {
+			a.ServeHTTP(w, r)
+			return
+		}
+		http.Error(w, "nobody is here", http.StatusBadGateway)
+	}))
+	t.Cleanup(web.Close)
+	t.Cleanup(web.CloseClientConnections)
+	page := openPage(t, browser, web.URL+"/_openirsa/")
+	shows := func(decisions int, group string) {
+		t.Helper()
+		page.waitFor(`document.querySelector("#events > li dl")?.textContent.includes("group/` + group + `")`)
+		page.waitFor(fmt.Sprintf(`document.querySelectorAll("#events > li").length === %d`, decisions))
+		page.waitFor(`document.querySelector("#no-events").hidden`)
+		page.waitFor(`document.querySelector("#connection").className === ""`)
+	}
+
+	<-waits
+	first.Groups("first") // its first decision
+	shows(1, "first")
+	for i := range 20 {
+		first.Groups(fmt.Sprint("more", i))
+	}
+	shows(21, "more19")
+
+	current.Store(second)
+	first.Groups("last") // answers the page, which then asks the other one
+	shows(3, "second")
+
+	current.Store(nil)
+	web.CloseClientConnections()
+	page.waitFor(`document.querySelector("#connection").className === "lost"`)
+	current.Store(third)
+	shows(30, "third")
 }
 
 func quote(s string) string {

@@ -327,11 +327,12 @@ func (l *eventLog) find(f EventFilter) ([]*entry, uint64, <-chan struct{}) {
 	return found, last, news
 }
 
-// wait is find, which waits for an event if there is none.
+// wait is find, which waits for an event if there is none. It does not wait for what
+// comes after an event that there was not: the number is another process's.
 func (l *eventLog) wait(ctx context.Context, f EventFilter) ([]*entry, uint64) {
 	for {
 		found, last, news := l.find(f)
-		if len(found) > 0 {
+		if len(found) > 0 || f.After > last {
 			return found, last
 		}
 		select {

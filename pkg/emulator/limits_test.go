@@ -353,6 +353,26 @@ func TestLimitOfTime(t *testing.T) {
 	})
 }
 
+// TestEventsOfAnotherProcess: whoever asks for what comes after a number that another
+// process has given learns of that at once, and does not wait.
+func TestEventsOfAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		anEvent(s)
+		for after, waits := range map[int]time.Duration{1: maxWait, 2: 0, 4096: 0} {
+			started, w := time.Now(), httptest.NewRecorder()
+			s.ServeHTTP(w, httptest.NewRequest("GET", fmt.Sprintf("http://127.0.0.1/_openirsa/events?wait=60s&after=%d", after), nil))
+			if took := time.Since(started); took != waits || w.Code != http.StatusOK || w.Body.String() != `{"events":[],"last":1}`+"\n" {
+				t.Errorf("after=%d: %d %s after %s, want an answer after %s", after, w.Code, w.Body, took, waits)
+			}
+		}
+	})
+}
+
 // TestLimitOfPauses: an object may take as long as it needs, if it does not stand
 // still.
 func TestLimitOfPauses(t *testing.T) {

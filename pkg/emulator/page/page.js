@@ -133,7 +133,7 @@ let round = 0; // of the filter: answers to an older one are dropped
 async function follow() {
   const mine = ++round;
   const data = new FormData(form);
-  let after = 0;
+  let after = null; // the latest decision that was asked for; null begins anew, with what the emulator has
   byID("events").replaceChildren();
   byID("no-events").hidden = false;
   while (mine === round) {
@@ -141,7 +141,8 @@ async function follow() {
       await new Promise(done => setTimeout(done, 300));
       continue;
     }
-    const query = new URLSearchParams({ after, limit: after ? 0 : 1000, wait: after ? "25s" : "0s" });
+    const begin = after === null;
+    const query = new URLSearchParams({ after: after ?? 0, limit: begin ? 1000 : 0, wait: begin ? "0s" : "25s" });
     for (const name of ["caller", "account", "action", "decision"]) if (data.get(name)) query.set(name, data.get(name));
     try {
       const answer = await fetch("events?" + query);
@@ -149,13 +150,22 @@ async function follow() {
       const { events, last } = await answer.json();
       if (mine !== round) return;
       connected(true);
-      after = Math.max(after, last, 1);
+      if (!begin && last < after) { // another process, whose decisions are numbered from 1
+        after = null;
+        continue;
+      }
+      after = last;
       const all = byID("events");
+      if (begin) {
+        all.replaceChildren();
+        chainSoon();
+      }
       fold(events, all);
       while (all.children.length > maxShown) all.lastChild.remove();
       byID("no-events").hidden = all.children.length > 0;
       if (events.length) chainSoon();
     } catch (err) {
+      after = null; // it may be another process that answers next
       connected(false, err);
       await new Promise(done => setTimeout(done, 2000));
     }
