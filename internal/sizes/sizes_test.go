@@ -26,11 +26,14 @@ func link(t *testing.T, main string) (program, said string) {
 	return program, string(out)
 }
 
-func TestMethods(t *testing.T) {
-	program, said := link(t, `func main() { call(os.Args[0]) }
+// unknown is a main function that calls a method by a name that the linker does not know.
+const unknown = `func main() { call(os.Args[0]) }
 
 //go:noinline
-func call(name string) { fmt.Println(reflect.ValueOf(os.Args).MethodByName(name).IsValid()) }`)
+func call(name string) { fmt.Println(reflect.ValueOf(os.Args).MethodByName(name).IsValid()) }`
+
+func TestMethods(t *testing.T) {
+	program, said := link(t, unknown)
 	if kept, err := keepsAllMethods(program); !kept || err != nil {
 		t.Errorf("an unknown method: %v, %v", kept, err)
 	}
@@ -65,5 +68,31 @@ func TestCheck(t *testing.T) {
 	want := fmt.Sprintf("emulator has %d bytes, and may have %d", budgets["emulator"]+1, budgets["emulator"])
 	if err := check(t.Context(), []string{emulator}, t.Output()); err == nil || err.Error() != want {
 		t.Errorf("a large program: %v", err)
+	}
+}
+
+// A program with all methods is refused, with the way to who keeps them, which is found by
+// linking the package of its name again.
+func TestCheckKept(t *testing.T) {
+	program, _ := link(t, unknown)
+	dir := filepath.Dir(program)
+	emulator := filepath.Join(dir, "emulator")
+	if err := os.Rename(program, emulator); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "cmd", "emulator"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "main.go"), filepath.Join(dir, "cmd", "emulator", "main.go")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/kept\n\ngo 1.26.0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	err := check(t.Context(), []string{emulator}, t.Output())
+	const begins, ends = "emulator has every method of every type, ", "\n\t-> main.main\n\t-> main.call"
+	if err == nil || !strings.HasPrefix(err.Error(), begins) || !strings.HasSuffix(err.Error(), ends) {
+		t.Errorf("a program with all methods: %v, want %q ... %q", err, begins, ends)
 	}
 }
