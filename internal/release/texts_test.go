@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/semver"
 )
 
 // pages are the files that tell users how to get and run openirsa, by their path in the
@@ -62,5 +64,45 @@ func TestGoInstall(t *testing.T) {
 	}
 	if found < 3 {
 		t.Errorf("go install is named %d times, expected README.md, docs/install.md and install.sh at least", found)
+	}
+}
+
+// TestGoVersion: releases are built with one version of Go, patch and all, since another one makes
+// other bytes. The pages that promise the same bytes name it.
+func TestGoVersion(t *testing.T) {
+	w := workflow(t, "release.yml")
+	version := w.Env["GO_VERSION"]
+	if !regexp.MustCompile(`^1\.\d+\.\d+$`).MatchString(version) {
+		t.Fatalf("release.yml: GO_VERSION is %q, which is not one version such as 1.26.8", version)
+	}
+	compilers := 0
+	for name, job := range w.Jobs {
+		for _, s := range job.Steps {
+			if !strings.HasPrefix(s.Uses, "actions/setup-go@") {
+				continue
+			}
+			compilers++
+			if s.With["go-version"] != "${{ env.GO_VERSION }}" || s.With["go-version-file"] != "" {
+				t.Errorf("release.yml: %s takes another Go than GO_VERSION: %v", name, s.With)
+			}
+		}
+	}
+	if compilers < 2 {
+		t.Errorf("release.yml: %d jobs have Go, expected 2 or more", compilers)
+	}
+	m := regexp.MustCompile(`(?m)^go (\d+\.\d+\.\d+)$`).FindStringSubmatch(read(t, "../../go.mod"))
+	if m == nil || semver.Compare("v"+version, "v"+m[1]) < 0 {
+		t.Errorf("releases are built with Go %s, and go.mod needs %v", version, m)
+	}
+	for _, page := range []string{"docs/install.md", "docs/releasing.md"} {
+		named := regexp.MustCompile(`[Gg]o ?(\d+\.\d+\.\d+)`).FindAllStringSubmatch(read(t, "../../"+page), -1)
+		if len(named) == 0 {
+			t.Errorf("%s does not say with which Go releases are built", page)
+		}
+		for _, n := range named {
+			if n[1] != version {
+				t.Errorf("%s says Go %s, and release.yml builds with %s", page, n[1], version)
+			}
+		}
 	}
 }
