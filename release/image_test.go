@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -51,6 +52,26 @@ func TestImage(t *testing.T) {
 		}
 	}
 	checkChart(t, one, pushed)
+
+	// Once there is a newer release of the minor version, its tag stays at that.
+	minor := parse(t, pushed["image"]+":"+one.tag[:strings.LastIndex(one.tag, ".")])
+	newer, err := random.Index(10, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []name.Reference{minor, parse(t, minor.String()+".999")} {
+		if err := remote.WriteIndex(ref, newer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	push(t, s, host, one)
+	want, err := newer.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := remote.Head(minor); err != nil || d.Digest != want {
+		t.Errorf("the tag %s is no longer the newest release's: %v", minor, err)
+	}
 
 	for _, what := range []string{"image", "chart"} {
 		if out, err := s.verify(t, pushed[what]+"@"+pushed[what+"-digest"]); err != nil {

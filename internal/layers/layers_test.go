@@ -59,6 +59,7 @@ var layers = []map[string][]string{
 		"internal/redact":          {},
 
 		"internal/release":       {},
+		"internal/release/minor": {"internal/registry", "internal/release"},
 		"internal/release/notes": {"internal/release"},
 
 		"internal/trace":           {"internal/redact"},

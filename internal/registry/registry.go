@@ -55,3 +55,18 @@ func Push(ctx context.Context, tag name.Tag, m Manifest) (string, error) {
 	}
 	return tag.Context().Digest(digest.String()).String(), nil
 }
+
+// Tags are those that a registry has of an image, which is named with its registry and
+// without a tag.
+func Tags(ctx context.Context, image string) ([]string, error) {
+	repository, err := name.NewRepository(image, name.StrictValidation)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := remote.List(repository, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
+		remote.WithUserAgent("openirsa/"+version.String()))
+	if err != nil {
+		return nil, fmt.Errorf("listing the tags of %s: %w", repository, err)
+	}
+	return tags, nil
+}

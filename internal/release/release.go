@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/mod/semver"
 )
 
 // Newest is the newest version in CHANGELOG.md of a checkout, for which the chart must
@@ -62,4 +63,25 @@ func Notes(checkout fs.FS, tag string) (string, error) {
 		return "", fmt.Errorf("CHANGELOG.md says nothing of %s", newest.Version)
 	}
 	return newest.Text + "\n", nil
+}
+
+// Minor is the tag of an image that is the newest release of a minor version, such as v0.1
+// for the tag v0.1.2, if that is the newest such release among those of tags. It is "" if
+// there is a newer one, so that a release that is made again does not take the tag back,
+// and for a pre-release. What else there is among tags does not count.
+func Minor(tag string, tags []string) (string, error) {
+	if semver.Canonical(tag) != tag || tag == "" {
+		return "", fmt.Errorf("the tag %q is not a version such as v0.1.2", tag)
+	}
+	if semver.Prerelease(tag) != "" {
+		return "", nil
+	}
+	minor := semver.MajorMinor(tag)
+	for _, other := range tags {
+		if semver.Canonical(other) == other && semver.Prerelease(other) == "" && semver.MajorMinor(other) == minor &&
+			semver.Compare(other, tag) > 0 {
+			return "", nil
+		}
+	}
+	return minor, nil
 }

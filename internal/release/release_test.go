@@ -64,6 +64,23 @@ func TestModules(t *testing.T) {
 	}
 }
 
+func TestMinor(t *testing.T) {
+	released := []string{"v0.1", "v0.1.0", "v0.1.2", "v0.1.10", "v0.1.11-rc.1", "v0.2.0", "latest", "0123456789012345678901234567890123456789"}
+	for tag, want := range map[string]string{
+		"v0.1.0": "", "v0.1.2": "", "v0.1.9": "", "v0.1.10": "v0.1", "v0.1.11": "v0.1", "v0.1.11-rc.1": "", "v0.2.0": "v0.2", "v0.3.0": "v0.3",
+		"v1.0.0": "v1.0", "v1.0.0-rc.1": "",
+	} {
+		if got, err := release.Minor(tag, released); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", tag, got, err, want)
+		}
+	}
+	for _, tag := range []string{"", "latest", "0.1.2", "v0.1", "v0.1.2+build"} {
+		if got, err := release.Minor(tag, released); err == nil {
+			t.Errorf("%q: %q", tag, got)
+		}
+	}
+}
+
 func TestNotesRefuses(t *testing.T) {
 	swap := strings.NewReplacer
 	for _, c := range []struct{ name, log, chart, tag, want string }{
