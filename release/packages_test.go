@@ -13,10 +13,29 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// packaged are files that both packages must have.
-var packaged = []string{
-	"/usr/bin/openirsa", "/usr/share/bash-completion/completions/openirsa", "/usr/share/zsh/site-functions/_openirsa",
-	"/usr/share/fish/vendor_completions.d/openirsa.fish", "/usr/share/man/man1/openirsa.1", "/usr/share/doc/openirsa/copyright",
+// zsh is where zsh looks for the completions of packages, by the format of the package.
+var zsh = map[string]string{
+	"deb": "/usr/share/zsh/vendor-completions/_openirsa",
+	"rpm": "/usr/share/zsh/site-functions/_openirsa",
+}
+
+// packaged checks the files of a package of a format: all that it must have, and what only
+// the other format has not.
+func packaged(t *testing.T, format string, files []string) {
+	t.Helper()
+	for _, want := range []string{
+		"/usr/bin/openirsa", "/usr/share/bash-completion/completions/openirsa", zsh[format],
+		"/usr/share/fish/vendor_completions.d/openirsa.fish", "/usr/share/man/man1/openirsa.1", "/usr/share/doc/openirsa/copyright",
+	} {
+		if !slices.Contains(files, want) {
+			t.Errorf("the %s has no %s: %v", format, want, files)
+		}
+	}
+	for other, file := range zsh {
+		if other != format && slices.Contains(files, file) {
+			t.Errorf("the %s has %s, which is for the %s", format, file, other)
+		}
+	}
 }
 
 // TestDebian installs the package into a system of its own, runs the program from
@@ -35,7 +54,7 @@ func TestDebian(t *testing.T) {
 	}
 	dpkg := []string{"--root=" + root, "--log=" + filepath.Join(t.TempDir(), "log")}
 	command{}.must(t, "dpkg", append(dpkg, "--install", one.file("linux_"+runtime.GOARCH+".deb"))...)
-	checkInstalled(t, one, root)
+	checkInstalled(t, one, "deb", root)
 	if body, err := os.ReadFile(filepath.Join(root, "usr/bin/openirsa")); err != nil || digest(body) != digest(one.program(t, here())) {
 		t.Errorf("the package's program is not the archive's: %v", err)
 	}
@@ -45,15 +64,10 @@ func TestDebian(t *testing.T) {
 	}
 }
 
-// checkInstalled looks at what a package has put into a system.
-func checkInstalled(t *testing.T, r release, root string) {
+// checkInstalled looks at what a package of a format has put into a system.
+func checkInstalled(t *testing.T, r release, format, root string) {
 	t.Helper()
-	files := filesBelow(t, root)
-	for _, want := range packaged {
-		if !slices.Contains(files, want) {
-			t.Errorf("the package has no %s: %v", want, files)
-		}
-	}
+	packaged(t, format, filesBelow(t, root))
 	out := command{}.must(t, filepath.Join(root, "usr/bin/openirsa"), "version")
 	if !slices.Contains(strings.Fields(out), r.tag) {
 		t.Errorf("openirsa version of the package says %q, want %s", out, r.tag)
@@ -79,12 +93,7 @@ func TestRPM(t *testing.T) {
 	one, _ := made(t)
 	for goarch, arch := range map[string]string{"amd64": "x86_64", "arm64": "aarch64"} {
 		file := one.file("linux_" + goarch + ".rpm")
-		listed := strings.Fields(command{}.must(t, "rpm", "--query", "--list", "--package", file))
-		for _, want := range packaged {
-			if !slices.Contains(listed, want) {
-				t.Errorf("%s has no %s", file, want)
-			}
-		}
+		packaged(t, "rpm", strings.Fields(command{}.must(t, "rpm", "--query", "--list", "--package", file)))
 		got := command{}.must(t, "rpm", "--query", "--queryformat=%{NAME} %{VERSION} %{ARCH} %{LICENSE} %{BUILDHOST}", "--package", file)
 		if want := "openirsa " + one.version + " " + arch + " Apache-2.0 openirsa"; got != want {
 			t.Errorf("the package says it is %q, want %q", got, want)
@@ -93,7 +102,7 @@ func TestRPM(t *testing.T) {
 	root := t.TempDir()
 	rpm := []string{"--root=" + root, "--dbpath=/var/lib/rpm", "--nodeps", "--nosignature"}
 	command{}.must(t, "rpm", append(rpm, "--install", one.file("linux_"+runtime.GOARCH+".rpm"))...)
-	checkInstalled(t, one, root)
+	checkInstalled(t, one, "rpm", root)
 	command{}.must(t, "rpm", append(rpm, "--erase", "openirsa")...)
 	if left := filesBelow(t, filepath.Join(root, "usr")); len(left) > 0 {
 		t.Errorf("removed, and these are left: %v", left)

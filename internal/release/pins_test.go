@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -80,6 +81,37 @@ func TestFlags(t *testing.T) {
 			!strings.Contains(strings.Join(b.Env, " "), "CGO_ENABLED=0") {
 			t.Errorf("%s: %+v is not built as by the Makefile", b.ID, b)
 		}
+	}
+}
+
+// TestCompletions: each package has its completions where the shells of its distributions look.
+func TestCompletions(t *testing.T) {
+	var config struct {
+		Packages []struct {
+			Formats  []string
+			Contents []struct{ Src, Dst, Packager string }
+		} `yaml:"nfpms"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "../../.goreleaser.yaml")), &config); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]string{}
+	for _, p := range config.Packages {
+		for _, format := range p.Formats {
+			for _, c := range p.Contents {
+				if strings.HasPrefix(c.Src, "bin/release/completions/") && (c.Packager == "" || c.Packager == format) {
+					got[format] = append(got[format], c.Dst)
+				}
+			}
+		}
+	}
+	const bash, fish = "/usr/share/bash-completion/completions/openirsa", "/usr/share/fish/vendor_completions.d/openirsa.fish"
+	want := map[string][]string{
+		"deb": {bash, "/usr/share/zsh/vendor-completions/_openirsa", fish},
+		"rpm": {bash, "/usr/share/zsh/site-functions/_openirsa", fish},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("completions of the packages:\n%s", diff)
 	}
 }
 
