@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/mod/semver"
+
+	"github.com/openirsa/openirsa/internal/release"
 )
 
 // pages are the files that tell users how to get and run openirsa, by their path in the
@@ -104,5 +106,44 @@ func TestGoVersion(t *testing.T) {
 				t.Errorf("%s says Go %s, and release.yml builds with %s", page, n[1], version)
 			}
 		}
+	}
+}
+
+// released is where a text names a release of openirsa: as a module, an image, a chart, a file,
+// an address, or a tag.
+var released = regexp.MustCompile(`(?:openirsa@v|openirsa:v|openirsa/v|openirsa_|openirsa.* --version v?|install\.sh --version v?|` +
+	`git checkout v|TAG=v)(\d+\.\d+\.\d+)`)
+
+// TestVersionsInPages: what users copy is of the newest version, and docs/releasing.md says
+// where that stands.
+func TestVersionsInPages(t *testing.T) {
+	newest, err := release.Newest(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := pages(t)
+	_, steps, _ := strings.Cut(texts["docs/releasing.md"], "## Step by step")
+	first, _, ok := strings.Cut(steps, "\n2. ")
+	if !ok {
+		t.Fatal("docs/releasing.md has no first step")
+	}
+	found := 0
+	for name, text := range texts {
+		if name == "deploy/base/webhook.yaml" { // made of the chart, which TestCheckout holds
+			continue
+		}
+		named := released.FindAllStringSubmatch(text, -1)
+		for _, m := range named {
+			if m[1] != newest.Version {
+				t.Errorf("%s has %q, and the newest version in CHANGELOG.md is %s", name, m[0], newest.Version)
+			}
+		}
+		if len(named) > 0 && !strings.Contains(first, "`"+name+"`") {
+			t.Errorf("%s names the version, and the first step of docs/releasing.md does not name it", name)
+		}
+		found += len(named)
+	}
+	if found < 15 {
+		t.Errorf("the version is named %d times, expected 15 or more", found)
 	}
 }
