@@ -195,3 +195,34 @@ esac
 		}
 	}
 }
+
+// TestPlatforms: CI compiles what is released for macOS and Windows, with the Linux programs in it,
+// and looks at all code as it is there.
+func TestPlatforms(t *testing.T) {
+	var config struct {
+		Builds []struct {
+			ID           string
+			Goos, Goarch []string
+			Tags         []string
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "../../.goreleaser.yaml")), &config); err != nil {
+		t.Fatal(err)
+	}
+	job := workflow(t, "ci.yml").Jobs["platforms"]
+	job.step(t, "go vet ./...")
+	packs, _ := job.step(t, "make linuxbuild")
+	for _, b := range config.Builds {
+		if b.ID != "others" {
+			continue
+		}
+		if matrix := job.Strategy.Matrix; !slices.Equal(matrix["goos"], b.Goos) || !slices.Equal(matrix["goarch"], b.Goarch) {
+			t.Errorf("CI compiles for %v, and released is for %v, %v", matrix, b.Goos, b.Goarch)
+		}
+		if builds, _ := job.step(t, "go build -tags "+strings.Join(b.Tags, ",")+" "); builds <= packs {
+			t.Error("CI compiles the released program before what is in it")
+		}
+		return
+	}
+	t.Error("goreleaser builds nothing for other systems")
+}
