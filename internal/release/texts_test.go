@@ -111,7 +111,7 @@ func TestGoVersion(t *testing.T) {
 
 // released is where a text names a release of openirsa: as a module, an image, a chart, a file,
 // an address, or a tag.
-var released = regexp.MustCompile(`(?:openirsa@v|openirsa:v|openirsa/v|openirsa_|openirsa.* --version v?|install\.sh --version v?|` +
+var released = regexp.MustCompile(`(?:openirsa@v|openirsa@<commit> # v|openirsa:v|openirsa/v|openirsa_|openirsa.* --version v?|install\.sh --version v?|` +
 	`git checkout v|TAG=v)(\d+\.\d+\.\d+)`)
 
 // TestVersionsInPages: what users copy is of the newest version, and docs/releasing.md says
