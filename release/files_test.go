@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +50,22 @@ func TestReproducible(t *testing.T) {
 	}
 	if len(sums) != len(want) {
 		t.Errorf("checksums.txt has %d files, want %d: %v", len(sums), len(want), sums)
+	}
+}
+
+// TestColdBuild: the two clones share what is compiled; a third one, with an empty cache and in
+// another folder, makes the same program for this machine.
+func TestColdBuild(t *testing.T) {
+	one, _ := made(t)
+	clone := filepath.Join(t.TempDir(), "third")
+	command{}.must(t, "git", "clone", "--quiet", "--no-hardlinks", one.clone, clone)
+	command{dir: clone, env: []string{"GOCACHE=" + t.TempDir(), "GOFLAGS=-buildvcs=true"}}.must(t, "make", "build", "VERSION="+one.tag)
+	body, err := os.ReadFile(filepath.Join(clone, "bin", "linux-"+runtime.GOARCH, "openirsa"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := digest(body), digest(one.program(t, "linux_"+runtime.GOARCH)); got != want {
+		t.Errorf("compiled anew, the program for linux_%s has the SHA-256 %s, and the released one %s", runtime.GOARCH, got, want)
 	}
 }
 
