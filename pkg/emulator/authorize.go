@@ -60,6 +60,7 @@ func (s *Server) ask(c *api.Call, q *api.Question) *api.Verdict {
 		}}
 	}
 	v := &api.Verdict{Failure: s.accessDenied(c, q, &decision), Explicit: decision.Explicit}
+	v.Somewhere = func() bool { return policies.Somewhere(&request) }
 	event.Decision, event.Code = Deny, v.Failure.Code
 	outcome := factRefused
 	if !s.enforces(&c.Caller, &decision) {

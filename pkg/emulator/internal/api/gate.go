@@ -38,6 +38,9 @@ type Verdict struct {
 	// is no better than one that is denied.
 	Unenforced *wire.Failure
 	Keep       func() // keeps the decision as an event
+	// Somewhere reports, of a Failure, whether the caller's own policies might allow the
+	// same on another resource.
+	Somewhere func() bool
 }
 
 // Question is what policies are asked about a call.

@@ -28,6 +28,8 @@ func init() {
 		question.Tags:             askTags,
 		question.ResourcePolicy:   askPolicy,
 		question.EncryptionKey:    askEncryptionKey,
+		question.AccountKeys:      askKeys,
+		question.ChangeSetStack:   askChangeSet,
 	}
 }
 
@@ -55,6 +57,32 @@ func askKey(q *asking) (question.Known, bool, error) {
 	}
 	return known, known.Text != "", nil
 }
+
+// maxKeys is how many keys of an account are asked about.
+const maxKeys = 100
+
+// askKeys lists the keys of an account, if they are not too many.
+func askKeys(q *asking) (question.Known, bool, error) {
+	var out struct {
+		Keys      []struct{ KeyArn string }
+		Truncated bool
+	}
+	err := q.json("kms", "ListKeys", m{"Limit": maxKeys}, &out)
+	if err == nil && out.Truncated {
+		err = errTooMany
+	}
+	if err != nil {
+		return question.Known{}, false, err
+	}
+	var known question.Known
+	for _, key := range out.Keys {
+		known.List = append(known.List, key.KeyArn)
+	}
+	return known, true, nil
+}
+
+// errTooMany is returned for what there is more of than can be asked about.
+var errTooMany = errors.New("there are too many")
 
 // keyReaders read with which key a resource is encrypted, by the service in its ARN.
 var keyReaders = map[string]func(*asking) (string, error){
@@ -238,6 +266,18 @@ func askIdentity(q *asking) (question.Known, bool, error) {
 		}
 	}
 	return question.Known{}, false, nil
+}
+
+// askChangeSet finds the stack of a change set.
+func askChangeSet(q *asking) (question.Known, bool, error) {
+	var out struct {
+		Stack string `xml:"DescribeChangeSetResult>StackId"`
+	}
+	err := q.query("cloudformation", url.Values{"Action": {"DescribeChangeSet"}, "ChangeSetName": {q.Name}}, &out)
+	if err != nil {
+		return none(err)
+	}
+	return question.Known{Text: out.Stack}, out.Stack != "", nil
 }
 
 // named is the last part of an ARN after the first of some separators.

@@ -119,6 +119,10 @@ var viaCodes = map[string]api.Code{
 // viaTexts are all that some of them say then.
 var viaTexts = map[string]string{"secretsmanager": "Access to KMS is not allowed"}
 
+// hiddenKeyText is what KMS says of a ciphertext whose key it does not tell.
+const hiddenKeyText = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, " +
+	"or you are not allowed to access."
+
 // preface is what a service's denials say before who the caller is.
 func (a *asked) preface() string {
 	if a.model != nil && a.model.Protocol == awsapi.EC2 {

@@ -138,7 +138,7 @@ func (a *asked) queuePath(r *http.Request, tree map[string]any) {
 		return
 	}
 	if _, there := tree["QueueUrl"]; !there {
-		tree["QueueUrl"] = "http://" + r.Host + r.URL.Path
+		tree["QueueUrl"] = strings.TrimSuffix(r.URL.Path, "/")
 	}
 }
 

@@ -19,6 +19,8 @@ type plan struct {
 	asks []question.Question
 	// later are questions that only the answer can decide.
 	later []int
+	// unsure says that nobody knows whether the caller may do anything of what later is about.
+	unsure bool
 	// denied are parts of the call that may not be done, for which the answer has errors:
 	// by the names that the client has for them.
 	denied []part
@@ -87,7 +89,8 @@ func (g *Guard) decide(c *api.Call, a *asked, b *body) (plan, *wire.Failure) {
 	if e != nil {
 		return plan{}, g.refuse(c, "parameters", e)
 	}
-	return p, g.ask(c, a, &p, w)
+	e = g.ask(c, a, &p, w)
+	return p, e
 }
 
 // refuse keeps an event of a failure that no policy is to blame for.
@@ -154,8 +157,11 @@ func (g *Guard) questions(c *api.Call, a *asked, b *body, w *world) (plan, *wire
 	return plan{call: call, asks: asks}, nil
 }
 
-// unreadable is the failure of an input that cannot be read.
+// unreadable is the failure of an input that cannot be read, or that the service refuses.
 func unreadable(a *asked, err error) *wire.Failure {
+	if refused, ok := errors.AsType[*question.Refusal](err); ok {
+		return wire.Errorf(refused.Status, refused.Code, "%s", refused.Message)
+	}
 	status, code := http.StatusBadRequest, "SerializationException"
 	if errors.Is(err, input.ErrTooLarge) {
 		status, code = http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException"
@@ -203,7 +209,7 @@ func (g *Guard) ask(c *api.Call, a *asked, p *plan, w *world) *wire.Failure {
 	if p.denied != nil && !canLeaveOut(c) {
 		return p.denied[0].failure
 	}
-	return nil
+	return (&later{g, c, a, p, w}).anywhere()
 }
 
 // keep keeps verdicts as events. Of questions of which one is enough it is the one that
@@ -235,6 +241,9 @@ func (a *asked) put(c *api.Call, q *question.Question, w *world) *api.Question {
 	}
 	if q.Via != "" {
 		asked.SpelledAction, asked.Code, asked.Text = "", viaCodes[q.Via], viaTexts[q.Via]
+	}
+	if q.FromAnswer != "" && strings.HasPrefix(q.Action, "kms:") {
+		asked.Text = hiddenKeyText
 	}
 	attached, warning := w.attached(c.Request.Context(), q)
 	// The policy of a key is the root of all permissions to use it (KMS Developer Guide,

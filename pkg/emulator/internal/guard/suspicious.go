@@ -22,7 +22,12 @@ func (a *asked) suspicious(r *http.Request) *wire.Failure {
 			"The emulator does not forward a request that can be read in two ways: %s.", why)
 	}
 	targets, speaks := len(r.Header["X-Amz-Target"]), len(r.Header["Smithy-Protocol"])
+	_, unread := url.ParseQuery(r.URL.RawQuery)
 	switch {
+	case unread != nil:
+		return refused("the parameters of its URL are not well-formed")
+	case r.URL.Opaque != "":
+		return refused("its URL has no path")
 	case targets > 1 || speaks > 1 || len(r.Header["Content-Type"]) > 1 || len(r.Header["Content-Encoding"]) > 1:
 		return refused("a header that says how to read it is there twice")
 	case !utf8Charset(r):
@@ -64,6 +69,8 @@ func (a *asked) suspiciousForm(r *http.Request, headers int, refused func(string
 	switch {
 	case headers > 0:
 		return refused("it names its operation as a parameter and in a header")
+	case !slices.Contains([]string{"", "identity"}, strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))):
+		return refused("its parameters are compressed")
 	case r.URL.Path == "/" || r.URL.Path == "":
 		return nil
 	case a.signs != "sqs" || !queueForm.MatchString(r.URL.EscapedPath()):
@@ -106,8 +113,11 @@ func (a *asked) suspiciousPath(r *http.Request, refused func(string) *wire.Failu
 		}
 	}
 	for name, values := range a.query {
-		if len(values) > 1 && a.bound(awsapi.InQuery, name) && !a.listed(name) {
+		switch query := a.bound(awsapi.InQuery, name); {
+		case query && len(values) > 1 && !a.listed(name):
 			return refused("a parameter of its URL is there twice")
+		case !query && a.elsewhere(name):
+			return refused("a parameter of its URL has the name of a member that is elsewhere")
 		}
 	}
 	return nil
@@ -129,6 +139,24 @@ func same(a, b map[string]string) bool {
 // bound reports whether the operation has a member at a place of the request.
 func (a *asked) bound(in, name string) bool {
 	return a.op != nil && slices.ContainsFunc(a.op.Members, func(m awsapi.Member) bool { return m.In == in && m.WireName == name })
+}
+
+// elsewhere reports whether the operation has a member of a name that is no parameter of
+// the URL, and none that is of all parameters.
+func (a *asked) elsewhere(name string) bool {
+	if a.op == nil {
+		return false
+	}
+	found := false
+	for _, m := range a.op.Members {
+		switch {
+		case m.In != awsapi.InQuery:
+			found = found || strings.EqualFold(m.Name, name) || strings.EqualFold(m.WireName, name)
+		case m.Shape == awsapi.Map:
+			return false
+		}
+	}
+	return found
 }
 
 // listed reports whether a parameter of the URL is a list.

@@ -63,23 +63,37 @@ func sends(a *asker) {
 	if a.Operation == "SendEmail" && dict(dict(a.Input["Content"])["Raw"]) != nil {
 		action = "SendRawEmail"
 	}
-	a.ask(action, a.identity())
+	a.ask(action, a.identities()...)
 	for _, part := range [][2]string{
 		{"ConfigurationSetName", "configuration-set/"}, {"Template", "template/"}, {"Content.Template.TemplateName", "template/"},
-		{"DefaultContent.Template.TemplateName", "template/"},
+		{"DefaultContent.Template.TemplateName", "template/"}, {"TemplateArn", "template/"}, {"Content.Template.TemplateArn", "template/"},
+		{"DefaultContent.Template.TemplateArn", "template/"},
 	} {
-		if name := str(a.Input, part[0]); name != "" {
-			a.ask(action, target{arn: a.arn(part[1] + name)})
-		}
+		a.ask(action, named(part[0], part[1]+"<"+part[0]+">")(a)...)
 	}
 }
 
-// identity is the identity that a message is sent as.
-func (a *asker) identity() target {
-	if arn := firstOf(a.Input, "FromEmailAddressIdentityArn", "SourceArn", "FromArn"); arn != "" {
-		return target{arn: arn}
-	}
+// identities are those that a message is sent as: those whose ARNs the call has, of which
+// one may be of another account, and that of the sender if none of them is its.
+func (a *asker) identities() []target {
 	_, address := mailbox(firstOf(a.Input, "FromEmailAddress", "Source"))
+	_, domain, _ := cutLast(address, "@")
+	var found []target
+	covered := false
+	for _, name := range allOf(a.Input, "FromEmailAddressIdentityArn", "SourceArn", "FromArn") {
+		found = append(found, target{arn: name})
+		of, _ := parseARN(name)
+		verified := strings.TrimPrefix(of.resource, "identity/")
+		covered = covered || address == "" || verified == address || verified == domain || strings.HasSuffix(domain, "."+verified)
+	}
+	if covered {
+		return found
+	}
+	return append(found, a.identity(address))
+}
+
+// identity is the identity of a sender.
+func (a *asker) identity(address string) target {
 	if address == "" {
 		return to("identity/<?name>")(a)[0]
 	}

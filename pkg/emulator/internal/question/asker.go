@@ -59,6 +59,8 @@ type family struct {
 	global bool
 	// lower says that the service keeps names in lower case.
 	lower bool
+	// forms are those of names that a call may not have otherwise.
+	forms []form
 }
 
 // arn is an ARN in the service, region and account of the call.

@@ -240,10 +240,7 @@ var athenaIDs = []string{
 }
 
 func workgroups(a *asker) []target {
-	if len(strs(a.Input, "WorkGroup")) > 0 {
-		return to("workgroup/<WorkGroup>")(a)
-	}
-	var groups []target
+	groups := named("WorkGroup", "workgroup/<WorkGroup>")(a)
 	for _, member := range athenaIDs {
 		for _, id := range strs(a.Input, member) {
 			if known, ok := a.find(Fact{Kind: Workgroup, Name: id}); ok && known.Text != "" {

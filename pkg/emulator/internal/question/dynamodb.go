@@ -32,6 +32,9 @@ var dynamoDB = family{
 
 		"GetRecords": asks("", dynamoIterator),
 	},
+	forms: []form{{pattern: tableForm, paths: "TableName SourceTableName TargetTableName TableCreationParameters.TableName GlobalTableName " +
+		"RequestItems{keys} TransactItems[].Get.TableName TransactItems[].Put.TableName TransactItems[].Update.TableName " +
+		"TransactItems[].Delete.TableName TransactItems[].ConditionCheck.TableName"}},
 	keys: func(a *asker, q *Question) {
 		if a.Operation == "TransactGetItems" || a.Operation == "TransactWriteItems" || a.Operation == "ExecuteTransaction" {
 			q.Keys.Set("dynamodb:EnclosingOperation", a.Operation)

@@ -198,29 +198,57 @@ func (a *asker) ec2Named(action *awsapi.Action) map[string][]target {
 		}
 	}
 	for _, id := range unique(search.ids) {
-		if kind := typeOfID(id); kind != "key-pair" && kind != "placement-group" {
-			add(kind, a.ec2Resource(kind, id))
+		if isEC2ID(id) {
+			add(typeOfID(id), a.ec2Resource(typeOfID(id), id))
 		}
 	}
-	// Names of keys and placement groups are in their ARNs; those of security groups
-	// and launch templates are not.
-	for _, named := range [][2]string{
-		{"key-pair", "KeyName"}, {"placement-group", "Placement.GroupName"}, {"placement-group", "GroupName"},
-	} {
+	// Some emulators let ids have any form.
+	for _, use := range action.Types {
+		for _, member := range sorted(a.Input) {
+			if plain := normal(member); plain != normal(use.Name)+"id" && plain != normal(use.Name)+"ids" {
+				continue
+			}
+			for _, id := range unique(texts(a.Input[member])) {
+				if typeOfID(id) != use.Name && !hasWord("key-pair placement-group", use.Name) {
+					add(use.Name, a.ec2Resource(use.Name, id))
+				}
+			}
+		}
+	}
+	for _, named := range ec2InARNs {
 		for _, name := range strs(a.Input, named[1]) {
 			add(named[0], a.ec2Resource(named[0], name))
 		}
 	}
-	for _, named := range [][2]string{
-		{"launch-template", "LaunchTemplateName"}, {"launch-template", "LaunchTemplate.LaunchTemplateName"},
-		{"security-group", "SecurityGroups"},
-	} {
-		if len(strs(a.Input, named[1])) > 0 && len(found[named[0]]) == 0 {
+	// What stands beside an id, and that AWS refuses, is what counts for some.
+	for _, named := range ec2NotInARNs {
+		names := slices.DeleteFunc(strs(a.Input, named[1]), isEC2ID)
+		if len(names) > 0 && !(named[1] == "GroupName" && verb(a.Operation) == "Create") {
 			add(named[0], a.ec2Resource(named[0], ""))
 		}
 	}
 	return found
 }
+
+// isEC2ID reports whether a name is the id that is in an ARN.
+func isEC2ID(name string) bool {
+	kind := typeOfID(name)
+	return kind != "" && kind != "key-pair" && kind != "placement-group"
+}
+
+// Members that name resources otherwise than by their ids, by type. Names of keys and
+// placement groups are in their ARNs; those of security groups and launch templates,
+// the addresses of elastic IPs, and ids of keys and placement groups are not.
+var (
+	ec2InARNs = [][2]string{
+		{"key-pair", "KeyName"}, {"placement-group", "Placement.GroupName"}, {"placement-group", "GroupName"},
+	}
+	ec2NotInARNs = [][2]string{
+		{"launch-template", "LaunchTemplateName"}, {"launch-template", "LaunchTemplate.LaunchTemplateName"},
+		{"security-group", "SecurityGroups"}, {"security-group", "GroupName"}, {"elastic-ip", "PublicIp"},
+		{"key-pair", "KeyPairId"}, {"placement-group", "Placement.GroupId"}, {"placement-group", "GroupId"},
+	}
+)
 
 // ec2Paths are where a request has the value of a key, by the type of the resource
 // that the key is about; the first that is there.

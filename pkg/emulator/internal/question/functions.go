@@ -21,6 +21,7 @@ var lambda = family{
 		"CreateEventSourceMapping": both(asks("", star), creates("event-source-mapping:<?uuid>")),
 	},
 	otherwise: lambdaOther,
+	forms:     []form{{pattern: functionForm, paths: "FunctionName"}},
 	keys:      lambdaKeys,
 	computed: []string{
 		"lambda:FunctionArn", "lambda:Principal", "lambda:FunctionUrlAuthType", "lambda:Layer", "lambda:SubnetIds",
@@ -91,20 +92,24 @@ func function(a *asker) []target {
 	return []target{{arn: a.lambdaNamed(name).arn}}
 }
 
-// qualified is the function of a call with its version or alias, if one is named.
+// qualified is the function of a call with its version or alias, if one is named: by its
+// name, or in a member of its own.
 func qualified(a *asker) []target {
 	name := str(a.Input, "FunctionName")
 	if name == "" {
 		return to("function:<?name>")(a)
 	}
 	f := a.lambdaNamed(name)
-	if q := str(a.Input, "Qualifier"); q != "" {
-		f.qualifier = q
+	var targets []target
+	for _, q := range []string{f.qualifier, str(a.Input, "Qualifier")} {
+		if q != "" {
+			targets = append(targets, target{arn: f.arn + ":" + q})
+		}
 	}
-	if f.qualifier != "" {
-		f.arn += ":" + f.qualifier
+	if targets == nil {
+		return []target{{arn: f.arn}}
 	}
-	return []target{{arn: f.arn}}
+	return targets
 }
 
 func lambdaKeys(a *asker, q *Question) {

@@ -43,10 +43,11 @@ func (a *asker) resources(action *awsapi.Action) []target {
 	all := a.byARN(action)
 	for _, use := range action.Types {
 		t := a.service.Types[use.Name]
-		if t == nil || slices.ContainsFunc(all, func(f filled) bool { return f.use.Name == use.Name }) {
+		if t == nil {
 			continue
 		}
-		if f := a.fill(t); len(f.targets) > 0 && (f.whole || use.Required) {
+		byARN := slices.ContainsFunc(all, func(f filled) bool { return f.use.Name == use.Name })
+		if f := a.fill(t); len(f.targets) > 0 && (f.whole || use.Required) && (!byARN || a.names(t, f.from)) {
 			f.use = use
 			all = append(all, f)
 		}
@@ -203,6 +204,20 @@ func (a *asker) fillTemplate(t *awsapi.ResourceType, template string) (filled, i
 		f.targets = append(f.targets, to)
 	}
 	return f, count
+}
+
+// names reports whether members are called as the parts of the ARNs of a type are, so that
+// they name one of the type even beside an ARN: AWS wants one of the two, and readers
+// differ in which of them counts. A name that is given to something new is none.
+func (a *asker) names(t *awsapi.ResourceType, members []string) bool {
+	if v := verb(a.Operation); v != "Put" && slices.Contains(creating, v) {
+		return false
+	}
+	claimed := map[string]string{}
+	for _, template := range templatesOf(t) {
+		maps.Copy(claimed, a.claims(template))
+	}
+	return len(members) > 0 && !slices.ContainsFunc(members, func(m string) bool { return claimed[m] == "" })
 }
 
 // claims are the members that have the very names of parts of a template, by member.

@@ -191,7 +191,8 @@ var route53 = family{
 	members: map[string][]string{"Id": {
 		"HealthCheckId", "CollectionId", "TrafficPolicyId", "DelegationSetId", "QueryLoggingConfigId",
 	}},
-	keys: route53Keys,
+	forms: []form{{zoneForm, "HostedZoneId Id", "InvalidInput"}},
+	keys:  route53Keys,
 	computed: []string{
 		"route53:ChangeResourceRecordSetsNormalizedRecordNames", "route53:ChangeResourceRecordSetsRecordTypes",
 		"route53:ChangeResourceRecordSetsActions", "route53:VPCs",
@@ -300,10 +301,11 @@ var cloudFormation = family{
 			}
 			a.ask("", stack(a)...)
 		},
-		"GetTemplateSummary":     asks("", ifNamed("StackName", stack), ifNamed("StackSetName", stackSet)),
-		"DescribeStackResources": asks("", one(ifNamed("StackName", stack), to("stack/<?name>/<?uuid>"))),
-		"CreateStackSet":         asks("", star),
-		"TagResource":            asks("", to("<ResourceArn>")),
+		"GetTemplateSummary": asks("", ifNamed("StackName", stack), ifNamed("StackSetName", stackSet)),
+		"DescribeStackResources": asks("", one(each(ifNamed("StackName", stack), named("PhysicalResourceId", "stack/<?name>/<?uuid>")),
+			to("stack/<?name>/<?uuid>"))),
+		"CreateStackSet": asks("", star),
+		"TagResource":    asks("", to("<ResourceArn>")),
 	},
 	otherwise: func(a *asker) {
 		action := a.listed(a.action(""))
@@ -312,8 +314,8 @@ var cloudFormation = family{
 			general(a)
 		case str(a.Input, "StackSetName") != "":
 			a.ask("", stackSet(a)...)
-		case action.Types[0].Name == "stack" && strings.HasPrefix(str(a.Input, "ChangeSetName"), "arn:") && str(a.Input, "StackName") == "":
-			a.ask("", to("stack/<?name>/<?uuid>")(a)...)
+		case action.Types[0].Name == "stack" && strings.HasPrefix(str(a.Input, "ChangeSetName"), "arn:"):
+			a.ask("", each(ifNamed("StackName", stack), stackOfChangeSet)(a)...)
 		case action.Types[0].Name == "stack":
 			a.ask("", stack(a)...)
 		default:
@@ -339,6 +341,15 @@ func stack(a *asker) []target {
 		return []target{{arn: name}}
 	}
 	return to("stack/<StackName>/<?uuid>")(a)
+}
+
+// stackOfChangeSet is the stack of a change set that is named by its ARN, which does not
+// say it. A StackName beside it does not count.
+func stackOfChangeSet(a *asker) []target {
+	if known, ok := a.find(Fact{Kind: ChangeSetStack, Name: str(a.Input, "ChangeSetName")}); ok && known.Text != "" {
+		return []target{{arn: known.Text}}
+	}
+	return to("stack/<?name>/<?uuid>")(a)
 }
 
 func stackSet(a *asker) []target {

@@ -143,6 +143,15 @@ func firstOf(v any, paths ...string) string {
 	return ""
 }
 
+// allOf are the scalars at several paths, each once.
+func allOf(v any, paths ...string) []string {
+	var all []string
+	for _, path := range paths {
+		all = append(all, strs(v, path)...)
+	}
+	return unique(all)
+}
+
 // normal is a name without case and separators, so that function-name,
 // FunctionName and functionName are one.
 func normal(name string) string {

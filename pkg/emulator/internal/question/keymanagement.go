@@ -1,6 +1,7 @@
 package question
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -9,7 +10,7 @@ import (
 var kms = family{
 	rules: map[string]rule{
 		"ReEncrypt": reEncrypt,
-		"Decrypt":   func(a *asker) { a.askCiphertext("Decrypt", "KeyId", "CiphertextBlob", "KeyId") },
+		"Decrypt":   func(a *asker) { a.askCiphertext("Decrypt", "KeyId") },
 
 		"CreateAlias": asks("", aliasNamed, keyOf("TargetKeyId")),
 		"UpdateAlias": asks("", aliasNamed, keyOf("AliasName"), keyOf("TargetKeyId")),
@@ -82,24 +83,32 @@ func (a *asker) key(id string) target {
 	return target{arn: a.arn("key/" + name)}
 }
 
-// askCiphertext asks for an action on the key of a ciphertext, which the member may
-// name. Emulators begin a ciphertext with the id of its key; where it is hidden only
-// the answer tells.
-func (a *asker) askCiphertext(action, member, ciphertext, answer string) {
-	if id := str(a.Input, member); id != "" {
+// ciphertext is the member that holds what is to be decrypted.
+const ciphertext = "CiphertextBlob"
+
+// askCiphertext asks for an action on the key that a member names, which it need not, and
+// on that of the ciphertext: AWS refuses a call for which they are two, emulators decrypt
+// with the latter. They begin a ciphertext with the id of its key; where it is hidden
+// only the answer tells, in the same member.
+func (a *asker) askCiphertext(action, member string) {
+	id := str(a.Input, member)
+	if id != "" {
 		a.ask(action, a.key(id))
+	}
+	sent, given := a.Input[ciphertext]
+	if !given && id != "" {
 		return
 	}
-	if b := blob(a.Input[ciphertext]); len(b) >= len(sampleUUID) && isUUID(string(b[:len(sampleUUID)])) {
+	if b := blob(sent); len(b) >= len(sampleUUID) && isUUID(string(b[:len(sampleUUID)])) {
 		if known, ok := a.find(Fact{Kind: KeyByID, Name: string(b[:len(sampleUUID)])}); ok && known.Text != "" {
 			a.ask(action, target{arn: known.Text})
 			return
 		}
 	}
 	before := len(a.out)
-	a.ask(action, to("key/<?uuid>")(a)...)
+	a.add(a.action(action), to("key/<?uuid>")(a)[0], 0)
 	for i := before; i < len(a.out); i++ {
-		a.out[i].FromAnswer = answer
+		a.out[i].FromAnswer = member
 	}
 }
 
@@ -116,24 +125,34 @@ func isUUID(s string) bool {
 
 // reEncrypt asks about both keys: there is no action of the operation's name.
 func reEncrypt(a *asker) {
-	a.askCiphertext("ReEncryptFrom", "SourceKeyId", "CiphertextBlob", "SourceKeyId")
+	a.askCiphertext("ReEncryptFrom", "SourceKeyId")
 	a.ask("ReEncryptTo", a.key(str(a.Input, "DestinationKeyId")))
 }
 
-// grantKey is the key of a grant: that which the call names, or that for which the
-// grant was given.
+// grantKey is the key of a grant: that which the call names, and that for which the
+// grant of its token was given. The id of a grant is one beside a key.
 func grantKey(a *asker) []target {
+	var keys []target
 	if str(a.Input, "KeyId") != "" {
-		return keyOf("KeyId")(a)
+		keys = keyOf("KeyId")(a)
 	}
-	for _, member := range []string{"GrantToken", "GrantId"} {
-		if name := str(a.Input, member); name != "" {
-			if known, ok := a.find(Fact{Kind: GrantKey, Name: name}); ok && known.Text != "" {
-				return []target{{arn: known.Text}}
-			}
+	for _, name := range strs(a.Input, "GrantToken") {
+		keys = append(keys, a.keyOfGrant(name))
+	}
+	if keys == nil {
+		return []target{a.keyOfGrant(str(a.Input, "GrantId"))}
+	}
+	return keys
+}
+
+// keyOfGrant is the key for which a grant was given, any if nobody knows it.
+func (a *asker) keyOfGrant(name string) target {
+	if name != "" {
+		if known, ok := a.find(Fact{Kind: GrantKey, Name: name}); ok && known.Text != "" {
+			return target{arn: known.Text}
 		}
 	}
-	return to("key/<?uuid>")(a)
+	return to("key/<?uuid>")(a)[0]
 }
 
 // kmsDefaults are the values of members that are not given, by key and the actions
@@ -186,8 +205,10 @@ func kmsKeys(a *asker, q *Question) {
 		q.Keys.SetMulti("kms:EncryptionContextKeys", names...)
 	}
 	switch action {
-	case "ReEncryptFrom":
-		setAlias(q, str(a.Input, "SourceKeyId"))
+	case "Decrypt", "ReEncryptFrom":
+		if q == &a.out[0] { // the key that the call names, and not that of the ciphertext
+			setAlias(q, firstOf(a.Input, "SourceKeyId", "KeyId"))
+		}
 	case "ReEncryptTo":
 		setAlias(q, str(a.Input, "DestinationKeyId"))
 	default:
@@ -197,8 +218,9 @@ func kmsKeys(a *asker, q *Question) {
 	case "CreateGrant":
 		kmsGrant(a, q)
 	case "ReEncrypt":
-		if len(a.out) == 2 && a.out[0].Known && a.out[1].Known {
-			q.Keys.Set("kms:ReEncryptOnSameKey", isTrue(a.out[0].Resource == a.out[1].Resource))
+		other := func(key Question) bool { return key.Resource != q.Resource }
+		if !slices.ContainsFunc(a.out, func(key Question) bool { return !key.Known }) {
+			q.Keys.Set("kms:ReEncryptOnSameKey", isTrue(!slices.ContainsFunc(a.out, other)))
 		}
 	}
 }

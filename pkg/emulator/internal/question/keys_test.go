@@ -232,15 +232,25 @@ func TestDecrypt(t *testing.T) {
 	if !verdict.Allowed || !slices.Equal(verdict.Later, []int{0}) || questions[0].FromAnswer != "KeyId" {
 		t.Fatalf("%+v", verdict)
 	}
-	told := questions[0].With(keyARN)
+	about := told(t, c, &questions[0], keyARN)
+	wantShown(t, about, "kms:Decrypt "+keyARN)
 	for doc, want := range map[string]bool{nothing: false, document(allow("kms:Decrypt", keyARN)): true} {
-		if verdict, _ := decide(t, []question.Question{told}, doc); verdict.Allowed != want {
+		if verdict, _ := decide(t, about, doc); verdict.Allowed != want {
 			t.Errorf("allowed %t by %s", verdict.Allowed, doc)
 		}
 	}
-	if told.Account != account || !told.Known {
-		t.Errorf("%+v", told)
+	if about[0].Account != account || !about[0].Known || about[0].FromAnswer != "" {
+		t.Errorf("%+v", about[0])
 	}
+	c = call(t, "kms.ReEncrypt", `{"CiphertextBlob":"aGlkZGVu","DestinationKeyId":"`+keyID+`"}`)
+	about = told(t, c, &ask(t, c, world())[0], keyARN)
+	wantShown(t, about, "kms:ReEncryptFrom "+keyARN, "kms:ReEncryptTo "+keyARN)
+	wantKeys(t, about, "kms:ReEncryptOnSameKey=true")
+	c = call(t, "secretsmanager.BatchGetSecretValue", `{"Filters":[{"Key":"name","Values":["app"]}]}`)
+	questions = ask(t, c, world())
+	about = told(t, c, &questions[len(questions)-1], secret)
+	wantShown(t, about, "secretsmanager:GetSecretValue "+secret)
+	wantKeys(t, about, "secretsmanager:SecretId="+secret)
 }
 
 // What a path says that no model has.

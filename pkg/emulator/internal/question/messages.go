@@ -1,7 +1,10 @@
 package question
 
 import (
-	"net/url"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -36,35 +39,70 @@ func withAccount(s, account string) string {
 	return a.String()
 }
 
+// queueURL is the form of the URL of a queue: with the host, the path before the name, and
+// the name. A queue may be named without a host, and by its name alone. What has another
+// form, with a query, a fragment, escapes or credentials, is of one queue for a reader of
+// URLs and of another for one who takes what follows the last slash.
+var queueURL = regexp.MustCompile(`^(?:https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/|/)?((?:[A-Za-z0-9_-]+/)*)` +
+	`([A-Za-z0-9_-]{1,80}(?:\.fifo)?)$`)
+
 // queue is the queue of a call, by its URL: the account and the name are the last
 // two parts of the path, whatever the host. The oldest form of a call is posted to
 // the queue's own path.
 func queue(a *asker) []target {
-	path := a.Path
-	if named := str(a.Input, "QueueUrl"); named != "" {
-		if path = named; strings.Contains(named, "://") {
-			u, err := url.Parse(named)
-			if err != nil {
-				return to("<?name>")(a)
-			}
-			path = u.EscapedPath()
-		}
+	address := strings.TrimSuffix(a.Path, "/")
+	named, given := a.Input["QueueUrl"]
+	if given {
+		address, _ = named.(string)
 	}
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	for i := range parts {
-		if plain, err := url.PathUnescape(parts[i]); err == nil {
-			parts[i] = plain
-		}
-	}
-	name := parts[len(parts)-1]
-	if name == "" {
+	if address == "" && !given {
 		return to("<?name>")(a)
 	}
-	arn := a.arn(name)
-	if len(parts) > 1 && isAccount(parts[len(parts)-2]) {
-		arn = withAccount(arn, parts[len(parts)-2])
+	m := queueURL.FindStringSubmatch(address)
+	if m == nil {
+		return a.noAddress(address)
+	}
+	path := strings.Split(m[2], "/") // the last is ""
+	if region := queueRegion(m[1], path); region != "" && region != a.Region {
+		return a.noAddress(address)
+	}
+	arn := a.arn(m[3])
+	if owner := path[max(0, len(path)-2)]; isAccount(owner) {
+		arn = withAccount(arn, owner)
 	}
 	return []target{{arn: arn}}
+}
+
+// noAddress refuses the URL of a queue (Amazon SQS API Reference, "Common Errors", of
+// InvalidAddress).
+func (a *asker) noAddress(address string) []target {
+	a.err = &Refusal{http.StatusNotFound, "InvalidAddress", fmt.Sprintf("The address %.200s is not valid for this endpoint.", address)}
+	return nil
+}
+
+var regionForm = regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)*-[0-9]+$`)
+
+// queueRegion is the region that the URL of a queue names, "" if it names none: in the
+// host, as the endpoints of SQS do (AWS General Reference, "Amazon SQS endpoints and
+// quotas"), or in the path, as LocalStack's do.
+func queueRegion(host string, path []string) string {
+	if len(path) == 4 && path[0] == "queue" {
+		return path[1]
+	}
+	labels := strings.Split(strings.ToLower(host), ".")
+	for i, label := range labels[:len(labels)-1] {
+		next := labels[i+1]
+		if label == "sqs" || label == "sqs-fips" {
+			label, next = next, "queue"
+		}
+		if next == "queue" && regionForm.MatchString(label) {
+			return label
+		}
+	}
+	if slices.Equal(labels, []string{"queue", "amazonaws", "com"}) {
+		return "us-east-1"
+	}
+	return ""
 }
 
 // movedFrom is the source of a task that moves messages, which the handle of the
@@ -88,6 +126,7 @@ var sns = family{
 		"Subscribe":    asks("", to("<TopicArn>")),
 	},
 	computed: []string{"sns:Protocol", "sns:Endpoint"},
+	forms:    []form{{topicForm, "TopicArn", "InvalidParameter"}, {endpointForm, "TargetArn", "InvalidParameter"}},
 }
 
 func init() {
@@ -95,16 +134,23 @@ func init() {
 }
 
 // published is what a message is sent to. A phone number and an endpoint of a
-// device have no topic, so that only a policy for all resources allows them.
+// device have no topic, so that only a policy for all resources allows them. AWS wants one
+// of them only.
 func published(a *asker) []target {
-	if s := str(a.Input, "PhoneNumber"); s != "" {
-		return []target{{arn: "*", spelled: s}}
+	var found []target
+	for _, number := range strs(a.Input, "PhoneNumber") {
+		found = append(found, target{arn: "*", spelled: number})
 	}
-	name := firstOf(a.Input, "TopicArn", "TargetArn")
-	if topic, ok := parseARN(name); ok && strings.Contains(topic.resource, "/") {
-		return []target{{arn: "*", spelled: name}}
+	for _, t := range one(named("TopicArn", "<TopicArn|TargetArn>"), named("TargetArn", "<TargetArn>"))(a) {
+		if topic, _ := parseARN(t.arn); strings.Contains(topic.resource, "/") {
+			t = target{arn: "*", spelled: t.arn}
+		}
+		found = append(found, t)
 	}
-	return to("<TopicArn|TargetArn>")(a)
+	if found == nil {
+		return to("<TopicArn>")(a)
+	}
+	return found
 }
 
 // subscribed is the topic of a subscription, whose ARN has one part more.

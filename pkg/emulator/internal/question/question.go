@@ -35,6 +35,16 @@ const MaxQuestions = 2000
 // ErrTooMany is the error of a call that names more than [MaxQuestions] resources.
 var ErrTooMany = errors.New("the call asks for too much at once")
 
+// Refusal is the error of a call that its service refuses whatever policies say, in the
+// service's words.
+type Refusal struct {
+	Status  int    // of HTTP
+	Code    string // such as "InvalidAddress"
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Code + ": " + r.Message }
+
 // Call is a call to a service, read from the wire.
 type Call struct {
 	// Model is the service's, nil if no model has the call.
@@ -83,9 +93,10 @@ type Question struct {
 	// denied, the service answers an error for that part and carries out the rest.
 	Item string
 	// FromAnswer is the path to the ARNs of the resources in the answer, for the few
-	// calls that name them nowhere else, such as Decrypt of KMS. Then Resource is a
-	// sample, and nothing is decided before the call, which changes nothing: its
-	// answer is released if all of [Question.With] are allowed.
+	// calls that name them nowhere else, or not so that emulators heed it, such as Decrypt
+	// of KMS. Then Resource is a sample, and the call, which changes nothing, comes before
+	// the decision: of its answer is released what all of [Told] are allowed for. A path
+	// with [] is to the entries of a list, which are decided one by one.
 	FromAnswer string
 	// Unlisted is set if the tables do not have the action.
 	Unlisted bool
@@ -95,17 +106,6 @@ type Question struct {
 	created bool // the call makes the resource
 	plain   bool // the resource has no keys of its own
 	tagsOf  string
-}
-
-// With is the question about another resource, which is known.
-func (q *Question) With(arn string) Question {
-	changed := *q
-	changed.Keys = *q.Keys.Clone()
-	changed.Resource, changed.Spelled, changed.Known, changed.FromAnswer = arn, "", true, ""
-	if owner := accountOf(arn); owner != "" {
-		changed.Account = owner
-	}
-	return changed
 }
 
 // Shown is how people should see the resource.
@@ -139,6 +139,8 @@ const (
 	KeyOfAlias Kind = "alias"
 	// KeyByID: id of a KMS key → Text, its ARN; List has [AWSManaged] if it is AWS's.
 	KeyByID Kind = "key"
+	// AccountKeys: "" → List, the ARNs of all KMS keys of the account in the region.
+	AccountKeys Kind = "keys"
 	// EncryptionKey: ARN of a resource → Text, the KMS key that it is encrypted with as
 	// its service names it: an id, an ARN or an alias; "" if no key of KMS is known.
 	EncryptionKey Kind = "encryption key"
@@ -159,6 +161,8 @@ const (
 	MappingFunction Kind = "mapping"
 	// InstanceGroup: id of an instance → Text, its Auto Scaling group.
 	InstanceGroup Kind = "auto scaling group"
+	// ChangeSetStack: ARN of a change set of CloudFormation → Text, the ARN of its stack.
+	ChangeSetStack Kind = "stack"
 	// ResourcePolicy: ARN → Text, the policy of the resource.
 	ResourcePolicy Kind = "policy"
 	// VerifiedIdentity: e-mail address or domain → Text, the same if it is a

@@ -25,7 +25,7 @@ var plainFamily = &family{}
 
 // Questions are what must be allowed for a call; none at all for an operation that
 // is not signed, such as InitiateAuth of Amazon Cognito. world may be nil, who
-// knows nothing. The error is [ErrTooMany], or that of the context.
+// knows nothing. The error is [ErrTooMany], a [Refusal], or that of the context.
 func Questions(ctx context.Context, call *Call, world World) ([]Question, error) {
 	a := newAsker(ctx, call, world)
 	r := a.family.rules[call.Operation]
@@ -44,6 +44,9 @@ func Questions(ctx context.Context, call *Call, world World) ([]Question, error)
 	}
 	if r == nil {
 		r = general
+	}
+	if a.checkForms(); a.err != nil {
+		return nil, a.err
 	}
 	r(a)
 	tagOnCreate(a)

@@ -27,11 +27,17 @@ func Learn(call *Call, answer any) []Learned {
 	}
 	switch prefix + "." + call.Operation { // as in teaching
 	case "kinesis.GetShardIterator":
-		stream := firstOf(in, "StreamARN", "StreamName")
-		if stream != "" && !strings.HasPrefix(stream, "arn:") {
-			stream = "arn:" + call.Partition + ":kinesis:" + call.Region + ":" + call.Account + ":stream/" + stream
+		var streams []string
+		for _, stream := range allOf(in, "StreamARN", "StreamName") {
+			if !strings.HasPrefix(stream, "arn:") {
+				stream = "arn:" + call.Partition + ":kinesis:" + call.Region + ":" + call.Account + ":stream/" + stream
+			}
+			streams = append(streams, stream)
 		}
-		return told(Iterator, str(answer, "ShardIterator"), stream)
+		if streams = unique(streams); len(streams) != 1 {
+			return nil // nobody knows of which of two it is
+		}
+		return told(Iterator, str(answer, "ShardIterator"), streams[0])
 	case "dynamodb.GetShardIterator":
 		return told(Iterator, str(answer, "ShardIterator"), str(in, "StreamArn"))
 	case "secretsmanager.CreateSecret", "secretsmanager.DescribeSecret", "secretsmanager.GetSecretValue":
@@ -82,7 +88,9 @@ var next = map[string]string{"kinesis.GetRecords": "NextShardIterator", "dynamod
 func LearnNext(call *Call, questions []Question, answer any) []Learned {
 	member := next[call.prefix()+"."+call.Operation]
 	iterator := str(answer, member)
-	if member == "" || iterator == "" || len(questions) != 1 || !questions[0].Known {
+	// Of a stream that is encrypted there are questions about its key, too.
+	other := func(q Question) bool { return q.Via == "" && (!q.Known || q.Resource != questions[0].Resource) }
+	if member == "" || iterator == "" || len(questions) == 0 || slices.ContainsFunc(questions, other) {
 		return nil
 	}
 	return []Learned{{
@@ -132,5 +140,5 @@ func Stale(call *Call, f Fact) bool {
 
 var serviceOf = map[Kind]string{
 	SecretARN: "secretsmanager", KeyOfAlias: "kms", TableKeys: "dynamodb", MappingFunction: "lambda", InstanceGroup: "autoscaling",
-	VerifiedIdentity: "ses",
+	VerifiedIdentity: "ses", AccountKeys: "kms",
 }

@@ -61,6 +61,25 @@ func TestLearn(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	// An encrypted stream is asked about with its key.
+	w := world()
+	w.Facts[question.Fact{Kind: question.EncryptionKey, Name: expand("~kinesis:stream/clicks")}] = question.Known{Text: keyARN}
+	questions := ask(t, c, w)
+	wantShown(t, questions, "kinesis:GetRecords ~kinesis:stream/clicks", "kms:Decrypt "+keyARN)
+	if diff := cmp.Diff(want, question.LearnNext(c, questions, any(input(t, `{"NextShardIterator":"iterator-2"}`)))); diff != "" {
+		t.Error(diff)
+	}
+	c = call(t, "kinesis.GetRecords", `{"ShardIterator":"iterator-1","StreamARN":"~kinesis:stream/other"}`)
+	if got := question.LearnNext(c, ask(t, c, world()), any(input(t, `{"NextShardIterator":"iterator-2"}`))); got != nil {
+		t.Errorf("of one of two streams: %v", got)
+	}
+	for names, want := range map[string]int{`"StreamName":"s"`: 1, `"StreamARN":"~kinesis:stream/s"`: 1, `"StreamName":"s","StreamARN":"~kinesis:stream/s"`: 1,
+		`"StreamName":"s","StreamARN":"~kinesis:stream/other"`: 0} {
+		c := call(t, "kinesis.GetShardIterator", `{`+names+`}`)
+		if got := question.Learn(c, any(input(t, `{"ShardIterator":"it"}`))); len(got) != want {
+			t.Errorf("%s: %v", names, got)
+		}
+	}
 	if c := call(t, "sqs.SendMessage", `{}`); question.Teaches(c) || question.Learn(c, nil) != nil {
 		t.Error("SendMessage teaches something")
 	}

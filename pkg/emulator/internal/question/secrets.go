@@ -125,11 +125,10 @@ var systemsManager = family{
 		"StartAutomationExecution":    asks("", documents("DocumentName"), to("automation-execution/<?uuid>")),
 		"StartChangeRequestExecution": asks("", documents("DocumentName"), to("automation-execution/<?uuid>")),
 		"CreateDocument":              asks("", rename(documents("Name"), func(_ *asker, t *target) { t.created = true })),
-		"CreateAssociation": asks("", maker("association/<?uuid>"), documents("Name"),
-			one(instances("InstanceId", ""), instances("", "Targets"))),
-		"UpdateAssociation":       asks("", to("association/<AssociationId>"), ifNamed("Name", documents("Name")), instances("", "Targets")),
-		"CreateAssociationBatch":  asks("", documents("Entries[].Name"), instances("Entries[].InstanceId", "")),
-		"UpdateAssociationStatus": asks("", documents("Name"), instances("InstanceId", "")),
+		"CreateAssociation":           asks("", maker("association/<?uuid>"), documents("Name"), instances("InstanceId", "Targets")),
+		"UpdateAssociation":           asks("", to("association/<AssociationId>"), ifNamed("Name", documents("Name")), instances("", "Targets")),
+		"CreateAssociationBatch":      asks("", documents("Entries[].Name"), instances("Entries[].InstanceId", "")),
+		"UpdateAssociationStatus":     asks("", documents("Name"), instances("InstanceId", "")),
 
 		"DeregisterTargetFromMaintenanceWindow": asks("", windows, to("windowtarget/<WindowTargetId>")),
 		"UpdateMaintenanceWindowTarget":         asks("", windows, to("windowtarget/<WindowTargetId>")),
@@ -319,12 +318,13 @@ func targetTags(targets []any) []key {
 	return keys
 }
 
-// associations are the association that a call names, or its document and instance.
+// associations are the association that a call names, and its document and instance.
 func associations(a *asker) []target {
-	if len(strs(a.Input, "AssociationId")) > 0 {
-		return to("association/<AssociationId>")(a)
+	found := named("AssociationId", "association/<AssociationId>")(a)
+	if found == nil || str(a.Input, "Name") != "" {
+		found = append(found, documents("Name")(a)...)
 	}
-	return append(documents("Name")(a), instances("InstanceId", "")(a)...)
+	return append(found, instances("InstanceId", "")(a)...)
 }
 
 // taggedTypes are the types of resources that can be tagged, in ARNs.

@@ -1,6 +1,7 @@
 package question
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -10,15 +11,13 @@ import (
 var kinesis = family{
 	rules: map[string]rule{
 		"CreateStream": asks("", maker("stream/<StreamName>")),
-		"GetRecords": asks("", func(a *asker) []target {
-			if arn := str(a.Input, "StreamARN"); arn != "" {
-				return []target{{arn: arn}}
-			}
+		"GetRecords": asks("", each(func(a *asker) []target {
 			return a.streamOf(str(a.Input, "ShardIterator"), "stream/<?name>")
-		}),
+		}, named("StreamARN", "stream/<StreamARN>"))),
 		"RegisterStreamConsumer": asks("", to("stream/<StreamARN>")),
 	},
 	members: map[string][]string{"StreamName": {"StreamName"}},
+	forms:   []form{{pattern: streamForm, paths: "StreamName"}},
 }
 
 func init() {
@@ -107,18 +106,24 @@ func (a *asker) logGroup(name string) target {
 	return target{arn: arn, also: arn + ":log-stream:"}
 }
 
-// logStream is the stream of a call.
+// logStream is the stream of a call, of each group that it names: AWS wants one.
 func logStream(a *asker) []target {
-	group := firstOf(a.Input, "logGroupName", "logGroupIdentifier")
-	if group == "" {
+	name := str(a.Input, "logStreamName")
+	var targets []target
+	for _, group := range allOf(a.Input, "logGroupName", "logGroupIdentifier") {
+		arn := a.logGroup(group).arn + ":log-stream:"
+		t := target{arn: arn + name, created: a.Operation == "CreateLogStream"}
+		if name == "" {
+			t = target{arn: arn + sampleName, spelled: arn + "*", unknown: true}
+		}
+		if !slices.ContainsFunc(targets, func(other target) bool { return other.arn == t.arn }) {
+			targets = append(targets, t)
+		}
+	}
+	if targets == nil {
 		return to("log-group:<?name>:log-stream:<?name>")(a)
 	}
-	arn := a.logGroup(group).arn + ":log-stream:"
-	name := str(a.Input, "logStreamName")
-	if name == "" {
-		return []target{{arn: arn + sampleName, spelled: arn + "*", unknown: true}}
-	}
-	return []target{{arn: arn + name, created: a.Operation == "CreateLogStream"}}
+	return targets
 }
 
 // queriedGroups are the groups of a query, which was remembered when it started.

@@ -77,7 +77,7 @@ type choice struct {
 // compile reads a template for ARNs. Text in angle brackets is a value from the input:
 // alternatives with | between them, each a path (see at), perhaps with a colon and
 // the name of a filter; 'text' in quotes as the default; or ? and the name of a
-// sample.
+// sample. All alternatives that the call fills count.
 func compile(template string) []piece {
 	var pieces []piece
 	for template != "" {
@@ -124,33 +124,21 @@ type value struct {
 	arn         bool // text is an ARN: what came before it in the template is void
 }
 
-// values are what a piece stands for, one or more.
+// values are what a piece stands for, one or more: of members of which AWS wants only
+// one, all that the call has, since readers differ in which of them counts.
 func (p piece) values(input map[string]any) []value {
 	if p.choices == nil {
 		return []value{{text: p.literal, shown: p.literal}}
 	}
-	last := p.choices[len(p.choices)-1]
+	if all := p.filled(input); all != nil {
+		return all
+	}
 	for _, c := range p.choices {
 		if c.literal != "" {
 			return []value{{text: c.literal, shown: c.literal}}
 		}
-		if c.path == "" {
-			continue
-		}
-		found := unique(strs(input, c.path))
-		if len(found) == 0 {
-			continue
-		}
-		all := make([]value, len(found))
-		for i, s := range found {
-			_, is := parseARN(s)
-			if !is {
-				s = filters[c.filter](s)
-			}
-			all[i] = value{text: s, shown: s, arn: is}
-		}
-		return all
 	}
+	last := p.choices[len(p.choices)-1]
 	sample := last.sample
 	if sample == "" {
 		sample = sampleOf(last.path)
@@ -160,6 +148,28 @@ func (p piece) values(input map[string]any) []value {
 		pattern = "*"
 	}
 	return []value{{text: sample, shown: pattern}}
+}
+
+// filled are the values that the call has for a piece, each once.
+func (p piece) filled(input map[string]any) []value {
+	var all []value
+	seen := map[string]bool{}
+	for _, c := range p.choices {
+		if c.path == "" {
+			continue
+		}
+		for _, s := range strs(input, c.path) {
+			_, is := parseARN(s)
+			if !is {
+				s = filters[c.filter](s)
+			}
+			if !seen[s] {
+				seen[s] = true
+				all = append(all, value{text: s, shown: s, arn: is})
+			}
+		}
+	}
+	return all
 }
 
 // expand fills a template: one target for each combination of the values of its
@@ -241,6 +251,17 @@ func one(sources ...source) source {
 			}
 		}
 		return nil
+	}
+}
+
+// each is all that some sources find.
+func each(sources ...source) source {
+	return func(a *asker) []target {
+		var found []target
+		for _, s := range sources {
+			found = append(found, s(a)...)
+		}
+		return found
 	}
 }
 

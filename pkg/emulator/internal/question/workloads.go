@@ -21,18 +21,18 @@ var stepFunctions = family{
 			if targets == nil {
 				return to("stateMachine:<?name>")(a)
 			}
-			return targets[:1]
+			return targets
 		}),
-		"ListExecutions": asks("", one(named("mapRunArn", "<mapRunArn>"), machine)),
+		"ListExecutions": asks("", one(each(named("mapRunArn", "<mapRunArn>"), machines), to("stateMachine:<?name>"))),
 		"TestState":      asks("", star),
 	},
 	otherwise: func(a *asker) {
-		if firstOf(a.Input, machineMembers...) != "" {
-			a.ask("", machine(a)...)
-			return
+		found := machines(a)
+		for _, arn := range allOf(a.Input, "executionArn", "mapRunArn", "activityArn") {
+			found = append(found, target{arn: arn})
 		}
-		if arn := firstOf(a.Input, "executionArn", "mapRunArn", "activityArn"); arn != "" {
-			a.ask("", target{arn: arn})
+		if found != nil {
+			a.ask("", found...)
 			return
 		}
 		general(a)
@@ -49,12 +49,13 @@ var stepFunctions = family{
 
 var machineMembers = []string{"stateMachineArn", "stateMachineAliasArn", "stateMachineVersionArn"}
 
-func machine(a *asker) []target {
-	arn := firstOf(a.Input, machineMembers...)
-	if arn == "" {
-		return to("stateMachine:<?name>")(a)
+// machines are the state machines that a call names.
+func machines(a *asker) []target {
+	var found []target
+	for _, arn := range allOf(a.Input, machineMembers...) {
+		found = append(found, target{arn: unqualified(arn)})
 	}
-	return []target{{arn: unqualified(arn)}}
+	return found
 }
 
 // unqualified is the ARN of a state machine without its version or alias.
@@ -321,6 +322,7 @@ var eksParts = []struct{ member, template string }{
 }
 
 func eksOther(a *asker) {
+	before := len(a.out)
 	for _, part := range eksParts {
 		if str(a.Input, part.member) == "" {
 			continue
@@ -330,6 +332,8 @@ func eksOther(a *asker) {
 			break
 		}
 		a.ask("", to(part.template)(a)...)
+	}
+	if len(a.out) > before {
 		return
 	}
 	if action := a.listed(a.action("")); action != nil && len(action.Types) > 0 && str(a.Input, "clusterName") != "" {
@@ -341,13 +345,16 @@ func eksOther(a *asker) {
 
 // eksUpdated is the cluster, or what of it is updated.
 func eksUpdated(a *asker) []target {
-	cluster := str(a.Input, "name")
+	var found []target
 	for _, part := range eksParts {
-		if name := str(a.Input, part.member); name != "" && cluster != "" {
-			return to(strings.ReplaceAll(part.template, "<clusterName>", "<name>"))(a)
+		if str(a.Input, "name") != "" {
+			found = append(found, named(part.member, strings.ReplaceAll(part.template, "<clusterName>", "<name>"))(a)...)
 		}
 	}
-	return to("cluster/<name>")(a)
+	if found == nil {
+		return to("cluster/<name>")(a)
+	}
+	return found
 }
 
 // eksEntry is an access entry, whose ARN is made of the principal's.
