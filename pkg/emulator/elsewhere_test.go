@@ -75,17 +75,34 @@ func notHere(service, operation, variables string) string {
 
 // Bodies of errors, by protocol.
 func errorJSON(version, text string) string {
-	return "400 application/x-amz-json-" + version + "\n" + `{"__type":"UnknownOperationException","message":"` + text + `"}`
+	return "400 application/x-amz-json-" + version + "\n" + `{"Message":"` + text + `","__type":"com.amazon.coral.service#UnknownOperationException"}`
+}
+
+// errorCompatible is errorJSON of a service whose clients were written for the Query protocol.
+func errorCompatible(text string) string {
+	return "400 application/x-amz-json-1.0; x-amzn-query-error: InvalidAction;Sender\n" +
+		`{"__type":"com.amazon.coral.service#UnknownOperationException","message":"` + text + `"}`
 }
 
 func errorREST(text string) string {
-	return "400 application/json; x-amzn-ErrorType: UnknownOperationException\n" + `{"message":"` + text + `"}`
+	return "400 application/json; x-amzn-ErrorType: UnknownOperationException\n" + `{"Message":"` + text + `"}`
 }
 
-func errorXML(code, text string) string {
-	return "400 text/xml\n" + `<ErrorResponse xmlns="http://webservices.amazon.com/AWSFault/2005-15-09"><Error><Type>Sender</Type><Code>` + code +
+func errorXML(namespace, code, text string) string {
+	return "400 text/xml\n" + `<ErrorResponse xmlns="` + namespace + `"><Error><Type>Sender</Type><Code>` + code +
 		"</Code><Message>" + text + "</Message></Error><RequestId>ID</RequestId></ErrorResponse>"
 }
+
+// Namespaces of errors in XML.
+const (
+	nsSNS         = "http://sns.amazonaws.com/doc/2010-03-31/"
+	nsSQS         = "http://queue.amazonaws.com/doc/2012-11-05/"
+	nsCloudWatch  = "http://monitoring.amazonaws.com/doc/2010-08-01/"
+	nsAutoScaling = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
+	nsBalancing   = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
+	nsRDS         = "http://rds.amazonaws.com/doc/2014-10-31/"
+	nsRoute53     = "https://route53.amazonaws.com/doc/2013-04-01/"
+)
 
 func errorEC2(text string) string {
 	return "400 text/xml;charset=UTF-8\n<Response><Errors><Error><Code>InvalidAction</Code><Message>" + text +
@@ -93,11 +110,17 @@ func errorEC2(text string) string {
 }
 
 func errorCBOR(text string) string {
+	return "400 application/cbor; x-amzn-query-error: InvalidAction;Sender; smithy-protocol: rpc-v2-cbor\n" + textCBOR(text)
+}
+
+func errorOldCBOR(text string) string { return "400 application/x-amz-cbor-1.1\n" + textCBOR(text) }
+
+func textCBOR(text string) string {
 	length := "\x78" + string([]byte{byte(len(text))})
 	if len(text) > 255 {
 		length = "\x79" + string([]byte{byte(len(text) >> 8), byte(len(text))})
 	}
-	return "400 application/cbor; smithy-protocol: rpc-v2-cbor\n\xa2\x66__type\x78\x19UnknownOperationException\x67message" + length + text
+	return "\xa2\x66__type\x78\x19UnknownOperationException\x67message" + length + text
 }
 
 // Whole answers to services that are not here, in each protocol of AWS.
@@ -113,8 +136,7 @@ func TestElsewhere(t *testing.T) {
 	cloudwatch := notHere("cloudwatch", "PutMetricData", "AWS_ENDPOINT_URL_CLOUDWATCH")
 	long := strings.Repeat("Put", 20)
 	sqs := notHere("sqs", "SendMessage", "AWS_ENDPOINT_URL_SQS")
-	bedrock := "AWS_ENDPOINT_URL_BEDROCK or AWS_ENDPOINT_URL_BEDROCK_AGENT or AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME or " +
-		"AWS_ENDPOINT_URL_BEDROCK_DATA_AUTOMATION or AWS_ENDPOINT_URL_BEDROCK_DATA_AUTOMATION_RUNTIME or AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
+	bedrock := "AWS_ENDPOINT_URL_BEDROCK_AGENT or AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME"
 	for _, test := range []struct {
 		name string
 		r    *http.Request
@@ -132,49 +154,51 @@ func TestElsewhere(t *testing.T) {
 			errorJSON("1.1", notHere("cognito-idp", "InitiateAuth", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"))},
 		{"a service of tomorrow", target("newsvc", json11, "NewService_2031.Frobnicate"),
 			errorJSON("1.1", notHere("newsvc", "Frobnicate", "AWS_ENDPOINT_URL_ and the service's name"))},
-		{"SQS", target("sqs", json10, "AmazonSQS.SendMessage", "X-Amzn-Query-Mode", "true"),
-			strings.Replace(errorJSON("1.0", sqs), "\n", "; x-amzn-query-error: InvalidAction;Sender\n", 1)},
-		{"SQS, which does not ask", target("sqs", json10, "AmazonSQS.SendMessage"), errorJSON("1.0", sqs)},
-		{"SQS of old SDKs", query("sqs", "/", "Action=SendMessage&Version=2012-11-05&MessageBody=a"), errorXML("InvalidAction", sqs)},
-		{"SQS at a queue", query("sqs", "/000000000000/q", "Action=SendMessage&Version=2012-11-05&MessageBody=a"),
-			errorXML("InvalidAction", notHere("sqs", "", "AWS_ENDPOINT_URL_SQS"))},
-		{"query", query("sns", "/", "Action=Publish&Version=2010-03-31&Message=m"), errorXML("InvalidAction", notHere("sns", "Publish", "AWS_ENDPOINT_URL_SNS"))},
-		{"query, which is no form", query("sns", "/", "Action=%zz"), errorXML("InvalidAction", notHere("sns", "", "AWS_ENDPOINT_URL_SNS"))},
+		{"CBOR of old SDKs in place of JSON", target("kinesis", "application/x-amz-cbor-1.1", "Kinesis_20131202.PutRecord"),
+			errorOldCBOR(notHere("kinesis", "PutRecord", "AWS_ENDPOINT_URL_KINESIS"))},
+		{"SQS", target("sqs", json10, "AmazonSQS.SendMessage", "X-Amzn-Query-Mode", "true"), errorCompatible(sqs)},
+		{"SQS, which does not ask", target("sqs", json10, "AmazonSQS.SendMessage"), errorCompatible(sqs)},
+		{"SQS of old SDKs", query("sqs", "/", "Action=SendMessage&Version=2012-11-05&MessageBody=a"), errorXML(nsSQS, "InvalidAction", sqs)},
+		{"SQS at a queue", query("sqs", "/000000000000/q", "Action=SendMessage&Version=2012-11-05&MessageBody=a"), errorXML(nsSQS, "InvalidAction", sqs)},
+		{"query", query("sns", "/", "Action=Publish&Version=2010-03-31&Message=m"), errorXML(nsSNS, "InvalidAction", notHere("sns", "Publish", "AWS_ENDPOINT_URL_SNS"))},
+		{"query, which is no form", query("sns", "/", "Action=%zz"), errorXML(nsSNS, "InvalidAction", notHere("sns", "", "AWS_ENDPOINT_URL_SNS"))},
 		{"query in JSON", query("sns", "/", "Action=Publish&Version=2010-03-31", "Accept", "application/json"),
 			"400 application/json\n" + `{"Error":{"Code":"InvalidAction","Message":"` + notHere("sns", "Publish", "AWS_ENDPOINT_URL_SNS") + `","Type":"Sender"},"RequestId":"ID"}`},
 		{"query in the URL", foreign(t, "autoscaling", "GET", "/?Action=DescribePolicies&Version=2011-01-01", ""),
-			errorXML("InvalidAction", notHere("autoscaling", "DescribePolicies", "AWS_ENDPOINT_URL_AUTO_SCALING"))},
+			errorXML(nsAutoScaling, "InvalidAction", notHere("autoscaling", "DescribePolicies", "AWS_ENDPOINT_URL_AUTO_SCALING"))},
+		{"query without anything", foreign(t, "sns", "GET", "/", ""), errorXML(nsSNS, "InvalidAction", notHere("sns", "", "AWS_ENDPOINT_URL_SNS"))},
 		{"one signature, two versions", query("elasticloadbalancing", "/", "Action=DescribeTags&Version=2015-12-01"),
-			errorXML("InvalidAction", notHere("elbv2", "DescribeTags", "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2"))},
+			errorXML(nsBalancing, "InvalidAction", notHere("elbv2", "DescribeTags", "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2"))},
 		{"three of one version", query("rds", "/", "Action=StopDBCluster&Version=2014-10-31"),
-			errorXML("InvalidAction", notHere("rds", "StopDBCluster", "AWS_ENDPOINT_URL_DOCDB or AWS_ENDPOINT_URL_NEPTUNE or AWS_ENDPOINT_URL_RDS"))},
+			errorXML(nsRDS, "InvalidAction", notHere("rds", "StopDBCluster", "AWS_ENDPOINT_URL_DOCDB or AWS_ENDPOINT_URL_NEPTUNE or AWS_ENDPOINT_URL_RDS"))},
 		{"EC2", query("ec2", "/", "Action=DescribeInstances&Version=2016-11-15"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
 		{"EC2 of another version", query("ec2", "/", "Action=DescribeInstances&Version=2014-10-01"), errorEC2(notHere("ec2", "DescribeInstances", "AWS_ENDPOINT_URL_EC2"))},
 		{"REST JSON", foreign(t, "batch", "GET", "/v1/queues/prod", ""), errorREST(notHere("batch", "", "AWS_ENDPOINT_URL_BATCH"))},
 		{"REST JSON at /", foreign(t, "sso", "GET", "/", ""), errorREST(notHere("sso-admin", "", "AWS_ENDPOINT_URL_SSO_ADMIN"))},
 		{"REST JSON with a body", foreign(t, "lambda", "POST", "/2015-03-31/functions/f/invocations", `{}`, "Content-Type", "application/json"),
-			errorREST(notHere("lambda", "", "AWS_ENDPOINT_URL_LAMBDA"))},
-		{"REST JSON of six", foreign(t, "bedrock", "GET", "/tags/arn%3Aaws", ""), errorREST(notHere("bedrock", "", bedrock))},
-		{"REST JSON of six, which says which", foreign(t, "bedrock", "GET", "/tags/arn%3Aaws", "", "User-Agent", "aws-sdk-go-v2/1.45 ua/2.1 api/bedrockruntime#1.2 m/E"),
+			errorREST(notHere("lambda", "Invoke", "AWS_ENDPOINT_URL_LAMBDA"))},
+		{"REST JSON of several", foreign(t, "bedrock", "GET", "/tags/arn%3Aaws", ""), errorREST(notHere("bedrock", "ListTagsForResource", bedrock))},
+		{"REST JSON of several, which says which", foreign(t, "bedrock", "GET", "/tags/arn%3Aaws", "", "User-Agent", "aws-sdk-go-v2/1.45 ua/2.1 api/bedrockagent#1.2 m/E"),
+			errorREST(notHere("bedrock-agent", "ListTagsForResource", "AWS_ENDPOINT_URL_BEDROCK_AGENT"))},
+		{"REST JSON of an unknown path, which says which", foreign(t, "bedrock", "GET", "/of/tomorrow", "", "User-Agent", "aws-sdk-go-v2/1.45 ua/2.1 api/bedrockruntime#1.2 m/E"),
 			errorREST(notHere("bedrock-runtime", "", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"))},
 		{"REST JSON, not signed", foreign(t, "", "POST", "/token", `{}`, "User-Agent", "aws-sdk-js/3.1 ua/2.1 api/sso-oidc#3.1"),
-			errorREST(notHere("sso-oidc", "", "AWS_ENDPOINT_URL_SSO_OIDC"))},
+			errorREST(notHere("sso-oidc", "CreateToken", "AWS_ENDPOINT_URL_SSO_OIDC"))},
 		{"REST JSON of one that queries too", foreign(t, "ses", "POST", "/v2/email/outbound-emails", `{}`),
-			errorREST(notHere("ses", "", "AWS_ENDPOINT_URL_MAILMANAGER or AWS_ENDPOINT_URL_PINPOINT_EMAIL or AWS_ENDPOINT_URL_SESV2"))},
+			errorREST(notHere("sesv2", "SendEmail", "AWS_ENDPOINT_URL_SESV2"))},
 		{"REST XML", foreign(t, "route53", "GET", "/2013-04-01/hostedzone", ""),
-			errorXML("UnknownOperationException", notHere("route53", "", "AWS_ENDPOINT_URL_ROUTE_53"))},
+			errorXML(nsRoute53, "UnknownOperationException", notHere("route53", "ListHostedZones", "AWS_ENDPOINT_URL_ROUTE_53"))},
 		{"of S3's family", foreign(t, "s3express", "GET", "/bucket?session", ""),
 			"400 application/xml\n<Error><Code>UnknownOperationException</Code><Message>" + notHere("s3express", "", "AWS_ENDPOINT_URL_ and the service's name") +
 				"</Message><RequestId>ID</RequestId></Error>"},
 		{"CBOR", foreign(t, "monitoring", "POST", "/service/GraniteServiceVersion20100801/operation/PutMetricData", "\xa0",
 			"Smithy-Protocol", "rpc-v2-cbor", "Content-Type", "application/cbor"), errorCBOR(cloudwatch)},
 		{"CBOR below a path", foreign(t, "monitoring", "POST", "/aws/service/GraniteServiceVersion20100801/operation/PutMetricData", "\xa0",
-			"Smithy-Protocol", "rpc-v2-cbor", "X-Amzn-Query-Mode", "true"),
-			strings.Replace(errorCBOR(cloudwatch), "; smithy", "; x-amzn-query-error: InvalidAction;Sender; smithy", 1)},
+			"Smithy-Protocol", "rpc-v2-cbor", "X-Amzn-Query-Mode", "true"), errorCBOR(cloudwatch)},
 		{"CBOR of a long text", foreign(t, "monitoring", "POST", "/service/GraniteServiceVersion20100801/operation/"+long, "\xa0", "Smithy-Protocol", "rpc-v2-cbor"),
 			errorCBOR(notHere("cloudwatch", long, "AWS_ENDPOINT_URL_CLOUDWATCH"))},
-		{"the same in JSON", target("monitoring", json10, "GraniteServiceVersion20100801.PutMetricData"), errorJSON("1.0", cloudwatch)},
-		{"the same as a query", query("monitoring", "/", "Action=PutMetricData&Version=2010-08-01"), errorXML("InvalidAction", cloudwatch)},
+		{"the same in JSON", target("monitoring", json10, "GraniteServiceVersion20100801.PutMetricData"), errorCompatible(cloudwatch)},
+		{"the same as a query", query("monitoring", "/", "Action=PutMetricData&Version=2010-08-01"), errorXML(nsCloudWatch, "InvalidAction", cloudwatch)},
 		{"no form of a service", foreign(t, "X<y>", "GET", "/", ""),
 			errorREST(notHere("the service that this request is for", "", "AWS_ENDPOINT_URL_ and the service's name"))},
 	} {
@@ -207,6 +231,10 @@ func TestElsewhereStranger(t *testing.T) {
 		r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "Credential=test/", "Credential=AKIAUNKNOWN/", 1))
 		return r
 	}
+	at := func(r *http.Request, host string) *http.Request {
+		r.Host = host
+		return r
+	}
 	const missing = "Request is missing Authentication Token"
 	for name, test := range map[string]struct {
 		r    *http.Request
@@ -228,7 +256,9 @@ func TestElsewhereStranger(t *testing.T) {
 		"REST JSON, forged": {forged("lambda", "POST", "/2015-03-31/functions/f/invocations", "{}"), "403 application/json; x-amzn-ErrorType: InvalidSignatureException||"},
 		"REST JSON, not signed": {foreign(t, "", "GET", "/2015-03-31/functions/f", "", "User-Agent", "aws-sdk-js/3.1 ua/2.1 api/lambda#3.1"),
 			"403 application/json; x-amzn-ErrorType: MissingAuthenticationTokenException||" + missing},
-		"REST XML, forged":    {forged("route53", "GET", "/2013-04-01/hostedzone", ""), "403 text/xml|<Code>SignatureDoesNotMatch<|"},
+		"REST XML, forged": {forged("route53", "GET", "/2013-04-01/hostedzone", ""), "403 text/xml|<Code>SignatureDoesNotMatch<|"},
+		"a host of AWS, not signed": {at(foreign(t, "", "GET", "/2015-03-31/functions/f", ""), "lambda.us-east-1.amazonaws.com"),
+			"403 application/json; x-amzn-ErrorType: MissingAuthenticationTokenException||" + missing},
 		"S3's family, forged": {forged("s3express", "GET", "/bucket?session", ""), "403 application/xml|<Code>SignatureDoesNotMatch<|"},
 		"CBOR, forged": {forged("monitoring", "POST", "/service/GraniteServiceVersion20100801/operation/PutMetricData", "\xa0", "Smithy-Protocol", "rpc-v2-cbor"),
 			"403 application/cbor; x-amzn-query-error: SignatureDoesNotMatch;Sender; smithy-protocol: rpc-v2-cbor|InvalidSignatureException|"},
@@ -257,8 +287,9 @@ func TestNotElsewhere(t *testing.T) {
 		r    *http.Request
 		want string // part of the answer
 	}{
-		"S3 with the headers of others": {foreign(t, "s3", "GET", "/bucket/k", "", "X-Amz-Target", "DynamoDB_20120810.GetItem", "Smithy-Protocol", "rpc-v2-cbor"), "200 "},
-		"unsigned S3":                   {foreign(t, "", "GET", "/bucket/k", "", "X-Amz-Target", "DynamoDB_20120810.GetItem", "User-Agent", "x api/s3#1"), "<Code>AccessDenied</Code>"},
+		"S3 with the headers of others":       {foreign(t, "s3", "GET", "/bucket/k", "", "X-Amz-Target", "DynamoDB_20120810.GetItem", "Smithy-Protocol", "rpc-v2-cbor"), "200 "},
+		"unsigned S3":                         {foreign(t, "", "GET", "/bucket/k", "", "X-Amz-Target", "DynamoDB_20120810.GetItem", "User-Agent", "x api/s3#1"), "<Code>AccessDenied</Code>"},
+		"an object, with a form's parameters": {foreign(t, "", "GET", "/bucket/k?Action=Publish&Version=2010-03-31", ""), "<Code>AccessDenied</Code>"},
 		"an object's name": {foreign(t, "", "GET", "/bucket/service/X/operation/Y", "", "Smithy-Protocol", "rpc-v2-cbor"),
 			"<Code>AccessDenied</Code>"},
 		"STS":                       {foreign(t, "sts", "POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", "Content-Type", formType), "<GetCallerIdentityResult>"},
@@ -304,7 +335,7 @@ func TestElsewhereEvent(t *testing.T) {
 			seen{"batch", "", "batch", "GET /v1/queues/[secret]", root, "UnknownOperationException"}},
 		"a query":        {foreign(t, "sns", "GET", "/?Action=Publish&Version=2010-03-31", ""), seen{"sns", "Publish", "sns:Publish", "", root, "InvalidAction"}},
 		"a forged one":   {forged, seen{"dynamodb", "PutItem", "dynamodb:PutItem", "", "anonymous", "InvalidSignatureException"}},
-		"a large body":   {foreign(t, "lambda", "POST", "/2015-03-31/functions", large), seen{"lambda", "", "lambda", "POST /2015-03-31/functions", root, "UnknownOperationException"}},
+		"a large body":   {foreign(t, "lambda", "POST", "/2015-03-31/functions", large), seen{"lambda", "CreateFunction", "lambda:CreateFunction", "", root, "UnknownOperationException"}},
 		"a large target": {foreign(t, "ssm", "POST", "/", large, "X-Amz-Target", "AmazonSSM.PutParameter"), seen{"ssm", "PutParameter", "ssm:PutParameter", "", root, "UnknownOperationException"}},
 		"no operation":   {foreign(t, "sns", "GET", "/?Action="+secret+"&Version=2010-03-31", ""), seen{"sns", "", "sns", "GET /", root, "InvalidAction"}},
 		"no service": {foreign(t, strings.ReplaceAll(secret, "/", "."), "GET", "/", ""),

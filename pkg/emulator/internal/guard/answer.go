@@ -2,6 +2,7 @@ package guard
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 
@@ -52,13 +53,16 @@ func (a *asked) write(w http.ResponseWriter, c *api.Call, e *wire.Failure) {
 	}
 }
 
-// namespace is that of answers in XML. The model of SQS is of another protocol now.
-func (a *asked) namespace() string {
-	if a.model.Namespace == "" && a.model.Name == "sqs" {
-		return "http://queue.amazonaws.com/doc/2012-11-05/"
-	}
-	return a.model.Namespace
+// namespaces are those of answers in XML that a model as a whole does not have: that of
+// SQS is of another protocol now, and others have theirs with each input.
+var namespaces = map[string]string{
+	"sqs":        "http://queue.amazonaws.com/doc/2012-11-05/",
+	"route53":    "https://route53.amazonaws.com/doc/2013-04-01/",
+	"cloudfront": "http://cloudfront.amazonaws.com/doc/2020-05-31/",
 }
+
+// namespace is that of answers in XML.
+func (a *asked) namespace() string { return cmp.Or(a.model.Namespace, namespaces[a.model.Name]) }
 
 // coded reports whether the protocol is one in which the code of a service that was
 // written for the Query protocol is in a header.

@@ -70,7 +70,7 @@ func (a *asked) input(r *http.Request, b *body) (map[string]any, error) {
 			a.queuePath(r, tree)
 		}
 		return tree, err
-	case wire.RESTJSON, wire.RESTXML:
+	case wire.RESTJSON, wire.RESTXML, wire.RESTS3:
 		if a.op == nil {
 			return map[string]any{}, nil
 		}

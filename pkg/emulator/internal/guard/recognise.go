@@ -21,7 +21,9 @@ type asked struct {
 	signs   string // the service in the scope of the signature; "" if there is none
 
 	// models are those that it may be for; none if no model is known.
-	models    []*awsapi.Model
+	models []*awsapi.Model
+	// fits are those of them that have the method and path, or the one that the client says.
+	fits      []*awsapi.Model
 	model     *awsapi.Model // the one that was chosen; nil if none is known
 	operation string        // "" if it is not known
 	op        *awsapi.Operation
@@ -40,7 +42,9 @@ var (
 // returns nil for one that says nothing of a service, or of one that the emulator
 // has, or of S3, which answers whatever is left. Protocols are told as in AWS's service
 // models: by the header Smithy-Protocol, then by X-Amz-Target, by a form with
-// Action and Version, and at last by the service that was signed for.
+// Action and Version, and at last by the service that was signed for. A request that
+// names an operation in a header or a path of RPC is for some service, even if nobody
+// knows which.
 func (g *Guard) recognise(c *api.Call) *asked {
 	r := c.Request
 	a := &asked{signs: c.SignedService()}
@@ -72,7 +76,7 @@ func (g *Guard) recognise(c *api.Call) *asked {
 	default:
 		a.rest(r)
 	}
-	if a.model == nil && a.signs == "" {
+	if a.model == nil && a.signs == "" && a.operation == "" {
 		return nil
 	}
 	if a.model != nil && slices.Contains(g.own, a.model.SigningName) {
@@ -101,21 +105,25 @@ func (a *asked) choose(models []*awsapi.Model) {
 // alone says what the request is for; it may be for STS.
 func (g *Guard) form(c *api.Call, a *asked) bool {
 	a.protocol = wire.Query
-	version := a.query.Get("Version")
-	a.operation = a.query.Get("Action")
-	if a.signs == "" && version == "" {
+	if a.signs == "" {
 		params, is, failed := c.Form()
 		if !is || failed != nil {
 			return false
 		}
-		version, a.operation = params["Version"], params["Action"]
-	}
-	if a.signs == "" {
-		a.queried(awsapi.ByVersion(version, ""))
+		a.act(params["Action"])
+		a.queried(awsapi.ByVersion(params["Version"], ""))
 		return a.model != nil
 	}
+	a.act(a.query.Get("Action"))
 	a.queried(awsapi.BySigning(a.signs))
 	return true
+}
+
+// act says which operation a form asks for, if it is one.
+func (a *asked) act(action string) {
+	if a.operation = ""; actionForm.MatchString(action) {
+		a.operation = action
+	}
 }
 
 // queried chooses of models those that speak a Query protocol.
@@ -144,7 +152,17 @@ func (a *asked) rest(r *http.Request) {
 	}
 	a.protocol = wire.RESTJSON
 	a.route(r, models, said)
-	if a.model != nil && a.model.Protocol == awsapi.RESTXML {
+	switch {
+	case a.model != nil && a.model.Protocol == awsapi.RESTXML:
+		a.protocol = wire.RESTXML
+	case a.model != nil:
+	case len(models) > 0 && (models[0].Protocol == awsapi.Query || models[0].Protocol == awsapi.EC2):
+		a.protocol = wire.Query
+		a.queried(models)
+	case len(models) > 0:
+	case strings.HasPrefix(a.signs, "s3express") || strings.HasPrefix(a.signs, "s3-"):
+		a.protocol = wire.RESTS3
+	case strings.Contains(contentType(r), "xml"):
 		a.protocol = wire.RESTXML
 	}
 }
@@ -159,12 +177,20 @@ func (a *asked) route(r *http.Request, models, said []*awsapi.Model) {
 		}
 		a.models = append(a.models, m)
 		op, labels := m.Route(r.Method, r.URL.EscapedPath(), a.query)
+		if op != nil {
+			a.fits = append(a.fits, m)
+		}
 		if op != nil && (a.op == nil || slices.Contains(said, m) && !slices.Contains(said, a.model)) {
 			a.model, a.op, a.labels, a.operation = m, op, labels, op.Name
 		}
 	}
-	if a.model == nil && len(a.models) > 0 {
-		a.model = a.models[0]
+	for _, m := range a.models {
+		if a.op == nil && (a.model == nil || slices.Contains(said, m) && !slices.Contains(said, a.model)) {
+			a.model = m
+		}
+	}
+	if slices.Contains(said, a.model) {
+		a.fits = []*awsapi.Model{a.model}
 	}
 }
 

@@ -19,28 +19,16 @@ const (
 	RPCCBOR // Smithy RPC v2
 )
 
-// WriteError answers a request with an error in the protocol. Of the Query
-// protocols the namespace is that of errors which are no service's own.
+// WriteError answers a request with an error in one of the protocols AWS JSON or of
+// those in XML. Of the Query protocols the namespace is that of errors which are no
+// service's own.
 func (p Protocol) WriteError(w http.ResponseWriter, r *http.Request, id string, e *Failure) {
 	h := w.Header()
 	h["x-amzn-RequestId"] = []string{id}
-	if r.Header.Get("X-Amzn-Query-Mode") == "true" { // SQS and CloudWatch, whose clients know codes of the Query protocol
-		code := e.Code
-		if code == "UnknownOperationException" {
-			code = "InvalidAction"
-		}
-		h["x-amzn-query-error"] = []string{code + ";" + e.Side()}
-	}
 	status, kind, body := e.Status, "", []byte(nil)
 	switch p {
 	case JSON10, JSON11:
 		kind, body = p.contentType(), textsJSON("__type", e.Code, "message", e.Message)
-	case RESTJSON:
-		h["x-amzn-ErrorType"] = []string{e.Code}
-		kind, body = "application/json", textsJSON("message", e.Message)
-	case RPCCBOR:
-		h["smithy-protocol"] = []string{"rpc-v2-cbor"}
-		kind, body = "application/cbor", TextsCBOR("__type", e.Code, "message", e.Message)
 	case QueryEC2:
 		kind, body = "text/xml;charset=UTF-8", ec2Error(id, e)
 	case RESTXML:
@@ -67,13 +55,10 @@ func (p Protocol) WriteJSON(w http.ResponseWriter, id string, body []byte) {
 
 // contentType is that of the JSON protocols.
 func (p Protocol) contentType() string {
-	switch p {
-	case JSON10:
+	if p == JSON10 {
 		return "application/x-amz-json-1.0"
-	case JSON11:
-		return "application/x-amz-json-1.1"
 	}
-	return "application/json"
+	return "application/x-amz-json-1.1"
 }
 
 // ec2Error is an error of EC2 ("Error response format", EC2 Developer Guide).
