@@ -48,7 +48,7 @@ func (s *Server) ask(c *api.Call, q *api.Question) *api.Verdict {
 	if q.Unknown && q.Spelled != "" {
 		event.Resource = q.Spelled
 	}
-	event.Warnings = q.Warnings
+	event.Warnings = append(slices.Clip(q.Warnings), uncomputed(q, &request, &policies)...)
 	if q.Account != c.Caller.Account && c.Caller.Account != "" {
 		event.ResourceAccount = q.Account
 	}
@@ -77,6 +77,21 @@ func (s *Server) ask(c *api.Call, q *api.Question) *api.Verdict {
 		s.logDecided(c, event, &decision)
 	}
 	return v
+}
+
+// uncomputed are sentences about condition keys that a policy names and that the
+// emulator cannot tell for the request, where AWS might.
+func uncomputed(q *api.Question, request *policy.Request, policies *policy.Policies) []string {
+	if q.Computes == nil {
+		return nil
+	}
+	var all []string
+	for _, key := range policies.Unset(request) {
+		if !q.Computes(key) {
+			all = append(all, "The guard cannot compute "+key+", which a policy names: it counts as not set.")
+		}
+	}
+	return all
 }
 
 // accessDenied is a denial in AWS's words, which name the type of policy that

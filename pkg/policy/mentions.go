@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"iter"
+	"slices"
+	"strings"
+)
 
 // Mentions reports whether a policy names a condition key, as the key of a condition
 // or as a variable, so that who asks it must find out the value. A name that ends in
@@ -10,58 +14,120 @@ func (p *Policy) Mentions(key string) bool {
 	if strings.HasSuffix(key, "/") || strings.HasSuffix(key, ":") {
 		same = func(name string) bool { return len(name) >= len(key) && strings.EqualFold(name[:len(key)], key) }
 	}
-	variable := func(g glob) bool {
-		if !g.vars {
-			return false
-		}
-		for _, part := range g.parts {
-			if part.kind == variable && same(part.text) {
-				return true
-			}
-		}
-		return false
-	}
 	for i := range p.statements {
-		s := &p.statements[i]
-		for j := range s.resources {
-			if variable(s.resources[j].glob) {
+		for name := range p.statements[i].keys() {
+			if same(name) {
 				return true
-			}
-		}
-		for j := range s.conditions {
-			c := &s.conditions[j]
-			if same(c.key) {
-				return true
-			}
-			for k := range c.operands {
-				if variable(c.operands[k].glob) {
-					return true
-				}
 			}
 		}
 	}
 	return false
 }
 
-// Mentions is [Policy.Mentions] of any of the policies.
-func (p *Policies) Mentions(key string) bool {
-	lists := [][]Named{p.Identity, p.Session}
-	for _, levels := range [][]Level{p.ServiceControl, p.ResourceControl} {
-		for _, level := range levels {
-			lists = append(lists, level.Policies)
+// keys are the condition keys that the statement names: those of its conditions, and
+// those that are variables.
+func (s *statement) keys() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range s.resources {
+			if !s.resources[i].glob.variables(yield) {
+				return
+			}
 		}
-	}
-	for _, one := range []*Named{p.Boundary, p.Resource} {
-		if one != nil {
-			lists = append(lists, []Named{*one})
-		}
-	}
-	for _, list := range lists {
-		for _, n := range list {
-			if n.Policy.Mentions(key) {
-				return true
+		for i := range s.conditions {
+			c := &s.conditions[i]
+			if !yield(c.key) {
+				return
+			}
+			for j := range c.operands {
+				if !c.operands[j].glob.variables(yield) {
+					return
+				}
 			}
 		}
 	}
+}
+
+// variables calls yield for each variable, until it returns false.
+func (g *glob) variables(yield func(string) bool) bool {
+	if !g.vars {
+		return true
+	}
+	for i := range g.parts {
+		if g.parts[i].kind == variable && !yield(g.parts[i].text) {
+			return false
+		}
+	}
+	return true
+}
+
+// all are the policies of all types.
+func (p *Policies) all() iter.Seq[*Policy] {
+	return func(yield func(*Policy) bool) {
+		lists := [][]Named{p.Identity, p.Session}
+		for _, levels := range [][]Level{p.ServiceControl, p.ResourceControl} {
+			for _, level := range levels {
+				lists = append(lists, level.Policies)
+			}
+		}
+		for _, one := range []*Named{p.Boundary, p.Resource} {
+			if one != nil {
+				lists = append(lists, []Named{*one})
+			}
+		}
+		for _, list := range lists {
+			for i := range list {
+				if !yield(list[i].Policy) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Mentions is [Policy.Mentions] of any of the policies.
+func (p *Policies) Mentions(key string) bool {
+	for one := range p.all() {
+		if one.Mentions(key) {
+			return true
+		}
+	}
 	return false
+}
+
+// Unset are the condition keys that the Context of a request does not have, and that
+// a statement for its principal, its action and its resource names: sorted, as they are
+// written. A statement whose resource has a variable without a value may be for any.
+func (p *Policies) Unset(req *Request) []string {
+	ev := newEvaluation(req)
+	var unset []string
+	for one := range p.all() {
+		for i := range one.statements {
+			s := &one.statements[i]
+			before := len(unset)
+			for name := range s.keys() {
+				if _, set := req.Context.Values(name); !set {
+					unset = append(unset, name)
+				}
+			}
+			if len(unset) > before && !ev.concerns(one.kind, s) {
+				unset = unset[:before]
+			}
+		}
+	}
+	slices.Sort(unset)
+	return slices.Compact(unset)
+}
+
+// concerns reports whether a statement is about a request, whatever its conditions are.
+func (ev *evaluation) concerns(kind Kind, s *statement) bool {
+	if s.actions.match(ev.service, ev.name) == s.notAction {
+		return false
+	}
+	if kind.hasPrincipals() && s.principalReach(&ev.req.Principal) == unnamed {
+		return false
+	}
+	return ev.resourceMatches(s) || slices.ContainsFunc(s.resources, func(r resource) bool {
+		_, resolved := r.match(ev.req.Resource, ev.req.Context)
+		return !resolved
+	})
 }

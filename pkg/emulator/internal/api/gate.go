@@ -75,6 +75,10 @@ type Question struct {
 	// a KMS key.
 	MustAllow bool
 
+	// Computes reports whether Keys has a condition key whenever AWS would set it; nil is
+	// of all. An event says which other keys a policy names.
+	Computes func(key string) bool
+
 	// Unknown says that parts of the resource are not known, and Warnings what an event
 	// of any decision has to say besides.
 	Unknown  bool

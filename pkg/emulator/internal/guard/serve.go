@@ -235,7 +235,7 @@ func allowed(v *api.Verdict) bool { return v.Failure == nil && v.Unenforced == n
 func (a *asked) put(c *api.Call, q *question.Question, w *world) *api.Question {
 	asked := &api.Question{
 		Action: q.Action, Resource: q.Resource, Spelled: q.Spelled, Account: q.Account, Keys: q.Keys,
-		SpelledAction: a.spelledAction(q.Action), Preface: a.preface(), Unknown: !q.Known, Warnings: q.Warnings,
+		SpelledAction: a.spelledAction(q.Action), Preface: a.preface(), Unknown: !q.Known, Warnings: q.Warnings, Computes: q.Computes,
 		Encoded: a.protocol == wire.QueryEC2 && !strings.HasPrefix(a.operation, "Describe"),
 		Nowhere: q.Resource == "*" && q.Spelled == "" && a.lacksResource(),
 	}

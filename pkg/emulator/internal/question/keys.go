@@ -122,8 +122,9 @@ func sortedPairs(m map[string]string) []string {
 // how, which are not for this package to set, and those of tags.
 var everywhere = []string{
 	"aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast", "aws:CurrentTime", "aws:EpochTime", "aws:FederatedProvider",
-	"aws:MultiFactorAuthPresent", "aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalIsAWSService", "aws:PrincipalTag/",
-	"aws:PrincipalType", "aws:Referer", "aws:RequestTag/", "aws:RequestedRegion", "aws:ResourceAccount", "aws:ResourceTag/",
+	"aws:MultiFactorAuthPresent", "aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalIsAWSService", "aws:PrincipalOrgID",
+	"aws:PrincipalOrgPaths", "aws:PrincipalTag/", "aws:PrincipalType", "aws:Referer", "aws:RequestTag/", "aws:RequestedRegion",
+	"aws:ResourceAccount", "aws:ResourceOrgID", "aws:ResourceOrgPaths", "aws:ResourceTag/",
 	"aws:SecureTransport", "aws:SourceIdentity", "aws:SourceIp", "aws:TagKeys", "aws:TokenIssueTime", "aws:UserAgent",
 	"aws:userid", "aws:username", "aws:ViaAWSService",
 }

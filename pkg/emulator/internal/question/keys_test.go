@@ -283,9 +283,10 @@ func TestComputes(t *testing.T) {
 	q := &ask(t, c, nil)[0]
 	for key, want := range map[string]bool{
 		"sns:Protocol": true, "sns:endpoint": true, "aws:RequestTag/a": true, "AWS:SourceIp": true, "aws:PrincipalTag/x": true,
+		"aws:PrincipalOrgID": true, "aws:PrincipalOrgPaths": true, "aws:ResourceOrgID": true, "aws:ResourceOrgPaths": true,
 		"aws:SourceVpce": false, "aws:SourceArn": false, "sns:Nothing": false, "s3:prefix": true,
 	} {
-		if got := c.Computes(q, key); got != want {
+		if got := q.Computes(key); got != want {
 			t.Errorf("%s: %t", key, got)
 		}
 	}
@@ -294,7 +295,7 @@ func TestComputes(t *testing.T) {
 	for key, want := range map[string]bool{
 		"secretsmanager:SecretId": true, "secretsmanager:ResourceTag/a": true, "secretsmanager:resource/AllowRotationLambdaArn": false,
 	} {
-		if got := c.Computes(q, key); got != want {
+		if got := q.Computes(key); got != want {
 			t.Errorf("%s: %t", key, got)
 		}
 	}
@@ -461,7 +462,7 @@ func TestServiceKeys(t *testing.T) {
 			wantKeys(t, questions, c.keys...)
 			for _, line := range c.keys {
 				name, _, _ := strings.Cut(strings.TrimPrefix(line, "1 "), "=")
-				if !in.Computes(&questions[0], name) {
+				if !questions[0].Computes(name) {
 					t.Errorf("it does not say that it computes %s", name)
 				}
 			}

@@ -103,8 +103,9 @@ type Question struct {
 	// Via is the service that acts on the caller's behalf; "" is the caller itself.
 	Via string
 
-	created bool // the call makes the resource
-	plain   bool // the resource has no keys of its own
+	call    *Call // that it is about; nil if nothing is known of its input
+	created bool  // the call makes the resource
+	plain   bool  // the resource has no keys of its own
 	tagsOf  string
 }
 

@@ -72,6 +72,9 @@ func Questions(ctx context.Context, call *Call, world World) ([]Question, error)
 	if a.err != nil {
 		return nil, a.err
 	}
+	for i := range a.out {
+		a.out[i].call = call
+	}
 	if len(a.out) > 0 {
 		a.out[0].Warnings = append(a.out[0].Warnings, a.warnings...)
 	}
@@ -148,7 +151,7 @@ func (a *asker) unlisted(operation string) Question {
 // Computes reports whether a question has a condition key whenever AWS would set
 // it. Of a key that a policy mentions and a question lacks, it tells whether the
 // request has none, or whether this package cannot tell.
-func (c *Call) Computes(q *Question, name string) bool {
+func (q *Question) Computes(name string) bool {
 	if matches(everywhere, name) {
 		return true
 	}
@@ -172,10 +175,10 @@ func (c *Call) Computes(q *Question, name string) bool {
 	if prefix == "iam" && matches([]string{"iam:PassedToService", "iam:AssociatedResourceArn"}, name) {
 		return true
 	}
-	if c.Model == nil {
+	if q.call == nil || q.call.Model == nil {
 		return false
 	}
-	op := c.Model.Operation(c.Operation)
+	op := q.call.Model.Operation(q.call.Operation)
 	if op == nil {
 		return false
 	}
