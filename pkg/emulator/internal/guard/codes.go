@@ -6,6 +6,7 @@ import (
 
 	"github.com/openirsa/openirsa/internal/awsapi"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
+	"github.com/openirsa/openirsa/pkg/emulator/internal/question"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
 
@@ -119,9 +120,19 @@ var viaCodes = map[string]api.Code{
 // viaTexts are all that some of them say then.
 var viaTexts = map[string]string{"secretsmanager": "Access to KMS is not allowed"}
 
-// hiddenKeyText is what KMS says of a ciphertext whose key it does not tell.
-const hiddenKeyText = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, " +
-	"or you are not allowed to access."
+// deniedText is all that a denial says where that does not name who asked for what; "" if it
+// does.
+func deniedText(c *api.Call, q *question.Question) string {
+	switch {
+	case c.Operation == "CreateLogGroup" && q.Action == "logs:TagResource":
+		return "User with accountId: " + c.Caller.Account + " is not authorized to perform CreateLogGroup with Tags. " +
+			`An additional permission "logs:TagResource" is required.`
+	case q.Via == "" && strings.HasPrefix(q.Action, "kms:") && q.FromAnswer != "": // which did not say the key either
+		return "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not " +
+			"allowed to access."
+	}
+	return ""
+}
 
 // preface is what a service's denials say before who the caller is.
 func (a *asked) preface() string {

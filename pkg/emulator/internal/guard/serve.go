@@ -236,14 +236,12 @@ func (a *asked) put(c *api.Call, q *question.Question, w *world) *api.Question {
 	asked := &api.Question{
 		Action: q.Action, Resource: q.Resource, Spelled: q.Spelled, Account: q.Account, Keys: q.Keys,
 		SpelledAction: a.spelledAction(q.Action), Preface: a.preface(), Unknown: !q.Known, Warnings: q.Warnings, Computes: q.Computes,
+		Text:    deniedText(c, q),
 		Encoded: a.protocol == wire.QueryEC2 && !strings.HasPrefix(a.operation, "Describe"),
 		Nowhere: q.Resource == "*" && q.Spelled == "" && a.lacksResource(),
 	}
 	if q.Via != "" {
 		asked.SpelledAction, asked.Code, asked.Text = "", viaCodes[q.Via], viaTexts[q.Via]
-	}
-	if q.FromAnswer != "" && strings.HasPrefix(q.Action, "kms:") {
-		asked.Text = hiddenKeyText
 	}
 	attached, warning := w.attached(c.Request.Context(), q)
 	// The policy of a key is the root of all permissions to use it (KMS Developer Guide,

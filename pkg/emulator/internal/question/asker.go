@@ -125,7 +125,7 @@ func (a *asker) ask(action string, targets ...target) {
 		a.groups++
 		also := t
 		also.arn = t.also
-		if also.spelled != "" {
+		if also.unknown { // it is spelled as a pattern
 			also.spelled += strings.TrimPrefix(t.also, t.arn)
 		}
 		a.add(name, t, a.groups)

@@ -103,7 +103,8 @@ func (a *asker) logGroup(name string) target {
 		arn = a.arn("log-group:" + name)
 	}
 	arn = strings.TrimSuffix(arn, ":*")
-	return target{arn: arn, also: arn + ":log-stream:"}
+	spelled := arn + ":log-stream:" // as denials have it, even where there is no stream
+	return target{arn: arn, spelled: spelled, also: spelled}
 }
 
 // logStream is the stream of a call, of each group that it names: AWS wants one.
