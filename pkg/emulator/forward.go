@@ -60,14 +60,15 @@ func backendsOf(forward map[string]Backend) map[string]guard.Backend {
 // since a container may have no other place that can be written to.
 func (s *Server) newGuard(own []string) (*guard.Guard, error) {
 	config := guard.Config{
-		Forward:   backendsOf(s.config.Forward),
-		Key:       sigv4.Credentials{AccessKeyID: s.config.ForwardKeyID, Secret: s.config.ForwardSecret},
-		Own:       own,
-		IsBucket:  func(host string) bool { return s.bucketOf(host) != "" },
-		OwnHost:   s.ownHost,
-		Mentions:  s.mentions,
-		KeyPolicy: s.keyPolicy,
-		Log:       s.config.Log,
+		Forward:     backendsOf(s.config.Forward),
+		Key:         sigv4.Credentials{AccessKeyID: s.config.ForwardKeyID, Secret: s.config.ForwardSecret},
+		Own:         own,
+		IsBucket:    func(host string) bool { return s.bucketOf(host) != "" },
+		OwnHost:     s.ownHost,
+		Mentions:    s.mentions,
+		KeyPolicy:   s.keyPolicy,
+		ProfileRole: s.profileRole,
+		Log:         s.config.Log,
 	}
 	if s.config.State != "" {
 		config.Dir = filepath.Dir(s.config.State)

@@ -61,6 +61,26 @@ func (d *directory) profilesOf(roleID string) []*instanceProfile {
 	return found
 }
 
+// profileRole is the ARN of the role in an instance profile of an account, by the name or
+// the ARN of the profile, and whether there is such a profile; "" if no role is in it.
+func (s *Server) profileRole(account, profile string) (arn string, found bool) {
+	owner := s.accounts[account]
+	if owner == nil {
+		return "", false
+	}
+	owner.iam.read(func() {
+		p := owner.iam.profiles[strings.ToLower(profile[strings.LastIndexByte(profile, '/')+1:])]
+		if p == nil || strings.Contains(profile, "/") && p.ARN != profile {
+			return
+		}
+		found = true
+		if r := owner.iam.roleIDs[p.Role]; r != nil {
+			arn = r.ARN
+		}
+	})
+	return arn, found
+}
+
 // write writes an InstanceProfile element's content, without the tags. The role
 // may be nil.
 func (p *instanceProfile) write(x *wire.XML, r *role) {

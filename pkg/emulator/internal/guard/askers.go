@@ -30,6 +30,11 @@ func init() {
 		question.EncryptionKey:    askEncryptionKey,
 		question.AccountKeys:      askKeys,
 		question.ChangeSetStack:   askChangeSet,
+		question.TemplateProfile:  askTemplate,
+		question.TaskRoles:        askTaskRoles,
+		question.SubnetVPC:        askSubnet,
+		question.KeyAliases:       askAliases,
+		question.RotationFunction: askRotation,
 	}
 }
 

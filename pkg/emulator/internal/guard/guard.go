@@ -45,6 +45,9 @@ type Config struct {
 	Mentions func(c *api.Call, key string) bool
 	// KeyPolicy is the policy of a key of the emulator's own KMS, and whether there is one.
 	KeyPolicy func(arn string) (document string, found bool)
+	// ProfileRole is the ARN of the role in an instance profile of an account, by the name
+	// or the ARN of the profile, and whether there is such a profile; "" if no role is in it.
+	ProfileRole func(account, profile string) (role string, found bool)
 	// Log gets what is worth a line only once. It is not nil.
 	Log *slog.Logger
 	// Dir is a directory for large bodies; "" is the system's for temporary files.

@@ -46,6 +46,10 @@ func (w *world) Find(ctx context.Context, name question.Fact) (question.Known, b
 	if known, found, own := w.ownKey(name); own {
 		return known, found, nil
 	}
+	if name.Kind == question.ProfileRole { // IAM is always the emulator's
+		role, found := w.g.config.ProfileRole(name.Account, name.Name)
+		return question.Known{Text: role}, found, nil
+	}
 	now := time.Now()
 	f, ok, generation := w.g.memory.get(name, now)
 	if ok {
@@ -77,7 +81,7 @@ func (w *world) ownKey(name question.Fact) (known question.Known, found, own boo
 		arn := "arn:" + w.g.account.Partition + ":kms:" + name.Region + ":" + name.Account + ":key/" + name.Name
 		_, found = w.g.config.KeyPolicy(arn)
 		return question.Known{Text: arn}, found, true
-	case question.KeyOfAlias:
+	case question.KeyOfAlias, question.KeyAliases:
 		return question.Known{}, false, true
 	case question.ResourcePolicy, question.Tags:
 		if part := strings.SplitN(name.Name, ":", 4); len(part) < 4 || part[2] != "kms" {

@@ -14,20 +14,33 @@ const maxNodes = 20000
 // the account that the call names in a member whose name ends in Role or RoleArn
 // (IAM User Guide, "Grant a user permissions to pass a role to an AWS service").
 func passRoles(a *asker) {
-	if len(a.out) == 0 || !a.passesRoles() {
+	if len(a.out) == 0 {
+		return
+	}
+	passProfiles(a)
+	if !a.passesRoles() {
 		return
 	}
 	main := a.out[0]
 	search := roleSearch{account: a.Account, names: a.family.roleNames, arn: a.standard("arn:$P:iam::$A:role/")}
 	search.walk("", a.Input, 0)
 	for _, found := range search.found {
-		service := a.passedTo(found.member)
-		keys := []key{{name: "iam:PassedToService", values: []string{service}}}
+		associated := ""
 		if main.Known && main.Resource != "*" {
-			keys = append(keys, key{name: "iam:AssociatedResourceArn", values: []string{main.Resource}})
+			associated = main.Resource
 		}
-		a.ask(passRole, target{arn: found.arn, keys: keys})
+		a.pass(target{arn: found.arn}, a.passedTo(found.member), associated)
 	}
+}
+
+// pass asks for the permission to hand a role to a service, for a resource that is to
+// have it; "" is for none that is known.
+func (a *asker) pass(role target, service, associated string) {
+	role.keys = []key{{name: "iam:PassedToService", values: []string{service}}}
+	if associated != "" {
+		role.keys = append(role.keys, key{name: "iam:AssociatedResourceArn", values: []string{associated}})
+	}
+	a.ask(passRole, role)
 }
 
 // alsoPass are operations that hand roles to their service, as the guides of the
@@ -44,7 +57,7 @@ var alsoPass = map[string]string{
 	"cognito-identity": "SetIdentityPoolRoles",
 	"cognito-idp":      "CreateGroup UpdateGroup CreateUserImportJob",
 	"ec2":              "RequestSpotFleet",
-	"ecs":              "RegisterTaskDefinition CreateService UpdateService",
+	"ecs":              "RegisterTaskDefinition CreateService UpdateService RunTask StartTask",
 	"eks": "CreateCluster CreateNodegroup CreateFargateProfile CreatePodIdentityAssociation UpdatePodIdentityAssociation " +
 		"CreateAddon UpdateAddon",
 	"es":       "CreateDomain UpdateDomainConfig CreateElasticsearchDomain UpdateElasticsearchDomainConfig",

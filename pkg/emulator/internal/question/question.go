@@ -138,7 +138,8 @@ const (
 	SecretARN Kind = "secret"
 	// KeyOfAlias: "alias/..." → Text, the ARN of the key.
 	KeyOfAlias Kind = "alias"
-	// KeyByID: id of a KMS key → Text, its ARN; List has [AWSManaged] if it is AWS's.
+	// KeyByID: id of a KMS key → Text, its ARN; List has [AWSManaged] if it is AWS's; Pairs,
+	// what kind of key it is by the names of condition keys, such as "kms:KeySpec".
 	KeyByID Kind = "key"
 	// AccountKeys: "" → List, the ARNs of all KMS keys of the account in the region.
 	AccountKeys Kind = "keys"
@@ -166,6 +167,21 @@ const (
 	ChangeSetStack Kind = "stack"
 	// ResourcePolicy: ARN → Text, the policy of the resource.
 	ResourcePolicy Kind = "policy"
+	// ProfileRole: name or ARN of an instance profile → Text, the ARN of the role in it; ""
+	// if there is none.
+	ProfileRole Kind = "role of the instance profile"
+	// TemplateProfile: id or name of a launch template, a space and the version → Text, the
+	// name or ARN of its instance profile; "" if it has none.
+	TemplateProfile Kind = "instance profile of the launch template"
+	// TaskRoles: task definition by family, revision or ARN → Pairs, its roles by member.
+	TaskRoles Kind = "roles of the task definition"
+	// SubnetVPC: id of a subnet → Text, the id of its VPC.
+	SubnetVPC Kind = "VPC of the subnet"
+	// KeyAliases: id of a KMS key → List, its aliases.
+	KeyAliases Kind = "aliases of the key"
+	// RotationFunction: ARN of a secret → Text, the ARN of the function that rotates it; "" if
+	// none does.
+	RotationFunction Kind = "rotation function of the secret"
 	// VerifiedIdentity: e-mail address or domain → Text, the same if it is a
 	// verified identity of SES.
 	VerifiedIdentity Kind = "identity"

@@ -106,6 +106,7 @@ var lasting = []Kind{Iterator, Workgroup, LogGroups, GrantKey, KeyByID}
 var changing = []string{
 	"Create", "Update", "Delete", "Tag", "Untag", "Add", "Remove", "Set", "Modify", "Put", "Restore", "Schedule", "Associate", "Disassociate",
 	"Replicate", "Verify", "Attach", "Detach", "Terminate", "Run", "Register", "Deregister", "Copy", "Import",
+	"Rotate", "Cancel",
 }
 
 // dataWrites are operations with such names that change data alone.
@@ -141,4 +142,5 @@ func Stale(call *Call, f Fact) bool {
 var serviceOf = map[Kind]string{
 	SecretARN: "secretsmanager", KeyOfAlias: "kms", TableKeys: "dynamodb", MappingFunction: "lambda", InstanceGroup: "autoscaling",
 	VerifiedIdentity: "ses", AccountKeys: "kms",
+	TemplateProfile: "ec2", TaskRoles: "ecs", SubnetVPC: "ec2", KeyAliases: "kms", RotationFunction: "secretsmanager",
 }

@@ -126,8 +126,8 @@ var ecs = family{
 	rules: map[string]rule{
 		"DescribeClusters": asks("", to("cluster/<clusters|'default'>")),
 		"CreateCluster":    asks("", maker("cluster/<clusterName|'default'>")),
-		"RunTask":          both(asks("", taskDefinition("taskDefinition")), ecsRoles),
-		"StartTask":        both(asks("", taskDefinition("taskDefinition")), ecsRoles),
+		"RunTask":          both(asks("", taskDefinition("taskDefinition")), makesTask, taskRoles),
+		"StartTask":        both(asks("", taskDefinition("taskDefinition")), makesTask, taskRoles),
 
 		"RegisterTaskDefinition": asks("", func(a *asker) []target {
 			targets := to("task-definition/<family>:<?number>")(a)
@@ -184,12 +184,8 @@ func init() {
 	ecs.on(asks("", taskSets("taskSet")), "UpdateTaskSet DeleteTaskSet")
 }
 
-// ecsRoles warns of what the call does not say: the roles of the definition are
-// handed over too.
-func ecsRoles(a *asker) {
-	a.creates = &inCluster("task", "")(a)[0]
-	a.warn("iam:PassRole was not asked for the roles that the task definition names")
-}
+// makesTask says that a call creates a task.
+func makesTask(a *asker) { a.creates = &inCluster("task", "")(a)[0] }
 
 // clusterName is the cluster of a call by its name.
 func (a *asker) clusterName() string {
