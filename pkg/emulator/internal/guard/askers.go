@@ -316,12 +316,17 @@ var policyReaders = map[string]func(*asking) (string, error){
 	"lambda": func(q *asking) (string, error) {
 		var out struct{ Policy string }
 		part := strings.Split(q.Name, ":")
-		if len(part) < 7 || part[5] != "function" {
+		var path string
+		switch {
+		case len(part) >= 7 && part[5] == "function":
+			path = "/2015-03-31/functions/" + url.PathEscape(part[6]) + "/policy"
+			if len(part) > 7 {
+				path += "?Qualifier=" + url.QueryEscape(part[7])
+			}
+		case len(part) == 8 && part[5] == "layer":
+			path = "/2018-10-31/layers/" + url.PathEscape(part[6]) + "/versions/" + url.PathEscape(part[7]) + "/policy"
+		default:
 			return "", errNotThere
-		}
-		path := "/2015-03-31/functions/" + url.PathEscape(part[6]) + "/policy"
-		if len(part) > 7 {
-			path += "?Qualifier=" + url.QueryEscape(part[7])
 		}
 		err := q.get("lambda", path, &out)
 		return out.Policy, err
@@ -487,6 +492,30 @@ var tagReaders = map[string]func(*asking) (map[string]string, error){
 			pairs[t.Key] = t.Value
 		}
 		return pairs, err
+	},
+	"autoscaling": func(q *asking) (map[string]string, error) {
+		_, group, found := strings.Cut(q.Name, ":autoScalingGroupName/")
+		if !found {
+			return nil, errUnknown
+		}
+		var out struct {
+			Tags []tag `xml:"DescribeTagsResult>Tags>member"`
+		}
+		err := q.query("autoscaling", url.Values{
+			"Action": {"DescribeTags"}, "Filters.member.1.Name": {"auto-scaling-group"}, "Filters.member.1.Values.member.1": {group},
+		}, &out)
+		return pairsOf(out.Tags), err
+	},
+	"elasticloadbalancing": func(q *asking) (map[string]string, error) {
+		var out struct {
+			Tags []tag `xml:"DescribeTagsResult>TagDescriptions>member>Tags>member"`
+		}
+		service, member, name := "elbv2", "ResourceArns.member.1", q.Name
+		if _, classic, found := strings.Cut(q.Name, ":loadbalancer/"); found && !strings.Contains(classic, "/") {
+			service, member, name = "elb", "LoadBalancerNames.member.1", classic
+		}
+		err := q.query(service, url.Values{"Action": {"DescribeTags"}, member: {name}}, &out)
+		return pairsOf(out.Tags), err
 	},
 	"rds": func(q *asking) (map[string]string, error) {
 		var out struct {
