@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,13 +52,24 @@ func askSecret(q *asking) (question.Known, bool, error) {
 
 func askKey(q *asking) (question.Known, bool, error) {
 	var out struct {
-		KeyMetadata struct{ Arn, KeyManager string }
+		KeyMetadata struct {
+			Arn, KeyManager, KeySpec, CustomerMasterKeySpec, KeyUsage, Origin string
+			MultiRegion                                                       bool
+		}
 	}
 	if err := q.json("kms", "DescribeKey", m{"KeyId": q.Name}, &out); err != nil {
 		return none(err)
 	}
-	known := question.Known{Text: out.KeyMetadata.Arn}
-	if out.KeyMetadata.KeyManager == question.AWSManaged {
+	is := &out.KeyMetadata
+	known := question.Known{Text: is.Arn, Pairs: map[string]string{"kms:MultiRegion": strconv.FormatBool(is.MultiRegion)}}
+	for name, value := range map[string]string{
+		"kms:KeySpec": cmp.Or(is.KeySpec, is.CustomerMasterKeySpec), "kms:KeyUsage": is.KeyUsage, "kms:KeyOrigin": is.Origin,
+	} {
+		if value != "" {
+			known.Pairs[name] = value
+		}
+	}
+	if is.KeyManager == question.AWSManaged {
 		known.List = []string{question.AWSManaged}
 	}
 	return known, known.Text != "", nil

@@ -129,6 +129,7 @@ func (r *keyRing) question(action, resource string, key *key) *api.Question {
 		q.Keys.Set("kms:KeySpec", key.Spec)
 		q.Keys.Set("kms:KeyUsage", "SIGN_VERIFY")
 		q.Keys.Set("kms:KeyOrigin", "AWS_KMS")
+		q.Keys.Set("kms:MultiRegion", "false")
 		for _, t := range key.Tags {
 			q.Keys.Set("aws:ResourceTag/"+t.Key, t.Value)
 		}

@@ -25,7 +25,7 @@ var lambda = family{
 	keys:      lambdaKeys,
 	computed: []string{
 		"lambda:FunctionArn", "lambda:Principal", "lambda:FunctionUrlAuthType", "lambda:Layer", "lambda:SubnetIds",
-		"lambda:SecurityGroupIds", "lambda:CodeSigningConfigArn", "lambda:InvokedViaFunctionUrl",
+		"lambda:SecurityGroupIds", "lambda:VpcIds", "lambda:CodeSigningConfigArn", "lambda:InvokedViaFunctionUrl",
 	},
 }
 
@@ -122,6 +122,9 @@ func lambdaKeys(a *asker, q *Question) {
 				q.Keys.SetMulti(name, values...)
 			}
 		}
+		if vpcs := a.vpcsOf(strs(a.Input, "VpcConfig.SubnetIds")); vpcs != nil {
+			q.Keys.SetMulti("lambda:VpcIds", vpcs...)
+		}
 	case "CreateEventSourceMapping":
 		if name := str(a.Input, "FunctionName"); name != "" {
 			q.Keys.Set("lambda:FunctionArn", a.lambdaNamed(name).arn)
@@ -140,4 +143,22 @@ func lambdaKeys(a *asker, q *Question) {
 			q.Keys.Set("lambda:FunctionUrlAuthType", auth)
 		}
 	}
+}
+
+// vpcsOf are the VPCs of subnets, if a policy mentions those of a function and all are
+// known.
+func (a *asker) vpcsOf(subnets []string) []string {
+	if !a.mentions("lambda:VpcIds") {
+		return nil
+	}
+	var vpcs []string
+	for _, id := range unique(subnets) {
+		known, found := a.find(Fact{Kind: SubnetVPC, Name: id})
+		if !found || known.Text == "" {
+			a.warn("lambda:VpcIds is not set: the VPC of %s is not known", id)
+			return nil
+		}
+		vpcs = append(vpcs, known.Text)
+	}
+	return unique(vpcs)
 }

@@ -31,7 +31,8 @@ var kms = family{
 		"kms:GranteePrincipal", "kms:RetiringPrincipal", "kms:GrantConstraintType", "kms:GrantIsForAWSResource",
 		"kms:ScheduleKeyDeletionPendingWindowInDays", "kms:BypassPolicyLockoutSafetyCheck", "kms:ReEncryptOnSameKey",
 		"kms:DataKeyPairSpec", "kms:ReplicaRegion", "kms:PrimaryRegion", "kms:RotationPeriodInDays", "kms:WrappingAlgorithm",
-		"kms:WrappingKeySpec", "kms:ExpirationModel", "kms:ValidTo", "kms:KeyAgreementAlgorithm",
+		"kms:WrappingKeySpec", "kms:ExpirationModel", "kms:ValidTo", "kms:KeyAgreementAlgorithm", "kms:KeySpec", "kms:KeyUsage",
+		"kms:KeyOrigin", "kms:MultiRegion", "kms:ResourceAliases",
 	},
 }
 
@@ -177,6 +178,7 @@ var kmsDefaults = []struct{ key, member, fallback, actions string }{
 func kmsKeys(a *asker, q *Question) {
 	_, action, _ := strings.Cut(q.Action, ":")
 	q.Keys.Set("kms:CallerAccount", a.Account)
+	a.setKeyProperties(q)
 	for _, d := range kmsDefaults {
 		if !hasWord(d.actions, action) {
 			continue

@@ -67,7 +67,7 @@ func (a *asker) setMembers(q *Question, listed []string) {
 		if !found || service == "aws" || strings.ContainsAny(bare, "/$<") {
 			continue
 		}
-		if _, set := q.Keys.Values(name); set {
+		if _, set := q.Keys.Values(name); set || name == "kms:KeySpec" { // the member is of a data key
 			continue
 		}
 		for _, member := range members[normal(bare)] {

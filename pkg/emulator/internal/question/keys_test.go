@@ -293,7 +293,7 @@ func TestComputes(t *testing.T) {
 	c = call(t, "secretsmanager.GetSecretValue", `{"SecretId":"app"}`)
 	q = &ask(t, c, world())[0]
 	for key, want := range map[string]bool{
-		"secretsmanager:SecretId": true, "secretsmanager:ResourceTag/a": true, "secretsmanager:resource/AllowRotationLambdaArn": false,
+		"secretsmanager:SecretId": true, "secretsmanager:ResourceTag/a": true, "secretsmanager:resource/AllowRotationLambdaArn": true, "secretsmanager:Nothing": false,
 	} {
 		if got := q.Computes(key); got != want {
 			t.Errorf("%s: %t", key, got)

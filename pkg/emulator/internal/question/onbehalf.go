@@ -176,6 +176,7 @@ func (a *asker) askKey(main *Question, t target, pairs map[string]string, arn, a
 		q := &a.out[before]
 		q.plain, q.Via, q.Item = false, a.prefix, main.Item
 		ViaKeys(&q.Keys, a.prefix, a.Region, a.Account)
+		a.setKeyProperties(q)
 		r, _ := parseARN(arn)
 		var names []string
 		for _, name := range sortedPairs(pairs) {

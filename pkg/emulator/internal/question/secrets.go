@@ -23,6 +23,7 @@ var secretsManager = family{
 		"secretsmanager:ForceDeleteWithoutRecovery", "secretsmanager:BlockPublicPolicy", "secretsmanager:RotationLambdaARN",
 		"secretsmanager:RotateImmediately", "secretsmanager:AddReplicaRegions", "secretsmanager:ForceOverwriteReplicaSecret",
 		"secretsmanager:ModifyRotationRules", "secretsmanager:Type", "secretsmanager:ExternalSecretRotationRoleArn",
+		"secretsmanager:resource/AllowRotationLambdaArn",
 	},
 }
 
@@ -93,6 +94,13 @@ func batchSecrets(a *asker) {
 func secretKeys(a *asker, q *Question) {
 	if q.Known && q.Resource != "*" && !q.created {
 		q.Keys.Set("secretsmanager:SecretId", q.Resource)
+		const rotates = "secretsmanager:resource/AllowRotationLambdaArn"
+		if a.mentions(rotates) {
+			known, _ := a.find(Fact{Kind: RotationFunction, Region: a.Region, Account: q.Account, Name: q.Resource})
+			if known.Text != "" {
+				q.Keys.Set(rotates, known.Text)
+			}
+		}
 	}
 	if regions := strs(a.Input, "AddReplicaRegions[].Region"); regions != nil {
 		q.Keys.SetMulti("secretsmanager:AddReplicaRegions", regions...)
