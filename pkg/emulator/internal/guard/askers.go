@@ -175,8 +175,12 @@ var keyReaders = map[string]func(*asking) (string, error){
 	},
 }
 
-// saysKey remembers the key of a resource that the answer about another fact said too.
+// saysKey remembers the key of a resource that the answer about another fact said too, if
+// that is of the account and the region that were asked.
 func (q *asking) saysKey(arn, key string) {
+	if part := strings.SplitN(arn, ":", 6); len(part) < 6 || part[3] != q.Region || part[4] != q.Account {
+		return
+	}
 	q.g.memory.learn(fact{
 		name:  question.Fact{Kind: question.EncryptionKey, Region: q.Region, Account: q.Account, Name: arn},
 		known: question.Known{Text: key}, found: true, until: time.Now().Add(believed),

@@ -112,7 +112,8 @@ func (a *asker) hashKey(table, index string) string {
 		return ""
 	}
 	arn := a.dynamoTable(table)
-	known, ok := a.find(Fact{Kind: TableKeys, Account: accountOf(arn), Name: arn[strings.LastIndexByte(arn, '/')+1:]})
+	r, _ := parseARN(arn)
+	known, ok := a.find(Fact{Kind: TableKeys, Region: r.region, Account: accountOf(arn), Name: arn[strings.LastIndexByte(arn, '/')+1:]})
 	if !ok {
 		a.warn("the keys of the table %s are not known", table)
 		return ""

@@ -13,7 +13,9 @@ type Learned struct {
 
 // Learn reads what the answer to a call tells that may be needed later, and that in
 // part nobody can be asked: which stream a shard iterator is of, in which workgroup a
-// query runs.
+// query runs. What has a name that its owner chose is a fact of the account and the region
+// of its ARN, since the caller may have another thing of that name; what has an id that the
+// service made is one of the caller, who was told the id.
 func Learn(call *Call, answer any) []Learned {
 	in, prefix := call.Input, call.prefix()
 	fact := func(kind Kind, name string) Fact {
@@ -24,6 +26,13 @@ func Learn(call *Call, answer any) []Learned {
 			return nil
 		}
 		return []Learned{{fact(kind, name), Known{Text: text}}}
+	}
+	owned := func(kind Kind, name, arn string) []Learned {
+		r, _ := parseARN(arn)
+		if name == "" || r.region == "" || !isAccount(r.account) {
+			return nil
+		}
+		return []Learned{{Fact{Kind: kind, Region: r.region, Account: r.account, Name: name}, Known{Text: arn}}}
 	}
 	switch prefix + "." + call.Operation { // as in teaching
 	case "kinesis.GetShardIterator":
@@ -41,7 +50,7 @@ func Learn(call *Call, answer any) []Learned {
 	case "dynamodb.GetShardIterator":
 		return told(Iterator, str(answer, "ShardIterator"), str(in, "StreamArn"))
 	case "secretsmanager.CreateSecret", "secretsmanager.DescribeSecret", "secretsmanager.GetSecretValue":
-		return told(SecretARN, str(answer, "Name"), str(answer, "ARN"))
+		return owned(SecretARN, str(answer, "Name"), str(answer, "ARN"))
 	case "athena.StartQueryExecution", "athena.CreateNamedQuery", "athena.StartSession", "athena.CreateNotebook":
 		group := firstOf(in, "WorkGroup")
 		if group == "" {
@@ -60,7 +69,7 @@ func Learn(call *Call, answer any) []Learned {
 		}
 		return append(told(GrantKey, str(answer, "GrantToken"), key), told(GrantKey, str(answer, "GrantId"), key)...)
 	case "lambda.CreateEventSourceMapping", "lambda.GetEventSourceMapping":
-		return told(MappingFunction, str(answer, "UUID"), str(answer, "FunctionArn"))
+		return owned(MappingFunction, str(answer, "UUID"), str(answer, "FunctionArn"))
 	}
 	return nil
 }

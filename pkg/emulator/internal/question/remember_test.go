@@ -85,6 +85,41 @@ func TestLearn(t *testing.T) {
 	}
 }
 
+// What another account named is a fact of that account: the caller may have something of the
+// same name.
+func TestLearnOfOthers(t *testing.T) {
+	const other = ":eu-west-1:999988887777:"
+	for _, c := range []struct {
+		operation, input, answer string
+		want                     question.Learned
+	}{
+		{
+			"secretsmanager.GetSecretValue", `{"SecretId":"arn:aws:secretsmanager` + other + `secret:app-abcdef"}`,
+			`{"ARN":"arn:aws:secretsmanager` + other + `secret:app-abcdef","Name":"app"}`,
+			question.Learned{
+				Fact:  question.Fact{Kind: question.SecretARN, Region: "eu-west-1", Account: "999988887777", Name: "app"},
+				Known: question.Known{Text: "arn:aws:secretsmanager" + other + "secret:app-abcdef"},
+			},
+		},
+		{
+			"lambda.GetEventSourceMapping", `{"UUID":"1"}`, `{"UUID":"1","FunctionArn":"arn:aws:lambda` + other + `function:f"}`,
+			question.Learned{
+				Fact:  question.Fact{Kind: question.MappingFunction, Region: "eu-west-1", Account: "999988887777", Name: "1"},
+				Known: question.Known{Text: "arn:aws:lambda" + other + "function:f"},
+			},
+		},
+	} {
+		got := question.Learn(call(t, c.operation, c.input), any(input(t, c.answer)))
+		if diff := cmp.Diff([]question.Learned{c.want}, got); diff != "" {
+			t.Errorf("%s: %s", c.operation, diff)
+		}
+	}
+	nameless := call(t, "secretsmanager.GetSecretValue", `{"SecretId":"app"}`)
+	if got := question.Learn(nameless, any(input(t, `{"ARN":"app","Name":"app"}`))); got != nil {
+		t.Errorf("of what is no ARN it learned %+v", got)
+	}
+}
+
 func TestStale(t *testing.T) {
 	tags := question.Fact{Kind: question.Tags, Name: expand("~sqs:mail")}
 	for _, c := range []struct {
