@@ -99,8 +99,9 @@ type Config struct {
 	// rest. A call is verified and needs its permission here, then it goes to the
 	// backend. STS and IAM cannot be forwarded; S3 and KMS are if they are named.
 	Forward map[string]Backend
-	// ForwardKeyID and ForwardSecret sign what is forwarded. Both "" are the caller's
-	// account id and "test", by which most emulators of AWS know the account.
+	// ForwardKeyID and ForwardSecret sign what is forwarded. Both "" are the id of the
+	// account that has the resources of the call, which is the caller's as a rule, and
+	// "test": most emulators of AWS know the account by that.
 	ForwardKeyID  string
 	ForwardSecret string
 

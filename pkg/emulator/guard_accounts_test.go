@@ -75,3 +75,60 @@ func TestGuardLearnsByOwner(t *testing.T) {
 		}
 	}
 }
+
+// TestGuardSignsAsOwner: a call goes to the backend as the account that has what it names,
+// so that one that knows accounts by the key does not take the caller's resource of the
+// same name; as it does when the guard asks for itself.
+func TestGuardSignsAsOwner(t *testing.T) {
+	t.Parallel()
+	g := accounted(t)
+	g.policy(anything)
+	open := openTo(guardAccount)
+	var asked []string
+	g.stub.ask = func(w http.ResponseWriter, r *http.Request, _ string) {
+		asked = append(asked, keyOf(r))
+		switch operation := r.Header.Get("X-Amz-Target"); {
+		case strings.HasSuffix(operation, ".GetQueueUrl"):
+			io.WriteString(w, `{"QueueUrl":"http://backend/q"}`)
+		case strings.HasSuffix(operation, ".GetQueueAttributes"):
+			io.WriteString(w, `{"Attributes":{"Policy":`+quoted(open)+`}}`)
+		case strings.HasSuffix(operation, ".GetResourcePolicy"):
+			io.WriteString(w, `{"ResourcePolicy":`+quoted(open)+`}`)
+		default:
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"__type":"UnknownOperationException"}`)
+		}
+	}
+	const theirSecret = "arn:aws:secretsmanager:us-east-1:" + otherAccount + ":secret:app-abcdef"
+	const theirTable = "arn:aws:dynamodb:us-east-1:" + otherAccount + ":table/"
+	for _, c := range []struct {
+		name, key string
+		r         *http.Request
+	}{
+		{"an own queue", guardAccount, g.json("sqs", json10, "AmazonSQS.SendMessage", `{"QueueUrl":"http://h/`+guardAccount+`/mail","MessageBody":"m"}`)},
+		{"the other's queue", otherAccount, g.json("sqs", json10, "AmazonSQS.SendMessage", `{"QueueUrl":"http://h/`+otherAccount+`/mail","MessageBody":"m"}`)},
+		{"the other's secret", otherAccount, g.json("secretsmanager", json11, "secretsmanager.GetSecretValue", `{"SecretId":"`+theirSecret+`"}`)},
+		{"no resource", guardAccount, g.json("sqs", json10, "AmazonSQS.ListQueues", `{}`)},
+	} {
+		asked = nil
+		rec, got, events := g.send(c.r)
+		if rec.Code != http.StatusOK || len(got) != 1 || keyOf(got[0]) != c.key {
+			t.Errorf("%s: %s; %d reached the backend; events %+v", c.name, raw(rec), len(got), events)
+			continue
+		}
+		for _, key := range asked {
+			if key != c.key {
+				t.Errorf("%s: the backend was asked as %s", c.name, key)
+			}
+		}
+	}
+	// Nobody was asked about the caller's own table of the other's name.
+	batch := g.json("dynamodb", json10, "DynamoDB_20120810.BatchGetItem", `{"RequestItems":{"`+theirTable+`Cart":{},"Stock":{}}}`)
+	rec, got, events := g.send(batch)
+	if rec.Code != http.StatusBadRequest || len(got) != 0 || !strings.Contains(rec.Body.String(), "a backend is told one account") {
+		t.Errorf("tables of two accounts: %s; %d reached the backend", raw(rec), len(got))
+	}
+	if len(events) != 1 || events[0].Step != "parameters" || events[0].Decision != emulator.Deny {
+		t.Errorf("events %+v", events)
+	}
+}

@@ -68,7 +68,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 		"(repeatable): calls are verified and need permission here, then go there; *=URL is for all services that are not here")
 	f.StringVar(&o.forwardFile, "forward-file", "", "file with more of them, one a line; it is read again when it changes")
 	f.StringVar(&o.forwardKey, "forward-key", "", "key that signs what is forwarded, ID:SECRET; preferably set in the environment "+
-		"(default: the caller's account id, and test)")
+		"(default: the id of the account that has the resources, which is the caller's as a rule, and test)")
 
 	f.StringVar(&o.caFile, "ca-file", "", "CA certificates, PEM, to trust for issuers, beside the public CAs")
 	f.StringVar(&o.clusterIssuer, "cluster-issuer", "", "issuer of the cluster in which this runs as a pod, such as "+

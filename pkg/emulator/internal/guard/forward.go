@@ -43,10 +43,10 @@ type forwarded struct {
 	plan plan
 }
 
-// forward lets a call through to its backend, signed anew: with the guard's key,
-// and the region and service that the client signed for, from which emulators
-// take them. The host stays the client's, since some answers have it in URLs. What
-// the backend answers passes as it comes, byte for byte.
+// forward lets a call through to its backend, signed anew: with the guard's key, which is
+// that of the account whose resources the call names, and the region and service that the
+// client signed for, from which emulators take them. The host stays the client's, since
+// some answers have it in URLs. What the backend answers passes as it comes, byte for byte.
 func (g *Guard) forward(w http.ResponseWriter, c *api.Call, a *asked, f forwarded) {
 	if f.plan.denied != nil {
 		if f.plan.nothingLeft() {
@@ -108,7 +108,7 @@ func (g *Guard) rewrite(out *http.Request, c *api.Call, a *asked, f forwarded) {
 		out.Header["X-Amz-Content-Sha256"] = []string{hash}
 	}
 	scope := sigv4.Scope{Region: c.Region, Service: a.signs}
-	g.signer.Sign(out, g.key(c.Caller.Account), scope, hash, g.account.Now())
+	g.signer.Sign(out, g.key(f.plan.account), scope, hash, g.account.Now())
 }
 
 // host is the one that a call has for its backend: the client's, which answers have

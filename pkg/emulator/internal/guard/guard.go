@@ -31,8 +31,9 @@ type Config struct {
 	// Forward are the backends, by the name in signatures, the prefix of actions or
 	// the name of the model, such as "states" or "stepfunctions"; [All] is the rest.
 	Forward map[string]Backend
-	// Key signs what is forwarded. The zero Key is the caller's account id with the
-	// secret "test", by which most emulators of AWS choose the account.
+	// Key signs what is forwarded. The zero Key is the id of the account that has the
+	// resources of the call, which is the caller's as a rule, with the secret "test": by
+	// it most emulators of AWS choose the account.
 	Key sigv4.Credentials
 	// Own are the services that the emulator has, as signatures name them.
 	Own []string

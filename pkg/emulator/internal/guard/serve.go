@@ -17,6 +17,8 @@ import (
 type plan struct {
 	call *question.Call // nil if nobody was asked
 	asks []question.Question
+	// account is the one as which the call is sent: see [question.Owner].
+	account string
 	// later are questions that only the answer can decide.
 	later []int
 	// unsure says that nobody knows whether the caller may do anything of what later is about.
@@ -154,7 +156,17 @@ func (g *Guard) questions(c *api.Call, a *asked, b *body, w *world) (plan, *wire
 	if err != nil {
 		return plan{}, unreadable(a, err)
 	}
-	return plan{call: call, asks: asks}, nil
+	account, err := question.Owner(call, asks)
+	if err != nil {
+		return plan{}, severalAccounts(err)
+	}
+	return plan{call: call, asks: asks, account: account}, nil
+}
+
+// severalAccounts is the failure of a call that cannot be sent as one account.
+func severalAccounts(err error) *wire.Failure {
+	return wire.Errorf(http.StatusBadRequest, "InvalidRequest",
+		"The emulator does not forward the request, since a backend is told one account: %.400s", err.Error())
 }
 
 // unreadable is the failure of an input that cannot be read, or that the service refuses.

@@ -9,13 +9,13 @@ import (
 // lower case.
 var rds = family{
 	rules: map[string]rule{
-		"CopyDBSnapshot": asks("", rdsTo("snapshot", "SourceDBSnapshotIdentifier"), rdsTo("snapshot", "TargetDBSnapshotIdentifier")),
+		"CopyDBSnapshot": asks("", rdsTo("snapshot", "SourceDBSnapshotIdentifier"), rdsMade("snapshot", "TargetDBSnapshotIdentifier")),
 		"CopyDBClusterSnapshot": asks("", rdsTo("cluster-snapshot", "SourceDBClusterSnapshotIdentifier"),
-			rdsTo("cluster-snapshot", "TargetDBClusterSnapshotIdentifier")),
-		"CopyDBParameterGroup": asks("", rdsTo("pg", "SourceDBParameterGroupIdentifier"), rdsTo("pg", "TargetDBParameterGroupIdentifier")),
+			rdsMade("cluster-snapshot", "TargetDBClusterSnapshotIdentifier")),
+		"CopyDBParameterGroup": asks("", rdsTo("pg", "SourceDBParameterGroupIdentifier"), rdsMade("pg", "TargetDBParameterGroupIdentifier")),
 		"CopyDBClusterParameterGroup": asks("", rdsTo("cluster-pg", "SourceDBClusterParameterGroupIdentifier"),
-			rdsTo("cluster-pg", "TargetDBClusterParameterGroupIdentifier")),
-		"CopyOptionGroup":  asks("", rdsTo("og", "SourceOptionGroupIdentifier"), rdsTo("og", "TargetOptionGroupIdentifier")),
+			rdsMade("cluster-pg", "TargetDBClusterParameterGroupIdentifier")),
+		"CopyOptionGroup":  asks("", rdsTo("og", "SourceOptionGroupIdentifier"), rdsMade("og", "TargetOptionGroupIdentifier")),
 		"CreateDBSnapshot": asks("", rdsMade("snapshot", "DBSnapshotIdentifier"), rdsTo("db", "DBInstanceIdentifier")),
 		"CreateDBClusterSnapshot": asks("", rdsMade("cluster-snapshot", "DBClusterSnapshotIdentifier"),
 			rdsTo("cluster", "DBClusterIdentifier")),
