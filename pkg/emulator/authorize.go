@@ -25,6 +25,10 @@ func (s *Server) authorize(c *api.Call, q *api.Question) *wire.Failure {
 // ask is authorize, but keeps the answer only when it is told to.
 func (s *Server) ask(c *api.Call, q *api.Question) *api.Verdict {
 	s = s.of(&c.Caller)
+	if q.Failed != nil {
+		failed := api.Decision{Step: "backend", Reason: q.Why, Code: q.Failed.Code, Resource: q.Resource}
+		return &api.Verdict{Failure: q.Failed, Explicit: true, Keep: func() { s.account.Gate.Record(c, failed) }}
+	}
 	if q.Account == "" {
 		q.Account = s.account.ID
 	}

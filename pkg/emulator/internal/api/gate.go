@@ -79,6 +79,11 @@ type Question struct {
 	// of all. An event says which other keys a policy names.
 	Computes func(key string) bool
 
+	// Failed, if not nil, is answered in place of a decision, since what policies would be
+	// asked about could not be found out. Why is for the event.
+	Failed *wire.Failure
+	Why    string
+
 	// Unknown says that parts of the resource are not known, and Warnings what an event
 	// of any decision has to say besides.
 	Unknown  bool

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/openirsa/openirsa/internal/awsapi"
@@ -20,8 +22,12 @@ import (
 // maxAnswer bounds, in bytes, what is read of an answer to the guard's own calls.
 const maxAnswer = 1 << 20
 
-// errNoCall is returned if a backend does not know a call.
-var errNoCall = errors.New("the backend does not know the call")
+// What a backend may answer beside what was asked; see also [question.ErrNoAnswer].
+var (
+	errNoCall   = errors.New("the backend does not know the call")
+	errNotThere = errors.New("there is no such thing")
+	errStrange  = errors.New("what the backend says is no answer to the question")
+)
 
 // asking is one fact that is asked of a backend.
 type asking struct {
@@ -32,9 +38,6 @@ type asking struct {
 
 // asker asks a backend about a fact of one kind.
 type asker func(*asking) (known question.Known, found bool, err error)
-
-// errNotThere is returned for what a backend does not have.
-var errNotThere = errors.New("there is no such thing")
 
 // none is the answer of an asker for an error.
 func none(err error) (question.Known, bool, error) {
@@ -127,9 +130,14 @@ func (q *asking) query(service string, params url.Values, out any) error {
 // understood is the error of an answer that is none to the question.
 func understood(err error) error {
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNoCall, err)
+		return fmt.Errorf("%w: %w", errStrange, err)
 	}
 	return nil
+}
+
+// noAnswer is the error of a backend that was asked and does not answer.
+func noAnswer(to *backend, why error) error {
+	return fmt.Errorf("asking %s: %w: %w", to, question.ErrNoAnswer, why)
 }
 
 // call signs and sends a request to the backend of a model.
@@ -161,32 +169,68 @@ func (q *asking) exchange(m *awsapi.Model, r *http.Request, body []byte) (http.H
 	q.g.signer.Sign(r, q.g.key(account), scope, sigv4.HashPayload(body), q.g.account.Now())
 	answer, err := to.transport.RoundTrip(r)
 	if err != nil {
-		return nil, nil, fmt.Errorf("asking %s: %w", to, err)
+		return nil, nil, noAnswer(to, err)
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, nil, fmt.Errorf("asking %s: %w", to, err)
+		return nil, nil, noAnswer(to, err)
+	case len(text) > maxAnswer:
+		return nil, nil, noAnswer(to, fmt.Errorf("it says more than %d bytes", maxAnswer))
 	case answer.StatusCode < 300:
 		return answer.Header, text, nil
-	case answer.StatusCode >= 500:
-		return nil, nil, fmt.Errorf("asking %s: %w: status %d", to, errNoCall, answer.StatusCode)
 	}
-	return nil, nil, refusedBy(answer, text)
+	return nil, nil, refusedBy(to, answer, text)
 }
 
-// refusedBy is what an error of a backend means: that there is no such thing, or
-// that the backend does not know the call.
-func refusedBy(answer *http.Response, text []byte) error {
-	if answer.StatusCode == http.StatusNotFound && answer.Request != nil && answer.Request.Method == http.MethodHead {
+// unknownCalls are in the codes by which servers say that they do not have an operation,
+// beside the statuses 404, 405 and 501 that LocalStack and others answer: AWS's own
+// (UnknownOperationException, InvalidAction), floci's (UnsupportedOperation) and kumo's
+// (UnknownAction, UnknownService). goaws says so without any code.
+var unknownCalls = []string{
+	"UnknownOperation", "UnknownAction", "UnknownService", "InvalidAction", "NotImplemented", "UnsupportedOperation",
+}
+
+// refusedBy is what an error of a backend means: that there is no such thing, that the
+// backend does not know the call, or that it does not answer now, or not to the guard.
+func refusedBy(to *backend, answer *http.Response, text []byte) error {
+	code := errorCode(answer.Header, text)
+	status := fmt.Errorf("status %d %s", answer.StatusCode, code)
+	switch s := answer.StatusCode; {
+	case s == http.StatusMethodNotAllowed, s == http.StatusNotImplemented:
+		return fmt.Errorf("%w: %w", errNoCall, status)
+	case s >= 500, s == http.StatusTooManyRequests, s == http.StatusRequestTimeout, s == http.StatusForbidden, s == http.StatusUnauthorized:
+		return noAnswer(to, status)
+	case s == http.StatusNotFound && answer.Request != nil && answer.Request.Method == http.MethodHead:
 		return errNotThere
 	}
-	said := answer.Header.Get("X-Amzn-Errortype") + " " + answer.Header.Get("X-Amzn-Query-Error") + " " + string(text[:min(len(text), 4<<10)])
+	said := code + " " + string(text[:min(len(text), 4<<10)])
 	for _, word := range []string{"NotFound", "NonExistent", "NoSuch", "DoesNotExist", "InvalidInstanceID"} {
 		if strings.Contains(said, word) {
 			return errNotThere
 		}
 	}
-	return fmt.Errorf("%w: status %d", errNoCall, answer.StatusCode)
+	in := func(part string) bool { return strings.Contains(code, part) }
+	if answer.StatusCode == http.StatusNotFound || code == "" || slices.ContainsFunc(unknownCalls, in) {
+		return fmt.Errorf("%w: %w", errNoCall, status)
+	}
+	return fmt.Errorf("%w: %w", errStrange, status)
+}
+
+// errorCode is the code of an error in any of the protocols, "" if the answer has none.
+func errorCode(h http.Header, text []byte) string {
+	if code := cmp.Or(h.Get("X-Amzn-Query-Error"), h.Get("X-Amzn-Errortype")); code != "" {
+		return code
+	}
+	var in struct {
+		Type string `json:"__type"`
+		Code string `json:"code"`
+	}
+	if json.Unmarshal(text, &in) == nil {
+		return cmp.Or(in.Type, in.Code)
+	}
+	_, code, _ := strings.Cut(string(text), "<Code>")
+	code, _, _ = strings.Cut(code, "<")
+	return code
 }

@@ -178,7 +178,7 @@ func tidy(h http.Header, id string) {
 	h["x-amzn-RequestId"] = []string{id}
 }
 
-// failed answers a call whose backend did not. SDKs try again.
+// failed answers a call whose backend did not.
 func (g *Guard) failed(w http.ResponseWriter, c *api.Call, a *asked, to *backend, err error) {
 	if d, ok := errors.AsType[denied](err); ok {
 		a.write(w, c, d.Failure)
@@ -187,14 +187,29 @@ func (g *Guard) failed(w http.ResponseWriter, c *api.Call, a *asked, to *backend
 	if errors.Is(err, context.Canceled) && c.Request.Context().Err() != nil {
 		return // nobody is there any more
 	}
+	a.write(w, c, g.unanswered(c, a.unavailable("The backend of %s does not answer: %s", c.Service, to), err))
+}
+
+// unavailable is the failure of a call whose backend does not answer. SDKs try again.
+func (a *asked) unavailable(format string, args ...any) *wire.Failure {
 	code := "ServiceUnavailableException"
 	switch a.protocol {
-	case wire.Query, wire.QueryEC2, wire.RESTXML:
+	case wire.Query, wire.QueryEC2, wire.RESTXML, wire.RESTS3:
 		code = "ServiceUnavailable"
 	}
-	e := wire.Errorf(http.StatusServiceUnavailable, code, "The backend of %s does not answer: %s", c.Service, to)
-	g.account.Gate.Record(c, api.Decision{Step: "backend", Reason: e.Message + ": " + err.Error(), Code: e.Code})
-	a.write(w, c, e)
+	return wire.Errorf(http.StatusServiceUnavailable, code, format, args...)
+}
+
+// unanswered keeps an event of a backend that does not answer; why is not for the client.
+func (g *Guard) unanswered(c *api.Call, e *wire.Failure, why error) *wire.Failure {
+	g.account.Gate.Record(c, api.Decision{Step: "backend", Reason: e.Message + ": " + why.Error(), Code: e.Code})
+	return e
+}
+
+// undecided is the failure of a call about which a backend does not say what has to be
+// known to decide.
+func (a *asked) undecided(what string) *wire.Failure {
+	return a.unavailable("The emulator cannot decide about the request: %s cannot be read from the backend.", what)
 }
 
 // nowhere is an answer that gets lost.

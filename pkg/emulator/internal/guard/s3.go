@@ -29,27 +29,33 @@ func (g *Guard) S3() s3.Backend { return buckets{g} }
 type buckets struct{ g *Guard }
 
 // BucketPolicy implements [s3.Backend].
-func (b buckets) BucketPolicy(c *api.Call, bucket string) (*policy.Named, string) {
+func (b buckets) BucketPolicy(c *api.Call, bucket string) (p *policy.Named, warning string, err error) {
 	return (&world{b.g, c}).policyOf(c.Request.Context(), "arn:"+b.g.account.Partition+":s3:::"+bucket)
 }
 
 // ObjectTags implements [s3.Backend].
-func (b buckets) ObjectTags(c *api.Call, arn, version string) (map[string]string, error) {
+func (b buckets) ObjectTags(c *api.Call, arn, version string) (tags map[string]string, warning string, err error) {
 	known, _, err := (&world{b.g, c}).Find(c.Request.Context(), question.Fact{Kind: question.Tags, Name: arn + "\x00" + version})
-	return known.Pairs, err
+	if err != nil && !errors.Is(err, question.ErrNoAnswer) {
+		return nil, "The tags of " + arn + " could not be read: " + err.Error(), nil
+	}
+	return known.Pairs, "", err
 }
 
 // Mentions implements [s3.Backend].
 func (b buckets) Mentions(c *api.Call, key string) bool { return b.g.config.Mentions(c, key) }
 
 // Key implements [s3.Backend].
-func (b buckets) Key(c *api.Call, arn, version string) string {
+func (b buckets) Key(c *api.Call, arn, version string) (string, error) {
 	name := arn
 	if version != "" || strings.Contains(arn, "/") {
 		name += "\x00" + version
 	}
-	known, _, _ := (&world{b.g, c}).Find(c.Request.Context(), question.Fact{Kind: question.EncryptionKey, Name: name})
-	return known.Text
+	known, _, err := (&world{b.g, c}).Find(c.Request.Context(), question.Fact{Kind: question.EncryptionKey, Name: name})
+	if !errors.Is(err, question.ErrNoAnswer) {
+		err = nil // a backend that cannot say encrypts nothing
+	}
+	return known.Text, err
 }
 
 // UseKey implements [s3.Backend].
@@ -60,11 +66,15 @@ func (b buckets) UseKey(c *api.Call, id, arn, actions string) *wire.Failure {
 		call.Account = b.g.account.ID
 	}
 	asks, err := question.S3Keys(c.Request.Context(), call, w, question.KeyUse{Key: id, ARN: arn, Actions: actions})
-	if err != nil {
+	a := &asked{protocol: wire.RESTS3}
+	switch {
+	case errors.Is(err, question.ErrNoAnswer):
+		return b.g.unanswered(c, a.undecided("the key of "+arn), err)
+	case err != nil:
 		return wire.ErrInternal
 	}
 	for i := range asks {
-		if e := b.g.account.Gate.Authorize(c, (&asked{}).put(c, &asks[i], w)); e != nil {
+		if e := b.g.account.Gate.Authorize(c, a.put(c, &asks[i], w)); e != nil {
 			return e
 		}
 	}

@@ -89,7 +89,7 @@ func (g *Guard) decide(c *api.Call, a *asked, b *body) (plan, *wire.Failure) {
 	w := &world{g, c}
 	p, e := g.questions(c, a, b, w)
 	if e != nil {
-		return plan{}, g.refuse(c, "parameters", e)
+		return plan{}, e
 	}
 	e = g.ask(c, a, &p, w)
 	return p, e
@@ -141,11 +141,12 @@ func eventsUp(c *api.Call) *wire.Failure {
 		"The emulator does not forward %s, whose request is a stream of signed events. Call the backend directly.", c.Operation)
 }
 
-// questions reads the input of a call and says what must be allowed for it.
+// questions reads the input of a call and says what must be allowed for it. Of a failure
+// an event is kept.
 func (g *Guard) questions(c *api.Call, a *asked, b *body, w *world) (plan, *wire.Failure) {
 	tree, err := a.input(c.Request, b)
 	if err != nil {
-		return plan{}, unreadable(a, err)
+		return plan{}, g.refuse(c, "parameters", unreadable(a, err))
 	}
 	call := &question.Call{
 		Model: a.model, Service: a.signs, Operation: a.operation, Input: tree,
@@ -153,12 +154,15 @@ func (g *Guard) questions(c *api.Call, a *asked, b *body, w *world) (plan, *wire
 		Region: c.Region, Account: c.Caller.Account, Partition: g.account.Partition,
 	}
 	asks, err := question.Questions(c.Request.Context(), call, w)
-	if err != nil {
-		return plan{}, unreadable(a, err)
+	switch {
+	case errors.Is(err, question.ErrNoAnswer):
+		return plan{}, g.unanswered(c, a.undecided("what it is about"), err)
+	case err != nil:
+		return plan{}, g.refuse(c, "parameters", unreadable(a, err))
 	}
 	account, err := question.Owner(call, asks)
 	if err != nil {
-		return plan{}, severalAccounts(err)
+		return plan{}, g.refuse(c, "parameters", severalAccounts(err))
 	}
 	return plan{call: call, asks: asks, account: account}, nil
 }
@@ -198,7 +202,12 @@ func (g *Guard) ask(c *api.Call, a *asked, p *plan, w *world) *wire.Failure {
 		if q.FromAnswer != "" || denials == maxDenials {
 			continue
 		}
-		verdicts[i] = g.account.Gate.Ask(c, a.put(c, q, w))
+		asked := a.put(c, q, w)
+		verdicts[i] = g.account.Gate.Ask(c, asked)
+		if asked.Failed != nil {
+			verdicts[i].Keep()
+			return asked.Failed
+		}
 		if verdicts[i].Failure != nil && q.Either == 0 && q.Item == "" {
 			denials++
 		}
@@ -255,7 +264,11 @@ func (a *asked) put(c *api.Call, q *question.Question, w *world) *api.Question {
 	if q.Via != "" {
 		asked.SpelledAction, asked.Code, asked.Text = "", viaCodes[q.Via], viaTexts[q.Via]
 	}
-	attached, warning := w.attached(c.Request.Context(), q)
+	attached, warning, err := w.attached(c.Request.Context(), q)
+	if err != nil {
+		asked.Failed = a.undecided("the policy of " + q.Shown())
+		asked.Why = asked.Failed.Message + ": " + err.Error()
+	}
 	// The policy of a key is the root of all permissions to use it (KMS Developer Guide,
 	// "Key policies in AWS KMS").
 	asked.MustAllow = attached != nil && strings.HasPrefix(q.Action, "kms:")

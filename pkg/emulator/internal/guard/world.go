@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -109,39 +110,47 @@ func lifetime(kind question.Kind, found bool) time.Duration {
 }
 
 // attached is the policy of the resource that a question is about, nil if it has
-// none. One that cannot be read counts as none, and a sentence says so.
-func (w *world) attached(ctx context.Context, q *question.Question) (*policy.Named, string) {
+// none; see policyOf.
+func (w *world) attached(ctx context.Context, q *question.Question) (p *policy.Named, warning string, err error) {
 	if !q.Known {
-		return nil, ""
+		return nil, "", nil
 	}
 	return w.policyOf(ctx, q.Resource)
 }
 
-// policyOf is the policy of the resource with an ARN, as for attached.
-func (w *world) policyOf(ctx context.Context, arn string) (*policy.Named, string) {
+// policyOf is the policy of the resource with an ARN, nil if it has none. The resources of
+// a backend that does not know such policies have none, which the log says once. One that
+// cannot be read is an error: it might deny. One that cannot be parsed counts as none, as a
+// sentence says, but for that of a key, without which nobody may use the key.
+func (w *world) policyOf(ctx context.Context, arn string) (p *policy.Named, warning string, err error) {
 	part := strings.SplitN(arn, ":", 6)
 	if len(part) < 6 || policyReaders[part[2]] == nil {
-		return nil, ""
+		return nil, "", nil
 	}
 	known, found, err := w.Find(ctx, question.Fact{Kind: question.ResourcePolicy, Region: part[3], Account: part[4], Name: arn})
 	switch {
 	case errors.Is(err, errNoCall):
 		w.g.say("no-policies:"+part[2], "the backend of "+part[2]+" does not say what policies its resources have: they are not evaluated")
-		return nil, ""
+		return nil, "", nil
+	case errors.Is(err, errUnknown):
+		return nil, "The policy of the resource was not evaluated: " + part[2] + " has no backend.", nil
 	case err != nil:
-		return nil, "The policy of the resource could not be read: the backend does not answer."
+		return nil, "", err
 	case (!found || known.Text == "") && part[2] == "kms" && !w.g.Forwards("kms"):
-		return nil, "The policy of the key was not evaluated: the emulator's KMS has no such key, and kms is not forwarded."
+		return nil, "The policy of the key was not evaluated: the emulator's KMS has no such key, and kms is not forwarded.", nil
 	case !found || known.Text == "":
-		return nil, ""
+		return nil, "", nil
 	}
 	kind, name := policy.Resource, "policy of "+arn
 	if part[2] == "s3" {
 		kind, name = policy.Bucket, "policy of bucket "+part[5]
 	}
-	p, err := policy.Parse(kind, []byte(known.Text))
-	if err != nil {
-		return nil, "The policy of the resource cannot be parsed and was not evaluated."
+	parsed, err := policy.Parse(kind, []byte(known.Text))
+	switch {
+	case err != nil && part[2] == "kms":
+		return nil, "", fmt.Errorf("it cannot be parsed: %w", err)
+	case err != nil:
+		return nil, "The policy of the resource cannot be parsed and was not evaluated.", nil
 	}
-	return &policy.Named{Name: name, Policy: p}, ""
+	return &policy.Named{Name: name, Policy: parsed}, "", nil
 }

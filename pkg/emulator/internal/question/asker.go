@@ -24,6 +24,8 @@ type asker struct {
 	groups   int // numbers given out in Either
 	warnings []string
 	err      error
+
+	unanswered error // the first [ErrNoAnswer] of find
 }
 
 // rule asks the questions of an operation.

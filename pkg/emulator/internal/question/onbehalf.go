@@ -162,7 +162,7 @@ func S3Keys(ctx context.Context, call *Call, world World, use KeyUse) ([]Questio
 	if len(a.out) > 0 {
 		a.out[0].Warnings = append(a.out[0].Warnings, a.warnings...)
 	}
-	return a.out, a.err
+	return a.out, a.fault(ctx)
 }
 
 // askKey asks for actions on a key on behalf of the caller of a question.

@@ -45,6 +45,10 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Code + ": " + r.Message }
 
+// ErrNoAnswer is the error of a [World] that has asked and got no answer, as from a backend
+// that is down. Then nothing is decided, since a policy may deny for what is not known.
+var ErrNoAnswer = errors.New("there is no answer")
+
 // Call is a call to a service, read from the wire.
 type Call struct {
 	// Model is the service's, nil if no model has the call.
@@ -121,7 +125,8 @@ func (q *Question) Shown() string {
 // the backend.
 type World interface {
 	// Find returns what is known of a fact. found is false if there is no such
-	// thing; an error says that nobody could be asked.
+	// thing; an error says that nobody could be asked, and one that wraps
+	// [ErrNoAnswer] ends the call.
 	Find(ctx context.Context, f Fact) (known Known, found bool, err error)
 	// Mentions reports whether a policy in force names a condition key. Names are
 	// compared without regard to case; one that ends in "/" or ":" stands for all

@@ -1,7 +1,9 @@
 package question
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -25,7 +27,7 @@ var plainFamily = &family{}
 
 // Questions are what must be allowed for a call; none at all for an operation that
 // is not signed, such as InitiateAuth of Amazon Cognito. world may be nil, who
-// knows nothing. The error is [ErrTooMany], a [Refusal], or that of the context.
+// knows nothing. The error is [ErrTooMany], [ErrNoAnswer], a [Refusal], or that of the context.
 func Questions(ctx context.Context, call *Call, world World) ([]Question, error) {
 	a := newAsker(ctx, call, world)
 	r := a.family.rules[call.Operation]
@@ -51,11 +53,8 @@ func Questions(ctx context.Context, call *Call, world World) ([]Question, error)
 	r(a)
 	tagOnCreate(a)
 	passRoles(a)
-	if a.err == nil {
-		a.err = ctx.Err()
-	}
-	if a.err != nil {
-		return nil, a.err
+	if err := a.fault(ctx); err != nil {
+		return nil, err
 	}
 	tags := tagged(call.Input, call.Operation)
 	for i := range a.out {
@@ -69,8 +68,8 @@ func Questions(ctx context.Context, call *Call, world World) ([]Question, error)
 		}
 	}
 	a.askKeys()
-	if a.err != nil {
-		return nil, a.err
+	if err := a.fault(ctx); err != nil {
+		return nil, err
 	}
 	for i := range a.out {
 		a.out[i].call = call
@@ -118,7 +117,9 @@ func newAsker(ctx context.Context, call *Call, world World) *asker {
 		}
 		known, found, err := world.Find(ctx, f)
 		if err != nil {
-			a.warn("asking for the %s of %s: %v", f.Kind, f.Name, err)
+			if a.warn("asking for the %s of %s: %v", f.Kind, f.Name, err); errors.Is(err, ErrNoAnswer) {
+				a.unanswered = cmp.Or(a.unanswered, fmt.Errorf("asking for the %s of %s: %w", f.Kind, f.Name, err))
+			}
 			known, found = Known{}, false
 		}
 		asked[f] = answer{known, found}
@@ -126,6 +127,9 @@ func newAsker(ctx context.Context, call *Call, world World) *asker {
 	}
 	return a
 }
+
+// fault is why the questions are of no use, nil if they are.
+func (a *asker) fault(ctx context.Context) error { return cmp.Or(a.err, ctx.Err(), a.unanswered) }
 
 // prefix is that of the actions of the call's service.
 func (c *Call) prefix() string {

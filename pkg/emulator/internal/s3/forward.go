@@ -21,15 +21,16 @@ import (
 // Backend is the S3 of somebody else, which has the buckets of a [Service] that was
 // told to forward. Who calls, and whether it may, is still decided here.
 type Backend interface {
-	// BucketPolicy is the policy of a bucket, nil if it has none. One that cannot be read
-	// counts as none, and a sentence says so.
-	BucketPolicy(c *api.Call, bucket string) (p *policy.Named, warning string)
-	// ObjectTags are the tags of an object by its ARN; version is "" for the latest. An
-	// error says that they cannot be read.
-	ObjectTags(c *api.Call, arn, version string) (map[string]string, error)
+	// BucketPolicy is the policy of a bucket, nil if it has none. One that the backend does
+	// not have, or that cannot be parsed, counts as none, and a sentence may say so. This and
+	// the next two are an error if the backend does not answer: then nothing is decided.
+	BucketPolicy(c *api.Call, bucket string) (p *policy.Named, warning string, err error)
+	// ObjectTags are the tags of an object by its ARN; version is "" for the latest. If the
+	// backend cannot say, there are none, and a sentence says so.
+	ObjectTags(c *api.Call, arn, version string) (tags map[string]string, warning string, err error)
 	// Key is the key of KMS that a bucket, or an object by its ARN and version, is encrypted
 	// with, as S3 names it; "" if there is none, or none is known.
-	Key(c *api.Call, arn, version string) string
+	Key(c *api.Call, arn, version string) (string, error)
 	// UseKey asks whether the caller may do what S3 asks of KMS on its behalf: some
 	// actions, with spaces between them, on a key of an object or a bucket.
 	UseKey(c *api.Call, key, arn, actions string) *wire.Failure
@@ -375,23 +376,34 @@ func isNoBucket(answer *http.Response) bool {
 }
 
 // tagsOf are the tags of an object, as condition keys, if a policy in force names one.
-func (p *passing) tagsOf(arn, version string, attached *policy.Named) (map[string]string, string) {
+func (p *passing) tagsOf(arn, version string, attached *policy.Named) (tags map[string]string, warning string, e *failure) {
 	const key = "s3:ExistingObjectTag/"
 	if !p.service.backend.Mentions(p.Call, key) && (attached == nil || !attached.Policy.Mentions(key)) {
-		return nil, ""
+		return nil, "", nil
 	}
 	return p.objectTags(arn, version)
 }
 
-func (p *passing) objectTags(arn, version string) (map[string]string, string) {
+func (p *passing) objectTags(arn, version string) (tags map[string]string, warning string, e *failure) {
 	id := arn + "\x00" + version
 	if known, ok := p.tags[id]; ok {
-		return known, ""
+		return known, "", nil
 	}
-	tags, err := p.service.backend.ObjectTags(p.Call, arn, version)
+	tags, warning, err := p.service.backend.ObjectTags(p.Call, arn, version)
 	if err != nil {
-		return nil, "The tags of " + arn + " could not be read: " + err.Error()
+		return nil, "", p.undecided("the tags of "+arn, err)
 	}
-	p.tags[id] = tags
-	return tags, ""
+	if warning == "" {
+		p.tags[id] = tags
+	}
+	return tags, warning, nil
+}
+
+// undecided refuses a call about which the backend does not say what has to be known to
+// decide.
+func (p *passing) undecided(what string, err error) *failure {
+	e := failf(http.StatusServiceUnavailable, "ServiceUnavailable",
+		"The emulator cannot decide about the request: %s cannot be read from the backend.", what)
+	p.deny("backend", e.Message+": "+err.Error(), e)
+	return e
 }

@@ -144,7 +144,10 @@ func (p *passing) asks(action, arn, version string, keys func(*policy.Context)) 
 	bucket, key, _ := strings.Cut(path, "/")
 	p.setKeys(&bucketConfig{Account: p.owner}, &q.Keys)
 	if inBucket && action != "CreateBucket" {
-		attached, warning := p.service.backend.BucketPolicy(p.Call, bucket)
+		attached, warning, err := p.service.backend.BucketPolicy(p.Call, bucket)
+		if err != nil {
+			return nil, p.undecided("the policy of bucket "+bucket, err)
+		}
 		if p.Caller.Kind != policy.Root || !isPolicyAction(q.Action) {
 			q.Attached = attached // else the root user can always repair it
 		}
@@ -152,7 +155,10 @@ func (p *passing) asks(action, arn, version string, keys func(*policy.Context)) 
 			q.Warnings = append(q.Warnings, warning)
 		}
 		if key != "" {
-			tags, warning := p.tagsOf(arn, version, attached)
+			tags, warning, e := p.tagsOf(arn, version, attached)
+			if e != nil {
+				return nil, e
+			}
 			for name, value := range tags {
 				q.Keys.Set("s3:ExistingObjectTag/"+name, value)
 			}
@@ -218,9 +224,9 @@ func (p *passing) permitPut() *failure {
 			return e
 		}
 		if !strings.EqualFold(h.Get("X-Amz-Tagging-Directive"), "REPLACE") {
-			known, warning := p.objectTags(source, version)
-			if warning != "" {
-				known = nil // a backend without tags has none to copy
+			known, _, e := p.objectTags(source, version) // a backend without tags has none to copy
+			if e != nil {
+				return e
 			}
 			tags = nil
 			for _, name := range slices.Sorted(maps.Keys(known)) {
@@ -262,10 +268,23 @@ func (p *passing) permitSource() (arn, version string, e *failure) {
 		return "", "", errInvalidArgument("Invalid copy source object key", "x-amz-copy-source", source)
 	}
 	arn = p.service.bucketARN(bucket) + "/" + key
-	if e = p.need("GetObject", arn, version, nil); e == nil {
-		e = p.useKey(p.service.backend.Key(p.Call, arn, version), arn, "Decrypt")
+	if e = p.need("GetObject", arn, version, nil); e != nil {
+		return arn, version, e
+	}
+	id, e := p.keyOf(arn, version)
+	if e == nil {
+		e = p.useKey(id, arn, "Decrypt")
 	}
 	return arn, version, e
+}
+
+// keyOf is the key that a bucket or an object is encrypted with, see [Backend].
+func (p *passing) keyOf(arn, version string) (string, *failure) {
+	id, err := p.service.backend.Key(p.Call, arn, version)
+	if err != nil {
+		return "", p.undecided("the key of "+arn, err)
+	}
+	return id, nil
 }
 
 const headerKey = "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"
@@ -277,7 +296,10 @@ func (p *passing) encrypts() *failure {
 	h := p.Request.Header
 	key := h.Get(headerKey)
 	if key == "" && h.Get("X-Amz-Server-Side-Encryption") != "AES256" && h.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") == "" {
-		key = p.service.backend.Key(p.Call, p.bucketARN(), "")
+		var e *failure
+		if key, e = p.keyOf(p.bucketARN(), ""); e != nil {
+			return e
+		}
 	}
 	arn, actions := p.objectARN(), "GenerateDataKey"
 	if strings.EqualFold(h.Get("X-Amz-Server-Side-Encryption-Bucket-Key-Enabled"), "true") {
