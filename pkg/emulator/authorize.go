@@ -24,11 +24,14 @@ func (s *Server) authorize(c *api.Call, q *api.Question) *wire.Failure {
 
 // ask is authorize, but keeps the answer only when it is told to.
 func (s *Server) ask(c *api.Call, q *api.Question) *api.Verdict {
-	s = s.of(&c.Caller)
-	if q.Failed != nil {
-		failed := api.Decision{Step: "backend", Reason: q.Why, Code: q.Failed.Code, Resource: q.Resource}
-		return &api.Verdict{Failure: q.Failed, Explicit: true, Keep: func() { s.account.Gate.Record(c, failed) }}
+	if gone := s.again(c); gone != nil {
+		e := c.Speaks().Refusal(gone)
+		return s.over(c, e, api.Decision{Step: "signature", Reason: gone.Why, Code: e.Code})
 	}
+	if q.Failed != nil {
+		return s.over(c, q.Failed, api.Decision{Step: "backend", Reason: q.Why, Code: q.Failed.Code, Resource: q.Resource})
+	}
+	s = s.of(&c.Caller)
 	if q.Account == "" {
 		q.Account = s.account.ID
 	}
@@ -96,6 +99,11 @@ func uncomputed(q *api.Question, request *policy.Request, policies *policy.Polic
 		}
 	}
 	return all
+}
+
+// over is the verdict on a call about which nothing can be decided any more.
+func (s *Server) over(c *api.Call, e *wire.Failure, d api.Decision) *api.Verdict {
+	return &api.Verdict{Failure: e, Explicit: true, Final: true, Keep: func() { s.account.Gate.Record(c, d) }}
 }
 
 // accessDenied is a denial in AWS's words, which name the type of policy that

@@ -19,6 +19,28 @@ func (s *Server) enter() func() {
 	return s.state.RUnlock
 }
 
+// stay is the hold of a call on the state, which it can give up for a time.
+type stay struct {
+	s   *Server
+	end func() // nil while the state is left
+}
+
+// enter takes the state, and reports whether it had been left.
+func (h *stay) enter() bool {
+	if h.end != nil {
+		return false
+	}
+	h.end = h.s.enter()
+	return true
+}
+
+func (h *stay) leave() {
+	if h.end != nil {
+		h.end()
+		h.end = nil
+	}
+}
+
 // reload replaces what memory has with what the file has. What is only in memory,
 // such as when a role was used last, is forgotten.
 func (s *Server) reload() error {

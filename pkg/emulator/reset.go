@@ -7,8 +7,9 @@ import (
 
 // Reset empties the emulator, in memory and in the state file: it is as it was when
 // it was made, with no IAM objects, buckets, keys and sessions, no faults, no
-// events and nothing that roles did, and the clock of its [Config]. It waits for the calls under way. Metrics
-// and the numbers of events go on.
+// events and nothing that roles did, and the clock of its [Config]. It waits for the calls
+// under way, but for those that wait for a backend themselves, which are refused if who
+// makes them is gone. Metrics and the numbers of events go on.
 func (s *Server) Reset() error {
 	s.state.Lock()
 	defer s.state.Unlock()

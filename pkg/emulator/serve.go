@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
@@ -149,14 +148,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.guardPages(w.Header(), r.Host)
-	leave := sync.OnceFunc(s.enter())
-	defer leave()
+	hold := &stay{s: s}
+	hold.enter()
+	defer hold.leave()
 	if isOutbound(r.Host) {
 		s.serveOutbound(w, r)
 		return
 	}
 	c := api.NewCall(r, s.Now(), &s.bodies)
-	c.Leave = leave
+	c.Leave, c.Enter = hold.leave, func() { c.Left = hold.enter() || c.Left }
 	defer c.End()
 	defer s.called(c, paced, time.Now())
 	for _, service := range s.services {

@@ -44,9 +44,13 @@ type Call struct {
 	Dropped bool
 	// Forwarded says that the call is for a service that a backend has.
 	Forwarded bool
-	// Leave says that nothing of the account's state is needed any more, for what may
-	// take long. It may be called more than once.
-	Leave func()
+	// Leave says that nothing of the account's state is needed for the time being, for
+	// what may take long, and Enter that it is needed again. Both may be called more than
+	// once, by the goroutine of the call.
+	Leave, Enter func()
+	// Left says that the state was left and entered again since the gate found out who
+	// calls. The gate sees to it that the caller is still there before it says anything.
+	Left bool
 
 	memory    *Memory // for bodies
 	held      int64   // bytes of memory
@@ -80,7 +84,9 @@ func (c *Caller) Name() string {
 // NewCall begins a call. Its bodies take their memory from what all calls may
 // have together, until End.
 func NewCall(r *http.Request, at time.Time, memory *Memory) *Call {
-	return &Call{Request: r, ID: NewID(), At: at, Region: "us-east-1", Span: trace.From(r.Context()), Leave: func() {}, memory: memory}
+	return &Call{
+		Request: r, ID: NewID(), At: at, Region: "us-east-1", Span: trace.From(r.Context()), Leave: func() {}, Enter: func() {}, memory: memory,
+	}
 }
 
 // End gives back the memory of a call.

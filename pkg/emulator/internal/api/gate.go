@@ -37,9 +37,12 @@ type Verdict struct {
 	// that is not enforced. Where one of several permissions is enough, one that has it
 	// is no better than one that is denied.
 	Unenforced *wire.Failure
-	Keep       func() // keeps the decision as an event
-	// Somewhere reports, of a Failure, whether the caller's own policies might allow the
-	// same on another resource.
+	// Final says that nothing can be decided about the call any more: its caller is gone,
+	// or a backend does not say what has to be known. The failure is the answer.
+	Final bool
+	Keep  func() // keeps the decision as an event
+	// Somewhere reports, of a Failure that is not Final, whether the caller's own policies
+	// might allow the same on another resource.
 	Somewhere func() bool
 }
 

@@ -86,13 +86,18 @@ func (g *Guard) release(c *api.Call, a *asked, p *plan, answer *http.Response) e
 			"The answer to %s is larger than the emulator can decide about.", c.Operation))}
 	}
 	l := later{g, c, a, p, &world{g, c}}
+	c.Enter() // it was left while the backend worked
 	if answer.StatusCode < 300 {
-		if text, err = l.answered(text); err != nil {
-			return err
-		}
-		answer.Header.Del("X-Amz-Crc32")
+		text, err = l.answered(text)
 	} else if e := l.failed(answer.StatusCode); e != nil {
-		return denied{e}
+		err = denied{e}
+	}
+	c.Leave()
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode < 300 {
+		answer.Header.Del("X-Amz-Crc32")
 	}
 	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 	answer.Header.Set("Content-Length", strconv.Itoa(len(text)))
@@ -123,6 +128,10 @@ func (l *later) anywhere() *wire.Failure {
 			continue
 		}
 		v := l.ask(q)
+		if v.Final {
+			v.Keep()
+			return v.Failure
+		}
 		if v.Failure == nil || v.Somewhere() {
 			continue
 		}
@@ -158,7 +167,13 @@ func (l *later) byKey(q *question.Question) (bool, error) {
 			return false, err
 		}
 		i := slices.IndexFunc(asks, func(other question.Question) bool { return other.Action == q.Action && other.Resource == arn })
-		if i >= 0 && l.ask(&asks[i]).Failure == nil {
+		if i < 0 {
+			continue
+		}
+		switch v := l.ask(&asks[i]); {
+		case v.Final:
+			return false, question.ErrNoAnswer
+		case v.Failure == nil:
 			return true, nil
 		}
 	}
@@ -246,7 +261,9 @@ func (l *later) told(q *question.Question, arn string) (*wire.Failure, error) {
 			continue
 		}
 		v := l.ask(ask)
-		if v.Keep(); v.Failure != nil {
+		if v.Keep(); v.Final {
+			return nil, denied{v.Failure}
+		} else if v.Failure != nil {
 			return v.Failure, nil
 		}
 	}

@@ -58,9 +58,7 @@ func (g *Guard) forward(w http.ResponseWriter, c *api.Call, a *asked, f forwarde
 			return
 		}
 	}
-	if !f.plan.holds() {
-		c.Leave() // it may take long, and needs nothing of the state any more
-	}
+	c.Leave() // it may take long
 	proxy := &httputil.ReverseProxy{
 		// What has no length is a stream, which net/http/httputil flushes as it comes.
 		Transport:  f.to.transport,

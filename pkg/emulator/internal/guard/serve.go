@@ -202,11 +202,10 @@ func (g *Guard) ask(c *api.Call, a *asked, p *plan, w *world) *wire.Failure {
 		if q.FromAnswer != "" || denials == maxDenials {
 			continue
 		}
-		asked := a.put(c, q, w)
-		verdicts[i] = g.account.Gate.Ask(c, asked)
-		if asked.Failed != nil {
+		verdicts[i] = g.account.Gate.Ask(c, a.put(c, q, w))
+		if verdicts[i].Final {
 			verdicts[i].Keep()
-			return asked.Failed
+			return verdicts[i].Failure
 		}
 		if verdicts[i].Failure != nil && q.Either == 0 && q.Item == "" {
 			denials++

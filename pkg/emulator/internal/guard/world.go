@@ -62,7 +62,9 @@ func (w *world) Find(ctx context.Context, name question.Fact) (question.Known, b
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	w.c.Leave() // the backend may take long
 	known, found, err := ask(&asking{w.g, ctx, name})
+	w.c.Enter()
 	if err != nil {
 		return question.Known{}, false, err
 	}

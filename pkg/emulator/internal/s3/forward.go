@@ -74,8 +74,8 @@ type passing struct {
 	document []byte
 	read     bool // document was read
 	denied   []deletedPart
-	hides    *api.Verdict // not nil if the caller may not know that an object is missing
-	owner    string       // account of the buckets
+	hides    *api.Question // whether the caller may know that an object is missing; nil if it may
+	owner    string        // account of the buckets
 }
 
 // serveForwarded answers a request with what a backend answers, if the caller may.
@@ -90,9 +90,7 @@ func (s *Service) serveForwarded(w http.ResponseWriter, c *api.Call) {
 	case a != nil:
 		p.writeAnswer(w, a)
 	default:
-		if !p.holds() {
-			c.Leave() // it may take long, and needs nothing of the state any more
-		}
+		c.Leave() // it may take long
 		s.backend.Pass(w, c, passed)
 	}
 }
@@ -306,17 +304,19 @@ func (p *passing) passDocument(passed *Passed) {
 	passed.Body, passed.Length, passed.Hash = bytes.NewReader(p.document), int64(len(p.document)), sigv4.HashPayload(p.document)
 }
 
-// judge decides about an answer before it is released.
+// judge decides about an answer before it is released. The state was left while the backend
+// worked.
 func (p *passing) judge(answer *http.Response) *failure {
-	defer p.Leave()
-	if e := p.decrypts(answer); e != nil {
-		return e
-	}
-	if p.hides != nil && answer.StatusCode == http.StatusNotFound && !isNoBucket(answer) {
-		e := asFailure(p.hides.Failure)
-		p.hides.Keep()
-		p.deny("existence", "there is no object "+p.bucket+"/"+p.key+", and S3 says so only to those who may s3:ListBucket", e)
-		return e
+	missing := p.hides != nil && answer.StatusCode == http.StatusNotFound && !isNoBucket(answer)
+	if missing || p.reads() {
+		p.Enter()
+		e := p.decrypts(answer)
+		if e == nil && missing {
+			e = p.hide()
+		}
+		if p.Leave(); e != nil {
+			return e
+		}
 	}
 	if p.denied != nil {
 		return p.addDenied(answer)
@@ -324,13 +324,24 @@ func (p *passing) judge(answer *http.Response) *failure {
 	return nil
 }
 
+// hide refuses to say that an object is missing, if the caller may not know.
+func (p *passing) hide() *failure {
+	v := p.service.account.Gate.Ask(p.Call, p.hides)
+	if v.Failure == nil {
+		return nil
+	}
+	v.Keep()
+	e := asFailure(v.Failure)
+	if !v.Final {
+		p.deny("existence", "there is no object "+p.bucket+"/"+p.key+", and S3 says so only to those who may s3:ListBucket", e)
+	}
+	return e
+}
+
 // hasChecksum reports whether a header has a checksum of the body.
 func hasChecksum(h http.Header) bool {
 	return slices.ContainsFunc(checksum.All, func(a checksum.Algorithm) bool { return h.Get(a.Header()) != "" })
 }
-
-// holds reports whether something is asked once the answer has come.
-func (p *passing) holds() bool { return p.hides != nil || p.reads() }
 
 // path is the address of a bucket or an object by path, whatever the client used.
 func (p *passing) path() string {

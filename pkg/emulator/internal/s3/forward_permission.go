@@ -114,7 +114,7 @@ func (p *passing) permit() *failure {
 			return e
 		}
 		if v := p.service.account.Gate.Ask(p.Call, q); v.Failure != nil {
-			p.hides = v
+			p.hides = q
 		}
 	}
 	return nil
