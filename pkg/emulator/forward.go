@@ -67,6 +67,7 @@ func (s *Server) newGuard(own []string) (*guard.Guard, error) {
 		OwnHost:     s.ownHost,
 		Mentions:    s.mentions,
 		KeyPolicy:   s.keyPolicy,
+		KeyTags:     s.keyTags,
 		ProfileRole: s.profileRole,
 		Log:         s.config.Log,
 	}
@@ -76,11 +77,17 @@ func (s *Server) newGuard(own []string) (*guard.Guard, error) {
 	return guard.New(s.account, config)
 }
 
-// mentions reports whether a policy that applies to the caller of a call names a
-// condition key.
+// mentions reports whether a policy that applies to the caller of a call, or to a resource
+// because of the account that it is in, names a condition key. The account need not be
+// known yet.
 func (s *Server) mentions(c *api.Call, key string) bool {
 	s = s.of(&c.Caller)
 	all := s.policiesOf(&c.Caller)
-	s.limit(&all, &c.Caller, &policy.Request{ResourceAccount: c.Caller.Account})
+	s.limit(&all, &c.Caller, &policy.Request{})
+	for account := range s.accounts {
+		if m := s.membership(account); m != nil {
+			all.ResourceControl = append(all.ResourceControl, m.ResourceControl...)
+		}
+	}
 	return all.Mentions(key)
 }

@@ -265,14 +265,30 @@ func (s *Server) command(a *Addition, action string) {
 // maxKeyPolicy is how many bytes a key policy may have (PutKeyPolicy).
 const maxKeyPolicy = 32768
 
+// keyRing is the emulator's own KMS.
+type keyRing interface {
+	KeyPolicy(arn string) (document string, found bool)
+	KeyTags(arn string) map[string]string
+}
+
 // keyPolicy is the policy of a KMS key, and whether there is one.
 func (s *Server) keyPolicy(arn string) (document string, found bool) {
 	for _, service := range s.services {
-		if keys, ok := service.(interface{ KeyPolicy(string) (string, bool) }); ok {
+		if keys, ok := service.(keyRing); ok {
 			return keys.KeyPolicy(arn)
 		}
 	}
 	return "", false
+}
+
+// keyTags are the tags of a KMS key.
+func (s *Server) keyTags(arn string) map[string]string {
+	for _, service := range s.services {
+		if keys, ok := service.(keyRing); ok {
+			return keys.KeyTags(arn)
+		}
+	}
+	return nil
 }
 
 // fits reports whether a document with the statement in it, which has a number of

@@ -41,11 +41,13 @@ type Config struct {
 	IsBucket func(host string) bool
 	// OwnHost reports whether a host is a name or an address of the emulator.
 	OwnHost func(host string) bool
-	// Mentions reports whether a policy of the caller names a condition key, see
-	// [question.World].
+	// Mentions reports whether a policy of the caller, or of the account of some resource,
+	// names a condition key, see [question.World].
 	Mentions func(c *api.Call, key string) bool
 	// KeyPolicy is the policy of a key of the emulator's own KMS, and whether there is one.
 	KeyPolicy func(arn string) (document string, found bool)
+	// KeyTags are the tags of a key of the emulator's own KMS.
+	KeyTags func(arn string) map[string]string
 	// ProfileRole is the ARN of the role in an instance profile of an account, by the name
 	// or the ARN of the profile, and whether there is such a profile; "" if no role is in it.
 	ProfileRole func(account, profile string) (role string, found bool)

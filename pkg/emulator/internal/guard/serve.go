@@ -253,26 +253,34 @@ func allowed(v *api.Verdict) bool { return v.Failure == nil && v.Unenforced == n
 
 // put is a question as the account's policies are asked it.
 func (a *asked) put(c *api.Call, q *question.Question, w *world) *api.Question {
+	warnings, why := q.Warnings, ""
+	attached, warning, err := w.attached(c.Request.Context(), q)
+	if warning != "" {
+		warnings = append(slices.Clip(warnings), warning)
+	}
+	if err != nil {
+		why = "the policy of " + q.Shown()
+	} else if warning, err = w.setTags(c.Request.Context(), q, attached); err != nil {
+		why = "the tags of " + q.Shown()
+	} else if warning != "" {
+		warnings = append(slices.Clip(warnings), warning)
+	}
 	asked := &api.Question{
-		Action: q.Action, Resource: q.Resource, Spelled: q.Spelled, Account: q.Account, Keys: q.Keys,
-		SpelledAction: a.spelledAction(q.Action), Preface: a.preface(), Unknown: !q.Known, Warnings: q.Warnings, Computes: q.Computes,
+		Action: q.Action, Resource: q.Resource, Spelled: q.Spelled, Account: q.Account, Keys: q.Keys, Attached: attached,
+		SpelledAction: a.spelledAction(q.Action), Preface: a.preface(), Unknown: !q.Known, Warnings: warnings, Computes: q.Computes,
 		Text:    deniedText(c, q),
 		Encoded: a.protocol == wire.QueryEC2 && !strings.HasPrefix(a.operation, "Describe"),
 		Nowhere: q.Resource == "*" && q.Spelled == "" && a.lacksResource(),
+		// The policy of a key is the root of all permissions to use it (KMS Developer Guide,
+		// "Key policies in AWS KMS").
+		MustAllow: attached != nil && strings.HasPrefix(q.Action, "kms:"),
 	}
 	if q.Via != "" {
 		asked.SpelledAction, asked.Code, asked.Text = "", viaCodes[q.Via], viaTexts[q.Via]
 	}
-	attached, warning, err := w.attached(c.Request.Context(), q)
 	if err != nil {
-		asked.Failed = a.undecided("the policy of " + q.Shown())
+		asked.Failed = a.undecided(why)
 		asked.Why = asked.Failed.Message + ": " + err.Error()
-	}
-	// The policy of a key is the root of all permissions to use it (KMS Developer Guide,
-	// "Key policies in AWS KMS").
-	asked.MustAllow = attached != nil && strings.HasPrefix(q.Action, "kms:")
-	if asked.Attached = attached; warning != "" {
-		asked.Warnings = append(slices.Clip(asked.Warnings), warning)
 	}
 	return asked
 }

@@ -91,7 +91,7 @@ func (w *world) ownKey(name question.Fact) (known question.Known, found, own boo
 			return question.Known{}, false, false
 		}
 		if name.Kind == question.Tags {
-			return question.Known{}, false, true
+			return question.Known{Pairs: w.g.config.KeyTags(name.Name)}, true, true
 		}
 		document, found := w.g.config.KeyPolicy(name.Name)
 		return question.Known{Text: document}, found, true
@@ -155,4 +155,20 @@ func (w *world) policyOf(ctx context.Context, arn string) (p *policy.Named, warn
 		return nil, "The policy of the resource cannot be parsed and was not evaluated.", nil
 	}
 	return &policy.Named{Name: name, Policy: parsed}, "", nil
+}
+
+// setTags sets the condition keys of the tags of the resource that a question is about, if
+// its policy names one, or if one of the caller's does and the resource was not known
+// before. If the tags cannot be told, a sentence says so.
+func (w *world) setTags(ctx context.Context, q *question.Question, attached *policy.Named) (warning string, err error) {
+	f, ok := q.Tags(func(key string) bool { return attached != nil && attached.Policy.Mentions(key) || w.Mentions(key) })
+	if !ok {
+		return "", nil
+	}
+	known, _, err := w.Find(ctx, f)
+	if err != nil && !errors.Is(err, question.ErrNoAnswer) {
+		return "The tags of the resource could not be read: " + err.Error(), nil
+	}
+	q.SetTags(known.Pairs)
+	return "", err
 }

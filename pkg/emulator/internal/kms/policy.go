@@ -135,9 +135,32 @@ func (r *keyRing) listKeyPolicies(c *api.Call, in *policyInput) (out policiesOut
 func (r *keyRing) KeyPolicy(arn string) (document string, found bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	k := r.keys[arn[strings.LastIndexByte(arn, '/')+1:]]
-	if k == nil || r.arn(k) != arn {
+	k := r.named(arn)
+	if k == nil {
 		return "", false
 	}
 	return cmp.Or(k.Policy, r.defaultPolicy(k.Account)), true
+}
+
+// KeyTags are the tags of the key with an ARN.
+func (r *keyRing) KeyTags(arn string) map[string]string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	k := r.named(arn)
+	if k == nil {
+		return nil
+	}
+	tags := make(map[string]string, len(k.Tags))
+	for _, t := range k.Tags {
+		tags[t.Key] = t.Value
+	}
+	return tags
+}
+
+// named is the key with an ARN, nil if there is none. The caller holds mu.
+func (r *keyRing) named(arn string) *key {
+	if k := r.keys[arn[strings.LastIndexByte(arn, '/')+1:]]; k != nil && r.arn(k) == arn {
+		return k
+	}
+	return nil
 }

@@ -87,7 +87,7 @@ func (a *asker) setMembers(q *Question, listed []string) {
 // setResourceTags sets the keys of the tags that the resource has. They are asked
 // of the world only if a policy mentions one.
 func (a *asker) setResourceTags(q *Question) {
-	if q.created || !strings.HasPrefix(q.tagsOf, "arn:") {
+	if q.created {
 		return
 	}
 	own := a.prefix + ":ResourceTag/"
@@ -96,16 +96,38 @@ func (a *asker) setResourceTags(q *Question) {
 		kind, _, _ := strings.Cut(r.resource, ":")
 		own = "rds:" + kind + "-tag/"
 	}
-	if !a.mentions("aws:ResourceTag/") && !a.mentions(own) {
-		return
+	a.tag(q, "aws:ResourceTag/", own)
+}
+
+// tag sets the keys of the tags of a resource, by what the keys begin with, if a policy
+// mentions one.
+func (a *asker) tag(q *Question, keys ...string) {
+	q.tagKeys = keys
+	if f, ok := q.Tags(a.mentions); ok {
+		known, _ := a.find(f)
+		q.SetTags(known.Pairs)
 	}
-	known, ok := a.find(Fact{Kind: Tags, Region: a.Region, Account: q.Account, Name: q.tagsOf})
-	if !ok {
-		return
+}
+
+// Tags is the fact that has the tags of the resource, if one of the condition keys for them
+// is mentioned, which is asked as [World.Mentions] is, and [Question.SetTags] was not called.
+// The policies of the caller were asked about it, if the resource was known: what else may
+// mention them, such as the policy of the resource, is for the caller of this package.
+func (q *Question) Tags(mentioned func(key string) bool) (f Fact, ok bool) {
+	r, is := parseARN(q.tagsOf)
+	if !is || q.tagged || !slices.ContainsFunc(q.tagKeys, mentioned) {
+		return Fact{}, false
 	}
-	for _, key := range sortedPairs(known.Pairs) {
-		q.Keys.Set("aws:ResourceTag/"+key, known.Pairs[key])
-		q.Keys.Set(own+key, known.Pairs[key])
+	return Fact{Kind: Tags, Region: r.region, Account: q.Account, Name: q.tagsOf}, true
+}
+
+// SetTags sets the condition keys of the tags that the resource has.
+func (q *Question) SetTags(tags map[string]string) {
+	q.tagged = true
+	for _, name := range sortedPairs(tags) {
+		for _, key := range q.tagKeys {
+			q.Keys.Set(key+name, tags[name])
+		}
 	}
 }
 

@@ -195,13 +195,7 @@ func (a *asker) askKey(main *Question, t target, pairs map[string]string, arn, a
 		default:
 			q.Keys.Set("kms:EncryptionAlgorithm", "SYMMETRIC_DEFAULT")
 		}
-		if a.mentions("aws:ResourceTag/") && q.Known {
-			if known, ok := a.find(Fact{Kind: Tags, Region: a.Region, Account: q.Account, Name: q.Resource}); ok {
-				for _, key := range sortedPairs(known.Pairs) {
-					q.Keys.Set("aws:ResourceTag/"+key, known.Pairs[key])
-				}
-			}
-		}
+		a.tag(q, "aws:ResourceTag/")
 	}
 }
 

@@ -107,10 +107,12 @@ type Question struct {
 	// Via is the service that acts on the caller's behalf; "" is the caller itself.
 	Via string
 
-	call    *Call // that it is about; nil if nothing is known of its input
-	created bool  // the call makes the resource
-	plain   bool  // the resource has no keys of its own
-	tagsOf  string
+	call    *Call    // that it is about; nil if nothing is known of its input
+	created bool     // the call makes the resource
+	plain   bool     // the resource has no keys of its own
+	tagsOf  string   // the ARN of what has the tags
+	tagKeys []string // what the condition keys for tags begin with
+	tagged  bool     // they were set
 }
 
 // Shown is how people should see the resource.

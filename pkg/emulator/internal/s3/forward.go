@@ -34,8 +34,8 @@ type Backend interface {
 	// UseKey asks whether the caller may do what S3 asks of KMS on its behalf: some
 	// actions, with spaces between them, on a key of an object or a bucket.
 	UseKey(c *api.Call, key, arn, actions string) *wire.Failure
-	// Mentions reports whether a policy of the caller names a condition key, see
-	// [policy.Policies.Mentions].
+	// Mentions reports whether a policy of the caller, or of the account of some resource,
+	// names a condition key, see [policy.Policies.Mentions].
 	Mentions(c *api.Call, key string) bool
 	// Pass does what a request asks for.
 	Pass(w http.ResponseWriter, c *api.Call, p *Passed)
