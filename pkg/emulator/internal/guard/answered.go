@@ -36,6 +36,11 @@ func canLeaveOut(c *api.Call) bool {
 // holds reports whether the answer is to be held back.
 func (p *plan) holds() bool { return p.later != nil || p.denied != nil }
 
+// reads reports whether the answer to a call is looked at here.
+func (p *plan) reads(c *api.Call) bool {
+	return p.holds() || p.call != nil && question.Teaches(p.call) || hasQueueURLs(c)
+}
+
 // without is the body of a call without the parts that were denied.
 func (p *plan) without(b *body) error {
 	var sent map[string]json.RawMessage

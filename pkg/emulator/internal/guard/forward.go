@@ -95,6 +95,9 @@ func (g *Guard) rewrite(out *http.Request, c *api.Call, a *asked, f forwarded) {
 	out.RequestURI = "" // the URL is what is sent
 	out.URL.RawQuery = withoutSignature(in.URL.RawQuery)
 	f.body.send(out)
+	if f.plan.reads(c) {
+		out.Header["Accept-Encoding"] = []string{"identity"} // not as the client likes it
+	}
 	if a.op != nil && a.op.Unsigned {
 		return
 	}

@@ -28,9 +28,12 @@ var namesQueues = map[string]bool{
 // or in a list: no URL holds a quotation mark or a bracket.
 var queueURL = regexp.MustCompile(`((?:"|<QueueUrl>))(https?:[^"<>\s]+)((?:"|</QueueUrl>))`)
 
+// hasQueueURLs reports whether the answer to a call holds URLs of queues.
+func hasQueueURLs(c *api.Call) bool { return c.Service == "sqs" && namesQueues[c.Operation] }
+
 // ownQueueURLs has the URLs of queues in an answer name the host of the request.
 func ownQueueURLs(c *api.Call, answer *http.Response) error {
-	if c.Service != "sqs" || !namesQueues[c.Operation] || answer.StatusCode >= 300 {
+	if !hasQueueURLs(c) || answer.StatusCode >= 300 {
 		return nil
 	}
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxHeld+1))
@@ -41,7 +44,11 @@ func ownQueueURLs(c *api.Call, answer *http.Response) error {
 	if len(text) > maxHeld {
 		return fmt.Errorf("the answer to %s has more than %d bytes", c.Operation, maxHeld)
 	}
-	text = queueURL.ReplaceAllFunc(text, func(found []byte) []byte { return ownQueueURL(c.Request, found) })
+	own := queueURL.ReplaceAllFunc(text, func(found []byte) []byte { return ownQueueURL(c.Request, found) })
+	if !bytes.Equal(own, text) {
+		answer.Header.Del("X-Amz-Crc32") // it is of the other
+	}
+	text = own
 	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 	answer.Header.Set("Content-Length", strconv.Itoa(len(text)))
 	return nil

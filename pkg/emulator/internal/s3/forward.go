@@ -241,6 +241,9 @@ func (p *passing) pass() (*Passed, *failure) {
 			passed.Changes += "/"
 		}
 	}
+	if p.hides != nil || p.denied != nil {
+		passed.Header.Set("Accept-Encoding", "identity") // it is read here
+	}
 	var refused *failure
 	passed.Answer = func(answer *http.Response) bool {
 		refused = p.judge(answer)

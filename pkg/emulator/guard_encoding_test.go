@@ -1,0 +1,59 @@
+package emulator_test
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/openirsa/openirsa/pkg/emulator"
+)
+
+// TestGuardCompressed: an answer that is read here comes as it is, whatever the client
+// takes; all others come as the client likes them.
+func TestGuardCompressed(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t, func(c *emulator.Config) { c.Forward["kms"] = c.Forward["*"] })
+	g.policy(anything)
+	const key = "arn:aws:kms:us-east-1:123456789012:key/mine"
+	g.stub.serve = func(w http.ResponseWriter, r *http.Request, _ string) {
+		answer := `{"KeyId":"` + key + `","ShardIterator":"it","QueueUrl":"http://backend/123456789012/mail"}`
+		w.Header().Set("X-Amz-Crc32", "123")
+		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			io.WriteString(w, answer)
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		io.WriteString(z, answer)
+		z.Close()
+	}
+	send := func(service, kind, target, body string) (answer, crc, encoding string, events []emulator.Event) {
+		t.Helper()
+		rec, got, events := g.send(g.json(service, kind, target, body, "Accept-Encoding", "gzip"))
+		if rec.Code != http.StatusOK || len(got) != 1 {
+			t.Errorf("%s: %s", target, raw(rec))
+		}
+		return rec.Body.String(), rec.Header().Get("X-Amz-Crc32"), rec.Header().Get("Content-Encoding"), events
+	}
+	if _, crc, encoding, _ := send("dynamodb", json10, "DynamoDB_20120810.ListTables", "{}"); encoding != "gzip" || crc != "123" {
+		t.Errorf("an answer that nobody reads: encoding %q, sum %q", encoding, crc)
+	}
+	answer, crc, encoding, events := send("kms", json11, "TrentService.Decrypt", `{"CiphertextBlob":"bWluZQ=="}`)
+	if encoding != "" || crc != "" || !strings.Contains(answer, key) || len(events) != 1 || events[0].Resource != key {
+		t.Errorf("an answer that is held: %s, encoding %q, sum %q, events %+v", answer, encoding, crc, events)
+	}
+	answer, crc, encoding, _ = send("sqs", json10, "AmazonSQS.GetQueueUrl", `{"QueueName":"mail"}`)
+	if encoding != "" || crc != "" || !strings.Contains(answer, "http://guard.test:4566/123456789012/mail") {
+		t.Errorf("an answer with the URL of a queue: %s, encoding %q, sum %q", answer, encoding, crc)
+	}
+	answer, crc, encoding, _ = send("kinesis", json11, "Kinesis_20131202.GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"LATEST"}`)
+	if encoding != "" || crc != "123" || !strings.Contains(answer, "it") {
+		t.Errorf("an answer that teaches: %s, encoding %q, sum %q", answer, encoding, crc)
+	}
+	_, _, _, events = send("kinesis", json11, "Kinesis_20131202.GetRecords", `{"ShardIterator":"it"}`)
+	if len(events) != 1 || events[0].Resource != "arn:aws:kinesis:us-east-1:123456789012:stream/s" {
+		t.Errorf("what was learned: events %+v", events)
+	}
+}
