@@ -3,7 +3,9 @@ package guard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -73,8 +75,10 @@ func (g *Guard) forward(w http.ResponseWriter, c *api.Call, a *asked, f forwarde
 			if f.plan.holds() {
 				return g.release(c, a, &f.plan, answer)
 			}
+			g.watch(c, f.to, answer)
 			return nil
 		},
+		ErrorLog:     quiet,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) { g.failed(w, c, a, f.to, err) },
 	}
 	if c.Dropped {
@@ -189,6 +193,36 @@ func (g *Guard) failed(w http.ResponseWriter, c *api.Call, a *asked, to *backend
 		return // nobody is there any more
 	}
 	a.write(w, c, g.unanswered(c, a.unavailable("The backend of %s does not answer: %s", c.Service, to), err))
+}
+
+// watch has an event kept if the backend breaks its answer off, which the client has the
+// beginning of: there is nothing to be said to it any more.
+func (g *Guard) watch(c *api.Call, to *backend, answer *http.Response) {
+	answer.Body = &watched{answer.Body, func(err error) {
+		if c.Request.Context().Err() != nil {
+			return // nobody is there any more
+		}
+		g.account.Gate.Record(c, api.Decision{
+			Step: "backend", Reason: fmt.Sprintf("The backend of %s broke its answer off: %s: %v", c.Service, to, err),
+		})
+	}}
+}
+
+// quiet is where proxies tell of what there is an event of.
+var quiet = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+
+// watched is a body of which somebody wants to know that it ended before its time.
+type watched struct {
+	io.ReadCloser
+	broken func(error)
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		w.broken(err)
+	}
+	return n, err
 }
 
 // unavailable is the failure of a call whose backend does not answer. SDKs try again.

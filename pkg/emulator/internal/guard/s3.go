@@ -125,8 +125,10 @@ func (b buckets) Pass(w http.ResponseWriter, c *api.Call, p *s3.Passed) {
 			if p.Answer != nil && !p.Answer(answer) {
 				return errRefused
 			}
+			g.watch(c, to, answer)
 			return nil
 		},
+		ErrorLog: quiet,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			switch {
 			case errors.Is(err, context.Canceled) && c.Request.Context().Err() != nil: // nobody is there any more

@@ -38,7 +38,9 @@ type part struct {
 func (g *Guard) serve(w http.ResponseWriter, c *api.Call, a *asked, to *backend) {
 	var p plan
 	b, e := g.spool.read(c)
-	if e == nil {
+	if e != nil {
+		e = g.refuse(c, "parameters", e)
+	} else {
 		defer b.close()
 		p, e = g.decide(c, a, b)
 	}
