@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -193,5 +194,36 @@ func TestGuardDecrypt(t *testing.T) {
 	rec, _, events := g.send(decrypt("b3RoZXI="))
 	if rec.Code != http.StatusBadRequest || strings.Contains(rec.Body.String(), "c2VjcmV0") || !strings.Contains(rec.Body.String(), "on resource: "+key+"other") {
 		t.Errorf("another key: %s, events %+v", raw(rec), events)
+	}
+}
+
+// TestGuardLearnsNothingOld: what an answer tells is not believed if a change has passed
+// since the call began.
+func TestGuardLearnsNothingOld(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	g.policy(permitting("secretsmanager:*", "*"))
+	var asked atomic.Int32
+	known := answers{"secretsmanager.GetResourcePolicy": "{}", "secretsmanager.DescribeSecret": `{"ARN":"` + arnSecret + `app-oldold","Name":"app"}`}
+	g.stub.ask = known.serve(&asked)
+	changes := true
+	g.stub.serve = func(w http.ResponseWriter, r *http.Request, _ string) {
+		if changes && strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".GetSecretValue") {
+			changes = false
+			known["secretsmanager.DescribeSecret"] = `{"ARN":"` + arnSecret + `app-newnew","Name":"app"}`
+			rec := httptest.NewRecorder()
+			g.ServeHTTP(rec, g.json("secretsmanager", json11, "secretsmanager.DeleteSecret", `{"SecretId":"app"}`))
+		}
+		io.WriteString(w, `{"ARN":"`+arnSecret+`app-oldold","Name":"app"}`)
+	}
+	get := func() *http.Request {
+		return g.json("secretsmanager", json11, "secretsmanager.GetSecretValue", `{"SecretId":"app"}`)
+	}
+	first := httptest.NewRecorder()
+	if g.ServeHTTP(first, get()); first.Code != http.StatusOK || changes {
+		t.Fatal(raw(first))
+	}
+	if rec, _, events := g.send(get()); len(events) != 1 || events[0].Resource != arnSecret+"app-newnew" {
+		t.Errorf("%s; events %+v", raw(rec), events)
 	}
 }

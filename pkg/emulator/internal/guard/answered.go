@@ -318,7 +318,7 @@ func (g *Guard) listen(p *plan, answer *http.Response) {
 			return
 		}
 		for _, l := range append(question.Learn(p.call, told), question.LearnNext(p.call, p.asks, told)...) {
-			g.memory.learn(fact{name: l.Fact, known: l.Known, found: true, until: time.Now().Add(remembered)})
+			g.memory.put(fact{name: l.Fact, known: l.Known, found: true, until: time.Now().Add(lifetime(l.Fact.Kind, true))}, p.began)
 		}
 	}}
 }

@@ -31,8 +31,9 @@ var (
 
 // asking is one fact that is asked of a backend.
 type asking struct {
-	g   *Guard
-	ctx context.Context
+	g     *Guard
+	ctx   context.Context
+	since moment // when it was asked
 	question.Fact
 }
 

@@ -181,10 +181,10 @@ func (q *asking) saysKey(arn, key string) {
 	if part := strings.SplitN(arn, ":", 6); len(part) < 6 || part[3] != q.Region || part[4] != q.Account {
 		return
 	}
-	q.g.memory.learn(fact{
+	q.g.memory.put(fact{
 		name:  question.Fact{Kind: question.EncryptionKey, Region: q.Region, Account: q.Account, Name: arn},
 		known: question.Known{Text: key}, found: true, until: time.Now().Add(believed),
-	})
+	}, q.since)
 }
 
 // askEncryptionKey finds the key of a resource. A backend that cannot say encrypts

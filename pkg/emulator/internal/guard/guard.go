@@ -23,7 +23,6 @@ import (
 
 	"github.com/openirsa/openirsa/internal/sigv4"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
-	"github.com/openirsa/openirsa/pkg/emulator/internal/question"
 )
 
 // Config says where calls go.
@@ -126,7 +125,7 @@ func (g *Guard) Names() []string { return nil }
 
 // Load implements [api.Service]: what is remembered is forgotten.
 func (g *Guard) Load() error {
-	g.memory.forget(func(question.Fact) bool { return true })
+	g.memory.empty()
 	return nil
 }
 

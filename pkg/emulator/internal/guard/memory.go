@@ -20,12 +20,15 @@ const (
 
 // memory is what is known of what backends have. It is empty after a start.
 type memory struct {
-	mu         sync.Mutex
-	facts      map[question.Fact]*list.Element // of *fact
-	recent     *list.List                      // the latest first
-	size       int
-	generation uint64 // grows when something is forgotten
+	mu     sync.Mutex
+	facts  map[question.Fact]*list.Element // of *fact
+	recent *list.List                      // the latest first
+	size   int
+	at     moment
 }
+
+// moment is a time, by how often something was forgotten before, and how often everything.
+type moment struct{ forgotten, emptied uint64 }
 
 // fact is one thing that is known, or known not to be there.
 type fact struct {
@@ -60,30 +63,39 @@ func short(f question.Fact) question.Fact {
 	return f
 }
 
-// get is what is remembered of a fact, and the generation to give to put.
-func (m *memory) get(name question.Fact, now time.Time) (f fact, remembered bool, generation uint64) {
+// now is the moment to give to put, of what is found out from now on.
+func (m *memory) now() moment {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.at
+}
+
+// get is what is remembered of a fact, and the moment to give to put.
+func (m *memory) get(name question.Fact, now time.Time) (f fact, remembered bool, since moment) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.facts[short(name)]
 	if e == nil {
-		return fact{}, false, m.generation
+		return fact{}, false, m.at
 	}
 	f = *e.Value.(*fact)
 	if now.After(f.until) {
 		m.drop(e)
-		return fact{}, false, m.generation
+		return fact{}, false, m.at
 	}
 	m.recent.MoveToFront(e)
-	return f, true, m.generation
+	return f, true, m.at
 }
 
-// put remembers a fact, unless something was forgotten since a generation: it may be
-// from before that. Those that were not asked for for longest make room.
-func (m *memory) put(f fact, generation uint64) {
+// put remembers a fact that was found out since a moment, unless something was forgotten
+// since then: it may be from before that. What only an answer can tell never changes, and
+// is gone only with everything else. Facts that were not asked for for longest make room.
+func (m *memory) put(f fact, since moment) {
+	lasting := askers[f.name.Kind] == nil
 	f.name = short(f.name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if generation != m.generation || f.size() > maxKnown {
+	if since.emptied != m.at.emptied || since.forgotten != m.at.forgotten && !lasting || f.size() > maxKnown {
 		return
 	}
 	if e := m.facts[f.name]; e != nil {
@@ -94,14 +106,6 @@ func (m *memory) put(f fact, generation uint64) {
 	for len(m.facts) > maxFacts || m.size > maxAll {
 		m.drop(m.recent.Back())
 	}
-}
-
-// learn remembers what an answer said.
-func (m *memory) learn(f fact) {
-	m.mu.Lock()
-	generation := m.generation
-	m.mu.Unlock()
-	m.put(f, generation)
 }
 
 func (m *memory) drop(e *list.Element) {
@@ -115,7 +119,7 @@ func (m *memory) drop(e *list.Element) {
 func (m *memory) forget(stale func(question.Fact) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.generation++
+	m.at.forgotten++
 	for e := m.recent.Front(); e != nil; {
 		next := e.Next()
 		if stale(e.Value.(*fact).name) {
@@ -123,4 +127,13 @@ func (m *memory) forget(stale func(question.Fact) bool) {
 		}
 		e = next
 	}
+}
+
+// empty forgets everything.
+func (m *memory) empty() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at.emptied++
+	m.size = 0
+	m.init()
 }

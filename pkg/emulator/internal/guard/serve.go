@@ -19,6 +19,8 @@ type plan struct {
 	asks []question.Question
 	// account is the one as which the call is sent: see [question.Owner].
 	account string
+	// began is when the call was decided about, by what was known of backends.
+	began moment
 	// later are questions that only the answer can decide.
 	later []int
 	// unsure says that nobody knows whether the caller may do anything of what later is about.
@@ -155,6 +157,7 @@ func (g *Guard) questions(c *api.Call, a *asked, b *body, w *world) (plan, *wire
 		Method: c.Request.Method, Path: c.Request.URL.EscapedPath(), Query: a.query,
 		Region: c.Region, Account: c.Caller.Account, Partition: g.account.Partition,
 	}
+	began := g.memory.now()
 	asks, err := question.Questions(c.Request.Context(), call, w)
 	switch {
 	case errors.Is(err, question.ErrNoAnswer):
@@ -166,7 +169,7 @@ func (g *Guard) questions(c *api.Call, a *asked, b *body, w *world) (plan, *wire
 	if err != nil {
 		return plan{}, g.refuse(c, "parameters", severalAccounts(err))
 	}
-	return plan{call: call, asks: asks, account: account}, nil
+	return plan{call: call, asks: asks, account: account, began: began}, nil
 }
 
 // severalAccounts is the failure of a call that cannot be sent as one account.

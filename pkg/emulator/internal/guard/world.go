@@ -52,7 +52,7 @@ func (w *world) Find(ctx context.Context, name question.Fact) (question.Known, b
 		return question.Known{Text: role}, found, nil
 	}
 	now := time.Now()
-	f, ok, generation := w.g.memory.get(name, now)
+	f, ok, since := w.g.memory.get(name, now)
 	if ok {
 		return f.known, f.found, nil
 	}
@@ -63,13 +63,13 @@ func (w *world) Find(ctx context.Context, name question.Fact) (question.Known, b
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	w.c.Leave() // the backend may take long
-	known, found, err := ask(&asking{w.g, ctx, name})
+	known, found, err := ask(&asking{w.g, ctx, since, name})
 	w.c.Enter()
 	if err != nil {
 		return question.Known{}, false, err
 	}
 	f = fact{name: name, known: known, found: found, until: now.Add(lifetime(name.Kind, found))}
-	w.g.memory.put(f, generation)
+	w.g.memory.put(f, since)
 	return known, found, nil
 }
 
@@ -99,8 +99,11 @@ func (w *world) ownKey(name question.Fact) (known question.Known, found, own boo
 	return question.Known{}, false, false
 }
 
+// lifetime is how long a fact is believed. What nobody can be asked about does not change.
 func lifetime(kind question.Kind, found bool) time.Duration {
 	switch {
+	case askers[kind] == nil:
+		return remembered
 	case kind == question.ResourcePolicy:
 		return believedPolicy // that there is none, too
 	case !found:
