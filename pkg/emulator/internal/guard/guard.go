@@ -41,7 +41,7 @@ type Config struct {
 	// OwnHost reports whether a host is a name or an address of the emulator.
 	OwnHost func(host string) bool
 	// Mentions reports whether a policy of the caller, or of the account of some resource,
-	// names a condition key, see [question.World].
+	// names a condition key, as World of package question has it.
 	Mentions func(c *api.Call, key string) bool
 	// KeyPolicy is the policy of a key of the emulator's own KMS, and whether there is one.
 	KeyPolicy func(arn string) (document string, found bool)
