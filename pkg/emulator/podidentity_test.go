@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"math"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -311,11 +312,32 @@ func TestPodIdentityData(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.allow("app-role", allowing(nil, "s3:*", "arn:aws:s3:::data/${aws:PrincipalTag/kubernetes-namespace}/*"), allowing(nil, "s3:ListBucket", "arn:aws:s3:::data"))
 	get := func(c aws.Config, key string) error {
 		_, err := w.AWS.S3(c).GetObject(t.Context(), &s3.GetObjectInput{Bucket: new("data"), Key: &key})
 		return err
 	}
+	// In the bucket's policy, while the role itself may do nothing.
+	w.associate(map[string]any{"namespace": "team-b"})
+	policy := document(allowing(map[string]any{"AWS": appRole}, "s3:GetObject", "arn:aws:s3:::data/${aws:PrincipalTag/kubernetes-namespace}/*"))
+	if _, err := root.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: new("data"), Policy: &policy}); err != nil {
+		t.Fatal(err)
+	}
+	for _, namespace := range []string{"team-a", "team-b"} {
+		pod := w.sessionOf(namespace)
+		for _, of := range []string{"team-a", "team-b"} {
+			want := ""
+			if of != namespace {
+				want = "AccessDenied"
+			}
+			if got := code(get(pod, of+"/x")); got != want {
+				t.Errorf("by the bucket's policy a pod of %s gets %q for an object of %s, want %q", namespace, got, of, want)
+			}
+		}
+	}
+	if _, err := root.DeleteBucketPolicy(t.Context(), &s3.DeleteBucketPolicyInput{Bucket: new("data")}); err != nil {
+		t.Fatal(err)
+	}
+	w.allow("app-role", allowing(nil, "s3:*", "arn:aws:s3:::data/${aws:PrincipalTag/kubernetes-namespace}/*"), allowing(nil, "s3:ListBucket", "arn:aws:s3:::data"))
 	pod := w.session(w.exchange(w.podToken(nil)))
 	if err := get(pod, "team-a/x"); err != nil {
 		t.Errorf("A33: %v", err)
@@ -331,6 +353,35 @@ func TestPodIdentityData(t *testing.T) {
 	}
 	if _, err := w.AWS.S3(limited).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: new("data")}); err == nil {
 		t.Error("A36: the session policy does not limit")
+	}
+}
+
+// TestPodIdentityGuard: the tags decide on calls of services that are forwarded, too. What
+// they forbid does not reach the backend.
+func TestPodIdentityGuard(t *testing.T) {
+	t.Parallel()
+	back := &stub{}
+	w := newPodWorld(t, func(c *emulator.Config) { c.Forward = map[string]emulator.Backend{"*": {Handler: back}} })
+	function := "arn:aws:lambda:us-east-1:" + accountA + ":function:"
+	w.allow("app-role", allowing(nil, "lambda:InvokeFunction", function+"${aws:PrincipalTag/kubernetes-namespace}-*"))
+	for _, c := range []struct {
+		namespace string
+		status    int
+		forwarded int
+	}{{"team-a", http.StatusOK, 1}, {"team-b", http.StatusForbidden, 0}} {
+		w.associate(map[string]any{"namespace": c.namespace})
+		pod := credentialsOf(t, w.sessionOf(c.namespace))
+		if got, _ := back.take(); len(got) != 0 {
+			t.Errorf("%s: the exchange was forwarded: %d requests", c.namespace, len(got))
+		}
+		a := w.call(pod, "lambda", "POST", "/2015-03-31/functions/team-a-resize/invocations", `{"a":1}`)
+		if got, _ := back.take(); a.status != c.status || len(got) != c.forwarded {
+			t.Errorf("a pod of %s: %d %s, %d requests reached the backend, want %d and %d", c.namespace, a.status, a.raw, len(got), c.status, c.forwarded)
+		}
+	}
+	if e := w.LastDenial(); e.Action != "lambda:InvokeFunction" || e.Resource != function+"team-a-resize" || e.Step != "permission" ||
+		e.Subject != "system:serviceaccount:team-b:app" {
+		t.Errorf("event %+v", e)
 	}
 }
 

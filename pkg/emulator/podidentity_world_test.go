@@ -216,6 +216,13 @@ func (w *podWorld) session(a reply) aws.Config {
 	return w.ConfigFor(a.text("credentials", "accessKeyId"), a.text("credentials", "secretAccessKey"), a.text("credentials", "sessionToken"))
 }
 
+// sessionOf is a client configuration with what a pod of service account app in a
+// namespace gets.
+func (w *podWorld) sessionOf(namespace string) aws.Config {
+	w.t.Helper()
+	return w.session(w.exchange(w.podToken(claims{"sub": "system:serviceaccount:" + namespace + ":app", "kubernetes.io": bound(namespace, "app", podName)})))
+}
+
 // trust gives a role of the first account another trust policy.
 func (w *podWorld) trust(role string, statements ...map[string]any) {
 	w.t.Helper()
