@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	awseks "github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -174,6 +175,24 @@ func together(n int, f func(i int)) {
 	all.Wait()
 }
 
+// thousand makes the service accounts app-0 to app-999, each with its association and, a
+// moment later, its pod. None is missed.
+func (h *hooked) thousand(associate func(name string)) {
+	h.t.Helper()
+	start := time.Now()
+	var missed atomic.Int32
+	together(1000, func(i int) {
+		name := fmt.Sprint("app-", i)
+		h.account("default", name, nil)
+		associate(name)
+		if got := h.given("default", name); got != irsa.EnvCredentialsURI {
+			missed.Add(1)
+			h.t.Errorf("%s: %q", name, got)
+		}
+	})
+	h.t.Logf("1000 associations and pods in %s: %d missed", time.Since(start), missed.Load())
+}
+
 // TestAssociationsAtAPIServer: pods at a real API server get the association that was
 // made a moment before them, however many there are, and those without one are not
 // held up much.
@@ -196,24 +215,14 @@ func TestAssociationsAtAPIServer(t *testing.T) {
 	}
 
 	// 1000 associations, each with its service account and its pod.
-	start := time.Now()
 	before, lists := api.singles.Load(), api.lists.Load()
-	var missed atomic.Int32
-	together(1000, func(i int) {
-		name := fmt.Sprint("app-", i)
-		h.account("default", name, nil)
-		api.add("default", name)
-		if got := h.given("default", name); got != irsa.EnvCredentialsURI {
-			missed.Add(1)
-			t.Errorf("%s: %q", name, got)
-		}
-	})
-	t.Logf("1000 associations and pods in %s: %d missed, %d questions, %d lists", time.Since(start), missed.Load(), api.singles.Load()-before, api.lists.Load()-lists)
+	h.thousand(func(name string) { api.add("default", name) })
+	t.Logf("%d questions, %d lists", api.singles.Load()-before, api.lists.Load()-lists)
 
 	// A storm of pods without an association, of one service account.
 	h.account("default", "plain", nil)
 	h.given("default", "plain") // its age is known
-	start = time.Now()
+	start := time.Now()
 	before, lists = api.singles.Load(), api.lists.Load()
 	together(500, func(int) {
 		if got := h.given("default", "plain"); got != "" {
@@ -274,7 +283,8 @@ func TestAssociationsDownAtAPIServer(t *testing.T) {
 	}
 }
 
-// TestAssociationsOfEmulator: what the webhook injects by the emulator's associations is
+// TestAssociationsOfEmulator: pods get the association that the emulator's EKS API has
+// made a moment before them, however many there are, and what the webhook injects then is
 // what the emulator's EKS Auth takes, with a token of a real API server.
 func TestAssociationsOfEmulator(t *testing.T) {
 	aws := emulatortest.Start(t)
@@ -286,15 +296,15 @@ func TestAssociationsOfEmulator(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := hookAssociations(t, &webhook.Associations{List: c.List})
-	for i := range 10 {
-		name := fmt.Sprint("app-", i)
-		h.account("default", name, nil)
-		aws.PodIdentity("default", name, role)
-		time.Sleep(10 * time.Millisecond)
-		if got := h.given("default", name); got != irsa.EnvCredentialsURI {
-			t.Errorf("%s: %q", name, got)
+	api := awseks.NewFromConfig(aws.Config())
+	h.thousand(func(name string) {
+		_, err := api.CreatePodIdentityAssociation(t.Context(), &awseks.CreatePodIdentityAssociationInput{
+			ClusterName: new(emulatortest.PodCluster), Namespace: new("default"), ServiceAccount: &name, RoleArn: &role,
+		})
+		if err != nil {
+			t.Errorf("the association of %s: %v", name, err)
 		}
-	}
+	})
 
 	jwks, err := h.client.CoreV1().RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(t.Context())
 	if err != nil {
