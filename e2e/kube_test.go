@@ -456,13 +456,22 @@ func (k *kube) node(t testing.TB, script string) string {
 }
 
 func (k *kube) tryNode(ctx context.Context, script string) (string, error) {
+	return k.tryNodeInput(ctx, script, "")
+}
+
+// tryNodeInput gives the command standard input: what is secret must not be in the command, which the node's list of
+// processes has, and the error of one that fails.
+func (k *kube) tryNodeInput(ctx context.Context, script, stdin string) (string, error) {
 	n, err := k.Node()
 	if err != nil {
 		return "", err
 	}
 	var stdout, stderr bytes.Buffer
-	err = n.CommandContext(ctx, "bash", "-c", script).SetStdout(&stdout).SetStderr(&stderr).Run()
-	if err != nil {
+	cmd := n.CommandContext(ctx, "bash", "-c", script).SetStdout(&stdout).SetStderr(&stderr)
+	if stdin != "" {
+		cmd.SetStdin(strings.NewReader(stdin))
+	}
+	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return strings.TrimSpace(stdout.String()), nil

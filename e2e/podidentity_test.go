@@ -51,15 +51,29 @@ func (k *kube) tryPodToken(ctx context.Context, p pod, serviceAccount, audience 
 	return tr.Status.Token, nil
 }
 
-// askAgent asks the agent on the node for credentials, and returns its status and what it says.
+// credentialsURL is what SDKs in pods ask.
+const credentialsURL = "http://169.254.170.23/v1/credentials"
+
+// granted is the answer of an agent that gives credentials. They are nobody's business, not even a test's log's.
+const granted = "200"
+
+// askAgent asks the agent on the node for credentials with a token, as a pod's SDK does. It returns granted, or what the agent
+// says and its status.
 func (k *kube) askAgent(t testing.TB, token string) string {
 	t.Helper()
-	return k.node(t, agentRequest(token))
+	got, err := k.tryAskAgent(suite, token)
+	if err != nil {
+		t.Fatalf("asking the agent: %v", err)
+	}
+	return got
 }
 
-// agentRequest is what asks the agent, in a shell on its node.
-func agentRequest(token string) string {
-	return fmt.Sprintf(`curl -s --max-time 10 -w ' %%{http_code}' -H 'Authorization: %s' http://169.254.170.23/v1/credentials`, token)
+func (k *kube) tryAskAgent(ctx context.Context, token string) (string, error) {
+	got, err := k.tryNodeInput(ctx, "curl -sS --max-time 10 -w ' %{http_code}' -H @- "+credentialsURL, "Authorization: "+token)
+	if strings.HasSuffix(got, " "+granted) {
+		got = granted
+	}
+	return got, err
 }
 
 // agentRefuses checks that a token gets no credentials, what the pod is told, and at which step the emulator refused it; ""
@@ -67,15 +81,18 @@ func agentRequest(token string) string {
 func (k *kube) agentRefuses(t testing.TB, what, token, want, step string) event {
 	t.Helper()
 	from := k.mark(t)
-	if got := k.askAgent(t, token); strings.HasSuffix(got, " 200") || !strings.Contains(got, want) {
+	if got := k.askAgent(t, token); got == granted || !strings.Contains(got, want) {
 		t.Errorf("%s: %s, want %s", what, got, want)
 	}
-	list, _, err := k.events(suite, url.Values{"after": {strconv.FormatUint(from, 10)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range slices.Backward(list) {
-		if e.Operation == "AssumeRoleForPodIdentity" && e.Decision == "deny" {
+	return k.exchangeDenied(t, what, from, step)
+}
+
+// exchangeDenied checks at which step the emulator has refused a token after a mark; "" if nobody has asked it. It returns its
+// reason.
+func (k *kube) exchangeDenied(t testing.TB, what string, from uint64, step string) event {
+	t.Helper()
+	for _, e := range slices.Backward(k.exchanges(t, from)) {
+		if e.Decision == "deny" {
 			if e.Step != step {
 				t.Errorf("%s: refused at step %q, want %q: %s", what, e.Step, step, e.Reason)
 			}
@@ -86,6 +103,16 @@ func (k *kube) agentRefuses(t testing.TB, what, token, want, step string) event 
 		t.Errorf("%s: the emulator has no event of it", what)
 	}
 	return event{}
+}
+
+// exchanges are the emulator's events of EKS Auth after a mark.
+func (k *kube) exchanges(t testing.TB, from uint64) []event {
+	t.Helper()
+	list, _, err := k.events(suite, url.Values{"after": {strconv.FormatUint(from, 10)}})
+	if err != nil {
+		t.Fatalf("reading events: %v", err)
+	}
+	return slices.DeleteFunc(list, func(e event) bool { return e.Operation != "AssumeRoleForPodIdentity" })
 }
 
 // forgedPod is a token that says that it is another pod's, with the signature of the first.
@@ -147,7 +174,7 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 		t.Errorf("a pod without an association: exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	own := k.podToken(t, holder, courier, podsAudience)
-	if got := k.askAgent(t, own); !strings.HasSuffix(got, " 200") {
+	if got := k.askAgent(t, own); got != granted {
 		t.Errorf("a pod's own token: %s", got)
 	}
 	examine := func(code int, want string) {
@@ -172,7 +199,7 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 
 	// The role follows the association: its sessions have no tags now, by which it knew them.
 	k.associate(t, "update", ns, "--disable-session-tags").ok(t)
-	if got := k.askAgent(t, k.podToken(t, holder, courier, podsAudience)); !strings.HasSuffix(got, " 200") {
+	if got := k.askAgent(t, k.podToken(t, holder, courier, podsAudience)); got != granted {
 		t.Errorf("without session tags: %s", got)
 	}
 	examine(0, "EKS Auth takes the token of pod "+ns+"/")
@@ -228,7 +255,7 @@ func exchanging(t *testing.T, k *kube, ns string) (end func()) {
 			if err != nil {
 				continue // the API server is between two of its lives
 			}
-			answer, err := k.tryNode(ctx, agentRequest(token))
+			answer, err := k.tryAskAgent(ctx, token)
 			if err != nil {
 				if ctx.Err() == nil {
 					t.Errorf("asking the agent: %v", err)
@@ -239,7 +266,7 @@ func exchanging(t *testing.T, k *kube, ns string) (end func()) {
 			if text, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1]); err == nil {
 				json.Unmarshal(text, &claims)
 			}
-			if !strings.HasSuffix(answer, " 200") {
+			if answer != granted {
 				t.Errorf("a token of %s: %s", claims.Iss, answer)
 			}
 			count[claims.Iss]++
@@ -393,7 +420,7 @@ func podPolicies(t *testing.T, k *kube, ns string, holder pod) {
 	check := func(what string, p pod, words ...string) {
 		t.Helper()
 		// A new token is exchanged anew, and the pod's own has what came of it.
-		if got := k.askAgent(t, fresh(p)); !strings.HasSuffix(got, " 200") {
+		if got := k.askAgent(t, fresh(p)); got != granted {
 			t.Errorf("%s: %s", what, got)
 		}
 		r := p.exec(t, does, "python3", "-")
