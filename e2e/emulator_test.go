@@ -37,6 +37,7 @@ type event struct {
 	Issuer    string
 	Subject   string
 	Audience  string
+	Pod       string // NAMESPACE/NAME
 	Fetches   []fetch
 	Checks    []struct {
 		Element, Operator, Key string

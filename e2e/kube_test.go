@@ -199,6 +199,7 @@ type podSpec struct {
 	args            []string // the program and its arguments
 	env             map[string]string
 	labels          map[string]string
+	scheduler       string // default: Kubernetes' own
 }
 
 // pod is a pod that was made.
@@ -222,7 +223,7 @@ func (k *kube) pod(t testing.TB, s podSpec) pod {
 	o := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: s.name, Labels: map[string]string{testLabel: "true"}},
 		Spec: corev1.PodSpec{
-			ServiceAccountName: s.serviceAccount, RestartPolicy: corev1.RestartPolicyNever,
+			ServiceAccountName: s.serviceAccount, SchedulerName: s.scheduler, RestartPolicy: corev1.RestartPolicyNever,
 			TerminationGracePeriodSeconds: new(int64(1)),
 			// kind leaves the taint where there are several nodes.
 			Tolerations: []corev1.Toleration{{Key: "node-role.kubernetes.io/control-plane", Operator: corev1.TolerationOpExists}},

@@ -177,6 +177,7 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 	if got := k.askAgent(t, own); got != granted {
 		t.Errorf("a pod's own token: %s", got)
 	}
+	storm(t, k, ns)
 	examine := func(code int, want string) {
 		t.Helper()
 		if r := k.setup(t, "doctor", "--service-account", ns+"/"+courier); r.code != code || !strings.Contains(r.stdout, want) {
@@ -184,14 +185,24 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 		}
 	}
 	examine(0, "EKS Auth takes the token of pod "+ns+"/")
+	past := expired(t, k, own)
 	for _, c := range []struct{ what, token, want, step string }{
 		{"another service account", k.podToken(t, stranger, "stranger", podsAudience), "ResourceNotFoundException", "association"},
 		{"another audience", k.podToken(t, holder, courier, "sts.amazonaws.com"), "InvalidTokenException", "audience"},
 		{"no pod", k.token(t, ns, courier, podsAudience), "InvalidTokenException", "claims"},
 		{"a forged pod", forgedPod(t, own), "InvalidTokenException", "signature"},
 		{"no token", "x", "cannot be parsed", ""},
+		{"an expired token", past, "token is expired", ""},
 	} {
 		k.agentRefuses(t, c.what, c.token, c.want, c.step)
+	}
+	// The agent has not asked EKS Auth about the last one, which refuses it too.
+	from := k.mark(t)
+	if r := holder.exec(t, past, "python3", "-c", fmt.Sprintf(exchange, region, k.Name)); r.code != 0 || r.stdout != "ExpiredTokenException 400\n" {
+		t.Errorf("an expired token at EKS Auth: exit %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if e := k.exchangeDenied(t, "an expired token at EKS Auth", from, "claims"); e.Code != "ExpiredTokenException" {
+		t.Errorf("an expired token at EKS Auth: code %q: %s", e.Code, e.Reason)
 	}
 	stranger.remove(t)
 	agentKilled(t, k, holder, watcher)
@@ -209,6 +220,71 @@ python3 -c 'import boto3; print("boto3", boto3.client("sts").get_caller_identity
 	k.agentRefuses(t, "after the association was deleted", unused, "ResourceNotFoundException", "association")
 	examine(1, "podidentityassociation create --namespace "+ns+" --service-account-name "+courier)
 	holder.remove(t)
+}
+
+// exchange asks EKS Auth itself, as the root user of the account, about the token on its standard input.
+const exchange = `
+import boto3, botocore.exceptions, sys
+auth = boto3.client("eks-auth", region_name=%q, aws_access_key_id="test", aws_secret_access_key="test")
+try:
+    auth.assume_role_for_pod_identity(clusterName=%q, token=sys.stdin.read())
+    print("granted")
+except botocore.exceptions.ClientError as e:
+    print(e.response["Error"]["Code"], e.response["ResponseMetadata"]["HTTPStatusCode"])
+`
+
+// storm: twenty pods ask the agent at once, each ten times. All get credentials, and EKS Auth is asked once for each pod.
+func storm(t *testing.T, k *kube, ns string) {
+	const pods, times = 20, 10
+	defer func() {
+		if err := k.client.CoreV1().Pods(ns).DeleteCollection(suite, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))},
+			metav1.ListOptions{LabelSelector: "app=storm"}); err != nil {
+			t.Errorf("removing the pods of the storm: %v", err)
+		}
+	}()
+	var asks []string // each a part of curl's configuration
+	for i := range pods {
+		// Nobody places it on a node: what counts is its token.
+		p := k.pod(t, podSpec{namespace: ns, name: fmt.Sprint("storm-", i), serviceAccount: courier, image: client, args: []string{"/client", "sleep"},
+			labels: map[string]string{"app": "storm"}, scheduler: "nobody"})
+		asks = append(asks, fmt.Sprintf("url = %q\nheader = \"Authorization: %s\"\noutput = /dev/null\nwrite-out = %q\nmax-time = 30\n",
+			credentialsURL, k.podToken(t, p, courier, podsAudience), `%{http_code} `))
+	}
+	metrics := func() (misses, exchanges int) {
+		t.Helper()
+		page := k.node(t, "curl -sS --fail --max-time 10 http://localhost:2705/metrics")
+		return metricOf(t, page, `pod_identity_cache_state{state="miss"}`), metricOf(t, page, `pod_identity_exchange_duration_seconds_count{code="OK"}`)
+	}
+	misses, exchanges := metrics()
+	from, start := k.mark(t), time.Now()
+	out, err := k.tryNodeInput(suite, fmt.Sprintf("curl -sS --parallel --parallel-immediate --parallel-max %d --config -", pods*times),
+		strings.Join(slices.Repeat(asks, times), "next\n"))
+	if err != nil {
+		t.Fatalf("asking the agent: %v", err)
+	}
+	took := time.Since(start)
+	if n := strings.Count(out+" ", granted+" "); n != pods*times {
+		t.Errorf("of %d requests %d got credentials: %s", pods*times, n, out)
+	}
+	nowMisses, nowExchanges := metrics()
+	if nowMisses-misses != pods || nowExchanges-exchanges != pods {
+		t.Errorf("the agent counts %d misses and %d exchanges for the tokens of %d pods", nowMisses-misses, nowExchanges-exchanges, pods)
+	}
+	count := map[string]int{} // of sessions, by pod
+	for _, e := range k.exchanges(t, from) {
+		if e.Action == "sts:AssumeRole" && e.Decision == "allow" {
+			count[e.Pod]++
+		} else if e.Decision == "deny" {
+			t.Errorf("in the storm: %s", e)
+		}
+	}
+	for i := range pods {
+		name := fmt.Sprint(ns, "/storm-", i)
+		if count[name] != 1 {
+			t.Errorf("EKS Auth gave pod %s %d sessions, want 1", name, count[name])
+		}
+	}
+	t.Logf("%d requests of %d pods at once were answered in %.1fs, with %d exchanges", pods*times, pods, took.Seconds(), nowExchanges-exchanges)
 }
 
 // javaScript: the AWS SDK for JavaScript v3 finds the agent by its default chain.

@@ -88,11 +88,7 @@ func testRefused(t *testing.T) {
 		denied(t, at, "iam:ListGroups", "signature", "anonymous")
 	})
 	t.Run("Expired", func(t *testing.T) {
-		// Kubernetes gives out no token of less than ten minutes, so this one is signed here, by the cluster's key.
-		raw := mint(t, primary, claimsOf(t, primary.token(t, ns, sa, "sts.amazonaws.com"), func(c map[string]any) {
-			now := time.Now()
-			c["iat"], c["nbf"], c["exp"] = now.Add(-2*time.Hour).Unix(), now.Add(-2*time.Hour).Unix(), now.Add(-time.Hour).Unix()
-		}), "")
+		raw := expired(t, primary, primary.token(t, ns, sa, "sts.amazonaws.com"))
 		at := mark(t)
 		refused(t, assumeWith(t, raw), "ExpiredToken")
 		denied(t, at, assume, "claims", "expired")
@@ -137,6 +133,16 @@ func testRefused(t *testing.T) {
 			t.Errorf("after up: exit %d: %s", r.code, r.stdout)
 		}
 	})
+}
+
+// expired is a token like another one of the cluster that has been of no use for an hour. Kubernetes gives out none of less
+// than ten minutes, so this one is signed here, by the cluster's key.
+func expired(t testing.TB, k *kube, raw string) string {
+	t.Helper()
+	return mint(t, k, claimsOf(t, raw, func(c map[string]any) {
+		now := time.Now()
+		c["iat"], c["nbf"], c["exp"] = now.Add(-2*time.Hour).Unix(), now.Add(-2*time.Hour).Unix(), now.Add(-time.Hour).Unix()
+	}), "")
 }
 
 // claimsOf changes the claims of a token.

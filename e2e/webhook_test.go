@@ -266,17 +266,24 @@ func (w *webhookStory) metric(t testing.TB, in installation, name string) (n int
 		if err != nil {
 			t.Fatalf("reading the metrics of %s/%s: %v", in.namespace, p.Name, err)
 		}
-		for line := range strings.Lines(string(b)) {
-			if v, ok := strings.CutPrefix(line, name+" "); ok {
-				f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
-				if err != nil {
-					t.Fatalf("metric %q: %v", line, err)
-				}
-				n += int(f)
-			}
-		}
+		n += metricOf(t, string(b), name)
 	}
 	return n
+}
+
+// metricOf is a metric of a page of them, by its name and labels; 0 if it is not there.
+func metricOf(t testing.TB, page, name string) int {
+	t.Helper()
+	for line := range strings.Lines(page) {
+		if v, ok := strings.CutPrefix(line, name+" "); ok {
+			f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
+			if err != nil {
+				t.Fatalf("metric %q: %v", line, err)
+			}
+			return int(f)
+		}
+	}
+	return 0
 }
 
 // fast is a client that asks as fast as the API server answers, and tells each warning to warn.
