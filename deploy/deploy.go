@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"sync"
 	"time"
@@ -25,8 +26,16 @@ import (
 	"github.com/openirsa/openirsa/pkg/record"
 )
 
-//go:embed chart/Chart.yaml chart/values.yaml chart/templates/_helpers.tpl chart/templates
-var chart embed.FS
+//go:embed chart/Chart.yaml chart/values.yaml chart/templates/_helpers.tpl
+//go:embed chart/templates/webhook.yaml chart/templates/emulator.yaml chart/templates/agent.yaml
+//go:embed chart/templates/issuer.yaml chart/templates/issuer-publish.yaml chart/templates/namespace.yaml
+var embedded embed.FS
+
+// Programs have of the chart what they apply themselves.
+var (
+	chart     fs.FS = embedded
+	templated       = []string{"chart/templates/*.tpl", "chart/templates/*.yaml"}
+)
 
 // Where things are, unless parameters say otherwise.
 const (
@@ -213,7 +222,7 @@ func Emulator(p EmulatorParams) ([]*unstructured.Unstructured, error) {
 // defaults are the chart's own values, fresh at each call, and the namespace, which
 // Helm would create.
 func defaults() (map[string]any, error) {
-	raw, err := chart.ReadFile("chart/values.yaml")
+	raw, err := fs.ReadFile(chart, "chart/values.yaml")
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +277,7 @@ func decode(file, text string) (all []*unstructured.Unstructured, err error) {
 // templates are those of the chart, by the names of their files.
 var templates = sync.OnceValues(func() (*template.Template, error) {
 	t, err := template.New("chart").Option("missingkey=error").Funcs(template.FuncMap{"toYaml": toYAML, "nindent": nindent}).
-		ParseFS(chart, "chart/templates/*.tpl", "chart/templates/*.yaml", "chart/templates/tests/*.yaml")
+		ParseFS(chart, templated...)
 	if err != nil {
 		return nil, fmt.Errorf("reading the chart: %w", err)
 	}
@@ -281,7 +290,7 @@ func render(file string, values map[string]any, namespace, managedBy string) (st
 	if err != nil {
 		return "", err
 	}
-	about, err := chart.ReadFile("chart/Chart.yaml")
+	about, err := fs.ReadFile(chart, "chart/Chart.yaml")
 	if err != nil {
 		return "", err
 	}

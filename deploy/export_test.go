@@ -1,6 +1,19 @@
 package deploy
 
-import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+import (
+	"os"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Tests render the whole chart.
+func init() {
+	chart = os.DirFS(".")
+	templated = append(templated, "chart/templates/tests/*.yaml")
+}
+
+// Embedded has the files of the chart that are in programs.
+var Embedded = embedded
 
 // Render is a template of the chart with the chart's own values.
 func Render(file, managedBy string) (string, error) {

@@ -79,7 +79,8 @@ type registration struct {
 	AgentVersion         string          `json:"agentVersion,omitempty"`
 }
 
-// text is what of it may change, for a diff.
+// text is what of it may change, for a diff. The version of the agent comes along: a new
+// one alone does not take the root user, who registers.
 func (r *registration) text() string {
 	var text strings.Builder
 	text.WriteString("issuer " + r.Issuer + "\n")
@@ -90,7 +91,7 @@ func (r *registration) text() string {
 	if r.CertificateAuthority != "" {
 		fmt.Fprintf(&text, "certificate authority, SHA-256 %x\n", sha256.Sum256([]byte(r.CertificateAuthority)))
 	}
-	return text.String() + "IP family " + string(r.IPFamily) + "\nversion " + r.Version + "\nagent " + r.AgentVersion + "\n"
+	return text.String() + "IP family " + string(r.IPFamily) + "\nversion " + r.Version + "\n"
 }
 
 // PlanRegistration decides whether EKS has to learn of the cluster: of its issuer, and
@@ -109,9 +110,6 @@ func (ch *Chain) PlanRegistration(ctx context.Context) ([]plan.Step, error) {
 	if err != nil || !ok {
 		return []plan.Step{step}, err
 	}
-	if there.AgentVersion, err = ch.agentVersion(ctx); err != nil {
-		return nil, err
-	}
 	if other, _ := ch.migrating(); other != nil {
 		all, err := ch.allRegistered(ctx)
 		if err != nil {
@@ -120,7 +118,6 @@ func (ch *Chain) PlanRegistration(ctx context.Context) ([]plan.Step, error) {
 		there.OtherIssuers = all.OtherIssuers
 	}
 	want.CertificateAuthority = cmp.Or(want.CertificateAuthority, there.CertificateAuthority)
-	want.AgentVersion = cmp.Or(want.AgentVersion, there.AgentVersion)
 	if there.text() == want.text() {
 		return nil, nil
 	}
@@ -130,7 +127,7 @@ func (ch *Chain) PlanRegistration(ctx context.Context) ([]plan.Step, error) {
 		if err != nil {
 			return err
 		}
-		want.JWKS = all.JWKS
+		want.JWKS, want.AgentVersion = all.JWKS, cmp.Or(want.AgentVersion, all.AgentVersion)
 		return ch.register(ctx, want)
 	}
 	return []plan.Step{step}, nil
@@ -180,21 +177,6 @@ func (ch *Chain) allRegistered(ctx context.Context) (all registration, err error
 	}
 	return all, nil
 }
-
-// agentVersion is the version of the agent that EKS knows, empty if it knows of none.
-func (ch *Chain) agentVersion(ctx context.Context) (string, error) {
-	out, err := ch.eks().DescribeAddon(ctx, &eks.DescribeAddonInput{ClusterName: &ch.Record.Cluster, AddonName: new(agentAddon)})
-	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading the add-on %s of cluster %s in EKS: %w", agentAddon, ch.Record.Cluster, err)
-	}
-	return aws.ToString(out.Addon.AddonVersion), nil
-}
-
-// agentAddon is the add-on that the agent is at AWS.
-const agentAddon = "eks-pod-identity-agent"
 
 // registered is what EKS says of the cluster, if it knows it.
 func (ch *Chain) registered(ctx context.Context) (there registration, ok bool, err error) {

@@ -110,20 +110,12 @@ func TestGuardUnreadableURL(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t)
 	g.policy(anything)
-	const action = "?Action=SendMessage&Version=2012-11-05&MessageBody=m"
 	for name, r := range map[string]func() *http.Request{
-		"a parameter that is badly escaped": func() *http.Request {
-			return g.by("sqs", "GET", "/123456789012/mine"+action+"&QueueUrl=http://h/%zz/123456789012/secret", "")
-		},
-		"a semicolon": func() *http.Request { return g.by("sqs", "GET", "/123456789012/mine"+action+"&x;QueueUrl=secret", "") },
 		"a member of the path": func() *http.Request {
 			return g.by("lambda", "POST", "/2015-03-31/functions/mine/invocations?FunctionName=secret", "{}")
 		},
 		"a compressed form": func() *http.Request {
 			return g.by("sns", "POST", "/", "Action=ListTopics&Version=2010-03-31", "Content-Type", formType, "Content-Encoding", "deflate")
-		},
-		"a URL without a path": func() *http.Request {
-			return g.query("sns", "http:x/y/z/", "Action=ListTopics&Version=2010-03-31")
 		},
 	} {
 		if rec, got, _ := g.send(r()); rec.Code != http.StatusBadRequest || !strings.Contains(rec.Body.String(), "in two ways") || len(got) != 0 {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/openirsa/openirsa/internal/order"
@@ -42,7 +43,7 @@ func (c *call) readPage() page {
 // page, and the marker of the next, "" if this is the last.
 func cut[T any](p page, items []T, key func(T) string) ([]T, string) {
 	order.By(items, func(a, b T) int { return strings.Compare(key(a), key(b)) })
-	i, found := slices.BinarySearchFunc(items, p.after, func(item T, after string) int { return strings.Compare(key(item), after) })
+	i, found := sort.Find(len(items), func(i int) int { return strings.Compare(p.after, key(items[i])) })
 	if found {
 		i++
 	}

@@ -49,7 +49,6 @@ const (
 	// Of EKS Pod Identity.
 	theCluster      what = "Cluster"
 	theAssociations what = "Associations"
-	theAgent        what = "Agent"
 	passing         what = "PassRoles" // to EKS alone
 
 	// What the account's clusters have left; this chain's cluster is one of them.
@@ -102,7 +101,6 @@ var (
 
 	// EKS learns of a cluster, and forgets it, by the root user of an emulator alone.
 	findCluster       = actions{theCluster: {"eks:DescribeCluster"}}
-	findRegistration  = together(findCluster, actions{theAgent: {"eks:DescribeAddon"}})
 	readAssociations  = actions{theCluster: {"eks:ListPodIdentityAssociations"}, theAssociations: {"eks:DescribePodIdentityAssociation"}}
 	writeAssociations = together(readAssociations, makeRoles, actions{
 		theCluster:      {"eks:CreatePodIdentityAssociation"},
@@ -154,7 +152,7 @@ func (c *Resources) up() actions {
 		need = together(need, makeRoles)
 	}
 	if c.PodIdentity {
-		need = together(need, findRegistration)
+		need = together(need, findCluster)
 	}
 	if len(c.Associations) > 0 {
 		need = together(need, writeAssociations)
@@ -239,7 +237,7 @@ var commands = []command{
 		return together(readProvider, c.repairBucket())
 	}},
 	{migrate, func(c *Resources) actions {
-		return together(readRoles, deleteProvider, c.emptyBucket(), c.ifPodIdentity(findRegistration), actions{
+		return together(readRoles, deleteProvider, c.emptyBucket(), c.ifPodIdentity(findCluster), actions{
 			theAccount: {"iam:ListRoles", "iam:GetAccountSummary"}, theRoles: {"iam:UpdateAssumeRolePolicy"},
 		})
 	}},
@@ -301,7 +299,7 @@ func (c *Resources) Policy(p Permissions) ([]byte, error) {
 func (c *Resources) statements(needs actions, p Permissions, ending string) []statement {
 	var list []statement
 	for _, on := range []what{theBucket, theDocuments, theProvider, theAccount, anyRole, thePolicies, makingRoles, attaching, theRoles,
-		theCluster, theAssociations, theAgent, passing, anyProvider, abandonedProviders, abandonedRoles, abandonedBuckets, abandonedDocuments,
+		theCluster, theAssociations, passing, anyProvider, abandonedProviders, abandonedRoles, abandonedBuckets, abandonedDocuments,
 		anyCluster, anyAssociation, abandonedAssociations} {
 		names := needs[on]
 		if p.Boundary != "" { // it must not be removable
@@ -348,8 +346,6 @@ func (c *Resources) resources(on what, p Permissions) []string {
 		return []string{eks + "cluster/" + c.Cluster}
 	case theAssociations:
 		return []string{eks + "podidentityassociation/" + c.Cluster + "/*"}
-	case theAgent:
-		return []string{eks + "addon/" + c.Cluster + "/eks-pod-identity-agent/*"}
 	case anyCluster:
 		return []string{"arn:" + c.Partition + ":eks:*:" + c.Account + ":cluster/*"}
 	case anyAssociation, abandonedAssociations:

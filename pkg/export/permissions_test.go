@@ -16,7 +16,6 @@ import (
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
-	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -488,15 +487,6 @@ func (c caller) findCluster() error {
 	return err
 }
 
-// findRegistration asks EKS what it knows of the cluster, also of its agent.
-func (c caller) findRegistration() error {
-	_, err := c.eks.DescribeAddon(c.ctx, &eks.DescribeAddonInput{ClusterName: &c.chain.Cluster, AddonName: new("eks-pod-identity-agent")})
-	if _, missing := errors.AsType[*ekstypes.ResourceNotFoundException](err); missing {
-		err = nil
-	}
-	return errors.Join(c.findCluster(), err)
-}
-
 // readAssociations reads those of the cluster, of which there are some.
 func (c caller) readAssociations() error {
 	all, err := podidentity.Read(c.ctx, c.eks, c.chain.Cluster, podidentity.Filter{})
@@ -579,13 +569,13 @@ func (w *world) exchange() error {
 
 // podScenarios are the commands on a chain with EKS Pod Identity, before what they do otherwise.
 var podScenarios = map[string]func(*world) error{
-	"up":           func(w *world) error { return errors.Join(w.user.findRegistration(), w.manageAssociations()) },
-	"up-take-over": func(w *world) error { return errors.Join(w.user.findRegistration(), w.manageAssociations()) },
+	"up":           func(w *world) error { return errors.Join(w.user.findCluster(), w.manageAssociations()) },
+	"up-take-over": func(w *world) error { return errors.Join(w.user.findCluster(), w.manageAssociations()) },
 	"up-prune": func(w *world) error {
-		return errors.Join(w.user.findRegistration(), w.manageAssociations(), w.removeAssociations())
+		return errors.Join(w.user.findCluster(), w.manageAssociations(), w.removeAssociations())
 	},
 	"down":           func(w *world) error { return w.user.findCluster() },
-	"issuer-migrate": func(w *world) error { return w.user.findRegistration() },
+	"issuer-migrate": func(w *world) error { return w.user.findCluster() },
 	"status": func(w *world) error {
 		check(w.t, w.root.associations())
 		return w.user.readAssociations()
@@ -763,7 +753,6 @@ func TestPermissionsAreNarrow(t *testing.T) {
 				case resource == "arn:"+partition+":iam::aws:policy/*", strings.HasPrefix(resource, "arn:"+partition+":s3:::openirsa-dev-123456789012"),
 					strings.HasPrefix(resource, "arn:"+partition+":s3:::openirsa-*") && strings.HasPrefix(s.Sid, "Abandoned"),
 					strings.HasPrefix(resource, "arn:"+partition+":s3:::elsewhere") && strings.HasSuffix(s.Sid, "To"):
-				case resource == eks+"addon/dev/eks-pod-identity-agent/*" && s.Sid == "Agent":
 				case resource == eks+"cluster/dev" && s.Sid == "Cluster", resource == eks+"podidentityassociation/dev/*" && s.Sid == "Associations":
 				case strings.HasPrefix(resource, "arn:"+partition+":eks:*:123456789012:") && slices.Contains([]string{
 					"ReadClusters", "ReadAssociations", "AbandonedAssociations"}, s.Sid):

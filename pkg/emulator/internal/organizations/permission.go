@@ -1,6 +1,7 @@
 package organizations
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -70,27 +71,28 @@ const maxResults = 20
 // cut is the page of a list that is asked for. A token is of the number of items before
 // the page.
 func cut[T any](list api.List, p paging, all []T) ([]T, next, *wire.Failure) {
-	size := p.MaxResults
-	if size == 0 {
-		size = maxResults
-	}
+	from, to, more, e := p.span(list, len(all))
+	return append([]T{}, all[from:to]...), more, e
+}
+
+// span is which of n entries a page has.
+func (p paging) span(list api.List, n int) (from, to int, more next, e *wire.Failure) {
+	size := cmp.Or(p.MaxResults, maxResults)
 	if size < 1 || size > maxResults {
-		return nil, next{}, invalid("You provided a value for MaxResults that is not between 1 and %d.", maxResults)
+		return 0, 0, next{}, invalid("You provided a value for MaxResults that is not between 1 and %d.", maxResults)
 	}
-	from := 0
 	if p.NextToken != "" {
 		place, ok := list.Place(p.NextToken)
-		n, err := strconv.Atoi(place)
-		if !ok || err != nil || n < 0 || n > len(all) {
-			return nil, next{}, invalid("Invalid NextToken.")
+		after, err := strconv.Atoi(place)
+		if !ok || err != nil || after < 0 || after > n {
+			return 0, 0, next{}, invalid("Invalid NextToken.")
 		}
-		from = n
+		from = after
 	}
-	all = all[from:]
-	if len(all) <= size {
-		return append([]T{}, all...), next{}, nil
+	if n-from <= size {
+		return from, n, next{}, nil
 	}
-	return all[:size], next{list.Token(strconv.Itoa(from + size))}, nil
+	return from, from + size, next{list.Token(strconv.Itoa(from + size))}, nil
 }
 
 // checkName refuses names that the service model does: 1 to 128 characters.
