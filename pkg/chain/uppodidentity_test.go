@@ -154,13 +154,13 @@ func TestUpOnIPv6(t *testing.T) {
 		w.api.Mu.Lock()
 		webhook := w.api.Objects["/apis/apps/v1/namespaces/"+cluster.Namespace+"/deployments/webhook"].(*appsv1.Deployment)
 		w.api.Mu.Unlock()
-		got := w.registered()["ipFamily"].(string)
+		got := []string{w.registered()["ipFamily"].(string)}
 		for _, arg := range webhook.Spec.Template.Spec.Containers[0].Args {
 			if strings.HasPrefix(arg, "--container-credentials-full-uri") {
-				got += " " + arg
+				got = append(got, arg)
 			}
 		}
-		if got != want {
+		if got := strings.Join(got, " "); got != want {
 			t.Errorf("with %s: %s, want %s", families, got, want)
 		}
 	}
