@@ -353,6 +353,7 @@ func start(tb testing.TB, command ...string) *running {
 	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
 	defer cancel()
 	p := &running{cmd: exec.Command(command[0], command[1:]...), log: new(bytes.Buffer), ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "GOGC=") // pods do not have the tests'
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		tb.Fatal(err)
