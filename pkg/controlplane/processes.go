@@ -15,9 +15,11 @@ import (
 
 // pidsOf is a shell function that prints the ids of the node's processes that run
 // program $1. The pod's own process ID namespace lies right under the node's: a process
-// with more than two IDs belongs to a cluster nested in containers of this machine.
+// with more than two IDs belongs to a cluster nested in containers of this machine. Nodes
+// have hundreds of processes: grep finds the few that are worth a look.
 const pidsOf = `pids_of() {
-  for p in /proc/[0-9]*; do
+  for p in $(grep -lsF -e "$1" /proc/[0-9]*/cmdline); do
+    p=${p%/cmdline}
     case "$(tr '\0' '\n' <"$p/cmdline" 2>/dev/null | head -n 1)" in
     "$1"|*/"$1") ;;
     *) continue ;;
@@ -55,9 +57,10 @@ func processes(ctx context.Context, n node.Node, pod staticPod) ([][]string, err
 	return all, nil
 }
 
-// hastenScript sends a signal to the API server whose command line has digest
-// $1.
-const hastenScript = `for p in /proc/[0-9]*; do
+// hastenScript sends a signal to the API server whose command line begins with $2 and has
+// digest $1.
+const hastenScript = `for p in $(grep -lsF -e "$2" /proc/[0-9]*/cmdline); do
+  p=${p%/cmdline}
   [ "$(sha256sum 2>/dev/null <"$p/cmdline" | cut -c1-64)" != "$1" ] || kill -TERM "${p#/proc/}"
 done; true`
 
@@ -67,7 +70,7 @@ done; true`
 // sent makes it exit (SetupSignalContext in k8s.io/apiserver/pkg/server).
 func hasten(ctx context.Context, n node.Node, commandLine []string) error {
 	sum := sha256.Sum256([]byte(strings.Join(commandLine, "\x00") + "\x00"))
-	return n.Exec(ctx, nil, io.Discard, "sh", "-c", hastenScript, "sh", hex.EncodeToString(sum[:]))
+	return n.Exec(ctx, nil, io.Discard, "sh", "-c", hastenScript, "sh", hex.EncodeToString(sum[:]), commandLine[0])
 }
 
 // adminConf is kubeadm's kubeconfig of the cluster's administrator.
