@@ -75,12 +75,15 @@ func configuration(route Route, instance, index int, shape Shape) *v1alpha4.Clus
 	return c
 }
 
-// tunedControlPlane is a patch of kubeadm's configuration of a cluster. A list in it takes the place of kind's.
+// tunedControlPlane is a patch of kubeadm's configuration of a cluster. A list in it takes the place of kind's. Its programs
+// collect their garbage less often, and all but the API server, which is waited for, run on one processor at a time: an idle
+// node needs a fifth less.
 func tunedControlPlane(nodes int) string {
-	const env = "  extraEnvs: [{name: GOGC, value: \"400\"}]\n"
+	const lazy = "{name: GOGC, value: \"400\"}"
+	const env = "  extraEnvs: [" + lazy + ", {name: GOMAXPROCS, value: \"1\"}]\n"
 	elect := "{name: leader-elect, value: \"" + strconv.FormatBool(nodes > 1) + "\"}"
 	return "kind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta4\n" +
-		"apiServer:\n" + env +
+		"apiServer:\n  extraEnvs: [" + lazy + "]\n" +
 		"controllerManager:\n  extraArgs: [{name: enable-hostpath-provisioner, value: \"true\"}, " + elect + "]\n" + env +
 		"scheduler:\n  extraArgs: [" + elect + "]\n" + env +
 		"etcd:\n local:\n  extraArgs: [{name: unsafe-no-fsync, value: \"true\"}]\n" + env
