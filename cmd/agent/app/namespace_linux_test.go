@@ -93,12 +93,13 @@ func served(t *testing.T, hosts ...string) (warnings int) {
 		done <- Run(ctx, called(io.Discard, &log, "server", "--cluster-name", "c1", "--endpoint", s.URL, "--log-format", "json"))
 	}()
 	await(t, "http://localhost:2703/readyz")
+	token := podToken("a") // another second's is another token
 	for _, host := range hosts {
 		req, err := http.NewRequest(http.MethodGet, "http://"+host+agent.Path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set("Authorization", podToken("a"))
+		req.Header.Set("Authorization", token)
 		res, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 		if err != nil {
 			t.Error(err)
