@@ -73,10 +73,9 @@ func Endpoint(cfg aws.Config) (string, error) {
 	if fips {
 		name = "eks-auth-fips"
 	}
-	for _, s := range suffixes {
-		if strings.HasPrefix(cfg.Region, s.region) {
-			return "https://" + name + "." + cfg.Region + "." + s.suffix, nil
-		}
+	i := 0 // the last one fits all
+	for !strings.HasPrefix(cfg.Region, suffixes[i].region) {
+		i++
 	}
-	return "", nil
+	return "https://" + name + "." + cfg.Region + "." + suffixes[i].suffix, nil
 }

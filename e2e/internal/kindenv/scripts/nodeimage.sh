@@ -35,7 +35,7 @@ ctr oci spec | jq '.hooks.createContainer[.hooks.createContainer | length] |= . 
 # containerd collect their garbage less often, and run on one processor at a time.
 sed -i -e 's/restrict_oom_score_adj = false/restrict_oom_score_adj = true/' -e "s#sandbox_image = .*#sandbox_image = \"$PAUSE\"#" "$R/etc/containerd/config.toml"
 mkdir -p "$R/etc/systemd/system.conf.d"
-printf '[Manager]\nDefaultEnvironment=GOGC=400 GOMAXPROCS=1\n' >"$R/etc/systemd/system.conf.d/memory.conf"
+printf '[Manager]\nDefaultEnvironment=GOGC=400 GOMAXPROCS=1\n' >"$R/etc/systemd/system.conf.d/environment.conf"
 cat >"$R/etc/cni/net.d/10-ptp.conflist" <<'Y'
 {"cniVersion": "0.4.0", "name": "node", "plugins": [
   {"type": "ptp", "ipMasq": true, "ipam": {"type": "host-local", "dataDir": "/run/cni-ipam-state",
