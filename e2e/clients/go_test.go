@@ -156,7 +156,7 @@ func absentServices(t *testing.T, pod aws.Config) {
 			_, err := eks.NewFromConfig(pod).ListNodegroups(ctx, &eks.ListNodegroupsInput{ClusterName: new("dev")})
 			return err
 		}},
-		"REST XML": {"UnknownOperationException", "route53;", func() error {
+		"REST XML": {"UnknownOperationException", "route53, so it cannot do ListHostedZones;", func() error {
 			_, err := route53.NewFromConfig(pod).ListHostedZones(ctx, nil)
 			return err
 		}},

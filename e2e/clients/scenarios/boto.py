@@ -73,18 +73,17 @@ for service, operation, code, arguments in (
     ("sns", "ListTopics", "InvalidAction", {}),
     ("cloudwatch", "ListMetrics", "InvalidAction", {}),
     ("ec2", "DescribeVpcs", "InvalidAction", {}),
-    ("batch", "", "UnknownOperationException", {}),
-    ("lambda", "", "UnknownOperationException", {"FunctionName": "f", "Payload": b"{}"}),
-    ("route53", "", "UnknownOperationException", {}),
+    ("batch", "DescribeJobQueues", "UnknownOperationException", {}),
+    ("lambda", "Invoke", "UnknownOperationException", {"FunctionName": "f", "Payload": b"{}"}),
+    ("route53", "ListHostedZones", "UnknownOperationException", {}),
 ):
     client = boto3.client(service)
-    method = {"batch": "describe_job_queues", "lambda": "invoke", "route53": "list_hosted_zones"}.get(service)
-    method = method or next(m for m, o in client.meta.method_to_api_mapping.items() if o == operation)
+    method = next(m for m, o in client.meta.method_to_api_mapping.items() if o == operation)
     try:
         getattr(client, method)(**arguments)
     except ClientError as e:
         error, meta = e.response["Error"], e.response["ResponseMetadata"]
-        text = f"This emulator does not have {service}" + (f", so it cannot do {operation};" if operation else ";")
+        text = f"This emulator does not have {service}, so it cannot do {operation};"
         variable = "AWS_ENDPOINT_URL_" + client.meta.service_model.service_id.hyphenize().replace("-", "_").upper() + ", or"
         forward = f"--forward {service}=URL."
         assert error["Code"] == code and error["Message"].startswith(text), error

@@ -30,21 +30,21 @@ fi
 grep -F "(AccessDenied) when calling the CreateMultipartUpload operation: $PUT_DENIED" <<<"$denied"
 
 # Of services that the emulator does not have, each in its own protocol, it says so.
-absent() { # code, the operation as errors have it, what the text has of the operation, and the command
-	local code=$1 operation=$2 said=$3 out
-	shift 3
+absent() { # code, the operation, and the command
+	local code=$1 operation=$2 out
+	shift 2
 	if out=$(aws "$@" 2>&1); then
 		echo "$* was answered" >&2
 		exit 1
 	fi
-	grep -F "An error occurred ($code) when calling the $operation operation: This emulator does not have $1$said; it has STS" <<<"$out"
+	grep -F "An error occurred ($code) when calling the $operation operation: This emulator does not have $1, so it cannot do $operation; it has STS" <<<"$out"
 }
-absent UnknownOperationException ListTables ", so it cannot do ListTables" dynamodb list-tables
-absent UnknownOperationException GetSecretValue ", so it cannot do GetSecretValue" secretsmanager get-secret-value --secret-id app
-absent UnknownOperationException GetParameter ", so it cannot do GetParameter" ssm get-parameter --name /app
-absent InvalidAction ListQueues ", so it cannot do ListQueues" sqs list-queues
-absent InvalidAction ListTopics ", so it cannot do ListTopics" sns list-topics
-absent InvalidAction DescribeVpcs ", so it cannot do DescribeVpcs" ec2 describe-vpcs
-absent UnknownOperationException DescribeJobQueues "" batch describe-job-queues
-absent UnknownOperationException ListHostedZones "" route53 list-hosted-zones
+absent UnknownOperationException ListTables dynamodb list-tables
+absent UnknownOperationException GetSecretValue secretsmanager get-secret-value --secret-id app
+absent UnknownOperationException GetParameter ssm get-parameter --name /app
+absent InvalidAction ListQueues sqs list-queues
+absent InvalidAction ListTopics sns list-topics
+absent InvalidAction DescribeVpcs ec2 describe-vpcs
+absent UnknownOperationException DescribeJobQueues batch describe-job-queues
+absent UnknownOperationException ListHostedZones route53 list-hosted-zones
 echo passed

@@ -58,7 +58,7 @@ for (const [client, command, name, text] of [
   [new SNSClient(), new ListTopicsCommand(), "InvalidAction", "sns, so it cannot do ListTopics;"],
   [new EC2Client(), new DescribeVpcsCommand(), "InvalidAction", "ec2, so it cannot do DescribeVpcs;"],
   [new EKSClient(), new ListNodegroupsCommand({ clusterName: "dev" }), "UnknownOperationException", "this operation of eks;"],
-  [new Route53Client(), new ListHostedZonesCommand(), "UnknownOperationException", "route53;"],
+  [new Route53Client(), new ListHostedZonesCommand(), "UnknownOperationException", "route53, so it cannot do ListHostedZones;"],
 ]) {
   const err = await client.send(command).then(() => assert.fail(`${text} answered`), e => e);
   assert.equal(err.name, name, err);
