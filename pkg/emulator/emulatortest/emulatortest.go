@@ -15,6 +15,7 @@
 package emulatortest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/x509"
@@ -22,7 +23,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -33,7 +33,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
@@ -155,20 +155,28 @@ func (a *AWS) ConfigFor(accessKeyID, secret, sessionToken string) aws.Config {
 		Region:       Region,
 		BaseEndpoint: &a.URL,
 		Credentials:  credentials.NewStaticCredentialsProvider(accessKeyID, secret, sessionToken),
-		Retryer:      once,
+		HTTPClient:   whole{awshttp.NewBuildableClient()},
+		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
 	}
 }
 
-// once does not retry, save what the SDK does to itself: it closes the body of
-// a request as soon as the answer begins, and if net/http has not looked for
-// the body's end by then, which happens on a busy machine, net/http cuts the
-// connection in the middle of the answer.
-func once() aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-			return aws.BoolTernary(errors.Is(err, net.ErrClosed))
-		})}
-	})
+// whole sends the bodies of requests, unless they are large, as a whole. The SDK
+// closes the body of a request as soon as the answer begins, and if net/http has not
+// looked for the body's end by then, which happens on a busy machine, net/http cuts
+// the connection in the middle of the answer.
+type whole struct{ aws.HTTPClient }
+
+func (w whole) Do(r *http.Request) (*http.Response, error) {
+	const large = 1 << 20 // bytes; net/http still sends those when the answer begins, if it does so early
+	if r.Body != nil && 0 < r.ContentLength && r.ContentLength <= large {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		r = r.WithContext(r.Context())
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	return w.HTTPClient.Do(r)
 }
 
 // ConfigIn is Config with the credentials of the root user of one of several
