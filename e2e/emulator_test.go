@@ -146,9 +146,11 @@ func denied(t testing.TB, mark uint64, action, step string, words ...string) eve
 }
 
 // endpoint is the emulator's address for pods.
-func endpoint(t testing.TB) string {
+func endpoint(t testing.TB) string { return primary.endpoint(t) }
+
+func (k *kube) endpoint(t testing.TB) string {
 	t.Helper()
-	svc, err := primary.client.CoreV1().Services(system).Get(suite, emulatorName, metav1.GetOptions{})
+	svc, err := k.client.CoreV1().Services(system).Get(suite, emulatorName, metav1.GetOptions{})
 	if err != nil {
 		t.Fatalf("reading the emulator's service: %v", err)
 	}
@@ -156,8 +158,10 @@ func endpoint(t testing.TB) string {
 }
 
 // noIdentity is the environment of a pod that knows where AWS is and not who it is.
-func noIdentity(t testing.TB) map[string]string {
-	return map[string]string{"AWS_ENDPOINT_URL": endpoint(t), "AWS_REGION": region, "AWS_EC2_METADATA_DISABLED": "true"}
+func noIdentity(t testing.TB) map[string]string { return primary.noIdentity(t) }
+
+func (k *kube) noIdentity(t testing.TB) map[string]string {
+	return map[string]string{"AWS_ENDPOINT_URL": k.endpoint(t), "AWS_REGION": region, "AWS_EC2_METADATA_DISABLED": "true"}
 }
 
 // root is a pod with the root credentials of the emulator's account, for what a test must arrange.

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -8,11 +10,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/sivchari/kumo"
 
+	"github.com/openirsa/openirsa/e2e/internal/guarded"
+	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
@@ -47,44 +53,93 @@ func (k *kube) backend(t testing.TB) string {
 	return outside.URL
 }
 
-// guardedPods: pods work with services of another emulator behind the guard, with their own service accounts' identity:
-// one has exactly the permissions for it, and one lacks an action.
+// guardedPods: pods work with services of another emulator behind the guard as their own service account, by AWS's own
+// clients. Its role has exactly the permissions for it; with one that lacks any action, resource or condition of them, what
+// needs that is denied, as an event explains.
 func guardedPods(t *testing.T, k *kube, ns string) {
-	const table = "arn:aws:dynamodb:us-east-1:" + account + ":table/Cart"
-	const queue = "arn:aws:sqs:us-east-1:" + account + ":mail"
-	workload := []map[string]any{
-		{"Effect": "Allow", "Action": []string{"dynamodb:CreateTable", "dynamodb:PutItem", "dynamodb:GetItem"}, "Resource": table},
-		{"Effect": "Allow", "Action": []string{"sqs:CreateQueue", "sqs:GetQueueUrl", "sqs:SendMessage"}, "Resource": queue},
+	const worker = "worker"
+	steps := slices.DeleteFunc(guarded.Steps(), func(s guarded.Step) bool { return s.Service != "dynamodb" && s.Service != "sqs" })
+	file := filepath.Join(t.TempDir(), "policy.json")
+	if err := os.WriteFile(file, []byte(emulatortest.Document(guarded.Exact(steps)...)), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	for name, statements := range map[string][]map[string]any{"worker": workload, "idler": {
-		{"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": table}, {"Effect": "Allow", "Action": "sqs:GetQueueUrl", "Resource": queue}}} {
-		file := filepath.Join(t.TempDir(), name+".json")
-		if err := os.WriteFile(file, []byte(emulatortest.Document(statements...)), 0o600); err != nil {
+	k.setup(t, "iamserviceaccount", "create", "--namespace", ns, "--name", worker, "--role-name", "guarded", "--inline-policy-file", file,
+		"--approve").ok(t)
+	denials := guarded.Denials("guarded", steps)
+	k.rolesLike(t, ns, "guarded", denials)
+
+	for name, c := range map[string]struct {
+		image   kindenv.Image
+		command []string
+		every   int // which denials
+	}{
+		// It starts a Python for each call.
+		"cli":        {awscli, []string{"python3", "-c", scenario(t, "guard.py")}, 3},
+		"boto3":      {awscli, []string{"python3", "-c", scenario(t, "guard.py")}, 1},
+		"go":         {client, []string{"/client", "guarded"}, 1},
+		"javascript": {k.javaScript(t), []string{"/usr/bin/node", "--input-type=module", "--eval", scenario(t, "guard.mjs")}, 1},
+	} {
+		var some []guarded.Denial
+		for i := 0; i < len(denials); i += c.every {
+			some = append(some, denials[i])
+		}
+		env, err := guarded.Environment(steps, some)
+		if err != nil {
 			t.Fatal(err)
 		}
-		k.setup(t, "iamserviceaccount", "create", "--namespace", ns, "--name", name, "--inline-policy-file", file, "--approve").ok(t)
+		env["CLIENT"] = name
+		before := k.mark(t)
+		r := k.run(t, podSpec{namespace: ns, name: "guarded-" + name, serviceAccount: worker, image: c.image, args: c.command, env: env})
+		if r.code != 0 || !strings.HasSuffix(strings.TrimSpace(r.stdout), "passed") {
+			t.Errorf("the workload by %s: exit %d: %s%s", name, r.code, r.stdout, r.stderr)
+		}
+		list, _, err := k.events(suite, url.Values{"after": {strconv.FormatUint(before, 10)}, "decision": {"deny"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var events []guarded.Event
+		for _, e := range list {
+			events = append(events, guarded.Event{Caller: e.Caller, Action: e.Action, Resource: e.Resource, Decision: e.Decision, Reason: e.Reason})
+		}
+		for _, d := range guarded.Unexplained(events, some) {
+			t.Errorf("%s: no event explains that %v was denied", name, d)
+		}
 	}
-	script := func(sa, name, text string) result {
-		t.Helper()
-		return k.run(t, podSpec{namespace: ns, name: sa + "-" + name, serviceAccount: sa, image: awscli, args: []string{"bash", "-euc", text}})
+}
+
+// scenario is a program of those of AWS's clients.
+func scenario(t testing.TB, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("clients", "scenarios", name))
+	if err != nil {
+		t.Fatal(err)
 	}
-	r := script("worker", "work", `
-aws dynamodb create-table --table-name Cart --billing-mode PAY_PER_REQUEST --key-schema AttributeName=id,KeyType=HASH \
-	--attribute-definitions AttributeName=id,AttributeType=S >/dev/null
-aws dynamodb put-item --table-name Cart --item '{"id":{"S":"7"},"word":{"S":"open"}}'
-aws dynamodb get-item --table-name Cart --key '{"id":{"S":"7"}}' --query Item.word.S --output text
-aws sqs create-queue --queue-name mail >/dev/null
-url=$(aws sqs get-queue-url --queue-name mail --query QueueUrl --output text)
-aws sqs send-message --queue-url "$url" --message-body hello --query MessageId --output text`)
-	if r.code != 0 || !strings.Contains(r.stdout, "open\n") {
-		t.Errorf("the workload: exit %d: %s%s", r.code, r.stdout, r.stderr)
+	return string(b)
+}
+
+// rolesLike makes the denials' roles, which trust whom a role does, as root of the emulator's account.
+func (k *kube) rolesLike(t testing.TB, ns, role string, denials []guarded.Denial) {
+	t.Helper()
+	policies := map[string]string{}
+	for _, d := range denials {
+		policies[d.Role] = d.Policy()
 	}
-	r = script("idler", "read", `aws dynamodb get-item --table-name Cart --key '{"id":{"S":"7"}}'`)
-	if r.code == 0 || !strings.Contains(r.stdout+r.stderr, "(AccessDeniedException)") || !strings.Contains(r.stdout+r.stderr, "dynamodb:GetItem") {
-		t.Errorf("without dynamodb:GetItem: exit %d: %s%s", r.code, r.stdout, r.stderr)
+	text, err := json.Marshal(policies)
+	if err != nil {
+		t.Fatal(err)
 	}
-	r = script("idler", "send", `aws sqs send-message --queue-url "$(aws sqs get-queue-url --queue-name mail --query QueueUrl --output text)" --message-body hello`)
-	if r.code == 0 || !strings.Contains(r.stdout+r.stderr, "(AccessDenied)") {
-		t.Errorf("without sqs:SendMessage: exit %d: %s%s", r.code, r.stdout, r.stderr)
+	env := k.noIdentity(t)
+	maps.Copy(env, map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "ROLE": role, "POLICIES": string(text)})
+	r := k.run(t, podSpec{namespace: ns, name: "roles", image: awscli, env: env, args: []string{"python3", "-c", `
+import boto3, json, os
+
+iam = boto3.client("iam")
+trust = json.dumps(iam.get_role(RoleName=os.environ["ROLE"])["Role"]["AssumeRolePolicyDocument"])
+for name, policy in json.loads(os.environ["POLICIES"]).items():
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+    iam.put_role_policy(RoleName=name, PolicyName="workload", PolicyDocument=policy)
+`}})
+	if r.code != 0 {
+		t.Fatalf("making roles: exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 }

@@ -289,6 +289,22 @@ func storm(t *testing.T, k *kube, ns string) {
 
 // javaScript: the AWS SDK for JavaScript v3 finds the agent by its default chain.
 func javaScript(t *testing.T, k *kube, ns string) {
+	image := k.javaScript(t)
+	r := k.run(t, podSpec{namespace: ns, name: "javascript", serviceAccount: courier, image: image, args: []string{"/usr/bin/node",
+		"--input-type=module", "--eval", `
+import { STSClient, GetCallerIdentityCommand } from "@aws-sdk/client-sts";
+import { IAMClient, ListGroupsCommand } from "@aws-sdk/client-iam";
+console.log((await new STSClient().send(new GetCallerIdentityCommand())).Arn);
+console.log("groups", (await new IAMClient().send(new ListGroupsCommand())).Groups.length);`}})
+	if r.code != 0 || !strings.Contains(r.stdout, ":assumed-role/openirsa-pods-") || !strings.Contains(r.stdout, "-javascript-") ||
+		!strings.Contains(r.stdout, "groups ") {
+		t.Errorf("a pod with JavaScript: exit %d: %s", r.code, r.stdout)
+	}
+}
+
+// javaScript is an image with Node.js and the AWS SDK for JavaScript, which the cluster has.
+func (k *kube) javaScript(t testing.TB) kindenv.Image {
+	t.Helper()
 	if err := kindenv.Install(suite, os.Stderr, "node", "npm"); err != nil {
 		t.Fatal(err)
 	}
@@ -303,16 +319,7 @@ func javaScript(t *testing.T, k *kube, ns string) {
 	if err := k.Load(suite, image); err != nil {
 		t.Fatal(err)
 	}
-	r := k.run(t, podSpec{namespace: ns, name: "javascript", serviceAccount: courier, image: image, args: []string{"/usr/bin/node",
-		"--input-type=module", "--eval", `
-import { STSClient, GetCallerIdentityCommand } from "@aws-sdk/client-sts";
-import { IAMClient, ListGroupsCommand } from "@aws-sdk/client-iam";
-console.log((await new STSClient().send(new GetCallerIdentityCommand())).Arn);
-console.log("groups", (await new IAMClient().send(new ListGroupsCommand())).Groups.length);`}})
-	if r.code != 0 || !strings.Contains(r.stdout, ":assumed-role/openirsa-pods-") || !strings.Contains(r.stdout, "-javascript-") ||
-		!strings.Contains(r.stdout, "groups ") {
-		t.Errorf("a pod with JavaScript: exit %d: %s", r.code, r.stdout)
-	}
+	return image
 }
 
 // exchanging has the agent exchange new tokens of a pod with an association, until the function that it returns is called:

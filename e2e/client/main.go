@@ -8,6 +8,7 @@
 //	client claims [FILE]          header and claims of a token, never its signature (default: the pod's token)
 //	client whoami                 asks the API server whose token Kubernetes gave the pod: the user's name
 //	client environ                the AWS_ variables, without secrets
+//	client guarded                what the variables STEPS and DENIALS say, of services behind the guard: "passed"
 //	client load ROLE_ARN          tokens of all kinds to STS and the API servers without pause (load.go), until it is ended
 //	client fetch HOST URL         GETs of URL as of HOST without pause (load.go), until it is ended
 //	client watch                  GetCallerIdentity every half second until it is ended: "ok ARN" or "error ..."
@@ -33,6 +34,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/openirsa/openirsa/e2e/internal/guarded"
 )
 
 func main() {
@@ -73,6 +76,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	case "sleep":
 		<-ctx.Done()
 		return nil
+	case "guarded":
+		if err := guarded.Run(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintln(stdout, "passed")
+		return nil
 	}
 	if verb == "watch" {
 		return watch(ctx, stdout)
@@ -99,7 +108,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 		return assume(ctx, cfg, arg, stdin, stdout)
 	}
 	return errors.New("usage: client identity|groups|get s3://BUCKET/KEY|assume ROLE_ARN|claims [FILE]|whoami|environ|" +
-		"load ROLE_ARN|fetch HOST URL|watch|sleep")
+		"guarded|load ROLE_ARN|fetch HOST URL|watch|sleep")
 }
 
 func groups(ctx context.Context, cfg aws.Config, stdout io.Writer) error {

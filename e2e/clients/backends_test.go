@@ -32,8 +32,11 @@ func backends(t *testing.T, modules string) []string {
 		background(t, exec.Command("node", flags...))
 		return answering(t, "http://127.0.0.1:"+port)
 	}
+	kumo := everythingElse(t)
 	return []string{
-		"dynamodb=" + node("dynalite", "--createTableMs", "0"), "kinesis=" + node("kinesalite", "--createStreamMs", "0"), "sns=" + goaws(t), "*=" + everythingElse(t),
+		"dynamodb=" + node("dynalite", "--createTableMs", "0"),
+		"kinesis=" + node("kinesalite", "--createStreamMs", "0"), "sns=" + goaws(t),
+		"kms=" + kumo, "*=" + kumo,
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/openirsa/openirsa/e2e/internal/guarded"
 	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 	"github.com/openirsa/openirsa/internal/needs"
 )
@@ -136,7 +137,7 @@ func tryCompose(t *testing.T, clients *kindenv.Clients, url string) {
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
 		t.Fatal(err)
 	}
-	if len(answer.Events) != 1 || answer.Events[0].Action != "dynamodb:GetItem" || answer.Events[0].Resource != cart {
+	if len(answer.Events) != 1 || answer.Events[0].Action != "dynamodb:GetItem" || answer.Events[0].Resource != guarded.Cart {
 		t.Errorf("the last denial is %+v", answer.Events)
 	}
 }

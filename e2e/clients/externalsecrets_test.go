@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
+	"github.com/openirsa/openirsa/e2e/internal/guarded"
 	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 	"github.com/openirsa/openirsa/internal/kubetest"
 	"github.com/openirsa/openirsa/internal/needs"
@@ -68,30 +69,30 @@ spec:
 `, name, region))
 	}
 
-	e.allow(t, "secretsmanager:GetSecretValue", secret)
+	e.allow(t, "secretsmanager:GetSecretValue", guarded.Secret)
 	e.externalSecret(t, "allowed", "app")
 	e.wait(t, "externalsecrets", "allowed", "True")
 	e.holds(t, "allowed", secretValue)
 
 	for name, policy := range map[string][2]string{
-		"another-action":   {"secretsmanager:DescribeSecret", secret},
-		"another-resource": {"secretsmanager:GetSecretValue", secret + "-else"},
+		"another-action":   {"secretsmanager:DescribeSecret", guarded.Secret},
+		"another-resource": {"secretsmanager:GetSecretValue", guarded.Secret + "-else"},
 	} {
 		e.allow(t, policy[0], policy[1])
 		e.externalSecret(t, name, "app")
 		e.wait(t, "externalsecrets", name, "False")
 		e.explains(t, name, "AccessDeniedException: User: "+readerARN()+" is not authorized to perform: secretsmanager:GetSecretValue on resource: "+
-			strings.TrimRight(secret, "?"), " because no identity-based policy allows the secretsmanager:GetSecretValue action")
+			strings.TrimRight(guarded.Secret, "?"), " because no identity-based policy allows the secretsmanager:GetSecretValue action")
 		e.holds(t, name, "")
 	}
 	denial := e.denied(t, "secretsmanager:GetSecretValue")
-	if ok, _ := filepath.Match(secret, denial.Resource); !ok || denial.Caller != readerARN() || denial.Remedy == nil ||
+	if ok, _ := filepath.Match(guarded.Secret, denial.Resource); !ok || denial.Caller != readerARN() || denial.Remedy == nil ||
 		!strings.Contains(denial.Reason, "secretsmanager:GetSecretValue") {
 		t.Errorf("the guard's event is %+v", denial)
 	}
 
 	// It was the permission and nothing else.
-	e.allow(t, "secretsmanager:GetSecretValue", secret)
+	e.allow(t, "secretsmanager:GetSecretValue", guarded.Secret)
 	e.annotate(t, "another-action")
 	e.wait(t, "externalsecrets", "another-action", "True")
 	e.holds(t, "another-action", secretValue)

@@ -1,14 +1,11 @@
 // The workload behind the guard, with the AWS SDK for JavaScript v3: all of it with a role that may, and each call with a
 // role that lacks something of it.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 
 const packages = { secretsmanager: "secrets-manager", route53: "route-53" };
 // Names of errors follow the shapes of the model, which SNS's code does not.
 const names = { sns: "AuthorizationErrorException" };
 const kept = {};
-
-const read = name => JSON.parse(readFileSync(name, "utf8"));
 
 function filled(value) {
   if (Array.isArray(value)) return value.map(filled);
@@ -23,13 +20,13 @@ async function call({ service, operation, input }) {
   return { sdk, answer: new Client().send(new sdk[operation + "Command"](filled(input))) };
 }
 
-const steps = read("steps.json");
+const steps = JSON.parse(process.env.STEPS);
 for (const step of steps.filter(step => step.service !== process.env.NOT_ANSWERED)) {
   const answer = await (await call(step)).answer;
   for (const [name, path] of Object.entries(step.keep ?? {})) kept[name] = path.split(".").reduce((v, part) => v[part], answer);
 }
 
-for (const { role, step: index } of read("denials.json")) {
+for (const { role, step: index } of JSON.parse(process.env.DENIALS)) {
   const step = steps[index];
   process.env.AWS_ROLE_ARN = process.env.ROLES + role;
   const { sdk, answer } = await call(step);

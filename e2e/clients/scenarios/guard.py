@@ -40,11 +40,6 @@ def by_cli(service, operation, arguments):
 call = {"boto3": by_boto3, "cli": by_cli}[os.environ["CLIENT"]]
 
 
-def read(name):
-    with open(name) as f:
-        return json.load(f)
-
-
 kept = {}
 
 
@@ -56,9 +51,9 @@ def filled(value):
     return kept[value[1:]] if isinstance(value, str) and value.startswith("$") else value
 
 
-steps = read("steps.json")
+steps = json.loads(os.environ["STEPS"])
 for step in steps:
-    if step["service"] == os.environ["NOT_ANSWERED"]:
+    if step["service"] == os.environ.get("NOT_ANSWERED"):
         continue
     answer = call(step["service"], step["operation"], filled(step["input"]))
     for name, path in step.get("keep", {}).items():
@@ -67,7 +62,7 @@ for step in steps:
             found = found[int(part)] if part.isdigit() else found[part]
         kept[name] = found
 
-for denial in read("denials.json"):
+for denial in json.loads(os.environ["DENIALS"]):
     step = steps[denial["step"]]
     os.environ["AWS_ROLE_ARN"] = os.environ["ROLES"] + denial["role"]
     try:

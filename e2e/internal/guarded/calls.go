@@ -1,12 +1,11 @@
-package clients
+package guarded
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
-	"path/filepath"
-	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -17,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -27,49 +27,52 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// withoutGo is a service whose SDK for Go takes minutes to compile. The other clients speak its protocol.
-const withoutGo = "ec2"
+// WithoutGo is a service whose SDK for Go takes minutes to compile. The other clients speak its protocol.
+const WithoutGo = "ec2"
 
-// guardGo does the workload behind the guard with the AWS SDK for Go v2, in this process with the environment of a pod.
-func guardGo(t *testing.T, dir string, env map[string]string) {
-	asPod(t, dir, env)
-	ctx := t.Context()
-	calls := goCalls()
-	call := func(step *guardStep) error {
-		t.Helper()
+// Run does the workload with the AWS SDK for Go v2, as the environment says. The error has all that went wrong.
+func Run(ctx context.Context) error {
+	var steps []Step
+	var denials []Denial
+	for name, into := range map[string]any{"STEPS": &steps, "DENIALS": &denials} {
+		if err := json.Unmarshal([]byte(os.Getenv(name)), into); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	all := calls()
+	call := func(step *Step) error {
 		pod, err := config.LoadDefaultConfig(ctx)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		return calls[step.Service+" "+step.Operation](ctx, pod)
+		return all[step.Service+" "+step.Operation](ctx, pod)
 	}
-	for i := range guardSteps {
-		if guardSteps[i].Service == withoutGo {
+	for i := range steps {
+		if steps[i].Service == WithoutGo {
 			continue
 		}
-		if err := call(&guardSteps[i]); err != nil {
-			t.Fatalf("%s: %v", guardSteps[i].Operation, err)
+		if err := call(&steps[i]); err != nil {
+			return fmt.Errorf("%s: %w", steps[i].Operation, err)
 		}
 	}
-	var denials []guardDenial
-	if b, err := os.ReadFile(filepath.Join(dir, "denials.json")); err != nil || json.Unmarshal(b, &denials) != nil {
-		t.Fatalf("denials.json: %v: %s", err, b)
-	}
+	var wrong []error
 	for _, d := range denials {
-		step := &guardSteps[d.Step]
-		if step.Service == withoutGo {
+		step := &steps[d.Step]
+		if step.Service == WithoutGo {
 			continue
 		}
-		t.Setenv("AWS_ROLE_ARN", env["ROLES"]+d.Role)
+		if err := os.Setenv("AWS_ROLE_ARN", os.Getenv("ROLES")+d.Role); err != nil {
+			return err
+		}
 		err := call(step)
 		denied, ok := errors.AsType[smithy.APIError](err)
 		if !ok || denied.ErrorCode() != step.Code && denied.ErrorCode() != step.Class {
-			t.Errorf("%s as %s: %v, want %s", step.Operation, d.Role, err, step.Code)
-		}
-		if step.Class != "" && !typed(err) {
-			t.Errorf("%s: %T", step.Operation, denied)
+			wrong = append(wrong, fmt.Errorf("%s as %s: %v, want %s", step.Operation, d.Role, err, step.Code))
+		} else if step.Class != "" && !typed(err) {
+			wrong = append(wrong, fmt.Errorf("%s: %T", step.Operation, denied))
 		}
 	}
+	return errors.Join(wrong...)
 }
 
 // typed reports whether an error is one of the types by which programs know denials of SNS and Kinesis.
@@ -79,11 +82,11 @@ func typed(err error) bool {
 	return ofSNS || ofKinesis
 }
 
-// goCalls are the steps, by service and operation.
-func goCalls() map[string]func(ctx context.Context, pod aws.Config) error {
+// calls are the steps with the AWS SDK for Go v2, by service and operation.
+func calls() map[string]func(ctx context.Context, pod aws.Config) error {
 	type fn = func(ctx context.Context, pod aws.Config) error
 	id := map[string]dynamodbtypes.AttributeValue{"id": &dynamodbtypes.AttributeValueMemberS{Value: "7"}}
-	var queueURL, receipt, topicARN *string
+	var queueURL, receipt, topicARN, keyARN *string
 	return map[string]fn{
 		"dynamodb CreateTable": func(ctx context.Context, pod aws.Config) error {
 			_, err := dynamodb.NewFromConfig(pod).CreateTable(ctx, &dynamodb.CreateTableInput{
@@ -102,6 +105,10 @@ func goCalls() map[string]func(ctx context.Context, pod aws.Config) error {
 			if err == nil && len(got.Item) != 1 {
 				return errors.New("the item is not there")
 			}
+			return err
+		},
+		"dynamodb DeleteTable": func(ctx context.Context, pod aws.Config) error {
+			_, err := dynamodb.NewFromConfig(pod).DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: new("Cart")})
 			return err
 		},
 		"sqs CreateQueue": func(ctx context.Context, pod aws.Config) error {
@@ -127,6 +134,10 @@ func goCalls() map[string]func(ctx context.Context, pod aws.Config) error {
 		},
 		"sqs DeleteMessage": func(ctx context.Context, pod aws.Config) error {
 			_, err := sqs.NewFromConfig(pod).DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: queueURL, ReceiptHandle: receipt})
+			return err
+		},
+		"sqs DeleteQueue": func(ctx context.Context, pod aws.Config) error {
+			_, err := sqs.NewFromConfig(pod).DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: queueURL})
 			return err
 		},
 		"kinesis CreateStream": func(ctx context.Context, pod aws.Config) error {
@@ -156,9 +167,16 @@ func goCalls() map[string]func(ctx context.Context, pod aws.Config) error {
 			_, err := secretsmanager.NewFromConfig(pod).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: new("app")})
 			return err
 		},
+		"kms CreateKey": func(ctx context.Context, pod aws.Config) error {
+			made, err := kms.NewFromConfig(pod).CreateKey(ctx, nil)
+			if err == nil {
+				keyARN = made.KeyMetadata.Arn
+			}
+			return err
+		},
 		"ssm PutParameter": func(ctx context.Context, pod aws.Config) error {
 			_, err := ssm.NewFromConfig(pod).PutParameter(ctx, &ssm.PutParameterInput{
-				Name: new("/svc/db"), Value: new("x"), Type: ssmtypes.ParameterTypeString})
+				Name: new("/svc/db"), Value: new("x"), Type: ssmtypes.ParameterTypeSecureString, KeyId: keyARN})
 			return err
 		},
 		"ssm GetParameter": func(ctx context.Context, pod aws.Config) error {
