@@ -602,7 +602,9 @@ func subject(t *testing.T, command string) *export.Resources {
 }
 
 // TestPermissionsSufficeAndAreLeast runs each command as somebody who has its
-// policy, and again for each of its actions as somebody who lacks that one.
+// policy, and again for each of its actions as somebody who lacks that one, for each
+// condition as somebody who does not meet it, and for each statement's resources as
+// somebody who may only elsewhere.
 func TestPermissionsSufficeAndAreLeast(t *testing.T) {
 	for _, command := range export.Commands() {
 		if command == "gc" {
@@ -638,16 +640,41 @@ func leastPolicy(t *testing.T, name, command string, c *export.Resources, run fu
 		if err := run(w); err != nil {
 			t.Fatalf("with all of the policy: %v\n%s", err, document)
 		}
-		for _, action := range actions(t, document) {
+		fails := func(with string, document []byte) {
+			t.Helper()
 			w := newWorld(t, c)
-			w.permit(without(t, document, action))
+			w.permit(document)
 			if err := run(w); err == nil {
-				t.Errorf("without %s it succeeds too", action)
+				t.Errorf("%s it succeeds too", with)
 			} else if !slices.ContainsFunc([]string{"AccessDenied", "another AWS account", "more to do"}, func(s string) bool { return strings.Contains(err.Error(), s) }) {
-				t.Errorf("without %s it fails for another reason: %v", action, err)
+				t.Errorf("%s it fails for another reason: %v", with, err)
+			}
+		}
+		for _, action := range actions(t, document) {
+			fails("without "+action, without(t, document, action))
+		}
+		for i, s := range parsePolicy(t, document).Statement {
+			for operator, tests := range s.Condition {
+				for key := range tests {
+					d := parsePolicy(t, document)
+					d.Statement[i].Condition[operator][key] = []string{"else"}
+					fails(fmt.Sprintf("%s with another %s", s.Sid, key), text(t, d))
+				}
+			}
+			if !slices.Equal(s.Resource, []string{"*"}) {
+				d := parsePolicy(t, document)
+				d.Statement[i].Resource = []string{"arn:aws:iam::123456789012:role/else"}
+				fails(s.Sid+" on other resources", text(t, d))
 			}
 		}
 	})
+}
+
+func text(t *testing.T, d document) []byte {
+	t.Helper()
+	b, err := json.Marshal(d)
+	check(t, err)
+	return b
 }
 
 // place is where a migration goes.
@@ -694,9 +721,7 @@ func without(t *testing.T, body []byte, action string) []byte {
 	if len(d.Statement) == 0 {
 		return []byte(emulatortest.Document(map[string]any{"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}))
 	}
-	less, err := json.Marshal(d)
-	check(t, err)
-	return less
+	return text(t, d)
 }
 
 // With a boundary, no role can be made or changed that goes beyond it.
