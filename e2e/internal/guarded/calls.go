@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,7 +41,7 @@ func Run(ctx context.Context) error {
 		}
 	}
 	all := calls()
-	call := func(step *Step) error {
+	do := func(step *Step) error {
 		pod, err := config.LoadDefaultConfig(ctx)
 		if err != nil {
 			return err
@@ -51,7 +52,7 @@ func Run(ctx context.Context) error {
 		if steps[i].Service == WithoutGo {
 			continue
 		}
-		if err := call(&steps[i]); err != nil {
+		if err := do(&steps[i]); err != nil {
 			return fmt.Errorf("%s: %w", steps[i].Operation, err)
 		}
 	}
@@ -64,7 +65,7 @@ func Run(ctx context.Context) error {
 		if err := os.Setenv("AWS_ROLE_ARN", os.Getenv("ROLES")+d.Role); err != nil {
 			return err
 		}
-		err := call(step)
+		err := do(step)
 		denied, ok := errors.AsType[smithy.APIError](err)
 		if !ok || denied.ErrorCode() != step.Code && denied.ErrorCode() != step.Class {
 			wrong = append(wrong, fmt.Errorf("%s as %s: %v, want %s", step.Operation, d.Role, err, step.Code))
@@ -82,12 +83,19 @@ func typed(err error) bool {
 	return ofSNS || ofKinesis
 }
 
+type call = func(ctx context.Context, pod aws.Config) error
+
 // calls are the steps with the AWS SDK for Go v2, by service and operation.
-func calls() map[string]func(ctx context.Context, pod aws.Config) error {
-	type fn = func(ctx context.Context, pod aws.Config) error
+func calls() map[string]call {
+	all := tablesAndQueues()
+	maps.Copy(all, others())
+	return all
+}
+
+func tablesAndQueues() map[string]call {
 	id := map[string]dynamodbtypes.AttributeValue{"id": &dynamodbtypes.AttributeValueMemberS{Value: "7"}}
-	var queueURL, receipt, topicARN, keyARN *string
-	return map[string]fn{
+	var queueURL, receipt *string
+	return map[string]call{
 		"dynamodb CreateTable": func(ctx context.Context, pod aws.Config) error {
 			_, err := dynamodb.NewFromConfig(pod).CreateTable(ctx, &dynamodb.CreateTableInput{
 				TableName: new("Cart"), BillingMode: "PAY_PER_REQUEST",
@@ -140,8 +148,15 @@ func calls() map[string]func(ctx context.Context, pod aws.Config) error {
 			_, err := sqs.NewFromConfig(pod).DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: queueURL})
 			return err
 		},
+	}
+}
+
+func others() map[string]call {
+	var topicARN, keyARN *string
+	return map[string]call{
 		"kinesis CreateStream": func(ctx context.Context, pod aws.Config) error {
-			_, err := kinesis.NewFromConfig(pod).CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: new("clicks"), ShardCount: new(int32(1))})
+			_, err := kinesis.NewFromConfig(pod).CreateStream(ctx,
+				&kinesis.CreateStreamInput{StreamName: new("clicks"), ShardCount: new(int32(1))})
 			return err
 		},
 		"kinesis ListShards": func(ctx context.Context, pod aws.Config) error {
@@ -160,7 +175,8 @@ func calls() map[string]func(ctx context.Context, pod aws.Config) error {
 			return err
 		},
 		"secretsmanager CreateSecret": func(ctx context.Context, pod aws.Config) error {
-			_, err := secretsmanager.NewFromConfig(pod).CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: new("app"), SecretString: new("open")})
+			_, err := secretsmanager.NewFromConfig(pod).CreateSecret(ctx,
+				&secretsmanager.CreateSecretInput{Name: new("app"), SecretString: new("open")})
 			return err
 		},
 		"secretsmanager GetSecretValue": func(ctx context.Context, pod aws.Config) error {
