@@ -492,6 +492,34 @@ func TestWebhookProbes(t *testing.T) {
 	}
 }
 
+// On the nodes' network a node has one replica, for its ports' sake, so that one must go before the next comes.
+func TestWebhookOnTheNodesNetwork(t *testing.T) {
+	deployment := func(v map[string]any) (d appsv1.Deployment) {
+		text, err := deploy.RenderWith("webhook.yaml", v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for document := range strings.SplitSeq(text, "\n---\n") {
+			if strings.Contains(document, "kind: Deployment") {
+				if err := yaml.Unmarshal([]byte(document), &d); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		return d
+	}
+	on := deployment(values(t, parseValues(t, "{webhook: {hostNetwork: true}}")))
+	pod, rolling := on.Spec.Template.Spec, on.Spec.Strategy.RollingUpdate
+	if !pod.HostNetwork || pod.DNSPolicy != corev1.DNSClusterFirstWithHostNet || rolling.MaxSurge.IntValue() != 0 || rolling.MaxUnavailable.IntValue() != 1 {
+		t.Errorf("host network %v, DNS %q, rolling update %v", pod.HostNetwork, pod.DNSPolicy, rolling)
+	}
+	off := deployment(values(t))
+	pod, rolling = off.Spec.Template.Spec, off.Spec.Strategy.RollingUpdate
+	if pod.HostNetwork || pod.DNSPolicy != "" || rolling.MaxSurge.IntValue() != 1 || rolling.MaxUnavailable.IntValue() != 0 {
+		t.Errorf("by default: host network %v, DNS %q, rolling update %v", pod.HostNetwork, pod.DNSPolicy, rolling)
+	}
+}
+
 func TestEmulatorVolume(t *testing.T) {
 	local := emulator(t, deploy.EmulatorParams{Path: "/var/lib/openirsa", Node: "n1"})
 	pv := find[corev1.PersistentVolume](t, local, "PersistentVolume", "openirsa-emulator")
