@@ -161,7 +161,7 @@ func (k *kube) endpoint(t testing.TB) string {
 func noIdentity(t testing.TB) map[string]string { return primary.noIdentity(t) }
 
 func (k *kube) noIdentity(t testing.TB) map[string]string {
-	return map[string]string{"AWS_ENDPOINT_URL": k.endpoint(t), "AWS_REGION": region, "AWS_EC2_METADATA_DISABLED": "true"}
+	return map[string]string{"AWS_ENDPOINT_URL": k.endpoint(t), "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EC2_METADATA_DISABLED": "true"}
 }
 
 // root is a pod with the root credentials of the emulator's account, for what a test must arrange.
