@@ -106,13 +106,13 @@ man:
 	$(MANUAL) $(GO) vet . && $(GO) test -vet=off -count=1 . && $(GO) run . --version $(VERSION) $(CURDIR)/bin/man
 
 # Stories on clusters, which mostly wait, and beside them one after the other what
-# needs less, and gets a third of what they get: faults at every call, real clients of
-# the emulator, and the tests of the programs and packages that `make test` skips for
-# want of more than Go. What passing tests have to say is in bin/*.json.
+# needs less, and gets somewhat less: faults at every call, real clients of the
+# emulator, and the tests of the programs and packages that `make test` skips for want
+# of more than Go. What passing tests have to say is in bin/*.json.
 BESIDE ?= tools
 
 e2e: build
-	@.ci/yield 5 $(MAKE) --no-print-directory --keep-going $(BESIDE) >bin/beside.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
+	@.ci/yield 2 $(MAKE) --no-print-directory --keep-going $(BESIDE) >bin/beside.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
 	echo "beside the stories: make $(BESIDE) >bin/beside.log"; \
 	$(MAKE) --no-print-directory stories; stories=$$?; \
 	wait $$beside; beside=$$?; cat bin/beside.log; exit $$((stories | beside))
