@@ -41,7 +41,7 @@ func TestModule(t *testing.T) {
 	run(t, exec.CommandContext(ctx, "docker", "load", "--quiet", "--input", archive))
 	t.Cleanup(func() { run(t, exec.Command("docker", "image", "rm", "--force", ref)) })
 
-	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "./...")
+	test := exec.CommandContext(ctx, "go", "test", "-vet=off", "-count=1", "-v", "./...")
 	test.Dir = filepath.Join("..", "..", "testcontainers")
 	// The container that removes what a killed test leaves comes from a registry. Here the daemon goes with all it has.
 	test.Env = append(os.Environ(), "OPENIRSA_IMAGE="+ref, "OPENIRSA_TOOLS=all", "TESTCONTAINERS_RYUK_DISABLED=true")
