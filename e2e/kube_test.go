@@ -58,7 +58,7 @@ func newKube(c *kindenv.Cluster, kubeconfig string) (*kube, error) {
 }
 
 // patience is how long a test waits for what takes a quiet machine seconds.
-const patience = 3 * time.Minute
+const patience = 6 * time.Minute
 
 // poll calls check twice a second until it returns nil, and fails t with its last error after the time.
 func poll(t testing.TB, within time.Duration, what string, check func(ctx context.Context) error) {

@@ -76,14 +76,12 @@ func configuration(route Route, instance, index int, shape Shape) *v1alpha4.Clus
 }
 
 // tunedControlPlane is a patch of kubeadm's configuration of a cluster. A list in it takes the place of kind's. Its programs
-// collect their garbage less often, and all but the API server, which is waited for, run on one processor at a time: an idle
-// node needs a fifth less.
+// collect their garbage less often.
 func tunedControlPlane(nodes int) string {
-	const lessGC = "{name: GOGC, value: \"400\"}"
-	const env = "  extraEnvs: [" + lessGC + ", {name: GOMAXPROCS, value: \"1\"}]\n"
+	const env = "  extraEnvs: [{name: GOGC, value: \"400\"}]\n"
 	elect := "{name: leader-elect, value: \"" + strconv.FormatBool(nodes > 1) + "\"}"
 	return "kind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta4\n" +
-		"apiServer:\n  extraEnvs: [" + lessGC + "]\n" +
+		"apiServer:\n" + env +
 		"controllerManager:\n  extraArgs: [{name: enable-hostpath-provisioner, value: \"true\"}, " + elect + "]\n" + env +
 		"scheduler:\n  extraArgs: [" + elect + "]\n" + env +
 		"etcd:\n local:\n  extraArgs: [{name: unsafe-no-fsync, value: \"true\"}]\n" + env
