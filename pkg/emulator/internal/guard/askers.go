@@ -55,6 +55,7 @@ func askKey(q *asking) (question.Known, bool, error) {
 		KeyMetadata struct {
 			Arn, KeyManager, KeySpec, CustomerMasterKeySpec, KeyUsage, Origin string
 			MultiRegion                                                       bool
+			MultiRegionConfiguration                                          struct{ MultiRegionKeyType string }
 		}
 	}
 	if err := q.json("kms", "DescribeKey", m{"KeyId": q.Name}, &out); err != nil {
@@ -64,6 +65,7 @@ func askKey(q *asking) (question.Known, bool, error) {
 	known := question.Known{Text: is.Arn, Pairs: map[string]string{"kms:MultiRegion": strconv.FormatBool(is.MultiRegion)}}
 	for name, value := range map[string]string{
 		"kms:KeySpec": cmp.Or(is.KeySpec, is.CustomerMasterKeySpec), "kms:KeyUsage": is.KeyUsage, "kms:KeyOrigin": is.Origin,
+		"kms:MultiRegionKeyType": is.MultiRegionConfiguration.MultiRegionKeyType,
 	} {
 		if value != "" {
 			known.Pairs[name] = value

@@ -126,8 +126,12 @@ func (r *keyRing) question(action, resource string, key *key) *api.Question {
 		q.Account = parts[4]
 	}
 	if key != nil {
-		q.Keys.Set("kms:KeySpec", key.Spec)
-		q.Keys.Set("kms:KeyUsage", "SIGN_VERIFY")
+		for _, name := range []string{"KeySpec", "CustomerMasterKeySpec"} { // the second is deprecated
+			q.Keys.Set("kms:"+name, key.Spec)
+		}
+		for _, name := range []string{"KeyUsage", "CustomerMasterKeyUsage"} {
+			q.Keys.Set("kms:"+name, "SIGN_VERIFY")
+		}
 		q.Keys.Set("kms:KeyOrigin", "AWS_KMS")
 		q.Keys.Set("kms:MultiRegion", "false")
 		for _, t := range key.Tags {

@@ -1,6 +1,7 @@
 package question
 
 import (
+	"cmp"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -30,7 +31,8 @@ var dynamoDB = family{
 		"CreateGlobalTable": asks("", to("arn:$P:dynamodb::$A:global-table/<GlobalTableName>"), to("table/<GlobalTableName>")),
 		"UpdateGlobalTable": asks("", to("arn:$P:dynamodb::$A:global-table/<GlobalTableName>"), to("table/<GlobalTableName>")),
 
-		"GetRecords": asks("", dynamoIterator),
+		"GetRecords":  asks("", dynamoIterator),
+		"ListStreams": asks("", dynamoStreams),
 	},
 	forms: []form{{pattern: tableForm, paths: "TableName SourceTableName TargetTableName TableCreationParameters.TableName GlobalTableName " +
 		"RequestItems{keys} TransactItems[].Get.TableName TransactItems[].Put.TableName TransactItems[].Update.TableName " +
@@ -63,9 +65,10 @@ func (a *asker) dynamoTable(name string) string {
 
 // dynamoAccess is what a call does to the items of one table.
 type dynamoAccess struct {
-	leading    []string // values of the partition key
-	uncertain  bool     // some value of it could not be told
-	attributes []string // names at the top level
+	leading    []string       // values of the partition key
+	uncertain  bool           // some value of it could not be told
+	attributes []string       // names at the top level
+	reads      map[string]any // of a read, what says which attributes
 }
 
 func (d *dynamoAccess) keys() []key {
@@ -81,6 +84,9 @@ func (d *dynamoAccess) keys() []key {
 		names := unique(d.attributes)
 		slices.Sort(names)
 		keys = append(keys, key{"dynamodb:Attributes", names, true})
+	}
+	if d.reads != nil {
+		keys = append(keys, selected(d.reads))
 	}
 	return keys
 }
@@ -155,11 +161,12 @@ func (d *dynamoAccess) expressions(input map[string]any) {
 
 // dynamoItem is the table of an operation on one item.
 func dynamoItem(a *asker) []target {
-	return []target{a.onItem(a.Input)}
+	return []target{a.onItem(a.Operation, "ReturnValues", a.Input)}
 }
 
-// onItem is the table of an item, with the keys of what is done to it.
-func (a *asker) onItem(input map[string]any) target {
+// onItem is the table of an item, with the keys of what is done to it; returns is the
+// member that says what of it a write shows.
+func (a *asker) onItem(action, returns string, input map[string]any) target {
 	table := str(input, "TableName")
 	if table == "" {
 		return to("table/<TableName>")(&asker{Call: &Call{Partition: a.Partition, Region: a.Region, Account: a.Account}, prefix: a.prefix})[0]
@@ -168,7 +175,27 @@ func (a *asker) onItem(input map[string]any) target {
 	d.item(a, table, dict(input["Key"]))
 	d.item(a, table, dict(input["Item"]))
 	d.expressions(input)
-	return target{arn: a.dynamoTable(table), keys: d.keys()}
+	if action == "GetItem" {
+		d.reads = input
+		return target{arn: a.dynamoTable(table), keys: d.keys()}
+	}
+	shown := key{"dynamodb:ReturnValues", []string{cmp.Or(str(input, returns), "NONE")}, false}
+	return target{arn: a.dynamoTable(table), keys: append(d.keys(), shown)}
+}
+
+// selected is what a read asks for: the key has a value in every read, also in those that
+// have no such member.
+func selected(input map[string]any) key {
+	value := "ALL_ATTRIBUTES"
+	switch {
+	case str(input, "Select") != "":
+		value = str(input, "Select")
+	case str(input, "ProjectionExpression") != "" || len(texts(input["AttributesToGet"])) > 0:
+		value = "SPECIFIC_ATTRIBUTES"
+	case str(input, "IndexName") != "":
+		value = "ALL_PROJECTED_ATTRIBUTES"
+	}
+	return key{"dynamodb:Select", []string{value}, false}
 }
 
 // dynamoTableOrIndex is the index that a call names, else the table.
@@ -180,7 +207,7 @@ func dynamoTableOrIndex(a *asker) []target {
 // so that a condition with ForAllValues holds: so it is at AWS.
 func dynamoQuery(a *asker) []target {
 	targets := dynamoTableOrIndex(a)
-	var d dynamoAccess
+	d := dynamoAccess{reads: a.Input}
 	d.expressions(a.Input)
 	if table := str(a.Input, "TableName"); a.Operation == "Query" && table != "" {
 		values, ok := a.queried(table)
@@ -225,6 +252,7 @@ func dynamoBatchGet(a *asker) []target {
 			d.item(a, table, dict(item))
 		}
 		d.expressions(m)
+		d.reads = m
 	})
 }
 
@@ -267,7 +295,7 @@ func dynamoTransact(a *asker) {
 		m := dict(entry)
 		for _, kind := range sorted(m) {
 			if action := transacted[kind]; action != "" && m[kind] != nil {
-				a.ask(action, a.onItem(dict(m[kind])))
+				a.ask(action, a.onItem(action, "ReturnValuesOnConditionCheckFailure", dict(m[kind])))
 			}
 		}
 	}
@@ -287,6 +315,16 @@ func dynamoIterator(a *asker) []target {
 		}
 	}
 	return a.streamOf(iterator, "table/<?name>/stream/<?name>")
+}
+
+// dynamoStreams are the streams of a table, or of all (Amazon DynamoDB Developer Guide,
+// "DynamoDB API permissions: Actions, resources, and conditions reference").
+func dynamoStreams(a *asker) []target {
+	if table := str(a.Input, "TableName"); table != "" {
+		arn := a.dynamoTable(table) + "/stream/"
+		return []target{{arn: arn + sampleName, spelled: arn + "*", unknown: true}}
+	}
+	return to("table/<?name>/stream/<?name>")(a)
 }
 
 // streamOf is the stream for which an iterator was given out, else the pattern.

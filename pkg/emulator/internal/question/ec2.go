@@ -117,7 +117,9 @@ func ec2Other(a *asker) {
 		own := found[use.Name]
 		targets = append(targets, own...)
 		copies := verb(a.Operation) == "Copy" && normal(use.Name) == normal(noun(a.Operation))
-		launches := a.Operation == "RunInstances" && use.Name == "volume"
+		// A request for spot instances is asked about if it is tagged, as the guide says.
+		launches := a.Operation == "RunInstances" &&
+			(use.Name == "volume" || use.Name == "spot-instances-request" && len(a.ec2Tags(use.Name)) > 0)
 		if use.Required && (makes && len(own) == 0 || copies || !makes && !some) || launches && len(own) == 0 {
 			t := a.ec2Resource(use.Name, "")
 			t.created = makes
@@ -334,11 +336,25 @@ func ec2Keys(a *asker, q *Question) {
 	}
 	if a.Operation == "RunInstances" {
 		template := dict(a.Input["LaunchTemplate"])
-		q.Keys.Set("ec2:IsLaunchTemplateResource", isTrue(template != nil))
+		q.Keys.Set("ec2:IsLaunchTemplateResource", isTrue(template != nil && !a.overrides(q, kind)))
 		if lt := str(template, "LaunchTemplateId"); lt != "" {
 			q.Keys.Set("ec2:LaunchTemplate", a.arn("launch-template/"+lt))
 		}
 	}
+}
+
+// overrides reports whether a call names what a resource is, or is made of, in place of
+// its launch template.
+func (a *asker) overrides(q *Question, kind string) bool {
+	switch kind {
+	case "launch-template":
+		return false
+	case "network-interface":
+		return q.Known || a.Input["SubnetId"] != nil || a.Input["NetworkInterfaces"] != nil
+	case "volume":
+		return q.Known || a.Input["BlockDeviceMappings"] != nil
+	}
+	return q.Known
 }
 
 // readTagsOf reads a list of tags, of which those without a value are taken away.
@@ -346,7 +362,7 @@ func readTagsOf(v any, removes bool) []tag {
 	tags := readTags(v, removes)
 	if removes {
 		for i := range tags {
-			tags[i].removed = true
+			tags[i].removed = tags[i].value == ""
 		}
 	}
 	return tags

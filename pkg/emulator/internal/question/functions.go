@@ -122,7 +122,10 @@ func lambdaKeys(a *asker, q *Question) {
 				q.Keys.SetMulti(name, values...)
 			}
 		}
-		if vpcs := a.vpcsOf(strs(a.Input, "VpcConfig.SubnetIds")); vpcs != nil {
+		// The subnets of a function are in one VPC, and the key is single-valued.
+		if vpcs := a.vpcsOf(strs(a.Input, "VpcConfig.SubnetIds")); len(vpcs) == 1 {
+			q.Keys.Set("lambda:VpcIds", vpcs[0])
+		} else if vpcs != nil {
 			q.Keys.SetMulti("lambda:VpcIds", vpcs...)
 		}
 	case "CreateEventSourceMapping":

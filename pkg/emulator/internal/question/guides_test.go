@@ -1,6 +1,10 @@
 package question_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/openirsa/openirsa/pkg/emulator/internal/question"
+)
 
 // guide is an example policy of one of AWS's guides, with calls that it allows and
 // calls that it does not.
@@ -16,14 +20,17 @@ type guided struct {
 }
 
 func TestGuides(t *testing.T) {
-	for _, guides := range [][]guide{tableGuides, queueGuides, secretGuides, computeGuides, clusterGuides} {
+	for _, guides := range [][]guide{
+		tableGuides, queueGuides, messageGuides, secretGuides, secretPolicyGuides, keyGuides, functionGuides, computeGuides, clusterGuides,
+		instanceGuides, otherGuides,
+	} {
 		for _, g := range guides {
 			t.Run(g.name, func(t *testing.T) {
 				if g.source == "" {
 					t.Error("it has no source")
 				}
 				for _, c := range g.calls {
-					questions := ask(t, call(t, c.operation, c.input), world())
+					questions := ask(t, call(t, c.operation, c.input), known())
 					if verdict, d := decide(t, questions, g.doc); verdict.Allowed != c.allowed {
 						t.Errorf("%s %s: allowed %t: %s\nkeys of the first: %v", c.operation, c.input, verdict.Allowed, d, questions[0].Keys.Keys())
 					}
@@ -31,114 +38,6 @@ func TestGuides(t *testing.T) {
 			})
 		}
 	}
-}
-
-const scores = "~dynamodb:table/GameScores"
-
-var tableGuides = []guide{
-	{
-		name: "items of one user", source: fineGrained,
-		doc: document(allowIf("dynamodb:GetItem dynamodb:BatchGetItem dynamodb:Query dynamodb:PutItem dynamodb:UpdateItem dynamodb:DeleteItem dynamodb:BatchWriteItem",
-			scores, `{"ForAllValues:StringEquals":{"dynamodb:LeadingKeys":["${aws:PrincipalTag/team}"]}}`)),
-		calls: []guided{
-			{"dynamodb.GetItem", `{"TableName":"GameScores","Key":{"UserId":{"S":"red"},"GameTitle":{"S":"g"}}}`, true},
-			{"dynamodb.GetItem", `{"TableName":"GameScores","Key":{"UserId":{"S":"blue"},"GameTitle":{"S":"red"}}}`, false},
-			{"dynamodb.BatchWriteItem", `{"RequestItems":{"GameScores":[{"PutRequest":{"Item":{"UserId":{"S":"red"},"n":{"N":"1"}}}},
-				{"DeleteRequest":{"Key":{"UserId":{"S":"red"}}}}]}}`, true},
-			{"dynamodb.BatchWriteItem", `{"RequestItems":{"GameScores":[{"PutRequest":{"Item":{"UserId":{"S":"red"},"n":{"N":"1"}}}},
-				{"DeleteRequest":{"Key":{"UserId":{"S":"blue"}}}}]}}`, false},
-			{"dynamodb.Query", `{"TableName":"GameScores","KeyConditionExpression":"UserId = :u AND begins_with(GameTitle, :g)",
-				"ExpressionAttributeValues":{":u":{"S":"red"},":g":{"S":"a"}}}`, true},
-			{"dynamodb.Query", `{"TableName":"GameScores","KeyConditionExpression":"GameTitle = :g and :u = #u",
-				"ExpressionAttributeNames":{"#u":"UserId"},"ExpressionAttributeValues":{":u":{"S":"blue"},":g":{"S":"red"}}}`, false},
-			{"dynamodb.Query", `{"TableName":"GameScores","KeyConditions":{"UserId":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"red"}]}}}`, true},
-			{"dynamodb.Scan", `{"TableName":"GameScores"}`, false},
-			// A value that is not there: nobody knows what is written.
-			{"dynamodb.Query", `{"TableName":"GameScores","KeyConditionExpression":"UserId = :nothing"}`, false},
-		},
-	},
-	{
-		name: "some attributes", source: fineGrained,
-		doc: document(allowIf("dynamodb:UpdateItem dynamodb:GetItem", scores,
-			`{"ForAllValues:StringEquals":{"dynamodb:Attributes":["UserId","TopScore"]},
-			"StringEqualsIfExists":{"dynamodb:ReturnValues":["NONE","UPDATED_OLD","UPDATED_NEW"]}}`)),
-		calls: []guided{
-			{"dynamodb.UpdateItem", `{"TableName":"GameScores","Key":{"UserId":{"S":"a"}},"UpdateExpression":"SET TopScore = TopScore + :one",
-				"ExpressionAttributeValues":{":one":{"N":"1"}}}`, true},
-			{"dynamodb.UpdateItem", `{"TableName":"GameScores","Key":{"UserId":{"S":"a"}},"UpdateExpression":"SET #w = if_not_exists(#w, :z)",
-				"ExpressionAttributeNames":{"#w":"Wins"},"ExpressionAttributeValues":{":z":{"N":"1"}}}`, false},
-			{"dynamodb.UpdateItem", `{"TableName":"GameScores","Key":{"UserId":{"S":"a"}},"UpdateExpression":"SET TopScore = :one",
-				"ReturnValues":"ALL_OLD"}`, false},
-			{"dynamodb.UpdateItem", `{"TableName":"GameScores","Key":{"UserId":{"S":"a"}},"AttributeUpdates":{"Wins":{"Action":"PUT"}}}`, false},
-			{"dynamodb.GetItem", `{"TableName":"GameScores","Key":{"UserId":{"S":"a"}},"ProjectionExpression":"TopScore, UserId"}`, true},
-			{"dynamodb.GetItem", `{"TableName":"GameScores","Key":{"UserId":{"S":"a"}},"ProjectionExpression":"TopScore, Secret.inner[0]"}`, false},
-		},
-	},
-	{
-		name: "projected attributes of an index", source: fineGrained,
-		doc: document(allowIf("dynamodb:Query", "~dynamodb:table/GameScores/index/TopScoreDateTimeIndex",
-			`{"ForAllValues:StringEquals":{"dynamodb:Attributes":["TopScoreDateTime","GameTitle","Wins"]},
-			"StringEquals":{"dynamodb:Select":"SPECIFIC_ATTRIBUTES"}}`)),
-		calls: []guided{
-			{"dynamodb.Query", `{"TableName":"GameScores","IndexName":"TopScoreDateTimeIndex","Select":"SPECIFIC_ATTRIBUTES",
-				"ProjectionExpression":"Wins,GameTitle","KeyConditionExpression":"GameTitle=:g","ExpressionAttributeValues":{":g":{"S":"x"}}}`, true},
-			{"dynamodb.Query", `{"TableName":"GameScores","IndexName":"TopScoreDateTimeIndex",
-				"KeyConditionExpression":"GameTitle=:g","ExpressionAttributeValues":{":g":{"S":"x"}}}`, false},
-			{"dynamodb.Query", `{"TableName":"GameScores","Select":"SPECIFIC_ATTRIBUTES",
-				"KeyConditionExpression":"GameTitle=:g","ExpressionAttributeValues":{":g":{"S":"x"}}}`, false},
-		},
-	},
-	{
-		name: "no full scans in PartiQL", source: partiQLPage,
-		doc: document(denyIf("dynamodb:PartiQLSelect", "~dynamodb:table/Cart", `{"Bool":{"dynamodb:FullTableScan":["true"]}}`),
-			allow("dynamodb:PartiQLInsert dynamodb:PartiQLUpdate dynamodb:PartiQLDelete dynamodb:PartiQLSelect", "~dynamodb:table/Cart")),
-		calls: []guided{
-			{"dynamodb.ExecuteStatement", `{"Statement":"SELECT * FROM Cart WHERE id = '1'"}`, true},
-			{"dynamodb.ExecuteStatement", `{"Statement":"select n from \"Cart\" where ? = id and n > 3","Parameters":[{"S":"1"}]}`, true},
-			{"dynamodb.ExecuteStatement", `{"Statement":"SELECT * FROM Cart WHERE id IN ['1','2'] OR id='3'"}`, true},
-			{"dynamodb.ExecuteStatement", `{"Statement":"SELECT * FROM Cart"}`, false},
-			{"dynamodb.ExecuteStatement", `{"Statement":"SELECT * FROM Cart WHERE n = 1"}`, false},
-			{"dynamodb.ExecuteStatement", `{"Statement":"SELECT * FROM Cart WHERE id = '1' OR n = 2"}`, false},
-			{"dynamodb.ExecuteStatement", `{"Statement":"SELECT * FROM Cart WHERE id > '1'"}`, false},
-			{"dynamodb.ExecuteStatement", `{"Statement":"SELECT * FROM Cart WHERE NOT (id = '1')"}`, false},
-			{"dynamodb.ExecuteStatement", `{"Statement":"INSERT INTO Cart VALUE {'id':'1'}"}`, true},
-			{"dynamodb.BatchExecuteStatement", `{"Statements":[{"Statement":"DELETE FROM Cart WHERE id='1'"},{"Statement":"UPDATE Stock SET n=1 WHERE id='1'"}]}`, false},
-			{"dynamodb.ExecuteTransaction", `{"TransactStatements":[{"Statement":"EXISTS(SELECT * FROM Cart WHERE id='1')"},{"Statement":"UPDATE Cart SET n=1 WHERE id='1'"}]}`, true},
-		},
-	},
-	{
-		name: "own items in PartiQL", source: partiQLPage,
-		doc: document(allowIf("dynamodb:PartiQL*", "~dynamodb:table/Cart",
-			`{"ForAllValues:StringEquals":{"dynamodb:LeadingKeys":["red"]},"Null":{"dynamodb:LeadingKeys":"false"}}`)),
-		calls: []guided{
-			{"dynamodb.ExecuteStatement", `{"Statement":"SELECT n FROM Cart WHERE id = 'red'"}`, true},
-			{"dynamodb.ExecuteStatement", `{"Statement":"SELECT n FROM Cart WHERE id = 'red' OR id = 'blue'"}`, false},
-			{"dynamodb.ExecuteStatement", `{"Statement":"INSERT INTO Cart VALUE {'id': ?, 'n': 'red'}","Parameters":[{"S":"blue"}]}`, false},
-			{"dynamodb.ExecuteStatement", `{"Statement":"INSERT INTO Cart VALUE {'id': ?, 'n': 'x'}","Parameters":[{"S":"red"}]}`, true},
-			{"dynamodb.ExecuteStatement", `{"Statement":"DELETE FROM Cart WHERE id = 'it''s red'"}`, false},
-			{"dynamodb.ExecuteStatement", `{"Statement":"DROP TABLE Cart"}`, false},
-		},
-	},
-	{
-		name: "transactions only", source: "Amazon DynamoDB Developer Guide, Using IAM with DynamoDB transactions",
-		doc: document(allow("dynamodb:PutItem dynamodb:UpdateItem dynamodb:GetItem", "~dynamodb:table/Cart"),
-			denyIf("dynamodb:PutItem dynamodb:UpdateItem", "~dynamodb:table/Cart",
-				`{"ForAnyValue:StringEquals":{"dynamodb:EnclosingOperation":["TransactWriteItems"]}}`)),
-		calls: []guided{
-			{"dynamodb.TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"Cart","Item":{"id":{"S":"1"}}}}]}`, false},
-			{"dynamodb.TransactGetItems", `{"TransactItems":[{"Get":{"TableName":"Cart","Key":{"id":{"S":"1"}}}}]}`, true},
-			{"dynamodb.PutItem", `{"TableName":"Cart","Item":{"id":{"S":"1"}}}`, true},
-		},
-	},
-	{
-		name: "streams", source: "Amazon DynamoDB Developer Guide, Using identity-based policies",
-		doc: document(allow("dynamodb:DescribeStream dynamodb:GetRecords dynamodb:GetShardIterator", "~dynamodb:table/Cart/stream/*")),
-		calls: []guided{
-			{"dynamodbstreams.GetRecords", `{"ShardIterator":"~dynamodb:table/Cart/stream/2020|1|AAA"}`, true},
-			{"dynamodbstreams.GetRecords", `{"ShardIterator":"~dynamodb:table/Stock/stream/2020|1|AAA"}`, false},
-			{"dynamodbstreams.GetShardIterator", `{"StreamArn":"~dynamodb:table/Cart/stream/2020","ShardId":"s"}`, true},
-		},
-	},
 }
 
 var queueGuides = []guide{
@@ -255,28 +154,6 @@ var secretGuides = []guide{
 			{"ssm.SendCommand", `{"DocumentName":"AWS-RunShellScript","Targets":[{"Key":"tag:Finance","Values":["Db"]}]}`, false},
 			{"ssm.SendCommand", `{"DocumentName":"AWS-RunShellScript","InstanceIds":["i-1"]}`, false},
 			{"ssm.SendCommand", `{"DocumentName":"Own","Targets":[{"Key":"tag:Finance","Values":["WebServer"]}]}`, false},
-		},
-	},
-	{
-		name: "encryption context", source: "AWS KMS Developer Guide, kms:EncryptionContext:context-key",
-		doc: document(allowIf("kms:Encrypt kms:Decrypt kms:ReEncrypt*", "*",
-			`{"StringEquals":{"kms:EncryptionContext:AppName":"ExampleApp"},"ForAllValues:StringEquals":{"kms:EncryptionContextKeys":["AppName"]}}`)),
-		calls: []guided{
-			{"kms.Encrypt", `{"KeyId":"` + keyID + `","Plaintext":"eA==","EncryptionContext":{"AppName":"ExampleApp"}}`, true},
-			{"kms.Encrypt", `{"KeyId":"` + keyID + `","Plaintext":"eA==","EncryptionContext":{"AppName":"Other"}}`, false},
-			{"kms.Encrypt", `{"KeyId":"` + keyID + `","Plaintext":"eA==","EncryptionContext":{"AppName":"ExampleApp","more":"x"}}`, false},
-			{"kms.Encrypt", `{"KeyId":"` + keyID + `","Plaintext":"eA=="}`, false},
-			{"kms.ReEncrypt", `{"SourceKeyId":"` + keyID + `","DestinationKeyId":"` + keyID + `","SourceEncryptionContext":{"AppName":"ExampleApp"},
-				"DestinationEncryptionContext":{"AppName":"ExampleApp"}}`, true},
-			{"kms.ReEncrypt", `{"SourceKeyId":"` + keyID + `","DestinationKeyId":"` + keyID + `","SourceEncryptionContext":{"AppName":"ExampleApp"}}`, false},
-		},
-	},
-	{
-		name: "grants of one operation", source: "AWS KMS Developer Guide, kms:GrantOperations",
-		doc: document(allowIf("kms:CreateGrant", "*", `{"ForAllValues:StringEquals":{"kms:GrantOperations":["Encrypt","RetireGrant"]}}`)),
-		calls: []guided{
-			{"kms.CreateGrant", `{"KeyId":"` + keyID + `","GranteePrincipal":"x","Operations":["Encrypt"]}`, true},
-			{"kms.CreateGrant", `{"KeyId":"` + keyID + `","GranteePrincipal":"x","Operations":["Encrypt","Decrypt"]}`, false},
 		},
 	},
 	{
@@ -418,4 +295,49 @@ var clusterGuides = []guide{
 			{"elbv2.AddTags", `{"ResourceArns":["~elasticloadbalancing:targetgroup/t/1"],"Tags":[{"Key":"elbv2.k8s.aws/cluster","Value":"c"}]}`, false},
 		},
 	},
+}
+
+// known is a world with what the examples of the guides assume.
+func known() *question.Memory {
+	w := world()
+	for name, tags := range map[string]map[string]string{
+		secret:                                   {"ServerName": "ServerABC", "AccessProject": "red"},
+		"~ssm:parameter/tagged":                  {"Environment": "Prod", "Team": "A"},
+		"~ec2:instance/i-2":                      {"purpose": "test", "department": "dev"},
+		"~ec2:volume/vol-2":                      {"volume_user": "red", "User": "red", "owner": "red"},
+		"arn:aws:ec2:us-east-1::snapshot/snap-2": {"User": "red"},
+		"~ec2:launch-template/lt-1":              {"Purpose": "Webservers"},
+		"~ec2:launch-template/lt-2":              {"Purpose": "Testing"},
+		"~autoscaling:autoScalingGroup:*:autoScalingGroupName/web": {"purpose": "webserver"},
+		"~ssm:parameter/half":     {"Environment": "Prod"},
+		"~lambda:function:tagged": {"Project": "red"},
+	} {
+		w.Facts[question.Fact{Kind: question.Tags, Name: expand(name)}] = question.Known{Pairs: tags}
+	}
+	for _, f := range []struct {
+		kind  question.Kind
+		name  string
+		known question.Known
+	}{
+		{question.KeyByID, keyID, question.Known{Text: keyARN, Pairs: map[string]string{
+			"kms:KeySpec": "SYMMETRIC_DEFAULT", "kms:KeyUsage": "ENCRYPT_DECRYPT", "kms:KeyOrigin": "AWS_KMS", "kms:MultiRegion": "false",
+		}}},
+		{question.KeyByID, signingID, question.Known{Text: expand("~kms:key/" + signingID), Pairs: map[string]string{
+			"kms:KeySpec": "RSA_4096", "kms:KeyUsage": "SIGN_VERIFY", "kms:KeyOrigin": "AWS_CLOUDHSM", "kms:MultiRegion": "true",
+			"kms:MultiRegionKeyType": "REPLICA",
+		}}},
+		{question.KeyAliases, keyID, question.Known{List: []string{"alias/k", "alias/finance-key"}}},
+		{question.KeyAliases, signingID, question.Known{List: []string{"alias/Test-sign", "alias/MyTest"}}},
+		{question.EncryptionKey, "~sqs:sealed", question.Known{Text: "alias/k"}},
+		{question.EncryptionKey, "~ssm:parameter/prod-sealed", question.Known{Text: "alias/k"}},
+		{question.EncryptionKey, "~ssm:parameter/prod-other", question.Known{Text: signingID}},
+		{question.ProfileRole, "dev", question.Known{Text: "arn:aws:iam::123456789012:role/DevTeam1"}},
+		{question.ProfileRole, "ops", question.Known{Text: "arn:aws:iam::123456789012:role/OpsTeam"}},
+		{question.SubnetVPC, "subnet-1", question.Known{Text: "vpc-1"}},
+		{question.SubnetVPC, "subnet-2", question.Known{Text: "vpc-1"}},
+		{question.SubnetVPC, "subnet-9", question.Known{Text: "vpc-9"}},
+	} {
+		w.Facts[question.Fact{Kind: f.kind, Name: expand(f.name)}] = f.known
+	}
+	return w
 }

@@ -89,6 +89,12 @@ var autoScaling = family{
 		if types := strs(a.Input, "MixedInstancesPolicy.LaunchTemplate.Overrides[].InstanceType"); types != nil {
 			q.Keys.SetMulti("autoscaling:InstanceTypes", unique(types)...)
 		}
+		for _, path := range []string{"LaunchTemplate", "MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification"} {
+			if found := at(a.Input, path); len(found) > 0 {
+				version := str(found[0], "Version")
+				q.Keys.Set("autoscaling:LaunchTemplateVersionSpecified", isTrue(version != "" && version != "$Latest" && version != "$Default"))
+			}
+		}
 		for name, path := range map[string]string{
 			"autoscaling:MetadataHttpTokens": "MetadataOptions.HttpTokens", "autoscaling:MetadataHttpEndpoint": "MetadataOptions.HttpEndpoint",
 			"autoscaling:MetadataHttpPutResponseHopLimit": "MetadataOptions.HttpPutResponseHopLimit",
@@ -113,6 +119,7 @@ var autoScaling = family{
 	computed: []string{
 		"autoscaling:InstanceTypes", "autoscaling:LoadBalancerNames", "autoscaling:TargetGroupARNs", "autoscaling:VPCZoneIdentifiers",
 		"autoscaling:MetadataHttpTokens", "autoscaling:MetadataHttpEndpoint", "autoscaling:MetadataHttpPutResponseHopLimit",
+		"autoscaling:LaunchTemplateVersionSpecified",
 	},
 }
 
@@ -328,8 +335,12 @@ var cloudFormation = family{
 				q.Keys.Set(name, s)
 			}
 		}
+		if types := strs(a.Input, "ResourcesToImport[].ResourceType"); types != nil {
+			q.Keys.SetMulti("cloudformation:ImportResourceTypes", unique(types)...)
+		}
 	},
 	computed: []string{
+		"cloudformation:ImportResourceTypes",
 		"cloudformation:TemplateUrl", "cloudformation:RoleArn", "cloudformation:ChangeSetName", "cloudformation:ResourceTypes",
 		"cloudformation:StackPolicyUrl", "cloudformation:CreateAction",
 	},

@@ -32,7 +32,8 @@ var kms = family{
 		"kms:ScheduleKeyDeletionPendingWindowInDays", "kms:BypassPolicyLockoutSafetyCheck", "kms:ReEncryptOnSameKey",
 		"kms:DataKeyPairSpec", "kms:ReplicaRegion", "kms:PrimaryRegion", "kms:RotationPeriodInDays", "kms:WrappingAlgorithm",
 		"kms:WrappingKeySpec", "kms:ExpirationModel", "kms:ValidTo", "kms:KeyAgreementAlgorithm", "kms:KeySpec", "kms:KeyUsage",
-		"kms:KeyOrigin", "kms:MultiRegion", "kms:ResourceAliases",
+		"kms:KeyOrigin", "kms:MultiRegion", "kms:MultiRegionKeyType", "kms:ResourceAliases", "kms:CustomerMasterKeySpec",
+		"kms:CustomerMasterKeyUsage",
 	},
 }
 
@@ -166,13 +167,15 @@ var kmsDefaults = []struct{ key, member, fallback, actions string }{
 	{"kms:MessageType", "MessageType", "RAW", "Sign Verify"},
 	{"kms:ScheduleKeyDeletionPendingWindowInDays", "PendingWindowInDays", "30", "ScheduleKeyDeletion"},
 	{"kms:DataKeyPairSpec", "KeyPairSpec", "", "GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext"},
-	{"kms:KeySpec", "KeySpec", "SYMMETRIC_DEFAULT", "CreateKey"},
+	{"kms:KeySpec", "CustomerMasterKeySpec", "SYMMETRIC_DEFAULT", "CreateKey"}, // the deprecated name of the next
+	{"kms:KeySpec", "KeySpec", "", "CreateKey"},
 	{"kms:KeyUsage", "KeyUsage", "ENCRYPT_DECRYPT", "CreateKey"},
 	{"kms:KeyOrigin", "Origin", "AWS_KMS", "CreateKey"},
 	{"kms:MultiRegion", "MultiRegion", "false", "CreateKey"},
-	{"kms:BypassPolicyLockoutSafetyCheck", "BypassPolicyLockoutSafetyCheck", "false", "CreateKey PutKeyPolicy"},
+	// Policies tell from the next two whether their members are given.
+	{"kms:BypassPolicyLockoutSafetyCheck", "BypassPolicyLockoutSafetyCheck", "", "CreateKey PutKeyPolicy"},
+	{"kms:ExpirationModel", "ExpirationModel", "", "ImportKeyMaterial"},
 	{"kms:GrantIsForAWSResource", "", "false", "CreateGrant ListGrants RevokeGrant"},
-	{"kms:ExpirationModel", "ExpirationModel", "KEY_MATERIAL_EXPIRES", "ImportKeyMaterial"},
 }
 
 func kmsKeys(a *asker, q *Question) {
@@ -193,6 +196,10 @@ func kmsKeys(a *asker, q *Question) {
 			q.Keys.Set(d.key, value)
 		}
 	}
+	if action == "CreateKey" && str(a.Input, "MultiRegion") == "true" {
+		q.Keys.Set("kms:MultiRegionKeyType", "PRIMARY")
+	}
+	setDeprecated(q)
 	member := map[string]string{"ReEncryptFrom": "SourceEncryptionContext", "ReEncryptTo": "DestinationEncryptionContext"}[action]
 	if member == "" {
 		member = "EncryptionContext"

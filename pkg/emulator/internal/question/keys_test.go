@@ -362,7 +362,7 @@ func (c *counter) Find(ctx context.Context, f question.Fact) (question.Known, bo
 func TestTagsOfNew(t *testing.T) {
 	const tags = `"tags":{"a":"b"}`
 	for _, c := range []struct{ operation, input, want string }{
-		{"eks.CreateCluster", `{"name":"c",` + tags + `}`, "eks:CreateCluster *; eks:TagResource ~eks:cluster/c"},
+		{"eks.CreateCluster", `{"name":"c",` + tags + `}`, "eks:CreateCluster ~eks:cluster/c; eks:TagResource ~eks:cluster/c"},
 		{"eks.CreateNodegroup", `{"clusterName":"c","nodegroupName":"n",` + tags + `}`,
 			"eks:CreateNodegroup ~eks:cluster/c; eks:TagResource ~eks:nodegroup/c/n/*"},
 		{"kms.CreateKey", `{"Tags":[{"TagKey":"a","TagValue":"b"}]}`, "kms:CreateKey *; kms:TagResource ~kms:key/*"},

@@ -1,6 +1,7 @@
 package question
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -194,9 +195,10 @@ var eventBridge = family{
 		"ApiDestinationName": {"Name"}, "ConnectionName": {"Name"}, "EndpointName": {"Name"}, "EventSourceName": {"Name"},
 		"EventBusName": {"Name"}, "ReplayName": {"ReplayName"},
 	},
-	keys:     eventKeys,
-	passes:   "events.amazonaws.com",
-	computed: []string{"events:source", "events:detail-type", "events:TargetArn", "events:creatorAccount", "events:eventBusInvocation"},
+	keys:   eventKeys,
+	passes: "events.amazonaws.com",
+	computed: []string{"events:source", "events:detail-type", "events:detail.service", "events:detail.eventTypeCode",
+		"events:detail.userIdentity.principalId", "events:TargetArn", "events:creatorAccount", "events:eventBusInvocation"},
 }
 
 func init() {
@@ -247,9 +249,14 @@ func ruleOf(member string) source {
 
 // eventKeys sets the keys of events and rules. Those of a rule come from its pattern.
 func eventKeys(a *asker, q *Question) {
+	// The guide compares one value without a set operator, and denies several so.
 	set := func(name string, values []string) {
-		if len(values) > 0 {
-			q.Keys.SetMulti(name, unique(values)...)
+		switch values = unique(values); len(values) {
+		case 0:
+		case 1:
+			q.Keys.Set(name, values[0])
+		default:
+			q.Keys.SetMulti(name, values...)
 		}
 	}
 	switch a.Operation {
@@ -258,8 +265,9 @@ func eventKeys(a *asker, q *Question) {
 		set("events:detail-type", strs(a.Input, "Entries[].DetailType"))
 	case "PutRule":
 		pattern := parseJSON(str(a.Input, "EventPattern"))
-		set("events:source", strs(pattern, "source[]"))
-		set("events:detail-type", strs(pattern, "detail-type[]"))
+		for _, field := range []string{"source", "detail-type", "detail.service", "detail.eventTypeCode", "detail.userIdentity.principalId"} {
+			set("events:"+field, matched(pattern, field))
+		}
 		q.Keys.Set("events:creatorAccount", a.Account)
 	case "PutTargets":
 		set("events:TargetArn", strs(a.Input, "Targets[].Arn"))
@@ -267,4 +275,18 @@ func eventKeys(a *asker, q *Question) {
 	case "DeleteRule", "DescribeRule", "DisableRule", "EnableRule", "ListTargetsByRule", "RemoveTargets":
 		q.Keys.Set("events:creatorAccount", a.Account)
 	}
+}
+
+// matched are the values that a pattern of events has for a field. One that is a comparison,
+// such as {"prefix": ""}, is its JSON, which no policy names.
+func matched(pattern any, field string) []string {
+	var values []string
+	for _, v := range at(pattern, field+"[]") {
+		s, ok := text(v)
+		if b, err := json.Marshal(v); !ok && err == nil {
+			s = string(b)
+		}
+		values = append(values, s)
+	}
+	return values
 }

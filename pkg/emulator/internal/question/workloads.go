@@ -264,7 +264,7 @@ var eks = family{
 	rules: map[string]rule{
 		"DescribeIdentityProviderConfig":     asks("", eksIdentity),
 		"DisassociateIdentityProviderConfig": asks("", eksIdentity),
-		"CreateCluster":                      both(asks("", star), creates("cluster/<name>")),
+		"CreateCluster":                      asks("", maker("cluster/<name>")),
 		"RegisterCluster":                    asks("", star),
 		"CreateAddon":                        asks("", to("cluster/<clusterName>")),
 		"DescribeUpdate":                     asks("", eksUpdated),
