@@ -125,7 +125,7 @@ func (p *policy) prepare() error {
 // blockSize is how many bytes of words go into one block: enough to share a
 // compressor's window between policies of one service, and little enough to be
 // inflated for a single document.
-const blockSize = 48 << 10
+const blockSize = 96 << 10
 
 // encode writes the format that the comment on data in package managed
 // describes.
