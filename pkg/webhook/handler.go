@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -105,11 +104,15 @@ func (h *Handler) review(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	control := http.NewResponseController(w)
-	var writing atomic.Bool
+	var state sync.Mutex
+	var cut, writing bool
 	share := h.memory.Open(func() { // whatever it is at ends: it reads, waits or writes
+		state.Lock()
+		defer state.Unlock()
+		cut = true
 		cancel(gate.ErrFull)
 		control.SetReadDeadline(longAgo)
-		if writing.Load() {
+		if writing {
 			control.SetWriteDeadline(longAgo)
 		}
 	})
@@ -131,13 +134,18 @@ func (h *Handler) review(w http.ResponseWriter, r *http.Request) {
 		gate.Heard(ctx)
 		out, err = h.answer(ctx, share, out)
 	}
-	writing.Store(true)
+	// What was cut before is refused, and the refusal must arrive.
+	state.Lock()
+	if writing = !cut; cut {
+		err = gate.ErrFull
+	}
+	state.Unlock()
 	switch failed, known := errors.AsType[*httpError](err); {
 	case err == nil:
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(out)))
 		w.Write(out)
-	case errors.Is(err, gate.ErrFull) || errors.Is(context.Cause(ctx), gate.ErrFull):
+	case errors.Is(err, gate.ErrFull):
 		h.strays.Do(func() { h.log().Warn("too many reviews at a time", "address", r.RemoteAddr) })
 		tooMany(w)
 	case known:
