@@ -122,7 +122,7 @@ func (k *kube) rolesLike(t testing.TB, ns, role string, denials []guarded.Denial
 	t.Helper()
 	policies := map[string]string{}
 	for _, d := range denials {
-		policies[d.Role] = d.Policy()
+		policies[d.Role] = emulatortest.Document(d.Statements...)
 	}
 	text, err := json.Marshal(policies)
 	if err != nil {

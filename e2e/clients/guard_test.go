@@ -68,7 +68,7 @@ func guard(t *testing.T, modules string, story guardStory) []map[string]any {
 	}
 	create(guardRole, emulatortest.Document(story.permissions...))
 	for _, d := range story.denials {
-		create(d.Role, d.Policy())
+		create(d.Role, emulatortest.Document(d.Statements...))
 	}
 	write(t, dir, "token", a.token(t, "default", "app"))
 	if err := os.CopyFS(dir, os.DirFS("scenarios")); err != nil {

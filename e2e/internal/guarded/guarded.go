@@ -9,8 +9,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-
-	"github.com/openirsa/openirsa/pkg/emulator/emulatortest"
 )
 
 // Step is one call.
@@ -233,9 +231,6 @@ func Unexplained(events []Event, denials []Denial) (missing []Denial) {
 }
 
 func (d Denial) String() string { return fmt.Sprintf("%s to %s (%s)", d.Action, d.Role, d.Why) }
-
-// Policy is the policy of the denial's role.
-func (d Denial) Policy() string { return emulatortest.Document(d.Statements...) }
 
 // Environment has the steps and denials for a client whose roles are those of the account.
 func Environment(steps []Step, denials []Denial) (map[string]string, error) {
