@@ -513,6 +513,14 @@ func TestWebhookOnTheNodesNetwork(t *testing.T) {
 	if !pod.HostNetwork || pod.DNSPolicy != corev1.DNSClusterFirstWithHostNet || rolling.MaxSurge.IntValue() != 0 || rolling.MaxUnavailable.IntValue() != 1 {
 		t.Errorf("host network %v, DNS %q, rolling update %v", pod.HostNetwork, pod.DNSPolicy, rolling)
 	}
+	for over, level := range map[string]string{
+		"{createNamespace: true, webhook: {hostNetwork: true}}": "privileged", "{createNamespace: true}": "restricted",
+	} {
+		text, err := deploy.RenderWith("namespace.yaml", values(t, parseValues(t, over)))
+		if err != nil || !strings.Contains(text, "pod-security.kubernetes.io/enforce: "+level) {
+			t.Errorf("%s: %v: the level is not %s:\n%s", over, err, level, text)
+		}
+	}
 	off := deployment(values(t))
 	pod, rolling = off.Spec.Template.Spec, off.Spec.Strategy.RollingUpdate
 	if pod.HostNetwork || pod.DNSPolicy != "" || rolling.MaxSurge.IntValue() != 1 || rolling.MaxUnavailable.IntValue() != 0 {
