@@ -39,6 +39,8 @@ func TestGuardDescribedKeys(t *testing.T) {
 	}{
 		{encrypt, "kms:Encrypt", "kms:KeySpec", "SYMMETRIC_DEFAULT", "RSA_4096"},
 		{encrypt, "kms:Encrypt", "kms:KeyUsage", "ENCRYPT_DECRYPT", "SIGN_VERIFY"},
+		{encrypt, "kms:Encrypt", "kms:CustomerMasterKeySpec", "SYMMETRIC_DEFAULT", "RSA_4096"}, // the former names, which still work
+		{encrypt, "kms:Encrypt", "kms:CustomerMasterKeyUsage", "ENCRYPT_DECRYPT", "SIGN_VERIFY"},
 		{encrypt, "kms:Encrypt", "kms:KeyOrigin", "EXTERNAL", "AWS_KMS"},
 		{encrypt, "kms:Encrypt", "kms:MultiRegion", "true", "false"},
 		{encrypt, "kms:Encrypt", "kms:ResourceAliases", "alias/k", "alias/of-another"},

@@ -179,7 +179,8 @@ func TestKMSAuthorization(t *testing.T) {
 	}
 	_, err = root.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: new("signer"), PolicyName: new("sign"), PolicyDocument: new(`{"Version": "2012-10-17", "Statement": {
 		"Effect": "Allow", "Action": "kms:Sign", "Resource": "` + *made.KeyMetadata.Arn + `",
-		"Condition": {"StringEquals": {"kms:MessageType": "DIGEST", "kms:SigningAlgorithm": "ECDSA_SHA_256", "aws:ResourceTag/for": "tokens"}}}}`)})
+		"Condition": {"StringEquals": {"kms:MessageType": "DIGEST", "kms:SigningAlgorithm": "ECDSA_SHA_256", "aws:ResourceTag/for": "tokens",
+			"kms:KeySpec": "ECC_NIST_P256", "kms:CustomerMasterKeySpec": "ECC_NIST_P256", "kms:CustomerMasterKeyUsage": "SIGN_VERIFY"}}}}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
