@@ -20,7 +20,7 @@ func TestKeysOfDescriptions(t *testing.T) {
 	w.Facts[question.Fact{Kind: question.SubnetVPC, Name: "subnet-1"}] = question.Known{Text: "vpc-1"}
 	w.Facts[question.Fact{Kind: question.SubnetVPC, Name: "subnet-2"}] = question.Known{Text: "vpc-1"}
 	ofKey := []string{"kms:KeySpec=SYMMETRIC_DEFAULT", "kms:KeyUsage=ENCRYPT_DECRYPT", "kms:KeyOrigin=EXTERNAL", "kms:MultiRegion=false",
-		"kms:ResourceAliases=alias/k,alias/other"}
+		"kms:CustomerMasterKeyUsage=ENCRYPT_DECRYPT", "kms:ResourceAliases=alias/k,alias/other"}
 	const rotation = "secretsmanager:resource/AllowRotationLambdaArn"
 	for _, c := range []struct {
 		operation, input string
@@ -28,8 +28,9 @@ func TestKeysOfDescriptions(t *testing.T) {
 	}{
 		{"kms.GenerateDataKey", `{"KeyId":"alias/k","KeySpec":"AES_256"}`, ofKey},
 		{"kms.DeleteAlias", `{"AliasName":"alias/k"}`, []string{"kms:KeySpec", "kms:ResourceAliases", "1 kms:KeyOrigin=EXTERNAL"}},
-		{"kms.CreateKey", `{"KeySpec":"RSA_4096"}`, []string{"kms:KeySpec=RSA_4096", "kms:ResourceAliases"}},
-		{"sqs.SendMessage", `{"QueueUrl":"http://x/123456789012/mail"}`, []string{"kms:KeyOrigin", "1 kms:KeyOrigin=EXTERNAL", "1 kms:ResourceAliases=alias/k,alias/other"}},
+		{"kms.CreateKey", `{"KeySpec":"RSA_4096"}`, []string{"kms:KeySpec=RSA_4096", "kms:CustomerMasterKeySpec=RSA_4096", "kms:ResourceAliases"}},
+		{"sqs.SendMessage", `{"QueueUrl":"http://x/123456789012/mail"}`, []string{"kms:KeyOrigin", "1 kms:KeyOrigin=EXTERNAL",
+			"1 kms:CustomerMasterKeySpec=SYMMETRIC_DEFAULT", "1 kms:ResourceAliases=alias/k,alias/other"}},
 		{"secretsmanager.GetSecretValue", `{"SecretId":"app"}`, []string{rotation + "=~lambda:function:rotate"}},
 		{"secretsmanager.CreateSecret", `{"Name":"app"}`, []string{rotation}},
 		{"lambda.CreateFunction", `{"FunctionName":"f","VpcConfig":{"SubnetIds":["subnet-1","subnet-2"]}}`, []string{"lambda:VpcIds=vpc-1"}},
