@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,10 +43,11 @@ type Directory struct {
 	Prefix irsa.Prefix
 	// Defaults are for service accounts that do not say.
 	Defaults irsa.Defaults
-	// Grace bounds how long a pod waits for the API server's word, and, where it
-	// is that there is no such service account, or one that is no older than
-	// this and has no role, for the service account or its annotation to come. 0
-	// or less: the API server is not asked.
+	// Grace is how long a pod waits for its service account or the annotation to
+	// come, where the API server's word is that there is no such service account, or
+	// one that is no older than this and has no role. That word itself is waited for
+	// until the lookup's deadline, or for as long as Grace if it has none. 0 or less:
+	// the API server is not asked.
 	Grace time.Duration
 	// Resync is how often everything known is checked again; 0 is never.
 	Resync time.Duration
@@ -176,19 +178,15 @@ func (d *Directory) Lookup(ctx context.Context, namespace, name string) (Grant, 
 		return d.credentials(ctx, namespace, name)
 	}
 	if d.Associations == nil {
-		return d.role(ctx, namespace, name)
+		return d.role(ctx, namespace, name, d.Grace)
 	}
 	start := time.Now()
 	found, unknown := d.Associations.find(ctx, namespace, name)
 	if found {
 		return d.credentials(ctx, namespace, name)
 	}
-	if d.Grace > 0 { // both waits together are not longer than the longer one, or hardly
-		var cancel func()
-		ctx, cancel = context.WithTimeout(ctx, max(d.Grace-time.Since(start), d.Grace/4))
-		defer cancel()
-	}
-	g, err := d.role(ctx, namespace, name)
+	// Both waits together are not longer than the longer one, or hardly.
+	g, err := d.role(ctx, namespace, name, max(d.Grace-time.Since(start), d.Grace/4))
 	if err == nil && unknown != nil {
 		g.Warnings = append(slices.Clip(g.Warnings), "the pod gets no EKS Pod Identity: the EKS API does not say whether service account "+
 			name+" has an association; recreate the pod when it does")
@@ -196,14 +194,18 @@ func (d *Directory) Lookup(ctx context.Context, namespace, name string) (Grant, 
 	return g, err
 }
 
-// role is the grant of a service account without container credentials.
-func (d *Directory) role(ctx context.Context, namespace, name string) (Grant, error) {
+// role is the grant of a service account without container credentials, after grace
+// at most if there is none.
+func (d *Directory) role(ctx context.Context, namespace, name string, grace time.Duration) (Grant, error) {
 	var mapped roleEntry
 	isMapped := false
 	if m := d.configMap.Load(); m != nil {
 		mapped, isMapped = m.find(namespace, name)
 	}
-	sa, err := d.account(ctx, namespace, name, !isMapped, func(m map[string]string) bool { return m[d.prefix().RoleARN()] != "" })
+	if isMapped {
+		grace = 0
+	}
+	sa, err := d.account(ctx, namespace, name, grace, func(m map[string]string) bool { return m[d.prefix().RoleARN()] != "" })
 	if err != nil && !sa.known {
 		// Whatever the ConfigMap says, annotations would win over it.
 		d.Metrics.missing()
@@ -241,7 +243,7 @@ func (d *Directory) listed(namespace, name string) bool {
 // They need nothing of the service account itself, but follow its annotations if it
 // can be read.
 func (d *Directory) credentials(ctx context.Context, namespace, name string) (Grant, error) {
-	sa, err := d.account(ctx, namespace, name, false, func(map[string]string) bool { return true })
+	sa, err := d.account(ctx, namespace, name, 0, func(map[string]string) bool { return true })
 	if err != nil && ctx.Err() != nil {
 		return Grant{}, err
 	}
@@ -282,10 +284,10 @@ type found struct {
 }
 
 // account is what is known of a service account. Unless that will do, the API
-// server is asked; and if wait, what comes within Grace is waited for: a service
+// server is asked; and what comes within grace is waited for: a service
 // account that is not there, or the annotation of one that has just been made.
 // With an error and known, the annotations are those last seen.
-func (d *Directory) account(ctx context.Context, namespace, name string, wait bool, do func(map[string]string) bool) (found, error) {
+func (d *Directory) account(ctx context.Context, namespace, name string, grace time.Duration, do func(map[string]string) bool) (found, error) {
 	changed, end := d.known.await(namespace, name)
 	defer func() { end() }()
 	look := func() (seen found, done bool) {
@@ -302,9 +304,15 @@ func (d *Directory) account(ctx context.Context, namespace, name string, wait bo
 	default:
 		return seen, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.Grace)
+	start := time.Now()
+	until, ok := ctx.Deadline()
+	if !ok {
+		until = start.Add(cmp.Or(grace, d.Grace))
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	replies, timeout := make(chan reply, 1), ctx.Done()
+	grace = min(grace, until.Sub(start))
+	replies, over := make(chan reply, 1), time.After(grace)
 	put := func() {
 		span := trace.From(ctx).StartCall("ask API server")
 		sa, there, err := d.questions.put(ctx, namespace, name, seen.known)
@@ -338,17 +346,16 @@ func (d *Directory) account(ctx context.Context, namespace, name string, wait bo
 				return found{}, fmt.Errorf("asking the API server: %w", r.err)
 			}
 			last = new(d.said(r))
-			if last.known && do(last.annotations) || !wait || last.known && !d.young(r.sa) {
+			if last.known && do(last.annotations) || last.known && !d.young(r.sa) || time.Since(start) >= grace {
 				return *last, nil
 			}
 			if !d.synced.Load() { // else the watch tells
 				again = time.After(absence)
 			}
-		case <-timeout:
+		case <-over:
 			if last != nil {
 				return *last, nil
-			}
-			timeout = nil // the reply is on its way
+			} // else the reply is on its way
 		}
 	}
 }

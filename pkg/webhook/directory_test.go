@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -479,4 +481,40 @@ func TestParseCredentialsList(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+}
+
+// The API server's word is slow, slower than what a pod waits for an annotation to come: it counts for as long as the
+// review may take, and no longer.
+func TestLookupWaitsForTheAPIServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.serviceAccount(t, "ns", "a", nil)
+		d := &webhook.Directory{Metadata: c.meta, Grace: 500 * time.Millisecond}
+		follow(t, d)
+		c.meta.PrependReactor("get", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
+			time.Sleep(2 * time.Second)
+			return true, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a", Annotations: annotated(roleA)}}, nil
+		})
+		h := &webhook.Handler{Lookup: d.Lookup}
+		for _, tt := range []struct {
+			query string
+			role  bool
+			took  time.Duration
+		}{
+			{"", true, 2 * time.Second},
+			{"?timeout=5s", true, 2 * time.Second},
+			{"?timeout=2s", false, 1500 * time.Millisecond},
+			{"?timeout=never", true, 2 * time.Second},
+			{"?timeout=-1s", true, 2 * time.Second},
+		} {
+			start, w := time.Now(), httptest.NewRecorder()
+			r := httptest.NewRequest("POST", "/mutate"+tt.query, strings.NewReader(aReview(aPod, `"serviceAccountName":"sa"`, `"serviceAccountName":"a"`)))
+			r.Header.Set("Content-Type", "application/json")
+			h.ServeHTTP(w, r)
+			if took := time.Since(start); took != tt.took || strings.Contains(w.Body.String(), `"patch"`) != tt.role {
+				t.Errorf("%q: %s after %s, want the role: %v, after %s", tt.query, w.Body, took, tt.role, tt.took)
+			}
+			time.Sleep(10 * time.Second) // for the end of the question
+		}
+	})
 }

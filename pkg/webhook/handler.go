@@ -45,6 +45,9 @@ const (
 	// together, with what becomes of them.
 	freeMemory   = 32 << 10
 	sharedMemory = 24 << 20
+	// MaxWait is how long the lookup of its service account may take. API servers wait
+	// for 30 s at most (MutatingWebhook.timeoutSeconds).
+	MaxWait = 30 * time.Second * 3 / 4
 	// atWork is how many reviews are read or answered at a time. (Waiting for
 	// the API server's word is not work.)
 	atWork = 4
@@ -132,7 +135,7 @@ func (h *Handler) review(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		control.SetReadDeadline(time.Time{}) // or it would end what follows
 		gate.Heard(ctx)
-		out, err = h.answer(ctx, share, out)
+		out, err = h.answer(ctx, share, patience(r), out)
 	}
 	// What was cut before is refused, and the refusal must arrive.
 	state.Lock()
@@ -155,6 +158,18 @@ func (h *Handler) review(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.Error(w, redact.Text(err.Error()), http.StatusInternalServerError)
 	}
+}
+
+// patience is how long a review's lookup may take: three quarters of the time that the
+// API server says it waits for the answer, so that what it does then is still ours to
+// say. It says so in whole seconds, rounded up, in the parameter that all its requests
+// with a deadline have (callAttemptWebhook in apiserver/pkg/admission/plugin/webhook/mutating).
+func patience(r *http.Request) time.Duration {
+	d, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	if err != nil || d <= 0 {
+		return MaxWait
+	}
+	return min(d*3/4, MaxWait)
 }
 
 // httpError is an error that is the client's.
@@ -235,7 +250,7 @@ func (h *Handler) working(ctx context.Context, do func() error) error {
 
 // answer is what to say to a review. An error that is no [httpError] means that
 // nobody can tell at the moment.
-func (h *Handler) answer(ctx context.Context, share *gate.Share, body []byte) (out []byte, err error) {
+func (h *Handler) answer(ctx context.Context, share *gate.Share, patience time.Duration, body []byte) (out []byte, err error) {
 	var rev review
 	var account string
 	err = h.working(ctx, func() error {
@@ -261,7 +276,9 @@ func (h *Handler) answer(ctx context.Context, share *gate.Share, body []byte) (o
 			return rev.answer(refuse(http.StatusBadRequest, "BadRequest", err.Error()))
 		}
 		part := span.Start("look up service account")
-		who.grant, who.unknown = h.Lookup(trace.With(ctx, part), rev.Namespace, account)
+		patient, cancel := context.WithTimeout(trace.With(ctx, part), patience)
+		who.grant, who.unknown = h.Lookup(patient, rev.Namespace, account)
+		cancel()
 		part.Text("openirsa.role_arn", who.grant.RoleARN)
 		part.Bool("openirsa.container_credentials", who.grant.Credentials)
 		part.Err(who.unknown)

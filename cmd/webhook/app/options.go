@@ -65,8 +65,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.resync, "resync-period", time.Minute, "how often to check every known service account again; malformed "+
 		"ones are reported again. 0: never")
 	f.DurationVar(&o.grace, "service-account-lookup-grace-period", 2*time.Second,
-		"how long a pod may wait while the API server is asked about a service account that is unknown or known to have no role, and "+
-			"for the account or its annotation to appear. 0: do not ask or wait")
+		"how long a pod waits for its service account, or a new one's annotation, to appear, where the API server, which is asked "+
+			"first, knows none. 0: do not ask or wait")
 
 	f.BoolVar(&o.inCluster, "in-cluster", true, "run our own CA: keep CA and serving certificate in --tls-secret and the "+
 		"caBundle in --webhook-configuration. false: serve --tls-cert")

@@ -86,12 +86,8 @@ func newServer(o *options, in *cli.Invocation) (*server, error) {
 		m.Handle("/healthz", webhook.Healthy(nil))
 		m.Handle("/readyz", webhook.Healthy(s.isReady))
 	}
-	waits := o.grace
-	if o.cluster != "" {
-		waits += webhook.AskTime
-	}
 	s.listeners = []listener{
-		{o.port, public, tlsConfig, maxConnections, waits},
+		{o.port, public, tlsConfig, maxConnections, webhook.MaxWait},
 		{o.metricsPort, inside, nil, maxMetricsConnections, 0},
 	}
 	return s, nil
