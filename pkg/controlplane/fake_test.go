@@ -335,8 +335,11 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 	}
 	switch {
 	case script == readScript:
-		if text, ok := n.files[rest[0]]; ok {
-			fmt.Fprint(out, "x"+text)
+		for _, file := range rest[1:] {
+			if text, ok := n.files[file]; ok {
+				fmt.Fprint(out, "x"+text)
+			}
+			fmt.Fprint(out, rest[0])
 		}
 	case script == writeScript:
 		b, err := io.ReadAll(in)

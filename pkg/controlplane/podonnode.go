@@ -22,36 +22,27 @@ func readAPIServer(ctx context.Context, n node.Node) (*podOnNode, error) {
 }
 
 func readPod(ctx context.Context, n node.Node, pod staticPod) (*podOnNode, error) {
-	text, ok, err := n.ReadFile(ctx, pod.manifestFile())
-	if err == nil && !ok { // a swap is under way, or was cut short: what comes is what counts
-		text, ok, err = n.ReadFile(ctx, pod.waitingFile())
-	}
+	// Where a swap is under way, or was cut short, what comes is what counts. It is looked for before it may have come.
+	files, err := n.ReadFiles(ctx, pod.waitingFile(), pod.manifestFile(), pod.provenFile(), formerFile)
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
+	text, proven, former := files[1], files[2], files[3]
+	if text == nil {
+		text = files[0]
+	}
+	if text == nil {
 		return nil, fmt.Errorf("node %s has no %s: its %s is not a static pod of kubeadm's", n.Name, pod.manifestFile(), pod)
 	}
-	s := &podOnNode{Node: n}
+	s := &podOnNode{Node: n, unproven: proven != nil}
 	if s.manifest, err = pod.parse(text); err != nil {
 		return nil, fmt.Errorf("reading %s on node %s: %w", pod.manifestFile(), n.Name, err)
 	}
-	if pod == apiServerPod {
-		former, ok, err := n.ReadFile(ctx, formerFile)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			if s.former, err = parseManifest(former); err != nil {
-				return nil, fmt.Errorf("reading %s on node %s: %w", formerFile, n.Name, err)
-			}
+	if pod == apiServerPod && former != nil {
+		if s.former, err = parseManifest(former); err != nil {
+			return nil, fmt.Errorf("reading %s on node %s: %w", formerFile, n.Name, err)
 		}
 	}
-	there, err := n.Existing(ctx, pod.provenFile())
-	if err != nil {
-		return nil, err
-	}
-	s.unproven = len(there) > 0
 	commandLines, err := processes(ctx, n, pod)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,19 +11,42 @@ import (
 	"strings"
 )
 
-// readScript tells a missing file (nothing at all) from an empty one.
-const readScript = `[ -e "$1" ] || exit 0; printf x; exec cat -- "$1"`
+// readScript prints, for each of the files, an x and its content, or nothing if there
+// is none, and $1.
+const readScript = `end=$1; shift
+for f; do
+  if [ -e "$f" ]; then printf x; cat -- "$f" || exit; fi
+  printf %s "$end"
+done`
 
 // ReadFile is the content of a file and whether it exists.
 func (n Node) ReadFile(ctx context.Context, file string) ([]byte, bool, error) {
-	b, err := n.Output(ctx, "sh", "-c", readScript, "sh", file)
+	files, err := n.ReadFiles(ctx, file)
 	if err != nil {
-		return nil, false, fmt.Errorf("reading %s on node %s: %w", file, n.Name, err)
+		return nil, false, err
 	}
-	if len(b) == 0 {
-		return nil, false, nil
+	return files[0], files[0] != nil, nil
+}
+
+// ReadFiles are the contents of some files by one command; nil for one that does not
+// exist. They are read in this order.
+func (n Node) ReadFiles(ctx context.Context, files ...string) ([][]byte, error) {
+	end := rand.Text() // which no file holds by chance
+	b, err := n.Output(ctx, "sh", append([]string{"-c", readScript, "sh", end}, files...)...)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s on node %s: %w", strings.Join(files, ", "), n.Name, err)
 	}
-	return b[1:], true, nil
+	all := bytes.Split(b, []byte(end))
+	if len(all) != len(files)+1 {
+		return nil, fmt.Errorf("reading %s on node %s: %d files came", strings.Join(files, ", "), n.Name, len(all)-1)
+	}
+	all = all[:len(files)]
+	for i, content := range all {
+		if all[i] = nil; len(content) > 0 {
+			all[i] = content[1:]
+		}
+	}
+	return all, nil
 }
 
 // writeScript replaces file $1 at once or not at all. The name of the

@@ -38,6 +38,20 @@ func TestFiles(t *testing.T) {
 			t.Fatalf("%.20q, %t, %v", b, ok, err)
 		}
 	}
+	none := filepath.Join(dir, "none")
+	if err := n.WriteFile(ctx, filepath.Join(dir, "empty"), nil, "0600"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := n.ReadFiles(ctx, none, file, filepath.Join(dir, "empty"), none)
+	if diff := cmp.Diff([][]byte{nil, []byte("no newline"), {}, nil}, all); err != nil || diff != "" {
+		t.Fatalf("%v, %s", err, diff)
+	}
+	if _, err := n.ReadFiles(ctx, file, dir); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a directory is read: %v", err)
+	}
+	if err := n.Remove(ctx, filepath.Join(dir, "empty")); err != nil {
+		t.Fatal(err)
+	}
 	mode := func(want os.FileMode) {
 		t.Helper()
 		if info, err := os.Stat(file); err != nil || info.Mode() != want {
@@ -57,7 +71,7 @@ func TestFiles(t *testing.T) {
 	}
 
 	// The input ends early, because we were killed: the file stays.
-	err := n.Exec(ctx, strings.NewReader("aga"), new(strings.Builder), "sh", "-c", writeScript, "sh", file, strings.Repeat("0", 64), "0600")
+	err = n.Exec(ctx, strings.NewReader("aga"), new(strings.Builder), "sh", "-c", writeScript, "sh", file, strings.Repeat("0", 64), "0600")
 	if err == nil || !strings.Contains(err.Error(), "input cut short") {
 		t.Errorf("error = %v", err)
 	}
