@@ -193,6 +193,9 @@ func (d *daemon) run(ctx context.Context, data string) error {
 	if !hasSysResource() {
 		args = append(args, "--add-runtime", "nores="+filepath.Join(d.dir, "bin", "runc-nores"), "--default-runtime", "nores")
 	}
+	if err := d.prefer(); err != nil {
+		return err
+	}
 	logPath := filepath.Join(d.dir, "dockerd.log")
 	out, err := os.Create(logPath)
 	if err != nil {
@@ -226,6 +229,31 @@ func (d *daemon) run(ctx context.Context, data string) error {
 	}
 	// What a killed run left in the data root: containers, their volumes and kind's network.
 	return d.removeContainers(ctx)
+}
+
+// prefer makes the cgroup of the nodes, and gives it four times the share of the processors that a session has by
+// default, in which the tests are, and what runs beside them: control planes have leases and probes to keep.
+func (d *daemon) prefer() error {
+	for _, tell := range []struct{ controller, file, value string }{
+		{"cpu/", "cpu.shares", "4096"}, // of 1024
+		{"", "cpu.weight", "400"},      // of 100: version 2
+	} {
+		top := "/sys/fs/cgroup/" + tell.controller
+		if _, err := os.Stat(top + "cgroup.procs"); err != nil {
+			continue
+		}
+		group := filepath.Join(top, d.cgroup())
+		if err := os.MkdirAll(group, 0o755); err != nil {
+			return fmt.Errorf("making the nodes' cgroup: %w", err)
+		}
+		if _, err := os.Stat(filepath.Join(group, tell.file)); err != nil {
+			continue // another controller's, or the root delegates none
+		}
+		if err := os.WriteFile(filepath.Join(group, tell.file), []byte(tell.value), 0o644); err != nil {
+			return fmt.Errorf("giving the nodes their share: %w", err)
+		}
+	}
+	return nil
 }
 
 func (d *daemon) removeContainers(ctx context.Context) error {
