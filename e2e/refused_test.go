@@ -94,21 +94,20 @@ func testRefused(t *testing.T) {
 		denied(t, at, assume, "claims", "expired")
 	})
 	t.Run("OtherCluster", func(t *testing.T) {
-		secondary.namespace(t, ns)
-		secondary.serviceAccount(t, ns, sa, nil)
-		foreign := secondary.token(t, ns, sa, "sts.amazonaws.com")
 		at := mark(t)
-		refused(t, assumeWith(t, foreign), "InvalidIdentityToken")
-		denied(t, at, assume, "provider", secondary.issuer(t))
-		// The same names under the first cluster's issuer: signed by a key that its documents do not have ...
-		claims := claimsOf(t, foreign, func(c map[string]any) { c["iss"] = issuer })
+		refused(t, assumeWith(t, foreign.token), "InvalidIdentityToken")
+		denied(t, at, assume, "provider", foreign.issuer)
+		// The names that the role trusts, under the first cluster's issuer: signed by a key that its documents do not have ...
+		claims := claimsOf(t, foreign.token, func(c map[string]any) { c["iss"], c["sub"] = issuer, subject })
 		at = mark(t)
-		refused(t, assumeWith(t, mint(t, secondary, claims, "")), "InvalidIdentityToken")
-		denied(t, at, assume, "keys", kid(t, secondary))
+		refused(t, assumeWith(t, foreign.mint(t, claims)), "InvalidIdentityToken")
+		denied(t, at, assume, "keys", foreign.kid)
 		// ... and by that key under the name of one that they do have.
+		disguised := foreign.signer
+		disguised.kid = signerOf(t, primary).kid
 		at = mark(t)
-		refused(t, assumeWith(t, mint(t, secondary, claims, kid(t, primary))), "InvalidIdentityToken")
-		denied(t, at, assume, "signature", kid(t, primary))
+		refused(t, assumeWith(t, disguised.mint(t, claims)), "InvalidIdentityToken")
+		denied(t, at, assume, "signature", disguised.kid)
 	})
 	t.Run("PrivateBucket", func(t *testing.T) {
 		bucket, _, _ := strings.Cut(strings.TrimPrefix(issuer, "https://"), ".")
@@ -139,10 +138,10 @@ func testRefused(t *testing.T) {
 // than ten minutes, so this one is signed here, by the cluster's key.
 func expired(t testing.TB, k *kube, raw string) string {
 	t.Helper()
-	return mint(t, k, claimsOf(t, raw, func(c map[string]any) {
+	return signerOf(t, k).mint(t, claimsOf(t, raw, func(c map[string]any) {
 		now := time.Now()
 		c["iat"], c["nbf"], c["exp"] = now.Add(-2*time.Hour).Unix(), now.Add(-2*time.Hour).Unix(), now.Add(-time.Hour).Unix()
-	}), "")
+	}))
 }
 
 // claimsOf changes the claims of a token.
@@ -161,13 +160,37 @@ func claimsOf(t testing.TB, raw string, change func(map[string]any)) map[string]
 	return claims
 }
 
-// signer is a cluster's own signing key, from its node.
-func signer(t testing.TB, k *kube) (key any, alg jose.SignatureAlgorithm, kid string) {
+// foreign is what the second cluster has for its service accounts as kubeadm makes it. Its stories replace that, and are
+// told beside those of the first.
+var foreign struct {
+	signer
+	issuer, token string
+}
+
+// meetForeigner makes foreign, before the first story.
+func meetForeigner(t testing.TB) {
+	t.Helper()
+	const ns = "e2e-foreign"
+	secondary.namespace(t, ns)
+	foreign.signer, foreign.issuer = signerOf(t, secondary), secondary.issuer(t)
+	foreign.token = secondary.token(t, ns, "default", "sts.amazonaws.com")
+}
+
+// signer is a cluster's own signing key.
+type signer struct {
+	key any
+	alg jose.SignatureAlgorithm
+	kid string
+}
+
+// signerOf reads the key from the cluster's node.
+func signerOf(t testing.TB, k *kube) signer {
 	t.Helper()
 	block, _ := pem.Decode([]byte(k.node(t, "cat /etc/kubernetes/pki/sa.key")))
 	if block == nil {
 		t.Fatal("the cluster's signing key is not PEM")
 	}
+	var key any
 	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
 	if err != nil {
 		if key, err = x509.ParsePKCS8PrivateKey(block.Bytes); err != nil {
@@ -183,23 +206,13 @@ func signer(t testing.TB, k *kube) (key any, alg jose.SignatureAlgorithm, kid st
 		t.Fatalf("reading the JWKS: %v, %d keys", err, set.Len())
 	}
 	public := set.All()[0]
-	return key, jose.SignatureAlgorithm(public.Algorithm), public.KID
+	return signer{key, jose.SignatureAlgorithm(public.Algorithm), public.KID}
 }
 
-func kid(t testing.TB, k *kube) string {
+// mint signs claims, under the signer's kid.
+func (s signer) mint(t testing.TB, claims map[string]any) string {
 	t.Helper()
-	_, _, kid := signer(t, k)
-	return kid
-}
-
-// mint signs claims with a cluster's own key, under its own key id or another.
-func mint(t testing.TB, k *kube, claims map[string]any, otherKID string) string {
-	t.Helper()
-	key, alg, kid := signer(t, k)
-	if otherKID != "" {
-		kid = otherKID
-	}
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: kid}}, nil)
+	with, err := jose.NewSigner(jose.SigningKey{Algorithm: s.alg, Key: jose.JSONWebKey{Key: s.key, KeyID: s.kid}}, nil)
 	if err != nil {
 		t.Fatalf("signing a token: %v", err)
 	}
@@ -207,7 +220,7 @@ func mint(t testing.TB, k *kube, claims map[string]any, otherKID string) string 
 	if err != nil {
 		t.Fatalf("signing a token: %v", err)
 	}
-	signed, err := s.Sign(payload)
+	signed, err := with.Sign(payload)
 	if err != nil {
 		t.Fatalf("signing a token: %v", err)
 	}

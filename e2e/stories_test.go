@@ -20,6 +20,7 @@ func onOwnCluster(t *testing.T) {
 
 // TestMainCluster tells the stories of the first cluster, on which the chain stays up between them; the last one removes it.
 func TestMainCluster(t *testing.T) {
+	meetForeigner(t)
 	t.Parallel()
 	tell(t, []story{
 		{"Chain", testChain},
