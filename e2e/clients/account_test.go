@@ -131,7 +131,7 @@ func startProgram(t *testing.T, args ...string) string {
 			return url
 		}
 		t.Fatal("the emulator ended")
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the emulator does not serve")
 	}
 	return ""
@@ -281,6 +281,13 @@ func write(t *testing.T, dir, name, text string) {
 		t.Fatal(err)
 	}
 }
+
+// What waits end after: far more than is needed, since what else runs on the machine may leave little of it. patience is
+// for one thing, programTime for a program of many calls.
+const (
+	patience    = 5 * time.Minute
+	programTime = 20 * time.Minute
+)
 
 // run runs a command to its end and returns what it wrote.
 func run(ctx context.Context, cmd *exec.Cmd) (string, error) {

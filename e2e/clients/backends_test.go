@@ -130,7 +130,7 @@ func freePort(t *testing.T) string {
 // answering waits until a server answers, whatever it says, and returns its URL.
 func answering(t *testing.T, url string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

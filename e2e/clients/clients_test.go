@@ -69,7 +69,7 @@ func scenario(t *testing.T, run func(t *testing.T, dir string, env map[string]st
 // passes runs a client's program, whose last word is "passed".
 func passes(t *testing.T, command func(ctx context.Context) (*exec.Cmd, error)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), programTime)
 	defer cancel()
 	cmd, err := command(ctx)
 	if err != nil {

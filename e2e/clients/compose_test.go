@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
@@ -106,7 +105,7 @@ func tryCompose(t *testing.T, clients *kindenv.Clients, url string) {
 	if err := os.CopyFS(dir, os.DirFS(example)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), programTime)
 	defer cancel()
 	cmd, err := clients.Command(ctx, dir, map[string]string{"AWS_ENDPOINT_URL": url}, "sh", "try.sh")
 	if err != nil {

@@ -339,10 +339,10 @@ func (a *account) denied(t *testing.T, action string) denial {
 	return denial{}
 }
 
-// eventually waits for up to half a minute until something is so. What is the case in the meantime is said if it is not.
+// eventually waits until something is so. What is the case in the meantime is said if it is not.
 func eventually(t *testing.T, what string, is func(ctx context.Context) (bool, string, error)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		ok, said, err := is(ctx)

@@ -224,6 +224,7 @@ func quote(s string) string {
 type browserPage struct {
 	t       *testing.T
 	in      io.Writer
+	pipe    *os.File // that out reads
 	out     *bufio.Reader
 	id      int
 	session string
@@ -242,7 +243,7 @@ func openPage(t *testing.T, browser, url string) *browserPage {
 		t.Fatal(err)
 	}
 	// The test's own context ends before its cleanups, and would kill the browser in the middle of writing to its directory.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), programTime)
 	cmd := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--user-data-dir="+t.TempDir(), "--remote-debugging-pipe", "about:blank")
 	cmd.ExtraFiles = []*os.File{toBrowser, fromBrowser} // descriptors 3 and 4
@@ -252,7 +253,7 @@ func openPage(t *testing.T, browser, url string) *browserPage {
 	}
 	toBrowser.Close()
 	fromBrowser.Close()
-	p := &browserPage{t: t, in: in, out: bufio.NewReader(out)}
+	p := &browserPage{t: t, in: in, pipe: out, out: bufio.NewReader(out)}
 	t.Cleanup(func() {
 		p.session = ""
 		p.send("Browser.close", nil) // an orderly end, so that its directory can be removed
@@ -261,7 +262,6 @@ func openPage(t *testing.T, browser, url string) *browserPage {
 		in.Close()
 		out.Close()
 	})
-	out.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	target := p.call("Target.createTarget", map[string]any{"url": "about:blank"})["targetId"]
 	p.session = p.call("Target.attachToTarget", map[string]any{"targetId": target, "flatten": true})["sessionId"].(string)
 	p.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true})
@@ -287,6 +287,7 @@ func (p *browserPage) send(method string, params map[string]any) {
 func (p *browserPage) call(method string, params map[string]any) map[string]any {
 	p.t.Helper()
 	p.send(method, params)
+	p.pipe.SetReadDeadline(time.Now().Add(patience))
 	for {
 		b, err := p.out.ReadBytes(0)
 		if err != nil {

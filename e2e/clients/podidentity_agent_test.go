@@ -170,7 +170,7 @@ func startAgent(t *testing.T, emulator string) string {
 			t.Logf("the agent's log:\n%s", log.String())
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if r, err := http.Get("http://localhost:" + ports[1] + "/readyz"); err == nil {
 			r.Body.Close()
 			if r.StatusCode == http.StatusOK {
@@ -186,7 +186,7 @@ func startAgent(t *testing.T, emulator string) string {
 // printed is what a program of a client prints.
 func printed(t *testing.T, command func(ctx context.Context) (*exec.Cmd, error)) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd, err := command(ctx)
 	if err != nil {

@@ -102,7 +102,7 @@ func newTerraform(t *testing.T, program, plugins, version string, env map[string
 // run runs Terraform, which is to end with a status, and gives what it wrote.
 func (tf *terraformIn) run(status int, args ...string) string {
 	tf.t.Helper()
-	ctx, cancel := context.WithTimeout(tf.t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(tf.t.Context(), programTime)
 	defer cancel()
 	started := time.Now()
 	cmd := exec.CommandContext(ctx, tf.program, append(args, "-no-color")...)

@@ -116,7 +116,7 @@ func newWorld(t testing.TB, key string) *world {
 
 func (w *world) eventually(what string, try func() error) {
 	w.t.Helper()
-	deadline := time.Now().Add(90 * time.Second)
+	deadline := time.Now().Add(5 * time.Minute)
 	for {
 		err := try()
 		if err == nil {
@@ -304,7 +304,7 @@ func (w *world) setup(at call, f fault, args ...string) result {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	var stdout, stderr bytes.Buffer
