@@ -111,9 +111,12 @@ func findKind(name string) (*Cluster, error) {
 	})
 	for _, n := range all {
 		g.Go(func() error {
-			role, err := n.Role()
-			if err != nil {
-				return fmt.Errorf("asking for the role of node %s: %w", n, kindError(err))
+			role := constants.ControlPlaneNodeRoleValue
+			if len(all) > 1 { // a single one is asked for nothing: that takes a program's start
+				var err error
+				if role, err = n.Role(); err != nil {
+					return fmt.Errorf("asking for the role of node %s: %w", n, kindError(err))
+				}
 			}
 			if role == constants.ControlPlaneNodeRoleValue || role == constants.WorkerNodeRoleValue {
 				mu.Lock()
