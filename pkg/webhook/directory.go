@@ -287,7 +287,9 @@ type found struct {
 // server is asked; and what comes within grace is waited for: a service
 // account that is not there, or the annotation of one that has just been made.
 // With an error and known, the annotations are those last seen.
-func (d *Directory) account(ctx context.Context, namespace, name string, grace time.Duration, do func(map[string]string) bool) (found, error) {
+func (d *Directory) account(
+	ctx context.Context, namespace, name string, grace time.Duration, do func(map[string]string) bool,
+) (found, error) {
 	changed, end := d.known.await(namespace, name)
 	defer func() { end() }()
 	look := func() (seen found, done bool) {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/cli"
+	"github.com/openirsa/openirsa/internal/smallpages"
 )
 
 // Main runs the program and returns its exit status.
@@ -46,6 +47,7 @@ func serveCommand(in *cli.Invocation, use string) *cobra.Command {
 			"them; they need eks-auth:AssumeRoleForPodIdentity on the cluster. `" + in.Name + " initialize`\n" +
 			"gives the node the addresses before.",
 		RunE: func(c *cobra.Command, _ []string) error {
+			smallpages.Only()
 			s, err := newServer(c.Context(), &o, in)
 			if err != nil {
 				return err

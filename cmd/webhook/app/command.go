@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openirsa/openirsa/internal/cli"
+	"github.com/openirsa/openirsa/internal/smallpages"
 )
 
 // Main runs the program and returns its exit status.
@@ -30,6 +31,7 @@ func Command(in *cli.Invocation) *cobra.Command {
 		Use:   "webhook",
 		Short: "Give pods their AWS identity at admission",
 		RunE: func(c *cobra.Command, _ []string) error {
+			smallpages.Only()
 			s, err := newServer(&o, in)
 			if err != nil {
 				return err
