@@ -54,7 +54,7 @@ func TestControlPlanes(t *testing.T) {
 	was := manifests()
 
 	// The chain: tokens of kubeadm's issuer and of ours.
-	l := startAPILoad(t, k)
+	l := startAPILoad(t, k, "-api-rate", "5") // each of three API servers
 	slow := func(args ...string) {
 		t.Helper()
 		invocation{within: 25 * time.Minute}.run(t, append(args, "--kind-name", k.Name)...).ok(t)
@@ -66,7 +66,7 @@ func TestControlPlanes(t *testing.T) {
 
 	// New keys, and an API server that dies in the middle.
 	const lifetime = time.Minute
-	l = startLoad(t, k, "-age", lifetime.String())
+	l = startLoad(t, k, fullLoad/3, "-api-rate", "5", "-age", lifetime.String())
 	former := keyIDs(k.listKeys(t))
 	v := invocation{within: 25 * time.Minute, when: map[string]func(*os.Process){"stage sign": func(*os.Process) {
 		if err := k.killAPIServer(suite, k.nodes(t)[1]); err != nil {

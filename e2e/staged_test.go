@@ -47,7 +47,7 @@ func testRotation(t *testing.T) {
 func staged(t *testing.T, k *kube, command func(*testing.T) []string, kill bool) {
 	t.Cleanup(func() { k.explain(t) })
 	lifetime := tokenLifetime(t)
-	l := startLoad(t, k, "-age", lifetime.String())
+	l := startLoad(t, k, fullLoad, "-age", lifetime.String())
 	was := k.signs(t)
 	old := k.token(t, loadNamespace, loadAccount)
 	args := append(command(t), "--cache-wait", "10s", "--token-lifetime", lifetime.String(), "--kind-name", k.Name)

@@ -476,7 +476,7 @@ func (w *webhookStory) takesOver(t *testing.T) {
 // inParallel calls work with 0 to n-1, from 16 goroutines, and fails t with the first errors.
 func inParallel(t testing.TB, n int, work func(ctx context.Context, i int) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(suite, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(suite, patience)
 	defer cancel()
 	var next, failed atomic.Int64
 	var wg sync.WaitGroup
