@@ -71,7 +71,7 @@ type chartStory struct {
 // helm runs Helm for this cluster and the webhook's namespace, and returns all that it writes.
 func (c *chartStory) helm(t testing.TB, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(suite, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(suite, 10*time.Minute)
 	defer cancel()
 	args = append(args, "--namespace="+c.ours.namespace, "--kubeconfig="+c.kubeconfig)
 	cmd := exec.CommandContext(ctx, c.program, args...)

@@ -51,7 +51,7 @@ func testKindExample(t *testing.T, tools string) {
 // testGuardExample runs the script of the guard's example on the cluster of the kind example, to the letter. Only its
 // backend is another: kumo.
 func testGuardExample(t *testing.T, c *kindenv.Cluster, env []string) {
-	ctx, cancel := context.WithTimeout(suite, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(suite, 10*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "examples", "guard-kind"))); err != nil {

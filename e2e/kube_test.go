@@ -344,7 +344,7 @@ func (p pod) exec(t testing.TB, stdin string, args ...string) result {
 }
 
 func (p pod) tryExec(ctx context.Context, stdin string, args ...string) (result, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req := p.k.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(p.namespace).Name(p.name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Command: args, Stdin: stdin != "", Stdout: true, Stderr: true}, scheme.ParameterCodec)

@@ -238,7 +238,7 @@ func testPrivateBucket(t *testing.T) {
 	anonymous := cloud.config("", "")
 	anonymous.Credentials = aws.AnonymousCredentials{}
 	role := secondary.annotations(t, ns, "app")[roleAnnotation]
-	ctx, cancel := context.WithTimeout(suite, time.Minute)
+	ctx, cancel := context.WithTimeout(suite, patience)
 	defer cancel()
 	if _, err := sts.NewFromConfig(anonymous).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
 		RoleArn: &role, RoleSessionName: new("e2e"), WebIdentityToken: &token,

@@ -44,7 +44,7 @@ func (v invocation) run(t testing.TB, args ...string) result {
 		v.program = "setup"
 	}
 	if v.within == 0 {
-		v.within = 5 * time.Minute
+		v.within = 10 * time.Minute
 	}
 	path := filepath.Join(bin, v.program)
 	if _, err := os.Stat(path); err != nil {

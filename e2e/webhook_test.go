@@ -898,7 +898,7 @@ func (w *webhookStory) restartNode(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(suite, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(suite, patience)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, "docker", "restart", n.String()).CombinedOutput(); err != nil {
 		t.Fatalf("restarting the node: %v: %s", err, bytes.TrimSpace(out))
