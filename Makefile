@@ -112,7 +112,7 @@ man:
 BESIDE ?= tools
 
 e2e: build
-	@.ci/yield 2 $(MAKE) --no-print-directory --keep-going $(BESIDE) >bin/beside.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
+	@.ci/yield 5 $(MAKE) --no-print-directory --keep-going $(BESIDE) >bin/beside.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
 	echo "beside the stories: make $(BESIDE) >bin/beside.log"; \
 	$(MAKE) --no-print-directory stories; stories=$$?; \
 	wait $$beside; beside=$$?; cat bin/beside.log; exit $$((stories | beside))

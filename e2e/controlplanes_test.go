@@ -26,6 +26,7 @@ const (
 // gave: none ever refuses what another one signed.
 func TestControlPlanes(t *testing.T) {
 	onOwnCluster(t)
+	underLoad(t)
 	start := time.Now()
 	c, err := environment.Add(suite, controlPlaneCluster, kindenv.Shape{ControlPlanes: controlPlanes, Tuned: true})
 	if err != nil {

@@ -272,6 +272,7 @@ func (k *kube) killAPIServer(ctx context.Context, node string) error {
 
 // testLoad: the load sees nothing but a pause of the API server when that is killed, and sees it when STS refuses.
 func testLoad(t *testing.T) {
+	underLoad(t)
 	l := startLoad(t, primary, fullLoad)
 	if err := primary.killAPIServer(suite, ""); err != nil {
 		t.Fatal(err)

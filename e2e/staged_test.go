@@ -37,6 +37,7 @@ var stages = []string{"prepare", "wait-caches", "sign", "wait-tokens", "prune"}
 
 // testRotation: the signing key is replaced while tokens are presented without pause, and none fails.
 func testRotation(t *testing.T) {
+	underLoad(t)
 	rotate := func(*testing.T) []string { return []string{"keys", "rotate"} }
 	t.Run("UnderLoad", func(t *testing.T) { staged(t, primary, rotate, false) })
 	t.Run("Killed", func(t *testing.T) { staged(t, primary, rotate, true) })
@@ -194,6 +195,7 @@ func (k *kube) published(t testing.TB, iss string) keys.Set {
 // testMigration: the issuer is replaced while tokens are presented without pause, by IRSA and by EKS Pod Identity, and none
 // fails.
 func testMigration(t *testing.T) {
+	underLoad(t)
 	bucket := ""
 	migrate := func(t *testing.T) []string {
 		bucket = fmt.Sprintf("openirsa-e2e-moved-%d", time.Now().Unix())

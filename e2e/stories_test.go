@@ -8,14 +8,31 @@ import (
 )
 
 // Stories on the first two clusters, and those on clusters of their own, are told side by side, in three lanes: that
-// takes two processors whole, and each lane half an hour.
-var ownClusters sync.Mutex
+// takes two processors whole, and each lane half an hour or more. onlyLoad is held by what puts a cluster under load for long.
+var (
+	ownClusters = closed() // when the last one in that lane has ended
+	onlyLoad    sync.Mutex
+)
 
-// onOwnCluster has the test run beside those of other lanes, and waits for its turn among those of its own.
+func closed() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// onOwnCluster has the test run beside those of other lanes, after those of its own that stand before it in the source.
 func onOwnCluster(t *testing.T) {
+	former, ended := ownClusters, make(chan struct{})
+	ownClusters = ended
+	t.Cleanup(func() { close(ended) })
 	t.Parallel()
-	ownClusters.Lock()
-	t.Cleanup(ownClusters.Unlock)
+	<-former
+}
+
+// underLoad waits until no other story puts its cluster under load: two leave neither enough of the machine.
+func underLoad(t *testing.T) {
+	onlyLoad.Lock()
+	t.Cleanup(onlyLoad.Unlock)
 }
 
 // TestMainCluster tells the stories of the first cluster, on which the chain stays up between them; the last one removes it.

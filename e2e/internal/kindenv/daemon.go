@@ -231,12 +231,12 @@ func (d *daemon) run(ctx context.Context, data string) error {
 	return d.removeContainers(ctx)
 }
 
-// prefer makes the cgroup of the nodes, and gives it four times the share of the processors that a session has by
+// prefer makes the cgroup of the nodes, and gives it twice the share of the processors that a session has by
 // default, in which the tests are, and what runs beside them: control planes have leases and probes to keep.
 func (d *daemon) prefer() error {
 	for _, tell := range []struct{ controller, file, value string }{
-		{"cpu/", "cpu.shares", "4096"}, // of 1024
-		{"", "cpu.weight", "400"},      // of 100: version 2
+		{"cpu/", "cpu.shares", "2048"}, // of 1024
+		{"", "cpu.weight", "200"},      // of 100: version 2
 	} {
 		top := "/sys/fs/cgroup/" + tell.controller
 		if _, err := os.Stat(top + "cgroup.procs"); err != nil {
