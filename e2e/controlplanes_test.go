@@ -58,7 +58,7 @@ func TestControlPlanes(t *testing.T) {
 	l := startAPILoad(t, k, "-api-rate", "5") // each of three API servers
 	slow := func(args ...string) {
 		t.Helper()
-		invocation{within: 25 * time.Minute}.run(t, append(args, "--kind-name", k.Name)...).ok(t)
+		invocation{within: 40 * time.Minute}.run(t, append(args, "--kind-name", k.Name)...).ok(t)
 	}
 	slow("up", "--emulator")
 	if last := l.stop(t); len(issuersOf(last)) != 2 {
@@ -69,7 +69,7 @@ func TestControlPlanes(t *testing.T) {
 	const lifetime = time.Minute
 	l = startLoad(t, k, fullLoad/3, "-api-rate", "5", "-age", lifetime.String())
 	former := keyIDs(k.listKeys(t))
-	v := invocation{within: 25 * time.Minute, when: map[string]func(*os.Process){"stage sign": func(*os.Process) {
+	v := invocation{within: 40 * time.Minute, when: map[string]func(*os.Process){"stage sign": func(*os.Process) {
 		if err := k.killAPIServer(suite, k.nodes(t)[1]); err != nil {
 			t.Errorf("killing an API server: %v", err)
 		}
