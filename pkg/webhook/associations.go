@@ -218,7 +218,7 @@ func (a *Associations) has(namespace, account string) bool {
 }
 
 // find reports whether a service account that is not known to have an association has
-// one. An error says that nobody can tell, unless it is that ctx has ended.
+// one. An error says that nobody can tell, unless it is that ctx was canceled.
 func (a *Associations) find(ctx context.Context, namespace, account string) (bool, error) {
 	a.init()
 	if slices.Contains(a.Excluded, namespace) {
@@ -235,13 +235,15 @@ func (a *Associations) find(ctx context.Context, namespace, account string) (boo
 	found, err := a.asker.put(patient, pair{namespace, account})
 	span.Bool("openirsa.found", found)
 	span.Err(err)
-	if err == nil || ctx.Err() != nil {
+	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
 		return found, err
 	}
-	a.silent.Store(time.Now().Add(breather).UnixNano())
-	select {
-	case a.poke <- struct{}{}: // it may be back already
-	default:
+	if ctx.Err() == nil { // else it had not all its time, which anybody's review may see to
+		a.silent.Store(time.Now().Add(breather).UnixNano())
+		select {
+		case a.poke <- struct{}{}: // it may be back already
+		default:
+		}
 	}
 	a.noWord(err)
 	return false, err

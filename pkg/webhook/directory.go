@@ -244,7 +244,7 @@ func (d *Directory) listed(namespace, name string) bool {
 // can be read.
 func (d *Directory) credentials(ctx context.Context, namespace, name string) (Grant, error) {
 	sa, err := d.account(ctx, namespace, name, 0, func(map[string]string) bool { return true })
-	if err != nil && ctx.Err() != nil {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) { // nobody waits; the lookup's deadline is another matter
 		return Grant{}, err
 	}
 	if err != nil && !sa.known {
@@ -355,9 +355,9 @@ func (d *Directory) account(
 				again = time.After(absence)
 			}
 		case <-over:
-			if last != nil {
+			if last != nil { // else the reply is on its way
 				return *last, nil
-			} // else the reply is on its way
+			}
 		}
 	}
 }

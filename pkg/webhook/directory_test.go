@@ -325,6 +325,59 @@ func TestLookupCredentialsOfUnknown(t *testing.T) {
 	}
 }
 
+// The time of a review ends while the API server is silent: container credentials have the defaults.
+func TestLookupCredentialsAtTheDeadline(t *testing.T) {
+	list, err := webhook.ParseCredentialsList([]byte(`{"identities":[{"namespace":"ns","serviceAccount":"app"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.meta.PrependReactor("get", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
+			time.Sleep(10 * time.Second)
+			return true, nil, errors.New("too late")
+		})
+		d := &webhook.Directory{Metadata: c.meta, Grace: time.Second, Credentials: func() webhook.CredentialsList { return list }}
+		ctx, cancel := context.WithTimeout(t.Context(), 1750*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		g, err := d.Lookup(ctx, "ns", "app")
+		if took := time.Since(start); err != nil || !g.Credentials || took != 1750*time.Millisecond {
+			t.Errorf("after %s: %+v, %v", took, g, err)
+		}
+		time.Sleep(10 * time.Second) // for the end of the question
+	})
+}
+
+// The EKS API is silent. The first review waits for it, even with the least time of the webhook configuration; those
+// after it do not. One with less time says nothing about the API, whoever sends it.
+func TestSilenceOfAssociationsWithinAReview(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.serviceAccount(t, "ns", "app", annotated(roleA))
+		api := newEKS()
+		d := &webhook.Directory{Metadata: c.meta, Grace: time.Second, Associations: &webhook.Associations{List: api.list}}
+		follow(t, d)
+		time.Sleep(time.Second)
+		api.set(func() { api.down = true })
+		h := &webhook.Handler{Lookup: d.Lookup}
+		for _, tt := range []struct {
+			timeout string
+			took    time.Duration
+		}{{"1s", 875 * time.Millisecond}, {"1ms", 875 * time.Microsecond}, {"2s", webhook.AskTime}, {"2s", 0}, {"5s", 0}} {
+			start, w := time.Now(), httptest.NewRecorder()
+			r := httptest.NewRequest("POST", "/mutate?timeout="+tt.timeout, strings.NewReader(aReview(aPod, `"serviceAccountName":"sa"`, `"serviceAccountName":"app"`)))
+			r.Header.Set("Content-Type", "application/json")
+			h.ServeHTTP(w, r)
+			took := time.Since(start)
+			if text := w.Body.String(); took != tt.took || !strings.Contains(text, `"patch"`) || !strings.Contains(text, "the EKS API does not say") {
+				t.Errorf("timeout=%s: after %s, want %s: %s", tt.timeout, took, tt.took, text)
+			}
+		}
+		time.Sleep(10 * time.Minute) // the list that waits gives up by itself
+	})
+}
+
 // Of an association and a role the association counts, as soon as it is there. A
 // service account whose association is not known gets its role, and its pod's author
 // is told.
@@ -503,7 +556,7 @@ func TestLookupWaitsForTheAPIServer(t *testing.T) {
 		}{
 			{"", true, 2 * time.Second},
 			{"?timeout=5s", true, 2 * time.Second},
-			{"?timeout=2s", false, 1500 * time.Millisecond},
+			{"?timeout=2s", false, 1750 * time.Millisecond},
 			{"?timeout=never", true, 2 * time.Second},
 			{"?timeout=-1s", true, 2 * time.Second},
 		} {

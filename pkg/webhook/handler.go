@@ -45,9 +45,9 @@ const (
 	// together, with what becomes of them.
 	freeMemory   = 32 << 10
 	sharedMemory = 24 << 20
-	// MaxWait is how long the lookup of its service account may take. API servers wait
-	// for 30 s at most (MutatingWebhook.timeoutSeconds).
-	MaxWait = 30 * time.Second * 3 / 4
+	// maxPatience is how long the lookup of its service account may take. API servers
+	// wait for 30 s at most (MutatingWebhook.timeoutSeconds).
+	maxPatience = 30 * time.Second * 7 / 8
 	// atWork is how many reviews are read or answered at a time. (Waiting for
 	// the API server's word is not work.)
 	atWork = 4
@@ -160,16 +160,17 @@ func (h *Handler) review(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// patience is how long a review's lookup may take: three quarters of the time that the
-// API server says it waits for the answer, so that what it does then is still ours to
-// say. It says so in whole seconds, rounded up, in the parameter that all its requests
-// with a deadline have (callAttemptWebhook in apiserver/pkg/admission/plugin/webhook/mutating).
+// patience is how long a review's lookup may take: seven eighths of the time that the
+// API server waits for the answer, so that it still gets one. Of the least in the
+// webhook configuration, 2 s, that leaves more than [AskTime]. The API server sends the
+// time along, in whole seconds, rounded up, as its clients' parameter timeout
+// (callAttrMutatingHook in apiserver/pkg/admission/plugin/webhook/mutating/dispatcher.go).
 func patience(r *http.Request) time.Duration {
 	d, err := time.ParseDuration(r.URL.Query().Get("timeout"))
 	if err != nil || d <= 0 {
-		return MaxWait
+		return maxPatience
 	}
-	return min(d*3/4, MaxWait)
+	return min(d*7/8, maxPatience)
 }
 
 // httpError is an error that is the client's.

@@ -12,8 +12,8 @@ import (
 // service accounts that are known and have a role need none.
 const (
 	questionsAtATime = 4
-	// questionTime is how long one may take.
-	questionTime = 5 * time.Second
+	// QuestionTime is how long one may take, its turn included.
+	QuestionTime = 5 * time.Second
 	// Of service accounts that are known to be there, and of others, which may
 	// be new, or made up. A second, and at once.
 	knownRate, knownBurst     = 400, 400
@@ -62,7 +62,7 @@ func (qs *questions[A]) put(ctx context.Context, namespace, name string, known b
 	qs.mu.Lock()
 	q := qs.waiting[key]
 	if q == nil {
-		own, cancel := context.WithTimeout(context.Background(), questionTime)
+		own, cancel := context.WithTimeout(context.Background(), QuestionTime)
 		q = &question[A]{done: make(chan struct{}), cancel: cancel}
 		qs.waiting[key] = q
 		go qs.run(own, key, q, qs.asking[key], known)

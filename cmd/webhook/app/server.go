@@ -86,8 +86,12 @@ func newServer(o *options, in *cli.Invocation) (*server, error) {
 		m.Handle("/healthz", webhook.Healthy(nil))
 		m.Handle("/readyz", webhook.Healthy(s.isReady))
 	}
+	waits := max(o.grace, webhook.QuestionTime)
+	if o.cluster != "" {
+		waits += webhook.AskTime
+	}
 	s.listeners = []listener{
-		{o.port, public, tlsConfig, maxConnections, webhook.MaxWait},
+		{o.port, public, tlsConfig, maxConnections, waits},
 		{o.metricsPort, inside, nil, maxMetricsConnections, 0},
 	}
 	return s, nil
