@@ -112,7 +112,7 @@ func findKind(name string) (*Cluster, error) {
 	for _, n := range all {
 		g.Go(func() error {
 			role := constants.ControlPlaneNodeRoleValue
-			if len(all) > 1 { // a single one is asked for nothing: that takes a program's start
+			if len(all) > 1 { // the only node is one; to ask takes the start of a program
 				var err error
 				if role, err = n.Role(); err != nil {
 					return fmt.Errorf("asking for the role of node %s: %w", n, kindError(err))
