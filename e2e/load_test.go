@@ -56,7 +56,7 @@ type loadUse struct {
 	First, Last time.Time
 }
 
-// fullLoad is how many roles a load assumes a second, where nothing says otherwise.
+// fullLoad is how many roles the load of a cluster with one API server assumes a second.
 const fullLoad = 70
 
 // startLoad makes the chain if it is not there, a role, and the pod, and returns when roles are being assumed, so many a
