@@ -7,8 +7,8 @@
 //	steps, err := c.Apply(ctx, objects, plan.Webhook)
 //	err = plan.Run(ctx, steps, nil)
 //
-// The nodes of a kind cluster are reached through kind's own library, so that
-// Docker, Podman and nerdctl work alike; those of others by [node.SSH]. Package
+// The nodes of a kind cluster are reached through the container runtime's program,
+// which may be Docker's, Podman's or nerdctl; those of others by [node.SSH]. Package
 // controlplane changes what runs there.
 package cluster
 

@@ -19,36 +19,39 @@ import (
 )
 
 // docker stands in for Docker, with kind clusters of one control-plane and one
-// worker node, and a load balancer. The program is what kind's library runs.
+// worker node, and a load balancer.
 func docker(t *testing.T, clusters ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	script := `#!/bin/sh
+container() {
+  printf '{"Name": "/%s", "Config": {"Labels": {"io.x-k8s.kind.cluster": "%s", "io.x-k8s.kind.role": "%s"}}, "NetworkSettings": {"Ports": {%s}}}' "$@"
+}
 case "$*" in
--v) echo "Docker version 29.0.0" ;;
-*"--filter label=io.x-k8s.kind.cluster --format"*) printf '%s' "$CLUSTERS" ;;
-*"--filter label=io.x-k8s.kind.cluster="*)
-  name=${*##*cluster=}; name=${name%% *}
-  printf '%s' "$CLUSTERS" | grep -qx "$name" || exit 0
-  printf '%s\n' "$name-worker" "$name-control-plane" "$name-external-load-balancer" ;;
-*inspect*kind.role*-control-plane) echo control-plane ;;
-*inspect*kind.role*-worker) echo worker ;;
-*inspect*kind.role*-external-load-balancer) echo external-load-balancer ;;
-*inspect*6443*) echo 127.0.0.1:40001 ;;
-*exec*cat*/etc/kubernetes/admin.conf) echo '{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],"clusters":[{"name":"x","cluster":{"server":"https://x:6443"}}],"users":[{"name":"x","user":{}}]}' ;;
+"ps --all --filter label=io.x-k8s.kind.cluster --format {{.Names}}") wanted=$CLUSTERS ;;
+"ps --all --filter label=io.x-k8s.kind.cluster="*) wanted=${4#*cluster=}; printf '%s' "$CLUSTERS" | grep -qx "$wanted" || exit 0 ;;
+"inspect "*)
+  shift; echo '['
+  while [ "$#" -gt 0 ]; do
+    case "$1" in
+    *-worker) container "$1" "${1%-worker}" worker ;;
+    *-control-plane) container "$1" "${1%-control-plane}" control-plane '"6443/tcp": null' ;;
+    *) container "$1" "${1%-external-load-balancer}" external-load-balancer '"6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "40001"}]' ;;
+    esac
+    shift; [ "$#" = 0 ] || echo ,
+  done
+  echo ']'; exit ;;
+*exec*cat*/etc/kubernetes/admin.conf) echo '{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],"clusters":[{"name":"x","cluster":{"server":"https://x:6443"}}],"users":[{"name":"x","user":{}}]}'; exit ;;
 *exec*"-worker false") echo "it does not work" >&2; exit 3 ;;
-*exec*"-worker hostname") echo worker ;;
+*exec*"-worker hostname") echo worker; exit ;;
 *) echo "unknown command: $*" >&2; exit 1 ;;
 esac
+for name in $wanted; do printf '%s\n' "$name-worker" "$name-control-plane" "$name-external-load-balancer"; done
 `
 	if err := os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	var names strings.Builder
-	for _, c := range clusters {
-		names.WriteString(c + "\n" + c + "\n") // one line for each node
-	}
-	t.Setenv("CLUSTERS", names.String())
+	t.Setenv("CLUSTERS", strings.Join(clusters, "\n"))
 	t.Setenv("PATH", dir+":/usr/bin:/bin")
 	t.Setenv("KIND_EXPERIMENTAL_PROVIDER", "")
 	t.Setenv("KUBECONFIG", filepath.Join(dir, "none"))
@@ -71,7 +74,7 @@ func TestFind(t *testing.T) {
 	const here, elsewhere = "https://127.0.0.1:40001", "https://192.0.2.1:6443"
 	finds := func(opts Options, name string, kind bool) {
 		t.Helper()
-		c, err := find(opts)
+		c, err := find(t.Context(), opts)
 		if err != nil {
 			t.Error(err)
 			return
@@ -93,7 +96,7 @@ func TestFind(t *testing.T) {
 	}
 	refuses := func(opts Options, is error, words ...string) {
 		t.Helper()
-		c, err := find(opts)
+		c, err := find(t.Context(), opts)
 		if c != nil || !errors.Is(err, is) {
 			t.Errorf("%+v, error = %v", c, err)
 			return
@@ -113,7 +116,7 @@ func TestFind(t *testing.T) {
 	refuses(Options{}, ErrNoCluster, `"prod" is not used unless it is named`)
 	finds(Options{Context: "prod"}, "c", false)
 	finds(Options{Kubeconfig: kubeconfig(t, "kind-dev", elsewhere)}, "c", false) // kind on another machine
-	if _, err := find(Options{Kubeconfig: "/none"}); err == nil || !strings.Contains(err.Error(), "reading the kubeconfig") {
+	if _, err := find(t.Context(), Options{Kubeconfig: "/none"}); err == nil || !strings.Contains(err.Error(), "reading the kubeconfig") {
 		t.Errorf("error = %v", err)
 	}
 	empty := filepath.Join(t.TempDir(), "empty")
@@ -130,7 +133,7 @@ func TestFind(t *testing.T) {
 	finds(Options{}, "dev", true)
 	t.Setenv("KUBECONFIG", kubeconfig(t, "kind-deleted", elsewhere))
 	finds(Options{}, "dev", true)
-	if _, err := find(Options{KindName: "dev", Context: "x"}); err == nil {
+	if _, err := find(t.Context(), Options{KindName: "dev", Context: "x"}); err == nil {
 		t.Error("a kind name and a context")
 	}
 
@@ -149,7 +152,7 @@ func TestFind(t *testing.T) {
 
 func TestKindNode(t *testing.T) {
 	docker(t, "dev")
-	c, err := find(Options{})
+	c, err := find(t.Context(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func (e *UnreachableError) Unwrap() []error { return []error{ErrUnreachable, e.E
 // error wraps [ErrNoCluster], [ErrSeveralClusters] or [ErrUnreachable] where
 // one of them is the reason.
 func Connect(ctx context.Context, opts Options) (*Cluster, error) {
-	c, err := find(opts)
+	c, err := find(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -126,12 +126,12 @@ func (c *Cluster) patience(ctx context.Context) time.Duration {
 }
 
 // find chooses the cluster, without asking it anything.
-func find(opts Options) (*Cluster, error) {
+func find(ctx context.Context, opts Options) (*Cluster, error) {
 	if opts.KindName != "" {
 		if opts.Kubeconfig != "" || opts.Context != "" {
 			return nil, errors.New("a kind cluster by name comes with its own kubeconfig: give either the name or a kubeconfig and context")
 		}
-		return findKind(opts.KindName)
+		return findKind(ctx, opts.KindName)
 	}
 
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
@@ -151,24 +151,24 @@ func find(opts Options) (*Cluster, error) {
 	if name, ok := strings.CutPrefix(current, "kind-"); ok && known && len(opts.Nodes) == 0 {
 		// It may also be a kind cluster of another machine, or of a deleted
 		// one; the server address tells.
-		c, kindErr := findKind(name)
+		c, kindErr := findKind(ctx, name)
 		if kindErr == nil && sameServer(c.config, loader) {
 			return c, nil
 		}
 		if !named && errors.Is(kindErr, ErrNoCluster) {
-			if names, err := kindNames(); err == nil && len(names) == 1 {
-				return findKind(names[0])
+			if names, err := KindNames(ctx); err == nil && len(names) == 1 {
+				return findKind(ctx, names[0])
 			}
 			return nil, kindErr
 		}
 	}
 	if !named {
-		names, err := kindNames()
+		names, err := KindNames(ctx)
 		switch {
 		case err != nil && !known:
 			return nil, err
 		case len(names) == 1:
-			return findKind(names[0])
+			return findKind(ctx, names[0])
 		case len(names) > 1:
 			return nil, fmt.Errorf("%w: %s", ErrSeveralClusters, strings.Join(names, ", "))
 		case known:

@@ -35,6 +35,20 @@ func SSH(destination string) Node {
 	}}
 }
 
+// Container is a node that is a container, as those of kind are, by its name and the
+// program of the container runtime: docker, or one that is used in the same way.
+func Container(program, name string, controlPlane bool) Node {
+	return Node{Name: name, ControlPlane: controlPlane,
+		Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
+			line := []string{"exec", "--privileged"}
+			if in != nil {
+				line = append(line, "--interactive")
+			}
+			line = append(append(line, name, command), args...)
+			return run(ctx, exec.CommandContext(ctx, program, line...), command, in, out)
+		}}
+}
+
 const becomeRoot = `if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n -- "$@"; fi`
 
 // run runs cmd, whose errors are those of command.

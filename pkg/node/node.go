@@ -18,7 +18,7 @@ import (
 )
 
 // Node is a machine of the cluster on which commands can be run as root: a
-// node of kind's ([OfKind]), [Local], or one of [SSH].
+// node of kind's ([Container]), [Local], or one of [SSH].
 type Node struct {
 	// Name is the Kubernetes name of the node.
 	Name string

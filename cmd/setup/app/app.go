@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	kind "sigs.k8s.io/kind/pkg/cluster"
 
 	"github.com/openirsa/openirsa/internal/cli"
+	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/node"
 )
 
@@ -99,8 +99,8 @@ func (a *app) outputFlag(c *cobra.Command, formats ...string) {
 	}
 }
 
-func completeKindNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	names, err := kind.NewProvider().List()
+func completeKindNames(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names, err := cluster.KindNames(c.Context())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
