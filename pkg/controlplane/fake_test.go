@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
@@ -42,6 +44,7 @@ type fakeNode struct {
 	files   map[string]string
 
 	process   []string  // the API server's command line; nil: none
+	starts    int       // of it and of the controller manager
 	parsed    Flags     // those of process
 	serving   bool      // it answers
 	changed   time.Time // when the manifest was last written; zero: nothing is under way
@@ -175,6 +178,7 @@ func (n *fakeNode) start() {
 		return
 	}
 	n.process, n.parsed = nil, m.Flags
+	n.starts++
 	n.load(m.Flags)
 	for _, arg := range m.args {
 		n.process = append(n.process, arg.Value)
@@ -311,6 +315,9 @@ func (n *fakeNode) exec(ctx context.Context, in io.Reader, out io.Writer, comman
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n.pass()
+	if err := n.await(ctx, args); err != nil {
+		return err
+	}
 	err := n.run(in, out, command, args)
 	f.invariants()
 	if f.kill == 0 {
@@ -318,6 +325,35 @@ func (n *fakeNode) exec(ctx context.Context, in io.Reader, out io.Writer, comman
 	}
 	f.kill--
 	return err
+}
+
+// await is the waiting of processesScript.
+func (n *fakeNode) await(ctx context.Context, args []string) error {
+	if len(args) < 2 || args[1] != processesScript {
+		return nil
+	}
+	seconds, err := strconv.Atoi(args[5])
+	for range seconds {
+		if n.pids(args[3]) != args[4] {
+			break
+		}
+		n.cluster.mu.Unlock()
+		err := wait.Sleep(ctx, time.Second)
+		n.cluster.mu.Lock()
+		if err != nil {
+			return err
+		}
+		n.cluster.invariants()
+	}
+	return err
+}
+
+// pids are the ids of a program's processes, of which there is one at most.
+func (n *fakeNode) pids(program string) string {
+	if program == string(controllerPod) && n.controller != nil || program == string(apiServerPod) && n.process != nil {
+		return fmt.Sprint(n.starts)
+	}
+	return ""
 }
 
 // killed is the end of this command, and of all that follow unless once.
@@ -380,10 +416,12 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 			maps.DeleteFunc(n.files, func(name, _ string) bool { return name == file || strings.HasPrefix(name, file+"/") })
 		}
 	case script == processesScript && rest[0] == string(controllerPod):
+		fmt.Fprintln(out, n.pids(rest[0]))
 		if n.controller != nil {
 			fmt.Fprint(out, strings.Join(n.controller, "\x00")+"\x00\x00")
 		}
 	case script == processesScript:
+		fmt.Fprintln(out, n.pids(rest[0]))
 		if n.process != nil {
 			fmt.Fprint(out, strings.Join(n.process, "\x00")+"\x00\x00")
 		}
@@ -395,7 +433,7 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 			}
 			n.hastened = true
 		}
-	case command == "kubectl":
+	case command == "kubectl" || script == readyScript:
 		if !n.serving {
 			return errors.New("connection refused")
 		}

@@ -43,12 +43,12 @@ func readPod(ctx context.Context, n node.Node, pod staticPod) (*podOnNode, error
 			return nil, fmt.Errorf("reading %s on node %s: %w", formerFile, n.Name, err)
 		}
 	}
-	commandLines, err := processes(ctx, n, pod)
+	now, err := processes(ctx, n, pod, running{}, 0)
 	if err != nil {
 		return nil, err
 	}
-	if len(commandLines) == 1 {
-		flags, err := parseFlags(commandLines[0])
+	if len(now.commandLines) == 1 {
+		flags, err := parseFlags(now.commandLines[0])
 		s.running = err == nil && flags.equal(s.Flags)
 	}
 	return s, nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 
 	"github.com/openirsa/openirsa/pkg/node"
@@ -30,31 +31,47 @@ const pidsOf = `pids_of() {
 }
 `
 
-// processesScript prints the command line of every process on the node that runs
-// program $1: arguments end with NUL, command lines with an empty argument.
-const processesScript = pidsOf + `for p in $(pids_of "$1"); do
+// processesScript prints the ids of the node's processes that run program $1, on a line, and then the command line
+// of each: arguments end with NUL, command lines with an empty argument. While the ids are $2 it looks again every
+// second, $3 times at most: to wait there takes less than to ask again.
+const processesScript = pidsOf + `pids=$(pids_of "$1" | tr '\n' ' ') i=0
+while [ "$pids" = "$2" ] && [ "$i" -lt "$3" ]; do
+  sleep 1
+  pids=$(pids_of "$1" | tr '\n' ' ') i=$((i + 1))
+done
+echo "$pids"
+for p in $pids; do
   cat "/proc/$p/cmdline" 2>/dev/null && printf '\0'
 done; true`
 
-// apiServers are the command lines of the API servers that run on the node:
-// one, none while it restarts, two for the moment that the previous one needs
-// to end.
-func apiServers(ctx context.Context, n node.Node) ([][]string, error) {
-	return processes(ctx, n, apiServerPod)
+// running are the processes that run a program on a node: one, none while it restarts,
+// two for the moment that the previous one needs to end.
+type running struct {
+	pids         string
+	commandLines [][]string
 }
 
-func processes(ctx context.Context, n node.Node, pod staticPod) ([][]string, error) {
-	b, err := n.Output(ctx, "sh", "-c", processesScript, "sh", string(pod))
+func apiServers(ctx context.Context, n node.Node) ([][]string, error) {
+	now, err := processes(ctx, n, apiServerPod, running{}, 0)
+	return now.commandLines, err
+}
+
+// processes are those of a pod's program that run now, or, if those are the former
+// ones, as soon as there are others, so many seconds later at most.
+func processes(ctx context.Context, n node.Node, pod staticPod, former running, seconds int) (running, error) {
+	b, err := n.Output(ctx, "sh", "-c", processesScript, "sh", string(pod), former.pids, strconv.Itoa(seconds))
 	if err != nil {
-		return nil, fmt.Errorf("reading the command line of the %s on node %s: %w", pod, n.Name, err)
+		return running{}, fmt.Errorf("reading the command line of the %s on node %s: %w", pod, n.Name, err)
 	}
-	var all [][]string
-	for line := range strings.SplitSeq(strings.TrimSuffix(string(b), "\x00\x00"), "\x00\x00") {
+	var now running
+	pids, rest, _ := strings.Cut(string(b), "\n")
+	now.pids = pids
+	for line := range strings.SplitSeq(strings.TrimSuffix(rest, "\x00\x00"), "\x00\x00") {
 		if line != "" {
-			all = append(all, strings.Split(line, "\x00"))
+			now.commandLines = append(now.commandLines, strings.Split(line, "\x00"))
 		}
 	}
-	return all, nil
+	return now, nil
 }
 
 // hastenScript sends a signal to the API server whose command line begins with $2 and has
@@ -81,6 +98,20 @@ const adminConf = "/etc/kubernetes/admin.conf"
 // "kubernetes" (kubeadm's GetAPIServerAltNames).
 func get(ctx context.Context, n node.Node, commandLine []string, urlPath string) ([]byte, error) {
 	return n.Output(ctx, "kubectl", getArgs(commandLine, urlPath)...)
+}
+
+// readyScript runs the command that asks an API server whether it is ready, every second until it is, $1 times at most.
+const readyScript = `i=$1; shift
+until said=$("$@" 2>&1); do
+  i=$((i - 1))
+  [ "$i" -gt 0 ] || { echo "$said" >&2; exit 1; }
+  sleep 1
+done`
+
+// ready asks the API server with the given command line whether it is ready, so many times at most.
+func ready(ctx context.Context, n node.Node, commandLine []string, times int) error {
+	args := append([]string{"-c", readyScript, "sh", strconv.Itoa(times), "kubectl"}, getArgs(commandLine, "/readyz")...)
+	return n.Exec(ctx, nil, io.Discard, "sh", args...)
 }
 
 // getArgs are kubectl's arguments for [get].

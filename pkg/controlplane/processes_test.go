@@ -1,11 +1,14 @@
 package controlplane
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -51,17 +54,52 @@ func TestAPIServers(t *testing.T) {
 	if !found() {
 		t.Fatal("the program was not found")
 	}
+	look := func(former running, seconds int) running {
+		t.Helper()
+		now, err := processes(ctx, n, apiServerPod, former, seconds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now
+	}
+	seen := look(running{}, 0)
+	if start := time.Now(); look(seen, 1).pids != seen.pids || time.Since(start) < time.Second {
+		t.Error("it did not wait for others")
+	}
 	if err := hasten(ctx, n, []string{program, "59"}); err != nil {
 		t.Fatal(err)
 	}
 	if !found() {
 		t.Fatal("another command line was signalled")
 	}
+	ended := make(chan running, 1)
+	go func() { ended <- look(seen, 600) }()
 	if err := hasten(ctx, n, want); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Wait()
+	if now := <-ended; now.pids == seen.pids || len(now.commandLines) != len(seen.commandLines)-1 {
+		t.Errorf("after it has ended these run: %q", now)
+	}
 	if found() {
 		t.Error("the program still runs")
+	}
+}
+
+// TestReadyScript: it asks until the answer is yes, so often at most, and says what the last answer was.
+func TestReadyScript(t *testing.T) {
+	n, count := node.Local(), filepath.Join(t.TempDir(), "count")
+	ask := func(times, yes string) error {
+		const answer = `echo >>"$0"; [ "$(wc -l <"$0")" -ge "$1" ] || { echo "no: $(wc -l <"$0")" >&2; exit 1; }`
+		return n.Exec(t.Context(), nil, io.Discard, "sh", "-c", readyScript, "sh", times, "sh", "-c", answer, count, yes)
+	}
+	if err := ask("2", "3"); err == nil || !strings.Contains(err.Error(), "no: 2") {
+		t.Errorf("error = %v", err)
+	}
+	if err := ask("2", "4"); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(count); err != nil || len(b) != 4 {
+		t.Errorf("%d questions, %v", len(b), err)
 	}
 }

@@ -77,7 +77,10 @@ func replaceManifest(ctx context.Context, n node.Node, pod staticPod, patience t
 		}
 		proven := !now.unproven
 		if !proven { // it may have become healthy after an earlier run was killed
-			_, err := check(ctx, n, pod, now.Flags)
+			all, err := processes(ctx, n, pod, running{}, 0)
+			if err == nil {
+				_, err = check(ctx, n, pod, now.Flags, all, 1)
+			}
 			proven = err == nil
 		}
 		if proven {
@@ -133,6 +136,17 @@ func newIssuer(now, former Flags) bool {
 // pollInterval is how often a node is asked about its API server.
 const pollInterval = time.Second
 
+// What one question to a node may wait for, in seconds: that its processes change,
+// that one which serves ends, and that one which has started is ready.
+const (
+	changeSeconds = 5
+	endSeconds    = 2
+	readySeconds  = 4
+)
+
+// controllerSeconds is how long a controller manager must be seen running.
+const controllerSeconds = 5
+
 // healthy waits until the only API server on the node runs with the flags, is
 // ready, and serves the discovery document that belongs to them. The flags are
 // read from the running process: a manifest says what should run.
@@ -142,60 +156,67 @@ const pollInterval = time.Second
 func healthy(ctx context.Context, n node.Node, pod staticPod, want Flags, patience time.Duration) error {
 	deadline := time.Now().Add(patience)
 	var leaving time.Time // since when the previous API server no longer serves
-	steady := 0
+	var seen running
+	seconds, steady := 0, false
 	for {
-		former, err := check(ctx, n, pod, want)
-		if pod == controllerPod && err == nil {
-			if steady++; steady < controllerSteady {
-				err = errors.New("it has only just started")
-			}
-		} else {
-			steady = 0
+		asked := time.Now()
+		var former []string
+		all, err := processes(ctx, n, pod, seen, seconds)
+		if err == nil {
+			steady = steady && all.pids == seen.pids
+			seen, seconds = all, changeSeconds
+			former, err = check(ctx, n, pod, want, all, readySeconds)
+		}
+		if pod == controllerPod && err == nil && !steady {
+			steady, seconds = true, controllerSeconds
+			err = errors.New("it has only just started")
 		}
 		if err == nil || context.Cause(ctx) != nil || time.Now().After(deadline) {
 			return err
 		}
-		if former == nil {
-			leaving = time.Time{}
-		} else if _, err := get(ctx, n, former, "/readyz"); err != nil {
-			switch now := time.Now(); {
-			case leaving.IsZero():
-				leaving = now
-			case now.Sub(leaving) > drainTime:
-				leaving = now
-				if err := hasten(ctx, n, former); err != nil {
-					return err
+		if former != nil {
+			seconds = endSeconds
+			if err := ready(ctx, n, former, 1); err != nil {
+				switch now := time.Now(); {
+				case leaving.IsZero():
+					leaving = now
+				case now.Sub(leaving) > drainTime:
+					leaving = now
+					if err := hasten(ctx, n, former); err != nil {
+						return err
+					}
 				}
 			}
+		} else {
+			leaving = time.Time{}
+			if pod == apiServerPod && len(all.commandLines) == 1 {
+				seconds = 0 // it starts
+			}
 		}
-		if err := wait.Sleep(ctx, pollInterval); err != nil {
+		if err := wait.Sleep(ctx, pollInterval-time.Since(asked)); err != nil {
 			return err
 		}
 	}
 }
-
-// controllerSteady is how many times in a row, a pollInterval apart, a
-// controller manager must be seen running.
-const controllerSteady = 5
 
 // drainTime is what an API server that has stopped serving gets for requests
 // that are still under way. Longer, and the controller manager would lose its lease,
 // which it renews every 2 seconds and gives up after 10.
 const drainTime = time.Second
 
-// check is nil if the pod is healthy. Otherwise former is the command line of
-// the API server with other flags that still runs, if one does.
-func check(ctx context.Context, n node.Node, pod staticPod, want Flags) (former []string, err error) {
-	commandLines, err := processes(ctx, n, pod)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(commandLines) == 0:
+// check is nil if the pod, whose processes are now these, is healthy. Otherwise former
+// is the command line of the API server with other flags that still runs, if one does.
+// One that starts is asked so many times whether it is ready.
+func check(ctx context.Context, n node.Node, pod staticPod, want Flags, now running, times int) (former []string, err error) {
+	switch len(now.commandLines) {
+	case 0:
 		return nil, fmt.Errorf("no %s runs", pod)
-	case len(commandLines) > 1:
+	case 1:
+	default:
 		return nil, fmt.Errorf("the former %s still runs beside the new one", pod)
 	}
-	flags, err := parseFlags(commandLines[0])
+	commandLine := now.commandLines[0]
+	flags, err := parseFlags(commandLine)
 	if err != nil {
 		return nil, err
 	}
@@ -204,18 +225,18 @@ func check(ctx context.Context, n node.Node, pod staticPod, want Flags) (former 
 		if pod != apiServerPod {
 			return nil, err
 		}
-		return commandLines[0], err
+		return commandLine, err
 	}
 	if pod != apiServerPod {
 		return nil, nil
 	}
-	return nil, serves(ctx, n, commandLines[0], want)
+	return nil, serves(ctx, n, commandLine, want, times)
 }
 
-// serves asks an API server whether it is ready and whether its discovery
-// document is the one of its flags.
-func serves(ctx context.Context, n node.Node, commandLine []string, want Flags) error {
-	if _, err := get(ctx, n, commandLine, "/readyz"); err != nil {
+// serves asks an API server, so many times, whether it is ready, and whether its
+// discovery document is the one of its flags.
+func serves(ctx context.Context, n node.Node, commandLine []string, want Flags, times int) error {
+	if err := ready(ctx, n, commandLine, times); err != nil {
 		return fmt.Errorf("asking whether it is ready: %w", err)
 	}
 	if len(want.Issuers) == 0 || !strings.HasPrefix(want.Issuers[0], "https://") {

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -99,6 +100,7 @@ func (n *fakeNode) passController() {
 		return
 	}
 	n.controller, n.controllerSigns = m.commandLine, n.kid(m.Flags.PrivateKeyFile)
+	n.starts++
 }
 
 func (n *fakeNode) jwks() string {
@@ -871,4 +873,38 @@ func TestKeyScripts(t *testing.T) {
 	if _, err := keyArguments("HS256", keys.Public{}); err == nil {
 		t.Error("HS256 is taken")
 	}
+}
+
+// TestControllerThatEnds: a controller manager that ends again and again is not healthy, although it runs whenever
+// somebody looks; one that stays is after some seconds.
+func TestControllerThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newKeyedFake(t, 1)
+		m, err := controllerPod.parse([]byte(keyedControllerManifest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, stop := context.WithCancel(t.Context())
+		go func() {
+			for again.Err() == nil {
+				time.Sleep((controllerSeconds - 1) * time.Second)
+				f.mu.Lock()
+				f.nodes[0].starts++
+				f.mu.Unlock()
+			}
+		}()
+		err = healthy(t.Context(), c.nodes[0], controllerPod, m.Flags, time.Minute)
+		if err == nil || !strings.Contains(err.Error(), "only just started") {
+			t.Errorf("error = %v", err)
+		}
+		stop()
+		time.Sleep(controllerSeconds * time.Second)
+		start := time.Now()
+		if err := healthy(t.Context(), c.nodes[0], controllerPod, m.Flags, time.Minute); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took < controllerSeconds*time.Second || took > 2*controllerSeconds*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
 }
