@@ -42,7 +42,7 @@ func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) er
 		group.Go(func() error {
 			deadline := time.Now().Add(patience)
 			for {
-				_, err := n.Output(ctx, "kubectl", "--kubeconfig="+kubeletConf, "--server="+server,
+				err := n.Until(ctx, 5, "kubectl", "--kubeconfig="+kubeletConf, "--server="+server,
 					"--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", "/readyz")
 				if err == nil || context.Cause(ctx) != nil {
 					return context.Cause(ctx)

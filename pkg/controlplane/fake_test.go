@@ -433,7 +433,7 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 			}
 			n.hastened = true
 		}
-	case command == "kubectl" || script == readyScript:
+	case command == "kubectl" || script == untilScript:
 		if !n.serving {
 			return errors.New("connection refused")
 		}

@@ -100,18 +100,9 @@ func get(ctx context.Context, n node.Node, commandLine []string, urlPath string)
 	return n.Output(ctx, "kubectl", getArgs(commandLine, urlPath)...)
 }
 
-// readyScript runs the command that asks an API server whether it is ready, every second until it is, $1 times at most.
-const readyScript = `i=$1; shift
-until said=$("$@" 2>&1); do
-  i=$((i - 1))
-  [ "$i" -gt 0 ] || { echo "$said" >&2; exit 1; }
-  sleep 1
-done`
-
-// ready asks the API server with the given command line whether it is ready, so many times at most.
+// ready asks the API server with the given command line whether it is ready, every second until it is, so many times at most.
 func ready(ctx context.Context, n node.Node, commandLine []string, times int) error {
-	args := append([]string{"-c", readyScript, "sh", strconv.Itoa(times), "kubectl"}, getArgs(commandLine, "/readyz")...)
-	return n.Exec(ctx, nil, io.Discard, "sh", args...)
+	return n.Until(ctx, times, "kubectl", getArgs(commandLine, "/readyz")...)
 }
 
 // getArgs are kubectl's arguments for [get].

@@ -1,12 +1,10 @@
 package controlplane
 
 import (
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -83,23 +81,5 @@ func TestAPIServers(t *testing.T) {
 	}
 	if found() {
 		t.Error("the program still runs")
-	}
-}
-
-// TestReadyScript: it asks until the answer is yes, so often at most, and says what the last answer was.
-func TestReadyScript(t *testing.T) {
-	n, count := node.Local(), filepath.Join(t.TempDir(), "count")
-	ask := func(times, yes string) error {
-		const answer = `echo >>"$0"; [ "$(wc -l <"$0")" -ge "$1" ] || { echo "no: $(wc -l <"$0")" >&2; exit 1; }`
-		return n.Exec(t.Context(), nil, io.Discard, "sh", "-c", readyScript, "sh", times, "sh", "-c", answer, count, yes)
-	}
-	if err := ask("2", "3"); err == nil || !strings.Contains(err.Error(), "no: 2") {
-		t.Errorf("error = %v", err)
-	}
-	if err := ask("2", "4"); err != nil {
-		t.Error(err)
-	}
-	if b, err := os.ReadFile(count); err != nil || len(b) != 4 {
-		t.Errorf("%d questions, %v", len(b), err)
 	}
 }

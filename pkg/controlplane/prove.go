@@ -79,7 +79,7 @@ func replaceManifest(ctx context.Context, n node.Node, pod staticPod, patience t
 		if !proven { // it may have become healthy after an earlier run was killed
 			all, err := processes(ctx, n, pod, running{}, 0)
 			if err == nil {
-				_, err = check(ctx, n, pod, now.Flags, all, 1)
+				_, err = check(ctx, n, pod, now.Flags, all)
 			}
 			proven = err == nil
 		}
@@ -165,7 +165,7 @@ func healthy(ctx context.Context, n node.Node, pod staticPod, want Flags, patien
 		if err == nil {
 			steady = steady && all.pids == seen.pids
 			seen, seconds = all, changeSeconds
-			former, err = check(ctx, n, pod, want, all, readySeconds)
+			former, err = check(ctx, n, pod, want, all)
 		}
 		if pod == controllerPod && err == nil && !steady {
 			steady, seconds = true, controllerSeconds
@@ -206,8 +206,7 @@ const drainTime = time.Second
 
 // check is nil if the pod, whose processes are now these, is healthy. Otherwise former
 // is the command line of the API server with other flags that still runs, if one does.
-// One that starts is asked so many times whether it is ready.
-func check(ctx context.Context, n node.Node, pod staticPod, want Flags, now running, times int) (former []string, err error) {
+func check(ctx context.Context, n node.Node, pod staticPod, want Flags, now running) (former []string, err error) {
 	switch len(now.commandLines) {
 	case 0:
 		return nil, fmt.Errorf("no %s runs", pod)
@@ -230,13 +229,13 @@ func check(ctx context.Context, n node.Node, pod staticPod, want Flags, now runn
 	if pod != apiServerPod {
 		return nil, nil
 	}
-	return nil, serves(ctx, n, commandLine, want, times)
+	return nil, serves(ctx, n, commandLine, want)
 }
 
-// serves asks an API server, so many times, whether it is ready, and whether its
-// discovery document is the one of its flags.
-func serves(ctx context.Context, n node.Node, commandLine []string, want Flags, times int) error {
-	if err := ready(ctx, n, commandLine, times); err != nil {
+// serves asks an API server whether it is ready and whether its discovery
+// document is the one of its flags.
+func serves(ctx context.Context, n node.Node, commandLine []string, want Flags) error {
+	if err := ready(ctx, n, commandLine, readySeconds); err != nil {
 		return fmt.Errorf("asking whether it is ready: %w", err)
 	}
 	if len(want.Issuers) == 0 || !strings.HasPrefix(want.Issuers[0], "https://") {

@@ -14,6 +14,7 @@ var (
 	writeScript  = script(func(ctx context.Context, n node.Node) { n.WriteFile(ctx, "", nil, "") })
 	existsScript = script(func(ctx context.Context, n node.Node) { n.Existing(ctx) })
 	copyScript   = script(func(ctx context.Context, n node.Node) { n.CopyFile(ctx, "", "") })
+	untilScript  = script(func(ctx context.Context, n node.Node) { n.Until(ctx, 1, "") })
 	tokensScript = script(func(ctx context.Context, n node.Node) { n.ProjectedTokens(ctx, nil) })
 )
 

@@ -175,3 +175,21 @@ func TestSSH(t *testing.T) {
 }
 
 var errInterrupted = errors.New("interrupted")
+
+// TestUntil: it asks until the answer is yes, so often at most, and says what the last answer was.
+func TestUntil(t *testing.T) {
+	n, count := Local(), filepath.Join(t.TempDir(), "count")
+	ask := func(times int, yes string) error {
+		const answer = `echo >>"$0"; [ "$(wc -l <"$0")" -ge "$1" ] || { echo "no: $(wc -l <"$0")" >&2; exit 1; }`
+		return n.Until(t.Context(), times, "sh", "-c", answer, count, yes)
+	}
+	if err := ask(2, "3"); err == nil || !strings.Contains(err.Error(), "no: 2") {
+		t.Errorf("error = %v", err)
+	}
+	if err := ask(2, "4"); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(count); err != nil || len(b) != 4 {
+		t.Errorf("%d questions, %v", len(b), err)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"io"
 	"path"
 	"slices"
+	"strconv"
 )
 
 // Node is a machine of the cluster on which commands can be run as root: a
@@ -56,4 +57,17 @@ func (n Node) Output(ctx context.Context, command string, args ...string) ([]byt
 // ControlPlanes are the nodes with an API server.
 func ControlPlanes(nodes []Node) []Node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool { return !n.ControlPlane })
+}
+
+const untilScript = `i=$1; shift
+until said=$("$@" 2>&1); do
+  i=$((i - 1))
+  [ "$i" -gt 0 ] || { echo "$said" >&2; exit 1; }
+  sleep 1
+done`
+
+// Until runs a command on the node, a second after it has failed again, so many times at
+// most. The error is that of the last time. To wait there takes less than to come again.
+func (n Node) Until(ctx context.Context, times int, command string, args ...string) error {
+	return n.Exec(ctx, nil, io.Discard, "sh", append([]string{"-c", untilScript, "sh", strconv.Itoa(times), command}, args...)...)
 }
