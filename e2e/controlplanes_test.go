@@ -26,7 +26,6 @@ const (
 // gave: none ever refuses what another one signed.
 func TestControlPlanes(t *testing.T) {
 	onOwnCluster(t)
-	underLoad(t)
 	start := time.Now()
 	c, err := environment.Add(suite, controlPlaneCluster, kindenv.Shape{ControlPlanes: controlPlanes, Tuned: true})
 	if err != nil {
@@ -53,6 +52,7 @@ func TestControlPlanes(t *testing.T) {
 		return k.everywhere(t, "sha256sum /etc/kubernetes/manifests/*; ls -a /etc/kubernetes /etc/kubernetes/pki")
 	}
 	was := manifests()
+	loadEnded := underLoad(t)
 
 	// The chain: tokens of kubeadm's issuer and of ours.
 	l := startAPILoad(t, k, "-api-rate", "5") // each of three API servers
@@ -76,6 +76,7 @@ func TestControlPlanes(t *testing.T) {
 	}}}
 	v.run(t, "keys", "rotate", "--cache-wait", "5s", "--token-lifetime", lifetime.String(), "--kind-name", k.Name).ok(t)
 	last := l.stop(t)
+	loadEnded()
 	list := k.listKeys(t)
 	// Private keys do not leave their nodes, so each has its own.
 	if len(list) != controlPlanes {

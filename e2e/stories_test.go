@@ -29,10 +29,13 @@ func onOwnCluster(t *testing.T) {
 	<-former
 }
 
-// underLoad waits until no other story puts its cluster under load: two leave neither enough of the machine.
-func underLoad(t *testing.T) {
+// underLoad waits until no other story puts its cluster under load: two leave neither enough of the machine. The load has
+// ended with the test, or when the caller says so.
+func underLoad(t *testing.T) (ended func()) {
 	onlyLoad.Lock()
-	t.Cleanup(onlyLoad.Unlock)
+	ended = sync.OnceFunc(onlyLoad.Unlock)
+	t.Cleanup(ended)
+	return ended
 }
 
 // TestMainCluster tells the stories of the first cluster, on which the chain stays up between them; the last one removes it.
