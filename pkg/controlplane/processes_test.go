@@ -71,7 +71,13 @@ func TestAPIServers(t *testing.T) {
 		t.Fatal("another command line was signalled")
 	}
 	ended := make(chan running, 1)
-	go func() { ended <- look(seen, 600) }()
+	go func() {
+		now, err := processes(ctx, n, apiServerPod, seen, 600)
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- now
+	}()
 	if err := hasten(ctx, n, want); err != nil {
 		t.Fatal(err)
 	}
