@@ -32,10 +32,10 @@ ctr oci spec | jq '.hooks.createContainer[.hooks.createContainer | length] |= . 
 
 # Differences from kind's own image. The sandbox image is the one that is preloaded; without CAP_SYS_RESOURCE
 # on the machine, containerd may not lower a score; one node needs no more of CNI than ptp. Kubelet and
-# containerd collect their garbage less often, and use one processor each.
+# containerd collect their garbage less often.
 sed -i -e 's/restrict_oom_score_adj = false/restrict_oom_score_adj = true/' -e "s#sandbox_image = .*#sandbox_image = \"$PAUSE\"#" "$R/etc/containerd/config.toml"
 mkdir -p "$R/etc/systemd/system.conf.d"
-printf '[Manager]\nDefaultEnvironment=GOGC=400 GOMAXPROCS=1\n' >"$R/etc/systemd/system.conf.d/environment.conf"
+printf '[Manager]\nDefaultEnvironment=GOGC=400\n' >"$R/etc/systemd/system.conf.d/environment.conf"
 # Tuned clusters have kubelet ask these whether they are ready every 5 s, not every second.
 mkdir -p "$R/kind/patches"
 for name in etcd kube-apiserver kube-scheduler; do
