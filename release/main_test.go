@@ -12,6 +12,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -61,7 +62,7 @@ type command struct {
 func (c command) run(t testing.TB, name string, args ...string) (string, error) {
 	t.Helper()
 	t.Logf("$ %s", strings.Join(append([]string{name}, args...), " "))
-	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), name, args...) // which cleanups call, too
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), c.env...)
 	out, err := cmd.CombinedOutput()
