@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/kind/pkg/cluster/nodes"
 
 	"github.com/openirsa/openirsa/e2e/internal/kindenv"
+	"github.com/openirsa/openirsa/pkg/node"
 )
 
 // kube is a cluster as its administrator sees it.
@@ -38,6 +39,7 @@ type kube struct {
 	config     *rest.Config
 	client     *kubernetes.Clientset
 	kubeconfig string // file with this cluster alone
+	first      node.Node
 }
 
 func newKube(c *kindenv.Cluster, kubeconfig string) (*kube, error) {
@@ -53,8 +55,13 @@ func newKube(c *kindenv.Cluster, kubeconfig string) (*kube, error) {
 		return nil, err
 	}
 	config.QPS, config.Burst = 100, 200
+	n, err := c.Node()
+	if err != nil {
+		return nil, err
+	}
 	client, err := kubernetes.NewForConfig(config)
-	return &kube{Cluster: c, config: config, client: client, kubeconfig: kubeconfig}, err
+	return &kube{Cluster: c, config: config, client: client, kubeconfig: kubeconfig,
+		first: node.Container("docker", n.String(), true)}, err
 }
 
 // patience is how long a test waits for what takes a quiet machine seconds.
@@ -463,17 +470,13 @@ func (k *kube) tryNode(ctx context.Context, script string) (string, error) {
 // tryNodeInput gives the command standard input: what is secret must not be in the command, which the node's list of
 // processes has, and the error of one that fails.
 func (k *kube) tryNodeInput(ctx context.Context, script, stdin string) (string, error) {
-	n, err := k.Node()
-	if err != nil {
+	var in io.Reader
+	if stdin != "" {
+		in = strings.NewReader(stdin)
+	}
+	var out bytes.Buffer
+	if err := k.first.Exec(ctx, in, &out, "bash", "-c", script); err != nil {
 		return "", err
 	}
-	var stdout, stderr bytes.Buffer
-	cmd := n.CommandContext(ctx, "bash", "-c", script).SetStdout(&stdout).SetStderr(&stderr)
-	if stdin != "" {
-		cmd.SetStdin(strings.NewReader(stdin))
-	}
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, bytes.TrimSpace(stderr.Bytes()))
-	}
-	return strings.TrimSpace(stdout.String()), nil
+	return strings.TrimSpace(out.String()), nil
 }

@@ -10,11 +10,7 @@ import (
 
 func TestQuote(t *testing.T) {
 	words := []string{"plain", "--flag=a,b@c:d", "two words", "it's", `$HOME "and" \n`, "*", "", "a\nb", "; false", "~", "#no", "ä"}
-	var line strings.Builder
-	for _, w := range words {
-		line.WriteString(" " + shell.Quote(w))
-	}
-	b, err := exec.CommandContext(t.Context(), "sh", "-c", `printf '%s\0'`+line.String()).Output()
+	b, err := exec.CommandContext(t.Context(), "sh", "-c", `printf '%s\0' `+shell.Words(words...)).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

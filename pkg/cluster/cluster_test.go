@@ -41,15 +41,26 @@ case "$*" in
     shift; [ "$#" = 0 ] || echo ,
   done
   echo ']'; exit ;;
-*exec*cat*/etc/kubernetes/admin.conf) echo '{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],"clusters":[{"name":"x","cluster":{"server":"https://x:6443"}}],"users":[{"name":"x","user":{}}]}'; exit ;;
-*exec*"-worker false") echo "it does not work" >&2; exit 3 ;;
-*exec*"-worker hostname") echo worker; exit ;;
+"exec --privileged --interactive "*) shift 4; PATH=${0%docker}node:$PATH exec "$@" ;;
 *) echo "unknown command: $*" >&2; exit 1 ;;
 esac
 for name in $wanted; do printf '%s\n' "$name-worker" "$name-control-plane" "$name-external-load-balancer"; done
 `
 	if err := os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "node"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, script := range map[string]string{
+		"cat": `[ "$1" = /etc/kubernetes/admin.conf ] || exec /bin/cat "$@"
+echo '{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],"clusters":[{"name":"x","cluster":{"server":"https://x:6443"}}],"users":[{"name":"x","user":{}}]}'`,
+		"hostname": "echo worker",
+		"broken":   "echo it does not work >&2; exit 3",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "node", name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Setenv("CLUSTERS", strings.Join(clusters, "\n"))
 	t.Setenv("PATH", dir+":/usr/bin:/bin")
@@ -160,7 +171,7 @@ func TestKindNode(t *testing.T) {
 	if b, err := worker.Output(t.Context(), "hostname"); err != nil || string(b) != "worker\n" {
 		t.Errorf("%q, %v", b, err)
 	}
-	if _, err := worker.Output(t.Context(), "false"); err == nil || err.Error() != "false: exit status 3: it does not work" {
+	if _, err := worker.Output(t.Context(), "broken"); err == nil || err.Error() != "broken: exit status 3: it does not work" {
 		t.Errorf("error = %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

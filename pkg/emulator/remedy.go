@@ -174,7 +174,7 @@ func (s *Server) sessionCommand(caller *api.Caller, session *session, statement 
 			command = append(command, "arn="+arn)
 		}
 	}
-	return shellLine(append(command, "--policy", document)...) + token
+	return shell.Words(append(command, "--policy", document)...) + token
 }
 
 // readEvent is an event in full, with the commands for its remedy as of now.
@@ -217,7 +217,7 @@ func (s *Server) command(a *Addition, action string) {
 			return
 		}
 		document, _ := withStatement("", a.Statement)
-		a.Command = shellLine("aws", "iam", "put-"+entity+"-policy", flag, nameOf(a.To), "--policy-name", policyName(action, a.Statement),
+		a.Command = shell.Words("aws", "iam", "put-"+entity+"-policy", flag, nameOf(a.To), "--policy-name", policyName(action, a.Statement),
 			"--policy-document", document)
 		s.noteOwned(a, role, "which leaves the role with the policies that it names: put the statement into its --inline-policy-file too")
 	case policy.TrustType:
@@ -225,7 +225,7 @@ func (s *Server) command(a *Addition, action string) {
 			return
 		}
 		if document, ok := withStatement(role.Trust, a.Statement); ok && a.fits("trust policy", policy.Size([]byte(document)), policy.MaxTrust) {
-			a.Command = shellLine("aws", "iam", "update-assume-role-policy", "--role-name", role.Name, "--policy-document", document)
+			a.Command = shell.Words("aws", "iam", "update-assume-role-policy", "--role-name", role.Name, "--policy-document", document)
 		}
 		s.noteOwned(a, role, "which can as well give this service account a role of its own")
 	case policy.BoundaryType:
@@ -237,27 +237,27 @@ func (s *Server) command(a *Addition, action string) {
 		default:
 			document, ok := withStatement(s.iam.document(managed, managed.Default), a.Statement)
 			if ok && a.fits("policy", policy.Size([]byte(document)), policy.MaxManaged) {
-				a.Command = shellLine("aws", "iam", "create-policy-version", "--policy-arn", a.To, "--set-as-default", "--policy-document", document)
+				a.Command = shell.Words("aws", "iam", "create-policy-version", "--policy-arn", a.To, "--set-as-default", "--policy-document", document)
 			}
 		}
 	case policy.ServiceControlType:
 		document, _ := withStatement("", a.Statement)
-		create := shellLine("aws", "organizations", "create-policy", "--type", "SERVICE_CONTROL_POLICY",
+		create := shell.Words("aws", "organizations", "create-policy", "--type", "SERVICE_CONTROL_POLICY",
 			"--name", policyName(action, a.Statement), "--description", "Allows "+action, "--content", document,
 			"--query", "Policy.PolicySummary.Id", "--output", "text")
-		a.Command = `aws organizations attach-policy --policy-id "$(` + create + `)" ` + shellLine("--target-id", a.To)
+		a.Command = `aws organizations attach-policy --policy-id "$(` + create + `)" ` + shell.Words("--target-id", a.To)
 	case policy.ResourceType:
 		if there, found := s.keyPolicy(a.To); found {
 			document, ok := withStatement(there, a.Statement)
 			if ok && a.fits("key policy", len(document), maxKeyPolicy) {
-				a.Command = shellLine("aws", "kms", "put-key-policy", "--key-id", a.To, "--policy-name", "default", "--policy", document)
+				a.Command = shell.Words("aws", "kms", "put-key-policy", "--key-id", a.To, "--policy-name", "default", "--policy", document)
 			}
 			return
 		}
 		name := a.To[strings.LastIndexByte(a.To, ':')+1:]
 		there, own := s.s3.BucketPolicy(name)
 		if document, ok := withStatement(there, a.Statement); ok && own && a.fits("bucket policy", len(document), policy.MaxBucket) {
-			a.Command = shellLine("aws", "s3api", "put-bucket-policy", "--bucket", name, "--policy", document)
+			a.Command = shell.Words("aws", "s3api", "put-bucket-policy", "--bucket", name, "--policy", document)
 		}
 	}
 }
@@ -383,15 +383,6 @@ func asciiJSON(text string) string {
 		}
 	}
 	return b.String()
-}
-
-// shellLine is a command line for a POSIX shell.
-func shellLine(words ...string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = shell.Quote(w)
-	}
-	return strings.Join(quoted, " ")
 }
 
 // measure is about how many bytes a remedy holds on to.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"os/exec"
-	"strings"
 
 	"github.com/openirsa/openirsa/internal/shell"
 )
@@ -23,30 +22,22 @@ func Local() Node {
 // ~/.ssh/config. Whoever logs in is root, or may become it by sudo without a
 // password. A machine that is silent for 45 s ends the command.
 func SSH(destination string) Node {
-	return Node{Name: destination, Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
+	reach := newSessions(func(ctx context.Context, words ...string) *exec.Cmd {
 		// Sshd gives the line to the user's shell.
-		line := []string{"exec", "sh", "-c", shell.Quote(becomeRoot), "sh", shell.Quote(command)}
-		for _, arg := range args {
-			line = append(line, shell.Quote(arg))
-		}
-		ssh := exec.CommandContext(ctx, "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
-			"-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3", "--", destination, strings.Join(line, " "))
-		return run(ctx, ssh, command, in, out)
-	}}
+		return exec.CommandContext(ctx, "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
+			"-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3", "--", destination,
+			"exec sh -c "+shell.Quote(becomeRoot)+" sh "+shell.Words(words...))
+	})
+	return Node{Name: destination, Exec: reach.Exec}
 }
 
 // Container is a node that is a container, as those of kind are, by its name and the
 // program of the container runtime: docker, or one that is used in the same way.
 func Container(program, name string, controlPlane bool) Node {
-	return Node{Name: name, ControlPlane: controlPlane,
-		Exec: func(ctx context.Context, in io.Reader, out io.Writer, command string, args ...string) error {
-			line := []string{"exec", "--privileged"}
-			if in != nil {
-				line = append(line, "--interactive")
-			}
-			line = append(append(line, name, command), args...)
-			return run(ctx, exec.CommandContext(ctx, program, line...), command, in, out)
-		}}
+	reach := newSessions(func(ctx context.Context, words ...string) *exec.Cmd {
+		return exec.CommandContext(ctx, program, append([]string{"exec", "--privileged", "--interactive", name}, words...)...)
+	})
+	return Node{Name: name, ControlPlane: controlPlane, Exec: reach.Exec}
 }
 
 const becomeRoot = `if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo -n -- "$@"; fi`

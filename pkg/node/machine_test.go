@@ -69,6 +69,7 @@ func sshd(t *testing.T) {
 	var log bytes.Buffer
 	cmd := exec.Command(server, "-D", "-e", "-f", config)
 	cmd.Stderr = &log
+	cmd.WaitDelay = 100 * time.Millisecond // the connection of a session is still there
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -110,11 +111,14 @@ func TestSSHWaits(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "config"), []byte("ServerAliveInterval 0\nConnectTimeout 0\nBatchMode no\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "ssh"), []byte("#!/bin/sh\nexec "+real+" -G -F "+dir+"/config \"$@\"\n"), 0o700); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "ssh"), []byte("#!/bin/sh\nexec "+real+" -G -F "+dir+"/config \"$@\" >"+dir+"/options\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	b, err := SSH("node").Output(t.Context(), "true")
+	if err := SSH("node").Exec(t.Context(), nil, io.Discard, "true"); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("error = %v of a client that prints its options and runs nothing", err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "options"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +162,7 @@ func TestSSH(t *testing.T) {
 	}
 
 	err = n.Exec(ctx, nil, io.Discard, "sh", "-c", "echo it is broken >&2; exit 3")
-	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 3 || !strings.Contains(err.Error(), "sh: exit status 3: it is broken") {
+	if status, ok := errors.AsType[exitStatus](err); !ok || status != 3 || !strings.Contains(err.Error(), "sh: exit status 3: it is broken") {
 		t.Errorf("error = %v", err)
 	}
 	if err := SSH("-oProxyCommand=touch "+file+".bad").Exec(ctx, nil, io.Discard, "true"); err == nil {
@@ -171,6 +175,19 @@ func TestSSH(t *testing.T) {
 	defer cancel()
 	if err := n.Exec(canceled, nil, io.Discard, "sleep", "60"); !errors.Is(err, errInterrupted) {
 		t.Errorf("error = %v", err)
+	}
+
+	// One connection is enough for commands one after the other.
+	where := func() string {
+		t.Helper()
+		b, err := n.Output(ctx, "sh", "-c", `echo "$SSH_CONNECTION"`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	if first, second := where(), where(); first == "\n" || first != second {
+		t.Errorf("two commands came by %q and by %q", first, second)
 	}
 }
 
