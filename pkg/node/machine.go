@@ -20,7 +20,8 @@ func Local() Node {
 // SSH is a machine that the system's ssh client reaches, without asking for
 // anything: destination is what ssh takes, such as "admin@10.0.0.5" or a host of
 // ~/.ssh/config. Whoever logs in is root, or may become it by sudo without a
-// password. A machine that is silent for 45 s ends the command.
+// password. A machine that is silent for 45 s ends the command. A connection stays for
+// the next command, for ten seconds.
 func SSH(destination string) Node {
 	reach := newSessions(func(ctx context.Context, words ...string) *exec.Cmd {
 		// Sshd gives the line to the user's shell.
@@ -32,7 +33,8 @@ func SSH(destination string) Node {
 }
 
 // Container is a node that is a container, as those of kind are, by its name and the
-// program of the container runtime: docker, or one that is used in the same way.
+// program of the container runtime: docker, or one that is used in the same way. A shell
+// in it stays for the next command, for ten seconds.
 func Container(program, name string, controlPlane bool) Node {
 	reach := newSessions(func(ctx context.Context, words ...string) *exec.Cmd {
 		return exec.CommandContext(ctx, program, append([]string{"exec", "--privileged", "--interactive", name}, words...)...)

@@ -21,11 +21,14 @@ import (
 
 // sessionScript runs commands one after the other. Each comes on its input as a line with
 // a mark, the command's length in bytes and that of its own input, which is less than 0 for
-// none; then the command, as words for a shell, and that input. What the command writes to
+// none; then the command, as words for a shell and the mark, and that input. One without the
+// mark was cut short, because we were killed, and is not run. What the command writes to
 // either stream comes between two marks, and after the second one on standard output is its
 // status. What a command leaves of its input is thrown away.
 const sessionScript = `while read -r mark n m; do
   c=$(head -c "$n")
+  [ "$c" != "${c%"$mark"}" ] || exit
+  c=${c%"$mark"}
   printf %s "$mark"; printf %s "$mark" >&2
   if [ "$m" -lt 0 ]; then (eval "$c") </dev/null
   else head -c "$m" | (eval "$c"; s=$?; cat >/dev/null; exit "$s")
@@ -175,7 +178,7 @@ func (s *session) run(ctx context.Context, c *call) error {
 	mark := rand.Text() // which no output has by chance
 	go func() {         // beside the output, which may come before all of the input is read
 		// Without these the shell says nothing more, and that is what counts.
-		_, _ = fmt.Fprintf(s.in, "%s %d %d\n%s%s", mark, len(c.line), c.size, c.line, c.in)
+		_, _ = fmt.Fprintf(s.in, "%s %d %d\n%s%s%s", mark, len(c.line)+len(mark), c.size, c.line, mark, c.in)
 	}()
 	said := make(chan error, 1)
 	go func() {

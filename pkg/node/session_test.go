@@ -174,6 +174,25 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
+// TestSessionCutShort: a command that comes only in part, because we were killed, is not run: it could remove /etc.
+func TestSessionCutShort(t *testing.T) {
+	local(t)
+	const mark, command = "MARK", "printf %s /etc/kubernetes"
+	whole := fmt.Sprintf("%s %d -1\n%s%[1]s", mark, len(command+mark), command)
+	for n := range len(whole) + 1 {
+		sh := exec.CommandContext(t.Context(), "sh", "-c", sessionScript)
+		sh.Stdin = strings.NewReader(whole[:n])
+		out, err := sh.Output()
+		want := ""
+		if n == len(whole) {
+			want = "MARK/etc/kubernetesMARK0\n"
+		}
+		if string(out) != want {
+			t.Errorf("%q: it printed %q, %v", whole[:n], out, err)
+		}
+	}
+}
+
 // TestSessionExpires: no shell stays for ever.
 func TestSessionExpires(t *testing.T) {
 	n, p := reached(t)
