@@ -83,7 +83,12 @@ func (p *sessions) Exec(ctx context.Context, in io.Reader, out io.Writer, comman
 		c.stderr.Reset()
 		err := s.run(ctx, &c)
 		if err == nil {
-			p.put(s)
+			if ctx.Err() == nil {
+				p.put(s)
+			} else { // which may be about to kill the session
+				s.kill()
+				_ = s.end(nil)
+			}
 			if c.status == 0 {
 				return c.unwritten
 			}

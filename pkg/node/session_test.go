@@ -174,6 +174,26 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
+// TestSessionOfCanceled: a session whose last command was canceled just as it ended does not stay: it may be killed while it
+// has the next one.
+func TestSessionOfCanceled(t *testing.T) {
+	n, p := reached(t)
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		_ = n.Exec(ctx, nil, cancels(cancel), "echo", "done") // or too late
+		if len(p.idle) != 0 {
+			t.Fatal("the session waits for the next command")
+		}
+	}
+}
+
+type cancels func()
+
+func (c cancels) Write(b []byte) (int, error) {
+	c()
+	return len(b), nil
+}
+
 // TestSessionCutShort: a command that comes only in part, because we were killed, is not run: it could remove /etc.
 func TestSessionCutShort(t *testing.T) {
 	local(t)
