@@ -28,12 +28,15 @@ func TestClusters(t *testing.T) {
 			t.Logf("Kubernetes %s, issuer %s", version.GitVersion, doc.Issuer)
 
 			k.namespace(t, "e2e-smoke")
-			r := k.run(t, podSpec{namespace: "e2e-smoke", name: "whoami", image: client, args: []string{"/client", "whoami"}})
-			if want := "system:serviceaccount:e2e-smoke:default"; r.code != 0 || strings.TrimSpace(r.stdout) != want {
-				t.Errorf("a pod's own token: exit %d, %q, want %q", r.code, r.stdout, want)
-			}
+			whoami(t, k)
 		})
 	}
+	// It compares its rules with what it finds when it starts, and once an hour, when many stories are under way.
+	t.Run("kube-proxy restarted", func(t *testing.T) {
+		secondary.node(t, `kubectl --kubeconfig /etc/kubernetes/admin.conf --namespace kube-system delete pod --selector k8s-app=kube-proxy
+timeout 60 sh -c 'until curl -sf 127.0.0.1:10249/metrics | grep -q "^kubeproxy_sync_proxy_rules_duration_seconds_count.* [1-9]"; do sleep 0.2; done'`)
+		whoami(t, secondary)
+	})
 	t.Run("awscli", func(t *testing.T) {
 		r := primary.run(t, podSpec{namespace: "e2e-smoke", name: "version", image: awscli, args: []string{"aws", "--version"}})
 		if r.code != 0 || !strings.HasPrefix(r.stdout, "aws-cli/2.") {
@@ -41,4 +44,13 @@ func TestClusters(t *testing.T) {
 		}
 		t.Logf("%s", r.stdout)
 	})
+}
+
+// whoami has a pod ask the API server who it is, with its own token.
+func whoami(t *testing.T, k *kube) {
+	t.Helper()
+	r := k.run(t, podSpec{namespace: "e2e-smoke", name: "whoami", image: client, args: []string{"/client", "whoami"}})
+	if want := "system:serviceaccount:e2e-smoke:default"; r.code != 0 || strings.TrimSpace(r.stdout) != want {
+		t.Errorf("a pod's own token: exit %d, %q, want %q", r.code, r.stdout, want)
+	}
 }

@@ -99,7 +99,7 @@ func nodeImage(ctx context.Context, log *logger) (archive, key string, err error
 }
 
 // assembleNode makes the node image. An image of the control plane is one static program; kube-proxy's has nft and
-// conntrack with their libraries too.
+// conntrack with their libraries and the names of protocols too.
 func assembleNode(ctx context.Context, dir, bin, base, kindVersion string) error {
 	root, images := filepath.Join(dir, "rootfs"), filepath.Join(dir, "images")
 	for _, d := range []string{root, images} {
@@ -133,7 +133,10 @@ func assembleNode(ctx context.Context, dir, bin, base, kindVersion string) error
 			if err != nil {
 				return err
 			}
-			files = append(files, more...)
+			// Without it nft lists protocols as numbers, and each time that kube-proxy compares its rules with what
+			// nft lists, when it starts and once an hour, it takes away those that are there.
+			const protocols = "/etc/protocols"
+			files = append(append(files, more...), File{Path: protocols, Source: filepath.Join(root, protocols)})
 		}
 		if err := WriteImage(im, "/usr/local/bin/"+name, files...); err != nil {
 			return err
