@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,10 +198,32 @@ func (c *Cluster) whyNot(ctx context.Context, w workload) string {
 	for _, p := range pods {
 		why = append(why, waitsFor(&p)...)
 	}
+	why = append(why, c.cutOff(ctx, pods)...)
 	if why = append(why, w.failures...); len(why) == 0 {
 		return "its pods have not been made; is kube-controller-manager well?"
 	}
 	return strings.Join(why, "; ")
+}
+
+// cutOff says from which nodes pods that run, and are not ready, do not reach the API
+// server: none of ours gets ready without it, and the cause is not in the pod.
+func (c *Cluster) cutOff(ctx context.Context, pods []corev1.Pod) (why []string) {
+	server, err := c.serviceURL(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, n := range c.nodes {
+		unready := slices.ContainsFunc(pods, func(p corev1.Pod) bool {
+			return p.Spec.NodeName == n.Name && p.Status.Phase == corev1.PodRunning && len(waitsFor(&p)) > 0
+		})
+		if !unready {
+			continue
+		}
+		if err := reach(ctx, n, server, 1); err != nil && context.Cause(ctx) == nil {
+			why = append(why, c.unreached(ctx, n, server, err).Error())
+		}
+	}
+	return why
 }
 
 // waitsFor says why a pod is not ready; nothing if it is.

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/internal/wait"
+	"github.com/openirsa/openirsa/pkg/node"
 )
 
 // kubeletConf is the kubeconfig of kubelet, which every kubeadm node has.
@@ -27,29 +28,21 @@ const kubeletConf = "/etc/kubernetes/kubelet.conf"
 // half a minute later: until then everything in the cluster that asks the API
 // server is refused, such as the webhook about a new service account.
 func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) error {
-	service, err := Retry(ctx, func() (*corev1.Service, error) {
-		return c.client.Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
-	})
+	server, err := c.serviceURL(ctx)
 	if err != nil {
-		return fmt.Errorf("reading the Service of the API server of cluster %s: %w", c.Name, err)
+		return err
 	}
-	if len(service.Spec.Ports) == 0 {
-		return fmt.Errorf("the Service of the API server of cluster %s has no port", c.Name)
-	}
-	server := "https://" + net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(int(service.Spec.Ports[0].Port)))
 	group, ctx := errgroup.WithContext(ctx)
 	for _, n := range c.nodes {
 		group.Go(func() error {
 			deadline := time.Now().Add(patience)
 			for {
-				err := n.Until(ctx, 5, "kubectl", "--kubeconfig="+kubeletConf, "--server="+server,
-					"--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", "/readyz")
+				err := reach(ctx, n, server, 5)
 				if err == nil || context.Cause(ctx) != nil {
 					return context.Cause(ctx)
 				}
 				if time.Now().After(deadline) {
-					return fmt.Errorf("after %s, pods on node %s do not reach the API server at %s%s: %w",
-						patience, n.Name, server, c.whyNoService(ctx, n.Name), err)
+					return fmt.Errorf("after %s, %w", patience, c.unreached(ctx, n, server, err))
 				}
 				if err := wait.Sleep(ctx, 300*time.Millisecond); err != nil {
 					return err
@@ -58,6 +51,32 @@ func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) er
 		})
 	}
 	return group.Wait()
+}
+
+// serviceURL is where pods find the API server.
+func (c *Cluster) serviceURL(ctx context.Context) (string, error) {
+	service, err := Retry(ctx, func() (*corev1.Service, error) {
+		return c.client.Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
+	})
+	if err != nil {
+		return "", fmt.Errorf("reading the Service of the API server of cluster %s: %w", c.Name, err)
+	}
+	if len(service.Spec.Ports) == 0 {
+		return "", fmt.Errorf("the Service of the API server of cluster %s has no port", c.Name)
+	}
+	return "https://" + net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(int(service.Spec.Ports[0].Port))), nil
+}
+
+// reach asks the API server, as pods on a node do, whether it is ready, as often as
+// times says.
+func reach(ctx context.Context, n node.Node, server string, times int) error {
+	return n.Until(ctx, times, "kubectl", "--kubeconfig="+kubeletConf, "--server="+server,
+		"--tls-server-name=kubernetes", "--request-timeout=5s", "get", "--raw", "/readyz")
+}
+
+// unreached is that pods on a node do not reach the API server, and why.
+func (c *Cluster) unreached(ctx context.Context, n node.Node, server string, err error) error {
+	return fmt.Errorf("pods on node %s do not reach the API server at %s%s: %w", n.Name, server, c.whyNoService(ctx, n.Name), err)
 }
 
 // OnlyIPv6 reports whether the cluster's pods and Services have IPv6 addresses alone, as

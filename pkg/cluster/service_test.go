@@ -62,3 +62,31 @@ func TestWaitForService(t *testing.T) {
 	proxy.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "kube-proxy", Ready: true}}
 	fails("`kubectl --namespace kube-system delete pod kube-proxy-x`")
 }
+
+// A webhook does not get ready where pods do not reach the API server, and its log is
+// not where to look.
+func TestRolloutSaysWhoIsCutOff(t *testing.T) {
+	f, c := newAPI(t)
+	f.Put("/api/v1/namespaces/default/services/kubernetes", &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes"},
+		Spec:       corev1.ServiceSpec{ClusterIP: "10.96.0.1", Ports: []corev1.ServicePort{{Port: 443}}},
+	})
+	put := func(name, node string, ready bool) {
+		f.Put("/api/v1/namespaces/openirsa-system/pods/"+name, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "openirsa-system", Name: name, Labels: map[string]string{"app": "webhook"}},
+			Spec:       corev1.PodSpec{NodeName: node},
+			Status:     corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "webhook", Ready: ready}}},
+		})
+	}
+	put("webhook-1", "refused", false)
+	put("webhook-2", "answered", false)
+	put("webhook-3", "idle", true)
+	answers := map[string]error{"refused": errors.New("connection refused"), "idle": errors.New("nobody is to ask here")}
+	for _, name := range []string{"refused", "answered", "idle"} {
+		c.nodes = append(c.nodes, node.Node{Name: name, Exec: func(context.Context, io.Reader, io.Writer, string, ...string) error { return answers[name] }})
+	}
+	why := c.whyNot(t.Context(), workload{namespace: "openirsa-system", selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "webhook"}}})
+	if want := "pods on node refused do not reach the API server at https://10.96.0.1:443"; strings.Count(why, want) != 1 || strings.Count(why, "do not reach") != 1 {
+		t.Errorf("%q, want %q once", why, want)
+	}
+}
