@@ -31,7 +31,7 @@ func TestClusters(t *testing.T) {
 			whoami(t, k)
 		})
 	}
-	// It compares its rules with what it finds when it starts, and once an hour, when many stories are under way.
+	// kube-proxy compares its rules with those that it finds when it starts, and once an hour, in the middle of stories.
 	t.Run("kube-proxy restarted", func(t *testing.T) {
 		secondary.node(t, `kubectl --kubeconfig /etc/kubernetes/admin.conf --namespace kube-system delete pod --selector k8s-app=kube-proxy
 timeout 60 sh -c 'until curl -sf 127.0.0.1:10249/metrics | grep -q "^kubeproxy_sync_proxy_rules_duration_seconds_count.* [1-9]"; do sleep 0.2; done'`)

@@ -53,13 +53,22 @@ func (c *Cluster) WaitForService(ctx context.Context, patience time.Duration) er
 	return group.Wait()
 }
 
-// serviceURL is where pods find the API server.
-func (c *Cluster) serviceURL(ctx context.Context) (string, error) {
+// apiService is the Service of the API server. The error wraps that of Kubernetes.
+func (c *Cluster) apiService(ctx context.Context) (*corev1.Service, error) {
 	service, err := Retry(ctx, func() (*corev1.Service, error) {
 		return c.client.Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
 	})
 	if err != nil {
-		return "", fmt.Errorf("reading the Service of the API server of cluster %s: %w", c.Name, err)
+		return nil, fmt.Errorf("reading the Service of the API server of cluster %s: %w", c.Name, err)
+	}
+	return service, nil
+}
+
+// serviceURL is where pods find the API server.
+func (c *Cluster) serviceURL(ctx context.Context) (string, error) {
+	service, err := c.apiService(ctx)
+	if err != nil {
+		return "", err
 	}
 	if len(service.Spec.Ports) == 0 {
 		return "", fmt.Errorf("the Service of the API server of cluster %s has no port", c.Name)
@@ -82,14 +91,12 @@ func (c *Cluster) unreached(ctx context.Context, n node.Node, server string, err
 // OnlyIPv6 reports whether the cluster's pods and Services have IPv6 addresses alone, as
 // the Service of the API server has. Without that Service it is false.
 func (c *Cluster) OnlyIPv6(ctx context.Context) (bool, error) {
-	service, err := Retry(ctx, func() (*corev1.Service, error) {
-		return c.client.Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
-	})
+	service, err := c.apiService(ctx)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("reading the Service of the API server of cluster %s: %w", c.Name, err)
+		return false, err
 	}
 	return slices.Equal(service.Spec.IPFamilies, []corev1.IPFamily{corev1.IPv6Protocol}), nil
 }
