@@ -33,11 +33,17 @@ const pidsOf = `pids_of() {
 
 // processesScript prints the ids of the node's processes that run program $1, on a line, and then the command line
 // of each: arguments end with NUL, command lines with an empty argument. While the ids are $2 it looks again every
-// second, $3 times at most: to wait there takes less than to ask again.
-const processesScript = pidsOf + `pids=$(pids_of "$1" | tr '\n' ' ') i=0
+// second, $3 times at most: to wait there takes less than to ask again. As long as all of $2 run it starts nothing for
+// that: a static pod's next process is started when the previous one has ended.
+const processesScript = pidsOf + `run() {
+  for p in $1; do [ -d "/proc/$p" ] || return; done
+  [ "$1" ]
+}
+pids=$(pids_of "$1" | tr '\n' ' ') i=0
 while [ "$pids" = "$2" ] && [ "$i" -lt "$3" ]; do
   sleep 1
-  pids=$(pids_of "$1" | tr '\n' ' ') i=$((i + 1))
+  i=$((i + 1))
+  run "$2" || pids=$(pids_of "$1" | tr '\n' ' ')
 done
 echo "$pids"
 for p in $pids; do
