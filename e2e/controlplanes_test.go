@@ -25,7 +25,6 @@ const (
 // keys, and is in the end as it was. All the time each API server is asked, by itself, about tokens that any of them
 // gave: none ever refuses what another one signed.
 func TestControlPlanes(t *testing.T) {
-	onOwnCluster(t)
 	start := time.Now()
 	c, err := environment.Add(suite, controlPlaneCluster, kindenv.Shape{ControlPlanes: controlPlanes, Tuned: true})
 	if err != nil {
@@ -52,10 +51,9 @@ func TestControlPlanes(t *testing.T) {
 		return k.everywhere(t, "sha256sum /etc/kubernetes/manifests/*; ls -a /etc/kubernetes /etc/kubernetes/pki")
 	}
 	was := manifests()
-	loadEnded := underLoad(t)
 
 	// The chain: tokens of kubeadm's issuer and of ours.
-	l := startAPILoad(t, k, "-api-rate", "5") // each of three API servers
+	l := startAPILoad(t, k)
 	slow := func(args ...string) {
 		t.Helper()
 		invocation{within: 40 * time.Minute}.run(t, append(args, "--kind-name", k.Name)...).ok(t)
@@ -67,7 +65,7 @@ func TestControlPlanes(t *testing.T) {
 
 	// New keys, and an API server that dies in the middle.
 	const lifetime = time.Minute
-	l = startLoad(t, k, fullLoad/3, "-api-rate", "5", "-age", lifetime.String())
+	l = startLoad(t, k, "-age", lifetime.String())
 	former := keyIDs(k.listKeys(t))
 	v := invocation{within: 40 * time.Minute, when: map[string]func(*os.Process){"stage sign": func(*os.Process) {
 		if err := k.killAPIServer(suite, k.nodes(t)[1]); err != nil {
@@ -76,7 +74,6 @@ func TestControlPlanes(t *testing.T) {
 	}}}
 	v.run(t, "keys", "rotate", "--cache-wait", "5s", "--token-lifetime", lifetime.String(), "--kind-name", k.Name).ok(t)
 	last := l.stop(t)
-	loadEnded()
 	list := k.listKeys(t)
 	// Private keys do not leave their nodes, so each has its own.
 	if len(list) != controlPlanes {

@@ -29,9 +29,9 @@ const (
 // (./client, load.go). A refusal of a token is a failure, and so is everything that STS does not answer. An API server
 // that does not answer is not: it may be restarting.
 type load struct {
-	k    *kube
-	pod  pod
-	rate int // of roles that it assumes a second
+	k       *kube
+	pod     pod
+	assumes bool // roles, too
 
 	cancel context.CancelFunc // of follow
 	done   sync.WaitGroup
@@ -56,12 +56,9 @@ type loadUse struct {
 	First, Last time.Time
 }
 
-// fullLoad is how many roles the load of a cluster with one API server assumes a second.
-const fullLoad = 70
-
-// startLoad makes the chain if it is not there, a role, and the pod, and returns when roles are being assumed, so many a
-// second. The pod goes with the test. Args are those of the client, besides the role and the rate.
-func startLoad(t testing.TB, k *kube, rate int, args ...string) *load {
+// startLoad makes the chain if it is not there, a role, and the pod, and returns when roles are being assumed. The pod
+// goes with the test. Args are those of the client, besides the role.
+func startLoad(t testing.TB, k *kube, args ...string) *load {
 	t.Helper()
 	k.needChain(t)
 	k.namespace(t, loadNamespace)
@@ -69,10 +66,9 @@ func startLoad(t testing.TB, k *kube, rate int, args ...string) *load {
 		readOnly, "--approve").ok(t)
 	k.mayMint(t, loadNamespace, loadAccount)
 	from := k.mark(t) // denials before that are of other tests
-	args = append([]string{"-rate", strconv.Itoa(rate)}, args...)
 	l := newLoad(t, k, append(args, k.annotations(t, loadNamespace, loadAccount)[roleAnnotation])...)
 	ctx, cancel := context.WithCancel(suite)
-	l.rate, l.cancel = rate, cancel
+	l.assumes, l.cancel = true, cancel
 	l.done.Go(func() { l.follow(ctx, from) })
 	t.Cleanup(func() { cancel(); l.done.Wait() })
 	return l
@@ -212,7 +208,7 @@ func (l *load) stop(t testing.TB) loadReport {
 			u.Last.Format(time.TimeOnly))
 	}
 	kinds := []string{"api/pod", "api/fresh", "api/old"}
-	if l.rate > 0 {
+	if l.assumes {
 		kinds = append(kinds, "sts/pod", "sts/fresh", "sts/old")
 	}
 	for _, kind := range kinds {
@@ -221,15 +217,15 @@ func (l *load) stop(t testing.TB) loadReport {
 		}
 	}
 	seconds := last.At.Sub(list[0].At).Seconds()
-	if l.rate == 0 {
+	if !l.assumes {
 		t.Logf("load: %.0fs", seconds)
 		return last
 	}
 	rate := float64(assumed) / max(seconds, 1)
 	t.Logf("load: %d roles in %.0fs, %.1f a second; %.1f ms median, %.1f ms at the 99th percentile, %.0f ms at most",
 		assumed, seconds, rate, last.Took.P50, last.Took.P99, last.Took.Max)
-	if least := float64(l.rate) * 5 / 7; rate < least {
-		t.Errorf("%.1f roles a second, want %.0f at least", rate, least)
+	if rate < 50 {
+		t.Errorf("%.1f roles a second, want 50 at least", rate)
 	}
 	return last
 }
@@ -272,8 +268,7 @@ func (k *kube) killAPIServer(ctx context.Context, node string) error {
 
 // testLoad: the load sees nothing but a pause of the API server when that is killed, and sees it when STS refuses.
 func testLoad(t *testing.T) {
-	underLoad(t)
-	l := startLoad(t, primary, fullLoad)
+	l := startLoad(t, primary)
 	if err := primary.killAPIServer(suite, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +280,7 @@ func testLoad(t *testing.T) {
 		t.Error("the load did not notice that the API server was killed")
 	}
 
-	l = startLoad(t, primary, fullLoad)
+	l = startLoad(t, primary)
 	arn := "arn:aws:iam::" + account + ":oidc-provider/" + strings.TrimPrefix(primary.issuer(t), "https://")
 	rootCLI(t, "iam", "remove-client-id-from-open-id-connect-provider", "--open-id-connect-provider-arn", arn, "--client-id",
 		"sts.amazonaws.com")

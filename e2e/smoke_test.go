@@ -8,6 +8,7 @@ import (
 
 // TestClusters: both clusters are real and as kubeadm makes them, and the clients run in pods.
 func TestClusters(t *testing.T) {
+	needClusters(t)
 	for _, k := range []*kube{primary, secondary} {
 		t.Run(k.Name, func(t *testing.T) {
 			b, err := k.client.RESTClient().Get().AbsPath("/.well-known/openid-configuration").DoRaw(suite)

@@ -37,7 +37,6 @@ var stages = []string{"prepare", "wait-caches", "sign", "wait-tokens", "prune"}
 
 // testRotation: the signing key is replaced while tokens are presented without pause, and none fails.
 func testRotation(t *testing.T) {
-	underLoad(t)
 	rotate := func(*testing.T) []string { return []string{"keys", "rotate"} }
 	t.Run("UnderLoad", func(t *testing.T) { staged(t, primary, rotate, false) })
 	t.Run("Killed", func(t *testing.T) { staged(t, primary, rotate, true) })
@@ -48,7 +47,7 @@ func testRotation(t *testing.T) {
 func staged(t *testing.T, k *kube, command func(*testing.T) []string, kill bool) {
 	t.Cleanup(func() { k.explain(t) })
 	lifetime := tokenLifetime(t)
-	l := startLoad(t, k, fullLoad, "-age", lifetime.String())
+	l := startLoad(t, k, "-age", lifetime.String())
 	was := k.signs(t)
 	old := k.token(t, loadNamespace, loadAccount)
 	args := append(command(t), "--cache-wait", "10s", "--token-lifetime", lifetime.String(), "--kind-name", k.Name)
@@ -195,7 +194,6 @@ func (k *kube) published(t testing.TB, iss string) keys.Set {
 // testMigration: the issuer is replaced while tokens are presented without pause, by IRSA and by EKS Pod Identity, and none
 // fails.
 func testMigration(t *testing.T) {
-	underLoad(t)
 	bucket := ""
 	migrate := func(t *testing.T) []string {
 		bucket = fmt.Sprintf("openirsa-e2e-moved-%d", time.Now().Unix())

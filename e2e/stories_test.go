@@ -2,17 +2,16 @@ package e2e
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"time"
 )
 
 // Stories on the first two clusters, and those on clusters of their own, are told side by side, in three lanes: that
-// takes two processors whole, and each lane half an hour or more. onlyLoad is held by what puts a cluster under load for long.
-var (
-	ownClusters = closed() // when the last one in that lane has ended
-	onlyLoad    sync.Mutex
-)
+// takes two processors whole, and each lane half an hour or more. TestControlPlanes has three nodes, and is told before
+// them: beside them it would take three times as long, and each node takes an eighth of a processor as long as it is there.
+
+// ownClusters is closed when the last story in the lane of clusters of their own has ended.
+var ownClusters = closed()
 
 func closed() chan struct{} {
 	c := make(chan struct{})
@@ -29,17 +28,9 @@ func onOwnCluster(t *testing.T) {
 	<-former
 }
 
-// underLoad waits until no other story puts its cluster under load: two leave neither enough of the machine. The load has
-// ended with the test, or when the caller says so.
-func underLoad(t *testing.T) (ended func()) {
-	onlyLoad.Lock()
-	ended = sync.OnceFunc(onlyLoad.Unlock)
-	t.Cleanup(ended)
-	return ended
-}
-
 // TestMainCluster tells the stories of the first cluster, on which the chain stays up between them; the last one removes it.
 func TestMainCluster(t *testing.T) {
+	needClusters(t)
 	meetForeigner(t)
 	t.Parallel()
 	tell(t, []story{
@@ -54,6 +45,7 @@ func TestMainCluster(t *testing.T) {
 
 // TestOtherCluster tells the stories of the second cluster, each of which begins and ends without a chain.
 func TestOtherCluster(t *testing.T) {
+	needClusters(t)
 	t.Parallel()
 	tell(t, []story{
 		{"BadInput", testBadInput},

@@ -85,6 +85,8 @@ type Shape struct {
 type Options struct {
 	// Clusters are the names of the kind clusters. Default: openirsa-e2e.
 	Clusters []string
+	// Later leaves it to MakeClusters to make them.
+	Later bool
 	// Shape of each of them.
 	Shape Shape
 	// Route forces one; Auto tries Kind first.
@@ -136,6 +138,7 @@ type Env struct {
 	Clusters   []*Cluster
 
 	opts   Options
+	first  []string // the clusters of Options, to which Add adds others
 	log    *logger
 	lock   *os.File
 	daemon *daemon // nil on route Kind
@@ -162,7 +165,7 @@ func start(ctx context.Context, o Options, up func(*Env, context.Context) error)
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
-	e := &Env{opts: o, Dir: instanceDir(o.Instance), log: newLogger(o.Log)}
+	e := &Env{opts: o, first: slices.Clone(o.Clusters), Dir: instanceDir(o.Instance), log: newLogger(o.Log)}
 	e.Kubeconfig = filepath.Join(e.Dir, "kubeconfig")
 	if err := os.MkdirAll(e.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of instance %d: %w", o.Instance, err)
@@ -219,8 +222,19 @@ func (e *Env) up(ctx context.Context) error {
 	if err := e.writeRecord(); err != nil {
 		return err
 	}
+	if e.opts.Later {
+		return nil
+	}
+	return e.MakeClusters(ctx)
+}
+
+// MakeClusters makes the clusters of Options that are not there yet, side by side.
+func (e *Env) MakeClusters(ctx context.Context) error {
+	if len(e.Clusters) > 0 {
+		return nil
+	}
 	var g errgroup.Group
-	for i, name := range e.opts.Clusters {
+	for i, name := range e.first {
 		c := e.newCluster(name)
 		e.Clusters = append(e.Clusters, c)
 		g.Go(func() error { return c.create(ctx, e, i, e.opts.Shape) })
