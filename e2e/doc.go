@@ -3,9 +3,9 @@
 //
 //	make build && cd e2e && go test -count=1 -parallel 5 -timeout 80m -v .
 //
-// TestMain brings two clusters up (package kindenv says how, and keeps what it builds outside the checkout) and
-// takes them down at the end, also after a failure or an interrupt. Where no cluster is possible, the tests fail
-// if CI=true and are skipped otherwise, with the reason.
+// The first test that needs the two shared clusters brings them up (package kindenv says how, and keeps what it builds
+// outside the checkout); TestMain takes them down at the end, also after a failure or an interrupt. Where no cluster is
+// possible, the tests fail if CI=true and are skipped otherwise, with the reason.
 //
 // The environment:
 //
@@ -15,9 +15,9 @@
 //	OPENIRSA_E2E_ROUTE       "kind" or "built" instead of the first that works
 //	OPENIRSA_E2E_TOKEN_LIFETIME  how long Rotation and Migration use a token (default 90s, at most 10m)
 //
-// Tests run side by side, each on clusters of its own. TestMainCluster and TestOtherCluster tell the stories of the
-// two clusters of TestMain, one after the other; TestKubeadm and TestControlPlanes make clusters of two and three
-// control planes, and TestExamples has the examples make theirs. The steps of a story are subtests in order. A step that
+// TestControlPlanes makes a cluster of three control planes, and runs before the others. These run side by side, each on
+// clusters of its own. TestMainCluster and TestOtherCluster tell the stories of the two shared clusters, one after the
+// other; TestKubeadm makes a cluster of two control planes, and TestExamples has the examples make theirs. The steps of a story are subtests in order. A step that
 // needs the chain makes it if it is not there, so that with OPENIRSA_E2E_KEEP=1 a single one can be run again and again:
 //
 //	OPENIRSA_E2E_KEEP=1 go test -count=1 -v -run TestMainCluster/Chain/S3 .

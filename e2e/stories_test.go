@@ -7,8 +7,8 @@ import (
 )
 
 // Stories on the first two clusters, and those on clusters of their own, are told side by side, in three lanes: that
-// takes two processors whole, and each lane half an hour or more. TestControlPlanes has three nodes, and is told before
-// them: beside them it would take three times as long, and each node takes an eighth of a processor as long as it is there.
+// takes two processors whole, and each lane half an hour. TestControlPlanes has three nodes, and is told before them:
+// beside them it would take twice as long, and each node takes an eighth of a processor for as long as it is there.
 
 // ownClusters is closed when the last story in the lane of clusters of their own has ended.
 var ownClusters = closed()
