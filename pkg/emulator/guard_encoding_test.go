@@ -2,8 +2,10 @@ package emulator_test
 
 import (
 	"compress/gzip"
+	"hash/crc32"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -55,5 +57,29 @@ func TestGuardCompressed(t *testing.T) {
 	_, _, _, events = send("kinesis", json11, "Kinesis_20131202.GetRecords", `{"ShardIterator":"it"}`)
 	if len(events) != 1 || events[0].Resource != "arn:aws:kinesis:us-east-1:123456789012:stream/s" {
 		t.Errorf("what was learned: events %+v", events)
+	}
+}
+
+// TestGuardSum: what is denied of DynamoDB has the sum of its bytes, without which the AWS SDK for Go warns of each.
+func TestGuardSum(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	for _, c := range []struct {
+		service, kind, target, body string
+		summed                      bool
+	}{
+		{"dynamodb", json10, "DynamoDB_20120810.ListTables", "{}", true},
+		{"dynamodb", json10, "DynamoDBStreams_20120810.ListStreams", "{}", true},
+		{"sqs", json10, "AmazonSQS.ListQueues", "{}", false},
+		{"kinesis", json11, "Kinesis_20131202.ListStreams", "{}", false},
+	} {
+		rec, _, _ := g.send(g.json(c.service, c.kind, c.target, c.body))
+		want := ""
+		if c.summed {
+			want = strconv.FormatUint(uint64(crc32.ChecksumIEEE(rec.Body.Bytes())), 10)
+		}
+		if got := rec.Header().Get("X-Amz-Crc32"); rec.Code < 400 || got != want {
+			t.Errorf("%s: sum %q, want %q: %s", c.target, got, want, raw(rec))
+		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"hash/crc32"
 	"net/http"
+	"strconv"
 
 	"github.com/openirsa/openirsa/internal/awsapi"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
@@ -13,7 +15,9 @@ import (
 
 // write answers a call with an error in the protocol that was spoken. Clients of
 // the JSON protocols take what follows "#" in __type for the code; those that were
-// written for the Query protocol read theirs in a header.
+// written for the Query protocol read theirs in a header. Those of DynamoDB and its
+// streams compare an answer with its CRC-32, and the AWS SDK for Go takes one without it
+// for broken, and warns (service/dynamodb/internal/customizations/checksum.go).
 func (a *asked) write(w http.ResponseWriter, c *api.Call, e *wire.Failure) {
 	h := w.Header()
 	if a.model != nil && a.model.QueryCompatible && a.coded() {
@@ -41,10 +45,14 @@ func (a *asked) write(w http.ResponseWriter, c *api.Call, e *wire.Failure) {
 		if a.model != nil && a.model.QueryCompatible {
 			name = "message"
 		}
-		writeJSON(w, c.ID, kind, e.Status, map[string]string{"__type": "com.amazon.coral.service#" + e.Code, name: e.Message})
+		body := encodeJSON(map[string]string{"__type": "com.amazon.coral.service#" + e.Code, name: e.Message})
+		if a.model != nil && a.model.SigningName == "dynamodb" {
+			h["X-Amz-Crc32"] = []string{strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10)}
+		}
+		writeJSON(w, c.ID, kind, e.Status, body)
 	case a.protocol == wire.RESTJSON:
 		h["x-amzn-ErrorType"] = []string{e.Code}
-		writeJSON(w, c.ID, "application/json", e.Status, map[string]string{"Message": e.Message})
+		writeJSON(w, c.ID, "application/json", e.Status, encodeJSON(map[string]string{"Message": e.Message}))
 	default:
 		if a.model != nil && e.Namespace == "" && a.model.Protocol != awsapi.EC2 {
 			e = &wire.Failure{Status: e.Status, Code: e.Code, Message: e.Message, Namespace: a.namespace()}
@@ -89,14 +97,18 @@ func modern(code string) string {
 	return code
 }
 
-func writeJSON(w http.ResponseWriter, id, kind string, status int, texts map[string]string) {
+func encodeJSON(texts map[string]string) []byte {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)
 	encoder.Encode(texts)
+	return bytes.TrimRight(body.Bytes(), "\n")
+}
+
+func writeJSON(w http.ResponseWriter, id, kind string, status int, body []byte) {
 	h := w.Header()
 	h["x-amzn-RequestId"] = []string{id}
 	h["Content-Type"] = []string{kind}
 	w.WriteHeader(status)
-	w.Write(bytes.TrimRight(body.Bytes(), "\n"))
+	w.Write(body)
 }
