@@ -68,7 +68,7 @@ var layers = []map[string][]string{
 		"internal/trace/tracetest": {},
 	},
 	{ // Values: no I/O but key files.
-		"pkg/issuer":     {},
+		"pkg/issuer":     {"internal/lazyregexp"},
 		"pkg/irsa":       {},
 		"pkg/owner":      {},
 		"pkg/plan":       {"internal/plain"},

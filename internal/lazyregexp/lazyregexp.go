@@ -4,6 +4,7 @@ package lazyregexp
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"sync"
 )
 
@@ -13,8 +14,11 @@ type Regexp struct {
 	compiled func() *regexp.Regexp
 }
 
-// New is an expression of Go's regexp. One with a fault panics when it is used.
+// New is an expression of Go's regexp. It panics for one with a fault, as [regexp.MustCompile] does: to parse it takes little.
 func New(expr string) *Regexp {
+	if _, err := syntax.Parse(expr, syntax.Perl); err != nil {
+		panic(err)
+	}
 	return &Regexp{expr, sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })}
 }
 

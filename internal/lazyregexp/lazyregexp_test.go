@@ -25,13 +25,16 @@ func TestRegexp(t *testing.T) {
 	}
 }
 
-// TestBad: a fault shows when the expression is used, not before.
-func TestBad(t *testing.T) {
-	r := New(`(`)
-	defer func() {
-		if recover() == nil {
-			t.Error("an expression with a fault was used")
-		}
-	}()
-	r.MatchString("")
+// TestFault: a fault shows when a program starts, not when a client sends what the expression is for.
+func TestFault(t *testing.T) {
+	for _, expr := range []string{`(`, `[a-z]{1,1001}`, `a**`} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s was taken", expr)
+				}
+			}()
+			New(expr)
+		}()
+	}
 }
