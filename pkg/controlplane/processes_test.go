@@ -13,6 +13,28 @@ import (
 	"github.com/openirsa/openirsa/pkg/node"
 )
 
+// countGreps puts a grep in front of the PATH that counts how often it is started.
+func countGreps(t *testing.T) func() int {
+	t.Helper()
+	grep, err := exec.LookPath("grep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	script := "#!/bin/sh\necho >>" + dir + "/count\nexec " + grep + ` "$@"` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "grep"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	return func() int {
+		b, err := os.ReadFile(filepath.Join(dir, "count"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(b)
+	}
+}
+
 // TestAPIServers runs a program called kube-apiserver.
 func TestAPIServers(t *testing.T) {
 	n, ctx := node.Local(), t.Context()
@@ -63,6 +85,10 @@ func TestAPIServers(t *testing.T) {
 	seen := look(running{}, 0)
 	if start := time.Now(); look(seen, 1).pids != seen.pids || time.Since(start) < time.Second {
 		t.Error("it did not wait for others")
+	}
+	looks := countGreps(t)
+	if look(seen, 2); looks() != 1 {
+		t.Errorf("while the program runs it looked %d times, want once", looks())
 	}
 	if err := hasten(ctx, n, []string{program, "59"}); err != nil {
 		t.Fatal(err)
