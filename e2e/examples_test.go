@@ -17,7 +17,7 @@ import (
 // TestExamples runs the examples that make a kind cluster of their own. Only kind's configuration is not the example's:
 // where no registry can be reached, it has to name the node image that was built.
 func TestExamples(t *testing.T) {
-	needClusters(t) // whose node image its clusters have
+	needClusters(t) // kubectl is copied from a node
 	onOwnCluster(t)
 	tools := runnerTools(t)
 	t.Run("kind", func(t *testing.T) { testKindExample(t, tools) })

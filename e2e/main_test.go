@@ -132,20 +132,19 @@ func needClusters(t *testing.T) {
 }
 
 var makeClusters = sync.OnceValue(func() (err error) {
-	ctx, env := suite, environment
-	if err := env.MakeClusters(ctx); err != nil {
+	if err := environment.MakeClusters(suite); err != nil {
 		return err
 	}
-	primary, err = newKube(env.Clusters[0], filepath.Join(home, "kubeconfig-main"))
+	primary, err = newKube(environment.Clusters[0], filepath.Join(home, "kubeconfig-main"))
 	if err != nil {
 		return err
 	}
-	secondary, err = newKube(env.Clusters[1], filepath.Join(home, "kubeconfig-other"))
+	secondary, err = newKube(environment.Clusters[1], filepath.Join(home, "kubeconfig-other"))
 	if err != nil {
 		return err
 	}
 	var g errgroup.Group
-	g.Go(func() error { return env.Clusters[0].Load(ctx, client, awscli) })
-	g.Go(func() error { return env.Clusters[1].Load(ctx, client) })
+	g.Go(func() error { return primary.Load(suite, client, awscli) })
+	g.Go(func() error { return secondary.Load(suite, client) })
 	return g.Wait()
 })

@@ -27,6 +27,9 @@ import (
 	"github.com/aws/smithy-go"
 )
 
+// apiRate is how many tokens are presented to each API server a second.
+const apiRate = 10
+
 // load presents tokens without pause, to STS for a role and to the API servers, and writes a line of JSON a second
 // (type report) until it is ended. Of each audience there are three kinds of tokens:
 //
@@ -38,7 +41,6 @@ import (
 type load struct {
 	role       string
 	rate       int           // AssumeRoleWithWebIdentity a second
-	apiRate    int           // tokens presented to each API server a second
 	age        time.Duration // 0: as long as they are valid
 	apiServers []string
 
@@ -163,14 +165,13 @@ func runLoad(ctx context.Context, args []string, stdout io.Writer) error {
 	l := &load{minted: map[string][]minted{}, total: map[string]*tally{}, kids: map[string]*uses{}}
 	f := flag.NewFlagSet("load", flag.ContinueOnError)
 	f.IntVar(&l.rate, "rate", 70, "AssumeRoleWithWebIdentity a second; 0: none, and no role is needed")
-	f.IntVar(&l.apiRate, "api-rate", 10, "tokens presented to each API server a second")
 	f.DurationVar(&l.age, "age", 0, "how long a token is used; 0: until it expires")
 	servers := f.String("api-servers", "", "URLs of the API servers, separated by commas; empty: that of the pod's environment")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if l.rate < 0 || l.apiRate < 1 || f.NArg() != min(l.rate, 1) {
-		return errors.New("usage: client load [-rate N] [-api-rate N] [-age DURATION] [-api-servers URL,...] ROLE_ARN")
+	if l.rate < 0 || f.NArg() != min(l.rate, 1) {
+		return errors.New("usage: client load [-rate N] [-age DURATION] [-api-servers URL,...] ROLE_ARN")
 	}
 	l.role = f.Arg(0)
 	if l.apiServers = strings.Split(*servers, ","); *servers == "" {
@@ -211,7 +212,7 @@ func runLoad(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	for _, server := range l.apiServers {
 		wg.Go(func() {
-			paced(ctx, l.apiRate, func(i int) { wg.Go(func() { l.ask(ctx, server, kinds[i%len(kinds)]) }) })
+			paced(ctx, apiRate, func(i int) { wg.Go(func() { l.ask(ctx, server, kinds[i%len(kinds)]) }) })
 		})
 	}
 	every(ctx, time.Second, func(int) { l.say(stdout) })
