@@ -25,8 +25,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-
-	"github.com/openirsa/openirsa/internal/lazyregexp"
 )
 
 // Paths of the two documents below the issuer. The first is fixed by OpenID
@@ -92,7 +90,7 @@ func Parse(s string) (URL, error) {
 }
 
 var (
-	bucketName = lazyregexp.New(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
 	prefixName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
 )
 

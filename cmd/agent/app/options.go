@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/openirsa/openirsa/internal/cli"
-	"github.com/openirsa/openirsa/internal/lazyregexp"
 	"github.com/openirsa/openirsa/pkg/agent"
 )
 
@@ -67,7 +67,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 }
 
 // clusterName is EKS's: AssumeRoleForPodIdentity, clusterName.
-var clusterName = lazyregexp.New(`^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$`)
+var clusterName = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$`)
 
 // levels are the original's words for those of the log.
 var levels = map[string]string{"panic": "error", "fatal": "error", "error": "error", "warning": "warn", "warn": "warn",

@@ -3,11 +3,11 @@ package guard
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/openirsa/openirsa/internal/awsapi"
-	"github.com/openirsa/openirsa/internal/lazyregexp"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
@@ -33,9 +33,9 @@ type asked struct {
 }
 
 var (
-	rpcPath    = lazyregexp.New(`/service/([A-Za-z][A-Za-z0-9_.]{0,99})/operation/([A-Z][A-Za-z0-9]{1,99})$`)
-	actionForm = lazyregexp.New(`^[A-Z][A-Za-z0-9]{1,99}$`)
-	nameForm   = lazyregexp.New(`^[A-Za-z][A-Za-z0-9-]{1,63}$`)
+	rpcPath    = regexp.MustCompile(`/service/([A-Za-z][A-Za-z0-9_.]{0,99})/operation/([A-Z][A-Za-z0-9]{1,99})$`)
+	actionForm = regexp.MustCompile(`^[A-Z][A-Za-z0-9]{1,99}$`)
+	nameForm   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{1,63}$`)
 )
 
 // recognise says what a request is for, from what comes before its body. It

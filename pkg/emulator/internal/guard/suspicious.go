@@ -4,11 +4,11 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/openirsa/openirsa/internal/awsapi"
-	"github.com/openirsa/openirsa/internal/lazyregexp"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/api"
 	"github.com/openirsa/openirsa/pkg/emulator/internal/wire"
 )
@@ -83,7 +83,7 @@ func (a *asked) suspiciousForm(r *http.Request, headers int, refused func(string
 }
 
 // queueForm is the path of a queue.
-var queueForm = lazyregexp.New(`^/[0-9]{12}/[A-Za-z0-9_.-]{1,80}/?$`)
+var queueForm = regexp.MustCompile(`^/[0-9]{12}/[A-Za-z0-9_.-]{1,80}/?$`)
 
 // suspiciousPath is suspicious for a request that is known by its path.
 func (a *asked) suspiciousPath(r *http.Request, refused func(string) *wire.Failure) *wire.Failure {

@@ -3,30 +3,29 @@ package question
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
-
-	"github.com/openirsa/openirsa/internal/lazyregexp"
 )
 
 // form is the form of names that have no separators in them, as the API References of
 // their services say. Of a value with another form, what follows its last slash or colon
 // is a name too, for whoever looks for one there.
 type form struct {
-	pattern *lazyregexp.Regexp
+	pattern *regexp.Regexp
 	paths   string // where such names are, with spaces between the paths
 	code    string // of the service's error; "" is ValidationException
 }
 
 // The forms of some names, perhaps with the beginning of an ARN before them.
 var (
-	tableForm  = lazyregexp.New(`^(arn:[^:/]+:dynamodb:[^:/]*:[0-9]*:table/)?[a-zA-Z0-9_.-]{1,255}$`)
-	streamForm = lazyregexp.New(`^[a-zA-Z0-9_.-]{1,128}$`)
-	topicForm  = lazyregexp.New(`^(arn:[^:/]+:sns:[^:/]*:[0-9]*:)?[a-zA-Z0-9_-]{1,256}(\.fifo)?$`)
+	tableForm  = regexp.MustCompile(`^(arn:[^:/]+:dynamodb:[^:/]*:[0-9]*:table/)?[a-zA-Z0-9_.-]{1,255}$`)
+	streamForm = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
+	topicForm  = regexp.MustCompile(`^(arn:[^:/]+:sns:[^:/]*:[0-9]*:)?[a-zA-Z0-9_-]{1,256}(\.fifo)?$`)
 	// Of a platform application, whose ARN has the platform, its name and an id.
-	endpointForm = lazyregexp.New(`^(arn:[^:/]+:sns:[^:/]*:[0-9]*:)?([a-zA-Z0-9_-]{1,256}(\.fifo)?|endpoint(/[^:/]+){3})$`)
-	functionForm = lazyregexp.New(`^(arn:[^:/]+:lambda:[^:/]*:[0-9]*:function:|([0-9]{12}:)?function:)?` +
+	endpointForm = regexp.MustCompile(`^(arn:[^:/]+:sns:[^:/]*:[0-9]*:)?([a-zA-Z0-9_-]{1,256}(\.fifo)?|endpoint(/[^:/]+){3})$`)
+	functionForm = regexp.MustCompile(`^(arn:[^:/]+:lambda:[^:/]*:[0-9]*:function:|([0-9]{12}:)?function:)?` +
 		`[a-zA-Z0-9_.-]{1,140}(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9_-]{1,128}))?$`)
-	zoneForm = lazyregexp.New(`^(/?(hostedzone|change|healthcheck|delegationset)/)?[a-zA-Z0-9_-]{1,64}$`)
+	zoneForm = regexp.MustCompile(`^(/?(hostedzone|change|healthcheck|delegationset)/)?[a-zA-Z0-9_-]{1,64}$`)
 )
 
 // checkForms refuses a call in which a name has another form.

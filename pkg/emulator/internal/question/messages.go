@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/openirsa/openirsa/internal/lazyregexp"
 )
 
 // sqs are the actions of Amazon SQS (Amazon SQS Developer Guide, "Amazon SQS API
@@ -46,7 +44,7 @@ func withAccount(s, account string) string {
 // the name. A queue may be named without a host, and by its name alone. What has another
 // form, with a query, a fragment, escapes or credentials, is of one queue for a reader of
 // URLs and of another for one who takes what follows the last slash.
-var queueURL = lazyregexp.New(`^(?:https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/|/)?((?:[A-Za-z0-9_-]+/)*)` +
+var queueURL = regexp.MustCompile(`^(?:https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/|/)?((?:[A-Za-z0-9_-]+/)*)` +
 	`([A-Za-z0-9_-]{1,80}(?:\.fifo)?)$`)
 
 // queue is the queue of a call, by its URL: the account and the name are the last

@@ -1,11 +1,10 @@
 package wire
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/openirsa/openirsa/internal/lazyregexp"
 )
 
 // A Pattern is what the service model wants a text to look like: the regular
@@ -31,7 +30,7 @@ func EveryRune(text string, ok func(rune) bool) *Pattern {
 
 // ByRegexp is the pattern of a regular expression.
 func ByRegexp(text, expr string) *Pattern {
-	re := lazyregexp.New(`^(?:` + expr + `)$`)
+	re := regexp.MustCompile(`^(?:` + expr + `)$`)
 	return &Pattern{text, re.MatchString}
 }
 
