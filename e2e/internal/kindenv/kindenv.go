@@ -233,13 +233,18 @@ func (e *Env) MakeClusters(ctx context.Context) error {
 	if len(e.Clusters) > 0 {
 		return nil
 	}
+	var clusters []*Cluster
 	var g errgroup.Group
 	for i, name := range e.first {
 		c := e.newCluster(name)
-		e.Clusters = append(e.Clusters, c)
+		clusters = append(clusters, c)
 		g.Go(func() error { return c.create(ctx, e, i, e.opts.Shape) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	e.Clusters = clusters
+	return nil
 }
 
 // Add makes one more cluster, beside those of Up. One of that name that is there is recreated, or with Options.Reuse
