@@ -242,11 +242,14 @@ func flood(t *testing.T, p *running, name, from string, lasts time.Duration, con
 	for _, a := range all {
 		attackers.Go(func() { press(ctx, p, a, connections) })
 	}
-	dial := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext
-	kept := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DialContext: dial}
+	dial := func(from string) func(context.Context, string, string) (net.Conn, error) {
+		return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext
+	}
+	kept := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DialContext: dial(from)}
 	defer kept.CloseIdleConnections()
 	server := &apiServer{client: &http.Client{Transport: kept}, url: "https://" + p.webhook + "/mutate?timeout=5s", review: realReview(t)}
-	probe := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
+	// Kubelet's address is that of its node, which no stranger's pod has.
+	probe := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial("127.0.0.3")}}
 	var admitted, failed int
 	var slowest time.Duration
 	for start := time.Now(); time.Since(start) < lasts || admitted+failed < 10; time.Sleep(10 * time.Millisecond) {
