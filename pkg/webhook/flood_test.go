@@ -248,7 +248,7 @@ func flood(t *testing.T, p *running, name, from string, lasts time.Duration, con
 	kept := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DialContext: dial(from)}
 	defer kept.CloseIdleConnections()
 	server := &apiServer{client: &http.Client{Transport: kept}, url: "https://" + p.webhook + "/mutate?timeout=5s", review: realReview(t)}
-	// Kubelet's address is that of its node, which no stranger's pod has.
+	// Kubelet comes from its node's address, which only pods in the host's network have too.
 	probe := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial("127.0.0.3")}}
 	var admitted, failed int
 	var slowest time.Duration

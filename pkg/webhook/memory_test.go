@@ -86,7 +86,7 @@ func (a *manyAPI) serve(tb testing.TB) *httptest.Server {
 func (a *manyAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	switch {
-	case r.URL.Path == "/api/v1/namespaces/shop/serviceaccounts/orders-api": // who finds no room is asked for
+	case r.URL.Path == "/api/v1/namespaces/shop/serviceaccounts/orders-api": // get, where the webhook has no room for it
 		w.Header().Set("Content-Type", kruntime.ContentTypeProtobuf)
 		a.object.Encode(a.account(0), w)
 	case r.URL.Path != "/api/v1/serviceaccounts":
