@@ -82,19 +82,14 @@ func TestUnfinished(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			w.use(t)
 			w.restore(w.at[empty])
-			idle := func(what string) {
-				w.others.mu.Lock()
-				defer w.others.mu.Unlock()
-				w.others.idle = what
-			}
-			idle(what)
+			w.others.leave(what)
 			for _, run := range []string{"first", "second"} {
 				r := w.setup(call{}, none, append(up, "--wait", "1s")...)
 				if r.code != 1 || !strings.Contains(r.out, says) {
 					t.Errorf("%s run: exit %d, want 1 and %q:\n%s", run, r.code, says, r.out)
 				}
 			}
-			idle("")
+			w.others.leave("")
 			if _, err := w.run(up...); err != nil {
 				t.Fatal(err)
 			}

@@ -22,11 +22,15 @@ import (
 
 	"go.etcd.io/bbolt"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/openirsa/openirsa/internal/kubetest"
 	"github.com/openirsa/openirsa/pkg/emulator"
@@ -53,13 +57,14 @@ type world struct {
 	uid    string // of the cluster, and
 	port   string // of its API server, which differ from world to world
 	aws    *emulator.Server
-	file   string // the emulator's file
+	file   string            // the emulator's file
+	texts  map[string]string // of objects as state has them, by how etcd has them: most of them never change
 }
 
 // newWorld starts a world that lasts as long as the test. The key signs tokens.
 func newWorld(t testing.TB, key string) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir()}
+	w := &world{t: t, dir: t.TempDir(), texts: map[string]string{}}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -193,11 +198,16 @@ keys:
 				continue keys
 			}
 		}
-		var o map[string]any
-		if err := json.Unmarshal(value, &o); err != nil {
-			w.t.Fatalf("%s: %v", key, err)
+		text, ok := w.texts[string(value)]
+		if !ok {
+			var o map[string]any
+			if err := json.Unmarshal(value, &o); err != nil {
+				w.t.Fatalf("%s: %v", key, err)
+			}
+			text = w.text(plainObject(o))
+			w.texts[string(value)] = text
 		}
-		s["kubernetes "+name] = w.text(plainObject(o))
+		s["kubernetes "+name] = text
 	}
 	w.addAWS(s, m.aws)
 	return s
@@ -349,28 +359,38 @@ func (w *world) run(args ...string) (result, error) {
 // It is not the real kube-controller-manager because that waits for five seconds before it empties a namespace
 // (namespaceDeletionGracePeriod in pkg/controller/namespace), and a namespace is emptied here a thousand times.
 type standIn struct {
-	t    testing.TB
-	kube kubernetes.Interface
-	mu   sync.Mutex           // held while it is at work; guards the fields below
-	idle string               // what it leaves undone: "rollout" or "caBundle"
-	seen map[string]time.Time // when a namespace was first seen to be deleted
+	t       testing.TB
+	kube    kubernetes.Interface
+	watched watched
+	awake   chan struct{}        // has something in it if there may be something to do
+	mu      sync.Mutex           // held while it is at work; guards the fields below
+	idle    string               // what it leaves undone: "rollout" or "caBundle"
+	seen    map[string]time.Time // when a namespace was first seen to be deleted
+	ending  bool                 // there are namespaces that are deleted
 }
 
 // terminating is how long a deleted namespace is there at least, so that programs come upon one.
 const terminating = 150 * time.Millisecond
 
-func startStandIn(t testing.TB, kube kubernetes.Interface) *standIn {
-	s := &standIn{t: t, kube: kube, seen: map[string]time.Time{}}
+func startStandIn(t testing.TB, kube *kubernetes.Clientset) *standIn {
+	s := &standIn{t: t, kube: kube, awake: make(chan struct{}, 1), seen: map[string]time.Time{}}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	s.watched = watch(ctx, &running, kube, s.wake)
 	running.Go(func() {
 		for ctx.Err() == nil {
 			s.mu.Lock()
-			s.work(ctx, "0") // what is in the API server's cache will do
+			settled := s.work(ctx, s.watched.objects())
+			again := !settled || s.ending
 			s.mu.Unlock()
+			var soon <-chan time.Time
+			if again {
+				soon = time.After(50 * time.Millisecond)
+			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(50 * time.Millisecond):
+			case <-s.awake:
+			case <-soon:
 			}
 		}
 	})
@@ -378,12 +398,101 @@ func startStandIn(t testing.TB, kube kubernetes.Interface) *standIn {
 	return s
 }
 
+func (s *standIn) wake() {
+	select {
+	case s.awake <- struct{}{}:
+	default:
+	}
+}
+
+// leave has it leave something undone, or nothing.
+func (s *standIn) leave(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = what
+	s.wake()
+}
+
+// objects are all that a standIn looks at.
+type objects struct {
+	namespaces     []corev1.Namespace
+	deployments    []appsv1.Deployment
+	configurations []admissionv1.MutatingWebhookConfiguration
+	accounts       []corev1.ServiceAccount
+}
+
+// watched are the objects as watches tell them.
+type watched struct{ namespaces, deployments, configurations, accounts cache.Store }
+
+// watch watches them until the context ends; changed is called for each change.
+func watch(ctx context.Context, running *sync.WaitGroup, kube *kubernetes.Clientset, changed func()) watched {
+	store := func(client rest.Interface, resource string, object runtime.Object) cache.Store {
+		store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
+			ListerWatcher: cache.NewListWatchFromClient(client, resource, metav1.NamespaceAll, fields.Everything()),
+			ObjectType:    object,
+			Handler: cache.ResourceEventHandlerFuncs{
+				AddFunc: func(any) { changed() }, UpdateFunc: func(any, any) { changed() }, DeleteFunc: func(any) { changed() },
+			},
+		})
+		running.Go(func() { controller.RunWithContext(ctx) })
+		return store
+	}
+	return watched{
+		store(kube.CoreV1().RESTClient(), "namespaces", &corev1.Namespace{}),
+		store(kube.AppsV1().RESTClient(), "deployments", &appsv1.Deployment{}),
+		store(kube.AdmissionregistrationV1().RESTClient(), "mutatingwebhookconfigurations", &admissionv1.MutatingWebhookConfiguration{}),
+		store(kube.CoreV1().RESTClient(), "serviceaccounts", &corev1.ServiceAccount{}),
+	}
+}
+
+func (w watched) objects() objects {
+	return objects{
+		copies[corev1.Namespace](w.namespaces), copies[appsv1.Deployment](w.deployments),
+		copies[admissionv1.MutatingWebhookConfiguration](w.configurations), copies[corev1.ServiceAccount](w.accounts),
+	}
+}
+
+func copies[T any, P interface {
+	*T
+	DeepCopyInto(*T)
+}](store cache.Store) []T {
+	list := store.List()
+	all := make([]T, len(list))
+	for i, o := range list {
+		o.(P).DeepCopyInto(&all[i])
+	}
+	return all
+}
+
+// listed are the objects as etcd has them now.
+func (s *standIn) listed(ctx context.Context) (objects, error) {
+	options := metav1.ListOptions{}
+	namespaces, err := s.kube.CoreV1().Namespaces().List(ctx, options)
+	if err != nil {
+		return objects{}, err
+	}
+	deployments, err := s.kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, options)
+	if err != nil {
+		return objects{}, err
+	}
+	configurations, err := s.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, options)
+	if err != nil {
+		return objects{}, err
+	}
+	accounts, err := s.kube.CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, options)
+	if err != nil {
+		return objects{}, err
+	}
+	return objects{namespaces.Items, deployments.Items, configurations.Items, accounts.Items}, nil
+}
+
 // settle returns when there is nothing to do, except for namespaces that are ending.
 func (s *standIn) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range 100 {
-		if s.work(s.t.Context(), "") {
+		all, err := s.listed(s.t.Context())
+		if err == nil && s.work(s.t.Context(), all) {
 			return
 		}
 	}
@@ -391,34 +500,17 @@ func (s *standIn) settle() {
 }
 
 // work does all that there is to do, and reports whether there was nothing. What cannot be done is done next time. The
-// API server's caches are of different ages, above all when the world has just been restored: what one of them says
-// that there is has to be there still.
-func (s *standIn) work(ctx context.Context, version string) (settled bool) {
-	settled = true
+// watches are of different ages, above all when the world has just been restored: what one of them says that there is
+// has to be there still.
+func (s *standIn) work(ctx context.Context, all objects) (settled bool) {
+	settled, s.ending = true, false
 	did := func(err error) {
 		settled = false
 		if err != nil && ctx.Err() == nil {
 			time.Sleep(20 * time.Millisecond) // somebody else has changed the object
 		}
 	}
-	options := metav1.ListOptions{ResourceVersion: version}
-	namespaces, err := s.kube.CoreV1().Namespaces().List(ctx, options)
-	if err != nil {
-		return false
-	}
-	deployments, err := s.kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, options)
-	if err != nil {
-		return false
-	}
-	configurations, err := s.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, options)
-	if err != nil {
-		return false
-	}
-	accounts, err := s.kube.CoreV1().ServiceAccounts(metav1.NamespaceAll).List(ctx, options)
-	if err != nil {
-		return false
-	}
-	for _, d := range deployments.Items {
+	for _, d := range all.deployments {
 		if st := &d.Status; s.idle != "rollout" && (st.ObservedGeneration != d.Generation || st.AvailableReplicas != *d.Spec.Replicas) {
 			st.ObservedGeneration = d.Generation
 			st.Replicas, st.UpdatedReplicas, st.ReadyReplicas, st.AvailableReplicas = *d.Spec.Replicas, *d.Spec.Replicas, *d.Spec.Replicas, *d.Spec.Replicas
@@ -426,13 +518,13 @@ func (s *standIn) work(ctx context.Context, version string) (settled bool) {
 			did(err)
 		}
 	}
-	for _, c := range configurations.Items {
-		if len(deployments.Items) == 0 { // no webhook runs
+	for _, c := range all.configurations {
+		if len(all.deployments) == 0 { // no webhook runs
 			break
 		}
 		lacks := func(w admissionv1.MutatingWebhook) bool { return len(w.ClientConfig.CABundle) == 0 }
 		if s.idle != "caBundle" && slices.ContainsFunc(c.Webhooks, lacks) {
-			d := deployments.Items[0]
+			d := all.deployments[0]
 			_, err := s.kube.AppsV1().Deployments(d.Namespace).Get(ctx, d.Name, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				break
@@ -448,12 +540,12 @@ func (s *standIn) work(ctx context.Context, version string) (settled bool) {
 		}
 	}
 	hasAccount := map[string]bool{}
-	for _, a := range accounts.Items {
+	for _, a := range all.accounts {
 		if a.Name == "default" {
 			hasAccount[a.Namespace] = true
 		}
 	}
-	for _, ns := range namespaces.Items {
+	for _, ns := range all.namespaces {
 		if ns.DeletionTimestamp == nil && hasAccount[ns.Name] {
 			continue
 		}
@@ -462,6 +554,7 @@ func (s *standIn) work(ctx context.Context, version string) (settled bool) {
 		case err != nil:
 			did(err)
 		case now.DeletionTimestamp != nil:
+			s.ending = true
 			if err := s.finalize(ctx, now); err != nil {
 				time.Sleep(20 * time.Millisecond)
 			}
