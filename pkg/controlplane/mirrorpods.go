@@ -55,8 +55,9 @@ func (c *ControlPlane) APIServerFlags(ctx context.Context) ([]NodeFlags, error) 
 // the mirror pod again when the manifest changes, before it starts the container.
 type mirrorPod struct {
 	NodeFlags
-	address string    // --advertise-address
-	since   time.Time // its process runs and is ready with these flags; zero if not
+	address  string    // --advertise-address
+	since    time.Time // its process runs and is ready with these flags; zero if not
+	replaced bool      // there is none now, and will be one
 }
 
 // mirrorPods are the API servers that are static pods of kubeadm's.

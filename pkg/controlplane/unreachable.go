@@ -65,7 +65,7 @@ func (c *ControlPlane) othersHave(ctx context.Context, lack string, ok func(Flag
 		for _, o := range others {
 			if o.since.IsZero() || !ok(o.Flags) {
 				lacking = append(lacking, o.Node)
-				starting = starting || o.since.IsZero() && len(o.Issuers) > 0
+				starting = starting || o.since.IsZero() && (len(o.Issuers) > 0 || o.replaced)
 			}
 		}
 		if len(lacking) == 0 {
@@ -83,7 +83,9 @@ func (c *ControlPlane) othersHave(ctx context.Context, lack string, ok func(Flag
 
 // unreached are the API servers on nodes on which no commands can be run. Each
 // API server puts its address into the EndpointSlice of the Service kubernetes;
-// one that has no mirror pod is known by that address alone, and has no flags.
+// one that has no mirror pod is known by that address alone, and has no flags. Where
+// others have one, kubelet is replacing it: it deletes the pod of the previous manifest
+// before it makes that of the new one.
 func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
 	if c.whole {
 		return nil, nil // all its nodes can be reached
@@ -96,7 +98,7 @@ func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := make(map[string]bool) // addresses
+	known, nodeHas := make(map[string]bool), make(map[string]bool) // addresses
 	for _, m := range mirrors {
 		known[m.address] = true
 	}
@@ -108,6 +110,7 @@ func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
 		mirrored := slices.ContainsFunc(mirrors, func(m mirrorPod) bool { return m.Node == n.Name })
 		for _, a := range n.Status.Addresses {
 			known[a.Address] = known[a.Address] || mirrored || reached[n.Name]
+			nodeHas[a.Address] = true
 		}
 	}
 	endpoints, err := cluster.Retry(ctx, func() (*kube.List[discoveryv1.EndpointSlice], error) {
@@ -123,7 +126,8 @@ func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
 			for _, address := range e.Addresses {
 				if !known[address] {
 					known[address] = true
-					others = append(others, mirrorPod{NodeFlags: NodeFlags{Node: "at " + address}, address: address})
+					others = append(others, mirrorPod{NodeFlags: NodeFlags{Node: "at " + address}, address: address,
+						replaced: len(mirrors) > 0 && nodeHas[address]})
 				}
 			}
 		}

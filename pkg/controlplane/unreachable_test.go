@@ -97,8 +97,12 @@ func TestOthersAccept(t *testing.T) {
 
 	api.endpoint("10.0.0.9") // an API server that is no static pod
 	others(t, c.OthersAccept(t.Context(), iss), "do not accept", "at 10.0.0.9")
+	// That of a node whose mirror pod kubelet replaces is waited for.
 	api.Node("elsewhere", "10.0.0.9")
-	others(t, c.OthersAccept(t.Context(), iss), "do not accept", "at 10.0.0.9")
+	time.AfterFunc(time.Second, func() { api.apiServer("elsewhere", "10.0.0.9", readySince, testIssuer) })
+	if err := c.OthersAccept(t.Context(), iss); err != nil {
+		t.Error(err)
+	}
 	api.apiServer("elsewhere", "10.0.0.9", readySince, oldIssuer)
 	others(t, c.OthersAccept(t.Context(), iss), "do not accept", "elsewhere")
 	api.apiServer("elsewhere", "10.0.0.9", readySince, testIssuer)
