@@ -124,13 +124,13 @@ stories:
 # What needs programs besides Go's, and no cluster: installed or built where they are missing.
 tools: export OPENIRSA_TOOLS = all
 tools:
-	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/e2e.json -- -vet=off -p 1 -count=1 -timeout 80m \
-		$$($(GO) list ./... | grep -v '/e2e$$')
 	cd e2e && $(GO) run ./cmd/kindenv install sshd ssh openssl
 	GOBIN=$(PEBBLE) $(GO) install $(PEBBLE_MODULE)/cmd/pebble@$(PEBBLE_VERSION) $(PEBBLE_MODULE)/cmd/pebble-challtestsrv@$(PEBBLE_VERSION)
 	bin=$$(cd e2e && $(GO) run ./cmd/kindenv programs) && helm=$$(release/tool helm) && \
 		needy=$$(cd e2e && $(GO) run ./cmd/needy ..) && OPENIRSA_KUBERNETES_BIN=$$bin OPENIRSA_HELM_BIN=$$(dirname "$$helm") \
 		OPENIRSA_PEBBLE_BIN=$(PEBBLE) $(GO) test -vet=off -count=1 $$needy
+	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/e2e.json -- -vet=off -p 1 -count=1 -timeout 80m \
+		$$($(GO) list ./... | grep -v '/e2e$$')
 
 # Everything that the stories' clusters are made of, external-secrets, act and Helm, outside the checkout.
 clusters:
