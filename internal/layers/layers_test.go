@@ -154,7 +154,7 @@ var layers = []map[string][]string{
 			"pkg/irsa", "pkg/issuer", "pkg/keys", "pkg/podidentity", "pkg/publish", "pkg/role"},
 	},
 	{ // The chain for others' tests.
-		"pkg/chain/chaintest": {"deploy", "internal/image", "pkg/chain", "pkg/config", "pkg/emulator", "pkg/plan", "pkg/token"},
+		"pkg/chain/chaintest": {"deploy", "internal/image", "internal/wait", "pkg/chain", "pkg/config", "pkg/emulator", "pkg/plan", "pkg/token"},
 	},
 	{ // What users copy. Its tests run the programs.
 		"examples": {},

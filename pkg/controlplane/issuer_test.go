@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/openirsa/openirsa/internal/kubefake"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
@@ -598,4 +600,18 @@ func TestSetIssuerNoNodes(t *testing.T) {
 	accepting("cp1", "cp2")
 	f.apiServer("cp2", "10.0.0.2", readySince, testIssuer, oldIssuer)
 	done()
+
+	// One without a mirror pod, since kubelet replaces it, is waited for.
+	for what, check := range map[string]func(){"accepts": func() { accepting("cp1", "cp2", "cp3") }, "does not issue": func() { pending("cp3") }} {
+		f.replaced("cp3", "10.0.0.3")
+		f.Mu.Lock()
+		f.Delete("/api/v1/namespaces/kube-system/pods/kube-apiserver-cp3", corev1.SchemeGroupVersion.WithKind("Pod"))
+		f.Mu.Unlock()
+		time.AfterFunc(time.Second, func() { f.apiServer("cp3", "10.0.0.3", readySince, oldIssuer, testIssuer) })
+		start := time.Now()
+		check()
+		if took := time.Since(start); took < time.Second {
+			t.Errorf("what %s was told after %s", what, took)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/openirsa/openirsa/internal/kube"
+	"github.com/openirsa/openirsa/internal/wait"
 	"github.com/openirsa/openirsa/pkg/cluster"
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/node"
@@ -57,7 +58,7 @@ type mirrorPod struct {
 	NodeFlags
 	address  string    // --advertise-address
 	since    time.Time // its process runs and is ready with these flags; zero if not
-	replaced bool      // there is none now, and will be one
+	replaced bool      // there is none now: see the function replaced
 }
 
 // mirrorPods are the API servers that are static pods of kubeadm's.
@@ -91,17 +92,43 @@ func (c *ControlPlane) mirrorPods(ctx context.Context) ([]mirrorPod, error) {
 }
 
 // shown are the API servers as far as the cluster shows them: by their mirror
-// pods, or one, on an unknown node, by its discovery document.
+// pods, or one, on an unknown node, by its discovery document. While kubelet replaces
+// a mirror pod it waits, for two minutes: nobody is to take an API server for one that
+// is not there.
 func (c *ControlPlane) shown(ctx context.Context) ([]NodeFlags, error) {
-	all, err := c.APIServerFlags(ctx)
-	if err != nil || len(all) > 0 {
-		return all, err
+	for deadline := time.Now().Add(restartTime); ; {
+		all, err := c.APIServerFlags(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) == 0 {
+			break
+		}
+		complete, err := c.allShown(ctx, all)
+		if err != nil || complete || time.Now().After(deadline) {
+			return all, err
+		}
+		if err := wait.Sleep(ctx, 2*time.Second); err != nil {
+			return nil, err
+		}
 	}
 	iss, err := c.pods.Issuer(ctx)
 	if err != nil || iss == "" {
 		return []NodeFlags{{}}, err
 	}
 	return []NodeFlags{{Flags: Flags{Issuers: []string{iss}}}}, nil
+}
+
+func (c *ControlPlane) allShown(ctx context.Context, all []NodeFlags) (bool, error) {
+	if len(node.ControlPlanes(c.nodes)) > 0 {
+		return true, nil // by their processes
+	}
+	nodes, err := c.kubernetesNodes(ctx)
+	mirrored := make(map[string]bool)
+	for _, f := range all {
+		mirrored[f.Node] = true
+	}
+	return len(replaced(nodes, mirrored)) == 0, err
 }
 
 // NodesAccepting are the nodes whose API servers still accept tokens of iss, as far

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -83,9 +84,7 @@ func (c *ControlPlane) othersHave(ctx context.Context, lack string, ok func(Flag
 
 // unreached are the API servers on nodes on which no commands can be run. Each
 // API server puts its address into the EndpointSlice of the Service kubernetes;
-// one that has no mirror pod is known by that address alone, and has no flags. Where
-// others have one, kubelet is replacing it: it deletes the pod of the previous manifest
-// before it makes that of the new one.
+// one that has no mirror pod is known by that address alone, and has no flags.
 func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
 	if c.whole {
 		return nil, nil // all its nodes can be reached
@@ -98,19 +97,17 @@ func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
 	if err != nil {
 		return nil, err
 	}
-	known, nodeHas := make(map[string]bool), make(map[string]bool) // addresses
+	known, mirrored := make(map[string]bool), make(map[string]bool) // addresses; nodes
 	for _, m := range mirrors {
-		known[m.address] = true
+		known[m.address], mirrored[m.Node] = true, true
 	}
-	nodes, err := cluster.Retry(ctx, func() (*kube.List[corev1.Node], error) { return c.client.Nodes().List(ctx, metav1.ListOptions{}) })
+	nodes, err := c.kubernetesNodes(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing the nodes of cluster %s: %w", c.name, err)
+		return nil, err
 	}
-	for _, n := range nodes.Items {
-		mirrored := slices.ContainsFunc(mirrors, func(m mirrorPod) bool { return m.Node == n.Name })
+	for _, n := range nodes {
 		for _, a := range n.Status.Addresses {
-			known[a.Address] = known[a.Address] || mirrored || reached[n.Name]
-			nodeHas[a.Address] = true
+			known[a.Address] = known[a.Address] || mirrored[n.Name] || reached[n.Name]
 		}
 	}
 	endpoints, err := cluster.Retry(ctx, func() (*kube.List[discoveryv1.EndpointSlice], error) {
@@ -120,19 +117,47 @@ func (c *ControlPlane) unreached(ctx context.Context) ([]mirrorPod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the addresses of the API servers of cluster %s: %w", c.name, err)
 	}
+	replacing := make(map[string]string) // nodes, by their addresses
+	for _, n := range replaced(nodes, mirrored) {
+		for _, a := range n.Status.Addresses {
+			replacing[a.Address] = n.Name
+		}
+	}
 	others := slices.DeleteFunc(mirrors, func(m mirrorPod) bool { return reached[m.Node] })
 	for _, s := range endpoints.Items {
 		for _, e := range s.Endpoints {
 			for _, address := range e.Addresses {
 				if !known[address] {
 					known[address] = true
-					others = append(others, mirrorPod{NodeFlags: NodeFlags{Node: "at " + address}, address: address,
-						replaced: len(mirrors) > 0 && nodeHas[address]})
+					name, ok := replacing[address]
+					others = append(others, mirrorPod{NodeFlags: NodeFlags{Node: cmp.Or(name, "at "+address)}, address: address, replaced: ok})
 				}
 			}
 		}
 	}
 	return others, nil
+}
+
+// controlPlaneLabel is kubeadm's of control-plane nodes (LabelNodeRoleControlPlane in
+// cmd/kubeadm/app/constants).
+const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
+
+// replaced are the control-plane nodes without a mirror pod of their API server while
+// others have one: kubelet replaces it, for which it deletes the previous manifest's
+// before it makes the new one's (syncPod in pkg/kubelet).
+func replaced(nodes []corev1.Node, mirrored map[string]bool) []corev1.Node {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n corev1.Node) bool {
+		_, controlPlane := n.Labels[controlPlaneLabel]
+		return !controlPlane || mirrored[n.Name] || len(mirrored) == 0
+	})
+}
+
+func (c *ControlPlane) kubernetesNodes(ctx context.Context) ([]corev1.Node, error) {
+	nodes, err := cluster.Retry(ctx, func() (*kube.List[corev1.Node], error) { return c.client.Nodes().List(ctx, metav1.ListOptions{}) })
+	if err != nil {
+		return nil, fmt.Errorf("listing the nodes of cluster %s: %w", c.name, err)
+	}
+	return nodes.Items, nil
 }
 
 // AllReached fails unless every API server of the cluster is on a node on

@@ -44,6 +44,15 @@ func (f fakeAPI) apiServer(node, address string, since metav1.Time, issuers ...s
 	f.endpoint(address)
 }
 
+// replaced is a control-plane node whose API server has no mirror pod yet.
+func (f fakeAPI) replaced(name, address string) {
+	f.Put("/api/v1/nodes/"+name, &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"node-role.kubernetes.io/control-plane": ""}},
+		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}},
+	})
+	f.endpoint(address)
+}
+
 // endpoint is an API server as it announces itself.
 func (f fakeAPI) endpoint(address string) {
 	f.Put("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes-"+address, &discoveryv1.EndpointSlice{
@@ -97,12 +106,8 @@ func TestOthersAccept(t *testing.T) {
 
 	api.endpoint("10.0.0.9") // an API server that is no static pod
 	others(t, c.OthersAccept(t.Context(), iss), "do not accept", "at 10.0.0.9")
-	// That of a node whose mirror pod kubelet replaces is waited for.
 	api.Node("elsewhere", "10.0.0.9")
-	time.AfterFunc(time.Second, func() { api.apiServer("elsewhere", "10.0.0.9", readySince, testIssuer) })
-	if err := c.OthersAccept(t.Context(), iss); err != nil {
-		t.Error(err)
-	}
+	others(t, c.OthersAccept(t.Context(), iss), "do not accept", "at 10.0.0.9")
 	api.apiServer("elsewhere", "10.0.0.9", readySince, oldIssuer)
 	others(t, c.OthersAccept(t.Context(), iss), "do not accept", "elsewhere")
 	api.apiServer("elsewhere", "10.0.0.9", readySince, testIssuer)
@@ -111,6 +116,14 @@ func TestOthersAccept(t *testing.T) {
 	api.apiServer("cp1", "10.0.0.2", metav1.Time{}, oldIssuer)
 	time.AfterFunc(time.Second, func() { api.apiServer("cp1", "10.0.0.2", readySince, oldIssuer, testIssuer) })
 	start := time.Now()
+	if err := c.OthersAccept(t.Context(), iss); err != nil || time.Since(start) < time.Second {
+		t.Errorf("%v after %s", err, time.Since(start))
+	}
+
+	// And so is one whose mirror pod kubelet replaces.
+	api.replaced("cp9", "10.0.0.10")
+	time.AfterFunc(time.Second, func() { api.apiServer("cp9", "10.0.0.10", readySince, testIssuer) })
+	start = time.Now()
 	if err := c.OthersAccept(t.Context(), iss); err != nil || time.Since(start) < time.Second {
 		t.Errorf("%v after %s", err, time.Since(start))
 	}

@@ -11,7 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
+	poll "k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/openirsa/openirsa/internal/wait"
 )
 
 // Pod is a pod that runs one command to its end.
@@ -51,20 +53,17 @@ func (c *Chain) Run(t testing.TB, p Pod) (output string, err error) {
 		},
 	}
 	var pod *corev1.Pod
-	var last error
-	// As controllers do: the API server's node may not know yet where a webhook is that has just started.
-	err = wait.PollUntilContextCancel(ctx, interval, true, func(ctx context.Context) (bool, error) {
+	err = admit(ctx, func(ctx context.Context) (err error) {
 		pod, err = pods.Create(ctx, wanted, metav1.CreateOptions{})
-		last = err
-		return err == nil, unreachedWebhook(err)
+		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("making the pod: %w", cmp.Or(last, err))
+		return "", fmt.Errorf("making the pod: %w", err)
 	}
 	defer func() {
 		_ = pods.Delete(context.WithoutCancel(ctx), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))})
 	}()
-	err = wait.PollUntilContextCancel(ctx, interval, true, func(ctx context.Context) (bool, error) {
+	err = poll.PollUntilContextCancel(ctx, interval, true, func(ctx context.Context) (bool, error) {
 		pod, err = pods.Get(ctx, pod.Name, metav1.GetOptions{})
 		return err == nil && (pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed), err
 	})
@@ -102,10 +101,15 @@ func waiting(p *corev1.Pod) string {
 	return string(p.Status.Phase)
 }
 
-// unreachedWebhook is nil for the error of an API server that could not ask a webhook, and any other error itself.
-func unreachedWebhook(err error) error {
-	if apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed to call webhook") {
-		return nil
-	}
-	return err
+// webhookWithin is how long an API server gets to reach a webhook that has just started:
+// as long as `webhook check` gives it.
+const webhookWithin = 30 * time.Second
+
+// admit makes a pod, as controllers do again and again while the API server cannot call a
+// webhook (NewInternalError in k8s.io/apiserver/pkg/admission/plugin/webhook): its node may
+// not know yet where one is that has just started.
+func admit(ctx context.Context, create func(context.Context) error) error {
+	return wait.Retry(ctx, webhookWithin, func(err error) bool {
+		return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed to call webhook")
+	}, create)
 }
