@@ -121,7 +121,8 @@ e2e: build
 stories:
 	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/stories.json -- -vet=off -parallel 5 -count=1 -timeout 80m .
 
-# What needs programs besides Go's, and no cluster: installed or built where they are missing.
+# What needs programs besides Go's, and no cluster: installed or built where they are missing. The packages' tests, of
+# which one measures memory, come before those that take all that they get of the machine.
 tools: export OPENIRSA_TOOLS = all
 tools:
 	cd e2e && $(GO) run ./cmd/kindenv install sshd ssh openssl

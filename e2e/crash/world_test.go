@@ -366,7 +366,6 @@ type standIn struct {
 	mu      sync.Mutex           // held while it is at work; guards the fields below
 	idle    string               // what it leaves undone: "rollout" or "caBundle"
 	seen    map[string]time.Time // when a namespace was first seen to be deleted
-	ending  bool                 // there are namespaces that are deleted
 }
 
 // terminating is how long a deleted namespace is there at least, so that programs come upon one.
@@ -380,11 +379,10 @@ func startStandIn(t testing.TB, kube *kubernetes.Clientset) *standIn {
 	running.Go(func() {
 		for ctx.Err() == nil {
 			s.mu.Lock()
-			settled := s.work(ctx, s.watched.objects())
-			again := !settled || s.ending
+			settled, ending := s.work(ctx, s.watched.objects())
 			s.mu.Unlock()
 			var soon <-chan time.Time
-			if again {
+			if !settled || ending {
 				soon = time.After(50 * time.Millisecond)
 			}
 			select {
@@ -492,18 +490,21 @@ func (s *standIn) settle() {
 	defer s.mu.Unlock()
 	for range 100 {
 		all, err := s.listed(s.t.Context())
-		if err == nil && s.work(s.t.Context(), all) {
+		if err != nil {
+			continue
+		}
+		if settled, _ := s.work(s.t.Context(), all); settled {
 			return
 		}
 	}
 	s.t.Error("the controllers' stand-in does not come to an end")
 }
 
-// work does all that there is to do, and reports whether there was nothing. What cannot be done is done next time. The
-// watches are of different ages, above all when the world has just been restored: what one of them says that there is
-// has to be there still.
-func (s *standIn) work(ctx context.Context, all objects) (settled bool) {
-	settled, s.ending = true, false
+// work does all that there is to do, and reports whether there was nothing, and whether namespaces are ending. What
+// cannot be done is done next time. The watches are of different ages, above all when the world has just been restored:
+// what one of them says that there is has to be there still.
+func (s *standIn) work(ctx context.Context, all objects) (settled, ending bool) {
+	settled = true
 	did := func(err error) {
 		settled = false
 		if err != nil && ctx.Err() == nil {
@@ -554,7 +555,7 @@ func (s *standIn) work(ctx context.Context, all objects) (settled bool) {
 		case err != nil:
 			did(err)
 		case now.DeletionTimestamp != nil:
-			s.ending = true
+			ending = true
 			if err := s.finalize(ctx, now); err != nil {
 				time.Sleep(20 * time.Millisecond)
 			}
@@ -564,7 +565,7 @@ func (s *standIn) work(ctx context.Context, all objects) (settled bool) {
 			did(err)
 		}
 	}
-	return settled
+	return settled, ending
 }
 
 // finalize empties a namespace and lets it go. What is forgotten here stays in etcd, and is found there.

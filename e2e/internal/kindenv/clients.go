@@ -92,9 +92,9 @@ func (c *Clients) Command(ctx context.Context, dir string, env map[string]string
 	if err := os.CopyFS(work, os.DirFS(dir)); err != nil {
 		return nil, fmt.Errorf("copying %s for a program: %w", dir, err)
 	}
-	chroot := slices.Concat([]string{c.root, "env", "-i", "-C", "/work", "PATH=" + searchPath, "HOME=/work"}, keepMemory,
+	inRoot := slices.Concat([]string{c.root, "env", "-i", "-C", "/work", "PATH=" + searchPath, "HOME=/work"}, keepMemory,
 		pairs, []string{name}, args)
-	return exec.CommandContext(ctx, "chroot", chroot...), nil
+	return exec.CommandContext(ctx, "chroot", inRoot...), nil
 }
 
 // Install installs the packages of those programs that are missing, if it can: on Debian, as root.

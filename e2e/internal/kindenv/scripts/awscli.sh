@@ -1,5 +1,5 @@
 #!/bin/bash
-# Debian trixie with AWS CLI 2 and boto3, as $OUT/rootfs.tar: AWS's own clients as they are, and a shell.
+# Debian trixie with AWS CLI 2 and boto3, as $OUT/rootfs.tar: AWS's own clients, and a shell.
 # trixie, because bookworm's do not know AWS_ENDPOINT_URL.
 #   OUT: folder for the result   MIRROR: the machine's own Debian mirror
 set -euo pipefail
