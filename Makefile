@@ -4,7 +4,8 @@
 # make e2e     the same on real kind clusters: the stories on clusters, and beside them the tools
 # make stories the tests on kind clusters alone, of what is built
 # make tools   the tests that need other programs and no cluster, of what is built
-# make clusters  what clusters are made of, into the cache: Kubernetes compiled, images, and external-secrets
+# make clusters  what clusters are made of, into the cache: Kubernetes compiled, and images
+# make helpers   what tests use besides clusters, into the cache: external-secrets' controller, act and Helm
 # make lint    gofmt, vet, staticcheck, go fix
 # make sizes   fails if a Linux program is larger than it may be
 # make image   the container image, as an archive
@@ -37,7 +38,7 @@ PEBBLE_VERSION := v2.10.0
 PEBBLE_MODULE  := github.com/letsencrypt/pebble/v2
 PEBBLE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/openirsa/pebble-$(PEBBLE_VERSION)
 
-.PHONY: build linuxbuild test lint docs man sizes e2e stories tools clusters image demo fuzz bench awsapi clean \
+.PHONY: build linuxbuild test lint docs man sizes e2e stories tools clusters helpers image demo fuzz bench awsapi clean \
 	release release-files release-check sbom
 
 # One program, which is each of the others by its name.
@@ -133,11 +134,15 @@ tools:
 	cd e2e && $(GO) tool gotestsum --format testname --jsonfile ../bin/e2e.json -- -vet=off -p 1 -count=1 -timeout 80m \
 		$$($(GO) list ./... | grep -v '/e2e$$')
 
-# Everything that the stories' clusters are made of, external-secrets, act and Helm, outside the checkout.
+# Everything that the stories' clusters are made of, outside the checkout.
 clusters:
 	cd e2e && $(GO) run ./cmd/kindenv image
+
+# Tests build these too, where they are missing, but then it counts as the tests' time.
+helpers:
 	release/tool act >/dev/null
 	release/tool helm >/dev/null
+	cd e2e && $(GO) run ./cmd/kindenv external-secrets >/dev/null
 
 image: build
 	bin/openirsa image --arch $(ARCH) --file bin/openirsa-linux-$(ARCH).tar

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,24 +24,7 @@ const (
 // keys, and is in the end as it was. All the time each API server is asked, by itself, about tokens that any of them
 // gave: none ever refuses what another one signed.
 func TestControlPlanes(t *testing.T) {
-	start := time.Now()
-	c, err := environment.Add(suite, controlPlaneCluster, kindenv.Shape{ControlPlanes: controlPlanes, Tuned: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d control planes after %.0fs", controlPlanes, time.Since(start).Seconds())
-	t.Cleanup(func() {
-		if err := environment.Remove(c); err != nil {
-			t.Error(err)
-		}
-	})
-	k, err := newKube(c, filepath.Join(home, "kubeconfig-ha"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := k.Load(suite, client); err != nil {
-		t.Fatal(err)
-	}
+	k := addCluster(t, controlPlaneCluster, kindenv.Shape{ControlPlanes: controlPlanes, Tuned: true}, client)
 	t.Cleanup(func() { k.explain(t) })
 	if servers := k.apiServers(t); len(servers) != controlPlanes {
 		t.Fatalf("API servers %q, want %d", servers, controlPlanes)

@@ -17,9 +17,9 @@
 //
 // TestControlPlanes makes a cluster of three control planes, and runs before the others. These run side by side, each on
 // clusters of its own. TestMainCluster and TestOtherCluster tell the stories of the two shared clusters, one after the
-// other; TestKubeadm makes a cluster of two control planes, and TestExamples has the examples make theirs. The steps of
-// a story are subtests in order. A step that needs the chain makes it if it is not there, so that with
-// OPENIRSA_E2E_KEEP=1 a single one can be run again and again:
+// other; TestKubeadm makes a cluster of two control planes, TestExamples has the examples make theirs, and then
+// TestThirdCluster tells the stories of a third shared one. The steps of a story are subtests in order. A step that needs
+// the chain makes it if it is not there, so that with OPENIRSA_E2E_KEEP=1 a single one can be run again and again:
 //
 //	OPENIRSA_E2E_KEEP=1 go test -count=1 -v -run TestMainCluster/Chain/S3 .
 //

@@ -24,25 +24,10 @@ const kubeadmCluster = "openirsa-e2e-kubeadm"
 // runs on each node as on any host, and tokens of one API server are never refused by the other one.
 func TestKubeadm(t *testing.T) {
 	onOwnCluster(t)
-	c, err := environment.Add(suite, kubeadmCluster, kindenv.Shape{ControlPlanes: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := environment.Remove(c); err != nil {
-			t.Error(err)
-		}
-	})
-	k, err := newKube(c, filepath.Join(t.TempDir(), "kubeconfig"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	archive := filepath.Join(t.TempDir(), "image.tar")
 	image := setup(t, "image", "--arch", runtime.GOARCH, "--file", archive).ok(t)
 	ref := strings.TrimSpace(image.stdout)
-	if err := k.Load(suite, client, kindenv.Image{Ref: ref, Archive: archive}); err != nil {
-		t.Fatal(err)
-	}
+	k := addCluster(t, kubeadmCluster, kindenv.Shape{ControlPlanes: 2}, client, kindenv.Image{Ref: ref, Archive: archive})
 	nodes := k.nodes(t)
 	for _, node := range nodes {
 		k.install(t, node)

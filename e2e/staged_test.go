@@ -35,11 +35,15 @@ func tokenLifetime(t testing.TB) time.Duration {
 // stages of a staged change, as setup announces them.
 var stages = []string{"prepare", "wait-caches", "sign", "wait-tokens", "prune"}
 
-// testRotation: the signing key is replaced while tokens are presented without pause, and none fails.
+// testRotation: the signing key is replaced while tokens are presented without pause, and none fails. The chain is removed
+// then.
 func testRotation(t *testing.T) {
 	rotate := func(*testing.T) []string { return []string{"keys", "rotate"} }
 	t.Run("UnderLoad", func(t *testing.T) { staged(t, primary, rotate, false) })
 	t.Run("Killed", func(t *testing.T) { staged(t, primary, rotate, true) })
+	if !t.Failed() {
+		primary.setup(t, "down").ok(t)
+	}
 }
 
 // staged goes through a change under load. If kill is set, in each stage first the API server is killed and then setup,
@@ -193,7 +197,7 @@ func (k *kube) published(t testing.TB, iss string) keys.Set {
 
 // testMigration: the issuer is replaced while tokens are presented without pause, by IRSA and by EKS Pod Identity, and none
 // fails.
-func testMigration(t *testing.T) {
+func testMigration(t *testing.T, k *kube) {
 	bucket := ""
 	migrate := func(t *testing.T) []string {
 		bucket = fmt.Sprintf("openirsa-e2e-moved-%d", time.Now().Unix())
@@ -201,11 +205,11 @@ func testMigration(t *testing.T) {
 	}
 	moved := func(t *testing.T, kill bool) {
 		was := ""
-		if primary.installed(t) {
-			was = primary.issuer(t)
+		if k.installed(t) {
+			was = k.issuer(t)
 		}
-		staged(t, primary, migrate, kill)
-		if is := primary.issuer(t); !strings.HasPrefix(is, "https://"+bucket+".s3.") {
+		staged(t, k, migrate, kill)
+		if is := k.issuer(t); !strings.HasPrefix(is, "https://"+bucket+".s3.") {
 			t.Errorf("the issuer is %s, want that of bucket %s", is, bucket)
 		}
 		if was == "" {
@@ -213,7 +217,7 @@ func testMigration(t *testing.T) {
 		}
 		// Nothing is left of the former: AWS has no provider of it, and its bucket is gone.
 		var chain struct{ Providers []struct{ URL string } }
-		if err := primary.emulatorGet(suite, "/_openirsa/chain", nil, &chain); err != nil {
+		if err := k.emulatorGet(suite, "/_openirsa/chain", nil, &chain); err != nil {
 			t.Fatal(err)
 		}
 		if text := fmt.Sprint(chain); len(chain.Providers) != 1 || strings.Contains(text, strings.TrimPrefix(was, "https://")) {
@@ -221,13 +225,13 @@ func testMigration(t *testing.T) {
 		}
 	}
 	t.Run("UnderLoad", func(t *testing.T) {
-		primary.setup(t, "up", "--emulator", "--pod-identity").ok(t)
-		ended := exchanging(t, primary, "e2e-exchanging")
+		k.setup(t, "up", "--emulator", "--pod-identity").ok(t)
+		ended := exchanging(t, k, "e2e-exchanging")
 		moved(t, false)
 		ended()
 	})
 	t.Run("Killed", func(t *testing.T) { moved(t, true) })
 	if !t.Failed() {
-		primary.setup(t, "down").ok(t)
+		k.setup(t, "down").ok(t)
 	}
 }

@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 )
 
 // Stories on the first two clusters, and those on clusters of their own, are told side by side, in three lanes: that
@@ -39,7 +42,6 @@ func TestMainCluster(t *testing.T) {
 		{"Issuer", testIssuer},
 		{"Load", testLoad},
 		{"Rotation", testRotation},
-		{"Migration", testMigration},
 	})
 }
 
@@ -54,9 +56,44 @@ func TestOtherCluster(t *testing.T) {
 		{"Stranger", testStranger},
 		{"Readme", testReadme},
 		{"PrivateBucket", testPrivateBucket},
-		{"Webhook", testWebhook},
 		{"Chart", testChart},
 	})
+}
+
+const thirdCluster = "openirsa-e2e-third"
+
+// TestThirdCluster tells more such stories, on a cluster like the second one that there is only for them.
+func TestThirdCluster(t *testing.T) {
+	onOwnCluster(t)
+	k := addCluster(t, thirdCluster, kindenv.Shape{ControlPlanes: 1, Tuned: true}, client)
+	tell(t, []story{
+		{"Migration", func(t *testing.T) { testMigration(t, k) }},
+		{"Webhook", func(t *testing.T) { testWebhook(t, k) }},
+	})
+}
+
+// addCluster makes a cluster that goes with the test, and loads images into it.
+func addCluster(t *testing.T, name string, shape kindenv.Shape, images ...kindenv.Image) *kube {
+	t.Helper()
+	start := time.Now()
+	c, err := environment.Add(suite, name, shape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := environment.Remove(c); err != nil {
+			t.Error(err)
+		}
+	})
+	k, err := newKube(c, filepath.Join(t.TempDir(), "kubeconfig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Load(suite, images...); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the cluster %s after %.0fs", name, time.Since(start).Seconds())
+	return k
 }
 
 type story struct {

@@ -32,15 +32,15 @@ import (
 	"github.com/openirsa/openirsa/e2e/internal/kindenv"
 )
 
-// testWebhook is the webhook alone, without the rest of the chain, on the second cluster: it takes over from
-// another one, meets a thousand new service accounts, mistakes, the death of its whole cluster and the end of its
-// certificates, and is removed without a trace.
+// testWebhook is the webhook alone, without the rest of the chain: it takes over from another one, meets a thousand new
+// service accounts, mistakes, the death of its whole cluster and the end of its certificates, and is removed without a
+// trace.
 //
 // Most pods are dry runs: they go through admission as all pods do, and are then not kept.
-func testWebhook(t *testing.T) {
-	w := &webhookStory{kube: secondary, ours: installation{namespace: deploy.Namespace, configuration: deploy.WebhookConfiguration}}
+func testWebhook(t *testing.T, k *kube) {
+	w := &webhookStory{kube: k, ours: installation{namespace: deploy.Namespace, configuration: deploy.WebhookConfiguration}}
 	w.clean(t)
-	before := secondary.snapshot(t)
+	before := k.snapshot(t)
 	t.Cleanup(func() { w.explain(t) })
 	w.image = w.loadImage(t)
 	steps := []struct {
@@ -74,7 +74,7 @@ func testWebhook(t *testing.T) {
 	w.clean(t)
 	var diff string
 	poll(t, patience, "waiting for the cluster to be as before", func(context.Context) error {
-		if diff = gocmp.Diff(before, secondary.snapshot(t)); diff != "" {
+		if diff = gocmp.Diff(before, k.snapshot(t)); diff != "" {
 			return errors.New("it differs (-before +after):\n" + diff)
 		}
 		return nil

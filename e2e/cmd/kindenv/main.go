@@ -3,6 +3,7 @@
 //	eval "$(go run ./cmd/kindenv up)"     # clusters up; DOCKER_HOST, PATH and KUBECONFIG set
 //	go run ./cmd/kindenv programs         # kube-apiserver, etcd and the rest alone: prints their folder
 //	go run ./cmd/kindenv image            # build what a cluster needs into the cache, start nothing
+//	go run ./cmd/kindenv external-secrets # its controller and CRDs: prints their folder
 //	go run ./cmd/kindenv install sshd     # the Debian packages of programs that are missing
 //	go run ./cmd/kindenv debian DIR       # a new Debian in a folder
 //	go run ./cmd/kindenv down             # also after a run that was killed
@@ -89,6 +90,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		},
 	}
+	externalSecrets := &cobra.Command{
+		Use: "external-secrets", Short: "Build external-secrets' controller into the cache and print its folder", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := kindenv.ExternalSecrets(ctx, o)
+			if err == nil {
+				fmt.Fprintln(stdout, dir)
+			}
+			return err
+		},
+	}
 	install := &cobra.Command{
 		Use: "install PROGRAM...", Short: "Install the Debian packages of programs that are missing", Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return kindenv.Install(ctx, stderr, args...) },
@@ -97,6 +108,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Use: "debian DIR [PACKAGE...]", Short: "Make a new Debian in a folder, with these packages", Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return kindenv.Debian(ctx, stderr, args[0], args[1:]...) },
 	}
-	root.AddCommand(up, down, image, programs, install, debian)
+	root.AddCommand(up, down, image, programs, externalSecrets, install, debian)
 	return root.ExecuteContext(ctx)
 }

@@ -456,8 +456,7 @@ func instanceDir(instance int) string {
 	return filepath.Join(base, strconv.Itoa(instance))
 }
 
-// Build makes everything that Up, AWSCLI and ExternalSecrets take from the cache, by the route that Up would take, and
-// starts nothing.
+// Build makes everything that Up and AWSCLI take from the cache, by the route that Up would take, and starts nothing.
 func Build(ctx context.Context, o Options) error {
 	if err := o.defaults(); err != nil {
 		return err
@@ -476,10 +475,7 @@ func Build(ctx context.Context, o Options) error {
 	}
 	o.Clients = true
 	e.opts = o
-	if _, _, err = e.images(ctx); err != nil {
-		return err
-	}
-	_, err = ExternalSecrets(ctx, o)
+	_, _, err = e.images(ctx)
 	return err
 }
 
