@@ -48,6 +48,8 @@ const (
 	// MutatingWebhookConfiguration.
 	WebhookName          = "webhook"
 	WebhookConfiguration = "openirsa"
+	// PodWebhook is the one in WebhookConfiguration that is asked about the pods of workloads.
+	PodWebhook = "pod-identity.openirsa.dev"
 	// EmulatorName is the name of the emulator's Deployment and Service, and
 	// EmulatorPort the Service's port.
 	EmulatorName = "emulator"

@@ -199,7 +199,7 @@ func TestWebhookConfiguration(t *testing.T) {
 			t.Errorf("%s: pods that never wait wait %d s", w.Name, *w.TimeoutSeconds)
 		}
 	}
-	if len(names) != 3 || len(c.Webhooks) != 3 {
+	if len(names) != 3 || len(c.Webhooks) != 3 || !names[deploy.PodWebhook] {
 		t.Errorf("webhooks %v", names)
 	}
 }

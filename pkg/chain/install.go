@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -118,17 +117,27 @@ func (u *upRun) webhook(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
+		step := func(summary string, do func(context.Context) error) plan.Step {
+			return plan.Step{Link: plan.Webhook, Action: plan.Update, Summary: summary, Do: do}
+		}
+		missing := ""
 		if len(register) == 0 {
-			missing, err := u.Cluster.FirstWithoutCABundle(ctx, deploy.WebhookConfiguration)
-			if err != nil || missing == "" {
-				return steps, err
+			if missing, err = u.Cluster.FirstWithoutCABundle(ctx, deploy.WebhookConfiguration); err != nil {
+				return nil, err
+			}
+			if missing == "" && len(steps) == 0 && u.Cluster.Unreached(ctx, deploy.PodWebhook) == nil {
+				return nil, nil
 			}
 		}
-		what := "wait for the webhook's certificate in its configuration"
-		trusted := plan.Step{Link: plan.Webhook, Action: plan.Update, Summary: what, Do: func(ctx context.Context) error {
-			return u.Cluster.WaitForCABundle(ctx, deploy.WebhookConfiguration, u.o.Wait)
-		}}
-		return slices.Concat(steps, register, []plan.Step{trusted}), nil
+		steps = append(steps, register...)
+		if len(register) > 0 || missing != "" {
+			steps = append(steps, step("wait for the webhook's certificate in its configuration", func(ctx context.Context) error {
+				return u.Cluster.WaitForCABundle(ctx, deploy.WebhookConfiguration, u.o.Wait)
+			}))
+		}
+		return append(steps, step("wait until the API server reaches the webhook", func(ctx context.Context) error {
+			return u.Cluster.WaitUntilReached(ctx, deploy.PodWebhook, u.o.Wait)
+		})), nil
 	})
 }
 

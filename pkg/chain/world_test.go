@@ -145,12 +145,12 @@ func (w *world) admit(o runtime.Object) {
 	add := func(name string) {
 		p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: name, Value: "x"})
 	}
-	if !w.deaf && len(w.associations(p.Namespace, p.Spec.ServiceAccountName)) > 0 {
+	sa, ok := w.api.Objects["/api/v1/namespaces/"+p.Namespace+"/serviceaccounts/"+p.Spec.ServiceAccountName].(*corev1.ServiceAccount)
+	switch {
+	case !ok: // an API server makes no such pod
+	case !w.deaf && len(w.associations(p.Namespace, p.Spec.ServiceAccountName)) > 0:
 		add(irsa.EnvCredentialsURI)
-		return
-	}
-	if sa, ok := w.api.Objects["/api/v1/namespaces/"+p.Namespace+"/serviceaccounts/"+p.Spec.ServiceAccountName].(*corev1.ServiceAccount); ok &&
-		sa.Annotations[irsa.DefaultPrefix.RoleARN()] != "" {
+	case sa.Annotations[irsa.DefaultPrefix.RoleARN()] != "":
 		add(irsa.EnvTokenFile)
 	}
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -45,4 +46,24 @@ func (c *Cluster) FirstWithoutCABundle(ctx context.Context, configuration string
 		}
 	}
 	return "", nil
+}
+
+// Unreached is why the API server gets no answer of a webhook, if that is so, as it says
+// itself when it is asked for a pod in namespace default in a dry run ([Cluster.TrialPod]).
+// It is nil too if no pod of that namespace is asked about, or if something else keeps the
+// API server from making it, such as that the user of the kubeconfig has no right to.
+func (c *Cluster) Unreached(ctx context.Context, webhook string) error {
+	_, err := c.TrialPod(ctx, metav1.NamespaceDefault, "default")
+	// NewInternalError and ErrCallingWebhook in k8s.io/apiserver, and net/http's client.
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("failed calling webhook %q: failed to call webhook: Post ", webhook)) {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("the API server cannot call the webhook: %w", err)
+}
+
+// WaitUntilReached waits until the API server gets an answer of a webhook, as far as
+// [Cluster.Unreached] can tell. A webhook that is ready may not be reached for some seconds:
+// until kube-proxy has put it behind its Service, and the API server knows its certificate.
+func (c *Cluster) WaitUntilReached(ctx context.Context, webhook string, patience time.Duration) error {
+	return wait.Retry(ctx, patience, wait.Any, func(ctx context.Context) error { return c.Unreached(ctx, webhook) })
 }
