@@ -328,6 +328,7 @@ func exchanging(t *testing.T, k *kube, ns string) (end func()) {
 	t.Helper()
 	k.namespace(t, ns)
 	k.associate(t, "create", ns, "--permission-policy-arns", readOnly, "--create-service-account", "--approve").ok(t)
+	k.associate(t, "wait", ns).ok(t) // or else the pod may be made before the webhook knows it, and doctor says so in the end
 	p := k.pod(t, podSpec{namespace: ns, name: "exchanging", serviceAccount: courier, image: client, args: []string{"/client", "sleep"}}).running(t)
 	ctx, cancel := context.WithCancel(suite)
 	count := map[string]int{} // by issuer
