@@ -115,19 +115,7 @@ func (c *chartStory) former(t *testing.T) {
 	}
 	c.available(t, c.ours.namespace, deploy.WebhookName, patience)
 	c.trusted(t, c.ours)
-	c.mutating(t, mutatedOnce)
-}
-
-// mutating waits until pods have these mutations.
-func (c *chartStory) mutating(t testing.TB, want [4]int) {
-	t.Helper()
-	poll(t, patience, "waiting for the webhook", func(ctx context.Context) error {
-		p, err := dryRun(ctx, c.client, webhookPods, "app")
-		if err == nil && mutations(p) != want {
-			err = fmt.Errorf("a pod has mutations %v, want %v", mutations(p), want)
-		}
-		return err
-	})
+	c.mutating(t, webhookPods, "app", mutatedOnce)
 }
 
 // upgrade: to today's chart, which replaces no pod by itself, and to other values, which replace all: no pod of a
@@ -218,7 +206,7 @@ func (c *chartStory) test(t *testing.T) {
 	if _, err := c.helm(t, args...); err != nil {
 		t.Fatal(err)
 	}
-	c.mutating(t, unmutated)
+	c.mutating(t, webhookPods, "app", unmutated)
 	if _, err := c.helm(t, "test", "openirsa", "--timeout=3m"); err == nil {
 		t.Error("the chart's test passes though the webhook is not asked about pods")
 	}
@@ -255,5 +243,5 @@ func (c *chartStory) uninstall(t *testing.T) {
 	if !apierrors.IsNotFound(err) {
 		t.Errorf("the webhook's configuration: %v", err)
 	}
-	c.mutating(t, unmutated)
+	c.mutating(t, webhookPods, "app", unmutated)
 }

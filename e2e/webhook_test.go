@@ -246,6 +246,19 @@ func (w *webhookStory) trusted(t testing.TB, in installation) {
 	})
 }
 
+// mutating waits until pods of a service account have these mutations: a replica that is ready may not be reached for
+// some seconds, and where the failure policy is Ignore its pods are missed until it is.
+func (w *webhookStory) mutating(t testing.TB, namespace, serviceAccount string, want [4]int) {
+	t.Helper()
+	poll(t, patience, "waiting for the webhook", func(ctx context.Context) error {
+		p, err := dryRun(ctx, w.client, namespace, serviceAccount)
+		if err == nil && mutations(p) != want {
+			err = fmt.Errorf("a pod has mutations %v, want %v", mutations(p), want)
+		}
+		return err
+	})
+}
+
 // granted is how many pods the replicas of a webhook have given a role, by their own metrics.
 func (w *webhookStory) granted(t testing.TB, in installation) int {
 	t.Helper()
@@ -425,14 +438,7 @@ func (w *webhookStory) takesOver(t *testing.T) {
 	w.trusted(t, original)
 	w.namespace(t, webhookPods)
 	w.serviceAccount(t, webhookPods, "app", withRole(webhookRole))
-	// Its failure policy is Ignore, as long as it does not answer.
-	poll(t, patience, "waiting for the first webhook", func(ctx context.Context) error {
-		p, err := dryRun(ctx, w.client, webhookPods, "app")
-		if err == nil && mutations(p) != mutatedOnce {
-			err = errors.New("a pod is not mutated")
-		}
-		return err
-	})
+	w.mutating(t, webhookPods, "app", mutatedOnce)
 
 	tr := w.traffic(t, webhookPods, "app")
 	objects := w.objects(t)
@@ -662,6 +668,7 @@ func (w *webhookStory) system(t *testing.T) {
 	}
 
 	w.scale(t, 2)
+	w.mutating(t, metav1.NamespaceSystem, systemPods, mutatedOnce)
 	poll(t, patience, "waiting for the missed pod's Event", func(ctx context.Context) error {
 		list, err := w.client.CoreV1().Events(metav1.NamespaceSystem).List(ctx,
 			metav1.ListOptions{FieldSelector: "involvedObject.kind=Pod,involvedObject.name=" + missed.Name})
