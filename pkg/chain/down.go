@@ -39,9 +39,10 @@ type DownOptions struct {
 // annotations of service accounts; then the API servers issue tokens as before; then
 // the roles, the documents and their bucket, the provider, the emulator; last, the API
 // servers refuse the issuer, since after that restart it takes what runs in the
-// cluster half a minute to find them again. What was made for another
-// cluster, as its tags say, stays. Where there is no chain, what a run that was
-// stopped may have left is removed.
+// cluster half a minute to find them again. Where no pod but the chain's own has a
+// token of the issuer for the API server, or with Immediately, both are done last, in
+// one restart. What was made for another cluster, as its tags say, stays. Where there is
+// no chain, what a run that was stopped may have left is removed.
 //
 // The error is an [*UnderWayError] while a change is under way, and an
 // [*AcceptedError] where API servers that cannot be changed from here still accept
@@ -59,7 +60,7 @@ func (ch *Chain) Down(ctx context.Context, o DownOptions, observer plan.Observer
 	work.Account = nil // of a run whose context has ended
 	d := &downRun{Chain: &work, o: o, run: &plan.Runner{Observer: observer, DryRun: o.DryRun}}
 	// What a run that was stopped may have left.
-	links := []func(context.Context) error{d.rest, func(ctx context.Context) error { return d.refuse(ctx, controlplane.WholeRemoval) }}
+	links := []link{d.rest, d.refuse(controlplane.WholeRemoval)}
 	var err error
 	if d.mark, err = d.Tags(ctx); err != nil {
 		return Outcome{}, err
@@ -69,9 +70,8 @@ func (ch *Chain) Down(ctx context.Context, o DownOptions, observer plan.Observer
 		if err := d.connect(ctx); err != nil {
 			return Outcome{}, err
 		}
-		links = []func(context.Context) error{d.webhook, d.serviceAccounts, d.podIdentity, d.demote, d.roles, d.documents, d.provider, d.rest}
-		if !o.Immediately && !d.Keeps() {
-			links = append(links, func(ctx context.Context) error { return d.refuse(ctx, controlplane.Refusal) })
+		if links, err = d.links(ctx); err != nil {
+			return Outcome{}, err
 		}
 	}
 	for _, link := range links {
@@ -97,6 +97,29 @@ type downRun struct {
 	mark  map[string]string            // the tags of what may be removed
 	stays bool                         // the bucket, which others use
 	gone  []*unstructured.Unstructured // removed by an earlier link
+}
+
+// link is one thing that a run does.
+type link = func(context.Context) error
+
+// links are what is done to a chain, in order.
+func (d *downRun) links(ctx context.Context) ([]link, error) {
+	first := []link{d.webhook, d.serviceAccounts, d.podIdentity}
+	then := []link{d.roles, d.documents, d.provider, d.rest}
+	if d.Keeps() { // the API servers were never changed
+		return slices.Concat(first, then), nil
+	}
+	atOnce := d.o.Immediately
+	if !atOnce {
+		var err error
+		if atOnce, err = controlplane.Of(d.Cluster).Unused(ctx, d.removal(controlplane.WholeRemoval)); err != nil {
+			return nil, err
+		}
+	}
+	if atOnce {
+		return slices.Concat(first, then, []link{d.refuse(controlplane.WholeRemoval)}), nil
+	}
+	return slices.Concat(first, []link{d.demote}, then, []link{d.refuse(controlplane.Refusal)}), nil
 }
 
 // connect connects to the account, unless that was an emulator which is gone.
@@ -162,17 +185,8 @@ func (d *downRun) podIdentity(ctx context.Context) error {
 // demote has the API servers issue tokens as before, and no pod use one of the issuer
 // any more, before its documents go.
 func (d *downRun) demote(ctx context.Context) error {
-	if d.Keeps() {
-		return nil // it was never changed
-	}
-	options := d.issuerOptions()
-	options.Wait, options.Immediately, options.Removal = d.o.Wait, d.o.Immediately, controlplane.Demotion
-	object := "issues tokens as before"
-	if d.o.Immediately {
-		options.Removal, object = controlplane.WholeRemoval, "without --service-account-issuer="+d.Issuer.String()
-	}
-	return d.run.Link(ctx, plan.APIServer, object, func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := controlplane.Of(d.Cluster).RemoveIssuer(ctx, options)
+	return d.run.Link(ctx, plan.APIServer, "issues tokens as before", func(ctx context.Context) ([]plan.Step, error) {
+		steps, err := controlplane.Of(d.Cluster).RemoveIssuer(ctx, d.removal(controlplane.Demotion))
 		if errors.Is(err, cluster.ErrNoNodeAccess) {
 			return nil, d.issuerGone(ctx)
 		}
@@ -182,29 +196,41 @@ func (d *downRun) demote(ctx context.Context) error {
 
 // refuse has the API servers refuse the issuer: that of the record, or whatever they
 // have more than before where a run that was stopped here has removed the record.
-func (d *downRun) refuse(ctx context.Context, part controlplane.RemovalPart) error {
-	options := controlplane.IssuerOptions{Wait: d.o.Wait, Immediately: d.o.Immediately, Removal: part}
-	object := "as before"
-	if d.Installed {
-		options.URL, options.Own = d.Issuer, d.Record.FormerIssuers
-		object = "without --service-account-issuer=" + d.Issuer.String()
-	}
-	return d.Restart(ctx, d.run, d.o.Wait, object, func(ctx context.Context) ([]plan.Step, error) {
-		steps, err := controlplane.Of(d.Cluster).RemoveIssuer(ctx, options)
-		if errors.Is(err, cluster.ErrNoNodeAccess) {
-			return nil, nil // issuerGone has looked
+func (d *downRun) refuse(part controlplane.RemovalPart) link {
+	return func(ctx context.Context) error {
+		object := "as before"
+		if d.Installed {
+			object = "without --service-account-issuer=" + d.Issuer.String()
 		}
-		return steps, err
-	})
+		decide := func(ctx context.Context) ([]plan.Step, error) {
+			steps, err := controlplane.Of(d.Cluster).RemoveIssuer(ctx, d.removal(part))
+			if errors.Is(err, cluster.ErrNoNodeAccess) {
+				return nil, nil // issuerGone has looked, or was not to
+			}
+			return steps, err
+		}
+		if d.o.Immediately { // kube-proxy may have a token that is refused now
+			return d.run.Link(ctx, plan.APIServer, object, decide)
+		}
+		return d.Restart(ctx, d.run, d.o.Wait, object, decide)
+	}
+}
+
+// removal says that the API servers are to lose the chain's issuer, or whatever they
+// have more than before where there is no record. The chain's own pods go before.
+func (d *downRun) removal(part controlplane.RemovalPart) controlplane.IssuerOptions {
+	options := controlplane.IssuerOptions{}
+	if d.Installed {
+		options = d.issuerOptions()
+	}
+	options.Wait, options.Immediately, options.Removal, options.Leaving = d.o.Wait, d.o.Immediately, part, cluster.Namespace
+	return options
 }
 
 // issuerGone refuses to continue while API servers that cannot be changed from here
 // accept the issuer. Where somebody else serves its documents these stay, and it is
 // only noted.
 func (d *downRun) issuerGone(ctx context.Context) error {
-	if d.o.Immediately {
-		return nil
-	}
 	nodes, err := controlplane.Of(d.Cluster).NodesAccepting(ctx, d.Issuer)
 	if err != nil || len(nodes) == 0 {
 		return err

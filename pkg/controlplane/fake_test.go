@@ -42,6 +42,7 @@ type fakeNode struct {
 	cluster *fakeCluster
 	name    string
 	files   map[string]string
+	written map[string]time.Time // the files, by a command
 
 	process   []string  // the API server's command line; nil: none
 	starts    int       // of it and of the controller manager
@@ -142,7 +143,7 @@ func newFake(t *testing.T, n int) (*fakeCluster, *ControlPlane) {
 	var nodes []node.Node
 	for i := range n {
 		fake := &fakeNode{
-			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: formerManifest}, swaps: map[string]bool{},
+			t: t, cluster: f, name: fmt.Sprintf("control-plane%d", i), files: map[string]string{manifestFile: formerManifest}, written: map[string]time.Time{}, swaps: map[string]bool{},
 			refuses: func(Flags) bool { return false },
 		}
 		fake.start()
@@ -386,7 +387,7 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 			n.t.Error("wrong digest")
 		}
 		n.kubeletSees(rest[0], string(b))
-		n.files[rest[0]] = string(b)
+		n.files[rest[0]], n.written[rest[0]] = string(b), time.Now()
 	case script == swapScript:
 		b, err := io.ReadAll(in)
 		if err != nil {
@@ -402,6 +403,11 @@ func (n *fakeNode) run(in io.Reader, out io.Writer, command string, args []strin
 		if n.settle(rest[0]) && rest[0] == manifestFile && n.process == nil {
 			n.changed, n.hastened = time.Now(), true
 		}
+	case script == modifiedScript:
+		if _, there := n.files[rest[0]]; !there {
+			return errors.New("no such file")
+		}
+		fmt.Fprintln(out, n.written[rest[0]].Unix())
 	case script == existsScript:
 		for _, file := range rest {
 			for name := range n.files {

@@ -154,7 +154,7 @@ func distinct(ran []string, after bool) []int {
 func TestKilledAnywhere(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		for _, how := range []struct{ after, once bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
-			for _, what := range []string{"set", "remove", "remove at once"} {
+			for _, what := range []string{"set", "remove", "remove unused", "remove at once"} {
 				after := how.after
 				t.Run(fmt.Sprintf("%s %d nodes after=%t once=%t", what, n, after, how.once), func(t *testing.T) {
 					t.Parallel()
@@ -168,7 +168,10 @@ func TestKilledAnywhere(t *testing.T) {
 								t.Fatal(err)
 							}
 						}
-						if what != "set" {
+						switch what {
+						case "remove unused":
+							time.Sleep(2 * time.Minute)
+						case "remove", "remove at once":
 							f.hasty = what == "remove at once"
 							for _, node := range f.nodes { // a pod of the time between
 								node.issue()
@@ -178,7 +181,7 @@ func TestKilledAnywhere(t *testing.T) {
 							switch what {
 							case "set":
 								return set(ctx, c, opts)
-							case "remove":
+							case "remove", "remove unused":
 								return unset(ctx, c, opts)
 							}
 							now := opts
@@ -548,6 +551,88 @@ func TestRemoveIssuerInTwoHalves(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Where no pod uses the issuer, one restart is enough.
+func TestRemoveIssuerUnused(t *testing.T) {
+	const leaving = "default" // the fake pod's namespace
+	for name, c := range map[string]struct {
+		nodes   int
+		carries bool // the pod has a token of the issuer
+		leaving string
+		recent  bool // the issuer has been used within a minute
+		late    bool // a pod gets a token when it is decided
+		young   bool // the issuer was set a moment ago
+		starts  int  // of the API server
+	}{
+		"unused":                 {nodes: 1, starts: 1},
+		"by pods that go before": {nodes: 1, carries: true, leaving: leaving, starts: 1},
+		"used":                   {nodes: 1, carries: true, leaving: "another", starts: 2},
+		"used a moment ago":      {nodes: 1, recent: true, starts: 2},
+		"used a moment later":    {nodes: 1, late: true, starts: 1},
+		"a young cluster":        {nodes: 1, young: true, starts: 1},
+		"several API servers":    {nodes: 2, starts: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, cp := newFake(t, c.nodes)
+				former := f.nodes[0].files[manifestFile]
+				time.Sleep(time.Second) // as exactly as times are known
+				if err := set(t.Context(), cp, options(t)); err != nil {
+					t.Fatal(err)
+				}
+				if !c.young {
+					time.Sleep(2 * time.Minute)
+				}
+				opts := options(t)
+				opts.Leaving = c.leaving
+				node := f.nodes[0]
+				if c.carries {
+					f.hasty = c.leaving == leaving // or it would be seen that its token is refused
+					node.issue()
+				}
+				if c.recent {
+					node.tokens[0].IssuedAt = time.Now().Add(-time.Minute).Unix()
+				}
+				unused, err := cp.Unused(t.Context(), opts)
+				if want := c.starts == 1; err != nil || unused != want {
+					t.Errorf("unused: %t, %v, want %t", unused, err, want)
+				}
+				steps, err := cp.RemoveIssuer(t.Context(), opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c.late {
+					f.hasty = true
+					node.issue()
+				}
+				starts, restarted := node.starts, node.restarted
+				if err := plan.Run(t.Context(), steps, nil); err != nil {
+					t.Fatal(err)
+				}
+				if got := node.starts - starts; got != c.starts {
+					t.Errorf("the API server was started %d times, want %d", got, c.starts)
+				}
+				want := 0
+				if c.late || c.carries && c.leaving != leaving {
+					want = 1
+				}
+				if got := node.restarted - restarted; got != want {
+					t.Errorf("kubelet was restarted %d times, want %d", got, want)
+				}
+				time.Sleep(time.Minute)
+				node.pass()
+				if got := node.tokens[0].Issuer; got != oldIssuer && c.leaving != leaving {
+					t.Errorf("the pod has a token of %s", got)
+				}
+				for _, node := range f.nodes {
+					if len(node.files) != 1 || node.files[manifestFile] != former {
+						t.Errorf("%s is not as before", node.name)
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestSetIssuerNoNodes(t *testing.T) {

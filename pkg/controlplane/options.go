@@ -27,8 +27,13 @@ type IssuerOptions struct {
 	// given them new ones, and they have read these. That takes a minute or two,
 	// and up to an hour on nodes that cannot be reached.
 	Immediately bool
+	// Leaving, if set, is a namespace whose pods are gone before the issuer is, so
+	// that nobody waits for their tokens.
+	Leaving string
 	// Removal is the part of a removal that is to be done now.
 	Removal RemovalPart
+
+	since time.Time // no token of the issuers to be removed is older
 }
 
 // RemovalPart is a part of [ControlPlane.RemoveIssuer].

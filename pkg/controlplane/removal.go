@@ -3,9 +3,11 @@ package controlplane
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/openirsa/openirsa/pkg/issuer"
 	"github.com/openirsa/openirsa/pkg/plan"
+	"github.com/openirsa/openirsa/pkg/token"
 )
 
 // RemoveIssuer gives the API servers their previous flags, and removes every
@@ -18,10 +20,12 @@ import (
 // nodes whose pods carry such tokens, which renews them; only when none is
 // left, and clients had the minute that client-go takes to read its token
 // file again, is the issuer refused. With one node this takes two restarts of
-// the API server, of 8 seconds each, and that minute if a pod carries such a
-// token; opts.Immediately takes one restart and no minute: kubelet is restarted
-// when the issuer is refused already, and pods that carry its tokens,
-// kube-proxy among them, are refused until they read the new ones.
+// the API server, of 8 seconds each, and that minute. Where no pod uses such a
+// token ([ControlPlane.Unused]) it takes one restart and no minute: a pod that
+// gets a token right before it is refused until kubelet, which is restarted then,
+// has renewed that. opts.Immediately takes one restart and no minute anyway: pods
+// that carry tokens of the issuer, kube-proxy among them, are refused until they
+// read the new ones.
 //
 // Kubelet on nodes that cannot be reached renews the tokens in its own time: a
 // step then waits for it, or is a [*TokensError] if that takes longer than
@@ -40,11 +44,13 @@ func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]
 	if err != nil {
 		return nil, err
 	}
-	if opts.URL.IsZero() { // nobody knows it: what was not there before
-		for _, s := range servers {
-			if s.former != nil {
-				opts.Own = append(opts.Own, without(s.Flags.Issuers, s.former.Flags.Issuers)...)
-			}
+	if opts, err = c.ofServers(ctx, servers, opts); err != nil {
+		return nil, err
+	}
+	unused := false
+	if opts.Removal == WholeRemoval && !opts.Immediately {
+		if unused, err = c.unused(ctx, servers, opts); err != nil {
+			return nil, err
 		}
 	}
 	var steps, remove, files []plan.Step
@@ -54,7 +60,7 @@ func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]
 		}
 		before := s.Flags
 		// Several API servers must agree on who issues, whatever the hurry.
-		if !opts.Immediately || len(servers)+len(others) > 1 {
+		if !opts.Immediately && !unused || len(servers)+len(others) > 1 {
 			if step := s.demotion(opts); step.Do != nil {
 				steps = append(steps, step)
 				before = demoted(s, opts)
@@ -81,7 +87,7 @@ func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]
 	switch {
 	case opts.Removal == Refusal:
 		return append(remove, files...), nil
-	case opts.Immediately && len(files) > 0: // and not remove, which is empty in a run after a crash
+	case (opts.Immediately || unused) && len(files) > 0: // and not remove, which is empty in a run after a crash
 		remove = append(remove, c.lateRenewal(opts, servers[0].Flags.audiences()))
 	case len(remove) > 0:
 		steps = append(steps, c.renewal(opts, servers[0].Flags.audiences()))
@@ -90,6 +96,59 @@ func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]
 		return steps, nil
 	}
 	return slices.Concat(steps, remove, files), nil
+}
+
+// ofServers are the options with all issuers that are to be removed, which without a
+// URL are those that the API servers have more than before, and since when there may be
+// tokens of theirs.
+func (c *ControlPlane) ofServers(ctx context.Context, servers []*podOnNode, o IssuerOptions) (IssuerOptions, error) {
+	o.Own = slices.Clone(o.Own)
+	for _, s := range servers {
+		if s.former == nil {
+			continue
+		}
+		if o.URL.IsZero() {
+			o.Own = append(o.Own, without(s.Flags.Issuers, s.former.Flags.Issuers)...)
+		}
+		first, err := s.Modified(ctx, formerFile)
+		if err != nil {
+			return o, err
+		}
+		if o.since.IsZero() || first.Before(o.since) {
+			o.since = first
+		}
+	}
+	if !c.whole { // others may have been the first
+		o.since = time.Time{}
+	}
+	return o, nil
+}
+
+// Unused reports whether [ControlPlane.RemoveIssuer] needs one restart alone: there is
+// one API server, no pod has a token for it from an issuer that is to be removed, and
+// none has had one in the last minute, as far as the tokens tell that pods have instead:
+// none was issued in that minute and since the API server was first changed. It is false
+// where nodes cannot be reached. Pods of opts.Leaving do not count.
+func (c *ControlPlane) Unused(ctx context.Context, opts IssuerOptions) (bool, error) {
+	if !c.whole || len(c.nodes) == 0 {
+		return false, nil
+	}
+	servers, err := c.readAPIServers(ctx)
+	if err != nil {
+		return false, err
+	}
+	if opts, err = c.ofServers(ctx, servers, opts); err != nil {
+		return false, err
+	}
+	return c.unused(ctx, servers, opts)
+}
+
+func (c *ControlPlane) unused(ctx context.Context, servers []*podOnNode, opts IssuerOptions) (bool, error) {
+	if !c.whole || len(servers) != 1 || servers[0].former == nil {
+		return false, nil
+	}
+	ours, newest, err := c.carrying(ctx, opts, servers[0].Flags.audiences())
+	return err == nil && len(ours) == 0 && time.Since(newest) >= token.ClientReload, err
 }
 
 // demotion has the previous issuer sign again. The step has no Do if it does.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -82,7 +83,7 @@ func (c *ControlPlane) renewTokens(ctx context.Context, opts IssuerOptions, audi
 }
 
 // carrying are the tokens for the API server from one of our issuers that pods
-// have, and when the newest of the others was issued.
+// have, and when the newest of the others was issued that may have replaced one.
 func (c *ControlPlane) carrying(ctx context.Context, opts IssuerOptions, audiences []string) (
 	ours []cluster.Token, newest time.Time, err error,
 ) {
@@ -91,11 +92,13 @@ func (c *ControlPlane) carrying(ctx context.Context, opts IssuerOptions, audienc
 		return nil, time.Time{}, err
 	}
 	for _, t := range tokens {
+		namespace, _, _ := strings.Cut(t.Pod, "/")
 		switch {
+		case opts.Leaving != "" && namespace == opts.Leaving:
 		case !slices.ContainsFunc(t.Audiences, func(aud string) bool { return slices.Contains(audiences, aud) }):
 		case opts.owns(t.Issuer):
 			ours = append(ours, t)
-		case t.IssuedAt.After(newest):
+		case t.IssuedAt.After(newest) && !t.IssuedAt.Before(opts.since):
 			newest = t.IssuedAt
 		}
 	}

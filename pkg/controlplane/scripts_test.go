@@ -10,12 +10,13 @@ import (
 
 // The scripts by which a node is read and changed, as a fake node gets them.
 var (
-	readScript   = script(func(ctx context.Context, n node.Node) { n.ReadFile(ctx, "") })
-	writeScript  = script(func(ctx context.Context, n node.Node) { n.WriteFile(ctx, "", nil, "") })
-	existsScript = script(func(ctx context.Context, n node.Node) { n.Existing(ctx) })
-	copyScript   = script(func(ctx context.Context, n node.Node) { n.CopyFile(ctx, "", "") })
-	untilScript  = script(func(ctx context.Context, n node.Node) { n.Until(ctx, 1, "") })
-	tokensScript = script(func(ctx context.Context, n node.Node) { n.ProjectedTokens(ctx, nil) })
+	readScript     = script(func(ctx context.Context, n node.Node) { n.ReadFile(ctx, "") })
+	writeScript    = script(func(ctx context.Context, n node.Node) { n.WriteFile(ctx, "", nil, "") })
+	existsScript   = script(func(ctx context.Context, n node.Node) { n.Existing(ctx) })
+	copyScript     = script(func(ctx context.Context, n node.Node) { n.CopyFile(ctx, "", "") })
+	modifiedScript = script(func(ctx context.Context, n node.Node) { n.Modified(ctx, "") })
+	untilScript    = script(func(ctx context.Context, n node.Node) { n.Until(ctx, 1, "") })
+	tokensScript   = script(func(ctx context.Context, n node.Node) { n.ProjectedTokens(ctx, nil) })
 )
 
 // script is what a call has the shell of a node do.

@@ -8,7 +8,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // readScript prints, for each of the files, an x and its content, or nothing if there
@@ -84,6 +86,21 @@ func (n Node) Existing(ctx context.Context, files ...string) ([]string, error) {
 		return nil, fmt.Errorf("looking for files on node %s: %w", n.Name, err)
 	}
 	return strings.Fields(string(b)), nil
+}
+
+// modifiedScript prints the second in which file $1 was last written.
+const modifiedScript = `exec stat -c %Y -- "$1"`
+
+// Modified is when a file was last written, by the clock of the node, in whole seconds.
+func (n Node) Modified(ctx context.Context, file string) (time.Time, error) {
+	b, err := n.Output(ctx, "sh", "-c", modifiedScript, "sh", file)
+	if err == nil {
+		var seconds int64
+		if seconds, err = strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil {
+			return time.Unix(seconds, 0), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("when was %s written on node %s: %w", file, n.Name, err)
 }
 
 // Remove removes files and directories with all they hold, if they exist.

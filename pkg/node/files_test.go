@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -39,6 +40,12 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	none := filepath.Join(dir, "none")
+	if at, err := n.Modified(ctx, file); err != nil || time.Since(at).Abs() > time.Minute {
+		t.Errorf("written at %v, %v", at, err)
+	}
+	if _, err := n.Modified(ctx, none); err == nil || !strings.Contains(err.Error(), none) {
+		t.Errorf("when a file that is not there was written: %v", err)
+	}
 	if err := n.WriteFile(ctx, filepath.Join(dir, "empty"), nil, "0600"); err != nil {
 		t.Fatal(err)
 	}

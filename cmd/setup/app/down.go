@@ -24,9 +24,9 @@ cluster's: what was made for another cluster stays too, and is named.
 
 The API servers get back exactly their previous flags. Pods carry tokens of the
 issuer for their own calls to the API server; before it is removed, kubelet renews
-them, which takes a minute or two. --immediately does not wait: the calls of such
-pods, including kube-proxy, then fail for that minute or two, and on nodes that
-cannot be reached from here until kubelet renews the tokens by itself.
+them, which takes a minute or two where there are such pods. --immediately does not
+wait: their calls, including kube-proxy's, then fail for that minute or two, and on
+nodes that cannot be reached from here until kubelet renews the tokens by itself.
 
 The nodes of clusters other than kind's cannot be reached from here: there, the
 issuer must be gone from the API servers (see 'setup apiserver --undo') before the
