@@ -313,10 +313,22 @@ func testInterrupted(t *testing.T) {
 	if r.code != 0 || !strings.Contains(r.stdout, ":assumed-role/") {
 		t.Errorf("after interrupted ups and a last one: exit %d: %s", r.code, r.stdout)
 	}
+	// First while a pod uses the issuer, then while none does: that takes two restarts of the API server, and one.
+	running := primary.pod(t, podSpec{namespace: "e2e-interrupted", name: "running", image: client, args: []string{"/client", "sleep"}}).running(t)
 	for _, m := range []moment{
 		{"webhook", 0, syscall.SIGKILL}, {"webhook", 4 * time.Second, syscall.SIGINT}, {"webhook", 15 * time.Second, syscall.SIGKILL},
 		{"API server", 0, syscall.SIGINT}, {"provider", time.Second, syscall.SIGKILL},
 		{"emulator", time.Second, syscall.SIGKILL}, // between the record and the last restart
+	} {
+		interrupted(m, "down")
+	}
+	setup(t, "down").ok(t)
+	checkPodToken(t, running)
+	primary.remove(t, object("v1", "Pod", "e2e-interrupted", "running"))
+	setup(t, "up", "--emulator").ok(t)
+	for _, m := range []moment{
+		{"webhook", 0, syscall.SIGKILL}, {"provider", 0, syscall.SIGINT}, // which is before the record goes
+		{"", 6 * time.Second, syscall.SIGKILL}, {"", 4 * time.Second, syscall.SIGKILL},
 	} {
 		interrupted(m, "down")
 	}
