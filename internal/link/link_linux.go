@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,8 +53,8 @@ func Address(name string, address netip.Addr) error {
 		family, scope = unix.AF_INET6, unix.RT_SCOPE_UNIVERSE
 	}
 	bits, index := byte(address.BitLen()), native32(uint32(l.Index))
-	// struct ifaddrmsg of linux/if_addr.h. Nobody else on the link could have the address:
-	// without the search for one it is there at once.
+	// struct ifaddrmsg of linux/if_addr.h. Nobody else on the link could have the address,
+	// so nobody is searched for.
 	header := append([]byte{family, bits, unix.IFA_F_NODAD, unix.RT_SCOPE_UNIVERSE}, index...)
 	body := slices.Concat(header, attribute(unix.IFA_LOCAL, address.AsSlice()), attribute(unix.IFA_ADDRESS, address.AsSlice()))
 	if err := request(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, body); err != nil && !errors.Is(err, unix.EEXIST) {
@@ -65,7 +66,34 @@ func Address(name string, address netip.Addr) error {
 	if err := request(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, body); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("making the route to %s over the link %s: %w", address, name, err)
 	}
+	// An address of IPv6 is in use a moment after it was made (addrconf_dad_start in the
+	// kernel's net/ipv6/addrconf.c): until then what is sent there is lost.
+	for deadline := time.Now().Add(settles); address.Is6(); time.Sleep(time.Millisecond) {
+		switch ours, err := local(address); {
+		case err != nil:
+			return fmt.Errorf("finding the route to %s: %w", address, err)
+		case ours:
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("the link %s does not use the address %s after %s", name, address, settles)
+		}
+	}
 	return nil
+}
+
+// settles is how long the kernel may take to use an address.
+const settles = 10 * time.Second
+
+// local reports whether what is sent to an address of IPv6 stays on this machine.
+func local(address netip.Addr) (bool, error) {
+	header := []byte{unix.AF_INET6, byte(address.BitLen()), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	messages, err := ask(unix.RTM_GETROUTE, 0, append(header, attribute(unix.RTA_DST, address.AsSlice())...))
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(messages, func(m syscall.NetlinkMessage) bool {
+		return m.Header.Type == unix.RTM_NEWROUTE && len(m.Data) >= unix.SizeofRtMsg && m.Data[7] == unix.RTN_LOCAL
+	}), nil
 }
 
 // linkHeader is a struct ifinfomsg of linux/rtnetlink.h, of a link to bring up.
@@ -89,35 +117,43 @@ func native32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v)
 // request asks the kernel by rtnetlink (rtnetlink(7)) for one change, and waits until it
 // is made. The error is the kernel's errno.
 func request(kind uint16, flags int, body []byte) error {
+	_, err := ask(kind, flags|unix.NLM_F_ACK, body)
+	return err
+}
+
+// ask returns the kernel's answer to a question. The error is the kernel's errno.
+func ask(kind uint16, flags int, body []byte) ([]syscall.NetlinkMessage, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
-		return os.NewSyscallError("socket", err)
+		return nil, os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
 	kernel := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
 	b := native32(uint32(unix.SizeofNlMsghdr + len(body)))
 	b = binary.NativeEndian.AppendUint16(b, kind)
-	b = binary.NativeEndian.AppendUint16(b, uint16(flags|unix.NLM_F_REQUEST|unix.NLM_F_ACK))
+	b = binary.NativeEndian.AppendUint16(b, uint16(flags|unix.NLM_F_REQUEST))
 	b = slices.Concat(b, native32(1), native32(0), body)
 	if err := unix.Sendto(fd, b, 0, kernel); err != nil {
-		return os.NewSyscallError("sendto", err)
+		return nil, os.NewSyscallError("sendto", err)
 	}
 	answer := make([]byte, 4096)
 	n, _, err := unix.Recvfrom(fd, answer, 0)
 	if err != nil {
-		return os.NewSyscallError("recvfrom", err)
+		return nil, os.NewSyscallError("recvfrom", err)
 	}
 	messages, err := syscall.ParseNetlinkMessage(answer[:n])
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if len(messages) == 0 {
+		return nil, errors.New("the kernel did not answer")
 	}
 	for _, m := range messages {
 		if m.Header.Type == unix.NLMSG_ERROR && len(m.Data) >= 4 {
 			if code := int32(binary.NativeEndian.Uint32(m.Data)); code != 0 {
-				return unix.Errno(-code)
+				return nil, unix.Errno(-code)
 			}
-			return nil
 		}
 	}
-	return errors.New("the kernel did not answer")
+	return messages, nil
 }

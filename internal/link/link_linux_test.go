@@ -60,6 +60,12 @@ func TestLink(t *testing.T) {
 				t.Error(err)
 			}
 		}
+		if local, err := link.Local(netip.MustParseAddr("fd00:ec2::23")); err != nil || !local {
+			t.Errorf("what is sent to the address stays on this machine: %t, %v", local, err)
+		}
+		if local, err := link.Local(netip.MustParseAddr("::1")); err == nil && local { // lo is down
+			t.Errorf("what is sent to another address stays here: %t, %v", local, err)
+		}
 		addresses, err := l.Addrs()
 		if err != nil {
 			t.Fatal(err)

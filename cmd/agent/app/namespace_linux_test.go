@@ -78,7 +78,19 @@ func initialize(t *testing.T) (warnings int) {
 	if err := Run(t.Context(), called(io.Discard, &log, "initialize", "--log-format=json")); err != nil {
 		t.Fatal(err)
 	}
-	return strings.Count(log.String(), `"level":"WARN"`)
+	return warned(t, &log)
+}
+
+// warned logs the warnings in a log, and returns how many there are.
+func warned(t *testing.T, log *buffer) (warnings int) {
+	t.Helper()
+	for line := range strings.Lines(log.String()) {
+		if strings.Contains(line, `"level":"WARN"`) {
+			t.Log(line)
+			warnings++
+		}
+	}
+	return warnings
 }
 
 // served runs the agent as on a node, with its own addresses, and asks it at hosts.
@@ -118,7 +130,7 @@ func served(t *testing.T, hosts ...string) (warnings int) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	return strings.Count(log.String(), `"level":"WARN"`)
+	return warned(t, &log)
 }
 
 // The link on a node, made once and found again, and the agent at both its addresses,
