@@ -12,7 +12,6 @@ import (
 func TestListGroups(t *testing.T) {
 	irsa := chaintest.Up(t, chaintest.Options{PodIdentity: true})
 	pod := chaintest.Pod{ServiceAccount: "app", Image: os.Getenv("AWS_CLI_IMAGE"), Command: []string{"aws", "iam", "list-groups"}}
-
 	irsa.Grant(t, "default", "app", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
 	if out, err := irsa.Run(t, pod); err == nil || !strings.Contains(out, "AccessDenied") {
 		t.Fatalf("before the role may list groups: %v\n%s", err, out)
