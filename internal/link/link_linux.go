@@ -42,7 +42,8 @@ func ensure(name, kind string) error {
 	return nil
 }
 
-// Address gives a link an address and the route to it, if it has none.
+// Address gives a link an address and the route to it, if it has none. It returns when the
+// kernel uses the address, which may take 10 seconds at most.
 func Address(name string, address netip.Addr) error {
 	l, err := net.InterfaceByName(name)
 	if err != nil {

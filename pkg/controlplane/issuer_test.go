@@ -562,6 +562,7 @@ func TestRemoveIssuerUnused(t *testing.T) {
 		leaving string
 		recent  bool // the issuer has been used within a minute
 		late    bool // a pod gets a token when it is decided
+		killed  bool // right after the API server was restarted
 		young   bool // the issuer was set a moment ago
 		starts  int  // of the API server
 	}{
@@ -570,6 +571,7 @@ func TestRemoveIssuerUnused(t *testing.T) {
 		"used":                   {nodes: 1, carries: true, leaving: "another", starts: 2},
 		"used a moment ago":      {nodes: 1, recent: true, starts: 2},
 		"used a moment later":    {nodes: 1, late: true, starts: 1},
+		"killed too early":       {nodes: 1, late: true, killed: true, starts: 1},
 		"a young cluster":        {nodes: 1, young: true, starts: 1},
 		"several API servers":    {nodes: 2, starts: 2},
 	} {
@@ -607,6 +609,15 @@ func TestRemoveIssuerUnused(t *testing.T) {
 					node.issue()
 				}
 				starts, restarted := node.starts, node.restarted
+				if c.killed {
+					if err := plan.Run(t.Context(), steps[:1], nil); err != nil {
+						t.Fatal(err)
+					}
+					opts.URL = issuer.URL{} // the record is gone by then
+					if steps, err = cp.RemoveIssuer(t.Context(), opts); err != nil {
+						t.Fatal(err)
+					}
+				}
 				if err := plan.Run(t.Context(), steps, nil); err != nil {
 					t.Fatal(err)
 				}

@@ -44,7 +44,7 @@ func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]
 	if err != nil {
 		return nil, err
 	}
-	if opts, err = c.ofServers(ctx, servers, opts); err != nil {
+	if opts, err = c.resolve(ctx, servers, opts); err != nil {
 		return nil, err
 	}
 	unused := false
@@ -87,8 +87,8 @@ func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]
 	switch {
 	case opts.Removal == Refusal:
 		return append(remove, files...), nil
-	case (opts.Immediately || unused) && len(files) > 0: // and not remove, which is empty in a run after a crash
-		remove = append(remove, c.lateRenewal(opts, servers[0].Flags.audiences()))
+	case len(files) > 0 && (opts.Immediately || unused || len(remove) == 0): // which is empty in a run after a crash
+		remove = append(remove, c.lateRenewal(opts, servers[0].formerFlags(opts).Issuers, servers[0].Flags.audiences()))
 	case len(remove) > 0:
 		steps = append(steps, c.renewal(opts, servers[0].Flags.audiences()))
 	}
@@ -98,10 +98,10 @@ func (c *ControlPlane) RemoveIssuer(ctx context.Context, opts IssuerOptions) ([]
 	return slices.Concat(steps, remove, files), nil
 }
 
-// ofServers are the options with all issuers that are to be removed, which without a
+// resolve returns the options with all issuers that are to be removed, which without a
 // URL are those that the API servers have more than before, and since when there may be
 // tokens of theirs.
-func (c *ControlPlane) ofServers(ctx context.Context, servers []*podOnNode, o IssuerOptions) (IssuerOptions, error) {
+func (c *ControlPlane) resolve(ctx context.Context, servers []*podOnNode, o IssuerOptions) (IssuerOptions, error) {
 	o.Own = slices.Clone(o.Own)
 	for _, s := range servers {
 		if s.former == nil {
@@ -137,7 +137,7 @@ func (c *ControlPlane) Unused(ctx context.Context, opts IssuerOptions) (bool, er
 	if err != nil {
 		return false, err
 	}
-	if opts, err = c.ofServers(ctx, servers, opts); err != nil {
+	if opts, err = c.resolve(ctx, servers, opts); err != nil {
 		return false, err
 	}
 	return c.unused(ctx, servers, opts)

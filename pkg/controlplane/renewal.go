@@ -38,20 +38,31 @@ func (c *ControlPlane) renewal(opts IssuerOptions, audiences []string) plan.Step
 	}
 }
 
-// lateRenewal has kubelet renew the tokens that are refused by now, and waits
-// for nothing.
-func (c *ControlPlane) lateRenewal(opts IssuerOptions, audiences []string) plan.Step {
+// lateRenewal has kubelet renew the tokens that are refused by now, since their issuer
+// is not among those that are accepted, and waits for nothing.
+func (c *ControlPlane) lateRenewal(opts IssuerOptions, accepted, audiences []string) plan.Step {
 	return plan.Step{
 		Link: plan.Issuer, Action: plan.Update,
 		Summary: "tokens of running pods",
 		Do: func(ctx context.Context) error {
-			refused, _, err := c.carrying(ctx, opts, audiences)
+			tokens, err := c.tokens(ctx, opts, audiences)
 			if err != nil {
 				return err
 			}
+			refused := slices.DeleteFunc(tokens, func(t cluster.Token) bool { return slices.Contains(accepted, t.Issuer) })
 			return c.pods.RenewTokens(ctx, refused, make(map[string]bool))
 		},
 	}
+}
+
+// tokens are those for the API server that pods have, but for pods of opts.Leaving.
+func (c *ControlPlane) tokens(ctx context.Context, opts IssuerOptions, audiences []string) ([]cluster.Token, error) {
+	all, err := c.pods.ProjectedTokens(ctx)
+	return slices.DeleteFunc(all, func(t cluster.Token) bool {
+		namespace, _, _ := strings.Cut(t.Pod, "/")
+		return opts.Leaving != "" && namespace == opts.Leaving ||
+			!slices.ContainsFunc(t.Audiences, func(aud string) bool { return slices.Contains(audiences, aud) })
+	}), err
 }
 
 // renewTokens returns when no pod has a token for the API server from one of
@@ -87,15 +98,12 @@ func (c *ControlPlane) renewTokens(ctx context.Context, opts IssuerOptions, audi
 func (c *ControlPlane) carrying(ctx context.Context, opts IssuerOptions, audiences []string) (
 	ours []cluster.Token, newest time.Time, err error,
 ) {
-	tokens, err := c.pods.ProjectedTokens(ctx)
+	tokens, err := c.tokens(ctx, opts, audiences)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	for _, t := range tokens {
-		namespace, _, _ := strings.Cut(t.Pod, "/")
 		switch {
-		case opts.Leaving != "" && namespace == opts.Leaving:
-		case !slices.ContainsFunc(t.Audiences, func(aud string) bool { return slices.Contains(audiences, aud) }):
 		case opts.owns(t.Issuer):
 			ours = append(ours, t)
 		case t.IssuedAt.After(newest) && !t.IssuedAt.Before(opts.since):
